@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# The whole pipeline on photos of your own: crop, train with a frozen backbone, angles, prune at 15 and at
+# 30 degrees, evaluate, report, export, and evaluate the ONNX file; three seeds, with a random split and
+# with one that keeps films apart. Prints the wall time of every step.
+#
+#   recipes/pipeline.sh PHOTOS WEIGHTS OUT
+#
+#   PHOTOS   one folder per class; file names begin with their film's name and an underscore
+#   WEIGHTS  torchvision mobilenet_v2, ImageNet (.safetensors or .pth); "imagenet" fetches them
+#   OUT      a folder to make
+set -euo pipefail
+
+photos=${1:?usage: recipes/pipeline.sh PHOTOS WEIGHTS OUT}
+weights=${2:?usage: recipes/pipeline.sh PHOTOS WEIGHTS OUT}
+out=${3:?usage: recipes/pipeline.sh PHOTOS WEIGHTS OUT}
+mkdir -p "$out"
+
+step() { # run a command, echoed, and print how long it took
+  echo "\$ $*" >&2
+  local start=$SECONDS
+  "$@"
+  echo "  $((SECONDS - start)) s" >&2
+}
+
+accuracies() { # mean accuracy of the metrics files given, with the spread over them
+  emoprune report "$@" --section summary --format csv | awk -F, '
+    NR == 1 { for (i = 1; i <= NF; i++) if ($i == "accuracy") column = i; next }
+    { sum += $column; squares += $column ^ 2; n++; each = each sprintf(" %.1f%%", 100 * $column) }
+    END { mean = sum / n; printf "mean %.1f%%, sd %.1f, runs%s\n", 100 * mean,
+          n > 1 ? 100 * sqrt((squares - n * mean ^ 2) / (n - 1)) : 0, each }'
+}
+
+step emoprune crop "$photos" "$out/faces"
+echo "photos without a face: $(($(wc -l < "$out/faces/failures.csv") - 1)), listed in $out/faces/failures.csv"
+
+for split in random film; do
+  group=()
+  if [ "$split" = film ]; then group=(--group-by '^[^_]+'); fi
+  for seed in 0 1 2; do
+    run="$out/$split-$seed"
+    step emoprune train "$out/faces" "$run.st" --arch mobilenet_v2 --weights "$weights" --freeze backbone \
+      --hidden 200 --activation sigmoid --epochs 50 --split 80/20 ${group[@]+"${group[@]}"} --seed "$seed"
+    step emoprune eval "$run.st" "$out/faces" > "$run.json"
+    for angle in 15 30; do
+      step emoprune prune "$run.st" --method distinct --angle "$angle" -o "$run.$angle.st"
+      step emoprune eval "$run.$angle.st" "$out/faces" > "$run.$angle.json"
+      step emoprune prune "$run.st" --method distinct --angle "$angle" --merge sum -o "$run.$angle.sum.st"
+      step emoprune eval "$run.$angle.sum.st" "$out/faces" > "$run.$angle.sum.json"
+    done
+  done
+done
+
+step emoprune angles "$out/random-0.st" --format table
+step emoprune export "$out/random-0.30.st" "$out/random-0.30.onnx"
+step emoprune eval "$out/random-0.30.onnx" "$out/faces" > "$out/random-0.30.onnx.json"
+emoprune report "$out/random-0.json" "$out/random-0.15.json" "$out/random-0.30.json" \
+  "$out/random-0.30.onnx.json" --format table
+
+echo "test accuracy over seeds 0, 1, 2"
+for split in random film; do
+  for suffix in "" .15 .15.sum .30 .30.sum; do
+    printf '%-8s %-24s ' "$split" "${suffix:-unpruned}"
+    accuracies "$out/$split"-[012]"$suffix".json
+  done
+done

@@ -1,0 +1,5 @@
+"""`python -m emoprune` is `emoprune`."""
+
+from emoprune.cli.main import run
+
+run()

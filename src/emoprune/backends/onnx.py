@@ -1,0 +1,111 @@
+"""ONNX files: export, proof, evaluation."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import ModelProto
+from torch import Tensor, nn
+
+from emoprune.errors import BadCheckpoint
+
+METADATA_KEY = "emoprune"
+OUTPUT = "logits"
+OPSET = 18
+COPY_AGAIN = "copy it again or export it anew"
+
+
+def export(net: nn.Module, example: Tensor, metadata: str) -> bytes:
+    """`net` as one ONNX file with a free batch dimension and `metadata` under the key "emoprune".
+
+    `example` is a batch of at least 2 samples; the input is called "images" or "features", the output
+    "logits" (n, classes).
+    """
+    name = "images" if example.ndim == 4 else "features"
+    with _quiet():
+        program = torch.onnx.export(
+            net,
+            (example,),
+            dynamo=True,
+            input_names=[name],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None
+    model: ModelProto = program.model_proto
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, metadata
+    # names of source files of this machine have no place in a file that travels
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter says of its own workings."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class Engine:
+    """An ONNX file that onnxruntime runs on the CPU; BadCheckpoint for bytes that are none."""
+
+    def __init__(self, data: bytes) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            # onnxruntime's errors share no base class but Exception; anything not its own is ours to see
+            if not type(error).__module__.startswith("onnxruntime"):
+                raise
+            fact = str(error).splitlines()[0]
+            raise BadCheckpoint(f"not an ONNX file ({fact})", COPY_AGAIN) from error
+        self._input = self._session.get_inputs()[0].name
+
+    @property
+    def metadata(self) -> str:
+        """What `export` was given; BadCheckpoint where another program wrote the file."""
+        entries: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        if METADATA_KEY not in entries:
+            raise BadCheckpoint(
+                "an ONNX file, but not of emoprune", "export the checkpoint with emoprune export"
+            )
+        return entries[METADATA_KEY]
+
+    def logits(self, batch: Tensor) -> Tensor:
+        """Logits (n, classes) of a batch of network inputs."""
+        (values,) = self._session.run([OUTPUT], {self._input: np.ascontiguousarray(batch.cpu().numpy())})
+        return torch.from_numpy(values)
+
+
+def largest_difference(engine: Engine, net: nn.Module, batches: Iterator[Tensor]) -> float:
+    """Largest absolute difference of any logit between the engine and the network over `batches`.
+
+    NaN anywhere counts as infinite.
+    """
+    worst = 0.0
+    for batch in batches:
+        with torch.inference_mode():
+            difference = float((net(batch) - engine.logits(batch)).abs().max())
+        worst = max(worst, math.inf if math.isnan(difference) else difference)
+    return worst

@@ -1,0 +1,1 @@
+"""Command lines to calls to output: one file per command."""

@@ -1,0 +1,94 @@
+"""emoprune angles: which hidden units say the same thing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from emoprune.cli import console, options, sheets
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from emoprune.core.comparison import Sheet
+
+SCHEMA = "emoprune.angles/1"
+SHOWN_PAIRS = 40
+
+EXAMPLES = """\b
+Examples:
+  emoprune angles model.st
+  emoprune angles model.st --below 30 --above 150 --format csv > pairs.csv
+  emoprune angles model.st --layer '*hidden1' --all --json | jq .smallest_deg"""
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A checkpoint, or - for standard input.")],
+    layer: options.LayerGlob = "*",
+    center: options.CentreOption = None,
+    below: Annotated[float, typer.Option(min=0, max=180, help="Similar: under this many degrees.")] = 15.0,
+    above: Annotated[
+        float, typer.Option(min=0, max=180, help="Complementary: over this many degrees.")
+    ] = 165.0,
+    everything: Annotated[bool, typer.Option("--all", help="Every pair, not only those.")] = False,
+    form: Annotated[
+        Literal["table", "json", "csv"] | None,
+        typer.Option("--format", help="[default: table on a terminal, JSON in a pipe]", show_default=False),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Angles between the hidden units of a checkpoint, from the statistics stored in it.
+
+    Counts are units that stand in at least one similar or complementary pair; insignificant units have a
+    vector shorter, or vary less, than 1% of the layer's range.
+    """
+    from emoprune.core.angles import survey
+    from emoprune.store import checkpoints
+
+    checkpoint = checkpoints.read(model)
+    records = []
+    for found in options.matching_layers(checkpoint, layer, place=model):
+        surveyed = survey(
+            checkpoint.statistics[found.name],
+            centre=center,
+            activation=found.activation,
+            below_deg=below,
+            above_deg=above,
+            everything=everything,
+        )
+        records.append({"schema": SCHEMA, "model": model, "layer": found.name, **surveyed})
+    if form == "csv":
+        sys.stdout.write(sheets.to_csv(_pairs_sheet(records)))
+    elif form == "table":
+        console.show(_tables(records))
+    else:
+        console.emit(records, lambda: _tables(records), as_json=as_json or form == "json")
+
+
+def _tables(records: list[dict[str, Any]]) -> Iterable[Table | str]:
+    keys = ("units", "centre", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
+    yield console.table(
+        "Hidden layers",
+        ["layer", *keys],
+        ([record["layer"], *(record[key] for key in keys)] for record in records),
+    )
+    for record in records:
+        pairs = record["pairs"]
+        yield console.table(
+            f"Pairs of {record['layer']}: {len(pairs):,}",
+            ["unit i", "unit j", "angle (degrees)"],
+            (list(pair.values()) for pair in pairs[:SHOWN_PAIRS]),
+            left=0,
+        )
+        if len(pairs) > SHOWN_PAIRS:
+            yield f"  ... and {len(pairs) - SHOWN_PAIRS:,} more: --format csv prints them all"
+
+
+def _pairs_sheet(records: list[dict[str, Any]]) -> Sheet:
+    from emoprune.core.comparison import Sheet
+
+    rows = tuple((record["layer"], *pair.values()) for record in records for pair in record["pairs"])
+    return Sheet("pairs", ("layer", "i", "j", "angle_deg"), rows)

@@ -1,0 +1,117 @@
+"""What people see: tables and progress on a terminal, JSON lines in a pipe, notes on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+T = TypeVar("T")
+
+
+def emit(
+    records: Sequence[Mapping[str, Any]], render: Callable[[], Iterable[Table | str]], *, as_json: bool
+) -> None:
+    """Print `records` as JSON lines in a pipe or when asked, else what `render` makes of them."""
+    if as_json or not sys.stdout.isatty():
+        for record in records:
+            sys.stdout.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.flush()
+    else:
+        show(render())
+
+
+def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
+    """Print tables and lines, in colour where the stream is a terminal that wants it."""
+    from rich.console import Console
+
+    stream = stream or sys.stdout
+    console = Console(file=stream, soft_wrap=False)
+    if not stream.isatty():
+        # without a terminal there is no width to fit: a cell cut short would be a figure lost
+        console = Console(file=stream, width=200)
+    for part in parts:
+        console.print(part, markup=False, highlight=False)
+    stream.flush()
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Table:
+    """A plain table: the first `left` columns are text, the others numbers set flush right."""
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
+    made = RichTable(title=escape(title) or None, title_justify="left", box=box.SIMPLE_HEAD)
+    for index, column in enumerate(columns):
+        made.add_column(escape(column), justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        made.add_row(*(escape(cell(value)) for value in row))
+    return made
+
+
+def cell(value: object) -> str:
+    """A value as people read it: 4 significant decimals, a dash for what is not there."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def note(text: str) -> None:
+    """One line on stderr that a user may like to know."""
+    sys.stderr.write(f"note: {text}\n")
+
+
+def warn(text: str) -> None:
+    """One line on stderr that a user should know."""
+    sys.stderr.write(f"warning: {text}\n")
+
+
+class Advance(Protocol):
+    """Moves a progress line on; `text` replaces what stands beside it."""
+
+    def __call__(self, steps: int = 1, text: str | None = None) -> None:
+        """Move on by `steps`."""
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Advance]:
+    """A live line on stderr while long work runs; nothing at all where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda steps=1, text=None: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(label, total=total, text="")
+
+        def advance(steps: int = 1, text: str | None = None) -> None:
+            bar.advance(task, steps)
+            if text is not None:
+                bar.update(task, text=text)
+
+        yield advance
+
+
+def tracked(
+    items: Iterable[T], label: str, total: int, *, steps: Callable[[T], int] = lambda item: 1
+) -> Iterator[T]:
+    """`items` one by one, with a progress line that moves by `steps` for each."""
+    with progress(label, total) as advance:
+        for item in items:
+            yield item
+            advance(steps(item))

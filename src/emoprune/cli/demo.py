@@ -1,0 +1,89 @@
+"""emoprune demo: the whole pipeline on faces that it draws itself."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emoprune.cli import console, options
+from emoprune.errors import OutputFault
+
+SCENES_PER_CLASS = 48
+
+EXAMPLES = """\b
+Examples:
+  emoprune demo
+  emoprune demo somewhere --seed 1"""
+
+
+def command(
+    folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where to leave its files.")] = "demo",
+    seed: options.Seed = 0,
+    force: options.Force = False,
+) -> None:
+    """Draw faces of seven emotions, then crop, train, prune, evaluate and export, as you would type it.
+
+    Needs no network and no photos, takes about a minute, and leaves every file to look at.
+    """
+    root = Path(folder)
+    if root.exists() and any(root.iterdir()) and not (force and _is_demo(root)):
+        remedy = "give --force to run it anew" if _is_demo(root) else "name another folder"
+        raise OutputFault("exists already", remedy, place=folder)
+    _draw(root / "raw", seed)
+    raw, faces, pixels = (str(root / name) for name in ("raw", "faces", "pixels.csv"))
+    model, pruned, onnx = (str(root / name) for name in ("model.st", "model.distinct.st", "model.onnx"))
+    before, after, exported = (str(root / name) for name in ("before.json", "after.json", "onnx.json"))
+    again = ["--force"] if force else []
+    _run("crop", raw, faces, *again)
+    _run("features", faces, pixels, "--kind", "pixels", "--size", "24", "--gray", *again)
+    _run(
+        *("train", faces, model, "--arch", "conv2", "--gray", "--hidden", "200", "--activation", "sigmoid"),
+        *("--epochs", "40", "--augment", "flip", "--seed", str(seed), *again),
+    )
+    _run("angles", model)
+    _run("prune", model, "--method", "distinct", "--angle", "30", *again)
+    _run("eval", model, faces, to=before)
+    _run("eval", pruned, faces, to=after)
+    _run("export", pruned, onnx, *again)
+    _run("eval", onnx, faces, to=exported)
+    _run("report", before, after, exported, "--section", "summary", "--format", "table")
+    sys.stdout.write(f"\nThe pruned network is {onnx}; all else is in {folder} to look at.\n")
+
+
+def _is_demo(root: Path) -> bool:
+    return (root / "raw").is_dir() and (root / "faces").is_dir()
+
+
+def _draw(raw: Path, seed: int) -> None:
+    import numpy as np
+
+    from emoprune.core.synthetic import EMOTIONS, draw_scene
+    from emoprune.store import images, streams
+
+    scenes = [(emotion, index) for emotion in EMOTIONS for index in range(SCENES_PER_CLASS)]
+    sys.stdout.write(f"drawing {len(scenes)} scenes in {raw}\n")
+    for number, (emotion, index) in enumerate(console.tracked(scenes, "draw", len(scenes))):
+        generator = np.random.default_rng((seed, number))
+        target = raw / emotion / f"{emotion}_{index:02d}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        streams.write_bytes(target, images.jpeg_bytes(draw_scene(emotion, generator=generator)), force=True)
+
+
+def _run(*argv: str, to: str | None = None) -> None:
+    """Echo a command line as a user would type it, and run it; a command that fails ends the demo."""
+    from emoprune.cli.main import main
+
+    sys.stdout.write(f"\n$ emoprune {shlex.join(argv)}{f' > {to}' if to else ''}\n")
+    sys.stdout.flush()
+    if to is None:
+        code = main(list(argv))
+    else:
+        with Path(to).open("w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
+            code = main(list(argv))
+    if code:
+        raise typer.Exit(code)

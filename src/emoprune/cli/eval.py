@@ -1,0 +1,62 @@
+"""emoprune eval: how well a model does, and what it costs."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from emoprune.cli import console, options
+from emoprune.records.choices import Part
+
+EXAMPLES = """\b
+Examples:
+  emoprune eval model.st faces/ | emoprune report
+  emoprune eval model.onnx faces/ --split test
+  emoprune eval model.st other-faces/ --split all > other.json"""
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A checkpoint (.st, or - for standard input) or .onnx file.")],
+    data: Annotated[str, typer.Argument(help="A folder of faces by class, or a feature table.")],
+    split: Annotated[
+        Part | None,
+        typer.Option(
+            help="Which part, by the model's own rule.  [default: test, else val]", show_default=False
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> None:
+    """Evaluate a model on a part of a data set; prints one line of metrics (emoprune.metrics/1)."""
+    import torch
+
+    from emoprune.cli import loading
+    from emoprune.cli.report import tables
+    from emoprune.core.fitting import batches
+    from emoprune.core.scoring import score
+    from emoprune.records import Metrics
+    from emoprune.store import metrics
+    from emoprune.store.datasets import open_data
+
+    chosen = options.device(device)
+    opened = loading.open_model(model, chosen)
+    found = open_data(data)
+    labels = loading.labels_for(found, opened.card.classes)
+    part, indices = loading.part_indices(found, opened.card.split, split)
+    samples = loading.samples(found, opened.card.preprocess)
+    inputs = batches(samples, indices, opened.card.preprocess, chosen)
+    logits = torch.cat(list(console.tracked(opened.logits(inputs), "eval", len(indices), steps=len)))
+    result = Metrics(
+        model=model,
+        model_fingerprint=opened.fingerprint,
+        data=data,
+        data_fingerprint=found.catalogue.fingerprint,
+        split=part,
+        **score(logits, labels[indices], opened.card.classes),
+        **dataclasses.asdict(opened.cost),
+        bytes=opened.bytes,
+        units=opened.units,
+    )
+    console.emit([metrics.to_record(result)], lambda: tables([result]), as_json=as_json)

@@ -1,0 +1,119 @@
+"""emoprune export: one ONNX file, proven to compute the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emoprune.cli import console, options
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from emoprune.records import Checkpoint
+
+SCHEMA = "emoprune.export/1"
+REAL_SAMPLES = 64
+RANDOM_BATCHES = (1, 2, 5)
+
+EXAMPLES = """\b
+Examples:
+  emoprune export model.distinct.st model.onnx
+  emoprune export model.st model.onnx --data faces/ --tolerance 1e-5
+  emoprune eval model.onnx faces/"""
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A checkpoint, or - for standard input.")],
+    output: Annotated[
+        str, typer.Argument(metavar="OUT.onnx", help="The file to write, or - for standard output.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Real samples for the proof.  [default: what the model was trained on, if it is there]",
+            show_default=False,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest difference of any logit that passes.")
+    ] = 1e-4,
+    seed: options.Seed = 0,
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Export a checkpoint to one ONNX file with a free batch size.
+
+    Classes, preprocessing and split travel in its metadata. Before it is written it runs in onnxruntime on
+    real and random batches, and is refused if any logit differs by more than the tolerance.
+    """
+    import torch
+
+    from emoprune.backends import onnx
+    from emoprune.cli import loading
+    from emoprune.core import costs
+    from emoprune.errors import ToleranceExceeded
+    from emoprune.store import checkpoints, streams
+
+    streams.check_output(output, force=force)
+    checkpoint, net = loading.open_checkpoint(model)
+    cost = costs.cost(net, checkpoint.spec)
+    extra = {"cost": dataclasses.asdict(cost), "units": loading.hidden_units(checkpoint)}
+    example = torch.zeros(2, *checkpoint.spec.input)
+    metadata = checkpoints.card_json(checkpoints.card_of(checkpoint, extra))
+    exported = onnx.export(net, example, metadata)
+    engine = onnx.Engine(exported)
+    generator = torch.Generator().manual_seed(seed)
+    random = (torch.randn(n, *checkpoint.spec.input, generator=generator) for n in RANDOM_BATCHES)
+    on_random = onnx.largest_difference(engine, net, random)
+    real = _real_batches(checkpoint, data)
+    on_real = None if real is None else onnx.largest_difference(engine, net, real)
+    worst = max(on_random, on_real or 0.0)
+    if worst > tolerance:
+        raise ToleranceExceeded(
+            f"logits differ by up to {worst:.3g}, more than {tolerance:g}; nothing written",
+            "give --tolerance if that is close enough",
+            place=output,
+        )
+    streams.write_bytes(output, exported, force=force)
+    summary = {
+        "schema": SCHEMA,
+        "input": model,
+        "output": output,
+        "bytes": len(exported),
+        "tolerance": tolerance,
+        "difference_random": on_random,
+        "difference_real": on_real,
+        "real_samples": 0 if real is None else REAL_SAMPLES,
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+    }
+    if output != streams.STANDARD:
+        rows = [(key.replace("_", " "), value) for key, value in summary.items() if key != "schema"]
+        console.emit([summary], lambda: [console.table("Export", ["", ""], rows)], as_json=as_json)
+
+
+def _real_batches(checkpoint: Checkpoint, data: str | None) -> Iterator[Tensor] | None:
+    """Up to 64 samples spread evenly over the data; None, and a note, where the data is not there."""
+    import torch
+
+    from emoprune.cli import loading
+    from emoprune.core.fitting import batches
+    from emoprune.store.datasets import open_data
+
+    if data is None:
+        data = next((entry["parameters"].get("data") for entry in checkpoint.history), None)
+        if not data or data == "-" or not os.path.exists(data):
+            console.note(
+                "proven on random batches only: the training data is not here; give --data for real ones"
+            )
+            return None
+    found = open_data(data)
+    count = len(found.catalogue.names)
+    indices = torch.arange(0, count, max(1, count // REAL_SAMPLES))[:REAL_SAMPLES]
+    samples = loading.samples(found, checkpoint.preprocess)
+    return batches(samples, indices, checkpoint.preprocess, torch.device("cpu"))

@@ -1,0 +1,140 @@
+"""What commands load the same way: samples for a network, networks from files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from emoprune.core import costs, nets
+from emoprune.core.fitting import TensorSamples, predict
+from emoprune.core.splits import partition
+from emoprune.errors import BadData, at
+from emoprune.records import Checkpoint, Cost, Preprocess, Samples, Table
+from emoprune.store import checkpoints, streams
+from emoprune.store.checkpoints import Card
+from emoprune.store.datasets import Folder
+from emoprune.store.images import Photos
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from emoprune.records import SplitRule
+    from emoprune.records.choices import Part
+
+
+def samples(data: Folder | Table, preprocess: Preprocess) -> Samples:
+    """The samples of a data set; BadData for a table where the network takes photos, and the reverse."""
+    place = data.catalogue.place
+    labels = data.catalogue.labels
+    if isinstance(data, Table):
+        if preprocess.kind != "table":
+            raise BadData("is a feature table, and the network takes photos", "give a folder", place=place)
+        return TensorSamples(data.values, torch.tensor(labels))
+    if preprocess.kind == "table":
+        raise BadData(
+            "is a folder of photos, and the network takes a feature table",
+            "make one with emoprune features",
+            place=place,
+        )
+    return Photos(data.paths, labels, preprocess)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready to run, from a checkpoint or an ONNX file."""
+
+    card: Card
+    cost: Cost
+    units: int
+    fingerprint: str
+    bytes: int
+    logits: Callable[[Iterator[Tensor]], Iterator[Tensor]]
+
+
+def open_checkpoint(path: str) -> tuple[Checkpoint, nn.Module]:
+    """A checkpoint and its network."""
+    checkpoint = checkpoints.read(path)
+    with at(path):
+        return checkpoint, nets.restore(checkpoint.spec, checkpoint.tensors)
+
+
+def open_model(path: str, device: torch.device) -> Model:
+    """The network in a .onnx file or, for any other name, a checkpoint."""
+    data = streams.read_bytes(path)
+    fingerprint = hashlib.sha256(data).hexdigest()
+    with at("standard input" if path == "-" else path):
+        if path.endswith(".onnx"):
+            return _onnx(data, fingerprint)
+        checkpoint = checkpoints.from_bytes(data)
+        net = nets.restore(checkpoint.spec, checkpoint.tensors).to(device)
+        return Model(
+            card=checkpoints.card_of(checkpoint),
+            cost=costs.cost(net, checkpoint.spec),
+            units=hidden_units(checkpoint),
+            fingerprint=fingerprint,
+            bytes=len(data),
+            logits=lambda batches: predict(net, batches),
+        )
+
+
+def _onnx(data: bytes, fingerprint: str) -> Model:
+    from emoprune.backends.onnx import Engine
+    from emoprune.store.decoding import decode
+
+    engine = Engine(data)
+    card = checkpoints.parse_card(engine.metadata)
+    return Model(
+        card=card,
+        cost=decode(Cost, card.extra.get("cost"), path="cost"),
+        units=decode(int, card.extra.get("units"), path="units"),
+        fingerprint=fingerprint,
+        bytes=len(data),
+        logits=lambda batches: map(engine.logits, batches),
+    )
+
+
+def hidden_units(checkpoint: Checkpoint) -> int:
+    """Units of all prunable layers together."""
+    return sum(statistics.units for statistics in checkpoint.statistics.values())
+
+
+def part_indices(data: Folder | Table, rule: SplitRule, part: Part | None) -> tuple[str, Tensor]:
+    """The name of the part and the indices of its samples, by the model's own rule.
+
+    None means test, or val where the rule has no test part. Raises BadData where the data is not what the
+    model was trained on, unless all of it is wanted.
+    """
+    catalogue = data.catalogue
+    if part == "all":
+        return part, torch.arange(len(catalogue.names))
+    with at(catalogue.place):
+        if catalogue.fingerprint != rule.fingerprint:
+            raise BadData(
+                "is not the data that the model was trained on (its fingerprint differs)",
+                "give that data, or --split all",
+            )
+        parts = partition(catalogue, rule)
+        name = part or ("test" if "test" in parts else "val")
+        if name not in parts:
+            raise BadData(
+                f"has no {name} part, the model was trained with {'/'.join(parts)}", "choose another --split"
+            )
+        return name, torch.tensor(parts[name])
+
+
+def labels_for(data: Folder | Table, classes: tuple[str, ...]) -> Tensor:
+    """Labels as indices into the model's classes; BadData for a class that the model does not know."""
+    catalogue = data.catalogue
+    for name in catalogue.classes:
+        if name not in classes:
+            raise BadData(
+                f"class {name} is none of the model's ({', '.join(classes)})",
+                "rename or remove it",
+                place=catalogue.place,
+            )
+    position = torch.tensor([classes.index(name) for name in catalogue.classes])
+    return position[torch.tensor(catalogue.labels)]

@@ -1,0 +1,104 @@
+"""The program: its commands, and how every fault becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from emoprune import __version__
+from emoprune.cli import angles, crop, demo, export, features, prune, report, train
+from emoprune.cli import eval as evaluate
+from emoprune.errors import EmopruneError
+
+BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
+
+app = typer.Typer(
+    name="emoprune",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Turn photos of faces into a small, fast expression classifier, and prove what small cost.",
+    epilog="""\b
+A pipeline:
+  emoprune crop raw/ faces/
+  emoprune train faces/ model.st
+  emoprune angles model.st
+  emoprune prune model.st --method distinct --angle 15
+  emoprune eval model.distinct.st faces/ | emoprune report
+  emoprune export model.distinct.st model.onnx
+
+No photos at hand? emoprune demo draws some and runs all of it.""",
+)
+
+for command in (crop, features, train, angles, prune, evaluate, report, export, demo):
+    app.command(command.__name__.rpartition(".")[2], epilog=command.EXAMPLES)(command.command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"emoprune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command line (without the program's name) and return its exit code.
+
+    0 done, 1 the input is at fault, 2 the command line is, 70 our bug, 130 Ctrl-C, 141 broken pipe.
+    """
+    try:
+        code: int | None = app(args=argv, prog_name="emoprune", standalone_mode=False)
+        sys.stdout.flush()
+        # typer makes a Ctrl-C an exit code of its own
+        return _complain("interrupted", code) if code == INTERRUPTED else code or 0
+    except EmopruneError as error:
+        return _complain(str(error), error.exit_code)
+    except typer.TyperException as error:
+        return _complain(_usage(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        return _hang_up()
+    except SystemExit as end:
+        # typer ends on its own for a broken pipe, where it says 1, and for shell completion
+        if isinstance(end.__context__, BrokenPipeError):
+            return _hang_up()
+        return end.code if isinstance(end.code, int) else 0
+    except Exception:
+        traceback.print_exc()
+        return _complain("this is a bug of emoprune; please report the lines above", BUG)
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "emoprune"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see {path} --help"
+
+
+def _complain(line: str, code: int) -> int:
+    sys.stderr.write(f"emoprune: {line}\n")
+    return code
+
+
+def _hang_up() -> int:
+    # what is still buffered has nowhere to go, and Python would complain of it on its way out
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Options that several commands share, spelled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emoprune.core.architectures import ARCHITECTURES
+from emoprune.records.choices import Centre, DeviceName
+
+if TYPE_CHECKING:
+    import torch
+
+    from emoprune.records import Checkpoint, HiddenLayer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, also on a terminal.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="What every random choice follows from.")]
+Device = Annotated[
+    DeviceName, typer.Option("--device", help="Where to compute; auto takes CUDA where there is one.")
+]
+LayerGlob = Annotated[
+    str, typer.Option("--layer", metavar="GLOB", help="Only hidden layers whose name matches.")
+]
+CentreOption = Annotated[
+    Centre | None,
+    typer.Option(
+        "--center",
+        help="What activations are measured from: half (minus 0.5), range (the layer's range scaled to "
+        "-0.5..0.5), mean (each unit's own), none.  [default: half for sigmoid, else range]",
+        show_default=False,
+    ),
+]
+
+Size = Annotated[
+    str | None,
+    typer.Option(
+        "--size", metavar="PX|HxW", help="Input size.  [default: the architecture's own]", show_default=False
+    ),
+]
+Gray = Annotated[
+    bool, typer.Option("--gray", help="Grey pictures; torchvision networks see them three times.")
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        "--mean",
+        metavar="X[,Y,Z]",
+        help="Subtracted per channel after scaling to 0..1.  [default: ImageNet's for torchvision, else 0.5]",
+        show_default=False,
+    ),
+]
+Std = Annotated[
+    str | None,
+    typer.Option(
+        "--std",
+        metavar="X[,Y,Z]",
+        help="Divided by per channel.  [default: ImageNet's for torchvision, else 0.5]",
+        show_default=False,
+    ),
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--weights",
+        metavar="imagenet|none|PATH",
+        help="What to start from: torchvision's ImageNet weights (fetched), nothing, or a .safetensors, .st "
+        "or .pth file.",
+    ),
+]
+
+
+def one_of(names: Collection[str]) -> Callable[[str], str]:
+    """A callback that refuses what is not in `names`."""
+
+    def check(value: str) -> str:
+        if value not in names:
+            import difflib
+
+            near = difflib.get_close_matches(value, names)
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(near or names)}")
+        return value
+
+    return check
+
+
+def completing(names: Collection[str]) -> Callable[[str], list[str]]:
+    """Shell completion from `names`."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+Arch = Annotated[
+    str,
+    typer.Option(
+        "--arch",
+        callback=one_of(ARCHITECTURES),
+        autocompletion=completing(ARCHITECTURES),
+        help="conv1, conv2 (convolution and pooling stages, then a hidden layer), mlp (dense layers, for "
+        "feature tables), or any torchvision classifier by name.",
+    ),
+]
+TORCHVISION = [name for name, entry in ARCHITECTURES.items() if not entry.own]
+TorchvisionArch = Annotated[
+    str,
+    typer.Option(
+        "--arch",
+        callback=one_of(TORCHVISION),
+        autocompletion=completing(TORCHVISION),
+        help="Any torchvision classifier by name.",
+    ),
+]
+
+
+def device(name: DeviceName) -> torch.device:
+    """The device that `name` asks for; Unavailable where this machine has none."""
+    import torch
+
+    from emoprune.errors import Unavailable
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise Unavailable("no CUDA device on this machine", "use --device cpu", place="--device cuda")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def matching_layers(checkpoint: Checkpoint, glob: str, *, place: str) -> list[HiddenLayer]:
+    """The checkpoint's prunable layers whose name matches `glob`; BadCheckpoint where there is none."""
+    from fnmatch import fnmatchcase
+
+    from emoprune.errors import BadCheckpoint
+
+    if not checkpoint.layers:
+        raise BadCheckpoint(
+            f"{checkpoint.spec.arch} has no dense hidden layer", "train it with --hidden 200", place=place
+        )
+    found = [layer for layer in checkpoint.layers if fnmatchcase(layer.name, glob)]
+    if not found:
+        names = ", ".join(layer.name for layer in checkpoint.layers)
+        raise BadCheckpoint(f"no hidden layer matches --layer {glob}", f"choose from {names}", place=place)
+    return found

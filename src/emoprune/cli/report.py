@@ -1,0 +1,70 @@
+"""emoprune report: several evaluations side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
+
+import typer
+
+from emoprune.cli import console, options, sheets
+from emoprune.records.choices import Section
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from emoprune.records import Metrics
+
+ALL_SECTIONS: tuple[Section, ...] = get_args(Section)
+
+EXAMPLES = """\b
+Examples:
+  emoprune eval model.st faces/ | emoprune report
+  emoprune report before.json after.json --format markdown > report.md
+  emoprune report runs/*.json --section summary --format csv > runs.csv"""
+
+
+def command(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="Metrics as emoprune eval prints them; - or none: standard input."),
+    ] = None,
+    form: Annotated[
+        Literal["table", "markdown", "csv", "json"] | None,
+        typer.Option("--format", help="[default: table on a terminal, JSON in a pipe]", show_default=False),
+    ] = None,
+    section: Annotated[
+        Section | None,
+        typer.Option(help="Only this part.  [default: all; in CSV summary]", show_default=False),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare models: accuracy with its interval, size and speed, and what changed against the first."""
+    from emoprune.core import comparison
+    from emoprune.store import metrics, streams
+
+    found = []
+    for file in files or ["-"]:
+        shown = "standard input" if file == "-" else file
+        text = streams.read_bytes(file).decode("utf-8", "replace")
+        found += metrics.parse(text, place=shown)
+    if not comparison.comparable(found):
+        console.warn("not all were measured on the same part of the same data")
+    sections = (section,) if section else ALL_SECTIONS
+    if form == "markdown":
+        sys.stdout.write("\n".join(map(sheets.to_markdown, comparison.sheets(found, sections))))
+    elif form == "csv":
+        sys.stdout.write(sheets.to_csv(comparison.flat(found, sections[0])))
+    elif form == "table":
+        console.show(tables(found, sections))
+    else:
+        records = [comparison.to_record(found)]
+        console.emit(records, lambda: tables(found, sections), as_json=as_json or form == "json")
+
+
+def tables(found: Sequence[Metrics], sections: Sequence[Section] = ALL_SECTIONS) -> Iterator[Table]:
+    """The sections as tables for the terminal."""
+    from emoprune.core import comparison
+
+    return map(sheets.to_table, comparison.sheets(found, sections))

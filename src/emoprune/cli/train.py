@@ -1,0 +1,197 @@
+"""emoprune train: from faces or features to a checkpoint that can be pruned without them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emoprune.cli import console, options
+from emoprune.core.architectures import ARCHITECTURES
+from emoprune.core.augmentations import AUGMENTATIONS, parse_augmentations
+from emoprune.records.choices import Activation, Freeze, Keep, Optimizer, Scale
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+SCHEMA = "emoprune.train/1"
+
+EXAMPLES = """\b
+Examples:
+  emoprune train faces/ model.st
+  emoprune train faces/ model.st --arch conv2 --size 48 --gray --augment flip --augment rotate:10
+  emoprune train faces/ model.st --arch mobilenet_v2 --freeze backbone --hidden 200
+  emoprune train faces/ model.st --arch resnet18 --weights resnet18.safetensors --epochs 0
+  emoprune train frames/ model.st --split 75/10/15 --group-by '^[^_]+'
+  emoprune train features.csv model.st --arch mlp --hidden 20 --activation relu"""
+
+
+def command(
+    data: Annotated[str, typer.Argument(help="A folder of faces by class, or a feature table.")],
+    output: Annotated[str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or -.")],
+    arch: options.Arch = "conv2",
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="imagenet|none|PATH",
+            help="What to start from: torchvision's ImageNet weights (fetched), nothing, or a .safetensors, "
+            ".st or .pth file.  [default: imagenet for torchvision's architectures, else none]",
+            show_default=False,
+        ),
+    ] = None,
+    freeze: Annotated[
+        Freeze, typer.Option(help="backbone: train the head alone, on features computed once.")
+    ] = "none",
+    hidden: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Width of a dense hidden layer between features and classes; may be repeated.  "
+            "[default: the architecture's own classifier]",
+            show_default=False,
+        ),
+    ] = None,
+    activation: Annotated[Activation, typer.Option(help="Of the hidden layers.")] = "sigmoid",
+    dropout: Annotated[float, typer.Option(min=0, max=0.99, help="After each hidden layer.")] = 0.0,
+    size: options.Size = None,
+    gray: options.Gray = False,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    scale: Annotated[Scale, typer.Option(help="Of table columns, fitted on the training part.")] = "minmax",
+    epochs: Annotated[int, typer.Option(min=0, help="0 adopts finished weights as they are.")] = 50,
+    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1e-3,
+    batch_size: Annotated[int, typer.Option(min=0, help="0 is the whole training part at once.")] = 32,
+    optimizer: Annotated[Optimizer, typer.Option()] = "adam",
+    momentum: Annotated[float, typer.Option(min=0, max=1, help="Of sgd.")] = 0.9,
+    weight_decay: Annotated[float, typer.Option(min=0)] = 0.0,
+    augment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:STRENGTH]",
+            help="May be repeated. "
+            + "; ".join(f"{k}:{v.default:g}: {v.meaning}" for k, v in AUGMENTATIONS.items())
+            + ".",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="80/20|75/10/15|346/329",
+            help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, val/, "
+            "test/ folders, else 80/20]",
+            show_default=False,
+        ),
+    ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
+        ),
+    ] = None,
+    keep: Annotated[
+        Keep | None,
+        typer.Option(
+            help="The epoch to keep, best by validation accuracy.  [default: best with a val part, else last]",
+            show_default=False,
+        ),
+    ] = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    force: options.Force = False,
+    as_json: options.Json = False,
+) -> None:
+    """Train a classifier and store with it the statistics that pruning needs.
+
+    The checkpoint holds weights, classes, preprocessing, split, learning curve and, for every dense hidden
+    layer, one-pass statistics of its units over the training part.
+    """
+    import torch
+
+    from emoprune.cli import history, loading, shaping, training
+    from emoprune.core.fitting import Recipe
+    from emoprune.core.scaling import fit_scaling
+    from emoprune.core.splits import partition
+    from emoprune.errors import at
+    from emoprune.records import Checkpoint, Spec, Table
+    from emoprune.store import checkpoints, streams
+    from emoprune.store.datasets import open_data
+
+    strengths = parse_augmentations(augment or [])
+    streams.check_output(output, force=force)
+    chosen = options.device(device)
+    found = open_data(data)
+    rule = training.split_rule(found.catalogue, split, group_by, seed)
+    with at(data):
+        parts = {name: torch.tensor(indices) for name, indices in partition(found.catalogue, rule).items()}
+    entry = ARCHITECTURES[arch]
+    preprocess = shaping.preprocess(found, arch, size, gray=gray, mean=mean, std=std)
+    spec = Spec(
+        arch=arch,
+        classes=len(found.catalogue.classes),
+        input=shaping.input_shape(found, preprocess),
+        hidden=tuple(hidden or entry.hidden),
+        activation=activation,
+        dropout=dropout,
+    )
+    weights = weights or ("none" if entry.own else "imagenet")
+    training.check_combination(spec, weights, freeze, strengths)
+    recipe = Recipe(
+        epochs=epochs,
+        lr=lr,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        augment=strengths,
+        keep=training.kept_epoch(keep, parts),
+        seed=seed,
+    )
+    net = shaping.pretrained(spec, weights, seed=seed)
+    samples = loading.samples(found, preprocess)
+    if isinstance(found, Table):
+        fit_scaling(net, found.values[parts["train"]], scale)
+    with at(data):
+        trained = training.run(
+            net.to(chosen), samples, parts, preprocess, recipe, freeze=freeze, device=chosen
+        )
+    parameters = {"data": data, "weights": weights, "freeze": freeze, "scale": scale}
+    outcome = dataclasses.asdict(trained.curve[-1]) if trained.curve else {}
+    checkpoint = Checkpoint(
+        spec=spec,
+        classes=found.catalogue.classes,
+        preprocess=preprocess,
+        split=rule,
+        tensors=net.cpu().state_dict(),
+        layers=trained.layers,
+        statistics=trained.statistics,
+        history=(history.entry("train", {**parameters, **dataclasses.asdict(recipe)}, outcome),),
+        training=trained.curve,
+    )
+    streams.write_bytes(output, checkpoints.to_bytes(checkpoint), force=force)
+    summary = {
+        "schema": SCHEMA,
+        "input": data,
+        "output": output,
+        "arch": arch,
+        "classes": list(found.catalogue.classes),
+        "parts": {name: len(indices) for name, indices in parts.items()},
+        "layers": {layer.name: trained.statistics[layer.name].units for layer in trained.layers},
+        **({"training": outcome} if outcome else {}),
+    }
+    if output != streams.STANDARD:
+        console.emit([summary], lambda: _tables(summary), as_json=as_json)
+
+
+def _tables(summary: dict[str, Any]) -> Iterable[RichTable]:
+    def text(value: Any) -> str:
+        if isinstance(value, dict):
+            return ", ".join(
+                f"{key} {console.cell(entry)}" for key, entry in value.items() if entry is not None
+            )
+        return ", ".join(value) if isinstance(value, list) else console.cell(value)
+
+    rows = [(key, text(value)) for key, value in summary.items() if key != "schema"]
+    yield console.table("Trained", ["", ""], rows, left=2)

@@ -1,0 +1,157 @@
+"""The work of emoprune train: what the options mean together, and the run itself with its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from emoprune.cli import console
+from emoprune.core import nets
+from emoprune.core.architectures import ARCHITECTURES
+from emoprune.core.fitting import Recipe, TensorSamples, batches, fit, precompute
+from emoprune.core.graph import dense_hidden_layers
+from emoprune.core.heads import freeze_all_but_head, head_name, head_of
+from emoprune.core.splits import FOLDERS, declared_parts
+from emoprune.core.statistics import collect
+from emoprune.errors import BadData, UsageFault
+from emoprune.records import (
+    Catalogue,
+    Epoch,
+    HiddenLayer,
+    Preprocess,
+    Samples,
+    Spec,
+    SplitRule,
+    UnitStatistics,
+)
+from emoprune.records.choices import Freeze, Keep
+
+DEFAULT_SPLIT = "80/20"
+
+
+def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, seed: int) -> SplitRule:
+    """The rule that the options ask for; UsageFault where they contradict data that is split already."""
+    declared = declared_parts(catalogue.names) is not None
+    if len(set(catalogue.labels)) < 2:
+        raise BadData(
+            f"holds one class only ({', '.join(catalogue.classes)})",
+            "give at least two",
+            place=catalogue.place,
+        )
+    if declared and (split or group_by):
+        raise UsageFault(
+            f"{catalogue.place} is split into {', '.join(declared_parts(catalogue.names) or ())} already",
+            "leave out --split and --group-by, or give one of its parts as the data",
+        )
+    if not declared and group_by is None:
+        console.note(
+            "random split; where photos share a film or a person, keep them together with --group-by"
+        )
+    shares = FOLDERS if declared else split or DEFAULT_SPLIT
+    return SplitRule(shares, seed, group_by, catalogue.fingerprint)
+
+
+def kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
+    """Best where there is a validation part to tell it, else last; UsageFault for the impossible."""
+    if keep == "best" and "val" not in parts:
+        raise UsageFault("--keep best needs a validation part", "give --split 75/10/15")
+    return keep or ("best" if "val" in parts else "last")
+
+
+def check_combination(spec: Spec, weights: str, freeze: Freeze, augment: Mapping[str, float]) -> None:
+    """Raise UsageFault for options that make no sense for the architecture or the data."""
+    nets.check_input(spec)
+    if ARCHITECTURES[spec.arch].own and weights == "imagenet":
+        raise UsageFault(f"there are no ImageNet weights of {spec.arch}", "give --weights none or a file")
+    if spec.arch == "mlp" and freeze == "backbone":
+        raise UsageFault("mlp has no backbone to freeze", "leave out --freeze")
+    if len(spec.input) == 1 and augment:
+        raise UsageFault("--augment changes photos, and this is a feature table", "leave it out")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves behind, beside the network itself."""
+
+    curve: tuple[Epoch, ...]
+    layers: tuple[HiddenLayer, ...]
+    statistics: dict[str, UnitStatistics]
+
+
+def run(
+    net: nn.Module,
+    samples: Samples,
+    parts: Mapping[str, Tensor],
+    preprocess: Preprocess,
+    recipe: Recipe,
+    *,
+    freeze: Freeze,
+    device: torch.device,
+) -> Trained:
+    """Train `net` in place, then gather the statistics of its dense hidden layers over the training part.
+
+    With a frozen backbone and no augmentation the head alone is run, on features computed once.
+    """
+    layers = dense_hidden_layers(net)
+    whole = _Feed(net, "", samples, dict(parts), preprocess)
+    feed = whole
+    if freeze == "backbone":
+        freeze_all_but_head(net)
+        if not recipe.augment:
+            feed = _head_alone(whole, device)
+    curve = _fit(feed, recipe, device)
+    if not all(layer.name.startswith(feed.prefix) for layer in layers):
+        feed = whole
+    train = feed.parts["train"]
+    inputs = console.tracked(
+        batches(feed.samples, train, feed.preprocess, device), "statistics", len(train), steps=len
+    )
+    return Trained(curve, layers, collect(feed.net, layers, inputs, prefix=feed.prefix) if layers else {})
+
+
+@dataclass(frozen=True)
+class _Feed:
+    """A network, or the head of one, and what to feed it; `prefix` is the head's name with a dot."""
+
+    net: nn.Module
+    prefix: str
+    samples: Samples
+    parts: dict[str, Tensor]
+    preprocess: Preprocess
+
+
+def _head_alone(whole: _Feed, device: torch.device) -> _Feed:
+    """The head of a network and the features it reads, of the parts that training looks at."""
+    wanted = [part for part in ("train", "val") if part in whole.parts]
+    indices = torch.cat([whole.parts[part] for part in wanted])
+    inputs = batches(whole.samples, indices, whole.preprocess, device)
+    rows = console.tracked(precompute(whole.net, inputs), "features", len(indices), steps=len)
+    values = TensorSamples(torch.cat(list(rows)), whole.samples.labels[indices])
+    lengths = [len(whole.parts[part]) for part in wanted]
+    places = torch.arange(len(indices)).split(lengths)
+    return _Feed(
+        head_of(whole.net),
+        f"{head_name(whole.net)}.",
+        values,
+        dict(zip(wanted, places, strict=True)),
+        Preprocess(kind="table"),
+    )
+
+
+def _fit(feed: _Feed, recipe: Recipe, device: torch.device) -> tuple[Epoch, ...]:
+    curve = []
+    with console.progress("train", recipe.epochs) as advance:
+        for epoch in fit(feed.net, feed.samples, feed.parts, feed.preprocess, recipe, device):
+            advance(text=_line(epoch))
+            curve.append(epoch)
+    return tuple(curve)
+
+
+def _line(epoch: Epoch) -> str:
+    text = f"loss {epoch.train_loss:.3f}, accuracy {epoch.train_accuracy:.1%}"
+    if epoch.val_loss is None or epoch.val_accuracy is None:
+        return text
+    return f"{text}; val {epoch.val_loss:.3f}, {epoch.val_accuracy:.1%}"

@@ -1,0 +1,57 @@
+"""What a removal will cost, told from statistics alone before anything is written."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from emoprune.core.compensation import MERGES, Readers
+from emoprune.core.statistics import mean
+from emoprune.records import Certificate, LayerView, Removal
+
+
+def certify(view: LayerView, removal: Removal) -> Certificate:
+    """Units before and after, why they go, and the error at the readers' inputs under either merge."""
+    return Certificate(
+        layer=removal.layer,
+        before=removal.units,
+        after=len(removal.kept),
+        similar=len(removal.similar),
+        complementary=len(removal.complementary),
+        insignificant=len(removal.insignificant),
+        error_sum=relative_error(view, removal, MERGES["sum"](view, removal)),
+        error_lstsq=relative_error(view, removal, MERGES["lstsq"](view, removal)),
+    )
+
+
+def relative_error(view: LayerView, removal: Removal, readers: Readers) -> float | None:
+    """Root of the mean squared change of the readers' inputs over their variance; None if they never vary.
+
+    With E the change of a reader's [weight bias], the mean squared change is tr(E S E') / n, where S is
+    the sum of [h 1]' [h 1] over the patterns.
+    """
+    statistics = view.statistics
+    moments = _bordered(statistics.gram, statistics.total, statistics.count) / statistics.count
+    mu = mean(statistics)
+    kept = torch.tensor(removal.kept)
+    changed, energy = 0.0, 0.0
+    for name, (weight, bias) in view.readers.items():
+        new_weight, new_bias = readers[name]
+        change = torch.zeros(weight.shape[0], statistics.units + 1, dtype=torch.float64)
+        change[:, :-1] = weight.double()
+        change[:, kept] -= new_weight.double()
+        if bias is not None and new_bias is not None:
+            change[:, -1] = bias.double() - new_bias.double()
+        whole = weight.double()
+        changed += float((change @ moments * change).sum())
+        energy += float((whole @ moments[:-1, :-1] * whole).sum() - (whole @ mu).square().sum())
+    if energy <= 0:
+        return None
+    return math.sqrt(max(changed, 0.0) / energy)
+
+
+def _bordered(gram: Tensor, total: Tensor, count: int) -> Tensor:
+    corner = torch.tensor([[float(count)]], dtype=torch.float64)
+    return torch.cat([torch.cat([gram, total[:, None]], 1), torch.cat([total[None], corner], 1)])

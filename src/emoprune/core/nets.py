@@ -1,0 +1,229 @@
+"""Build networks from their spec, fill them with tensors, and take them apart at the head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from emoprune.core.architectures import ARCHITECTURES
+from emoprune.core.heads import dense_head, head_of, output_name, replace_head
+from emoprune.core.scaling import Scaling
+from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
+from emoprune.records import Spec
+
+REMAKE = "make the checkpoint anew with emoprune train"
+
+CONV_CHANNELS = (16, 32)
+CONV_KERNEL = 5
+POOL = 2
+
+
+class ConvNet(nn.Module):
+    """One or two stages of convolution, ReLU and max pooling, then a dense head (jain2020, section 2.3).
+
+    The paper leaves channels and kernels open; we take 16 and 32 channels of 5x5 without padding, pooled
+    by 2.
+    """
+
+    def __init__(self, spec: Spec, *, stages: int) -> None:
+        super().__init__()
+        channels, height, width = spec.input
+        layers: list[nn.Module] = []
+        for outputs in CONV_CHANNELS[:stages]:
+            layers += [nn.Conv2d(channels, outputs, CONV_KERNEL), nn.ReLU(), nn.MaxPool2d(POOL)]
+            channels = outputs
+            height, width = ((side - CONV_KERNEL + 1) // POOL for side in (height, width))
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        self.classifier = _own_head(channels * height * width, spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes) of images (n, channels, height, width)."""
+        logits: Tensor = self.classifier(self.features(x))
+        return logits
+
+
+class MultilayerPerceptron(nn.Module):
+    """Dense layers on a feature table, or on the pixels of an image."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        features = int(torch.tensor(spec.input).prod())
+        table = len(spec.input) == 1
+        self.scaling = Scaling(features) if table else nn.Flatten()
+        self.classifier = _own_head(features, spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes) of features (n, features) or images (n, channels, height, width)."""
+        logits: Tensor = self.classifier(self.scaling(x))
+        return logits
+
+
+def _own_head(features: int, spec: Spec) -> nn.Sequential:
+    head = nn.Sequential()
+    layers = dense_head(features, spec.hidden, spec.classes, activation=spec.activation, dropout=spec.dropout)
+    for name, layer in layers.items():
+        head.add_module(name, layer)
+    return head
+
+
+def check_input(spec: Spec) -> None:
+    """Raise UsageFault where the architecture cannot take inputs of the spec's shape."""
+    entry = ARCHITECTURES.get(spec.arch)
+    if entry is None:
+        raise InvalidRecord(f"unknown architecture {spec.arch!r}", "see emoprune train --help")
+    if len(spec.input) == 1:
+        if spec.arch != "mlp":
+            raise UsageFault(f"{spec.arch} needs images, not a feature table", "use --arch mlp")
+        return
+    _, height, width = spec.input
+    fits = min(height, width) >= entry.smallest and height % entry.step == 0 and width % entry.step == 0
+    if not fits or (entry.square and height != width):
+        rule = f"at least {entry.smallest} pixels" + (f", in steps of {entry.step}" if entry.step > 1 else "")
+        raise UsageFault(
+            f"{spec.arch} takes no {height}x{width} images", f"give --size {rule}{', square' * entry.square}"
+        )
+
+
+def build(spec: Spec) -> nn.Module:
+    """The network that `spec` describes, at its pruned widths, freshly initialised from torch's generator."""
+    check_input(spec)
+    net = _whole(spec)
+    for name, (inputs, outputs) in spec.widths.items():
+        _narrow(net, name, inputs, outputs)
+    return net
+
+
+def _whole(spec: Spec) -> nn.Module:
+    if spec.arch == "mlp":
+        return MultilayerPerceptron(spec)
+    if spec.arch in ("conv1", "conv2"):
+        return ConvNet(spec, stages=int(spec.arch[-1]))
+    net: nn.Module = models.get_model(
+        spec.arch, weights=None, num_classes=spec.classes, **_torchvision_arguments(spec)
+    )
+    if spec.hidden:
+        replace_head(net, spec.hidden, spec.classes, activation=spec.activation, dropout=spec.dropout)
+    return net
+
+
+def _torchvision_arguments(spec: Spec) -> dict[str, Any]:
+    if spec.arch in ("googlenet", "inception_v3"):
+        # their ImageNet weights expect inputs of another scale, which they make from the usual one
+        return {"aux_logits": False, "init_weights": False, "transform_input": True}
+    if spec.arch.startswith("vit"):
+        return {"image_size": spec.input[1]}
+    if spec.arch == "maxvit_t":
+        return {"input_size": spec.input[1:]}
+    return {}
+
+
+def _narrow(net: nn.Module, name: str, inputs: int, outputs: int) -> None:
+    parent_name, _, child = name.rpartition(".")
+    try:
+        old = net.get_submodule(name)
+    except AttributeError:
+        raise BadCheckpoint(f"its spec narrows {name}, which the network lacks", REMAKE) from None
+    if not isinstance(old, nn.Linear):
+        raise BadCheckpoint(f"its spec narrows {name}, which is no dense layer", REMAKE)
+    new = nn.Linear(inputs, outputs, bias=old.bias is not None, device=old.weight.device)
+    setattr(net.get_submodule(parent_name), child, new)
+
+
+def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The network of `spec` filled with `tensors`, in evaluation mode.
+
+    Names and shapes are compared on the meta device first, so a spec that contradicts the tensors costs
+    no memory; raises BadCheckpoint with the first difference.
+    """
+    # torchvision's regnets compute with real numbers while they are built
+    device = torch.get_default_device() if spec.arch.startswith("regnet") else torch.device("meta")
+    try:
+        with device:
+            net = build(spec)
+    except UsageFault as fault:
+        raise BadCheckpoint(f"its spec is impossible: {fault.fact}", REMAKE) from fault
+    expected = net.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in tensors:
+            raise BadCheckpoint(f"lacks tensor {name} of {spec.arch}", REMAKE)
+        if name not in expected:
+            raise BadCheckpoint(f"has a tensor {name} that {spec.arch} has no place for", REMAKE)
+        if expected[name].shape != tensors[name].shape or expected[name].dtype != tensors[name].dtype:
+            raise BadCheckpoint(
+                f"tensor {name} is {_form(tensors[name])}, its spec says {_form(expected[name])}", REMAKE
+            )
+    net.load_state_dict(dict(tensors), assign=True)
+    return net.eval()
+
+
+def _form(tensor: Tensor) -> str:
+    sides = "x".join(str(side) for side in tensor.shape) or "a number"
+    return f"{sides} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def load_pretrained(net: nn.Module, tensors: Mapping[str, Tensor], *, fresh: tuple[str, ...]) -> list[str]:
+    """Fill `net` from a file of pre-trained tensors; returns the parameters that it does not hold.
+
+    Only layers whose names begin with one of `fresh` may be missing or of another shape, and only the head
+    may be left over; anything else raises BadCheckpoint, for a network half pre-trained is a trap.
+    """
+    expected = net.state_dict()
+    chosen, missing = {}, []
+    for name, own in expected.items():
+        found = tensors.get(name)
+        if found is not None and found.shape == own.shape:
+            chosen[name] = found.to(own.dtype)
+        elif name.startswith(fresh):
+            missing.append(name)
+        elif name.endswith("num_batches_tracked"):
+            chosen[name] = own
+        else:
+            fact = "lacks it" if found is None else f"has it as {_form(found)}, not {_form(own)}"
+            raise BadCheckpoint(
+                f"needs tensor {name}, and the file {fact}", "give the weights of the same architecture"
+            )
+    if len(missing) == len(expected):
+        raise BadCheckpoint(
+            "holds no tensor of this architecture", "give the weights of the same architecture"
+        )
+    net.load_state_dict(chosen, strict=False)
+    return missing
+
+
+class _CapturedError(Exception):
+    """Carries the input of a module out of a forward pass that need not go on."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = value
+
+
+def input_of(net: nn.Module, module: nn.Module, batch: Tensor) -> Tensor:
+    """What `module`, a part of `net`, would read if `net` ran on `batch`; what follows is not computed."""
+
+    def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        raise _CapturedError(inputs[0])
+
+    hook = module.register_forward_pre_hook(stop)
+    try:
+        net(batch)
+    except _CapturedError as captured:
+        return captured.value
+    finally:
+        hook.remove()
+    raise AssertionError("the module is not part of the network")
+
+
+def features(net: nn.Module, batch: Tensor) -> Tensor:
+    """What the head reads: the backbone's output for `batch`."""
+    return input_of(net, head_of(net), batch)
+
+
+def penultimate(net: nn.Module, batch: Tensor) -> Tensor:
+    """What the output layer reads, (n, features); maps are averaged over their positions."""
+    read = input_of(net, net.get_submodule(output_name(net)), batch)
+    return read.mean((2, 3)) if read.ndim == 4 else read

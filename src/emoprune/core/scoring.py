@@ -1,0 +1,87 @@
+"""From logits to evidence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from emoprune.records import ClassScore
+
+CALIBRATION_BINS = 15
+Z_95 = 1.959963984540054
+
+
+class Scores(TypedDict):
+    """The part of Metrics that follows from predictions alone."""
+
+    n: int
+    classes: tuple[str, ...]
+    accuracy: float
+    accuracy_interval: tuple[float, float]
+    macro_f1: float
+    per_class: dict[str, ClassScore]
+    confusion: tuple[tuple[int, ...], ...]
+    log_loss: float
+    calibration_error: float
+
+
+def score(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Scores:
+    """Scores of (n, classes) logits against (n,) labels.
+
+    Macro F1 is the mean over the classes that have samples, a class never predicted counting 0.
+    """
+    probabilities = logits.double().softmax(1)
+    predicted = probabilities.argmax(1)
+    width = len(classes)
+    confusion = torch.bincount(labels * width + predicted, minlength=width**2).reshape(width, width)
+    correct = int(confusion.diagonal().sum())
+    per_class = {name: _class_score(confusion, index) for index, name in enumerate(classes)}
+    supported = [entry.f1 or 0.0 for entry in per_class.values() if entry.support]
+    own = probabilities.gather(1, labels[:, None]).clamp_min(torch.finfo(torch.float64).tiny)
+    return Scores(
+        n=len(labels),
+        classes=tuple(classes),
+        accuracy=correct / len(labels),
+        accuracy_interval=wilson_interval(correct, len(labels)),
+        macro_f1=sum(supported) / len(supported),
+        per_class=per_class,
+        confusion=tuple(tuple(row) for row in confusion.tolist()),
+        log_loss=float(-own.log().mean()),
+        calibration_error=calibration_error(probabilities, labels),
+    )
+
+
+def _class_score(confusion: Tensor, index: int) -> ClassScore:
+    hits = int(confusion[index, index])
+    support, predicted = int(confusion[index].sum()), int(confusion[:, index].sum())
+    return ClassScore(
+        precision=hits / predicted if predicted else None,
+        recall=hits / support if support else None,
+        f1=2 * hits / (support + predicted) if support + predicted else None,
+        support=support,
+    )
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95% score interval of a proportion (Wilson 1927): sound for few trials and shares near 0 or 1."""
+    share = successes / trials
+    spread = Z_95**2 / trials
+    middle = (share + spread / 2) / (1 + spread)
+    half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
+    # at 0 and at all the interval ends there exactly; rounding must not push it past
+    low = 0.0 if successes == 0 else middle - half
+    high = 1.0 if successes == trials else middle + half
+    return low, high
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor) -> float:
+    """Expected calibration error over 15 equal bins of confidence (Guo et al. 2017)."""
+    confidence, predicted = probabilities.max(1)
+    hit = (predicted == labels).double()
+    bins = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
+    gaps = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(0, bins, hit - confidence)
+    return float(gaps.abs().sum() / len(labels))

@@ -1,0 +1,144 @@
+"""Reproducible train, val and test parts of a data set."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from emoprune.errors import BadData, UsageFault
+from emoprune.records import Catalogue, SplitRule
+
+PARTS = ("train", "val", "test")
+FOLDERS = "folders"
+
+Parts = Mapping[str, tuple[int, ...]]
+
+
+def declared_parts(names: Sequence[str]) -> Parts | None:
+    """Indices by part where every name begins with train/, val/ or test/, else None."""
+    tops = [name.split("/", 1)[0] if "/" in name else "" for name in names]
+    if not tops or not set(tops) <= set(PARTS):
+        return None
+    return {part: tuple(i for i, top in enumerate(tops) if top == part) for part in PARTS if part in tops}
+
+
+def partition(catalogue: Catalogue, rule: SplitRule) -> Parts:
+    """Indices of each part, in catalogue order; the same data and rule give the same parts.
+
+    Without groups every class is spread evenly (stratified); with them whole groups are dealt out so that
+    every part comes as near its size and class shares as they allow. Raises BadData where a part would
+    lack a class.
+    """
+    if rule.shares == FOLDERS:
+        parts = declared_parts(catalogue.names)
+        if parts is None:
+            raise BadData(
+                "is not split into train/, val/ and test/ folders", "use the data it was trained on"
+            )
+    else:
+        sizes = part_sizes(rule.shares, len(catalogue.names))
+        if rule.group_by is None:
+            parts = _stratified(catalogue, sizes, rule.seed)
+        else:
+            parts = _grouped(catalogue, sizes, rule.seed, groups(catalogue.names, rule.group_by))
+    _require_every_class(catalogue, parts)
+    return parts
+
+
+def part_sizes(shares: str, samples: int) -> dict[str, int]:
+    """Samples per part for "80/20", "75/10/15" (percent) or "346/329" (counts); the largest part rounds."""
+    if not re.fullmatch(r"[1-9]\d*(/[1-9]\d*){1,2}", shares):
+        raise UsageFault(f"--split {shares} is no split", "write 80/20, 75/10/15 or counts as 346/329")
+    numbers = [int(number) for number in shares.split("/")]
+    names = PARTS if len(numbers) == 3 else ("train", "test")
+    if sum(numbers) == 100:
+        sizes = [round(samples * number / 100) for number in numbers]
+        sizes[0] = samples - sum(sizes[1:])
+    elif sum(numbers) == samples:
+        sizes = numbers
+    else:
+        raise BadData(
+            f"has {samples} samples, and --split {shares} adds up to {sum(numbers)}",
+            f"give percentages, or counts that add up to {samples}",
+        )
+    if min(sizes) < 1:
+        raise BadData(f"has {samples} samples, too few for --split {shares}", "add samples")
+    return dict(zip(names, sizes, strict=True))
+
+
+def groups(names: Sequence[str], pattern: str) -> list[str]:
+    """The group of each name: what `pattern` matches in its last component, or its first parenthesis."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UsageFault(f"--group-by {pattern} is no regular expression ({error})", "mend it") from error
+    found = []
+    for name in names:
+        match = expression.search(name.rsplit("/", 1)[-1])
+        if match is None:
+            raise BadData(f"{name} does not match --group-by {pattern}", "widen the pattern")
+        found.append(match.group(1) if expression.groups else match.group())
+    return found
+
+
+def _stratified(catalogue: Catalogue, sizes: Mapping[str, int], seed: int) -> Parts:
+    labels = np.array(catalogue.labels)
+    rest = np.arange(len(labels))
+    parts = {}
+    # the last part first: a test part does not move when a validation part is split off the training part
+    for part in reversed(list(sizes)):
+        if len(rest) == sizes[part]:
+            chosen, rest = rest, rest[:0]
+        else:
+            if np.bincount(labels[rest]).min(where=np.bincount(labels[rest]) > 0, initial=2) < 2:
+                raise BadData("has a class with fewer than 2 samples", "add samples to it")
+            if min(sizes[part], len(rest) - sizes[part]) < len(set(catalogue.labels)):
+                raise BadData(
+                    f"its {part} part of {sizes[part]} cannot hold all {len(catalogue.classes)} classes",
+                    "add samples or change --split",
+                )
+            rest, chosen = train_test_split(
+                rest, test_size=sizes[part], stratify=labels[rest], random_state=seed
+            )
+        parts[part] = tuple(sorted(int(i) for i in chosen))
+    return {part: parts[part] for part in sizes}
+
+
+def _grouped(catalogue: Catalogue, sizes: Mapping[str, int], seed: int, group_of: Sequence[str]) -> Parts:
+    members: dict[str, list[int]] = defaultdict(list)
+    for index, group in enumerate(group_of):
+        members[group].append(index)
+    if len(members) < len(sizes):
+        raise BadData(f"has {len(members)} groups for {len(sizes)} parts", "choose another --group-by")
+    classes = len(catalogue.classes)
+    wanted = np.bincount(catalogue.labels, minlength=classes) / len(catalogue.labels)
+    missing = {part: size * wanted for part, size in sizes.items()}
+    parts: dict[str, list[int]] = {part: [] for part in sizes}
+    names = sorted(members)
+    for position in np.random.default_rng(seed).permutation(len(names)):
+        indices = members[names[position]]
+        counts = np.bincount([catalogue.labels[i] for i in indices], minlength=classes)
+        # the part whose shortfall, relative to its size, shrinks most
+        gains = {
+            part: (np.square(lack).sum() - np.square(lack - counts).sum()) / sizes[part]
+            for part, lack in missing.items()
+        }
+        part = max(gains, key=lambda part: gains[part])
+        parts[part] += indices
+        missing[part] = missing[part] - counts
+    return {part: tuple(sorted(indices)) for part, indices in parts.items()}
+
+
+def _require_every_class(catalogue: Catalogue, parts: Parts) -> None:
+    present = {part: {catalogue.labels[i] for i in indices} for part, indices in parts.items()}
+    for part, labels in present.items():
+        lacking = sorted(set().union(*present.values()) - labels)
+        if lacking:
+            raise BadData(
+                f"its {part} part has no sample of class {catalogue.classes[lacking[0]]}",
+                "add samples of it, or change --split, --group-by or --seed",
+            )

@@ -1,0 +1,83 @@
+"""One drawn face in one busy scene."""
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from emoprune.core.synthetic.backdrop import draw_backdrop
+from emoprune.core.synthetic.canvas import Canvas, Layer, Pose
+from emoprune.core.synthetic.expression import Expression, Manner, perform, sample_manner
+from emoprune.core.synthetic.eyes import draw_brow, draw_eye
+from emoprune.core.synthetic.head import (
+    draw_back_hair,
+    draw_body,
+    draw_front_hair,
+    draw_glasses,
+    draw_nose,
+    draw_skin_lines,
+    draw_skull,
+)
+from emoprune.core.synthetic.lighting import light_person, sample_light
+from emoprune.core.synthetic.look import Look, sample_look
+from emoprune.core.synthetic.mouth import draw_mouth
+
+
+def draw_scene(
+    emotion: str, *, generator: np.random.Generator, size: tuple[int, int] = (360, 288)
+) -> Image.Image:
+    """Draw one face showing an emotion somewhere in a busy scene; it depends on generator and emotion only.
+
+    The image is RGB of size (width, height) in pixels. The same generator state gives the same pixels, and
+    the same person, pose and background for every emotion. KeyError if emotion is not in EMOTIONS.
+    """
+    pose = sample_pose(size, generator)
+    look, manner, light = sample_look(generator), sample_manner(generator), sample_light(generator)
+    face = perform(emotion, manner)
+    backdrop = np.asarray(draw_backdrop(size, generator), dtype=np.float32)
+    person = _draw_person(size, pose, look, face, manner)
+    scene = backdrop * (1.0 - person[..., 3:] / 255.0) + light_person(person, pose, face, light)
+    return _photographed(scene, generator)
+
+
+def sample_pose(size: tuple[int, int], generator: np.random.Generator) -> Pose:
+    """Draw where the head stands, so that all of it is inside a scene of size (width, height)."""
+    width, height = size
+    unit = min(0.5 * height * float(generator.uniform(0.5, 0.74)), width / 2.1)
+    margin_x, margin_top, margin_bottom = 1.02 * unit, 1.18 * unit, 1.17 * unit
+    return Pose(
+        centre_x=_between(margin_x, width - margin_x, generator),
+        centre_y=_between(margin_top, height - margin_bottom, generator),
+        unit=unit,
+        roll=float(generator.triangular(-0.27, 0.0, 0.27)),
+        yaw=float(generator.triangular(-0.3, 0.0, 0.3)),
+        pitch=float(generator.triangular(-0.13, 0.0, 0.13)),
+    )
+
+
+def _between(low: float, high: float, generator: np.random.Generator) -> float:
+    return low + (max(low, high) - low) * float(generator.random())
+
+
+def _draw_person(size: tuple[int, int], pose: Pose, look: Look, face: Expression, manner: Manner) -> Layer:
+    canvas = Canvas(size, pose)
+    draw_back_hair(canvas, look)
+    draw_body(canvas, look)
+    draw_skull(canvas, look, face)
+    draw_skin_lines(canvas, look, face)
+    draw_nose(canvas, look, face)
+    draw_mouth(canvas, look, face, manner)
+    for side in (-1, 1):
+        draw_eye(canvas, look, face, manner, side)
+        draw_brow(canvas, look, face, manner, side)
+    draw_front_hair(canvas, look)
+    draw_glasses(canvas, look)
+    return canvas.flatten()
+
+
+def _photographed(scene: Layer, generator: np.random.Generator) -> Image.Image:
+    focus = float(generator.uniform(0.1, 0.8))
+    noise = float(generator.uniform(1.0, 4.0))
+    exposure = float(generator.uniform(0.88, 1.08))
+    sharp = Image.fromarray(np.clip(scene, 0, 255).astype(np.uint8))
+    blurred = np.asarray(sharp.filter(ImageFilter.BoxBlur(focus)), dtype=np.float32)
+    grain = generator.standard_normal((*blurred.shape[:2], 1), dtype=np.float32)
+    return Image.fromarray(np.clip(exposure * blurred + noise * grain, 0, 255).astype(np.uint8))

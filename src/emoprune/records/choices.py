@@ -1,0 +1,18 @@
+"""What users may choose from, where the choice is closed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Activation = Literal["sigmoid", "relu", "tanh"]
+Centre = Literal["half", "range", "mean", "none"]
+Merge = Literal["sum", "lstsq"]
+Optimizer = Literal["adam", "sgd", "adamw"]
+Keep = Literal["best", "last"]
+Freeze = Literal["backbone", "none"]
+Select = Literal["largest", "confident", "center", "all"]
+OnMissing = Literal["skip", "whole", "fail"]
+Part = Literal["train", "val", "test", "all"]
+Scale = Literal["minmax", "standard", "none"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+Section = Literal["summary", "classes", "confusion"]

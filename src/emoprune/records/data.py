@@ -1,0 +1,111 @@
+"""What networks are fed with: named samples, how they become input, how they are split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from emoprune.errors import InvalidRecord
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The names, labels and classes of a data set, known before any pixel is decoded.
+
+    `names` are relative paths with forward slashes; `labels` index `classes`; `fingerprint` is a SHA-256
+    over names, classes and contents, so that two catalogues with one fingerprint hold the same data.
+    """
+
+    place: str
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.labels):
+            raise InvalidRecord(
+                f"{len(self.names)} names for {len(self.labels)} labels", "make the data set anew"
+            )
+        if self.labels and not 0 <= min(self.labels) <= max(self.labels) < len(self.classes):
+            raise InvalidRecord("a label outside the classes", "make the data set anew")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A feature table: `values` is (samples, features) float32, in the order of the catalogue's names."""
+
+    catalogue: Catalogue
+    columns: tuple[str, ...]
+    values: Tensor
+
+    def __post_init__(self) -> None:
+        shape = (len(self.catalogue.names), len(self.columns))
+        if tuple(self.values.shape) != shape:
+            raise InvalidRecord(
+                f"values of shape {tuple(self.values.shape)}, not {shape}", "write the table anew"
+            )
+
+
+class Samples(Protocol):
+    """Anything that yields batches of raw samples by index: pictures on disk, rows of a table."""
+
+    @property
+    def labels(self) -> Tensor:
+        """Class indices, (samples,) int64."""
+        ...
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """The samples at `indices`: (n, channels, height, width) uint8, or (n, features) float32."""
+        ...
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a photo or a table row becomes network input; travels with every model.
+
+    Photos are resized to `size` (height, width), made `colour`, scaled to 0..1, then (x - mean) / std per
+    channel. Table rows (`kind` "table") go in as they are; the network scales them itself.
+    """
+
+    kind: Literal["image", "table"]
+    size: tuple[int, ...] = ()
+    colour: Literal["rgb", "gray"] = "rgb"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind == "table":
+            return
+        if len(self.size) != 2 or min(self.size) < 1:
+            raise InvalidRecord(
+                f"image size {self.size} is not a height and a width", "give --size 224 or 576x720"
+            )
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise InvalidRecord(
+                "mean and std are not one or three numbers each", "give both for every channel"
+            )
+        if min(self.std) <= 0:
+            raise InvalidRecord("a standard deviation that is not above 0", "give --std above 0")
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input image."""
+        return len(self.mean)
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How a data set falls into parts, so that anyone with the data can redo it.
+
+    `shares` is "80/20", "75/10/15", "346/329" or "folders" (the data came as train/, val/, test/);
+    `group_by` is a regular expression: samples whose match is the same stay on one side.
+    """
+
+    shares: str
+    seed: int
+    group_by: str | None
+    fingerprint: str

@@ -1,0 +1,103 @@
+"""A trained network as it travels: how to build it, its weights, its statistics, its past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from emoprune.errors import InvalidRecord
+from emoprune.records.choices import Activation
+from emoprune.records.data import Preprocess, SplitRule
+from emoprune.records.pruning import UnitStatistics
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAKE_ANEW = "make the checkpoint anew with emoprune train"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that is needed to build a network without its weights.
+
+    `input` is (channels, height, width) or (features,); `hidden` are the widths of the head's dense hidden
+    layers (empty: the architecture's own classifier); `widths` maps every layer that pruning has narrowed
+    to its (inputs, outputs).
+    """
+
+    arch: str
+    classes: int
+    input: tuple[int, ...]
+    hidden: tuple[int, ...] = ()
+    activation: Activation = "sigmoid"
+    dropout: float = 0.0
+    widths: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.classes < 1 or len(self.input) not in (1, 3) or min(self.input) < 1:
+            raise InvalidRecord(f"{self.classes} classes of input {self.input} make no network", MAKE_ANEW)
+        if any(width < 1 for width in self.hidden) or any(min(pair) < 1 for pair in self.widths.values()):
+            raise InvalidRecord("a layer without units", "give every layer at least 1 unit")
+        if not 0 <= self.dropout < 1:
+            raise InvalidRecord(f"dropout {self.dropout} is not in 0..1", "give --dropout below 1")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over the training part; the validation figures are None where there is no such part."""
+
+    index: int
+    train_loss: float
+    train_accuracy: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class HiddenLayer:
+    """A dense layer whose units are read by other dense layers only, hence can be removed.
+
+    `activation` is the name of the function between the layer and its `consumers`.
+    """
+
+    name: str
+    activation: str
+    consumers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network with everything that later commands need: no images, no code, no clock time.
+
+    `tensors` are its parameters and buffers by name; `layers` its prunable layers, each with an entry in
+    `statistics`; `history` one entry per command that touched it; `training` its learning curve.
+    """
+
+    spec: Spec
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    split: SplitRule
+    tensors: Mapping[str, Tensor]
+    layers: tuple[HiddenLayer, ...] = ()
+    statistics: Mapping[str, UnitStatistics] = field(default_factory=dict)
+    history: tuple[Mapping[str, Any], ...] = ()
+    training: tuple[Epoch, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.spec.classes:
+            raise InvalidRecord(f"{len(self.classes)} class names for {self.spec.classes} outputs", MAKE_ANEW)
+        if {layer.name for layer in self.layers} != set(self.statistics):
+            raise InvalidRecord("its statistics are not those of its hidden layers", MAKE_ANEW)
+        for layer in self.layers:
+            self._check_layer(layer)
+
+    def _check_layer(self, layer: HiddenLayer) -> None:
+        units = self.statistics[layer.name].units
+        weight = self.tensors.get(f"{layer.name}.weight")
+        if weight is None or weight.shape[0] != units:
+            raise InvalidRecord(f"statistics of {units} units contradict layer {layer.name}", MAKE_ANEW)
+        for consumer in layer.consumers:
+            weight = self.tensors.get(f"{consumer}.weight")
+            if weight is None or weight.shape[-1] != units:
+                raise InvalidRecord(f"{layer.name} has {units} units, {consumer} reads others", MAKE_ANEW)

@@ -1,0 +1,131 @@
+"""What pruning looks at, decides and promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from emoprune.errors import InvalidRecord
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from emoprune.records.network import HiddenLayer
+
+
+@dataclass(frozen=True)
+class UnitStatistics:
+    """One-pass second moments of the activations of one layer's units over the training patterns.
+
+    `gram` (units, units) and `total` (units,) are sums over `count` patterns, float64; `low` and `high`
+    (units,) the observed extremes. Sums add up: two halves of the data give the whole.
+    """
+
+    count: int
+    gram: Tensor
+    total: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __post_init__(self) -> None:
+        units = self.total.shape[0]
+        shapes = (tuple(self.gram.shape), tuple(self.low.shape), tuple(self.high.shape))
+        if self.count < 1 or units < 1 or shapes != ((units, units), (units,), (units,)):
+            raise InvalidRecord(
+                f"statistics of {self.count} patterns with shapes {shapes}", "train the checkpoint anew"
+            )
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return int(self.total.shape[0])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two units, i < j, and the angle between their activation vectors in degrees."""
+
+    i: int
+    j: int
+    angle_deg: float
+
+
+@dataclass(frozen=True)
+class LayerView:
+    """All that a selection method may look at in one layer.
+
+    `weight` (units, inputs) and `bias` (units,) or None write the units; `readers` maps each consumer to
+    its weight (outputs, units) and bias (outputs,) or None.
+    """
+
+    layer: HiddenLayer
+    statistics: UnitStatistics
+    weight: Tensor
+    bias: Tensor | None
+    readers: Mapping[str, tuple[Tensor, Tensor | None]]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """The decision for one layer: which units go, why, and which survivor a merged one is added to.
+
+    `merges` maps a removed unit to the surviving unit that takes its outgoing weights under the merge
+    "sum"; removed units that are not in it are dropped.
+    """
+
+    layer: str
+    units: int
+    similar: tuple[int, ...] = ()
+    complementary: tuple[int, ...] = ()
+    insignificant: tuple[int, ...] = ()
+    merges: Mapping[int, int] = field(default_factory=dict)
+    spared: bool = False
+
+    def __post_init__(self) -> None:
+        removed = self.removed
+        listed = len(self.similar) + len(self.complementary) + len(self.insignificant)
+        if len(removed) != listed or any(not 0 <= unit < self.units for unit in removed):
+            raise InvalidRecord(f"{self.layer}: a unit removed twice or unknown", "report this")
+        if len(removed) >= self.units:
+            raise InvalidRecord(f"{self.layer}: no unit would stay", "remove fewer units")
+        gone = set(removed)
+        if not set(self.merges) <= gone or gone & set(self.merges.values()):
+            raise InvalidRecord(f"{self.layer}: a merge into a removed unit", "report this")
+
+    @property
+    def removed(self) -> tuple[int, ...]:
+        """Removed units in ascending order."""
+        return tuple(sorted({*self.similar, *self.complementary, *self.insignificant}))
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Surviving units in ascending order."""
+        gone = set(self.removed)
+        return tuple(unit for unit in range(self.units) if unit not in gone)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A decision and no deed: one removal per layer, in network order."""
+
+    method: str
+    removals: tuple[Removal, ...]
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a removal costs one layer, known from statistics alone before anything is written.
+
+    The errors are relative: root of the mean squared change of the next layer's input over its variance.
+    None where the next layer's input is constant.
+    """
+
+    layer: str
+    before: int
+    after: int
+    similar: int
+    complementary: int
+    insignificant: int
+    error_sum: float | None
+    error_lstsq: float | None

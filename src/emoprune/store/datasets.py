@@ -1,0 +1,115 @@
+"""Data sets as users keep them: folders of pictures by class, and feature tables."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from emoprune.errors import BadData, at
+from emoprune.records import Catalogue, Table
+from emoprune.store import tables
+from emoprune.store.images import is_image_name
+
+PARTS = ("train", "val", "test")
+LAYOUT = "give a folder with one folder of pictures per class"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of pictures by class, found but not decoded; `paths` in the order of the catalogue's names."""
+
+    catalogue: Catalogue
+    paths: tuple[Path, ...]
+
+
+def open_data(place: str) -> Folder | Table:
+    """What is at `place`: a folder of pictures by class, or a feature table (.csv, .st, or "-" for CSV)."""
+    path = Path(place)
+    if path.is_dir():
+        return open_folder(place)
+    if place == "-" or path.suffix in tables.SUFFIXES:
+        return tables.read(place)
+    if path.exists():
+        raise BadData("neither a folder nor a feature table", f"{LAYOUT}, or a .csv or .st", place=place)
+    raise BadData("no such folder or file", "check the name", place=place)
+
+
+def open_folder(place: str) -> Folder:
+    """The catalogue of a folder of class folders, or of train/, val/ and test/ folders that hold them.
+
+    Classes are in alphabetical order, pictures in order of their names; deeper folders belong to their
+    class, hidden ones are passed over. Raises BadData for a layout that leaves a class or picture unclear.
+    """
+    root = Path(place)
+    with at(place):
+        tops = _folders(root)
+        parts = [top for top in tops if top.name in PARTS]
+        if parts and len(parts) < len(tops):
+            other = next(top.name for top in tops if top not in parts)
+            raise BadData(f"has {parts[0].name}/ beside {other}/", "keep either parts or classes at its top")
+        class_folders = [folder for part in parts for folder in _folders(part)] if parts else tops
+        found = [(path, folder.name) for folder in class_folders for path in _pictures_of(folder)]
+        loose = next(
+            (path for top in (parts or [root]) for path in sorted(top.iterdir()) if _is_picture(path)), None
+        )
+        if not found or loose is not None:
+            fact = f"{loose.name} is in no class folder" if loose else "no pictures in class folders"
+            raise BadData(fact, LAYOUT)
+        found.sort(key=lambda entry: entry[0].relative_to(root).as_posix())
+        classes = sorted({name for _, name in found})
+        names = [path.relative_to(root).as_posix() for path, _ in found]
+        contents = (hashlib.sha256(_content(path)).hexdigest() for path, _ in found)
+        catalogue = Catalogue(
+            place=place,
+            names=tuple(names),
+            labels=tuple(classes.index(name) for _, name in found),
+            classes=tuple(classes),
+            fingerprint=fingerprint(zip(names, (name for _, name in found), contents, strict=True)),
+        )
+    return Folder(catalogue, tuple(path for path, _ in found))
+
+
+def fingerprint(rows: Iterable[tuple[str, ...]]) -> str:
+    """SHA-256 over rows of text; the same rows in the same order give the same fingerprint."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update("\0".join(row).encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()
+
+
+def pictures(root: Path) -> list[Path]:
+    """Every picture below `root` in order of its path, hidden files and folders passed over."""
+    found = [
+        path
+        for path in root.rglob("*")
+        if is_image_name(path) and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    ]
+    return sorted(
+        (path for path in found if not path.is_dir()), key=lambda path: path.relative_to(root).as_posix()
+    )
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _pictures_of(folder: Path) -> list[Path]:
+    found = pictures(folder)
+    if not found:
+        raise BadData(f"class folder {folder.name}/ has no pictures", "add some or remove the folder")
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.is_file() and is_image_name(path)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadData(
+            f"cannot be read ({error.strerror})", "check its permissions", place=str(path)
+        ) from error

@@ -1,0 +1,95 @@
+"""Bytes in from files and standard input, bytes out to them and standard output, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emoprune.errors import BadData, EmopruneError, OutputFault
+
+STANDARD = "-"
+
+
+def read_bytes(path: str, *, fault: type[EmopruneError] = BadData) -> bytes:
+    """The bytes of a file, or of standard input for "-"; raises `fault` where there is nothing to read."""
+    if path == STANDARD:
+        return sys.stdin.buffer.read()
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise fault("no such file", "check the name", place=path) from None
+    except IsADirectoryError:
+        raise fault("is a folder, not a file", "name a file", place=path) from None
+    except OSError as error:
+        raise fault(f"cannot be read ({error.strerror})", "check its permissions", place=path) from error
+
+
+def check_output(path: str | Path, *, force: bool) -> None:
+    """Raise OutputFault now if `write_bytes` would refuse later, before hours of work are spent."""
+    if str(path) == STANDARD:
+        return
+    target = Path(path)
+    if target.is_dir():
+        raise OutputFault("is a folder", "name a file in it", place=str(path))
+    check_parent(target)
+    if target.is_file() and not force:
+        raise OutputFault("exists already", "give --force to replace it", place=str(path))
+
+
+def check_parent(target: Path) -> None:
+    """Raise OutputFault where the folder that `target` shall stand in is missing or cannot be written."""
+    parent = target.parent
+    if not parent.is_dir():
+        raise OutputFault("no such folder", f"make it first: mkdir -p {parent}", place=str(parent))
+    if not os.access(parent, os.W_OK):
+        raise OutputFault("cannot be written", "choose a folder of your own", place=str(parent))
+
+
+def write_bytes(path: str | Path, data: bytes, *, force: bool = False) -> None:
+    """Write `data` to a file or, for "-", to standard output.
+
+    A file is written beside its place, synced and moved in, so that an interruption leaves the old file
+    or nothing. Raises OutputFault for an existing file without `force`, a missing folder, a full disk.
+    """
+    if str(path) == STANDARD:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    check_output(path, force=force)
+    target = Path(path)
+    with explained(target):
+        if target.exists() and not target.is_file():
+            # a device or a named pipe: moving a file onto it would destroy it
+            target.write_bytes(data)
+        else:
+            _replace(target, data)
+
+
+def _replace(target: Path, data: bytes) -> None:
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        # plain open honours the umask, unlike tempfile
+        with scratch.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(target: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into an OutputFault that names the file and the reason."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        place = str(error.filename or target)
+        raise OutputFault(
+            f"cannot be written ({error.strerror})", "free space or choose another place", place=place
+        ) from error

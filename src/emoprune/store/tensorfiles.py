@@ -1,0 +1,51 @@
+"""safetensors files: tensors by name and a few words of metadata."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from emoprune.errors import BadCheckpoint
+
+COPY_AGAIN = "copy it again"
+LONGEST_HEADER = 100_000_000
+"""What the format allows."""
+
+
+def load(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file in memory; BadCheckpoint says what is wrong with others."""
+    header = _header(data)
+    try:
+        tensors = safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise BadCheckpoint(f"not a safetensors file ({str(error).rstrip('.')})", COPY_AGAIN) from error
+    return tensors, header.get("__metadata__", {})
+
+
+def _header(data: bytes) -> dict[str, dict[str, str]]:
+    """The JSON header; a file is 8 bytes of its length, the header, then the bytes that it speaks of."""
+    if not data:
+        raise BadCheckpoint("the file is empty", COPY_AGAIN)
+    (length,) = struct.unpack("<Q", data[:8].ljust(8, b"\0"))
+    if data[8:9] != b"{" or length > LONGEST_HEADER:
+        raise BadCheckpoint("not a safetensors file", "give a checkpoint or weights in that format")
+    if len(data) < 8 + length:
+        raise BadCheckpoint(
+            f"not a safetensors file (truncated in its header, after {len(data)} bytes)", COPY_AGAIN
+        )
+    try:
+        header: dict[str, dict[str, str]] = json.loads(data[8 : 8 + length])
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+    except (ValueError, RecursionError, KeyError, TypeError, IndexError, AttributeError):
+        # json and the look-ups into what it gave raise these for a damaged header
+        raise BadCheckpoint("not a safetensors file (its header is damaged)", COPY_AGAIN) from None
+    whole = 8 + length + max(ends, default=0)
+    if len(data) < whole:
+        raise BadCheckpoint(
+            f"not a safetensors file (truncated after {len(data)} of {whole} bytes)", COPY_AGAIN
+        )
+    return header

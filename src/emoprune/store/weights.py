@@ -1,0 +1,58 @@
+"""Pre-trained tensors from safetensors and from PyTorch's own format, never running what a file says."""
+
+from __future__ import annotations
+
+import io
+import pickle
+
+import torch
+from torch import Tensor
+
+from emoprune.errors import BadCheckpoint, at
+from emoprune.store import tensorfiles
+from emoprune.store.checkpoints import NET
+from emoprune.store.streams import read_bytes
+
+SAFETENSORS_SUFFIXES = (".safetensors", ".st")
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+PARALLEL = "module."
+
+
+def read(path: str) -> dict[str, Tensor]:
+    """The tensors by name of a .safetensors, .st, .pth or .pt file; BadCheckpoint for anything else.
+
+    Checkpoints of emoprune give their network. A .pth is read with weights_only: a file that holds other
+    objects is refused, since unpickling them would run its code.
+    """
+    data = read_bytes(path, fault=BadCheckpoint)
+    with at(path):
+        if path.endswith(SAFETENSORS_SUFFIXES):
+            tensors, _ = tensorfiles.load(data)
+        else:
+            tensors = _unpickled(data)
+    if any(name.startswith(NET) for name in tensors):
+        tensors = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
+    return {name.removeprefix(PARALLEL): value for name, value in tensors.items()}
+
+
+def _unpickled(data: bytes) -> dict[str, Tensor]:
+    try:
+        value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise BadCheckpoint(
+            "holds pickled objects, which may run code, or is no PyTorch file", "save its state_dict() alone"
+        ) from None
+    except (RuntimeError, EOFError) as error:
+        raise BadCheckpoint(
+            f"not a PyTorch file ({str(error).splitlines()[0].rstrip('.')})", "copy it again"
+        ) from error
+    for wrapper in WRAPPERS:
+        if isinstance(value, dict) and isinstance(value.get(wrapper), dict):
+            value = value[wrapper]
+    if (
+        not isinstance(value, dict)
+        or not all(isinstance(entry, Tensor) for entry in value.values())
+        or not value
+    ):
+        raise BadCheckpoint("holds no tensors by name", "save its state_dict() alone")
+    return {str(name): entry for name, entry in value.items()}
