@@ -15,10 +15,11 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# the zsh file must begin with its #compdef line, so blank lines before the script go
 completions: .venv/installed
-	$(BIN)/emoprune --show-completion bash > completions/emoprune.bash
-	$(BIN)/emoprune --show-completion zsh > completions/_emoprune
-	$(BIN)/emoprune --show-completion fish > completions/emoprune.fish
+	_EMOPRUNE_COMPLETE=source_bash $(BIN)/emoprune | sed '/./,$$!d' > completions/emoprune.bash
+	_EMOPRUNE_COMPLETE=source_zsh $(BIN)/emoprune | sed '/./,$$!d' > completions/_emoprune
+	_EMOPRUNE_COMPLETE=source_fish $(BIN)/emoprune | sed '/./,$$!d' > completions/emoprune.fish
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

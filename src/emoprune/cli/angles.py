@@ -26,12 +26,14 @@ Examples:
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A checkpoint, or - for standard input.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, or - for standard input.")],
     layer: options.LayerGlob = "*",
     center: options.CentreOption = None,
-    below: Annotated[float, typer.Option(min=0, max=180, help="Similar: under this many degrees.")] = 15.0,
+    below: Annotated[
+        float, typer.Option(min=0, max=180, metavar="DEGREES", help="Similar: under this many degrees.")
+    ] = 15.0,
     above: Annotated[
-        float, typer.Option(min=0, max=180, help="Complementary: over this many degrees.")
+        float, typer.Option(min=0, max=180, metavar="DEGREES", help="Complementary: over this many degrees.")
     ] = 165.0,
     everything: Annotated[bool, typer.Option("--all", help="Every pair, not only those.")] = False,
     form: Annotated[
@@ -40,7 +42,9 @@ def command(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Angles between the hidden units of a checkpoint, from the statistics stored in it.
+    """Show the angles between hidden units, and which say the same.
+
+    They come from the statistics in the checkpoint; no image is needed.
 
     Counts are units that stand in at least one similar or complementary pair; insignificant units have a
     vector shorter, or vary less, than 1% of the layer's range.

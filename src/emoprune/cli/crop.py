@@ -20,9 +20,13 @@ Examples:
 
 
 def command(
-    raw: Annotated[str, typer.Argument(help="A folder of photos, as a rule one folder per class.")],
-    faces: Annotated[str, typer.Argument(help="The folder to make, laid out like RAW.")],
-    size: Annotated[int, typer.Option(min=8, max=4096, help="Side of a face picture in pixels.")] = 224,
+    raw: Annotated[
+        str, typer.Argument(metavar="RAW", help="A folder of photos, as a rule one folder per class.")
+    ],
+    faces: Annotated[str, typer.Argument(metavar="FACES", help="The folder to make, laid out like RAW.")],
+    size: Annotated[
+        int, typer.Option(min=8, max=4096, metavar="PX", help="Side of a face picture in pixels.")
+    ] = 224,
     margin: Annotated[
         float,
         typer.Option(

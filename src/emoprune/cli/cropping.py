@@ -148,7 +148,7 @@ def merged(old: list[CropRow], new: list[CropRow]) -> list[CropRow]:
 
 
 def output_names(photos: Mapping[str, Path]) -> dict[str, str]:
-    """The output of each source without its suffix; sources that differ in suffix alone keep it in the name."""
+    """Outputs without suffix, by source; sources that differ in suffix alone keep it in the name."""
     stems = {source: source.removesuffix(path.suffix) for source, path in photos.items()}
     shared = Counter(stem.lower() for stem in stems.values())
     return {

@@ -22,12 +22,13 @@ Examples:
 
 
 def command(
-    folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where to leave its files.")] = "demo",
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="Where to leave its files.")] = "demo",
     seed: options.Seed = 0,
     force: options.Force = False,
 ) -> None:
-    """Draw faces of seven emotions, then crop, train, prune, evaluate and export, as you would type it.
+    """Run all of it on faces that it draws.
 
+    The commands are echoed as you would type them.
     Needs no network and no photos, takes about a minute, and leaves every file to look at.
     """
     root = Path(folder)
@@ -45,7 +46,7 @@ def command(
         *("train", faces, model, "--arch", "conv2", "--gray", "--hidden", "200", "--activation", "sigmoid"),
         *("--epochs", "40", "--augment", "flip", "--seed", str(seed), *again),
     )
-    _run("angles", model)
+    _run("angles", model, "--format", "table")
     _run("prune", model, "--method", "distinct", "--angle", "30", *again)
     _run("eval", model, faces, to=before)
     _run("eval", pruned, faces, to=after)

@@ -18,8 +18,13 @@ Examples:
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A checkpoint (.st, or - for standard input) or .onnx file.")],
-    data: Annotated[str, typer.Argument(help="A folder of faces by class, or a feature table.")],
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="A checkpoint (.st, or - for standard input) or .onnx file."),
+    ],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")
+    ],
     split: Annotated[
         Part | None,
         typer.Option(
@@ -29,7 +34,10 @@ def command(
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Evaluate a model on a part of a data set; prints one line of metrics (emoprune.metrics/1)."""
+    """Measure how well a model does and what it costs.
+
+    In a pipe it prints one line of metrics (schema emoprune.metrics/1) for emoprune report.
+    """
     import torch
 
     from emoprune.cli import loading

@@ -28,28 +28,30 @@ Examples:
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A checkpoint, or - for standard input.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, or - for standard input.")],
     output: Annotated[
         str, typer.Argument(metavar="OUT.onnx", help="The file to write, or - for standard output.")
     ],
     data: Annotated[
         str | None,
         typer.Option(
+            metavar="DATA",
             help="Real samples for the proof.  [default: what the model was trained on, if it is there]",
             show_default=False,
         ),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Largest difference of any logit that passes.")
+        float, typer.Option(min=0, metavar="DIFFERENCE", help="Largest difference of any logit that passes.")
     ] = 1e-4,
     seed: options.Seed = 0,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Export a checkpoint to one ONNX file with a free batch size.
+    """Write one ONNX file and prove that it computes the same.
 
-    Classes, preprocessing and split travel in its metadata. Before it is written it runs in onnxruntime on
-    real and random batches, and is refused if any logit differs by more than the tolerance.
+    The batch size is free; classes, preprocessing and split travel in its metadata. Before it is written
+    it runs in onnxruntime on real and random batches, and is refused if any logit differs by more than
+    the tolerance.
     """
     import torch
 

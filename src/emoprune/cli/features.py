@@ -29,7 +29,7 @@ Examples:
 
 
 def command(
-    faces: Annotated[str, typer.Argument(help="A folder of faces by class.")],
+    faces: Annotated[str, typer.Argument(metavar="FACES", help="A folder of faces by class.")],
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="A .csv or .st table, or - for CSV on standard output.")
     ],
@@ -47,7 +47,10 @@ def command(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Turn faces into a feature table: name, label, then one column per feature."""
+    """Turn faces into a feature table.
+
+    Its columns are name, label, then one per feature.
+    """
     import torch
 
     from emoprune.cli import loading, shaping

@@ -20,7 +20,7 @@ app = typer.Typer(
     name="emoprune",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="Turn photos of faces into a small, fast expression classifier, and prove what small cost.",
     epilog="""\b
@@ -47,11 +47,14 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -60,26 +63,31 @@ def main(argv: list[str] | None = None) -> int:
     0 done, 1 the input is at fault, 2 the command line is, 70 our bug, 130 Ctrl-C, 141 broken pipe.
     """
     try:
-        code: int | None = app(args=argv, prog_name="emoprune", standalone_mode=False)
-        sys.stdout.flush()
-        # typer makes a Ctrl-C an exit code of its own
-        return _complain("interrupted", code) if code == INTERRUPTED else code or 0
+        return _dispatch(argv)
     except EmopruneError as error:
         return _complain(str(error), error.exit_code)
     except typer.TyperException as error:
         return _complain(_usage(error), error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted", INTERRUPTED)
     except BrokenPipeError:
         return _hang_up()
-    except SystemExit as end:
-        # typer ends on its own for a broken pipe, where it says 1, and for shell completion
-        if isinstance(end.__context__, BrokenPipeError):
-            return _hang_up()
-        return end.code if isinstance(end.code, int) else 0
     except Exception:
         traceback.print_exc()
         return _complain("this is a bug of emoprune; please report the lines above", BUG)
+
+
+def _dispatch(argv: list[str] | None) -> int:
+    try:
+        code: int | None = app(args=argv, prog_name="emoprune", standalone_mode=False)
+        sys.stdout.flush()
+    except SystemExit as end:
+        # typer ends on its own after shell completion and for a broken pipe, which it takes for a fault
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        code = end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    # typer, too, makes a Ctrl-C an exit code of its own
+    return _complain("interrupted", code) if code == INTERRUPTED else code or 0
 
 
 def _usage(error: typer.TyperException) -> str:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, also on a terminal.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="What every random choice follows from.")]
+Seed = Annotated[
+    int, typer.Option("--seed", min=0, metavar="N", help="What every random choice follows from.")
+]
 Device = Annotated[
     DeviceName, typer.Option("--device", help="Where to compute; auto takes CUDA where there is one.")
 ]
@@ -95,6 +97,7 @@ Arch = Annotated[
     str,
     typer.Option(
         "--arch",
+        metavar="NAME",
         callback=one_of(ARCHITECTURES),
         autocompletion=completing(ARCHITECTURES),
         help="conv1, conv2 (convolution and pooling stages, then a hidden layer), mlp (dense layers, for "
@@ -106,6 +109,7 @@ TorchvisionArch = Annotated[
     str,
     typer.Option(
         "--arch",
+        metavar="NAME",
         callback=one_of(TORCHVISION),
         autocompletion=completing(TORCHVISION),
         help="Any torchvision classifier by name.",

@@ -34,12 +34,17 @@ def command(
     output: Annotated[
         str | None,
         typer.Option(
-            "-o", "--output", help="[default: beside the input, MODEL.METHOD.st]", show_default=False
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="[default: beside the input, MODEL.METHOD.st]",
+            show_default=False,
         ),
     ] = None,
     method: Annotated[
         str,
         typer.Option(
+            metavar="|".join(METHODS),
             callback=options.one_of(METHODS),
             autocompletion=options.completing(METHODS),
             help="; ".join(f"{name}: {entry.meaning}" for name, entry in METHODS.items()) + ".",
@@ -47,7 +52,12 @@ def command(
     ] = "distinct",
     angle: Annotated[
         float,
-        typer.Option(min=0, max=90, help="Similar under it, complementary over 180 minus it, in degrees."),
+        typer.Option(
+            min=0,
+            max=90,
+            metavar="DEGREES",
+            help="Similar under it, complementary over 180 minus it, in degrees.",
+        ),
     ] = 15.0,
     merge: Annotated[
         Merge,
@@ -62,8 +72,9 @@ def command(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Remove hidden units from a checkpoint; the result is physically smaller and needs no images.
+    """Remove hidden units and certify what it costs.
 
+    The result is physically smaller; no image is needed.
     The certificate tells, per layer, the relative error at the next layer's input under either merge.
     """
     from emoprune.cli import history

@@ -28,7 +28,9 @@ Examples:
 def command(
     files: Annotated[
         list[str] | None,
-        typer.Argument(help="Metrics as emoprune eval prints them; - or none: standard input."),
+        typer.Argument(
+            metavar="FILES", help="Metrics as emoprune eval prints them; - or none: standard input."
+        ),
     ] = None,
     form: Annotated[
         Literal["table", "markdown", "csv", "json"] | None,
@@ -40,7 +42,11 @@ def command(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare models: accuracy with its interval, size and speed, and what changed against the first."""
+    """Compare evaluations side by side.
+
+    Accuracy with its 95% interval, size and cost, each with its change against the first; then
+    precision, recall and F1 per class, and confusion matrices.
+    """
     from emoprune.core import comparison
     from emoprune.store import metrics, streams
 

@@ -46,6 +46,7 @@ def input_shape(data: Folder | Table, preprocess: Preprocess) -> tuple[int, ...]
 
 
 def parse_size(text: str) -> tuple[int, int]:
+    """Height and width from "224" or "576x720"; UsageFault for anything else."""
     sides = text.lower().split("x")
     if len(sides) not in (1, 2) or not all(side.isdecimal() and int(side) for side in sides):
         raise UsageFault(f"--size {text} is no size", "write 224, or 576x720 for height and width")

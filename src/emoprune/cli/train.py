@@ -29,7 +29,9 @@ Examples:
 
 
 def command(
-    data: Annotated[str, typer.Argument(help="A folder of faces by class, or a feature table.")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")
+    ],
     output: Annotated[str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or -.")],
     arch: options.Arch = "conv2",
     weights: Annotated[
@@ -48,24 +50,33 @@ def command(
         list[int] | None,
         typer.Option(
             min=1,
+            metavar="UNITS",
             help="Width of a dense hidden layer between features and classes; may be repeated.  "
             "[default: the architecture's own classifier]",
             show_default=False,
         ),
     ] = None,
     activation: Annotated[Activation, typer.Option(help="Of the hidden layers.")] = "sigmoid",
-    dropout: Annotated[float, typer.Option(min=0, max=0.99, help="After each hidden layer.")] = 0.0,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.99, metavar="SHARE", help="After each hidden layer.")
+    ] = 0.0,
     size: options.Size = None,
     gray: options.Gray = False,
     mean: options.Mean = None,
     std: options.Std = None,
     scale: Annotated[Scale, typer.Option(help="Of table columns, fitted on the training part.")] = "minmax",
-    epochs: Annotated[int, typer.Option(min=0, help="0 adopts finished weights as they are.")] = 50,
-    lr: Annotated[float, typer.Option(min=0, help="Learning rate.")] = 1e-3,
-    batch_size: Annotated[int, typer.Option(min=0, help="0 is the whole training part at once.")] = 32,
-    optimizer: Annotated[Optimizer, typer.Option()] = "adam",
-    momentum: Annotated[float, typer.Option(min=0, max=1, help="Of sgd.")] = 0.9,
-    weight_decay: Annotated[float, typer.Option(min=0)] = 0.0,
+    epochs: Annotated[
+        int, typer.Option(min=0, metavar="N", help="0 adopts finished weights as they are.")
+    ] = 50,
+    lr: Annotated[float, typer.Option(min=0, metavar="RATE", help="Learning rate.")] = 1e-3,
+    batch_size: Annotated[
+        int, typer.Option(min=0, metavar="N", help="0 is the whole training part at once.")
+    ] = 32,
+    optimizer: Annotated[Optimizer, typer.Option(help="How gradients become steps.")] = "adam",
+    momentum: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Of sgd.")] = 0.9,
+    weight_decay: Annotated[
+        float, typer.Option(min=0, metavar="RATE", help="L2 penalty; decoupled in adamw.")
+    ] = 0.0,
     augment: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,8 +90,8 @@ def command(
         str | None,
         typer.Option(
             metavar="80/20|75/10/15|346/329",
-            help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, val/, "
-            "test/ folders, else 80/20]",
+            help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, "
+            "val/, test/ folders, else 80/20]",
             show_default=False,
         ),
     ] = None,
@@ -94,7 +105,7 @@ def command(
     keep: Annotated[
         Keep | None,
         typer.Option(
-            help="The epoch to keep, best by validation accuracy.  [default: best with a val part, else last]",
+            help="Which epoch: best is by validation accuracy.  [default: best with a val part, else last]",
             show_default=False,
         ),
     ] = None,
@@ -103,7 +114,7 @@ def command(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Train a classifier and store with it the statistics that pruning needs.
+    """Train a classifier, ready to be pruned.
 
     The checkpoint holds weights, classes, preprocessing, split, learning curve and, for every dense hidden
     layer, one-pass statistics of its units over the training part.

@@ -154,16 +154,18 @@ def sheets(found: Sequence[Metrics], sections: Sequence[Section]) -> list[Sheet]
 
 
 def flat(found: Sequence[Metrics], section: Section) -> Sheet:
-    """One section as a flat sheet of raw values, one model's figures per line or lines, for other programs."""
+    """One section as a flat sheet of raw values, for other programs."""
     if section == "summary":
         columns = ("model", "data", "split", "n", "accuracy", "accuracy_low", "accuracy_high", "macro_f1")
         more = ("log_loss", "calibration_error", "units", "parameters", "nonzero_parameters", "macs", "bytes")
         rows = tuple(
-            (m.model, m.data, m.split, m.n, m.accuracy, *m.accuracy_interval, m.macro_f1)
-            + tuple(getattr(m, name) for name in more)
+            (
+                *(m.model, m.data, m.split, m.n, m.accuracy, *m.accuracy_interval, m.macro_f1),
+                *(getattr(m, name) for name in more),
+            )
             for m in found
         )
-        return Sheet("summary", columns + more, rows)
+        return Sheet("summary", (*columns, *more), rows)
     if section == "classes":
         names = ("precision", "recall", "f1", "support")
         return Sheet(
@@ -190,9 +192,7 @@ def flat(found: Sequence[Metrics], section: Section) -> Sheet:
 def to_record(found: Sequence[Metrics]) -> dict[str, Any]:
     """The comparison as one JSON object: each model's figures and their change against the first."""
     flattened = flat(found, "summary")
-    models: list[dict[str, Any]] = [
-        dict(zip(flattened.columns, row, strict=True)) for row in flattened.rows
-    ]
+    models: list[dict[str, Any]] = [dict(zip(flattened.columns, row, strict=True)) for row in flattened.rows]
     first = models[0]
     changes = [
         {key: value - first[key] for key, value in model.items() if isinstance(value, int | float)}

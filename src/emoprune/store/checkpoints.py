@@ -51,7 +51,7 @@ def card_json(card: Card) -> str:
 
 
 def parse_card(text: str) -> Card:
-    """What `card_json` wrote; BadCheckpoint for another schema, InvalidRecord for a field that does not fit."""
+    """What `card_json` wrote; BadCheckpoint for another schema, InvalidRecord for a field that is wrong."""
     try:
         record = json.loads(text)
     except (json.JSONDecodeError, RecursionError):

@@ -15,7 +15,7 @@ DAMAGED = "write the file anew"
 
 
 def decode(kind: type[T], value: object, *, path: str = "") -> T:
-    """`value`, as json.loads gives it, as an instance of `kind`; InvalidRecord names a field that does not fit.
+    """`value`, as json.loads gives it, as an instance of `kind`; InvalidRecord names the field at fault.
 
     Knows dataclasses, tuples, mappings with string keys, Literal, optional types and the JSON scalars.
     Fields of a dataclass that have no default must be there; unknown keys are passed over, so that a newer

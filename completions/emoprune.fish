@@ -1,0 +1,1 @@
+complete --command emoprune --no-files --arguments "(env _EMOPRUNE_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) emoprune)" --condition "env _EMOPRUNE_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) emoprune"
