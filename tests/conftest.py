@@ -1,0 +1,77 @@
+"""Fixtures that several rooms of tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from emoprune.cli.main import main
+from emoprune.core.synthetic import draw_scene
+from emoprune.store.images import jpeg_bytes
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Tests run side by side; one thread each keeps them from fighting over the cores."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real photos and weights, where EMOPRUNE_TEST_DATA names one."""
+    place = os.environ.get("EMOPRUNE_TEST_DATA")
+    if not place or not Path(place).is_dir():
+        pytest.skip("EMOPRUNE_TEST_DATA names no folder")
+    return Path(place)
+
+
+def draw_faces(root: Path, classes: tuple[str, ...], each: int, *, side: int = 64) -> Path:
+    """A folder of drawn faces, cut out roughly, `each` per class."""
+    for number, name in enumerate(classes):
+        folder = root / name
+        folder.mkdir(parents=True)
+        for index in range(each):
+            generator = np.random.default_rng((number, index))
+            scene = draw_scene(name, generator=generator, size=(side, side))
+            (folder / f"film{index % 5}_{name}{index:03d}.jpg").write_bytes(jpeg_bytes(scene))
+    return root
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of twenty drawn faces each; read only."""
+    return draw_faces(tmp_path_factory.mktemp("drawn") / "faces", ("angry", "happy", "surprise"), 20)
+
+
+@pytest.fixture(scope="session")
+def model(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small trained checkpoint of `faces`; read only."""
+    path = tmp_path_factory.mktemp("trained") / "model.st"
+    argv = ["train", str(faces), str(path), "--arch", "conv1", "--size", "24", "--gray", "--hidden", "24"]
+    assert main([*argv, "--epochs", "8"]) == 0
+    return path
+
+
+@pytest.fixture
+def black_jpeg() -> Callable[[Path], Path]:
+    """Writes a small valid picture to a path."""
+
+    def write(path: Path) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32)).save(path, "JPEG")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
