@@ -84,7 +84,8 @@ def short_units(statistics: UnitStatistics, centre: Centre) -> set[int]:
 def constant_units(statistics: UnitStatistics) -> set[int]:
     """Units whose standard deviation over the patterns is under 1% of the layer's range."""
     deviation = covariance(statistics).diagonal().sqrt()
-    return _indices(deviation <= INSIGNIFICANT_SHARE * layer_range(statistics))
+    still = statistics.low == statistics.high
+    return _indices(still | (deviation <= INSIGNIFICANT_SHARE * layer_range(statistics)))
 
 
 def silent_units(statistics: UnitStatistics) -> set[int]:

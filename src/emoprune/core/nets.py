@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,7 +52,7 @@ class MultilayerPerceptron(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
-        features = int(torch.tensor(spec.input).prod())
+        features = math.prod(spec.input)
         table = len(spec.input) == 1
         self.scaling = Scaling(features) if table else nn.Flatten()
         self.classifier = _own_head(features, spec)
