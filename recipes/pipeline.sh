@@ -27,7 +27,7 @@ accuracies() { # mean accuracy of the metrics files given, with the spread over 
     NR == 1 { for (i = 1; i <= NF; i++) if ($i == "accuracy") column = i; next }
     { sum += $column; squares += $column ^ 2; n++; each = each sprintf(" %.1f%%", 100 * $column) }
     END { mean = sum / n; printf "mean %.1f%%, sd %.1f, runs%s\n", 100 * mean,
-          n > 1 ? 100 * sqrt((squares - n * mean ^ 2) / (n - 1)) : 0, each }'
+          (n > 1 ? 100 * sqrt((squares - n * mean ^ 2) / (n - 1)) : 0), each }'
 }
 
 step emoprune crop "$photos" "$out/faces"

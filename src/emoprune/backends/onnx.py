@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -98,7 +98,7 @@ class Engine:
         return torch.from_numpy(values)
 
 
-def largest_difference(engine: Engine, net: nn.Module, batches: Iterator[Tensor]) -> float:
+def largest_difference(engine: Engine, net: nn.Module, batches: Iterable[Tensor]) -> float:
     """Largest absolute difference of any logit between the engine and the network over `batches`.
 
     NaN anywhere counts as infinite.

@@ -76,7 +76,7 @@ def _tables(records: list[dict[str, Any]]) -> Iterable[Table | str]:
     keys = ("units", "centre", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
     yield console.table(
         "Hidden layers",
-        ["layer", *keys],
+        ["layer", "units", "centre", "similar", "compl.", "insign.", "smallest", "largest"],
         ([record["layer"], *(record[key] for key in keys)] for record in records),
     )
     for record in records:

@@ -32,7 +32,7 @@ def command(
         typer.Option(
             min=0, max=2, metavar="FRACTION", help="Widen the square around the face by this share."
         ),
-    ] = 0.1,
+    ] = 0.0,
     select: Annotated[Select, typer.Option(help="Which face of a photo with several.")] = "largest",
     on_missing: Annotated[
         OnMissing,

@@ -14,7 +14,7 @@ from PIL import Image
 from emoprune.backends.faces import CHOICES, Detector
 from emoprune.cli import console
 from emoprune.core.cropping import crop_face
-from emoprune.errors import BadData, BadImage, OutputFault
+from emoprune.errors import BadData, BadImage, OutputFault, UsageFault
 from emoprune.records import Box, CropRow
 from emoprune.records.choices import OnMissing, Select
 from emoprune.store import crops, datasets, images, streams
@@ -50,7 +50,9 @@ class Cropper:
         """
         if not self._raw.is_dir():
             raise BadData("no such folder", "check the name", place=str(self._raw))
-        photos = {path.relative_to(self._raw).as_posix(): path for path in datasets.pictures(self._raw)}
+        if self._raw.resolve() == self._faces.resolve():
+            raise UsageFault(f"{self._raw} cannot be photos and faces at once", "name another folder to make")
+        photos = {path.relative_to(self._raw).as_posix(): path for path in self._pictures()}
         if not photos:
             raise BadData("no photos in it", "give a folder of pictures", place=str(self._raw))
         for source in by_hand:
@@ -64,7 +66,8 @@ class Cropper:
         names = output_names(photos)
         todo = list(by_hand) if mending else list(photos)
         # a sibling of the output, so that moving in is renaming and an interruption leaves nothing
-        with tempfile.TemporaryDirectory(prefix=f".{self._faces.name}.", dir=self._faces.parent) as scratch:
+        place = self._faces.absolute()
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=place.parent) as scratch:
             with streams.explained(self._faces):
                 rows = []
                 for source in console.tracked(todo, "crop", len(todo)):
@@ -79,6 +82,11 @@ class Cropper:
         self._write(crops.FAILURES, [row for row in rows if not row.output])
         self._write(crops.MANIFEST, rows)
         return rows
+
+    def _pictures(self) -> list[Path]:
+        """The photos, without the faces of an earlier run where those lie among them."""
+        made = self._faces.resolve()
+        return [path for path in datasets.pictures(self._raw) if not path.resolve().is_relative_to(made)]
 
     def _check_output(self, *, force: bool) -> None:
         if self._faces.exists() and not self._faces.is_dir():

@@ -31,6 +31,9 @@ def command(
             help="Which part, by the model's own rule.  [default: test, else val]", show_default=False
         ),
     ] = None,
+    latency: Annotated[
+        bool, typer.Option("--latency", help="Also time one sample: the median of 50 runs, on this machine.")
+    ] = False,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
@@ -42,6 +45,7 @@ def command(
 
     from emoprune.cli import loading
     from emoprune.cli.report import tables
+    from emoprune.core import costs
     from emoprune.core.fitting import batches
     from emoprune.core.scoring import score
     from emoprune.records import Metrics
@@ -55,6 +59,7 @@ def command(
     part, indices = loading.part_indices(found, opened.card.split, split)
     samples = loading.samples(found, opened.card.preprocess)
     inputs = batches(samples, indices, opened.card.preprocess, chosen)
+    one = next(batches(samples, indices[:1], opened.card.preprocess, chosen))
     logits = torch.cat(list(console.tracked(opened.logits(inputs), "eval", len(indices), steps=len)))
     result = Metrics(
         model=model,
@@ -66,5 +71,6 @@ def command(
         **dataclasses.asdict(opened.cost),
         bytes=opened.bytes,
         units=opened.units,
+        latency_ms=costs.latency_ms(lambda: list(opened.logits(iter([one])))) if latency else None,
     )
     console.emit([metrics.to_record(result)], lambda: tables([result]), as_json=as_json)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,7 +72,7 @@ def command(
     random = (torch.randn(n, *checkpoint.spec.input, generator=generator) for n in RANDOM_BATCHES)
     on_random = onnx.largest_difference(engine, net, random)
     real = _real_batches(checkpoint, data)
-    on_real = None if real is None else onnx.largest_difference(engine, net, real)
+    on_real = onnx.largest_difference(engine, net, real) if real else None
     worst = max(on_random, on_real or 0.0)
     if worst > tolerance:
         raise ToleranceExceeded(
@@ -90,7 +89,7 @@ def command(
         "tolerance": tolerance,
         "difference_random": on_random,
         "difference_real": on_real,
-        "real_samples": 0 if real is None else REAL_SAMPLES,
+        "real_samples": sum(map(len, real)),
         "parameters": cost.parameters,
         "macs": cost.macs,
     }
@@ -99,8 +98,8 @@ def command(
         console.emit([summary], lambda: [console.table("Export", ["", ""], rows)], as_json=as_json)
 
 
-def _real_batches(checkpoint: Checkpoint, data: str | None) -> Iterator[Tensor] | None:
-    """Up to 64 samples spread evenly over the data; None, and a note, where the data is not there."""
+def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:
+    """Up to 64 samples spread evenly over the data; none, and a note, where the data is not there."""
     import torch
 
     from emoprune.cli import loading
@@ -113,9 +112,9 @@ def _real_batches(checkpoint: Checkpoint, data: str | None) -> Iterator[Tensor] 
             console.note(
                 "proven on random batches only: the training data is not here; give --data for real ones"
             )
-            return None
+            return []
     found = open_data(data)
     count = len(found.catalogue.names)
     indices = torch.arange(0, count, max(1, count // REAL_SAMPLES))[:REAL_SAMPLES]
     samples = loading.samples(found, checkpoint.preprocess)
-    return batches(samples, indices, checkpoint.preprocess, torch.device("cpu"))
+    return list(batches(samples, indices, checkpoint.preprocess, torch.device("cpu")))

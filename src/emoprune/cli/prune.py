@@ -138,29 +138,14 @@ def _units(checkpoint: Checkpoint) -> int:
 
 
 def _tables(summary: dict[str, Any]) -> Iterable[Table | str]:
-    keys = (
-        "layer",
-        "before",
-        "after",
-        "similar",
-        "complementary",
-        "insignificant",
-        "error_sum",
-        "error_lstsq",
-    )
+    keys = ("similar", "complementary", "insignificant", "error_sum", "error_lstsq")
     yield console.table(
         f"Certificate ({summary['method']}, {summary['angle']:g} degrees, {summary['merge']})",
-        [
-            "layer",
-            "units",
-            "after",
-            "similar",
-            "complementary",
-            "insignificant",
-            "error (sum)",
-            "error (lstsq)",
-        ],
-        ([entry[key] for key in keys] for entry in summary["layers"]),
+        ["layer", "units", "similar", "compl.", "insign.", "error: sum", "lstsq"],
+        (
+            [entry["layer"], f"{entry['before']:,} > {entry['after']:,}", *(entry[key] for key in keys)]
+            for entry in summary["layers"]
+        ),
     )
     yield console.table(
         "",

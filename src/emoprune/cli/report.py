@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from emoprune.cli import console, options, sheets
+from emoprune.errors import UsageFault
 from emoprune.records.choices import Section
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ def command(
     from emoprune.core import comparison
     from emoprune.store import metrics, streams
 
+    if not files and sys.stdin.isatty():
+        raise UsageFault(
+            "no files, and nothing is piped in", "give files of metrics, or pipe emoprune eval into it"
+        )
     found = []
     for file in files or ["-"]:
         shown = "standard input" if file == "-" else file

@@ -81,7 +81,7 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="NAME[:STRENGTH]",
-            help="May be repeated. "
+            help="May be repeated or joined by commas. "
             + "; ".join(f"{k}:{v.default:g}: {v.meaning}" for k, v in AUGMENTATIONS.items())
             + ".",
         ),

@@ -100,7 +100,9 @@ def run(
     feed = whole
     if freeze == "backbone":
         freeze_all_but_head(net)
-        if not recipe.augment:
+        if recipe.augment:
+            console.note("with --augment the frozen backbone has to run in every epoch")
+        else:
             feed = _head_alone(whole, device)
     curve = _fit(feed, recipe, device)
     if not all(layer.name.startswith(feed.prefix) for layer in layers):

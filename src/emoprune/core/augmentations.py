@@ -30,9 +30,9 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 def parse_augmentations(texts: Sequence[str]) -> dict[str, float]:
-    """`["flip", "rotate:15"]` as names and strengths; raises UsageFault for what is not in the table."""
+    """`["flip", "rotate:15,crop"]` as names and strengths; raises UsageFault for what is not in the table."""
     chosen = {}
-    for text in texts:
+    for text in ",".join(texts).split(",") if texts else ():
         name, _, strength = text.partition(":")
         kind = AUGMENTATIONS.get(name)
         if kind is None:

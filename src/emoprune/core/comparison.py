@@ -31,7 +31,7 @@ class Measure:
     """One line of the summary: how a value is read from metrics, written, and its change written."""
 
     name: str
-    value: Callable[[Metrics], float]
+    value: Callable[[Metrics], float | None]
     text: Callable[[float], str]
     change: Callable[[float, float], str]
 
@@ -70,6 +70,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("non-zero", lambda m: m.nonzero_parameters, _count, _share),
     Measure("MACs", lambda m: m.macs, _count, _share),
     Measure("bytes", lambda m: m.bytes, _count, _share),
+    Measure("latency (ms)", lambda m: m.latency_ms, _decimals, _share),
 )
 
 
@@ -98,12 +99,21 @@ def summary(found: Sequence[Metrics]) -> Sheet:
         ("samples", *(_count(metrics.n) for metrics in found)),
     ]
     for measure in MEASURES:
-        first, *others = (measure.value(metrics) for metrics in found)
-        cells = [measure.text(first), *(f"{measure.text(v)} ({measure.change(first, v)})" for v in others)]
-        rows.append((measure.name, *cells))
+        values = [measure.value(metrics) for metrics in found]
+        if any(value is not None for value in values):
+            rows.append(
+                (measure.name, *(_cell(measure, values[0] if i else None, v) for i, v in enumerate(values)))
+            )
         if measure.name == "accuracy":
             rows.append(("  95% interval", *(_interval(metrics) for metrics in found)))
     return Sheet("Summary", ("", *headings(found)), tuple(rows))
+
+
+def _cell(measure: Measure, first: float | None, value: float | None) -> str:
+    """The value, with its change against the first where there is one to compare with."""
+    if value is None:
+        return "-"
+    return measure.text(value) + (f" ({measure.change(first, value)})" if first is not None else "")
 
 
 def _interval(metrics: Metrics) -> str:
@@ -157,7 +167,16 @@ def flat(found: Sequence[Metrics], section: Section) -> Sheet:
     """One section as a flat sheet of raw values, for other programs."""
     if section == "summary":
         columns = ("model", "data", "split", "n", "accuracy", "accuracy_low", "accuracy_high", "macro_f1")
-        more = ("log_loss", "calibration_error", "units", "parameters", "nonzero_parameters", "macs", "bytes")
+        more = (
+            "log_loss",
+            "calibration_error",
+            "units",
+            "parameters",
+            "nonzero_parameters",
+            "macs",
+            "bytes",
+            "latency_ms",
+        )
         rows = tuple(
             (
                 *(m.model, m.data, m.split, m.n, m.accuracy, *m.accuracy_interval, m.macro_f1),
@@ -195,7 +214,11 @@ def to_record(found: Sequence[Metrics]) -> dict[str, Any]:
     models: list[dict[str, Any]] = [dict(zip(flattened.columns, row, strict=True)) for row in flattened.rows]
     first = models[0]
     changes = [
-        {key: value - first[key] for key, value in model.items() if isinstance(value, int | float)}
+        {
+            key: value - first[key]
+            for key, value in model.items()
+            if isinstance(value, int | float) and first[key] is not None
+        }
         for model in models
     ]
     return {

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
+import time
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,3 +24,18 @@ def cost(net: nn.Module, spec: Spec) -> Cost:
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in parameters),
         macs=counter.get_total_flops() // 2,
     )
+
+
+WARM_UP, REPEATS = 5, 50
+
+
+def latency_ms(run: Callable[[], object]) -> float:
+    """Median wall time of `run` in milliseconds over 50 calls, after 5 that do not count."""
+    for _ in range(WARM_UP):
+        run()
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return 1000 * statistics.median(times)

@@ -131,7 +131,7 @@ def _train_epoch(
             loss = nn.functional.cross_entropy(logits, labels)
             loss.backward()
             optimizer.step()
-            loss_sum += float(loss) * len(chunk)
+            loss_sum += loss.item() * len(chunk)
             hits += int((logits.argmax(1) == labels).sum())
     return loss_sum / len(train), hits / len(train)
 

@@ -32,7 +32,8 @@ class Metrics:
     """How one model does on one part of one data set (schema emoprune.metrics/1).
 
     `accuracy_interval` is Wilson's 95% interval; `confusion` is [actual][predicted]; `log_loss` in nats;
-    `calibration_error` the expected one over 15 equal bins; `units` the hidden units of prunable layers.
+    `calibration_error` the expected one over 15 equal bins; `units` the hidden units of prunable layers;
+    `latency_ms` the median time of one sample, where it was asked for.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Metrics:
     macs: int
     bytes: int
     units: int
+    latency_ms: float | None = None
 
     def __post_init__(self) -> None:
         width = len(self.classes)
