@@ -17,8 +17,6 @@ from emoprune.records.choices import Merge
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from emoprune.records import Checkpoint
-
 SCHEMA = "emoprune.prune/1"
 
 EXAMPLES = """\b
@@ -77,9 +75,10 @@ def command(
     The result is physically smaller; no image is needed.
     The certificate tells, per layer, the relative error at the next layer's input under either merge.
     """
-    from emoprune.cli import history
+    from emoprune.cli import history, loading
     from emoprune.core import costs, nets, surgery
     from emoprune.core.certificate import certify
+    from emoprune.core.compensation import solve
     from emoprune.core.selection import Selection
     from emoprune.errors import at
     from emoprune.records import Plan
@@ -92,14 +91,16 @@ def command(
     views = [surgery.view(before, found) for found in options.matching_layers(before, layer, place=model)]
     selection = Selection(angle_deg=angle, merge=merge, centre=center)
     plan = Plan(method, tuple(METHODS[method](view, selection) for view in views))
-    certificates = [certify(view, removal) for view, removal in zip(views, plan.removals, strict=True)]
-    after = surgery.apply(plan, before, merge=merge)
+    decided = list(zip(views, plan.removals, strict=True))
+    solutions = {view.layer.name: solve(view, removal) for view, removal in decided}
+    certificates = [certify(view, removal, solutions[removal.layer]) for view, removal in decided]
+    after = surgery.apply(plan, before, {layer: merged[merge] for layer, merged in solutions.items()})
     with at(model):
         costs_before, costs_after = (
             costs.cost(nets.restore(version.spec, version.tensors), version.spec)
             for version in (before, after)
         )
-    units_before, units_after = _units(before), _units(after)
+    units_before, units_after = loading.hidden_units(before), loading.hidden_units(after)
     parameters = {"method": method, "angle": angle, "merge": merge, "layer": layer, "center": center}
     summary = {
         "schema": SCHEMA,
@@ -131,10 +132,6 @@ def _target(model: str, output: str | None, method: str) -> str:
         raise UsageFault("a checkpoint from standard input has no name to write beside", "give -o OUT")
     path = Path(model)
     return str(path.with_name(f"{path.stem}.{method}.st"))
-
-
-def _units(checkpoint: Checkpoint) -> int:
-    return sum(statistics.units for statistics in checkpoint.statistics.values())
 
 
 def _tables(summary: dict[str, Any]) -> Iterable[Table | str]:

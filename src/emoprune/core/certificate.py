@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from emoprune.core.compensation import MERGES, Readers
+from emoprune.core.compensation import Readers
 from emoprune.core.statistics import mean
 from emoprune.records import Certificate, LayerView, Removal
+from emoprune.records.choices import Merge
 
 
-def certify(view: LayerView, removal: Removal) -> Certificate:
-    """Units before and after, why they go, and the error at the readers' inputs under either merge."""
+def certify(view: LayerView, removal: Removal, solutions: Mapping[Merge, Readers]) -> Certificate:
+    """Units before and after, why they go, and the error at the readers' inputs under either merge.
+
+    `solutions` are the readers after the removal, by merge (core.compensation.solve).
+    """
     return Certificate(
         layer=removal.layer,
         before=removal.units,
@@ -21,8 +26,8 @@ def certify(view: LayerView, removal: Removal) -> Certificate:
         similar=len(removal.similar),
         complementary=len(removal.complementary),
         insignificant=len(removal.insignificant),
-        error_sum=relative_error(view, removal, MERGES["sum"](view, removal)),
-        error_lstsq=relative_error(view, removal, MERGES["lstsq"](view, removal)),
+        error_sum=relative_error(view, removal, solutions["sum"]),
+        error_lstsq=relative_error(view, removal, solutions["lstsq"]),
     )
 
 

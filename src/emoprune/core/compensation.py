@@ -102,3 +102,8 @@ MERGES: dict[Merge, Callable[[LayerView, Removal], Readers]] = {
     "sum": summed,
     "lstsq": least_squares,
 }
+
+
+def solve(view: LayerView, removal: Removal) -> dict[Merge, Readers]:
+    """The readers' weights and biases after the removal, under every merge."""
+    return {name: merge(view, removal) for name, merge in MERGES.items()}

@@ -8,10 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from emoprune.core.compensation import MERGES
+from emoprune.core.compensation import Readers
 from emoprune.core.statistics import survivors
 from emoprune.records import Checkpoint, HiddenLayer, LayerView, Plan, Removal
-from emoprune.records.choices import Merge
 
 
 def view(checkpoint: Checkpoint, layer: HiddenLayer) -> LayerView:
@@ -26,38 +25,37 @@ def view(checkpoint: Checkpoint, layer: HiddenLayer) -> LayerView:
     )
 
 
-def apply(plan: Plan, checkpoint: Checkpoint, *, merge: Merge) -> Checkpoint:
-    """The checkpoint without the plan's removed units, their share of the next layers merged as asked.
+def apply(plan: Plan, checkpoint: Checkpoint, merged: Mapping[str, Readers]) -> Checkpoint:
+    """The checkpoint without the plan's removed units; `merged` has each layer's readers as they shall be.
 
-    Removals in several layers commute: one narrows the rows of a tensor that another narrows the columns
-    of. The statistics of the survivors stay, so that pruning can go on in steps.
+    `merged` comes from the same plan and checkpoint (core.compensation). The statistics of the survivors
+    stay, so that pruning can go on in steps.
     """
-    for removal in plan.removals:
-        if removal.removed:
-            checkpoint = _without(removal, checkpoint, merge)
+    removals = {removal.layer: removal for removal in plan.removals if removal.removed}
+    # in network order: a layer's columns are replaced before its own rows go
+    for layer in checkpoint.layers:
+        if layer.name in removals:
+            checkpoint = _without(removals[layer.name], layer, checkpoint, merged[layer.name])
     return checkpoint
 
 
-def _without(removal: Removal, checkpoint: Checkpoint, merge: Merge) -> Checkpoint:
-    layer = next(layer for layer in checkpoint.layers if layer.name == removal.layer)
-    seen = view(checkpoint, layer)
-    readers = MERGES[merge](seen, removal)
+def _without(removal: Removal, layer: HiddenLayer, checkpoint: Checkpoint, readers: Readers) -> Checkpoint:
     kept = torch.tensor(removal.kept)
     tensors = dict(checkpoint.tensors)
-    tensors[f"{layer.name}.weight"] = seen.weight[kept]
-    if seen.bias is not None:
-        tensors[f"{layer.name}.bias"] = seen.bias[kept]
+    for name in (f"{layer.name}.weight", f"{layer.name}.bias"):
+        if name in tensors:
+            tensors[name] = tensors[name][kept]
     for name, (weight, bias) in readers.items():
         tensors[f"{name}.weight"] = weight
         if bias is not None:
             tensors[f"{name}.bias"] = bias
     narrowed = {name: _width(tensors, name) for name in (layer.name, *layer.consumers)}
-    statistics = {**checkpoint.statistics, layer.name: survivors(seen.statistics, removal.kept)}
+    remaining = survivors(checkpoint.statistics[layer.name], removal.kept)
     return replace(
         checkpoint,
         tensors=tensors,
         spec=replace(checkpoint.spec, widths={**checkpoint.spec.widths, **narrowed}),
-        statistics=statistics,
+        statistics={**checkpoint.statistics, layer.name: remaining},
     )
 
 
