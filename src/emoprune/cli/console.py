@@ -34,7 +34,7 @@ def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
     console = Console(file=stream, soft_wrap=False)
     if not stream.isatty():
         # without a terminal there is no width to fit: a cell cut short would be a figure lost
-        console = Console(file=stream, width=200)
+        console = Console(file=stream, width=10_000)
     for part in parts:
         console.print(part, markup=False, highlight=False)
     stream.flush()
@@ -43,14 +43,14 @@ def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Table:
     """A plain table: the first `left` columns are text, the others numbers set flush right."""
     from rich import box
-    from rich.markup import escape
     from rich.table import Table as RichTable
+    from rich.text import Text
 
-    made = RichTable(title=escape(title) or None, title_justify="left", box=box.SIMPLE_HEAD)
+    made = RichTable(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
-        made.add_column(escape(column), justify="left" if index < left else "right", overflow="fold")
+        made.add_column(Text(column), justify="left" if index < left else "right", overflow="fold")
     for row in rows:
-        made.add_row(*(escape(cell(value)) for value in row))
+        made.add_row(*(Text(cell(value)) for value in row))
     return made
 
 

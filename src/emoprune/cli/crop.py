@@ -58,14 +58,14 @@ def command(
     FACES gets crops.csv, a row for every face or photo without one, and failures.csv, the latter alone:
     fill in boxes there and run again with --boxes. Nothing appears in FACES before all photos are done.
     """
-    from emoprune.cli.cropping import Cropper, Settings
+    from emoprune.cli.cropping import Settings, crop_folder
     from emoprune.store import crops
 
     settings = Settings(size, margin, select, on_missing)
     by_hand = crops.read_boxes(boxes) if boxes else {}
     if boxes and not by_hand:
         raise UsageFault(f"{boxes} has no box", "fill in x1,y1,x2,y2 for at least one photo")
-    rows = Cropper(raw, faces, settings, options.device(device)).run(by_hand, force=force)
+    rows = crop_folder(raw, faces, settings, by_hand, options.device(device), force=force)
     counts = {status: sum(row.status == status for row in rows) for status in crops.STATUSES}
     summary = {
         "schema": SCHEMA,

@@ -32,6 +32,8 @@ def command(
     Needs no network and no photos, takes about a minute, and leaves every file to look at.
     """
     root = Path(folder)
+    if root.exists() and not root.is_dir():
+        raise OutputFault("is no folder", "name a folder to make", place=folder)
     if root.exists() and any(root.iterdir()) and not (force and _is_demo(root)):
         remedy = "give --force to run it anew" if _is_demo(root) else "name another folder"
         raise OutputFault("exists already", remedy, place=folder)

@@ -57,7 +57,7 @@ def command(
     found = open_data(data)
     labels = loading.labels_for(found, opened.card.classes)
     part, indices = loading.part_indices(found, opened.card.split, split)
-    samples = loading.samples(found, opened.card.preprocess)
+    samples = loading.samples(found, opened.card.preprocess, opened.card.spec.input)
     inputs = batches(samples, indices, opened.card.preprocess, chosen)
     one = next(batches(samples, indices[:1], opened.card.preprocess, chosen))
     logits = torch.cat(list(console.tracked(opened.logits(inputs), "eval", len(indices), steps=len)))

@@ -116,5 +116,5 @@ def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:
     found = open_data(data)
     count = len(found.catalogue.names)
     indices = torch.arange(0, count, max(1, count // REAL_SAMPLES))[:REAL_SAMPLES]
-    samples = loading.samples(found, checkpoint.preprocess)
+    samples = loading.samples(found, checkpoint.preprocess, checkpoint.spec.input)
     return list(batches(samples, indices, checkpoint.preprocess, torch.device("cpu")))

@@ -53,10 +53,11 @@ def command(
     """
     import torch
 
-    from emoprune.cli import loading, shaping
+    from emoprune.cli import shaping
     from emoprune.records import Preprocess, Table
     from emoprune.store import streams, tables
     from emoprune.store.datasets import open_folder
+    from emoprune.store.images import Photos
 
     suffix = ".csv" if output == streams.STANDARD else Path(output).suffix
     if suffix not in tables.SUFFIXES:
@@ -72,7 +73,7 @@ def command(
         )
     else:
         preprocess = shaping.preprocess(folder, arch, size, gray=gray, mean=mean, std=std)
-    samples = loading.samples(folder, preprocess)
+    samples = Photos(folder.paths, folder.catalogue.labels, preprocess)
     count = len(folder.catalogue.names)
     if kind == "pixels":
         rows = _pixels(samples, count)

@@ -26,13 +26,22 @@ if TYPE_CHECKING:
     from emoprune.records.choices import Part
 
 
-def samples(data: Folder | Table, preprocess: Preprocess) -> Samples:
-    """The samples of a data set; BadData for a table where the network takes photos, and the reverse."""
+def samples(data: Folder | Table, preprocess: Preprocess, shape: tuple[int, ...]) -> Samples:
+    """The samples of a data set, for a network that takes inputs of `shape`.
+
+    Raises BadData for a table where the network takes photos, the reverse, or a table of another width.
+    """
     place = data.catalogue.place
     labels = data.catalogue.labels
     if isinstance(data, Table):
         if preprocess.kind != "table":
             raise BadData("is a feature table, and the network takes photos", "give a folder", place=place)
+        if shape != (len(data.columns),):
+            raise BadData(
+                f"has {len(data.columns)} features, and the network takes {shape[0]}",
+                "make the table with the options of the first",
+                place=place,
+            )
         return TensorSamples(data.values, torch.tensor(labels))
     if preprocess.kind == "table":
         raise BadData(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, also on a terminal.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
 Seed = Annotated[
-    int, typer.Option("--seed", min=0, metavar="N", help="What every random choice follows from.")
+    int,
+    typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="What every random choice follows from."),
 ]
 Device = Annotated[
     DeviceName, typer.Option("--device", help="Where to compute; auto takes CUDA where there is one.")

@@ -28,7 +28,7 @@ Examples:
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="A checkpoint, or - for standard input.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, or - for standard input.")],
     output: Annotated[
         str | None,
         typer.Option(

@@ -161,7 +161,7 @@ def command(
         seed=seed,
     )
     net = shaping.pretrained(spec, weights, seed=seed)
-    samples = loading.samples(found, preprocess)
+    samples = loading.samples(found, preprocess, spec.input)
     if isinstance(found, Table):
         fit_scaling(net, found.values[parts["train"]], scale)
     with at(data):

@@ -95,6 +95,8 @@ def run(
 
     With a frozen backbone and no augmentation the head alone is run, on features computed once.
     """
+    if recipe.batch_size == 1 and freeze == "none" and any(map(_is_batch_norm, net.modules())):
+        raise UsageFault("batch norm cannot learn from one sample", "give --batch-size 2 or more")
     layers = dense_hidden_layers(net)
     whole = _Feed(net, "", samples, dict(parts), preprocess)
     feed = whole
@@ -112,6 +114,10 @@ def run(
         batches(feed.samples, train, feed.preprocess, device), "statistics", len(train), steps=len
     )
     return Trained(curve, layers, collect(feed.net, layers, inputs, prefix=feed.prefix) if layers else {})
+
+
+def _is_batch_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)
 
 
 @dataclass(frozen=True)

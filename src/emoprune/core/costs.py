@@ -17,8 +17,14 @@ def cost(net: nn.Module, spec: Spec) -> Cost:
     """Parameters, non-zero ones, and multiply-accumulates of convolutions, dense layers and attention."""
     parameters = [parameter.detach() for parameter in net.parameters()]
     counter = FlopCounterMode(display=False)
-    with torch.inference_mode(), counter:
-        net(torch.zeros(1, *spec.input, device=parameters[0].device))
+    fused = torch.backends.mha.get_fastpath_enabled()
+    # the counter does not see what the fused attention computes
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.inference_mode(), counter:
+            net(torch.zeros(1, *spec.input, device=parameters[0].device))
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
     return Cost(
         parameters=sum(parameter.numel() for parameter in parameters),
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in parameters),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -83,17 +85,22 @@ def fit(
         loss, accuracy = _train_epoch(
             net, samples, parts["train"], preprocess, recipe, optimizer, order, device
         )
-        if not torch.isfinite(torch.tensor(loss)):
-            raise TrainingFault(f"the loss is {loss} after epoch {index}", "train with a lower --lr")
+        _require_finite(loss, index)
         if "val" not in parts:
             yield Epoch(index, loss, accuracy)
             continue
         val_loss, val_accuracy = _validate(net, samples, parts["val"], preprocess, device)
+        _require_finite(val_loss, index)
         if recipe.keep == "best" and (best is None or val_accuracy > best[0]):
-            best = val_accuracy, {name: value.clone() for name, value in net.state_dict().items()}
+            best = val_accuracy, copy.deepcopy(net.state_dict())
         yield Epoch(index, loss, accuracy, val_loss, val_accuracy)
     if best is not None:
         net.load_state_dict(best[1])
+
+
+def _require_finite(loss: float, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise TrainingFault(f"the loss is {loss} after epoch {epoch}", "train with a lower --lr")
 
 
 def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -48,21 +48,24 @@ def dense_hidden_layers(net: nn.Module) -> tuple[HiddenLayer, ...]:
 
 
 def _readers(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[str, tuple[str, ...]] | None:
-    """The activation after `node` and the linear layers that read it; None if anything else reads it."""
-    activation = "identity"
-    consumers: list[str] = []
-    frontier = list(node.users)
+    """The activation after `node` and the linear layers that read it.
+
+    None if anything else reads it, or if its readers see it through different activations.
+    """
+    seen: dict[str, str] = {}
+    frontier = [(user, "identity") for user in node.users]
     while frontier:
-        user = frontier.pop(0)
+        user, activation = frontier.pop(0)
         kind = _kind(user, modules)
         if kind is nn.Linear:
-            consumers.append(str(user.target))
+            seen[str(user.target)] = activation
         elif kind in ELEMENTWISE or kind in PASSING:
-            activation = ELEMENTWISE.get(kind, activation)
-            frontier.extend(user.users)
+            frontier += [(further, ELEMENTWISE.get(kind, activation)) for further in user.users]
         else:
             return None
-    return (activation, tuple(consumers)) if consumers else None
+    if len(set(seen.values())) != 1:
+        return None
+    return next(iter(seen.values())), tuple(seen)
 
 
 def _kind(node: fx.Node, modules: dict[str, nn.Module]) -> object:

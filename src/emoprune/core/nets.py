@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torchvision import models
 
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.core.heads import dense_head, head_of, output_name, replace_head
+from emoprune.core.heads import dense_head, head_name, head_of, output_name, replace_head
 from emoprune.core.scaling import Scaling
 from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
 from emoprune.records import Spec
 
 REMAKE = "make the checkpoint anew with emoprune train"
+SAME_ARCHITECTURE = "give the weights of the same architecture"
 
 CONV_CHANNELS = (16, 32)
 CONV_KERNEL = 5
@@ -80,7 +81,9 @@ def check_input(spec: Spec) -> None:
         if spec.arch != "mlp":
             raise UsageFault(f"{spec.arch} needs images, not a feature table", "use --arch mlp")
         return
-    _, height, width = spec.input
+    channels, height, width = spec.input
+    if channels != 3 and not entry.own:
+        raise UsageFault(f"{spec.arch} takes 3 channels, not {channels}", "use conv1, conv2 or mlp")
     fits = min(height, width) >= entry.smallest and height % entry.step == 0 and width % entry.step == 0
     if not fits or (entry.square and height != width):
         rule = f"at least {entry.smallest} pixels" + (f", in steps of {entry.step}" if entry.step > 1 else "")
@@ -138,7 +141,8 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The network of `spec` filled with `tensors`, in evaluation mode.
 
     Names and shapes are compared on the meta device first, so a spec that contradicts the tensors costs
-    no memory; raises BadCheckpoint with the first difference.
+    no memory (regnets excepted, which cannot be built there); raises BadCheckpoint with the first
+    difference.
     """
     # torchvision's regnets compute with real numbers while they are built
     device = torch.get_default_device() if spec.arch.startswith("regnet") else torch.device("meta")
@@ -157,7 +161,7 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
             raise BadCheckpoint(
                 f"tensor {name} is {_form(tensors[name])}, its spec says {_form(expected[name])}", REMAKE
             )
-    net.load_state_dict(dict(tensors), assign=True)
+    _fill(net, tensors)
     return net.eval()
 
 
@@ -184,15 +188,29 @@ def load_pretrained(net: nn.Module, tensors: Mapping[str, Tensor], *, fresh: tup
             chosen[name] = own
         else:
             fact = "lacks it" if found is None else f"has it as {_form(found)}, not {_form(own)}"
-            raise BadCheckpoint(
-                f"needs tensor {name}, and the file {fact}", "give the weights of the same architecture"
-            )
+            raise BadCheckpoint(f"needs tensor {name}, and the file {fact}", SAME_ARCHITECTURE)
     if len(missing) == len(expected):
-        raise BadCheckpoint(
-            "holds no tensor of this architecture", "give the weights of the same architecture"
-        )
-    net.load_state_dict(chosen, strict=False)
+        raise BadCheckpoint("holds no tensor of this architecture", SAME_ARCHITECTURE)
+    leftover = next((name for name in sorted(tensors) if not _expendable(name, net, expected)), None)
+    if leftover is not None:
+        raise BadCheckpoint(f"has a tensor {leftover} that this architecture lacks", SAME_ARCHITECTURE)
+    _fill(net, chosen)
     return missing
+
+
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+"""What googlenet and inception_v3 need for training from scratch alone."""
+
+
+def _expendable(name: str, net: nn.Module, expected: Mapping[str, Tensor]) -> bool:
+    return name in expected or name.startswith((f"{head_name(net)}.", *AUXILIARY))
+
+
+def _fill(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    # a state dict of the network's own carries the versions that some modules ask for
+    state = net.state_dict()
+    state.update(tensors)
+    net.load_state_dict(state, assign=True)
 
 
 class _CapturedError(Exception):

@@ -36,6 +36,7 @@ def fit_scaling(net: nn.Module, values: Tensor, scale: Scale) -> None:
     if scale == "minmax":
         shift, spread = values.amin(0), values.amax(0) - values.amin(0)
     else:
-        shift, spread = values.mean(0), values.std(0, correction=0)
+        varies = values.amax(0) > values.amin(0)
+        shift, spread = values.mean(0), values.std(0, correction=0) * varies
     layer.shift.copy_(shift)
     layer.scale.copy_(1 / torch.where(spread > 0, spread, 1.0))

@@ -41,7 +41,7 @@ def score(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Scores:
     correct = int(confusion.diagonal().sum())
     per_class = {name: _class_score(confusion, index) for index, name in enumerate(classes)}
     supported = [entry.f1 or 0.0 for entry in per_class.values() if entry.support]
-    own = probabilities.gather(1, labels[:, None]).clamp_min(torch.finfo(torch.float64).tiny)
+    own = logits.double().log_softmax(1).gather(1, labels[:, None])
     return Scores(
         n=len(labels),
         classes=tuple(classes),
@@ -50,7 +50,7 @@ def score(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Scores:
         macro_f1=sum(supported) / len(supported),
         per_class=per_class,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
-        log_loss=float(-own.log().mean()),
+        log_loss=float(-own.mean()),
         calibration_error=calibration_error(probabilities, labels),
     )
 

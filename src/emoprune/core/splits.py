@@ -50,8 +50,8 @@ def partition(catalogue: Catalogue, rule: SplitRule) -> Parts:
 
 
 def part_sizes(shares: str, samples: int) -> dict[str, int]:
-    """Samples per part for "80/20", "75/10/15" (percent) or "346/329" (counts); the largest part rounds."""
-    if not re.fullmatch(r"[1-9]\d*(/[1-9]\d*){1,2}", shares):
+    """Samples per part for "80/20", "75/10/15" or "346/329"; train takes what rounding leaves."""
+    if not re.fullmatch(r"[1-9]\d{0,8}(/[1-9]\d{0,8}){1,2}", shares):
         raise UsageFault(f"--split {shares} is no split", "write 80/20, 75/10/15 or counts as 346/329")
     numbers = [int(number) for number in shares.split("/")]
     names = PARTS if len(numbers) == 3 else ("train", "test")
@@ -74,14 +74,15 @@ def groups(names: Sequence[str], pattern: str) -> list[str]:
     """The group of each name: what `pattern` matches in its last component, or its first parenthesis."""
     try:
         expression = re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError) as error:
         raise UsageFault(f"--group-by {pattern} is no regular expression ({error})", "mend it") from error
     found = []
     for name in names:
         match = expression.search(name.rsplit("/", 1)[-1])
-        if match is None:
+        group = match and (match.group(1) if expression.groups else match.group())
+        if group is None:
             raise BadData(f"{name} does not match --group-by {pattern}", "widen the pattern")
-        found.append(match.group(1) if expression.groups else match.group())
+        found.append(group)
     return found
 
 

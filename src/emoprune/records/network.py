@@ -14,6 +14,9 @@ from emoprune.records.pruning import UnitStatistics
 if TYPE_CHECKING:
     from torch import Tensor
 
+WIDEST = 2**22
+"""Beyond what any network of ours can use; a damaged or hostile file must not ask for all memory."""
+
 MAKE_ANEW = "make the checkpoint anew with emoprune train"
 
 
@@ -37,8 +40,11 @@ class Spec:
     def __post_init__(self) -> None:
         if self.classes < 1 or len(self.input) not in (1, 3) or min(self.input) < 1:
             raise InvalidRecord(f"{self.classes} classes of input {self.input} make no network", MAKE_ANEW)
-        if any(width < 1 for width in self.hidden) or any(min(pair) < 1 for pair in self.widths.values()):
+        widths = [*self.hidden, *(side for pair in self.widths.values() for side in pair)]
+        if any(width < 1 for width in widths):
             raise InvalidRecord("a layer without units", "give every layer at least 1 unit")
+        if max(self.classes, *self.input, *widths) > WIDEST:
+            raise InvalidRecord(f"a layer wider than {WIDEST:,}", "give every layer fewer units")
         if not 0 <= self.dropout < 1:
             raise InvalidRecord(f"dropout {self.dropout} is not in 0..1", "give --dropout below 1")
 

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from emoprune.errors import BadData, InvalidRecord, at
 from emoprune.records import Box, CropRow
@@ -24,7 +24,8 @@ COLUMNS = (
     "reason",
 )
 MANIFEST, FAILURES = "crops.csv", "failures.csv"
-STATUSES = ("face", "box", "whole", "no-face", "unreadable")
+NO_FACE, UNREADABLE = "no-face", "unreadable"
+STATUSES = ("face", "box", "whole", NO_FACE, UNREADABLE)
 
 
 def to_bytes(rows: Iterable[CropRow]) -> bytes:
@@ -82,12 +83,18 @@ def read_rows(path: str) -> list[CropRow]:
             probability = float(row["probability"]) if row["probability"] else None
             points = [(row[f"{name}_x"], row[f"{name}_y"]) for name in LANDMARKS]
             landmarks = tuple((float(x), float(y)) for x, y in points if x)
+            if not _stays_inside(row["output"]):
+                raise ValueError(row["output"])
         except ValueError:
             raise BadData(f"line {line} is damaged", "crop anew into another folder", place=path) from None
         found.append(
             CropRow(row["source"], row["output"], row["status"], box, probability, landmarks, row["reason"])
         )
     return found
+
+
+def _stays_inside(output: str) -> bool:
+    return not PurePosixPath(output).is_absolute() and ".." not in PurePosixPath(output).parts
 
 
 def _rows(path: str) -> Iterable[tuple[int, dict[str, str]]]:

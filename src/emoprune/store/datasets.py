@@ -44,6 +44,8 @@ def open_folder(place: str) -> Folder:
     """
     root = Path(place)
     with at(place):
+        if not root.is_dir():
+            raise BadData("no such folder", "check the name")
         tops = _folders(root)
         parts = [top for top in tops if top.name in PARTS]
         if parts and len(parts) < len(tops):

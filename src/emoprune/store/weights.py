@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import warnings
 
 import torch
 from torch import Tensor
@@ -16,6 +17,10 @@ from emoprune.store.streams import read_bytes
 SAFETENSORS_SUFFIXES = (".safetensors", ".st")
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 PARALLEL = "module."
+ZIP, LEGACY = b"PK\x03\x04", b"\x80\x02"
+"""How files of torch.save begin, now and before 2020."""
+
+SAVE_STATE_DICT = "save the state_dict() alone with torch.save"
 
 
 def read(path: str) -> dict[str, Tensor]:
@@ -36,16 +41,16 @@ def read(path: str) -> dict[str, Tensor]:
 
 
 def _unpickled(data: bytes) -> dict[str, Tensor]:
+    if not data.startswith((ZIP, LEGACY)):
+        raise BadCheckpoint("the file is empty" if not data else "not a PyTorch file", SAVE_STATE_DICT)
     try:
-        value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        raise BadCheckpoint(
-            "holds pickled objects, which may run code, or is no PyTorch file", "save its state_dict() alone"
-        ) from None
-    except (RuntimeError, EOFError) as error:
-        raise BadCheckpoint(
-            f"not a PyTorch file ({str(error).splitlines()[0].rstrip('.')})", "copy it again"
-        ) from error
+        raise BadCheckpoint("holds pickled objects, which may run code", SAVE_STATE_DICT) from None
+    except (RuntimeError, EOFError, IndexError, KeyError, ValueError) as error:
+        # what torch's readers raise for a file that breaks off
+        raise BadCheckpoint("a damaged PyTorch file", "copy it again") from error
     for wrapper in WRAPPERS:
         if isinstance(value, dict) and isinstance(value.get(wrapper), dict):
             value = value[wrapper]
@@ -54,5 +59,5 @@ def _unpickled(data: bytes) -> dict[str, Tensor]:
         or not all(isinstance(entry, Tensor) for entry in value.values())
         or not value
     ):
-        raise BadCheckpoint("holds no tensors by name", "save its state_dict() alone")
+        raise BadCheckpoint("holds no tensors by name", SAVE_STATE_DICT)
     return {str(name): entry for name, entry in value.items()}

@@ -1,0 +1,178 @@
+"""Terminals get tables, colours and progress; pipes get plain data."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emoprune.cli import console, sheets
+from emoprune.core.comparison import Sheet
+from tests.cli.conftest import PROGRAM, SMALL, clean_environment, process, scores
+
+ESCAPE = b"\x1b"
+COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|38|48|9[0-7]|10[0-7])[;\dm]")
+
+
+PROGRESS = """
+from emoprune.cli import console
+for number in console.tracked(range(3), "counting", 3):
+    print(number)
+"""
+
+
+def on_terminal(
+    *argv: object,
+    both: bool = True,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    program: Sequence[str] = PROGRAM,
+) -> tuple[int, bytes, bytes]:
+    """Exit code, stdout and what a terminal at stderr, and at stdout with `both`, has shown."""
+    ours, theirs = pty.openpty()
+    started = subprocess.Popen(
+        [*program, *(str(part) for part in argv)],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs if both else subprocess.PIPE,
+        stderr=theirs,
+        cwd=cwd,
+        env=clean_environment({"TERM": "xterm-256color", "COLUMNS": "100", **(environment or {})}),
+    )
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:  # how Linux says that the other end of a terminal is closed
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(ours)
+    out, _ = started.communicate(timeout=60)
+    return started.returncode, out or b"", shown
+
+
+@pytest.fixture
+def printed(in_folder: Path) -> Path:
+    """What eval prints, in a file."""
+    path = in_folder / "m.json"
+    path.write_text(json.dumps(scores("m.st")) + "\n")
+    return path
+
+
+def test_a_terminal_shows_a_table_and_a_pipe_json(printed: Path) -> None:
+    code, _, shown = on_terminal("report", printed)
+    assert code == 0
+    assert b"95% interval" in shown
+    assert b'"schema"' not in shown
+    piped = process("report", printed)
+    assert json.loads(piped.stdout)["schema"] == "emoprune.report/1"
+
+
+def test_json_can_be_asked_for_on_a_terminal(printed: Path) -> None:
+    _, _, shown = on_terminal("report", printed, "--json")
+    assert json.loads(shown)["schema"] == "emoprune.report/1"
+
+
+def test_a_table_in_a_pipe_has_no_escape_byte(printed: Path) -> None:
+    ended = process("report", printed, "--format", "table", environment={"TERM": "xterm-256color"})
+    assert b"accuracy" in ended.stdout
+    assert ESCAPE not in ended.stdout + ended.stderr
+
+
+def test_progress_shows_on_a_terminal_and_leaves_stdout_clean(small: Path, in_folder: Path) -> None:
+    code, out, shown = on_terminal("train", small, "a.st", *SMALL, both=False, cwd=in_folder)
+    assert code == 0
+    assert json.loads(out)["output"] == "a.st"
+    assert ESCAPE not in out
+    assert b"train" in shown
+    assert b"2/2" in shown
+    assert COLOUR.search(shown)
+
+
+SCRIPT = (sys.executable, "-c", PROGRESS)
+
+
+def test_progress_is_coloured_unless_no_color_forbids() -> None:
+    _, _, plain = on_terminal(program=SCRIPT, environment={"NO_COLOR": "1"})
+    _, _, coloured = on_terminal(program=SCRIPT)
+    assert b"counting" in plain
+    assert b"3/3" in plain
+    assert COLOUR.search(coloured)
+    assert not COLOUR.search(plain)
+
+
+def test_progress_never_goes_into_a_pipe() -> None:
+    ended = subprocess.run(
+        SCRIPT, capture_output=True, env=clean_environment({"TERM": "xterm-256color"}), check=True
+    )
+    assert (ended.stdout, ended.stderr) == (b"0\n1\n2\n", b"")
+
+
+def test_a_fault_on_a_terminal_is_still_one_plain_line(in_folder: Path) -> None:
+    code, _, shown = on_terminal("report", "no.json", cwd=in_folder)
+    assert (code, shown) == (1, b"emoprune: no.json: no such file; check the name\r\n")
+
+
+def test_without_a_terminal_no_cell_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = ["name", *(f"a column with a long name {index}" for index in range(6))]
+    row = ["x" * 60, *(123456789 + index for index in range(6))]
+    console.show([console.table("T", columns, [row])])
+    text = capsys.readouterr().out
+    assert "x" * 60 in text
+    for index in range(6):
+        assert f"{123456789 + index:,}" in text
+    assert "…" not in text
+
+
+def test_markup_in_data_is_text(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show(["[bold]line[/bold]", console.table("[red]T", ["[i]c"], [["[link=x]cell[/link]"]])])
+    text = capsys.readouterr().out
+    for words in ("[bold]line[/bold]", "[red]T", "[i]c", "[link=x]cell[/link]"):
+        assert words in text
+    assert "\\" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *((None, "-"), (True, "True"), (0, "0"), (1234567, "1,234,567"), (-1234, "-1,234"), ("a", "a")),
+        *((0.0, "0"), (0.123456, "0.1235"), (12345.678, "1.235e+04"), (1e-9, "1e-09")),
+    ],
+)
+def test_values_are_written_for_people(value: object, text: str) -> None:
+    assert console.cell(value) == text
+
+
+@given(st.lists(st.integers(), max_size=20))
+@settings(max_examples=20, deadline=None)
+def test_tracked_hands_on_every_item(items: list[int]) -> None:
+    assert list(console.tracked(iter(items), "count", len(items))) == items
+
+
+def test_notes_and_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    console.note("one")
+    console.warn("two")
+    assert capsys.readouterr() == ("", "note: one\nwarning: two\n")
+
+
+def test_json_lines_are_whole_and_refuse_what_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    console.emit([{"a": "é"}, {"a": None}], lambda: [], as_json=True)
+    assert capsys.readouterr().out == '{"a": "é"}\n{"a": null}\n'
+    with pytest.raises(ValueError, match="JSON"):
+        console.emit([{"a": float("nan")}], lambda: [], as_json=True)
+
+
+def test_csv_leaves_out_what_is_not_there() -> None:
+    sheet = Sheet("t", ("a", "b"), (("x,y", None), ('"', 0.1)))
+    assert sheets.to_csv(sheet) == 'a,b\n"x,y",\n"""",0.1\n'

@@ -1,0 +1,98 @@
+"""emoprune demo: the whole pipeline on a few drawn scenes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from emoprune.cli import demo
+from emoprune.core.synthetic import EMOTIONS
+from tests.cli.conftest import Runner
+
+STEPS = ["crop", "features", "train", "angles", "prune", "eval", "eval", "export", "eval", "report"]
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five scenes a class and one epoch: the same steps in seconds."""
+    monkeypatch.setattr(demo, "SCENES_PER_CLASS", 5)
+    run = demo._run
+
+    def quicker(*argv: str, to: str | None = None) -> None:
+        short = ("--epochs", "1", "--size", "24") if argv[0] == "train" else ()
+        run(*argv, *short, to=to)
+
+    monkeypatch.setattr(demo, "_run", quicker)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_demo_leaves_every_file_and_ends_with_the_table(emoprune: Runner, in_folder: Path) -> None:
+    result = emoprune.done("demo", "here")
+    echoed = [shlex.split(line[2:]) for line in result.out.splitlines() if line.startswith("$ ")]
+    assert [words[1] for words in echoed] == STEPS
+    files = {path.name for path in (in_folder / "here").iterdir()}
+    assert files == {
+        *("raw", "faces", "pixels.csv", "model.st", "model.distinct.st", "model.onnx"),
+        *("before.json", "after.json", "onnx.json"),
+    }
+    assert {path.name for path in (in_folder / "here" / "raw").iterdir()} == set(EMOTIONS)
+    assert len(list((in_folder / "here" / "raw").glob("*/*.jpg"))) == 5 * len(EMOTIONS)
+    table = result.out.rpartition("$ emoprune report")[2]
+    for words in ("model.st", "model.distinct.st", "model.onnx", "accuracy", "hidden units", "MACs"):
+        assert words in table
+    before, after, exported = (
+        json.loads((in_folder / "here" / f"{name}.json").read_text()) for name in ("before", "after", "onnx")
+    )
+    assert after["units"] == exported["units"] < before["units"]
+    assert exported["accuracy"] == after["accuracy"]
+    assert result.out.rstrip().endswith("all else is in here to look at.")
+
+    emoprune.refused("demo", "here", says=("here: exists", "--force"))
+
+
+def test_force_is_handed_to_every_step_that_writes(
+    emoprune: Runner, in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[tuple[str, ...]] = []
+    for name in ("raw", "faces"):
+        (in_folder / "demo" / name).mkdir(parents=True)
+    monkeypatch.setattr(demo, "_draw", lambda raw, seed: None)
+    monkeypatch.setattr(demo, "_run", lambda *argv, to=None: steps.append(argv))
+    emoprune.done("demo", "--force", "--seed", "7")
+    assert [argv[0] for argv in steps] == STEPS
+    writing = {"crop", "features", "train", "prune", "export"}
+    assert all(("--force" in argv) == (argv[0] in writing) for argv in steps)
+    (train,) = (argv for argv in steps if argv[0] == "train")
+    assert train[train.index("--seed") + 1] == "7"
+
+
+def test_a_folder_that_is_no_demo_is_left_alone(emoprune: Runner, in_folder: Path) -> None:
+    (in_folder / "mine").mkdir()
+    (in_folder / "mine" / "thesis.txt").write_text("words")
+    emoprune.refused("demo", "mine", "--force", says=("mine: ", "name another folder"))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_step_that_fails_ends_the_demo_with_its_code(
+    emoprune: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_draw", lambda raw, seed: raw.mkdir(parents=True))
+    result = emoprune("demo", "here")
+    assert (result.code, len(result.complaints)) == (1, 1)
+    assert result.complaints[0].startswith("emoprune: here/raw: ")
+
+
+def test_a_file_in_the_way_is_refused(emoprune: Runner, in_folder: Path) -> None:
+    (in_folder / "demo").write_text("mine")
+    emoprune.refused("demo", says=("demo: ",))
+
+
+def test_a_place_that_does_not_exist_is_made(emoprune: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr(demo, "_draw", lambda raw, seed: made.append(raw))
+    monkeypatch.setattr(demo, "_run", lambda *argv, to=None: None)
+    emoprune.done("demo", "new/place")
+    assert made == [Path("new/place/raw")]

@@ -1,0 +1,190 @@
+"""Models and samples as commands load them, and how each kind of broken file is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import safetensors.torch
+import torch
+
+from emoprune.cli import loading
+from emoprune.core.fitting import batches
+from emoprune.core.splits import partition
+from emoprune.errors import BadData
+from emoprune.records import Catalogue, SplitRule, Table
+from emoprune.store import checkpoints
+from emoprune.store.datasets import open_data
+from tests.cli.conftest import Runner
+
+CPU = torch.device("cpu")
+
+
+def rewritten(
+    data: bytes,
+    tensors: Callable[[dict[str, torch.Tensor]], object] = lambda _: None,
+    card: Callable[[dict[str, Any]], object] = lambda _: None,
+) -> bytes:
+    """A checkpoint with tensors or metadata changed in place."""
+    held = safetensors.torch.load(data)
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    metadata = json.loads(header["__metadata__"]["emoprune"])
+    tensors(held)
+    card(metadata)
+    return safetensors.torch.save(held, {"emoprune": json.dumps(metadata)})
+
+
+def widen(held: dict[str, torch.Tensor]) -> None:
+    held["net.features.0.weight"] = torch.zeros(17, 1, 5, 5)
+
+
+def widen_hidden(held: dict[str, torch.Tensor]) -> None:
+    held["net.classifier.hidden1.weight"] = torch.zeros(30, 1600)
+
+
+def halve(held: dict[str, torch.Tensor]) -> None:
+    held["net.features.0.bias"] = held["net.features.0.bias"].half()
+
+
+def drop(held: dict[str, torch.Tensor]) -> None:
+    del held["net.features.0.bias"]
+
+
+def add(held: dict[str, torch.Tensor]) -> None:
+    held["net.more.weight"] = torch.zeros(2)
+
+
+def add_foreign(held: dict[str, torch.Tensor]) -> None:
+    held["more"] = torch.zeros(2)
+
+
+def forget(held: dict[str, torch.Tensor]) -> None:
+    del held["stats.classifier.hidden1.gram"]
+
+
+def hostile(metadata: dict[str, Any]) -> None:
+    metadata["spec"]["hidden"] = [2**40]
+
+
+BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "empty": (lambda data: b"", "empty"),
+    "truncated": (lambda data: data[:-10], "truncated"),
+    "truncated header": (lambda data: data[:100], "truncated"),
+    "text": (lambda data: b"this is a text of someone", "not a safetensors file"),
+    "pickle": (lambda data: b"\x80\x02}q\x00." * 20, "not a safetensors file"),
+    "foreign": (lambda data: safetensors.torch.save({"w": torch.zeros(3)}), "not of emoprune"),
+    "a tensor of another shape": (lambda data: rewritten(data, widen), "features.0.weight"),
+    "a hidden layer of another shape": (lambda data: rewritten(data, widen_hidden), "classifier.hidden1"),
+    "a tensor of another type": (lambda data: rewritten(data, halve), "features.0.bias"),
+    "a tensor less": (lambda data: rewritten(data, drop), "features.0.bias"),
+    "a tensor more": (lambda data: rewritten(data, add), "more.weight"),
+    "a foreign tensor": (lambda data: rewritten(data, add_foreign), "neither"),
+    "no statistics": (lambda data: rewritten(data, forget), "stats.classifier.hidden1.gram"),
+    "another schema": (
+        lambda data: rewritten(data, card=lambda m: m.update(schema="emoprune.checkpoint/9")),
+        "emoprune.checkpoint/9",
+    ),
+    "no spec": (lambda data: rewritten(data, card=lambda m: m.pop("spec")), "spec"),
+    "an unknown architecture": (
+        lambda data: rewritten(data, card=lambda m: m["spec"].update(arch="conv9")),
+        "conv9",
+    ),
+    "a class more": (lambda data: rewritten(data, card=lambda m: m["classes"].append("sad")), "class"),
+    "a gigantic spec": (lambda data: rewritten(data, card=hostile), "; "),
+}
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_a_broken_checkpoint_is_refused_by_every_reader(
+    emoprune: Runner, model: Path, faces: Path, in_folder: Path, damage: str
+) -> None:
+    change, says = BROKEN[damage]
+    (in_folder / "m.st").write_bytes(change(model.read_bytes()))
+    for argv in (["prune", "m.st"], ["eval", "m.st", str(faces)], ["export", "m.st", "m.onnx"]):
+        emoprune.refused(*argv, says=("m.st: ", says))
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "text", "foreign", "another schema", "no spec"])
+def test_angles_refuse_a_broken_checkpoint_too(
+    emoprune: Runner, model: Path, in_folder: Path, damage: str
+) -> None:
+    change, says = BROKEN[damage]
+    (in_folder / "m.st").write_bytes(change(model.read_bytes()))
+    emoprune.refused("angles", "m.st", says=("m.st: ", says))
+    emoprune.refused("angles", "-", stdin=change(model.read_bytes()), says=("standard input: ", says))
+
+
+def test_a_checkpoint_that_is_not_there_is_named(emoprune: Runner, faces: Path) -> None:
+    for argv in (["angles", "no.st"], ["prune", "no.st"], ["export", "no.st", "o"], ["eval", "no.st", faces]):
+        emoprune.refused(*argv, says=("no.st: no such file",))
+    emoprune.refused("angles", ".", says=(".: is a folder",))
+
+
+def test_an_onnx_file_of_someone_else_is_refused(
+    emoprune: Runner, onnx_model: Path, faces: Path, in_folder: Path
+) -> None:
+    data = onnx_model.read_bytes()
+    foreign = onnx.load_from_string(data)
+    del foreign.metadata_props[:]
+    for content, says in {
+        b"": "ONNX",
+        data[: len(data) // 2]: "ONNX",
+        b"text of someone": "ONNX",
+        foreign.SerializeToString(): "not of emoprune",
+    }.items():
+        (in_folder / "m.onnx").write_bytes(content)
+        emoprune.refused("eval", "m.onnx", faces, says=("m.onnx: ", says))
+
+
+def test_a_model_knows_its_file(model: Path) -> None:
+    opened = loading.open_model(str(model), CPU)
+    data = model.read_bytes()
+    assert (opened.bytes, opened.fingerprint) == (len(data), hashlib.sha256(data).hexdigest())
+    assert opened.units == loading.hidden_units(checkpoints.read(str(model))) == 24
+
+
+def test_onnx_and_checkpoint_give_the_same_logits(model: Path, onnx_model: Path, faces: Path) -> None:
+    data = open_data(str(faces))
+    both = []
+    for path in (model, onnx_model):
+        opened = loading.open_model(str(path), CPU)
+        found = loading.samples(data, opened.card.preprocess)
+        inputs = batches(found, torch.arange(len(data.catalogue.names)), opened.card.preprocess, CPU)
+        both.append(torch.cat(list(opened.logits(inputs))).numpy())
+    np.testing.assert_allclose(both[0], both[1], rtol=0, atol=1e-4)
+
+
+def test_parts_are_those_of_the_rule(model: Path, faces: Path) -> None:
+    data, rule = open_data(str(faces)), checkpoints.read(str(model)).split
+    expected = partition(data.catalogue, rule)
+    for asked, name in ((None, "test"), ("train", "train"), ("test", "test")):
+        found, indices = loading.part_indices(data, rule, asked)  # type: ignore[arg-type]  # from a tuple
+        assert (found, tuple(indices.tolist())) == (name, expected[name])
+    name, indices = loading.part_indices(data, rule, "all")
+    assert (name, indices.tolist()) == ("all", list(range(60)))
+
+
+def tabled(labels: tuple[int, ...], classes: tuple[str, ...]) -> Table:
+    names = tuple(f"s{index}" for index in range(len(labels)))
+    return Table(Catalogue("t.csv", names, labels, classes, "f"), ("x",), torch.zeros(len(labels), 1))
+
+
+def test_labels_become_indices_of_the_models_classes() -> None:
+    table = tabled((0, 1, 1, 0), ("happy", "sad"))
+    assert loading.labels_for(table, ("angry", "happy", "neutral", "sad")).tolist() == [1, 3, 3, 1]
+    with pytest.raises(BadData, match=r"t\.csv: class sad is none of the model's \(angry, happy\)"):
+        loading.labels_for(table, ("angry", "happy"))
+
+
+def test_another_fingerprint_is_refused_but_for_all() -> None:
+    rule = SplitRule("50/50", 0, None, "g")
+    table = tabled((0, 1, 0, 1), ("happy", "sad"))
+    with pytest.raises(BadData, match=r"t\.csv: .*fingerprint.*--split all"):
+        loading.part_indices(table, rule, None)
+    assert loading.part_indices(table, rule, "all")[1].tolist() == [0, 1, 2, 3]

@@ -1,0 +1,235 @@
+"""The program as a whole: help, exit codes, interruptions, and what it does not load."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from emoprune import __version__
+from emoprune.cli.main import app, main
+from emoprune.errors import EmopruneError, UsageFault
+from tests.cli.conftest import PROGRAM, SMALL, Runner, clean_environment, process, scores, tree
+from tests.conftest import draw_faces
+
+METRICS = json.dumps(scores("m.st")) + "\n"
+COMMANDS = ("crop", "features", "train", "angles", "prune", "eval", "report", "export", "demo")
+
+
+def test_the_version_is_printed_on_stdout(emoprune: Runner) -> None:
+    result = emoprune.done("--version")
+    assert result.out == f"emoprune {__version__}\n"
+    assert result.err == ""
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_names_every_command(emoprune: Runner, flag: str) -> None:
+    listed = {line.split()[0] for line in emoprune.done(flag).out.splitlines() if line.strip()}
+    assert set(COMMANDS) <= listed
+    assert set(COMMANDS) == {entry.name for entry in app.registered_commands}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_examples_of_its_own(emoprune: Runner, command: str) -> None:
+    text = emoprune.done(command, "--help").out
+    assert f"  emoprune {command}" in text.partition("Examples:")[2]
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_without_a_command_help_goes_to_stderr(emoprune: Runner) -> None:
+    result = emoprune()
+    assert result.code == 2
+    assert result.raw == b""
+    assert "Commands:" in result.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "word", "help_of"),
+    [
+        (["prun"], "prun", "emoprune --help"),
+        (["--nonsense"], "--nonsense", "emoprune --help"),
+        (["prune", "m.st", "--nonsense"], "--nonsense", "emoprune prune --help"),
+        (["prune"], "MODEL", "emoprune prune --help"),
+        (["train", "faces"], "MODEL", "emoprune train --help"),
+        (["prune", "m.st", "more.st"], "more.st", "emoprune prune --help"),
+        (["prune", "m.st", "--angle"], "--angle", "emoprune"),
+        (["train", "faces", "m.st", "--epochs", "some"], "--epochs", "emoprune train --help"),
+        (["train", "faces", "m.st", "--keep", "middle"], "middle", "emoprune train --help"),
+        (["prune", "m.st", "--merge", "average"], "average", "emoprune prune --help"),
+        (["crop", "raw", "faces", "--select", "smallest"], "smallest", "emoprune crop --help"),
+    ],
+)
+def test_a_wrong_command_line_names_the_word_and_the_help(
+    emoprune: Runner, argv: list[str], word: str, help_of: str
+) -> None:
+    emoprune.refused(*argv, code=2, says=(word, f"; see {help_of}"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(EmopruneError("a fact", "a remedy", place="here"), 1), (UsageFault("a", "b"), 2)]
+)
+def test_an_error_of_the_tree_is_one_line_with_its_exit_code(
+    emoprune: Runner, monkeypatch: pytest.MonkeyPatch, error: EmopruneError, code: int
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise error
+
+    monkeypatch.setattr("emoprune.store.streams.read_bytes", fail)
+    result = emoprune("report", "x.json")
+    assert (result.code, result.err) == (code, f"emoprune: {error}\n")
+
+
+def test_a_bug_prints_its_traceback_and_ends_with_70(
+    emoprune: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise ValueError("nobody expects this")
+
+    monkeypatch.setattr("emoprune.store.streams.read_bytes", fail)
+    result = emoprune("report", "x.json")
+    assert result.code == 70
+    assert "Traceback" in result.err
+    assert "ValueError: nobody expects this" in result.err
+    assert result.err.splitlines()[-1].startswith("emoprune: this is a bug")
+
+
+def test_ctrl_c_while_writing_leaves_the_old_file(
+    emoprune: Runner, monkeypatch: pytest.MonkeyPatch, model: Path, in_folder: Path
+) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    (in_folder / "out.st").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", interrupt)
+    result = emoprune("prune", model, "-o", "out.st", "--force")
+    assert (result.code, result.complaints) == (130, ["emoprune: interrupted"])
+    assert result.raw == b""
+    assert tree(in_folder) == {"out.st": b"old"}
+
+
+def interrupted(
+    argv: list[str], cwd: Path, begun: Callable[[subprocess.Popen[str]], None]
+) -> tuple[int, str]:
+    """Exit code and stderr of a process that gets a SIGINT once `begun` returns."""
+    started = subprocess.Popen(
+        [*PROGRAM, *argv],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env=clean_environment(),
+    )
+    try:
+        begun(started)
+        started.send_signal(signal.SIGINT)
+        _, err = started.communicate(timeout=60)
+    finally:
+        started.kill()
+    return started.returncode, err
+
+
+def test_ctrl_c_during_training_leaves_nothing(small: Path, in_folder: Path) -> None:
+    def training(started: subprocess.Popen[str]) -> None:
+        assert started.stderr is not None
+        # the last thing that is said before training begins
+        assert started.stderr.readline().startswith("note: ")
+
+    argv = ["train", str(small), "model.st", *SMALL, "--epochs", "1000000"]
+    code, err = interrupted(argv, in_folder, training)
+    assert (code, err) == (130, "emoprune: interrupted\n")
+    assert tree(in_folder) == {}
+
+
+def test_ctrl_c_during_cropping_leaves_nothing(in_folder: Path) -> None:
+    def cropping(_: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + 60
+        while len(list(in_folder.iterdir())) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    draw_faces(in_folder / "raw", ("happy",), 1, side=640)
+    photo = (in_folder / "raw" / "happy" / "film0_happy000.jpg").read_bytes()
+    for index in range(200):
+        (in_folder / "raw" / "happy" / f"{index}.jpg").write_bytes(photo)
+    before = tree(in_folder)
+    code, err = interrupted(["crop", "raw", "faces"], in_folder, cropping)
+    assert (code, err) == (130, "emoprune: interrupted\n")
+    assert tree(in_folder) == before
+
+
+@pytest.mark.parametrize("lines", [1, 1000])
+def test_a_closed_pipe_ends_with_141_and_without_a_word(in_folder: Path, lines: int) -> None:
+    # little output fails when it is flushed, much while it is written
+    (in_folder / "m.json").write_text(METRICS * lines)
+    reading, writing = os.pipe()
+    os.close(reading)
+    argv = [*PROGRAM, "report", "m.json"]
+    ended = subprocess.run(argv, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_a_closed_pipe_ends_binary_output_too(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["prune", str(model), "-o", "-"]) == 141
+
+
+HEAVY = {"torch", "torchvision", "facenet_pytorch", "onnx", "onnxruntime", "sklearn", "numpy", "PIL"}
+LOADED = """
+import sys
+from emoprune.cli.main import main
+code = main({argv!r})
+print(code, *(set(name.partition(".")[0] for name in sys.modules) & {heavy!r}), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_loads_nothing_heavy(command: str) -> None:
+    script = LOADED.format(argv=[*command.split(), "--help"], heavy=HEAVY)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.stderr.split() == ["0"]
+
+
+def test_report_loads_nothing_heavy(in_folder: Path) -> None:
+    (in_folder / "m.json").write_text(METRICS)
+    script = LOADED.format(argv=["report", "m.json", "--format", "table"], heavy=HEAVY)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.stderr.split() == ["0"]
+    assert "accuracy" in ended.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_loads_nothing_heavy(shell: str) -> None:
+    wanted = {
+        "_EMOPRUNE_COMPLETE": f"complete_{shell}",
+        "COMP_WORDS": "emoprune train a b --arch resnet1",
+        "COMP_CWORD": "5",
+        "_TYPER_COMPLETE_ARGS": "emoprune train a b --arch resnet1",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    script = LOADED.format(argv=[], heavy=HEAVY)
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=clean_environment(wanted),
+        check=False,
+    )
+    assert "resnet18" in ended.stdout
+    assert ended.stderr.split() == ["0"]
+
+
+def test_python_m_emoprune_is_the_program() -> None:
+    ended = process("--version")
+    assert (ended.returncode, ended.stdout.decode(), ended.stderr) == (0, f"emoprune {__version__}\n", b"")
+    assert process("nonsense").returncode == 2

@@ -1,0 +1,89 @@
+"""Options that commands share: what they offer, what they refuse."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emoprune.cli import options
+from emoprune.core.architectures import ARCHITECTURES
+from emoprune.core.augmentations import AUGMENTATIONS
+from emoprune.core.methods import METHODS
+from emoprune.errors import BadCheckpoint, Unavailable
+from emoprune.store import checkpoints
+from tests.cli.conftest import Runner
+
+
+def test_a_known_name_is_handed_on() -> None:
+    assert options.one_of(["red", "green"])("red") == "red"
+
+
+@given(st.text(max_size=8))
+@settings(max_examples=50, deadline=None)
+def test_an_unknown_name_is_answered_with_known_ones(name: str) -> None:
+    known = ("red", "green")
+    if name not in known:
+        with pytest.raises(typer.BadParameter) as refusal:
+            options.one_of(known)(name)
+        assert any(word in str(refusal.value) for word in known)
+
+
+def test_a_near_miss_is_answered_with_the_nearest_alone() -> None:
+    with pytest.raises(typer.BadParameter, match="resnet18") as refusal:
+        options.one_of(ARCHITECTURES)("resnet_18")
+    assert "vgg" not in str(refusal.value)
+
+
+@given(st.text(alphabet="resnt18_", max_size=4))
+@settings(max_examples=50, deadline=None)
+def test_completion_offers_exactly_what_begins_so(prefix: str) -> None:
+    offered = options.completing(ARCHITECTURES)(prefix)
+    assert set(offered) == {name for name in ARCHITECTURES if name.startswith(prefix)}
+
+
+def test_features_offers_torchvision_alone() -> None:
+    assert set(ARCHITECTURES) - set(options.TORCHVISION) == {"conv1", "conv2", "mlp"}
+
+
+def test_a_device_is_what_was_asked_for() -> None:
+    assert options.device("cpu") == torch.device("cpu")
+    assert options.device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_cuda_is_told_apart_from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(Unavailable, match="--device cuda: "):
+        options.device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert options.device("cuda") == options.device("auto") == torch.device("cuda")
+
+
+def test_layers_match_by_glob_in_network_order(table_model: Path) -> None:
+    checkpoint = checkpoints.read(str(table_model))
+    both = ["classifier.hidden1", "classifier.hidden2"]
+    for glob, names in {"*": both, "*1": both[:1], "classifier.hidden[2]": both[1:]}.items():
+        found = options.matching_layers(checkpoint, glob, place="m.st")
+        assert [layer.name for layer in found] == names
+    with pytest.raises(BadCheckpoint, match=r"m\.st: .*--layer CLASS\*.*hidden1, classifier\.hidden2"):
+        options.matching_layers(checkpoint, "CLASS*", place="m.st")
+
+
+def test_help_names_every_choice(emoprune: Runner) -> None:
+    text = emoprune.done("train", "--help").out
+    for name in (*AUGMENTATIONS, "sigmoid", "relu", "tanh", "adam", "sgd", "adamw", "minmax", "standard"):
+        assert name in text
+    pruning = emoprune.done("prune", "--help").out
+    for name in (*METHODS, "lstsq", "sum", "half", "range", "mean"):
+        assert name in pruning
+
+
+def test_help_shows_defaults(emoprune: Runner) -> None:
+    text = " ".join(emoprune.done("train", "--help").out.split())
+    for default in ("50", "32", "conv2", "adam", "sigmoid", "minmax"):
+        assert re.search(rf"\[default: {default}[;\]]", text)

@@ -1,0 +1,241 @@
+"""emoprune prune: smaller files that compute what was promised, and a certificate that holds."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from emoprune.cli.loading import open_checkpoint, samples
+from emoprune.core.fitting import batches
+from emoprune.core.splits import partition
+from emoprune.records import Checkpoint
+from emoprune.store import checkpoints
+from emoprune.store.datasets import open_data
+from tests.cli.conftest import Runner, tree
+
+KEYS = {
+    *("schema", "input", "output", "method", "merge", "units", "compression_rate", "parameters", "macs"),
+    "layers",
+}
+LAYER_KEYS = {
+    *("layer", "before", "after", "similar", "complementary", "insignificant", "error_sum", "error_lstsq")
+}
+
+
+def read(path: Path) -> Checkpoint:
+    return checkpoints.read(str(path))
+
+
+@pytest.fixture
+def here(model: Path, in_folder: Path) -> Path:
+    """The session's checkpoint under a name of this folder."""
+    (in_folder / "model.st").write_bytes(model.read_bytes())
+    return in_folder / "model.st"
+
+
+def test_the_summary_counts_what_went(emoprune: Runner, here: Path) -> None:
+    record = emoprune.done("prune", "model.st", "--angle", "40").record
+    assert record.keys() >= KEYS
+    (layer,) = record["layers"]
+    assert layer.keys() >= LAYER_KEYS
+    assert (record["schema"], record["input"], record["merge"]) == ("emoprune.prune/1", "model.st", "lstsq")
+    assert record["units"] == {"before": layer["before"], "after": layer["after"]}
+    gone = layer["similar"] + layer["complementary"] + layer["insignificant"]
+    assert layer["before"] - layer["after"] == gone > 0
+    assert record["compression_rate"] == pytest.approx(gone / layer["before"])
+    before, after = read(here), read(here.with_name("model.distinct.st"))
+    for name, found in (("before", before), ("after", after)):
+        assert record["parameters"][name] == sum(tensor.numel() for tensor in found.tensors.values())
+    inputs = before.tensors["classifier.hidden1.weight"].shape[1]
+    # a unit is read by three classes, written by all inputs, and has a bias
+    assert record["parameters"]["before"] - record["parameters"]["after"] == gone * (inputs + 3 + 1)
+    assert record["macs"]["before"] - record["macs"]["after"] == gone * (inputs + 3)
+
+
+def test_the_output_is_named_after_input_and_method(emoprune: Runner, here: Path, in_folder: Path) -> None:
+    (in_folder / "deep.er").mkdir()
+    here.rename(in_folder / "deep.er" / "m.v2.st")
+    record = emoprune.done("prune", "deep.er/m.v2.st").record
+    assert record["output"] == "deep.er/m.v2.distinct.st"
+    assert set(tree(in_folder)) == {"deep.er", "deep.er/m.v2.st", "deep.er/m.v2.distinct.st"}
+
+
+def test_a_dry_run_prints_the_same_and_writes_nothing(emoprune: Runner, here: Path, in_folder: Path) -> None:
+    before = tree(in_folder)
+    dry = emoprune.done("prune", "model.st", "--angle", "30", "--dry-run").record
+    assert tree(in_folder) == before
+    assert dry["output"] is None
+    wet = emoprune.done("prune", "model.st", "--angle", "30").record
+    assert {**wet, "output": None} == dry
+
+
+def test_a_dry_run_needs_no_place_to_write(emoprune: Runner, here: Path) -> None:
+    emoprune.done("prune", "-", "--dry-run", stdin=here.read_bytes())
+    emoprune.done("prune", "model.st", "-o", "model.st", "--dry-run")
+
+
+@pytest.mark.parametrize("merge", ["sum", "lstsq"])
+def test_the_certified_error_is_the_error_on_the_training_faces(
+    emoprune: Runner, here: Path, faces: Path, merge: str
+) -> None:
+    options = ("--angle", "40", "--merge", merge, "-o", "small.st")
+    (layer,) = emoprune.done("prune", "model.st", *options).record["layers"]
+    outputs = []
+    for name in (here, here.with_name("small.st")):
+        checkpoint, net = open_checkpoint(str(name))
+        data = open_data(str(faces))
+        train = torch.tensor(partition(data.catalogue, checkpoint.split)["train"])
+        inputs = batches(
+            samples(data, checkpoint.preprocess), train, checkpoint.preprocess, torch.device("cpu")
+        )
+        with torch.inference_mode():
+            outputs.append(torch.cat([net(batch) for batch in inputs]).double().numpy())
+    before, after = outputs
+    variance = np.square(before - before.mean(0)).sum()
+    # what the output layer gives is the next layer's input
+    measured = np.sqrt(np.square(after - before).sum() / variance)
+    assert layer[f"error_{merge}"] == pytest.approx(measured, rel=1e-3)
+    assert layer["error_lstsq"] <= layer["error_sum"] + 1e-9
+
+
+def test_a_wider_angle_never_keeps_more_units(emoprune: Runner, here: Path) -> None:
+    left = [
+        emoprune.done("prune", "model.st", "--angle", angle, "--dry-run").record["units"]["after"]
+        for angle in (0, 15, 30, 45, 60)
+    ]
+    assert left == sorted(left, reverse=True)
+    assert left[0] > left[-1]
+
+
+@pytest.mark.parametrize("merge", ["sum", "lstsq"])
+def test_at_90_degrees_a_network_is_left(emoprune: Runner, here: Path, faces: Path, merge: str) -> None:
+    left = emoprune.done("prune", "model.st", "--angle", "90", "--merge", merge).record["units"]["after"]
+    assert 1 <= left < 24
+    assert emoprune.done("eval", "model.distinct.st", faces).record["units"] == left
+
+
+def test_where_every_unit_would_go_one_stays_with_a_warning(emoprune: Runner, in_folder: Path) -> None:
+    # a constant column makes every unit constant
+    rows = [f"{label}{index},{label},1" for label in "ab" for index in range(5)]
+    (in_folder / "t.csv").write_text("name,label,x\n" + "\n".join(rows) + "\n")
+    emoprune.done("train", "t.csv", "m.st", "--arch", "mlp", "--hidden", "6", "--epochs", "0")
+    result = emoprune.done("prune", "m.st")
+    assert result.record["units"] == {"before": 6, "after": 1}
+    assert result.err == "warning: classifier.hidden1: every unit would go; 1 stays\n"
+
+
+def test_pruning_goes_on_in_steps(emoprune: Runner, here: Path, faces: Path) -> None:
+    first = emoprune.done("prune", "model.st", "--angle", "25", "-o", "one.st").record
+    second = emoprune.done("prune", "one.st", "--angle", "50", "-o", "two.st").record
+    assert first["units"]["after"] == second["units"]["before"] > second["units"]["after"]
+    found = read(here.with_name("two.st"))
+    assert [entry["command"] for entry in found.history] == ["train", "prune", "prune"]
+    assert [entry["parameters"].get("angle") for entry in found.history] == [None, 25, 50]
+    (statistics,) = found.statistics.values()
+    assert statistics.units == second["units"]["after"]
+    assert emoprune.done("eval", "two.st", faces).record["units"] == statistics.units
+    assert emoprune.done("angles", "two.st").record["units"] == statistics.units
+
+
+def test_units_that_survive_keep_their_statistics(emoprune: Runner, here: Path) -> None:
+    emoprune.done("prune", "model.st", "--angle", "40")
+    ((_, old),) = read(here).statistics.items()
+    ((_, new),) = read(here.with_name("model.distinct.st")).statistics.items()
+    kept = [int((old.total == value).nonzero()[0, 0]) for value in new.total]
+    assert kept == sorted(set(kept))
+    assert torch.equal(new.gram, old.gram[kept][:, kept])
+    assert new.count == old.count
+
+
+def test_both_hidden_layers_are_pruned_at_once(emoprune: Runner, table_model: Path, table: Path) -> None:
+    record = emoprune.done("prune", table_model, "--angle", "60", "-o", "small.st").record
+    assert [layer["layer"] for layer in record["layers"]] == ["classifier.hidden1", "classifier.hidden2"]
+    assert all(layer["after"] < layer["before"] for layer in record["layers"])
+    assert record["units"]["after"] == sum(layer["after"] for layer in record["layers"])
+    found = read(Path("small.st"))
+    middle = found.tensors["classifier.hidden2.weight"].shape
+    assert tuple(middle) == tuple(layer["after"] for layer in reversed(record["layers"]))
+    assert emoprune.done("eval", "small.st", table).record["units"] == record["units"]["after"]
+
+
+def test_a_layer_can_be_left_alone(emoprune: Runner, table_model: Path) -> None:
+    record = emoprune.done("prune", table_model, "--angle", "60", "--layer", "*1", "-o", "s.st").record
+    assert [layer["layer"] for layer in record["layers"]] == ["classifier.hidden1"]
+    assert read(Path("s.st")).statistics["classifier.hidden2"].units == 8
+
+
+def test_the_same_command_writes_the_same_bytes(emoprune: Runner, here: Path, in_folder: Path) -> None:
+    emoprune.done("prune", "model.st", "-o", "a.st")
+    emoprune.done("prune", "model.st", "-o", "b.st")
+    piped = emoprune.done("prune", "-", "-o", "-", stdin=here.read_bytes())
+    assert (in_folder / "a.st").read_bytes() == (in_folder / "b.st").read_bytes() == piped.raw
+
+
+def test_train_prune_and_eval_make_a_pipe(emoprune: Runner, small: Path) -> None:
+    options = ("--arch", "conv1", "--size", "16", "--gray", "--hidden", "8", "--epochs", "1")
+    trained = emoprune.done("train", small, "-", *options).raw
+    pruned = emoprune.done("prune", "-", "-o", "-", "--angle", "60", stdin=trained).raw
+    record = emoprune.done("eval", "-", small, stdin=pruned).record
+    assert (record["model"], record["n"]) == ("-", 6)
+    assert record["bytes"] == len(pruned) < len(trained)
+    assert record["units"] < 8
+
+
+def test_stdin_without_a_name_for_the_output_is_refused(emoprune: Runner, here: Path) -> None:
+    emoprune.refused("prune", "-", stdin=here.read_bytes(), code=2, says=("-o",))
+
+
+@pytest.mark.parametrize("angle", ["-1", "90.5", "180", "nan", "wide"])
+def test_an_angle_that_is_none_is_the_command_lines_fault(emoprune: Runner, here: Path, angle: str) -> None:
+    emoprune.refused("prune", "model.st", "--angle", angle, code=2, says=("--angle",))
+
+
+def test_an_unknown_method_is_answered_with_the_known(emoprune: Runner, here: Path) -> None:
+    emoprune.refused("prune", "model.st", "--method", "distinkt", code=2, says=("distinkt", "distinct"))
+
+
+def test_the_input_is_never_overwritten_unasked(emoprune: Runner, here: Path) -> None:
+    emoprune.refused("prune", "model.st", "-o", "model.st", says=("model.st: exists", "--force"))
+    emoprune.done("prune", "model.st", "-o", "model.st", "--angle", "40", "--force")
+    assert [entry["command"] for entry in read(here).history] == ["train", "prune"]
+
+
+def test_the_default_output_is_protected_too(emoprune: Runner, here: Path) -> None:
+    emoprune.done("prune", "model.st")
+    emoprune.refused("prune", "model.st", "--angle", "40", says=("model.distinct.st: exists", "--force"))
+    emoprune.done("prune", "model.st", "--angle", "40", "--force")
+
+
+def test_a_missing_output_folder_is_told_before_work_begins(emoprune: Runner, here: Path) -> None:
+    emoprune.refused("prune", "model.st", "-o", "nowhere/m.st", says=("nowhere", "mkdir -p nowhere"))
+
+
+def test_a_full_disk_leaves_no_trace(emoprune: Runner, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    emoprune.refused("prune", "model.st", says=("model.distinct.st", "No space left"))
+
+
+def test_the_output_honours_the_umask(emoprune: Runner, here: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        emoprune.done("prune", "model.st")
+    finally:
+        os.umask(old)
+    assert here.with_name("model.distinct.st").stat().st_mode & 0o777 == 0o640
+
+
+def test_history_records_the_certificate(emoprune: Runner, here: Path) -> None:
+    record = emoprune.done("prune", "model.st", "--angle", "35").record
+    entry = read(here.with_name("model.distinct.st")).history[-1]
+    assert entry["metrics"]["layers"] == record["layers"]
+    assert set(entry["versions"]) >= {"emoprune", "torch"}
+    assert json.loads(json.dumps(entry)) == entry

@@ -1,0 +1,227 @@
+"""emoprune train on what it cannot use: one line, nothing written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from torchvision import models
+
+from tests.cli.conftest import SMALL, Runner
+
+FacesHere = Callable[..., Path]
+DEEP = ("--arch", "squeezenet1_1", "--size", "64", "--epochs", "0")
+
+
+def test_an_empty_folder(emoprune: Runner, in_folder: Path) -> None:
+    (in_folder / "faces").mkdir()
+    emoprune.refused("train", "faces", "m.st", says=("faces: ", "no pictures"))
+
+
+def test_a_class_folder_without_pictures(emoprune: Runner, in_folder: Path, faces_here: FacesHere) -> None:
+    faces_here("faces", {"happy": 4})
+    (in_folder / "faces" / "sad").mkdir()
+    (in_folder / "faces" / "sad" / "notes.txt").write_text("nothing yet")
+    emoprune.refused("train", "faces", "m.st", says=("faces: ", "sad/", "no pictures"))
+
+
+def test_pictures_outside_class_folders(emoprune: Runner, in_folder: Path, faces_here: FacesHere) -> None:
+    photo = faces_here("faces", {"happy": 4}) / "happy" / "film0_happy000.jpg"
+    photo.rename(in_folder / "faces" / "loose.jpg")
+    emoprune.refused("train", "faces", "m.st", says=("faces: ", "loose.jpg"))
+
+
+def test_one_class_only(emoprune: Runner, faces_here: FacesHere) -> None:
+    faces_here("faces", {"happy": 6})
+    emoprune.refused("train", "faces", "m.st", says=("faces: ", "one class only", "happy"))
+
+
+def test_a_class_that_one_part_lacks(emoprune: Runner, faces_here: FacesHere) -> None:
+    faces_here("faces", {"train/happy": 4, "train/sad": 4, "test/happy": 2})
+    emoprune.refused("train", "faces", "m.st", *SMALL, says=("faces: ", "test part", "sad"))
+
+
+def test_parts_beside_classes(emoprune: Runner, faces_here: FacesHere) -> None:
+    faces_here("faces", {"train/happy": 4, "sad": 4})
+    emoprune.refused("train", "faces", "m.st", says=("faces: ", "train/", "sad/"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda data: b"just a text", "not an image"),
+        (lambda data: data[: len(data) // 2], "damaged"),
+        (lambda data: b"", "empty"),
+    ],
+)
+def test_a_file_that_is_no_whole_picture(
+    emoprune: Runner, faces_here: FacesHere, damage: Callable[[bytes], bytes], says: str
+) -> None:
+    photo = faces_here("faces", {"happy": 5, "sad": 5}) / "happy" / "film2_happy002.jpg"
+    photo.write_bytes(damage(photo.read_bytes()))
+    # it may fall into either part, and only what is read can be found out
+    results = [emoprune("train", "faces", f"{seed}.st", *SMALL, "--seed", seed) for seed in range(3)]
+    assert 1 in [result.code for result in results]
+    for result in results:
+        if result.code:
+            (line,) = result.complaints
+            assert line.startswith("emoprune: faces/happy/film2_happy002.jpg: ")
+            assert says in line
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--arch", "resnet19"], 2, ("resnet19", "resnet18")),
+        (["--augment", "blur"], 2, ("blur", "flip")),
+        (["--augment", "flip:2"], 2, ("flip:2",)),
+        (["--augment", "flip:much"], 2, ("flip:much",)),
+        (["--keep", "best"], 2, ("--keep best", "75/10/15")),
+        (["--split", "80"], 2, ("--split 80 ",)),
+        (["--split", "80-20"], 2, ("--split 80-20",)),
+        (["--split", "a/b"], 2, ("--split a/b",)),
+        (["--split", "0/100"], 2, ("--split 0/100",)),
+        (["--split", "60/20/10/10"], 2, ("--split 60/20/10/10",)),
+        (["--split", "70/20"], 1, ("faces: ", "30", "90")),
+        (["--split", "29/1"], 1, ("faces: ", "3 classes")),
+        (["--group-by", "("], 2, ("--group-by (",)),
+        (["--group-by", "^person"], 1, ("faces: ", "--group-by ^person")),
+        (["--group-by", "^film"], 1, ("faces: ", "1 group")),
+        (["--size", "0"], 2, ("--size 0",)),
+        (["--size", "4"], 2, ("4x4", "conv1")),
+        (["--size", "24x"], 2, ("--size 24x",)),
+        (["--std", "0"], 2, ("--std 0",)),
+        (["--mean", "0.5,0.5"], 2, ("--mean", "2 numbers")),
+        (["--mean", "nan"], 2, ("--mean nan",)),
+        (["--weights", "imagenet"], 2, ("conv1",)),
+        (["--weights", "no.st"], 1, ("no.st: no such file",)),
+        (["--arch", "mlp", "--freeze", "backbone"], 2, ("mlp", "--freeze")),
+        (["--epochs", "-1"], 2, ("--epochs",)),
+        (["--lr", "-1"], 2, ("--lr",)),
+        (["--lr", "nan"], 2, ("--lr",)),
+        (["--hidden", "0"], 2, ("--hidden",)),
+        (["--dropout", "1"], 2, ("--dropout",)),
+        (["--seed", "-1"], 2, ("--seed",)),
+        (["--seed", str(2**32)], 2, ("--seed",)),
+        (["--optimizer", "sgd", "--lr", "1e30", "--epochs", "3"], 1, ("faces: ", "--lr")),
+    ],
+)
+def test_options_that_cannot_be_met(
+    emoprune: Runner, small: Path, in_folder: Path, options: list[str], code: int, says: tuple[str, ...]
+) -> None:
+    (in_folder / "faces").symlink_to(small)
+    emoprune.refused("train", "faces", "m.st", *SMALL, *options, code=code, says=says)
+
+
+def test_a_split_for_data_that_is_split(emoprune: Runner, faces_here: FacesHere) -> None:
+    faces_here("faces", {"train/happy": 4, "train/sad": 4, "test/happy": 2, "test/sad": 2})
+    for option in (("--split", "80/20"), ("--group-by", "^film")):
+        emoprune.refused("train", "faces", "m.st", *SMALL, *option, code=2, says=("faces", "train, test"))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("nowhere", "no such folder or file"), ("photo.jpg", "neither"), ("t.csv", "first line")],
+)
+def test_data_that_is_none(emoprune: Runner, in_folder: Path, name: str, says: str) -> None:
+    if name != "nowhere":
+        (in_folder / name).write_text("something else\n")
+    emoprune.refused("train", name, "m.st", "--arch", "mlp", says=(f"{name}: ", says))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name,label,x\na,happy,1\nb,sad,one\n", ("line 3", "x", "'one'")),
+        ("name,label,x\na,happy,1\nb,sad,nan\n", ("line 3", "'nan'")),
+        ("name,label,x\na,happy,1\nb,sad\n", ("line 3", "2 cells")),
+        ("name,label,x\n", ("no rows",)),
+        ("name,label,x\na,happy,1\nb,happy,2\n", ("one class only",)),
+        ("name,label,x\na,happy,1\nb,sad,2\n", ("2",)),
+    ],
+)
+def test_a_table_that_is_damaged_or_too_small(
+    emoprune: Runner, in_folder: Path, text: str, says: tuple[str, ...]
+) -> None:
+    (in_folder / "t.csv").write_text(text)
+    emoprune.refused("train", "t.csv", "m.st", "--arch", "mlp", says=("t.csv: ", *says))
+    emoprune.refused("train", "-", "m.st", "--arch", "mlp", stdin=text.encode(), says=says)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [(["--arch", "conv1"], "--arch mlp"), (["--arch", "mlp", "--augment", "flip"], "--augment")],
+)
+def test_a_table_where_photos_are_needed(
+    emoprune: Runner, table: Path, options: list[str], says: str
+) -> None:
+    emoprune.refused("train", table, "m.st", *options, code=2, says=(says,))
+
+
+class Code:
+    """What unpickling would have to import."""
+
+
+def test_weights_with_pickled_objects_are_refused(emoprune: Runner, small: Path, in_folder: Path) -> None:
+    torch.save({"state_dict": {}, "optimizer": Code()}, in_folder / "w.pth")
+    emoprune.refused("train", small, "m.st", *DEEP, "--weights", "w.pth", says=("w.pth: ", "state_dict"))
+    (in_folder / "plain.pth").write_bytes(pickle.dumps(Code()))
+    emoprune.refused("train", small, "m.st", *DEEP, "--weights", "plain.pth", says=("plain.pth: ", "pickled"))
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors", "w.st"])
+@pytest.mark.parametrize("data", [b"", b"text of someone", b"\x00" * 64])
+def test_weights_that_are_none(
+    emoprune: Runner, small: Path, in_folder: Path, name: str, data: bytes
+) -> None:
+    (in_folder / name).write_bytes(data)
+    emoprune.refused("train", small, "m.st", *DEEP, "--weights", name, says=(f"{name}: ",))
+
+
+def test_truncated_weights_are_refused(emoprune: Runner, small: Path, in_folder: Path) -> None:
+    tensors = models.squeezenet1_1(weights=None).state_dict()
+    torch.save(tensors, in_folder / "w.pth")
+    safetensors.torch.save_file(tensors, in_folder / "w.safetensors")
+    for name in ("w.pth", "w.safetensors"):
+        data = (in_folder / name).read_bytes()
+        (in_folder / name).write_bytes(data[: len(data) // 2])
+        emoprune.refused("train", small, "m.st", *DEEP, "--weights", name, says=(f"{name}: ",))
+
+
+def test_weights_of_another_architecture_are_refused(emoprune: Runner, small: Path, in_folder: Path) -> None:
+    torch.save(models.shufflenet_v2_x0_5(weights=None).state_dict(), in_folder / "w.pth")
+    emoprune.refused(
+        "train", small, "m.st", *DEEP, "--weights", "w.pth", says=("w.pth: ", "same architecture")
+    )
+
+
+def test_an_output_that_exists_is_replaced_with_force_alone(
+    emoprune: Runner, small: Path, in_folder: Path
+) -> None:
+    (in_folder / "m.st").write_text("mine")
+    emoprune.refused("train", small, "m.st", *SMALL, says=("m.st: exists", "--force"))
+    emoprune.done("train", small, "m.st", *SMALL, "--force")
+    assert (in_folder / "m.st").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("output", "says"), [("nowhere/m.st", "mkdir -p nowhere"), (".", "folder")])
+def test_an_output_that_cannot_be(emoprune: Runner, small: Path, output: str, says: str) -> None:
+    emoprune.refused("train", small, output, *SMALL, says=(says,))
+
+
+def test_a_full_disk_leaves_the_old_file(
+    emoprune: Runner, small: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (in_folder / "m.st").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    emoprune.refused("train", small, "m.st", *SMALL, "--force", says=("m.st", "No space left"))
+    emoprune.refused("train", small, "new.st", *SMALL, says=("new.st", "No space left"))

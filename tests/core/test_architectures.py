@@ -1,0 +1,116 @@
+"""The table of architectures promises what torchvision has and which sizes its networks take."""
+
+import pytest
+import torch
+from torch import nn
+from torchvision import models
+
+from emoprune.core.architectures import ARCHITECTURES
+from emoprune.core.nets import build, check_input
+from emoprune.errors import InvalidRecord, UsageFault
+from emoprune.records import Spec
+
+SMALLEST_OF_FAMILY = (
+    *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet"),
+    *("inception_v3", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "mobilenet_v3_small", "regnet_x_400mf"),
+    *("regnet_y_400mf", "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_0"),
+    *("squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vgg11_bn", "vit_b_32", "wide_resnet50_2"),
+)
+OTHER_LIMITS = ("vit_b_16", "vit_h_14")
+OWN = ("conv1", "conv2", "mlp")
+
+
+def spec_of(arch: str, height: int, width: int | None = None) -> Spec:
+    return Spec(arch, 3, (3, height, width or height), ARCHITECTURES[arch].hidden)
+
+
+def on_meta(spec: Spec) -> nn.Module:
+    # regnets compute with real numbers while they are built
+    with torch.device("cpu" if spec.arch.startswith("regnet") else "meta"):
+        return build(spec).eval().to("meta")
+
+
+def test_every_classifier_of_torchvision_is_in_the_table_beside_our_own() -> None:
+    assert set(ARCHITECTURES) == {*models.list_models(module=models), *OWN}
+    assert {arch for arch, entry in ARCHITECTURES.items() if entry.own} == set(OWN)
+
+
+def test_our_own_have_a_hidden_layer_by_default_and_torchvisions_their_own_classifier() -> None:
+    assert all(bool(entry.hidden) == entry.own for entry in ARCHITECTURES.values())
+
+
+@pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
+def test_the_default_size_is_allowed(arch: str) -> None:
+    check_input(spec_of(arch, ARCHITECTURES[arch].size))
+
+
+@pytest.mark.parametrize("arch", [*SMALLEST_OF_FAMILY, *OTHER_LIMITS, *OWN])
+def test_the_smallest_size_really_works(arch: str) -> None:
+    entry = ARCHITECTURES[arch]
+    width = entry.smallest if entry.square else entry.smallest + entry.step
+    spec = spec_of(arch, entry.smallest, width)
+    with torch.no_grad():
+        logits = on_meta(spec)(torch.zeros(2, *spec.input, device="meta"))
+    assert logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize("arch", ["alexnet", "densenet121", "inception_v3", "conv1", "conv2"])
+def test_a_smallest_size_of_its_own_is_the_true_limit(arch: str) -> None:
+    side = ARCHITECTURES[arch].smallest
+    net = on_meta(spec_of(arch, side))
+    with pytest.raises(RuntimeError):
+        net(torch.zeros(1, 3, side - 1, side - 1, device="meta"))
+
+
+@pytest.mark.parametrize("arch", sorted(set(ARCHITECTURES) - {"mlp"}))
+def test_below_the_smallest_size_is_a_usage_fault_that_names_it(arch: str) -> None:
+    entry = ARCHITECTURES[arch]
+    side = entry.smallest - entry.step
+    for height, width in ((side, entry.smallest), (entry.smallest, side), (side, side)):
+        if min(height, width) < 1:
+            continue
+        with pytest.raises(UsageFault, match=f"{height}x{width}") as caught:
+            check_input(spec_of(arch, height, width))
+        assert f"at least {entry.smallest} pixels" in caught.value.remedy
+
+
+@pytest.mark.parametrize("arch", sorted(arch for arch, entry in ARCHITECTURES.items() if entry.step > 1))
+def test_a_size_off_the_step_is_a_usage_fault_that_names_the_step(arch: str) -> None:
+    entry = ARCHITECTURES[arch]
+    with pytest.raises(UsageFault) as caught:
+        check_input(spec_of(arch, entry.size + 1))
+    assert f"steps of {entry.step}" in caught.value.remedy
+
+
+@pytest.mark.parametrize("arch", sorted(arch for arch, entry in ARCHITECTURES.items() if entry.square))
+def test_height_and_width_must_be_equal_where_the_network_needs_it(arch: str) -> None:
+    entry = ARCHITECTURES[arch]
+    with pytest.raises(UsageFault) as caught:
+        check_input(spec_of(arch, 2 * entry.size, entry.size))
+    assert "square" in caught.value.remedy
+
+
+@pytest.mark.parametrize("arch", ["conv1", "conv2", "resnet18", "vit_b_16"])
+def test_a_feature_table_is_for_mlp_alone(arch: str) -> None:
+    check_input(Spec("mlp", 2, (7,), (3,)))
+    with pytest.raises(UsageFault, match="not a feature table"):
+        check_input(Spec(arch, 2, (7,), (3,)))
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "vit_b_16", "squeezenet1_1"])
+def test_torchvision_networks_take_three_channels_only(arch: str) -> None:
+    with pytest.raises(UsageFault):
+        check_input(Spec(arch, 2, (1, 224, 224)))
+
+
+@pytest.mark.parametrize("arch", OWN)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_our_own_networks_take_grey_and_colour(arch: str, channels: int) -> None:
+    spec = Spec(arch, 2, (channels, 20, 24), (3,))
+    check_input(spec)
+    assert build(spec)(torch.zeros(2, *spec.input)).shape == (2, 2)
+
+
+def test_an_unknown_architecture_is_an_invalid_record() -> None:
+    with pytest.raises(InvalidRecord, match="resnet19"):
+        check_input(Spec("resnet19", 2, (3, 64, 64)))

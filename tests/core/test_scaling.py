@@ -1,0 +1,74 @@
+"""Scaling fitted on training rows travels with the network."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from emoprune.core.scaling import Scaling, fit_scaling
+from emoprune.records.choices import Scale
+
+
+def fitted(rows: Tensor, scale: Scale) -> Scaling:
+    layer = Scaling(rows.shape[1])
+    fit_scaling(nn.Sequential(layer, nn.Linear(rows.shape[1], 2)), rows, scale)
+    return layer
+
+
+def random_rows(n: int, columns: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    spread = 10 ** (4 * torch.rand(columns, generator=generator) - 2)
+    return torch.randn(n, columns, generator=generator) * spread + 3 * spread
+
+
+rows_of = st.builds(random_rows, st.integers(3, 50), st.integers(1, 6), st.integers(0, 10**6))
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows_of)
+def test_minmax_maps_every_columns_range_to_0_and_1(rows: Tensor) -> None:
+    scaled = fitted(rows, "minmax")(rows)
+    torch.testing.assert_close(scaled.amin(0), torch.zeros(rows.shape[1]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(scaled.amax(0), torch.ones(rows.shape[1]), atol=1e-5, rtol=0)
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows_of)
+def test_standard_gives_every_column_mean_0_and_deviation_1(rows: Tensor) -> None:
+    scaled = fitted(rows, "standard")(rows).double()
+    torch.testing.assert_close(scaled.mean(0), torch.zeros(rows.shape[1]).double(), atol=1e-4, rtol=0)
+    deviation = scaled.std(0, correction=0)
+    torch.testing.assert_close(deviation, torch.ones(rows.shape[1]).double(), atol=1e-3, rtol=0)
+
+
+def test_none_leaves_columns_as_they_are() -> None:
+    rows = random_rows(9, 4, 0)
+    assert torch.equal(fitted(rows, "none")(rows), rows)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(-10_000, 10_000), st.integers(1, 40), st.sampled_from(["minmax", "standard"]))
+def test_a_constant_column_becomes_0(tenths: int, n: int, scale: Scale) -> None:
+    # most tenths are no binary fraction, so their mean is off by a rounding error
+    rows = torch.stack([torch.full((n,), tenths / 10), torch.arange(n) * 1.0], 1)
+    scaled = fitted(rows, scale)(rows)
+    assert float(scaled[:, 0].abs().max()) <= 1e-3
+    assert bool(torch.isfinite(scaled).all())
+
+
+@pytest.mark.parametrize("scale", ["minmax", "standard"])
+def test_a_column_constant_in_training_does_not_blow_up_elsewhere(scale: Scale) -> None:
+    layer = fitted(torch.full((10, 1), 0.1), scale)
+    assert float(layer(torch.tensor([[0.2]])).abs()) <= 1
+
+
+def test_other_rows_are_scaled_by_the_training_rows_figures() -> None:
+    layer = fitted(torch.tensor([[0.0, 10.0], [2.0, 30.0]]), "minmax")
+    assert layer(torch.tensor([[4.0, 0.0]])).tolist() == [[2.0, -0.5]]
+
+
+def test_the_figures_are_buffers_that_no_training_changes() -> None:
+    layer = fitted(random_rows(9, 4, 0), "standard")
+    assert set(layer.state_dict()) == {"shift", "scale"}
+    assert not list(layer.parameters())

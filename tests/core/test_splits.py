@@ -1,0 +1,270 @@
+"""Parts of a data set: disjoint, complete, of the size asked for, and the same for the same seed."""
+
+import contextlib
+import dataclasses
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emoprune.core.splits import FOLDERS, PARTS, Parts, declared_parts, groups, part_sizes, partition
+from emoprune.errors import BadData, UsageFault
+from emoprune.records import Catalogue, SplitRule
+
+SHARES = ("80/20", "75/10/15", "50/50", "20/80", "60/20/20")
+PERSON = "^[^_]+"
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def catalogue(names: list[str], labels: list[int]) -> Catalogue:
+    classes = tuple(f"class{label}" for label in range(max(labels) + 1))
+    return Catalogue("faces", tuple(names), tuple(labels), classes, "0" * 64)
+
+
+def of_counts(counts: list[int]) -> Catalogue:
+    """`counts[label]` samples of each class, interleaved."""
+    labels = [label for label, count in enumerate(counts) for _ in range(count)]
+    random.Random(0).shuffle(labels)
+    return catalogue([f"class{label}/{index}.jpg" for index, label in enumerate(labels)], labels)
+
+
+def rule(shares: str, seed: int = 0, group_by: str | None = None) -> SplitRule:
+    return SplitRule(shares, seed, group_by, "0" * 64)
+
+
+@st.composite
+def catalogues(draw: st.DrawFn) -> Catalogue:
+    return of_counts(draw(st.lists(st.integers(20, 60), min_size=2, max_size=4)))
+
+
+@st.composite
+def grouped_catalogues(draw: st.DrawFn) -> Catalogue:
+    """Many people, each on a few photos of any class."""
+    largest, classes = draw(st.integers(1, 4)), draw(st.integers(2, 4))
+    chance = random.Random(draw(st.integers(0, 10**6)))
+    names, labels = [], []
+    for person in range(draw(st.integers(60, 120))):
+        for photo in range(chance.randint(1, largest)):
+            names.append(f"person{person}_{photo}.jpg")
+            labels.append(chance.randrange(classes))
+    return catalogue(names, labels)
+
+
+def counts_of(data: Catalogue, indices: tuple[int, ...]) -> Counter[int]:
+    return Counter(data.labels[index] for index in indices)
+
+
+def assert_is_partition(parts: Parts, samples: int) -> None:
+    assert sorted(index for part in parts.values() for index in part) == list(range(samples))
+    for part in parts.values():
+        assert list(part) == sorted(part)
+
+
+@settings(deadline=None, max_examples=40)
+@given(catalogues(), st.sampled_from(SHARES), seeds)
+def test_parts_are_disjoint_cover_everything_and_have_the_sizes_asked_for(
+    data: Catalogue, shares: str, seed: int
+) -> None:
+    parts = partition(data, rule(shares, seed))
+    assert_is_partition(parts, len(data.names))
+    wanted = [int(number) / 100 * len(data.names) for number in shares.split("/")]
+    for part, size in zip(parts.values(), wanted, strict=True):
+        # two parts that round half a sample away leave one to the first
+        assert abs(len(part) - size) <= 1
+
+
+@settings(deadline=None, max_examples=25)
+@given(catalogues(), st.sampled_from(SHARES), seeds)
+def test_same_seed_gives_same_parts(data: Catalogue, shares: str, seed: int) -> None:
+    assert partition(data, rule(shares, seed)) == partition(data, rule(shares, seed))
+
+
+@settings(deadline=None, max_examples=25)
+@given(catalogues(), st.sampled_from(SHARES), st.integers(0, 1000))
+def test_another_seed_gives_other_parts(data: Catalogue, shares: str, seed: int) -> None:
+    assert partition(data, rule(shares, seed)) != partition(data, rule(shares, seed + 1))
+
+
+@settings(deadline=None, max_examples=25)
+@given(grouped_catalogues(), seeds)
+def test_groups_are_dealt_out_anew_for_every_seed_and_alike_for_one(data: Catalogue, seed: int) -> None:
+    first = partition(data, rule("50/50", seed, PERSON))
+    assert first == partition(data, rule("50/50", seed, PERSON))
+    assert first != partition(data, rule("50/50", (seed + 1) % 2**32, PERSON))
+
+
+@settings(deadline=None, max_examples=40)
+@given(catalogues(), st.sampled_from(SHARES), seeds)
+def test_every_class_has_its_share_in_every_part(data: Catalogue, shares: str, seed: int) -> None:
+    for indices in partition(data, rule(shares, seed)).values():
+        found = counts_of(data, indices)
+        for label, total in Counter(data.labels).items():
+            assert abs(found[label] - total * len(indices) / len(data.names)) < 2
+
+
+@settings(deadline=None, max_examples=15)
+@given(catalogues(), seeds)
+def test_test_part_stays_when_a_validation_part_is_split_off_the_training_part(
+    data: Catalogue, seed: int
+) -> None:
+    two, three = partition(data, rule("85/15", seed)), partition(data, rule("75/10/15", seed))
+    assert two["test"] == three["test"]
+
+
+@settings(deadline=None, max_examples=40)
+@given(grouped_catalogues(), st.sampled_from(SHARES), seeds)
+def test_a_group_never_stands_on_both_sides(data: Catalogue, shares: str, seed: int) -> None:
+    parts = partition(data, rule(shares, seed, PERSON))
+    assert_is_partition(parts, len(data.names))
+    sides = [{data.names[index].split("_")[0] for index in indices} for indices in parts.values()]
+    assert sum(map(len, sides)) == len(set().union(*sides))
+
+
+@settings(deadline=None, max_examples=40)
+@given(grouped_catalogues(), st.sampled_from(SHARES), seeds)
+def test_parts_of_many_small_groups_come_near_their_size(data: Catalogue, shares: str, seed: int) -> None:
+    parts = partition(data, rule(shares, seed, PERSON))
+    largest = max(Counter(name.split("_")[0] for name in data.names).values())
+    for part, share in zip(parts.values(), shares.split("/"), strict=True):
+        assert abs(len(part) - int(share) / 100 * len(data.names)) <= largest * len(data.classes) + 1
+
+
+def test_a_declared_split_is_taken_as_it_is() -> None:
+    names = ["train/a/1", "test/a/2", "train/b/3", "val/a/4", "val/b/5", "test/b/6"]
+    data = catalogue(names, [0, 0, 1, 0, 1, 1])
+    assert partition(data, rule(FOLDERS)) == {"train": (0, 2), "val": (3, 4), "test": (1, 5)}
+
+
+def test_declared_parts_keep_the_order_train_val_test_and_leave_out_what_is_absent() -> None:
+    found = declared_parts(["test/a/1", "train/a/2"])
+    assert found is not None
+    assert list(found.items()) == [("train", (1,)), ("test", (0,))]
+
+
+@pytest.mark.parametrize("names", [[], ["a/1"], ["train/a/1", "b/2"], ["train"], ["training/a/1"]])
+def test_no_split_is_declared_where_a_name_stands_outside_the_parts(names: list[str]) -> None:
+    assert declared_parts(names) is None
+
+
+def test_folders_rule_on_data_without_part_folders_is_bad_data() -> None:
+    with pytest.raises(BadData, match="train/, val/ and test/"):
+        partition(of_counts([5, 5]), rule(FOLDERS))
+
+
+def test_a_declared_part_without_a_class_is_bad_data_that_names_both() -> None:
+    data = catalogue(["train/a/1", "train/b/2", "test/a/3"], [0, 1, 0])
+    with pytest.raises(BadData, match="test part has no sample of class class1"):
+        partition(data, rule(FOLDERS))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=4), st.sampled_from(SHARES), seeds)
+def test_small_data_has_every_class_in_every_part_or_is_bad_data(
+    counts: list[int], shares: str, seed: int
+) -> None:
+    data = of_counts(counts)
+    with contextlib.suppress(BadData):
+        parts = partition(data, rule(shares, seed))
+        assert_is_partition(parts, len(data.names))
+        assert all(set(counts_of(data, part)) == set(data.labels) for part in parts.values())
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.sampled_from(SHARES), seeds)
+def test_few_groups_give_every_class_in_every_part_or_bad_data(
+    sizes: list[int], shares: str, seed: int
+) -> None:
+    names = [f"person{person}_{photo}" for person, size in enumerate(sizes) for photo in range(size)]
+    data = catalogue(names, [index % 2 for index in range(len(names))])
+    with contextlib.suppress(BadData):
+        parts = partition(data, rule(shares, seed, PERSON))
+        assert_is_partition(parts, len(data.names))
+        assert all(set(counts_of(data, part)) == set(data.labels) for part in parts.values())
+
+
+def test_too_few_samples_for_a_part_are_bad_data() -> None:
+    with pytest.raises(BadData, match="too few"):
+        part_sizes("75/10/15", 3)
+
+
+def test_a_class_without_any_sample_does_not_stand_in_the_way() -> None:
+    data = dataclasses.replace(of_counts([10, 10]), classes=("class0", "class1", "never"))
+    assert_is_partition(partition(data, rule("80/20")), 20)
+
+
+def test_two_numbers_are_train_and_test_three_have_val_between() -> None:
+    assert list(part_sizes("80/20", 50)) == ["train", "test"]
+    assert list(part_sizes("75/10/15", 100)) == list(PARTS)
+
+
+def test_percentages_are_of_the_samples() -> None:
+    assert part_sizes("75/10/15", 200) == {"train": 150, "val": 20, "test": 30}
+
+
+def test_counts_are_taken_as_they_are() -> None:
+    assert part_sizes("346/329", 675) == {"train": 346, "test": 329}
+    assert part_sizes("2/3/4", 9) == {"train": 2, "val": 3, "test": 4}
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(1, 5000), st.sampled_from(SHARES))
+def test_sizes_add_up_and_leave_no_part_empty(samples: int, shares: str) -> None:
+    if samples < 10:
+        # a tenth of so few can round to nothing
+        with contextlib.suppress(BadData):
+            assert min(part_sizes(shares, samples).values()) >= 1
+    else:
+        sizes = part_sizes(shares, samples)
+        assert sum(sizes.values()) == samples
+        assert min(sizes.values()) >= 1
+
+
+def test_counts_that_do_not_add_up_are_bad_data_that_says_to_what_they_should() -> None:
+    with pytest.raises(BadData, match="add up to 20"):
+        part_sizes("12/9", 20)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "80", "80/", "/20", "80/20/", "80-20", "0/100", "100/0", "-80/180", "80.0/20.0", "80/10/5/5"),
+        *("a/b", " 80/20", "80/20\n", "80 / 20", "folder", "+80/20"),
+    ],
+)
+def test_text_that_is_no_split_is_a_usage_fault(text: str) -> None:
+    with pytest.raises(UsageFault):
+        part_sizes(text, 100)
+
+
+def test_a_group_is_what_the_pattern_matches_in_the_file_name() -> None:
+    assert groups(["happy/film1_2.jpg", "x_y/film2_1.jpg"], PERSON) == ["film1", "film2"]
+
+
+def test_a_group_is_the_first_parenthesis_where_there_is_one() -> None:
+    assert groups(["a/shot7_ann.jpg", "b/shot8_bob.jpg"], r"_(\w+)\.(jpg)") == ["ann", "bob"]
+
+
+def test_a_name_that_the_pattern_misses_is_bad_data_that_names_it() -> None:
+    with pytest.raises(BadData, match="b/two"):
+        groups(["a/1one", "b/two"], r"\d")
+
+
+def test_a_name_that_matches_without_its_parenthesis_is_a_fault_and_no_crash() -> None:
+    data = catalogue(["a1", "b1", "a2", "b2"], [0, 0, 1, 1])
+    with pytest.raises((BadData, UsageFault)):
+        partition(data, rule("50/50", group_by="(a)|b"))
+
+
+@pytest.mark.parametrize("pattern", ["(", "[a", "*", "a{99999999999999}"])
+def test_a_pattern_that_is_no_regular_expression_is_a_usage_fault(pattern: str) -> None:
+    with pytest.raises(UsageFault, match="no regular expression"):
+        groups(["a"], pattern)
+
+
+def test_fewer_groups_than_parts_are_bad_data() -> None:
+    data = catalogue(["one_1", "one_2", "one_3", "one_4"], [0, 1, 0, 1])
+    with pytest.raises(BadData, match="1 groups for 2 parts"):
+        partition(data, rule("50/50", group_by=PERSON))

@@ -1,0 +1,124 @@
+"""Small records and raw files that the store's tests share."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from emoprune.errors import EmopruneError
+from emoprune.records import (
+    Checkpoint,
+    Epoch,
+    HiddenLayer,
+    Preprocess,
+    Spec,
+    SplitRule,
+    UnitStatistics,
+)
+
+T = TypeVar("T")
+E = TypeVar("E", bound=EmopruneError)
+
+
+def outcome(kind: type[E], call: Callable[[], T]) -> T | E:
+    """What `call` gives, or the error of that kind that it ends in."""
+    try:
+        return call()
+    except kind as error:
+        return error
+
+
+def statistics(units: int, *, patterns: int = 5, seed: int = 0) -> UnitStatistics:
+    """Sums over `patterns` random activations."""
+    generator = torch.Generator().manual_seed(seed)
+    h = torch.rand(patterns, units, generator=generator, dtype=torch.float64)
+    return UnitStatistics(patterns, h.T @ h, h.sum(0), h.min(0).values, h.max(0).values)
+
+
+def tensors(inputs: int, units: int, outputs: int, *, seed: int = 0) -> dict[str, Tensor]:
+    """Two dense layers, `first` and `last`, and a counter as batch norm keeps one."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        "first.weight": torch.randn(units, inputs, generator=generator),
+        "first.bias": torch.randn(units, generator=generator),
+        "last.weight": torch.randn(outputs, units, generator=generator),
+        "last.bias": torch.randn(outputs, generator=generator),
+        "norm.num_batches_tracked": torch.tensor(seed),
+    }
+
+
+def checkpoint(**changes: Any) -> Checkpoint:
+    """A checkpoint of three inputs, four hidden units and two classes."""
+    fields: dict[str, Any] = {
+        "spec": Spec("mlp", 2, (3,), hidden=(4,), widths={"first": (3, 4)}),
+        "classes": ("angry", "happy"),
+        "preprocess": Preprocess("table"),
+        "split": SplitRule("80/20", 7, "film[0-9]+", "ab" * 32),
+        "tensors": tensors(3, 4, 2),
+        "layers": (HiddenLayer("first", "sigmoid", ("last",)),),
+        "statistics": {"first": statistics(4)},
+        "history": ({"command": "train", "parameters": {"seed": 0, "lr": 0.001}},),
+        "training": (Epoch(1, 0.7, 0.5), Epoch(2, 0.6, 0.75, 0.65, 0.5)),
+    }
+    return Checkpoint(**{**fields, **changes})
+
+
+def same(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two checkpoints agree in every field and every bit of every tensor."""
+    plain = ("spec", "classes", "preprocess", "split", "layers", "history", "training")
+    return (
+        all(getattr(one, name) == getattr(other, name) for name in plain)
+        and _all_equal(one.tensors, other.tensors)
+        and one.statistics.keys() == other.statistics.keys()
+        and all(
+            entry.count == other.statistics[name].count
+            and _all_equal(_sums(entry), _sums(other.statistics[name]))
+            for name, entry in one.statistics.items()
+        )
+    )
+
+
+def _sums(entry: UnitStatistics) -> dict[str, Tensor]:
+    return {"gram": entry.gram, "total": entry.total, "low": entry.low, "high": entry.high}
+
+
+def _all_equal(one: Any, other: Any) -> bool:
+    return one.keys() == other.keys() and all(
+        value.dtype == other[name].dtype and torch.equal(value, other[name]) for name, value in one.items()
+    )
+
+
+def raw_safetensors(header: bytes | dict[str, Any], body: bytes = b"") -> bytes:
+    """A file of that format put together by hand, whatever the header says."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def header_of(data: bytes) -> dict[str, Any]:
+    """The header of a safetensors file, read by the letter of the format."""
+    (length,) = struct.unpack("<Q", data[:8])
+    header: dict[str, Any] = json.loads(data[8 : 8 + length])
+    return header
+
+
+def with_header(data: bytes, header: dict[str, Any]) -> bytes:
+    """The same bytes of tensors below another header."""
+    (length,) = struct.unpack("<Q", data[:8])
+    return raw_safetensors(header, data[8 + length :])
+
+
+def card_of_file(data: bytes) -> dict[str, Any]:
+    """The metadata of a checkpoint's bytes."""
+    record: dict[str, Any] = json.loads(header_of(data)["__metadata__"]["emoprune"])
+    return record
+
+
+def with_card(data: bytes, card: object) -> bytes:
+    """The same checkpoint with other metadata: text as it stands, anything else as JSON."""
+    text = card if isinstance(card, str) else json.dumps(card)
+    return with_header(data, {**header_of(data), "__metadata__": {"emoprune": text}})

@@ -1,0 +1,235 @@
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from emoprune.errors import BadData
+from emoprune.records import Catalogue, Table
+from emoprune.store import tables
+from emoprune.store.datasets import Folder, fingerprint, open_data, open_folder, pictures
+
+
+def lay(root: Path, names: Iterable[str]) -> Path:
+    """Files of their own names as content: what lies in a folder is found, not decoded."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode("utf-8", "surrogateescape"))
+    return root
+
+
+USUAL = ("happy/b.jpg", "happy/a.png", "angry/c.jpg", "angry/d.JPG", "sad/e.webp")
+
+
+@pytest.fixture
+def usual(tmp_path: Path) -> Path:
+    return lay(tmp_path / "faces", USUAL)
+
+
+def test_classes_are_in_alphabetical_order_and_pictures_in_order_of_their_names(usual: Path) -> None:
+    folder = open_folder(str(usual))
+    catalogue = folder.catalogue
+    assert catalogue.classes == ("angry", "happy", "sad")
+    assert catalogue.names == tuple(sorted(USUAL))
+    assert catalogue.place == str(usual)
+    assert folder.paths == tuple(usual / name for name in catalogue.names)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abCé1"), st.text("abAB19_- ü", min_size=1, max_size=6)), min_size=1)
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_picture_is_found_once_with_the_class_of_its_folder(
+    tmp_path_factory: pytest.TempPathFactory, files: list[tuple[str, str]]
+) -> None:
+    names = {f"class {top}/{stem}.jpg" for top, stem in files}
+    catalogue = open_folder(str(lay(tmp_path_factory.mktemp("faces"), names))).catalogue
+    assert set(catalogue.names) == names
+    assert len(catalogue.names) == len(names)
+    assert list(catalogue.classes) == sorted({name.split("/")[0] for name in names})
+    for name, label in zip(catalogue.names, catalogue.labels, strict=True):
+        assert catalogue.classes[label] == name.split("/")[0]
+
+
+def test_hidden_and_other_files_are_passed_over(usual: Path) -> None:
+    before = open_folder(str(usual)).catalogue
+    lay(
+        usual,
+        (
+            ".thumbs/x.jpg",
+            ".DS_Store",
+            "happy/.hidden.jpg",
+            "happy/.cache/y.jpg",
+            "happy/notes.txt",
+            "crops.csv",
+            "failures.csv",
+        ),
+    )
+    assert open_folder(str(usual)).catalogue == before
+
+
+def test_deeper_folders_belong_to_their_class(usual: Path) -> None:
+    lay(usual, ("happy/film1/scene2/z.jpg",))
+    catalogue = open_folder(str(usual)).catalogue
+    assert catalogue.classes == ("angry", "happy", "sad")
+    assert catalogue.labels[catalogue.names.index("happy/film1/scene2/z.jpg")] == 1
+
+
+def test_a_folder_named_like_a_picture_is_none(usual: Path) -> None:
+    lay(usual, ("happy/album.jpg/z.jpg",))
+    names = open_folder(str(usual)).catalogue.names
+    assert set(names) == {*USUAL, "happy/album.jpg/z.jpg"}
+
+
+def test_parts_hold_the_same_classes(tmp_path: Path) -> None:
+    names = ("train/happy/a.jpg", "train/sad/b.jpg", "val/happy/c.jpg", "test/sad/d.jpg")
+    catalogue = open_folder(str(lay(tmp_path, names))).catalogue
+    assert catalogue.classes == ("happy", "sad")
+    assert dict(zip(catalogue.names, catalogue.labels, strict=True)) == {
+        "train/happy/a.jpg": 0,
+        "train/sad/b.jpg": 1,
+        "val/happy/c.jpg": 0,
+        "test/sad/d.jpg": 1,
+    }
+
+
+def test_parts_beside_classes_are_refused(usual: Path) -> None:
+    lay(usual, ("train/happy/a.jpg",))
+    with pytest.raises(BadData, match=r"has train/ beside angry/") as caught:
+        open_folder(str(usual))
+    assert caught.value.place == str(usual)
+
+
+@pytest.mark.parametrize("loose", ["loose.jpg", "loose.PNG"])
+def test_a_picture_in_no_class_folder_is_refused_by_name(usual: Path, loose: str) -> None:
+    lay(usual, (loose,))
+    with pytest.raises(BadData, match=f"{loose} is in no class folder"):
+        open_folder(str(usual))
+
+
+@pytest.mark.parametrize("loose", ["loose.jpg", "train/loose.jpg", "test/loose.jpg"])
+def test_a_loose_picture_beside_or_in_parts_is_refused_by_name(tmp_path: Path, loose: str) -> None:
+    lay(tmp_path, ("train/happy/a.jpg", "test/happy/b.jpg", loose))
+    with pytest.raises(BadData, match=r"loose\.jpg is in no class folder"):
+        open_folder(str(tmp_path))
+
+
+def test_pictures_without_any_class_folder_are_refused(tmp_path: Path) -> None:
+    lay(tmp_path, ("a.jpg", "b.jpg"))
+    with pytest.raises(BadData, match=r"a\.jpg is in no class folder; give a folder with one folder"):
+        open_folder(str(tmp_path))
+
+
+@pytest.mark.parametrize("inside", [(), ("none/notes.txt",), ("none/.a.jpg",), ("none/.thumbs/a.jpg",)])
+def test_a_class_folder_without_pictures_is_named(usual: Path, inside: tuple[str, ...]) -> None:
+    (usual / "none").mkdir()
+    lay(usual, inside)
+    with pytest.raises(BadData, match="class folder none/ has no pictures"):
+        open_folder(str(usual))
+
+
+@pytest.mark.parametrize("inside", [(), ("notes.txt",), (".hidden/a.jpg",)])
+def test_a_folder_without_class_folders_is_refused(tmp_path: Path, inside: tuple[str, ...]) -> None:
+    with pytest.raises(BadData, match="no pictures in class folders"):
+        open_folder(str(lay(tmp_path, inside)))
+
+
+def test_a_broken_link_is_named(usual: Path) -> None:
+    (usual / "sad" / "gone.jpg").symlink_to(usual / "nowhere.jpg")
+    with pytest.raises(BadData) as caught:
+        open_folder(str(usual))
+    assert caught.value.place == str(usual / "sad" / "gone.jpg")
+
+
+def test_a_linked_picture_counts_by_its_content(usual: Path, tmp_path: Path) -> None:
+    before = open_folder(str(usual)).catalogue.fingerprint
+    (usual / "sad" / "e.webp").rename(tmp_path / "elsewhere.webp")
+    (usual / "sad" / "e.webp").symlink_to(tmp_path / "elsewhere.webp")
+    assert open_folder(str(usual)).catalogue.fingerprint == before
+
+
+def test_the_fingerprint_does_not_depend_on_the_place_or_the_clock(usual: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(usual, tmp_path / "other" / "place")
+    for path in copied.rglob("*.jpg"):
+        os.utime(path, (1, 1))
+    assert open_folder(str(copied)).catalogue.fingerprint == open_folder(str(usual)).catalogue.fingerprint
+
+
+def test_the_fingerprint_knows_the_way_of_writing_the_place_no_more(
+    usual: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(usual)
+    prints = {
+        open_folder(place).catalogue.fingerprint for place in (".", str(usual), f"{usual}/", "../faces")
+    }
+    assert len(prints) == 1
+
+
+def test_the_fingerprint_changes_with_content_name_class_and_number(usual: Path) -> None:
+    seen = [open_folder(str(usual)).catalogue.fingerprint]
+    (usual / "happy" / "b.jpg").write_bytes(b"other")
+    seen.append(open_folder(str(usual)).catalogue.fingerprint)
+    (usual / "happy" / "b.jpg").rename(usual / "happy" / "bb.jpg")
+    seen.append(open_folder(str(usual)).catalogue.fingerprint)
+    (usual / "happy" / "bb.jpg").rename(usual / "sad" / "bb.jpg")
+    seen.append(open_folder(str(usual)).catalogue.fingerprint)
+    (usual / "sad").rename(usual / "zad")
+    seen.append(open_folder(str(usual)).catalogue.fingerprint)
+    (usual / "angry" / "c.jpg").unlink()
+    seen.append(open_folder(str(usual)).catalogue.fingerprint)
+    assert len(set(seen)) == len(seen)
+
+
+def test_exchanging_the_content_of_two_pictures_changes_the_fingerprint(usual: Path) -> None:
+    before = open_folder(str(usual)).catalogue.fingerprint
+    one, other = usual / "happy" / "a.png", usual / "happy" / "b.jpg"
+    left, right = one.read_bytes(), other.read_bytes()
+    one.write_bytes(right)
+    other.write_bytes(left)
+    assert open_folder(str(usual)).catalogue.fingerprint != before
+
+
+def test_names_that_are_not_utf8_are_data_too(usual: Path) -> None:
+    name = os.fsdecode(b"gl\xfccklich.jpg")
+    lay(usual, (f"happy/{name}",))
+    assert f"happy/{name}" in open_folder(str(usual)).catalogue.names
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_a_fingerprint_depends_on_its_rows_alone(rows: list[tuple[str, str]]) -> None:
+    assert fingerprint(rows) == fingerprint(iter(rows))
+    assert len(fingerprint(rows)) == 64
+    assert fingerprint([*rows, ("one", "more")]) != fingerprint(rows)
+
+
+def test_pictures_are_found_at_every_depth_in_order(tmp_path: Path) -> None:
+    lay(tmp_path, ("b.jpg", "a/c.png", "a/b/d.gif", "a/.x/e.jpg", ".f.jpg", "a/g.txt"))
+    found = [path.relative_to(tmp_path).as_posix() for path in pictures(tmp_path)]
+    assert found == ["a/b/d.gif", "a/c.png", "b.jpg"]
+
+
+def test_data_is_opened_by_what_it_is(usual: Path, tmp_path: Path) -> None:
+    catalogue = Catalogue("here", ("a", "b"), (0, 1), ("x", "y"), "0")
+    table = Table(catalogue, ("f",), torch.tensor([[1.0], [2.0]]))
+    for suffix in (".csv", ".st"):
+        (tmp_path / f"table{suffix}").write_bytes(tables.to_bytes(table, suffix=suffix))
+        assert isinstance(open_data(str(tmp_path / f"table{suffix}")), Table)
+    assert isinstance(open_data(str(usual)), Folder)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(BadData, match="neither a folder nor a feature table"):
+        open_data(str(tmp_path / "notes.txt"))
+    with pytest.raises(BadData, match="no such folder or file") as caught:
+        open_data(str(tmp_path / "none"))
+    assert caught.value.place == str(tmp_path / "none")
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="no such file") as caught:
+        open_data(str(tmp_path / "none.csv"))
+    assert caught.value.place == str(tmp_path / "none.csv")

@@ -1,0 +1,236 @@
+import io
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from emoprune.errors import BadImage
+from emoprune.store import images
+from tests.store.making import outcome
+
+Pixels = NDArray[np.uint8]
+
+# what a camera stores under each EXIF orientation, undone by the letter of the standard
+UPRIGHT = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+def noise(height: int, width: int, *, seed: int = 0) -> Pixels:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def read(path: Path) -> Pixels:
+    photo = images.read_photo(path)
+    assert photo.mode == "RGB"
+    return np.asarray(photo)
+
+
+@pytest.mark.parametrize("orientation", sorted(UPRIGHT))
+def test_photos_stand_upright(tmp_path: Path, orientation: int) -> None:
+    stored, exif = noise(4, 7), Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(read(tmp_path / "a.png"), UPRIGHT[orientation](stored))
+
+
+def test_a_jpeg_of_a_camera_held_sideways_stands_upright(tmp_path: Path) -> None:
+    stored, exif = Image.new("RGB", (48, 24), "black"), Image.Exif()
+    ImageDraw.Draw(stored).rectangle((0, 0, 23, 23), fill="white")
+    exif[0x0112] = 6
+    stored.save(tmp_path / "a.jpg", exif=exif)
+    upright = read(tmp_path / "a.jpg").mean(2)
+    assert upright.shape == (48, 24)
+    assert upright[:20].mean() > 230
+    assert upright[28:].mean() < 25
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "ppm", "tiff", "webp"])
+def test_lossless_pictures_are_read_to_the_last_bit(tmp_path: Path, suffix: str) -> None:
+    pixels = noise(5, 6)
+    Image.fromarray(pixels).save(tmp_path / f"a.{suffix}", lossless=True)
+    assert np.array_equal(read(tmp_path / f"a.{suffix}"), pixels)
+
+
+def test_cmyk_becomes_the_colours_that_were_meant(tmp_path: Path) -> None:
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
+    assert np.abs(read(tmp_path / "a.jpg").astype(int) - (255, 0, 0)).max() <= 8
+
+
+def test_a_palette_is_looked_up(tmp_path: Path) -> None:
+    picture = Image.new("P", (3, 1))
+    picture.putpalette([10, 20, 30, 200, 100, 50, 0, 255, 0])
+    picture.putdata([2, 0, 1])
+    picture.save(tmp_path / "a.png")
+    assert read(tmp_path / "a.png")[0].tolist() == [[0, 255, 0], [10, 20, 30], [200, 100, 50]]
+
+
+@pytest.mark.parametrize("alpha", [0, 51, 128, 255])
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_what_is_see_through_lies_on_white(tmp_path: Path, mode: str, alpha: int) -> None:
+    colour = (200, 100, 50) if mode == "RGBA" else (100, 100, 100)
+    stored = (*colour, alpha) if mode == "RGBA" else (100, alpha)
+    Image.new(mode, (4, 4), stored).save(tmp_path / "a.png")
+    share = alpha / 255
+    expected = [round(value * share + 255 * (1 - share)) for value in colour]
+    assert np.abs(read(tmp_path / "a.png").astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "gif"])
+def test_a_see_through_palette_entry_is_white(tmp_path: Path, suffix: str) -> None:
+    picture = Image.new("P", (2, 1))
+    picture.putpalette([10, 20, 30, 200, 100, 50])
+    picture.putdata([0, 1])
+    picture.save(tmp_path / f"a.{suffix}", transparency=0)
+    assert read(tmp_path / f"a.{suffix}")[0].tolist() == [[255, 255, 255], [200, 100, 50]]
+
+
+def test_a_see_through_colour_is_white(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], dtype=np.uint8))
+    picture.save(tmp_path / "a.png", transparency=(1, 2, 3))
+    assert read(tmp_path / "a.png")[0].tolist() == [[255, 255, 255], [4, 5, 6]]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_sixteen_bit_grey_looks_like_its_eight_bit_twin(tmp_path: Path, suffix: str) -> None:
+    grey = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(grey * 257).save(tmp_path / f"a.{suffix}")
+    assert np.array_equal(read(tmp_path / f"a.{suffix}"), np.repeat(grey[..., None], 3, 2))
+
+
+def test_a_dark_sixteen_bit_picture_is_dark(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 200, dtype=np.uint16)).save(tmp_path / "a.png")
+    assert read(tmp_path / "a.png").max() <= 1
+
+
+def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
+    picture = Image.new("1", (2, 1))
+    picture.putdata([0, 1])
+    picture.save(tmp_path / "a.png")
+    assert read(tmp_path / "a.png")[0].tolist() == [[0, 0, 0], [255, 255, 255]]
+
+
+def test_of_a_moving_picture_the_first_frame_counts(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert np.array_equal(read(tmp_path / "a.gif"), np.asarray(frames[0]))
+
+
+def test_the_content_counts_not_the_suffix(tmp_path: Path) -> None:
+    pixels = noise(3, 3)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", "PNG")
+    assert np.array_equal(read(tmp_path / "a.jpg"), pixels)
+
+
+def test_a_truncated_jpeg_is_damaged(tmp_path: Path) -> None:
+    data = images.jpeg_bytes(Image.fromarray(noise(64, 64)))
+    (tmp_path / "a.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(BadImage, match="a damaged image") as caught:
+        images.read_photo(tmp_path / "a.jpg")
+    assert caught.value.place == str(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("data", "fact"),
+    [(b"", "the file is empty"), (b"Dear diary", "not an image"), (b"\xff\xd8\xff", "image")],
+)
+def test_what_is_no_picture_is_named(tmp_path: Path, data: bytes, fact: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(BadImage, match=fact) as caught:
+        images.read_photo(tmp_path / "a.jpg")
+    assert caught.value.place == str(tmp_path / "a.jpg")
+
+
+def test_a_missing_file_and_a_broken_link_are_no_such_file(tmp_path: Path) -> None:
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "none.jpg")
+    for name in ("none.jpg", "link.jpg"):
+        with pytest.raises(BadImage, match="no such file") as caught:
+            images.read_photo(tmp_path / name)
+        assert caught.value.place == str(tmp_path / name)
+
+
+def test_a_folder_named_like_a_picture_is_a_bad_image(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").mkdir()
+    with pytest.raises(BadImage):
+        images.read_photo(tmp_path / "a.jpg")
+
+
+def test_a_decompression_bomb_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (10, 10)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 49)
+    with pytest.raises(BadImage, match="more pixels than is safe"):
+        images.read_photo(tmp_path / "a.png")
+
+
+def test_a_picture_only_somewhat_large_is_read_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (10, 10)).save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
+    with warnings.catch_warnings(action="error"):
+        assert read(tmp_path / "a.png").shape == (10, 10, 3)
+
+
+def encoded(form: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(noise(9, 8)).save(stream, form)
+    return stream.getvalue()
+
+
+WHOLE = {form: encoded(form) for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")}
+
+
+@given(
+    st.sampled_from(sorted(WHOLE)),
+    st.dictionaries(st.integers(0, 60), st.integers(0, 255), max_size=4),
+    st.none() | st.integers(0, 300),
+)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damage_gives_a_picture_or_a_bad_image(
+    tmp_path: Path, form: str, flips: dict[int, int], length: int | None
+) -> None:
+    data = bytearray(WHOLE[form])
+    for place, value in flips.items():
+        data[place] = value
+    (tmp_path / "a.jpg").write_bytes(data[:length])
+    found = outcome(BadImage, lambda: images.read_photo(tmp_path / "a.jpg"))
+    if isinstance(found, BadImage):
+        assert found.place == str(tmp_path / "a.jpg")
+    else:
+        assert found.mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("name", "picture"),
+    [("a.jpg", True), ("a.JPEG", True), ("a.Png", True), (".a.jpg", False), ("a.txt", False), ("jpg", False)],
+)
+def test_names_say_what_is_a_picture(name: str, picture: bool) -> None:
+    assert images.is_image_name(Path("folder") / name) is picture
+
+
+def test_jpeg_leaves_no_visible_trace(tmp_path: Path) -> None:
+    smooth = Image.linear_gradient("L").convert("RGB").resize((64, 64))
+    (tmp_path / "a.jpg").write_bytes(images.jpeg_bytes(smooth))
+    assert np.abs(read(tmp_path / "a.jpg").astype(int) - np.asarray(smooth)).max() <= 4
+    assert images.jpeg_bytes(smooth) == (tmp_path / "a.jpg").read_bytes()
+
+
+def test_reading_leaves_the_file_closed(tmp_path: Path) -> None:
+    Image.fromarray(noise(4, 4)).save(tmp_path / "a.png")
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(5):
+        images.read_photo(tmp_path / "a.png")
+    assert len(os.listdir("/dev/fd")) == before

@@ -1,0 +1,109 @@
+"""From pictures to batches: resizing, grey, and the cache."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torch.nn import functional as F
+
+from emoprune.errors import BadImage
+from emoprune.records import Preprocess
+from emoprune.store import images
+from emoprune.store.images import Photos, to_array
+
+RGB = Preprocess("image", (6, 8), "rgb", (0.5,) * 3, (0.5,) * 3)
+GRAY = Preprocess("image", (6, 8), "gray", (0.5,), (0.5,))
+
+
+def noise(height: int, width: int, *, seed: int = 0) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    found = [tmp_path / f"{index}.png" for index in range(5)]
+    for index, path in enumerate(found):
+        noise(10 + index, 12, seed=index).save(path)
+    return found
+
+
+# from 2 on: torch itself goes astray where a side of one pixel makes its memory layout ambiguous
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(2, 30), st.integers(2, 30))
+@settings(max_examples=60, deadline=None)
+def test_resizing_averages_as_torch_does(height: int, width: int, new_height: int, new_width: int) -> None:
+    photo = noise(height, width)
+    preprocess = Preprocess("image", (new_height, new_width), "rgb", (0.5,) * 3, (0.5,) * 3)
+    ours = to_array(photo, preprocess)
+    source = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float().contiguous()
+    theirs = F.interpolate(source, (new_height, new_width), mode="bilinear", antialias=True)[0]
+    assert ours.dtype == torch.uint8
+    assert tuple(ours.shape) == (3, new_height, new_width)
+    # rounded to whole numbers after rows and again after columns
+    assert float((ours.float() - theirs).abs().max()) < 1.01
+
+
+def test_a_picture_of_the_right_size_is_left_as_it_is() -> None:
+    photo = noise(6, 8)
+    assert np.array_equal(to_array(photo, RGB).permute(1, 2, 0).numpy(), np.asarray(photo))
+
+
+def test_grey_is_the_luma_of_television() -> None:
+    photo = noise(6, 8)
+    luma = np.asarray(photo).astype(float) @ np.array([0.299, 0.587, 0.114])
+    found = to_array(photo, GRAY)
+    assert tuple(found.shape) == (1, 6, 8)
+    assert np.abs(found[0].numpy() - luma).max() <= 1.0
+
+
+def test_grey_is_repeated_where_three_channels_are_wanted() -> None:
+    photo = noise(6, 8)
+    three = to_array(photo, Preprocess("image", (6, 8), "gray", (0.5,) * 3, (0.5,) * 3))
+    assert torch.equal(three, to_array(photo, GRAY).repeat(3, 1, 1))
+
+
+def test_a_batch_holds_the_asked_pictures_in_the_asked_order(paths: list[Path]) -> None:
+    photos = Photos(paths, [0, 1, 0, 1, 2], RGB)
+    batch = photos.batch(torch.tensor([3, 0, 3]))
+    assert batch.dtype == torch.uint8
+    assert tuple(batch.shape) == (3, 3, 6, 8)
+    for row, index in enumerate((3, 0, 3)):
+        assert torch.equal(batch[row], to_array(images.read_photo(paths[index]), RGB))
+    assert photos.labels.tolist() == [0, 1, 0, 1, 2]
+    assert photos.labels.dtype == torch.int64
+
+
+def test_with_and_without_cache_the_pictures_are_the_same(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = torch.arange(len(paths))
+    cached = Photos(paths, [0] * 5, GRAY)
+    monkeypatch.setattr(images, "CACHE_BYTES", 0)
+    uncached = Photos(paths, [0] * 5, GRAY)
+    first = cached.batch(everything)
+    assert torch.equal(first, uncached.batch(everything))
+    paths[2].unlink()
+    assert torch.equal(cached.batch(everything), first)
+    with pytest.raises(BadImage, match="no such file"):
+        uncached.batch(everything)
+
+
+def test_what_is_done_to_a_batch_does_not_reach_the_cache(paths: list[Path]) -> None:
+    photos = Photos(paths, [0] * 5, RGB)
+    batch = photos.batch(torch.tensor([1]))
+    kept = batch.clone()
+    batch.zero_()
+    assert torch.equal(photos.batch(torch.tensor([1])), kept)
+
+
+def test_a_broken_picture_among_good_ones_is_named(paths: list[Path]) -> None:
+    paths[3].write_bytes(b"text")
+    photos = Photos(paths, [0] * 5, RGB)
+    assert len(photos.batch(torch.tensor([0, 1]))) == 2
+    with pytest.raises(BadImage, match="not an image") as caught:
+        photos.batch(torch.arange(5))
+    assert caught.value.place == str(paths[3])

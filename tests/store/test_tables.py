@@ -1,0 +1,268 @@
+import csv
+import io
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from emoprune.errors import BadData, EmopruneError, InvalidRecord
+from emoprune.records import Catalogue, Table
+from emoprune.store import checkpoints, tables
+from tests.store.making import checkpoint, header_of, raw_safetensors, with_header
+
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+TEXTS = st.text(max_size=8)
+
+
+def table(
+    rows: list[list[float]],
+    *,
+    names: tuple[str, ...] | None = None,
+    labels: tuple[str, ...] | None = None,
+    columns: tuple[str, ...] | None = None,
+) -> Table:
+    names = names or tuple(f"face{index}.jpg" for index in range(len(rows)))
+    labels = labels or tuple("ab"[index % 2] for index in range(len(rows)))
+    classes = tuple(sorted(set(labels)))
+    catalogue = Catalogue("here", names, tuple(map(classes.index, labels)), classes, "0" * 64)
+    columns = columns or tuple(f"f{index}" for index in range(len(rows[0])))
+    return Table(catalogue, columns, torch.tensor(rows, dtype=torch.float32))
+
+
+@st.composite
+def any_table(draw: st.DrawFn) -> Table:
+    samples, features = draw(st.integers(1, 5)), draw(st.integers(1, 4))
+    row = st.lists(FLOATS, min_size=features, max_size=features)
+    names = st.lists(TEXTS, min_size=samples, max_size=samples).map(tuple)
+    columns = draw(st.lists(TEXTS, min_size=features, max_size=features).map(tuple))
+    return table(
+        draw(st.lists(row, min_size=samples, max_size=samples)),
+        names=draw(names),
+        labels=draw(names),
+        columns=columns,
+    )
+
+
+def read_back(folder: Path, original: Table, suffix: str) -> Table:
+    path = folder / f"table{suffix}"
+    path.write_bytes(tables.to_bytes(original, suffix=suffix))
+    return tables.read(str(path))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".st"])
+@given(original=any_table())
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_written_is_read_back_to_the_last_bit(tmp_path: Path, suffix: str, original: Table) -> None:
+    again = read_back(tmp_path, original, suffix)
+    catalogue = again.catalogue
+    assert catalogue.names == original.catalogue.names
+    assert catalogue.classes == original.catalogue.classes
+    assert catalogue.labels == original.catalogue.labels
+    assert again.columns == original.columns
+    assert again.values.dtype == torch.float32
+    assert torch.equal(again.values.view(torch.int32), original.values.view(torch.int32))
+    assert catalogue.place == str(tmp_path / f"table{suffix}")
+
+
+def test_numbers_keep_every_digit_at_the_edges_of_float32(tmp_path: Path) -> None:
+    edge = np.finfo(np.float32)
+    values = [
+        0.1,
+        1 / 3,
+        float(edge.tiny),
+        float(edge.max),
+        -float(edge.max),
+        1 + float(edge.eps),
+        1e-45,
+        -0.0,
+    ]
+    original = table([values])
+    again = read_back(tmp_path, original, ".csv")
+    assert torch.equal(again.values.view(torch.int32), original.values.view(torch.int32))
+
+
+def test_both_forms_of_a_table_are_the_same_data(tmp_path: Path) -> None:
+    original = table([[0.1, 2.0], [3.5, -4.0]])
+    prints = [read_back(tmp_path, original, suffix).catalogue.fingerprint for suffix in (".csv", ".st")]
+    assert prints[0] == prints[1]
+
+
+def test_the_csv_is_one_that_any_reader_understands() -> None:
+    original = table([[1.5, 2.0]], names=('odd, "name"\n.jpg',), labels=("a",))
+    rows = list(csv.DictReader(io.StringIO(tables.to_bytes(original, suffix=".csv").decode(), newline="")))
+    assert rows == [{"name": 'odd, "name"\n.jpg', "label": "a", "f0": "1.5", "f1": "2"}]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".st"])
+def test_the_same_table_gives_the_same_bytes(suffix: str) -> None:
+    original = table([[1.0, 2.0], [3.0, 4.0]])
+    assert tables.to_bytes(original, suffix=suffix) == tables.to_bytes(original, suffix=suffix)
+
+
+def test_the_fingerprint_tells_apart_what_differs(tmp_path: Path) -> None:
+    different = (
+        table([[1.0, 2.0, 3.0, 4.0]], names=("a",), labels=("b",), columns=("c", "d", "e", "f")),
+        table([[1.0, 2.0], [3.0, 4.0]], names=("a", "b"), labels=("c", "d"), columns=("e", "f")),
+        table([[1.0, 2.0, 3.0, 5.0]], names=("a",), labels=("b",), columns=("c", "d", "e", "f")),
+        table([[1.0, 2.0, 3.0, 4.0]], names=("x",), labels=("b",), columns=("c", "d", "e", "f")),
+        table([[1.0, 2.0, 3.0, 4.0]], names=("a",), labels=("x",), columns=("c", "d", "e", "f")),
+    )
+    prints = {read_back(tmp_path, entry, ".csv").catalogue.fingerprint for entry in different}
+    assert len(prints) == len(different)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".st"])
+def test_names_that_are_not_utf8_on_disk_survive(tmp_path: Path, suffix: str) -> None:
+    name = os.fsdecode(b"gl\xfccklich.jpg")
+    again = read_back(tmp_path, table([[1.0]], names=(name,)), suffix)
+    assert again.catalogue.names == (name,)
+
+
+def test_duplicates_are_kept_in_their_order(tmp_path: Path) -> None:
+    again = read_back(tmp_path, table([[1.0], [1.0], [2.0]], names=("same", "same", "same")), ".csv")
+    assert again.catalogue.names == ("same",) * 3
+    assert again.values[:, 0].tolist() == [1.0, 1.0, 2.0]
+
+
+def from_csv(folder: Path, text: str | bytes) -> Table:
+    path = folder / "table.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return tables.read(str(path))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,label,x\na.jpg,happy,1\n",
+        "name,label,x\r\na.jpg,happy,1.0\r\n",
+        "\ufeffname,label,x\na.jpg,happy,1e0",
+        'Name,LABEL,x\n"a.jpg",happy, 1\n',
+    ],
+)
+def test_what_spreadsheets_make_of_a_table_is_read(tmp_path: Path, text: str) -> None:
+    found = from_csv(tmp_path, text)
+    assert (found.catalogue.names, found.catalogue.classes) == (("a.jpg",), ("happy",))
+    assert found.values.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"),
+    [
+        ("", "first line"),
+        ("\n", "first line"),
+        ("x,y,z\n1,2,3\n", "first line"),
+        ("label,name,x\na,b,1\n", "first line"),
+        ("name,label\na,b\n", "first line"),
+        ("name;label;x\na;b;1\n", "first line"),
+        ("name,label,x\n", "no rows"),
+        ("name,label,x\na,b,1\nc,d\n", "line 3 has 2 cells, not 3"),
+        ("name,label,x\na,b,1,2\n", "line 2 has 4 cells, not 3"),
+        ("name,label,x\na,b,1\nc,d,high\n", "line 3: x is 'high', not a number"),
+        ("name,label,x\na,b,\n", "line 2: x is '', not a number"),
+        ("name,label,x,y\na,b,1,NaN\n", "line 2: y is 'NaN', not a number"),
+        ("name,label,x\na,b,-inf\n", "line 2: x is '-inf', not a number"),
+        ("name,label,x\na,b,1e39\n", "line 2: x is '1e39'"),
+        ('name,label,x\n"a,b,1\n', "not a CSV table"),
+        (b"name,label,x\n\xff\xfe\x00,b,1\n", "not a CSV table"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "not a CSV table"),
+    ],
+)
+def test_what_is_wrong_with_a_csv_is_said_by_line(tmp_path: Path, text: str | bytes, fact: str) -> None:
+    with pytest.raises(BadData, match=fact) as caught:
+        from_csv(tmp_path, text)
+    assert caught.value.place == str(tmp_path / "table.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="line 4: x is 'high'"):
+        from_csv(tmp_path, 'name,label,x\n"two\nlines",b,1\nc,d,high\n')
+
+
+def test_a_huge_cell_is_a_fault_of_the_table(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="not a CSV table"):
+        from_csv(tmp_path, f"name,label,x\n{'a' * 200_000},b,1\n")
+
+
+def test_csv_comes_from_standard_input_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tables.to_bytes(table([[1.0, 2.0]]), suffix=".csv")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert tables.read("-").catalogue.place == "standard input"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    with pytest.raises(BadData, match=r"^standard input: "):
+        tables.read("-")
+
+
+GOOD = tables.to_bytes(table([[1.0, 2.0], [3.0, 4.0]]), suffix=".st")
+
+
+def changed(**fields: Any) -> bytes:
+    header = header_of(GOOD)
+    card = {**json.loads(header["__metadata__"]["emoprune"]), **fields}
+    return with_header(GOOD, {**header, "__metadata__": {"emoprune": json.dumps(card)}})
+
+
+def with_values(values: torch.Tensor) -> bytes:
+    return safetensors.torch.save({"features": values}, header_of(GOOD)["__metadata__"])
+
+
+BROKEN = {
+    "empty": b"",
+    "text": b"name,label,x\na,b,1\n",
+    "cut": GOOD[:-3],
+    "a checkpoint": checkpoints.to_bytes(checkpoint()),
+    "of someone else": safetensors.torch.save({"features": torch.ones(2, 2)}),
+    "no metadata": raw_safetensors(b'{"__metadata__":null}'),
+    "not JSON": with_header(GOOD, {**header_of(GOOD), "__metadata__": {"emoprune": "{"}}),
+    "a long number": with_header(GOOD, {**header_of(GOOD), "__metadata__": {"emoprune": "1" * 5000}}),
+    "other schema": changed(schema="emoprune.features/2"),
+    "more tensors": safetensors.torch.save(
+        {"features": torch.ones(2, 2), "more": torch.ones(1)}, header_of(GOOD)["__metadata__"]
+    ),
+    "names missing": changed(names=None),
+    "names no list": changed(names="ab"),
+    "a name too few": changed(names=["a"]),
+    "a label too few": changed(labels=["a"]),
+    "a label no text": changed(labels=["a", 1]),
+    "a column too few": changed(columns=["f0"]),
+    "surrogates": changed(names=["\ud800", "b"]),
+    "no rows": safetensors.torch.save(
+        {"features": torch.ones(0, 2)},
+        {"emoprune": json.dumps({"schema": tables.SCHEMA, "names": [], "labels": [], "columns": ["a", "b"]})},
+    ),
+    "no columns": safetensors.torch.save(
+        {"features": torch.ones(1, 0)},
+        {"emoprune": json.dumps({"schema": tables.SCHEMA, "names": ["a"], "labels": ["b"], "columns": []})},
+    ),
+    "flat": with_values(torch.ones(4)),
+    "nan": with_values(torch.tensor([[1.0, float("nan")], [1.0, 1.0]])),
+    "beyond float32": with_values(torch.tensor([[1.0, 1e300], [1.0, 1.0]], dtype=torch.float64)),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_no_safetensors_table_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "table.st"
+    path.write_bytes(BROKEN[name])
+    with pytest.raises((BadData, InvalidRecord)) as caught:
+        tables.read(str(path))
+    assert caught.value.place == str(path)
+    assert "\n" not in str(caught.value)
+
+
+@given(st.binary(max_size=100))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_random_bytes_are_no_table(tmp_path: Path, data: bytes) -> None:
+    for suffix in tables.SUFFIXES:
+        path = tmp_path / f"table{suffix}"
+        path.write_bytes(data)
+        with pytest.raises(EmopruneError):
+            tables.read(str(path))

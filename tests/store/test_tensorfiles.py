@@ -1,0 +1,69 @@
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emoprune.errors import BadCheckpoint
+from emoprune.store import tensorfiles
+from tests.store.making import raw_safetensors
+
+DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
+SHAPES = st.lists(st.integers(0, 4), max_size=3)
+NAMES = st.text(min_size=1, max_size=8).filter(lambda name: name != "__metadata__")
+
+
+@given(
+    st.dictionaries(NAMES, st.tuples(SHAPES, st.sampled_from(DTYPES)), max_size=4),
+    st.dictionaries(NAMES, st.text(max_size=8), max_size=3),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_file_of_the_formats_own_writer_is_read_as_it_is(
+    forms: dict[str, tuple[list[int], torch.dtype]], metadata: dict[str, str]
+) -> None:
+    tensors = {name: torch.randint(0, 2, shape).to(dtype) for name, (shape, dtype) in forms.items()}
+    found, words = tensorfiles.load(safetensors.torch.save(tensors, metadata or None))
+    assert words == metadata
+    assert found.keys() == tensors.keys()
+    for name, value in tensors.items():
+        assert found[name].dtype == value.dtype
+        assert torch.equal(found[name], value)
+
+
+def test_a_file_without_metadata_has_no_words() -> None:
+    tensors, words = tensorfiles.load(safetensors.torch.save({"a": torch.ones(2)}))
+    assert words == {}
+    assert torch.equal(tensors["a"], torch.ones(2))
+
+
+def test_tensors_outlive_the_bytes_that_they_came_from() -> None:
+    data = bytearray(safetensors.torch.save({"a": torch.ones(1000)}))
+    tensors, _ = tensorfiles.load(bytes(data))
+    del data
+    assert float(tensors["a"].sum()) == 1000.0
+
+
+@pytest.mark.parametrize(
+    ("data", "fact"),
+    [
+        (b"", "the file is empty"),
+        (b"\x89PNG\r\n\x1a\n....", "not a safetensors file"),
+        (raw_safetensors(b'{"a": 5}'), "its header is damaged"),
+        (raw_safetensors(b'{"a"' + b" " * 50)[:40], "truncated in its header, after 40 bytes"),
+    ],
+)
+def test_what_is_wrong_is_said(data: bytes, fact: str) -> None:
+    with pytest.raises(BadCheckpoint, match=fact):
+        tensorfiles.load(data)
+
+
+def test_a_header_longer_than_the_format_allows_is_never_parsed() -> None:
+    length = tensorfiles.LONGEST_HEADER + 1
+    with pytest.raises(BadCheckpoint, match="not a safetensors file"):
+        tensorfiles.load(length.to_bytes(8, "little") + b"{}")
+
+
+def test_two_tensors_on_the_same_bytes_are_refused() -> None:
+    entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    with pytest.raises(BadCheckpoint):
+        tensorfiles.load(raw_safetensors({"a": entry, "b": entry}, b"1234"))
