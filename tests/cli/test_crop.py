@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emoprune.cli.cropping import output_names
+from emoprune.cli.cropping import OutputNames
 from emoprune.core.synthetic import draw_scene
 from emoprune.store.images import jpeg_bytes
 from tests.cli.conftest import Runner, tree
@@ -273,9 +273,10 @@ def test_a_full_disk_leaves_no_scratch(
 
 def test_sources_that_differ_in_suffix_alone_get_different_outputs() -> None:
     sources = ("x/a.jpg", "x/a.PNG", "x/A.png", "x/a_jpg.bmp", "x/b.jpg", "y/a.jpg")
-    made = output_names({name: Path(name) for name in sources})
-    assert (made["x/b.jpg"], made["y/a.jpg"]) == ("x/b", "y/a")
-    assert len(set(made.values())) == len(sources)
+    names = OutputNames({name: Path(name) for name in sources}, [])
+    made = {name: names.take(name, 1)[0] for name in sources}
+    assert (made["x/b.jpg"], made["y/a.jpg"]) == ("x/b.jpg", "y/a.jpg")
+    assert len({output.lower() for output in made.values()}) == len(sources)
 
 
 def test_numbered_faces_never_overwrite_a_photo_of_that_name(

@@ -33,7 +33,7 @@ def logits_and_labels(model: Path, faces: Path, part: str | None) -> tuple[torch
     every = tuple(range(len(data.catalogue.names)))
     indices = partition(data.catalogue, checkpoint.split)[part] if part else every
     inputs = batches(
-        samples(data, checkpoint.preprocess),
+        samples(data, checkpoint.preprocess, checkpoint.spec.input),
         torch.tensor(indices),
         checkpoint.preprocess,
         torch.device("cpu"),

@@ -154,7 +154,7 @@ def test_onnx_and_checkpoint_give_the_same_logits(model: Path, onnx_model: Path,
     both = []
     for path in (model, onnx_model):
         opened = loading.open_model(str(path), CPU)
-        found = loading.samples(data, opened.card.preprocess)
+        found = loading.samples(data, opened.card.preprocess, opened.card.spec.input)
         inputs = batches(found, torch.arange(len(data.catalogue.names)), opened.card.preprocess, CPU)
         both.append(torch.cat(list(opened.logits(inputs))).numpy())
     np.testing.assert_allclose(both[0], both[1], rtol=0, atol=1e-4)

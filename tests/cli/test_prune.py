@@ -92,7 +92,10 @@ def test_the_certified_error_is_the_error_on_the_training_faces(
         data = open_data(str(faces))
         train = torch.tensor(partition(data.catalogue, checkpoint.split)["train"])
         inputs = batches(
-            samples(data, checkpoint.preprocess), train, checkpoint.preprocess, torch.device("cpu")
+            samples(data, checkpoint.preprocess, checkpoint.spec.input),
+            train,
+            checkpoint.preprocess,
+            torch.device("cpu"),
         )
         with torch.inference_mode():
             outputs.append(torch.cat([net(batch) for batch in inputs]).double().numpy())

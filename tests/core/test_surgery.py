@@ -28,7 +28,9 @@ def checkpoint_of(spec: Spec, inputs: Tensor, *, seed: int = 0) -> Checkpoint:
     return Checkpoint(
         spec=spec,
         classes=tuple("abc"[: spec.classes]),
-        preprocess=Preprocess("table"),
+        preprocess=Preprocess("table")
+        if len(spec.input) == 1
+        else Preprocess("image", spec.input[1:], mean=(0.5,) * 3, std=(0.5,) * 3),
         split=SplitRule("80/20", 0, None, "0" * 64),
         tensors=net.state_dict(),
         layers=layers,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from hypothesis import strategies as st
 from torch import Tensor
 
 from emoprune.errors import EmopruneError
@@ -122,3 +123,7 @@ def with_card(data: bytes, card: object) -> bytes:
     """The same checkpoint with other metadata: text as it stands, anything else as JSON."""
     text = card if isinstance(card, str) else json.dumps(card)
     return with_header(data, {**header_of(data), "__metadata__": {"emoprune": text}})
+
+
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+"""What a file name or a class name may be: anything but zero bytes."""

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
 from emoprune.records import Box, CropRow
 from emoprune.store import crops
+from tests.store.making import TEXTS
 
 # thousandths of a pixel are what the file keeps
 PIXELS = st.integers(-10_000_000, 10_000_000).map(lambda value: value / 1000)
 SIDES = st.integers(1, 10_000_000).map(lambda value: value / 1000)
-TEXTS = st.text(max_size=12)
 
 
 @st.composite

@@ -224,7 +224,7 @@ def test_a_broken_pipe_is_not_a_fault_of_the_file(tmp_path: Path) -> None:
         raise BrokenPipeError
 
 
-def test_a_refusal_that_names_a_file_keeps_that_name(tmp_path: Path) -> None:
+def test_a_refusal_by_the_system_names_the_output_asked_for(tmp_path: Path) -> None:
     with pytest.raises(OutputFault) as caught, streams.explained(tmp_path):
         (tmp_path / "none" / "deeper").mkdir()
-    assert caught.value.place == str(tmp_path / "none" / "deeper")
+    assert caught.value.place == str(tmp_path)

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
 from emoprune.records import Catalogue, Table
 from emoprune.store import checkpoints, tables
-from tests.store.making import checkpoint, header_of, raw_safetensors, with_header
+from tests.store.making import TEXTS, checkpoint, header_of, raw_safetensors, with_header
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
-TEXTS = st.text(max_size=8)
 
 
 def table(

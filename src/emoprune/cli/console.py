@@ -20,7 +20,7 @@ def emit(
     """Print `records` as JSON lines in a pipe or when asked, else what `render` makes of them."""
     if as_json or not sys.stdout.isatty():
         for record in records:
-            sys.stdout.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            sys.stdout.write(json.dumps(record, allow_nan=False) + "\n")
         sys.stdout.flush()
     else:
         show(render())

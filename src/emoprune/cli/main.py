@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -109,4 +110,7 @@ def _hang_up() -> int:
 
 def run() -> None:
     """The console script."""
+    # a file name that the terminal's encoding lacks is shown escaped rather than ending the program
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main())

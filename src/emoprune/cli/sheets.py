@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
 from emoprune.cli import console
+from emoprune.store import csvtext
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,8 +32,4 @@ def _escaped(cell: object) -> str:
 
 def to_csv(sheet: Sheet) -> str:
     """A header line and raw values; what is not there stays empty."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(sheet.columns)
-    writer.writerows(sheet.rows)
-    return stream.getvalue()
+    return csvtext.to_text([sheet.columns, *sheet.rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -88,8 +89,12 @@ class Preprocess:
             raise InvalidRecord(
                 "mean and std are not one or three numbers each", "give both for every channel"
             )
-        if min(self.std) <= 0:
-            raise InvalidRecord("a standard deviation that is not above 0", "give --std above 0")
+        if self.colour == "rgb" and len(self.mean) != 3:
+            raise InvalidRecord("one mean for the three channels of a colour picture", "give three")
+        if not all(math.isfinite(mean) for mean in self.mean) or not all(
+            0 < std < math.inf for std in self.std
+        ):
+            raise InvalidRecord("a mean or standard deviation that scales nothing", "give --std above 0")
 
     @property
     def channels(self) -> int:

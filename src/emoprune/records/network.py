@@ -93,6 +93,10 @@ class Checkpoint:
     def __post_init__(self) -> None:
         if len(self.classes) != self.spec.classes:
             raise InvalidRecord(f"{len(self.classes)} class names for {self.spec.classes} outputs", MAKE_ANEW)
+        shape = (self.preprocess.channels, *self.preprocess.size)
+        fits = len(self.spec.input) == 1 if self.preprocess.kind == "table" else self.spec.input == shape
+        if not fits:
+            raise InvalidRecord("its preprocessing makes no input of its network", MAKE_ANEW)
         if {layer.name for layer in self.layers} != set(self.statistics):
             raise InvalidRecord("its statistics are not those of its hidden layers", MAKE_ANEW)
         for layer in self.layers:
@@ -101,9 +105,9 @@ class Checkpoint:
     def _check_layer(self, layer: HiddenLayer) -> None:
         units = self.statistics[layer.name].units
         weight = self.tensors.get(f"{layer.name}.weight")
-        if weight is None or weight.shape[0] != units:
+        if weight is None or weight.ndim < 2 or weight.shape[0] != units:
             raise InvalidRecord(f"statistics of {units} units contradict layer {layer.name}", MAKE_ANEW)
         for consumer in layer.consumers:
             weight = self.tensors.get(f"{consumer}.weight")
-            if weight is None or weight.shape[-1] != units:
+            if weight is None or weight.ndim < 2 or weight.shape[1] != units:
                 raise InvalidRecord(f"{layer.name} has {units} units, {consumer} reads others", MAKE_ANEW)

@@ -30,8 +30,8 @@ class UnitStatistics:
 
     def __post_init__(self) -> None:
         units = self.total.shape[0]
-        shapes = (tuple(self.gram.shape), tuple(self.low.shape), tuple(self.high.shape))
-        if self.count < 1 or units < 1 or shapes != ((units, units), (units,), (units,)):
+        shapes = tuple(tuple(sums.shape) for sums in (self.gram, self.total, self.low, self.high))
+        if self.count < 1 or units < 1 or shapes != ((units, units), (units,), (units,), (units,)):
             raise InvalidRecord(
                 f"statistics of {self.count} patterns with shapes {shapes}", "train the checkpoint anew"
             )
@@ -90,8 +90,8 @@ class Removal:
         if len(removed) >= self.units:
             raise InvalidRecord(f"{self.layer}: no unit would stay", "remove fewer units")
         gone = set(removed)
-        if not set(self.merges) <= gone or gone & set(self.merges.values()):
-            raise InvalidRecord(f"{self.layer}: a merge into a removed unit", "report this")
+        if not set(self.merges) <= gone or not set(self.merges.values()) <= set(self.kept):
+            raise InvalidRecord(f"{self.layer}: a merge into no survivor", "report this")
 
     @property
     def removed(self) -> tuple[int, ...]:

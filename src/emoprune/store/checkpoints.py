@@ -47,14 +47,15 @@ def card_of(checkpoint: Checkpoint, extra: Mapping[str, Any] | None = None) -> C
 def card_json(card: Card) -> str:
     """The card as canonical JSON: sorted, compact, the same for the same card."""
     record = {"schema": SCHEMA, **dataclasses.asdict(card)}
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def parse_card(text: str) -> Card:
     """What `card_json` wrote; BadCheckpoint for another schema, InvalidRecord for a field that is wrong."""
     try:
         record = json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
+        # ValueError also stands for a number of thousands of digits
         raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:
@@ -121,7 +122,11 @@ def _statistics(tensors: Mapping[str, Tensor], layer: str) -> UnitStatistics:
         if name not in tensors:
             raise BadCheckpoint(f"lacks tensor {name}", COPY_AGAIN)
     count, *sums = (tensors[name] for name in names)
-    if count.numel() != 1 or any(not value.is_floating_point() or value.ndim == 0 for value in sums):
+    if (
+        count.numel() != 1
+        or count.is_floating_point()
+        or any(not value.is_floating_point() or value.ndim == 0 for value in sums)
+    ):
         raise InvalidRecord(f"statistics of layer {layer} are no statistics", COPY_AGAIN)
     gram, total, low, high = (value.double() for value in sums)
     return UnitStatistics(int(count), gram, total, low, high)

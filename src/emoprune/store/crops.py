@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from emoprune.errors import BadData, InvalidRecord, at
 from emoprune.records import Box, CropRow
+from emoprune.store import csvtext
 from emoprune.store.streams import read_bytes
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
@@ -30,12 +29,8 @@ STATUSES = ("face", "box", "whole", NO_FACE, UNREADABLE)
 
 def to_bytes(rows: Iterable[CropRow]) -> bytes:
     """Rows as CSV with a header line; what a row does not have stays empty."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(_cells(row))
-    return stream.getvalue().encode("utf-8", "surrogateescape")
+    cells = map(_cells, rows)
+    return csvtext.to_bytes([COLUMNS, *([row.get(column) for column in COLUMNS] for row in cells)])
 
 
 def _cells(row: CropRow) -> dict[str, str]:
@@ -85,7 +80,7 @@ def read_rows(path: str) -> list[CropRow]:
             landmarks = tuple((float(x), float(y)) for x, y in points if x)
             if not _stays_inside(row["output"]):
                 raise ValueError(row["output"])
-        except ValueError:
+        except (ValueError, InvalidRecord):
             raise BadData(f"line {line} is damaged", "crop anew into another folder", place=path) from None
         found.append(
             CropRow(row["source"], row["output"], row["status"], box, probability, landmarks, row["reason"])
@@ -97,14 +92,16 @@ def _stays_inside(output: str) -> bool:
     return not PurePosixPath(output).is_absolute() and ".." not in PurePosixPath(output).parts
 
 
-def _rows(path: str) -> Iterable[tuple[int, dict[str, str]]]:
-    text = read_bytes(path).decode("utf-8-sig", "surrogateescape")
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    lacking = sorted({"source", *BOX} - set(reader.fieldnames or ()))
-    if lacking:
-        raise BadData(f"has no column {lacking[0]}", f"use {FAILURES} as emoprune crop wrote it", place=path)
-    for row in reader:
-        yield reader.line_num, {**dict.fromkeys(COLUMNS, ""), **{k: v or "" for k, v in row.items() if k}}
+def _rows(path: str) -> Iterator[tuple[int, dict[str, str]]]:
+    with at(path):
+        rows = csvtext.parse(read_bytes(path))
+        _, header = next(rows, (0, []))
+        lacking = sorted({"source", *BOX} - set(header))
+        if lacking:
+            raise BadData(f"has no column {lacking[0]}", f"use {FAILURES} as emoprune crop wrote it")
+        for line, row in rows:
+            # a row may be cut short by hand; what it lacks is empty
+            yield line, {**dict.fromkeys(COLUMNS, ""), **dict(zip(header, row, strict=False))}
 
 
 def is_ours(folder: Path) -> bool:

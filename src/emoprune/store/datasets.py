@@ -54,7 +54,7 @@ def open_folder(place: str) -> Folder:
         class_folders = [folder for part in parts for folder in _folders(part)] if parts else tops
         found = [(path, folder.name) for folder in class_folders for path in _pictures_of(folder)]
         loose = next(
-            (path for top in (parts or [root]) for path in sorted(top.iterdir()) if _is_picture(path)), None
+            (path for top in [root, *parts] for path in sorted(top.iterdir()) if _is_picture(path)), None
         )
         if not found or loose is not None:
             fact = f"{loose.name} is in no class folder" if loose else "no pictures in class folders"

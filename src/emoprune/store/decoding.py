@@ -77,7 +77,7 @@ def _record(kind: type[Any], value: Any, path: str) -> Any:
 def _scalar(kind: Any, value: Any, path: str) -> Any:
     if kind is Any:
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and type(value) is int and abs(value) < 2**53:
         return float(value)
     if type(value) is not kind:
         _refuse(value, path)

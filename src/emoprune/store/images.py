@@ -55,7 +55,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         # 16-bit grey: Pillow's own conversion clips at 255 instead of scaling
         values = np.asarray(image, dtype=np.float64)
-        scale = 65535 if values.max(initial=0) > 255 else 255
+        scale = 65535 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 255
         return Image.fromarray((values / scale * 255).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")

@@ -32,7 +32,8 @@ def parse(text: str, *, place: str) -> list[Metrics]:
         with at(f"{place}, line {line}"):
             try:
                 record, position = decoder.raw_decode(text, position)
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):
+                # ValueError also stands for a number of thousands of digits
                 raise BadMetrics("not JSON", HOW) from None
             found.append(_metrics(record))
         position = _skip_blank(text, position)

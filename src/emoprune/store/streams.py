@@ -32,10 +32,14 @@ def check_output(path: str | Path, *, force: bool) -> None:
     if str(path) == STANDARD:
         return
     target = Path(path)
-    if target.is_dir():
-        raise OutputFault("is a folder", "name a file in it", place=str(path))
-    check_parent(target)
-    if target.is_file() and not force:
+    with explained(target):
+        if target.is_dir():
+            raise OutputFault("is a folder", "name a file in it", place=str(path))
+        if target.exists() and not target.is_file():
+            return  # a device or a named pipe: written to, never replaced
+        check_parent(target)
+        exists = target.is_file()
+    if exists and not force:
         raise OutputFault("exists already", "give --force to replace it", place=str(path))
 
 
@@ -62,14 +66,14 @@ def write_bytes(path: str | Path, data: bytes, *, force: bool = False) -> None:
     target = Path(path)
     with explained(target):
         if target.exists() and not target.is_file():
-            # a device or a named pipe: moving a file onto it would destroy it
             target.write_bytes(data)
         else:
-            _replace(target, data)
+            # through a link to what it stands for: the link is the user's
+            _replace(target.resolve(), data)
 
 
 def _replace(target: Path, data: bytes) -> None:
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    scratch = target.with_name(f".emoprune.{os.getpid()}.tmp")
     try:
         # plain open honours the umask, unlike tempfile
         with scratch.open("wb") as stream:
@@ -89,7 +93,6 @@ def explained(target: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        place = str(error.filename or target)
         raise OutputFault(
-            f"cannot be written ({error.strerror})", "free space or choose another place", place=place
+            f"cannot be written ({error.strerror})", "free space or choose another place", place=str(target)
         ) from error

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
+import struct
 from pathlib import Path
 
 import safetensors.torch
 import torch
 
-from emoprune.errors import BadData, InvalidRecord
+from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.records import Catalogue, Table
-from emoprune.store import tensorfiles
+from emoprune.store import csvtext, tensorfiles
 from emoprune.store.checkpoints import METADATA_KEY
 from emoprune.store.decoding import decode
 from emoprune.store.streams import read_bytes
@@ -34,53 +33,46 @@ def read(place: str) -> Table:
     """The table in a .csv or .st file, or CSV on standard input for "-"; BadData for anything else."""
     data = read_bytes(place)
     shown = "standard input" if place == "-" else place
-    try:
-        if Path(place).suffix == ".st":
-            return _from_safetensors(shown, data)
-        return _from_csv(shown, data)
-    except (BadData, InvalidRecord) as error:
-        error.place = error.place or shown
-        raise
+    with at(shown):
+        return _from_safetensors(shown, data) if Path(place).suffix == ".st" else _from_csv(shown, data)
 
 
 def _to_csv(table: Table) -> bytes:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([NAME, LABEL, *table.columns])
     catalogue = table.catalogue
-    for name, label, row in zip(catalogue.names, catalogue.labels, table.values.tolist(), strict=True):
-        writer.writerow([name, catalogue.classes[label], *(f"{value:.9g}" for value in row)])
-    return stream.getvalue().encode()
+    rows = zip(catalogue.names, catalogue.labels, table.values.tolist(), strict=True)
+    return csvtext.to_bytes(
+        [
+            (NAME, LABEL, *table.columns),
+            *((name, catalogue.classes[label], *(f"{x:.9g}" for x in row)) for name, label, row in rows),
+        ]
+    )
 
 
 def _from_csv(place: str, data: bytes) -> Table:
-    try:
-        rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadData(f"not a CSV table ({error})", HOW) from error
-    if not rows or [cell.lower() for cell in rows[0][:2]] != [NAME, LABEL] or len(rows[0]) < 3:
-        raise BadData("its first line is not name,label and columns", HOW)
-    columns = tuple(rows[0][2:])
+    rows = csvtext.parse(data)
+    _, header = next(rows, (0, []))
+    if [cell.lower() for cell in header[:2]] != [NAME, LABEL] or len(header) < 3:
+        raise BadData("not a CSV table whose first line is name,label and columns", HOW)
+    columns = tuple(header[2:])
     names, labels, values = [], [], []
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(rows[0]):
-            raise BadData(f"line {number} has {len(row)} cells, not {len(rows[0])}", "mend the line")
+    for line, row in rows:
+        if len(row) != len(header):
+            raise BadData(f"line {line} has {len(row)} cells, not {len(header)}", "mend the line")
         names.append(row[0])
         labels.append(row[1])
-        values.append([_number(cell, number, column) for cell, column in zip(row[2:], columns, strict=True)])
-    if not names:
-        raise BadData("has no rows", HOW)
+        values.append([_number(cell, line, column) for cell, column in zip(row[2:], columns, strict=True)])
     return _table(place, names, labels, columns, torch.tensor(values, dtype=torch.float32))
 
 
 def _number(cell: str, line: int, column: str) -> float:
     try:
-        value = float(cell)
-    except ValueError:
+        # through float32, which is what the table keeps
+        (value,) = struct.unpack("f", struct.pack("f", float(cell)))
+    except (ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         raise BadData(f"line {line}: {column} is {cell!r}, not a number", "mend or remove the line")
-    return value
+    return float(value)
 
 
 def _to_safetensors(table: Table) -> bytes:
@@ -91,15 +83,18 @@ def _to_safetensors(table: Table) -> bytes:
         "labels": [catalogue.classes[label] for label in catalogue.labels],
         "columns": table.columns,
     }
-    text = json.dumps(card, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(card, sort_keys=True, separators=(",", ":"))
     return safetensors.torch.save({"features": table.values.contiguous()}, {METADATA_KEY: text})
 
 
 def _from_safetensors(place: str, data: bytes) -> Table:
-    tensors, metadata = tensorfiles.load(data)
     try:
+        tensors, metadata = tensorfiles.load(data)
         card = json.loads(metadata.get(METADATA_KEY, "null"))
-    except (json.JSONDecodeError, RecursionError):
+    except BadCheckpoint as error:
+        raise BadData(error.fact, error.remedy) from error
+    except (ValueError, RecursionError):
+        # what json raises for text that is none
         card = None
     if not isinstance(card, dict) or card.get("schema") != SCHEMA or set(tensors) != {"features"}:
         raise BadData("not a feature table", HOW)
@@ -113,8 +108,15 @@ def _from_safetensors(place: str, data: bytes) -> Table:
 def _table(
     place: str, names: list[str], labels: list[str], columns: tuple[str, ...], values: torch.Tensor
 ) -> Table:
+    if not names or not columns:
+        raise BadData("has no rows or no columns", HOW)
     classes = sorted(set(labels))
-    digest = hashlib.sha256("\0".join([*names, *labels, *columns]).encode())
+    shape = f"{len(names)}x{len(columns)}"
+    try:
+        text = "\0".join([shape, *names, *labels, *columns]).encode(csvtext.ENCODING, csvtext.ERRORS)
+    except UnicodeEncodeError:
+        raise BadData("has a name that is no text", HOW) from None
+    digest = hashlib.sha256(text)
     digest.update(values.contiguous().numpy().tobytes())
     catalogue = Catalogue(
         place=place,

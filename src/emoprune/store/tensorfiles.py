@@ -23,7 +23,11 @@ def load(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors = safetensors.torch.load(data)
     except SafetensorError as error:
         raise BadCheckpoint(f"not a safetensors file ({str(error).rstrip('.')})", COPY_AGAIN) from error
-    return tensors, header.get("__metadata__", {})
+    except KeyError as error:
+        raise BadCheckpoint(
+            f"holds numbers of a type {error} that torch lacks", "convert it to float32"
+        ) from None
+    return tensors, header.get("__metadata__") or {}
 
 
 def _header(data: bytes) -> dict[str, dict[str, str]]:
@@ -40,7 +44,7 @@ def _header(data: bytes) -> dict[str, dict[str, str]]:
     try:
         header: dict[str, dict[str, str]] = json.loads(data[8 : 8 + length])
         ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
-    except (ValueError, RecursionError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, RecursionError, OverflowError, LookupError, TypeError, AttributeError):
         # json and the look-ups into what it gave raise these for a damaged header
         raise BadCheckpoint("not a safetensors file (its header is damaged)", COPY_AGAIN) from None
     whole = 8 + length + max(ends, default=0)

@@ -17,10 +17,10 @@ from emoprune.store.streams import read_bytes
 SAFETENSORS_SUFFIXES = (".safetensors", ".st")
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 PARALLEL = "module."
-ZIP, LEGACY = b"PK\x03\x04", b"\x80\x02"
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 """How files of torch.save begin, now and before 2020."""
 
-SAVE_STATE_DICT = "save the state_dict() alone with torch.save"
+SAVE_STATE_DICT = "save its state_dict() alone with torch.save"
 
 
 def read(path: str) -> dict[str, Tensor]:
@@ -41,15 +41,15 @@ def read(path: str) -> dict[str, Tensor]:
 
 
 def _unpickled(data: bytes) -> dict[str, Tensor]:
-    if not data.startswith((ZIP, LEGACY)):
+    if not data.startswith((ZIP, PICKLE)):
         raise BadCheckpoint("the file is empty" if not data else "not a PyTorch file", SAVE_STATE_DICT)
     try:
         with warnings.catch_warnings(action="ignore"):
             value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise BadCheckpoint("holds pickled objects, which may run code", SAVE_STATE_DICT) from None
-    except (RuntimeError, EOFError, IndexError, KeyError, ValueError) as error:
-        # what torch's readers raise for a file that breaks off
+    except Exception as error:
+        # fed damaged bytes, torch's unpickler raises whatever its code happens to trip over
         raise BadCheckpoint("a damaged PyTorch file", "copy it again") from error
     for wrapper in WRAPPERS:
         if isinstance(value, dict) and isinstance(value.get(wrapper), dict):
