@@ -27,7 +27,7 @@ POINTS = st.lists(st.tuples(PIXELS, PIXELS), min_size=5, max_size=5).map(tuple)
 ROWS = st.builds(
     CropRow,
     TEXTS,
-    TEXTS,
+    TEXTS.map(lambda text: "happy/" + text.replace(".", "")),
     st.sampled_from(crops.STATUSES),
     st.none() | boxes(),
     st.none() | st.integers(0, 10**6).map(lambda value: value / 10**6),
@@ -168,3 +168,11 @@ def test_a_folder_is_ours_once_its_manifest_is_written(tmp_path: Path) -> None:
     assert not crops.is_ours(tmp_path / "none")
     (tmp_path / "crops.csv").write_bytes(crops.to_bytes([]))
     assert crops.is_ours(tmp_path)
+
+
+@pytest.mark.parametrize("output", ["/etc/passwd", "../elsewhere.jpg", "happy/../../elsewhere.jpg"])
+def test_a_manifest_whose_outputs_leave_its_folder_is_refused(tmp_path: Path, output: str) -> None:
+    path = tmp_path / "crops.csv"
+    path.write_bytes(crops.to_bytes([CropRow("a.jpg", output, "face")]))
+    with pytest.raises(BadData, match="line 2 is damaged"):
+        crops.read_rows(str(path))
