@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypedDict
 
 import torch
@@ -60,17 +60,24 @@ def angles_deg(statistics: UnitStatistics, *, centre: Centre) -> Tensor:
     return angles.round(decimals=ANGLE_DECIMALS)
 
 
+def ordered(angles: Tensor, wanted: Tensor, *, descending: bool = False) -> Iterator[tuple[int, int, float]]:
+    """i, j and angle of the pairs i < j that the (units, units) mask `wanted` has, by angle.
+
+    Ties come in order of their indices. A layer of thousands of units has millions of pairs, hence bare
+    numbers; `pairs` has them as records.
+    """
+    first, second = torch.nonzero(torch.triu(wanted, diagonal=1), as_tuple=True)
+    values = angles[first, second]
+    order = torch.argsort(values, stable=True, descending=descending)
+    return zip(first[order].tolist(), second[order].tolist(), values[order].tolist(), strict=True)
+
+
 def pairs(angles: Tensor, *, below_deg: float = 180.0, above_deg: float = 180.0) -> list[Pair]:
     """The pairs with an angle strictly under `below_deg` or over `above_deg`, smallest angle first.
 
     Ties come in order of their indices; pairs without an angle are left out.
     """
-    upper = torch.triu(torch.ones_like(angles, dtype=torch.bool), diagonal=1)
-    first, second = torch.nonzero(upper & ((angles < below_deg) | (angles > above_deg)), as_tuple=True)
-    values = angles[first, second]
-    order = torch.argsort(values, stable=True)
-    rows = zip(first[order].tolist(), second[order].tolist(), values[order].tolist(), strict=True)
-    return [Pair(i, j, angle) for i, j, angle in rows]
+    return [Pair(*entry) for entry in ordered(angles, (angles < below_deg) | (angles > above_deg))]
 
 
 def short_units(statistics: UnitStatistics, centre: Centre) -> set[int]:

@@ -8,7 +8,7 @@ from emoprune.core.angles import (
     angles_deg,
     constant_units,
     default_centre,
-    pairs,
+    ordered,
     short_units,
     silent_units,
 )
@@ -47,16 +47,16 @@ def distinct(view: LayerView, selection: Selection) -> Removal:
     draft = _Draft(units=statistics.units)
     for unit in sorted(insignificant, reverse=True):  # should all go, the lowest index stays
         draft.drop(unit, draft.insignificant)
-    opposed = pairs(angles, below_deg=0, above_deg=180 - selection.angle_deg)
-    for pair in sorted(opposed, key=lambda pair: (-pair.angle_deg, pair.i, pair.j)):
-        if draft.has(pair.i, pair.j):
-            draft.drop(pair.j, draft.complementary)
+    opposed = angles > 180 - selection.angle_deg
+    for i, j, _ in ordered(angles, opposed, descending=True):
+        if draft.has(i, j):
+            draft.drop(j, draft.complementary)
             if selection.merge == "sum":
-                draft.drop(pair.i, draft.complementary)
-    for pair in pairs(angles, below_deg=selection.angle_deg):
-        if draft.has(pair.i, pair.j):
-            draft.drop(pair.j, draft.similar)
-            draft.merges[pair.j] = pair.i
+                draft.drop(i, draft.complementary)
+    for i, j, _ in ordered(angles, angles < selection.angle_deg):
+        if draft.has(i, j):
+            draft.drop(j, draft.similar)
+            draft.merges[j] = i
     return draft.removal(view.layer.name)
 
 
