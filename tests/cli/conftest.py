@@ -71,7 +71,9 @@ class Runner:
         assert (result.code, result.complaints) == (0, []), result.err
         return result
 
-    def refused(self, *argv: object, code: int = 1, says: tuple[str, ...] = (), stdin: bytes = b"") -> str:
+    def check_refused(
+        self, *argv: object, code: int = 1, says: tuple[str, ...] = (), stdin: bytes = b""
+    ) -> str:
         """The one line of a run that must fail cleanly: nothing on stdout, no file made or changed."""
         before = tree(self.folder)
         result = self(*argv, stdin=stdin)

@@ -122,7 +122,7 @@ def test_no_image_is_needed(
 def test_options_that_cannot_be_met(
     emoprune: Runner, model: Path, argv: list[str], code: int, says: tuple[str, ...]
 ) -> None:
-    emoprune.refused("angles", model, *argv, code=code, says=says)
+    emoprune.check_refused("angles", model, *argv, code=code, says=says)
 
 
 def test_a_network_without_dense_hidden_layer_is_named(
@@ -131,4 +131,4 @@ def test_a_network_without_dense_hidden_layer_is_named(
     options = ("--arch", "squeezenet1_1", "--size", "32", "--weights", "none", "--epochs", "0")
     emoprune.done("train", small, "m.st", *options)
     for command in ("angles", "prune"):
-        emoprune.refused(command, "m.st", says=("m.st: ", "squeezenet1_1", "--hidden"))
+        emoprune.check_refused(command, "m.st", says=("m.st: ", "squeezenet1_1", "--hidden"))

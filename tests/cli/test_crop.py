@@ -120,7 +120,7 @@ def test_on_missing_whole_takes_the_whole_photo(emoprune: Runner, raw: Path, in_
 
 
 def test_on_missing_fail_names_the_photo_and_writes_nothing(emoprune: Runner, raw: Path) -> None:
-    emoprune.refused("crop", raw, "faces", "--on-missing", "fail", says=("wall.jpg", "--boxes"))
+    emoprune.check_refused("crop", raw, "faces", "--on-missing", "fail", says=("wall.jpg", "--boxes"))
 
 
 def test_a_box_by_hand_adds_that_face_and_touches_no_other(
@@ -155,13 +155,15 @@ def test_boxes_serve_a_first_run_too(emoprune: Runner, raw: Path, in_folder: Pat
 def test_a_box_outside_its_photo_costs_no_face(emoprune: Runner, raw: Path, in_folder: Path) -> None:
     emoprune.done("crop", raw, "faces", "--size", "32")
     (in_folder / "boxes.csv").write_text("source,x1,y1,x2,y2\nangry/a.jpg,900,900,950,950\n")
-    emoprune.refused("crop", raw, "faces", "--boxes", "boxes.csv", says=("angry/a.jpg", "outside"))
+    emoprune.check_refused("crop", raw, "faces", "--boxes", "boxes.csv", says=("angry/a.jpg", "outside"))
 
 
 def test_faces_below_the_photos_are_no_photos(emoprune: Runner, raw: Path, in_folder: Path) -> None:
     first = emoprune.done("crop", "raw", "raw/faces", "--size", "32").record
     assert emoprune.done("crop", "raw", "raw/faces", "--size", "32", "--force").record == first
-    emoprune.refused("crop", "raw", "raw/../raw", "--force", code=2, says=("raw", "name another folder"))
+    emoprune.check_refused(
+        "crop", "raw", "raw/../raw", "--force", code=2, says=("raw", "name another folder")
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,14 +182,14 @@ def test_boxes_that_are_none_are_named_by_line(
     emoprune: Runner, raw: Path, in_folder: Path, text: str, code: int, says: tuple[str, ...]
 ) -> None:
     (in_folder / "boxes.csv").write_text(text)
-    emoprune.refused("crop", raw, "faces", "--boxes", "boxes.csv", code=code, says=says)
+    emoprune.check_refused("crop", raw, "faces", "--boxes", "boxes.csv", code=code, says=says)
 
 
 def test_a_folder_of_crops_is_replaced_with_force_alone(emoprune: Runner, raw: Path, in_folder: Path) -> None:
     emoprune.done("crop", raw, "faces", "--size", "32", "--select", "all")
     mine = in_folder / "faces" / "angry" / "notes.txt"
     mine.write_text("of someone else")
-    emoprune.refused("crop", raw, "faces", "--size", "40", says=("faces", "--force"))
+    emoprune.check_refused("crop", raw, "faces", "--size", "40", says=("faces", "--force"))
     emoprune.done("crop", raw, "faces", "--size", "40", "--force")
     left = {name for name, content in tree(in_folder / "faces").items() if content is not None}
     assert left == {
@@ -205,7 +207,7 @@ def test_a_folder_of_someone_else_is_refused(
 ) -> None:
     (in_folder / "faces").mkdir()
     (in_folder / "faces" / "thesis.txt").write_text("mine")
-    emoprune.refused("crop", raw, "faces", *force, says=("faces", "name another folder"))
+    emoprune.check_refused("crop", raw, "faces", *force, says=("faces", "name another folder"))
 
 
 def test_an_empty_folder_is_a_fine_output(emoprune: Runner, raw: Path, in_folder: Path) -> None:
@@ -215,11 +217,11 @@ def test_an_empty_folder_is_a_fine_output(emoprune: Runner, raw: Path, in_folder
 
 def test_a_file_is_no_output_folder(emoprune: Runner, raw: Path, in_folder: Path) -> None:
     (in_folder / "faces").write_text("mine")
-    emoprune.refused("crop", raw, "faces", says=("faces", "folder"))
+    emoprune.check_refused("crop", raw, "faces", says=("faces", "folder"))
 
 
 def test_an_output_below_a_missing_folder_is_refused(emoprune: Runner, raw: Path) -> None:
-    emoprune.refused("crop", raw, "nowhere/faces", says=("nowhere", "mkdir"))
+    emoprune.check_refused("crop", raw, "nowhere/faces", says=("nowhere", "mkdir"))
 
 
 def test_photos_without_any_face_leave_a_list_to_fill_in(emoprune: Runner, in_folder: Path) -> None:
@@ -249,7 +251,7 @@ def test_a_folder_without_photos_is_refused(emoprune: Runner, in_folder: Path, m
         (in_folder / "raw" / "happy").mkdir(parents=True)
     if made == "without":
         (in_folder / "raw" / "happy" / "notes.txt").write_text("no photo")
-    emoprune.refused("crop", "raw", "faces", says=("raw: ",))
+    emoprune.check_refused("crop", "raw", "faces", says=("raw: ",))
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,7 @@ def test_a_folder_without_photos_is_refused(emoprune: Runner, in_folder: Path, m
 def test_an_option_out_of_range_is_the_command_lines_fault(
     emoprune: Runner, raw: Path, option: tuple[str, str]
 ) -> None:
-    emoprune.refused("crop", raw, "faces", *option, code=2, says=(option[0],))
+    emoprune.check_refused("crop", raw, "faces", *option, code=2, says=(option[0],))
 
 
 def test_a_full_disk_leaves_no_scratch(
@@ -268,7 +270,7 @@ def test_a_full_disk_leaves_no_scratch(
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    emoprune.refused("crop", raw, "faces", says=("faces", "No space left"))
+    emoprune.check_refused("crop", raw, "faces", says=("faces", "No space left"))
 
 
 def test_sources_that_differ_in_suffix_alone_get_different_outputs() -> None:

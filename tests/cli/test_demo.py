@@ -50,7 +50,7 @@ def test_the_demo_leaves_every_file_and_ends_with_the_table(emoprune: Runner, in
     assert exported["accuracy"] == after["accuracy"]
     assert result.out.rstrip().endswith("all else is in here to look at.")
 
-    emoprune.refused("demo", "here", says=("here: exists", "--force"))
+    emoprune.check_refused("demo", "here", says=("here: exists", "--force"))
 
 
 def test_force_is_handed_to_every_step_that_writes(
@@ -72,7 +72,7 @@ def test_force_is_handed_to_every_step_that_writes(
 def test_a_folder_that_is_no_demo_is_left_alone(emoprune: Runner, in_folder: Path) -> None:
     (in_folder / "mine").mkdir()
     (in_folder / "mine" / "thesis.txt").write_text("words")
-    emoprune.refused("demo", "mine", "--force", says=("mine: ", "name another folder"))
+    emoprune.check_refused("demo", "mine", "--force", says=("mine: ", "name another folder"))
 
 
 @pytest.mark.usefixtures("tiny")
@@ -87,7 +87,7 @@ def test_a_step_that_fails_ends_the_demo_with_its_code(
 
 def test_a_file_in_the_way_is_refused(emoprune: Runner, in_folder: Path) -> None:
     (in_folder / "demo").write_text("mine")
-    emoprune.refused("demo", says=("demo: ",))
+    emoprune.check_refused("demo", says=("demo: ",))
 
 
 def test_a_place_that_does_not_exist_is_made(emoprune: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,7 @@ def test_val_is_the_default_where_there_is_no_test(emoprune: Runner, faces_here:
     assert {key: emoprune.done("eval", "m.st", "faces").record[key] for key in ("split", "n")} == {
         **{"split": "val", "n": 5}
     }
-    emoprune.refused(
+    emoprune.check_refused(
         "eval", "m.st", "faces", "--split", "test", says=("faces: ", "no test part", "train/val")
     )
 
@@ -112,8 +112,8 @@ def test_a_copy_of_the_data_elsewhere_is_the_same_data(
 
 
 def test_other_data_is_refused_unless_all_of_it_is_wanted(emoprune: Runner, model: Path, small: Path) -> None:
-    emoprune.refused("eval", model, small, says=(f"{small}: ", "--split all"))
-    emoprune.refused("eval", model, small, "--split", "train", says=("fingerprint",))
+    emoprune.check_refused("eval", model, small, says=(f"{small}: ", "--split all"))
+    emoprune.check_refused("eval", model, small, "--split", "train", says=("fingerprint",))
     record = emoprune.done("eval", model, small, "--split", "all").record
     assert (record["split"], record["n"]) == ("all", 30)
 
@@ -128,24 +128,26 @@ def test_fewer_classes_keep_their_places(emoprune: Runner, model: Path, faces_he
 
 def test_an_unknown_class_is_named(emoprune: Runner, model: Path, faces_here: FacesHere) -> None:
     faces_here("faces", {"happy": 2, "sad": 2})
-    emoprune.refused(
+    emoprune.check_refused(
         "eval", model, "faces", "--split", "all", says=("faces: ", "sad", "angry, happy, surprise")
     )
 
 
 def test_a_table_is_not_for_a_network_of_photos(emoprune: Runner, model: Path, table: Path) -> None:
     for part in ((), ("--split", "all")):
-        emoprune.refused("eval", model, table, *part, says=(f"{table}: ",))
-    emoprune.refused("eval", model, table, "--split", "all", says=("takes photos",))
+        emoprune.check_refused("eval", model, table, *part, says=(f"{table}: ",))
+    emoprune.check_refused("eval", model, table, "--split", "all", says=("takes photos",))
 
 
 def test_photos_are_not_for_a_network_of_tables(emoprune: Runner, table_model: Path, faces: Path) -> None:
-    emoprune.refused("eval", table_model, faces, "--split", "all", says=(f"{faces}: ", "emoprune features"))
+    emoprune.check_refused(
+        "eval", table_model, faces, "--split", "all", says=(f"{faces}: ", "emoprune features")
+    )
 
 
 def test_a_table_of_another_width_is_refused(emoprune: Runner, table_model: Path, in_folder: Path) -> None:
     (in_folder / "t.csv").write_text("name,label,x,y\na,happy,1,2\nb,angry,3,4\n")
-    emoprune.refused("eval", table_model, "t.csv", "--split", "all", says=("t.csv: ", "64", "2"))
+    emoprune.check_refused("eval", table_model, "t.csv", "--split", "all", says=("t.csv: ", "64", "2"))
 
 
 def test_onnx_has_the_figures_of_its_checkpoint(
@@ -178,5 +180,5 @@ def test_outputs_concatenate_into_lines(emoprune: Runner, model: Path, faces: Pa
 @pytest.mark.parametrize("command", ["eval", "train", "crop", "features"])
 def test_a_device_that_is_not_there_is_told(emoprune: Runner, model: Path, faces: Path, command: str) -> None:
     places = {"eval": (model, faces), "features": (faces, "out.csv")}.get(command, (faces, "out"))
-    emoprune.refused(command, *places, "--device", "cuda", says=("--device cuda: ", "--device cpu"))
-    emoprune.refused(command, *places, "--device", "tpu", code=2, says=("--device",))
+    emoprune.check_refused(command, *places, "--device", "cuda", says=("--device cuda: ", "--device cpu"))
+    emoprune.check_refused(command, *places, "--device", "tpu", code=2, says=("--device",))

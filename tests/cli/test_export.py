@@ -90,7 +90,7 @@ def test_what_differs_too_much_is_not_written(
     emoprune: Runner, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emoprune.backends.onnx.largest_difference", lambda *_: 0.25)
-    emoprune.refused("export", model, "m.onnx", says=("m.onnx: ", "0.25", "0.0001", "--tolerance"))
+    emoprune.check_refused("export", model, "m.onnx", says=("m.onnx: ", "0.25", "0.0001", "--tolerance"))
 
 
 def test_a_nan_never_passes(emoprune: Runner, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_a_nan_never_passes(emoprune: Runner, model: Path, monkeypatch: pytest.M
         return torch.full((len(batch), 3), torch.nan)
 
     monkeypatch.setattr("emoprune.backends.onnx.Engine.logits", nothing)
-    emoprune.refused("export", model, "m.onnx", "--tolerance", "1e9", says=("m.onnx: ",))
+    emoprune.check_refused("export", model, "m.onnx", "--tolerance", "1e9", says=("m.onnx: ",))
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,11 @@ def test_what_cannot_be_done_is_refused(
     emoprune: Runner, model: Path, in_folder: Path, argv: list[str], code: int, says: tuple[str, ...]
 ) -> None:
     (in_folder / "there.onnx").write_text("mine")
-    emoprune.refused("export", model, *argv, code=code, says=says)
+    emoprune.check_refused("export", model, *argv, code=code, says=says)
 
 
 def test_samples_that_do_not_fit_are_refused(emoprune: Runner, model: Path, table: Path) -> None:
-    emoprune.refused("export", model, "m.onnx", "--data", table, says=(f"{table}: ", "photos"))
+    emoprune.check_refused("export", model, "m.onnx", "--data", table, says=(f"{table}: ", "photos"))
 
 
 def test_an_existing_file_is_replaced_with_force(

@@ -137,14 +137,14 @@ def test_what_cannot_be_done_is_refused(
 ) -> None:
     (in_folder / "faces").symlink_to(small)
     (in_folder / "a.csv").write_text("name,label,x\n")
-    emoprune.refused("features", *argv, code=code, says=says)
+    emoprune.check_refused("features", *argv, code=code, says=says)
 
 
 def test_an_existing_table_is_replaced_with_force_alone(
     emoprune: Runner, small: Path, in_folder: Path
 ) -> None:
     (in_folder / "t.csv").write_text("mine")
-    emoprune.refused("features", small, "t.csv", "--size", "4", says=("t.csv", "--force"))
+    emoprune.check_refused("features", small, "t.csv", "--size", "4", says=("t.csv", "--force"))
     emoprune.done("features", small, "t.csv", "--size", "4", "--force")
     assert (in_folder / "t.csv").read_text().startswith("name,label,")
     assert set(tree(in_folder)) == {"t.csv"}

@@ -107,7 +107,7 @@ def test_a_broken_checkpoint_is_refused_by_every_reader(
     change, says = BROKEN[damage]
     (in_folder / "m.st").write_bytes(change(model.read_bytes()))
     for argv in (["prune", "m.st"], ["eval", "m.st", str(faces)], ["export", "m.st", "m.onnx"]):
-        emoprune.refused(*argv, says=("m.st: ", says))
+        emoprune.check_refused(*argv, says=("m.st: ", says))
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "text", "foreign", "another schema", "no spec"])
@@ -116,14 +116,14 @@ def test_angles_refuse_a_broken_checkpoint_too(
 ) -> None:
     change, says = BROKEN[damage]
     (in_folder / "m.st").write_bytes(change(model.read_bytes()))
-    emoprune.refused("angles", "m.st", says=("m.st: ", says))
-    emoprune.refused("angles", "-", stdin=change(model.read_bytes()), says=("standard input: ", says))
+    emoprune.check_refused("angles", "m.st", says=("m.st: ", says))
+    emoprune.check_refused("angles", "-", stdin=change(model.read_bytes()), says=("standard input: ", says))
 
 
 def test_a_checkpoint_that_is_not_there_is_named(emoprune: Runner, faces: Path) -> None:
     for argv in (["angles", "no.st"], ["prune", "no.st"], ["export", "no.st", "o"], ["eval", "no.st", faces]):
-        emoprune.refused(*argv, says=("no.st: no such file",))
-    emoprune.refused("angles", ".", says=(".: is a folder",))
+        emoprune.check_refused(*argv, says=("no.st: no such file",))
+    emoprune.check_refused("angles", ".", says=(".: is a folder",))
 
 
 def test_an_onnx_file_of_someone_else_is_refused(
@@ -139,7 +139,7 @@ def test_an_onnx_file_of_someone_else_is_refused(
         foreign.SerializeToString(): "not of emoprune",
     }.items():
         (in_folder / "m.onnx").write_bytes(content)
-        emoprune.refused("eval", "m.onnx", faces, says=("m.onnx: ", says))
+        emoprune.check_refused("eval", "m.onnx", faces, says=("m.onnx: ", says))
 
 
 def test_a_model_knows_its_file(model: Path) -> None:

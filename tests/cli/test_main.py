@@ -69,7 +69,7 @@ def test_without_a_command_help_goes_to_stderr(emoprune: Runner) -> None:
 def test_a_wrong_command_line_names_the_word_and_the_help(
     emoprune: Runner, argv: list[str], word: str, help_of: str
 ) -> None:
-    emoprune.refused(*argv, code=2, says=(word, f"; see {help_of}"))
+    emoprune.check_refused(*argv, code=2, says=(word, f"; see {help_of}"))
 
 
 @pytest.mark.parametrize(

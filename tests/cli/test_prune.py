@@ -191,32 +191,34 @@ def test_train_prune_and_eval_make_a_pipe(emoprune: Runner, small: Path) -> None
 
 
 def test_stdin_without_a_name_for_the_output_is_refused(emoprune: Runner, here: Path) -> None:
-    emoprune.refused("prune", "-", stdin=here.read_bytes(), code=2, says=("-o",))
+    emoprune.check_refused("prune", "-", stdin=here.read_bytes(), code=2, says=("-o",))
 
 
 @pytest.mark.parametrize("angle", ["-1", "90.5", "180", "nan", "wide"])
 def test_an_angle_that_is_none_is_the_command_lines_fault(emoprune: Runner, here: Path, angle: str) -> None:
-    emoprune.refused("prune", "model.st", "--angle", angle, code=2, says=("--angle",))
+    emoprune.check_refused("prune", "model.st", "--angle", angle, code=2, says=("--angle",))
 
 
 def test_an_unknown_method_is_answered_with_the_known(emoprune: Runner, here: Path) -> None:
-    emoprune.refused("prune", "model.st", "--method", "distinkt", code=2, says=("distinkt", "distinct"))
+    emoprune.check_refused("prune", "model.st", "--method", "distinkt", code=2, says=("distinkt", "distinct"))
 
 
 def test_the_input_is_never_overwritten_unasked(emoprune: Runner, here: Path) -> None:
-    emoprune.refused("prune", "model.st", "-o", "model.st", says=("model.st: exists", "--force"))
+    emoprune.check_refused("prune", "model.st", "-o", "model.st", says=("model.st: exists", "--force"))
     emoprune.done("prune", "model.st", "-o", "model.st", "--angle", "40", "--force")
     assert [entry["command"] for entry in read(here).history] == ["train", "prune"]
 
 
 def test_the_default_output_is_protected_too(emoprune: Runner, here: Path) -> None:
     emoprune.done("prune", "model.st")
-    emoprune.refused("prune", "model.st", "--angle", "40", says=("model.distinct.st: exists", "--force"))
+    emoprune.check_refused(
+        "prune", "model.st", "--angle", "40", says=("model.distinct.st: exists", "--force")
+    )
     emoprune.done("prune", "model.st", "--angle", "40", "--force")
 
 
 def test_a_missing_output_folder_is_told_before_work_begins(emoprune: Runner, here: Path) -> None:
-    emoprune.refused("prune", "model.st", "-o", "nowhere/m.st", says=("nowhere", "mkdir -p nowhere"))
+    emoprune.check_refused("prune", "model.st", "-o", "nowhere/m.st", says=("nowhere", "mkdir -p nowhere"))
 
 
 def test_a_full_disk_leaves_no_trace(emoprune: Runner, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +226,7 @@ def test_a_full_disk_leaves_no_trace(emoprune: Runner, here: Path, monkeypatch: 
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    emoprune.refused("prune", "model.st", says=("model.distinct.st", "No space left"))
+    emoprune.check_refused("prune", "model.st", says=("model.distinct.st", "No space left"))
 
 
 def test_the_output_honours_the_umask(emoprune: Runner, here: Path) -> None:

@@ -165,14 +165,14 @@ BROKEN = stream(FIRST) + b'{"schema": "emoprune.metr\n' + stream(SECOND)
 def test_a_stream_that_is_no_metrics_is_refused_whole(
     emoprune: Runner, in_folder: Path, data: bytes, says: tuple[str, ...]
 ) -> None:
-    emoprune.refused("report", stdin=data, says=("standard input", *says))
+    emoprune.check_refused("report", stdin=data, says=("standard input", *says))
     (in_folder / "m.json").write_bytes(data)
-    emoprune.refused("report", "m.json", "--format", "csv", says=("m.json", *says))
+    emoprune.check_refused("report", "m.json", "--format", "csv", says=("m.json", *says))
 
 
 def test_a_file_that_is_not_there_is_named(emoprune: Runner) -> None:
-    emoprune.refused("report", "no.json", says=("no.json: no such file",))
-    emoprune.refused("report", ".", says=(".: is a folder",))
+    emoprune.check_refused("report", "no.json", says=("no.json: no such file",))
+    emoprune.check_refused("report", ".", says=(".: is a folder",))
 
 
 def test_nothing_to_read_is_told_rather_than_waited_for(
@@ -192,4 +192,4 @@ def test_nothing_to_read_is_told_rather_than_waited_for(
 
 @pytest.mark.parametrize("option", [("--format", "xml"), ("--section", "everything")])
 def test_an_unknown_choice_is_the_command_lines_fault(emoprune: Runner, option: tuple[str, str]) -> None:
-    emoprune.refused("report", *option, code=2, says=option, stdin=stream(FIRST))
+    emoprune.check_refused("report", *option, code=2, says=option, stdin=stream(FIRST))

@@ -21,35 +21,35 @@ DEEP = ("--arch", "squeezenet1_1", "--size", "64", "--epochs", "0")
 
 def test_an_empty_folder(emoprune: Runner, in_folder: Path) -> None:
     (in_folder / "faces").mkdir()
-    emoprune.refused("train", "faces", "m.st", says=("faces: ", "no pictures"))
+    emoprune.check_refused("train", "faces", "m.st", says=("faces: ", "no pictures"))
 
 
 def test_a_class_folder_without_pictures(emoprune: Runner, in_folder: Path, faces_here: FacesHere) -> None:
     faces_here("faces", {"happy": 4})
     (in_folder / "faces" / "sad").mkdir()
     (in_folder / "faces" / "sad" / "notes.txt").write_text("nothing yet")
-    emoprune.refused("train", "faces", "m.st", says=("faces: ", "sad/", "no pictures"))
+    emoprune.check_refused("train", "faces", "m.st", says=("faces: ", "sad/", "no pictures"))
 
 
 def test_pictures_outside_class_folders(emoprune: Runner, in_folder: Path, faces_here: FacesHere) -> None:
     photo = faces_here("faces", {"happy": 4}) / "happy" / "film0_happy000.jpg"
     photo.rename(in_folder / "faces" / "loose.jpg")
-    emoprune.refused("train", "faces", "m.st", says=("faces: ", "loose.jpg"))
+    emoprune.check_refused("train", "faces", "m.st", says=("faces: ", "loose.jpg"))
 
 
 def test_one_class_only(emoprune: Runner, faces_here: FacesHere) -> None:
     faces_here("faces", {"happy": 6})
-    emoprune.refused("train", "faces", "m.st", says=("faces: ", "one class only", "happy"))
+    emoprune.check_refused("train", "faces", "m.st", says=("faces: ", "one class only", "happy"))
 
 
 def test_a_class_that_one_part_lacks(emoprune: Runner, faces_here: FacesHere) -> None:
     faces_here("faces", {"train/happy": 4, "train/sad": 4, "test/happy": 2})
-    emoprune.refused("train", "faces", "m.st", *SMALL, says=("faces: ", "test part", "sad"))
+    emoprune.check_refused("train", "faces", "m.st", *SMALL, says=("faces: ", "test part", "sad"))
 
 
 def test_parts_beside_classes(emoprune: Runner, faces_here: FacesHere) -> None:
     faces_here("faces", {"train/happy": 4, "sad": 4})
-    emoprune.refused("train", "faces", "m.st", says=("faces: ", "train/", "sad/"))
+    emoprune.check_refused("train", "faces", "m.st", says=("faces: ", "train/", "sad/"))
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,15 @@ def test_options_that_cannot_be_met(
     emoprune: Runner, small: Path, in_folder: Path, options: list[str], code: int, says: tuple[str, ...]
 ) -> None:
     (in_folder / "faces").symlink_to(small)
-    emoprune.refused("train", "faces", "m.st", *SMALL, *options, code=code, says=says)
+    emoprune.check_refused("train", "faces", "m.st", *SMALL, *options, code=code, says=says)
 
 
 def test_a_split_for_data_that_is_split(emoprune: Runner, faces_here: FacesHere) -> None:
     faces_here("faces", {"train/happy": 4, "train/sad": 4, "test/happy": 2, "test/sad": 2})
     for option in (("--split", "80/20"), ("--group-by", "^film")):
-        emoprune.refused("train", "faces", "m.st", *SMALL, *option, code=2, says=("faces", "train, test"))
+        emoprune.check_refused(
+            "train", "faces", "m.st", *SMALL, *option, code=2, says=("faces", "train, test")
+        )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_a_split_for_data_that_is_split(emoprune: Runner, faces_here: FacesHere)
 def test_data_that_is_none(emoprune: Runner, in_folder: Path, name: str, says: str) -> None:
     if name != "nowhere":
         (in_folder / name).write_text("something else\n")
-    emoprune.refused("train", name, "m.st", "--arch", "mlp", says=(f"{name}: ", says))
+    emoprune.check_refused("train", name, "m.st", "--arch", "mlp", says=(f"{name}: ", says))
 
 
 @pytest.mark.parametrize(
@@ -150,8 +152,8 @@ def test_a_table_that_is_damaged_or_too_small(
     emoprune: Runner, in_folder: Path, text: str, says: tuple[str, ...]
 ) -> None:
     (in_folder / "t.csv").write_text(text)
-    emoprune.refused("train", "t.csv", "m.st", "--arch", "mlp", says=("t.csv: ", *says))
-    emoprune.refused("train", "-", "m.st", "--arch", "mlp", stdin=text.encode(), says=says)
+    emoprune.check_refused("train", "t.csv", "m.st", "--arch", "mlp", says=("t.csv: ", *says))
+    emoprune.check_refused("train", "-", "m.st", "--arch", "mlp", stdin=text.encode(), says=says)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_a_table_that_is_damaged_or_too_small(
 def test_a_table_where_photos_are_needed(
     emoprune: Runner, table: Path, options: list[str], says: str
 ) -> None:
-    emoprune.refused("train", table, "m.st", *options, code=2, says=(says,))
+    emoprune.check_refused("train", table, "m.st", *options, code=2, says=(says,))
 
 
 class Code:
@@ -170,9 +172,13 @@ class Code:
 
 def test_weights_with_pickled_objects_are_refused(emoprune: Runner, small: Path, in_folder: Path) -> None:
     torch.save({"state_dict": {}, "optimizer": Code()}, in_folder / "w.pth")
-    emoprune.refused("train", small, "m.st", *DEEP, "--weights", "w.pth", says=("w.pth: ", "state_dict"))
+    emoprune.check_refused(
+        "train", small, "m.st", *DEEP, "--weights", "w.pth", says=("w.pth: ", "state_dict")
+    )
     (in_folder / "plain.pth").write_bytes(pickle.dumps(Code()))
-    emoprune.refused("train", small, "m.st", *DEEP, "--weights", "plain.pth", says=("plain.pth: ", "pickled"))
+    emoprune.check_refused(
+        "train", small, "m.st", *DEEP, "--weights", "plain.pth", says=("plain.pth: ", "pickled")
+    )
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors", "w.st"])
@@ -181,7 +187,7 @@ def test_weights_that_are_none(
     emoprune: Runner, small: Path, in_folder: Path, name: str, data: bytes
 ) -> None:
     (in_folder / name).write_bytes(data)
-    emoprune.refused("train", small, "m.st", *DEEP, "--weights", name, says=(f"{name}: ",))
+    emoprune.check_refused("train", small, "m.st", *DEEP, "--weights", name, says=(f"{name}: ",))
 
 
 def test_truncated_weights_are_refused(emoprune: Runner, small: Path, in_folder: Path) -> None:
@@ -191,12 +197,12 @@ def test_truncated_weights_are_refused(emoprune: Runner, small: Path, in_folder:
     for name in ("w.pth", "w.safetensors"):
         data = (in_folder / name).read_bytes()
         (in_folder / name).write_bytes(data[: len(data) // 2])
-        emoprune.refused("train", small, "m.st", *DEEP, "--weights", name, says=(f"{name}: ",))
+        emoprune.check_refused("train", small, "m.st", *DEEP, "--weights", name, says=(f"{name}: ",))
 
 
 def test_weights_of_another_architecture_are_refused(emoprune: Runner, small: Path, in_folder: Path) -> None:
     torch.save(models.shufflenet_v2_x0_5(weights=None).state_dict(), in_folder / "w.pth")
-    emoprune.refused(
+    emoprune.check_refused(
         "train", small, "m.st", *DEEP, "--weights", "w.pth", says=("w.pth: ", "same architecture")
     )
 
@@ -205,14 +211,14 @@ def test_an_output_that_exists_is_replaced_with_force_alone(
     emoprune: Runner, small: Path, in_folder: Path
 ) -> None:
     (in_folder / "m.st").write_text("mine")
-    emoprune.refused("train", small, "m.st", *SMALL, says=("m.st: exists", "--force"))
+    emoprune.check_refused("train", small, "m.st", *SMALL, says=("m.st: exists", "--force"))
     emoprune.done("train", small, "m.st", *SMALL, "--force")
     assert (in_folder / "m.st").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(("output", "says"), [("nowhere/m.st", "mkdir -p nowhere"), (".", "folder")])
 def test_an_output_that_cannot_be(emoprune: Runner, small: Path, output: str, says: str) -> None:
-    emoprune.refused("train", small, output, *SMALL, says=(says,))
+    emoprune.check_refused("train", small, output, *SMALL, says=(says,))
 
 
 def test_a_full_disk_leaves_the_old_file(
@@ -223,5 +229,5 @@ def test_a_full_disk_leaves_the_old_file(
 
     (in_folder / "m.st").write_text("old")
     monkeypatch.setattr(os, "fsync", full)
-    emoprune.refused("train", small, "m.st", *SMALL, "--force", says=("m.st", "No space left"))
-    emoprune.refused("train", small, "new.st", *SMALL, says=("new.st", "No space left"))
+    emoprune.check_refused("train", small, "m.st", *SMALL, "--force", says=("m.st", "No space left"))
+    emoprune.check_refused("train", small, "new.st", *SMALL, says=("new.st", "No space left"))

@@ -27,43 +27,44 @@ Examples:
   emoprune prune model.st --angle 30 --dry-run what it would cost, nothing written"""
 
 
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="[default: beside the input, MODEL.METHOD.st]",
+        show_default=False,
+    ),
+]
+MethodName = Annotated[
+    str,
+    typer.Option(
+        metavar="|".join(METHODS),
+        callback=options.one_of(METHODS),
+        autocompletion=options.completing(METHODS),
+        help="; ".join(f"{name}: {entry.meaning}" for name, entry in METHODS.items()) + ".",
+    ),
+]
+Angle = Annotated[
+    float,
+    typer.Option(min=0, max=90, metavar="DEGREES", help="Similar under it, complementary over 180 minus it."),
+]
+MergeOption = Annotated[
+    Merge,
+    typer.Option(
+        help="How survivors take over: lstsq re-solves their outgoing weights, sum adds those of the "
+        "removed as published."
+    ),
+]
+
+
 def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, or - for standard input.")],
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="OUT",
-            help="[default: beside the input, MODEL.METHOD.st]",
-            show_default=False,
-        ),
-    ] = None,
-    method: Annotated[
-        str,
-        typer.Option(
-            metavar="|".join(METHODS),
-            callback=options.one_of(METHODS),
-            autocompletion=options.completing(METHODS),
-            help="; ".join(f"{name}: {entry.meaning}" for name, entry in METHODS.items()) + ".",
-        ),
-    ] = "distinct",
-    angle: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=90,
-            metavar="DEGREES",
-            help="Similar under it, complementary over 180 minus it, in degrees.",
-        ),
-    ] = 15.0,
-    merge: Annotated[
-        Merge,
-        typer.Option(
-            help="How survivors take over: lstsq re-solves their outgoing weights, sum adds those of the "
-            "removed as published."
-        ),
-    ] = "lstsq",
+    output: Output = None,
+    method: MethodName = "distinct",
+    angle: Angle = 15.0,
+    merge: MergeOption = "lstsq",
     layer: options.LayerGlob = "*",
     center: options.CentreOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the certificate, write nothing.")] = False,

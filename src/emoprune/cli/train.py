@@ -21,94 +21,100 @@ SCHEMA = "emoprune.train/1"
 EXAMPLES = """\b
 Examples:
   emoprune train faces/ model.st
-  emoprune train faces/ model.st --arch conv2 --size 48 --gray --augment flip --augment rotate:10
+  emoprune train faces/ model.st --arch conv2 --size 48 --gray --augment flip,rotate:10
   emoprune train faces/ model.st --arch mobilenet_v2 --freeze backbone --hidden 200
   emoprune train faces/ model.st --arch resnet18 --weights resnet18.safetensors --epochs 0
   emoprune train frames/ model.st --split 75/10/15 --group-by '^[^_]+'
   emoprune train features.csv model.st --arch mlp --hidden 20 --activation relu"""
 
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")]
+Output = Annotated[str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or -.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="imagenet|none|PATH",
+        help="What to start from: torchvision's ImageNet weights (fetched), nothing, or a .safetensors, "
+        ".st or .pth file.  [default: imagenet for torchvision's architectures, else none]",
+        show_default=False,
+    ),
+]
+FreezeOption = Annotated[
+    Freeze, typer.Option(help="backbone: train the head alone, on features computed once.")
+]
+Hidden = Annotated[
+    list[int] | None,
+    typer.Option(
+        min=1,
+        metavar="UNITS",
+        help="Width of a dense hidden layer between features and classes; may be repeated.  "
+        "[default: the architecture's own classifier]",
+        show_default=False,
+    ),
+]
+Dropout = Annotated[float, typer.Option(min=0, max=0.99, metavar="SHARE", help="After each hidden layer.")]
+Epochs = Annotated[int, typer.Option(min=0, metavar="N", help="0 adopts finished weights as they are.")]
+Momentum = Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Of sgd.")]
+Decay = Annotated[float, typer.Option(min=0, metavar="RATE", help="L2 penalty; decoupled in adamw.")]
+Augment = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:STRENGTH]",
+        help="May be repeated or joined by commas. "
+        + "; ".join(f"{name}:{kind.default:g}: {kind.meaning}" for name, kind in AUGMENTATIONS.items())
+        + ".",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="80/20|75/10/15|346/329",
+        help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, "
+        "val/, test/ folders, else 80/20]",
+        show_default=False,
+    ),
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
+    ),
+]
+KeepOption = Annotated[
+    Keep | None,
+    typer.Option(
+        help="Which epoch: best is by validation accuracy.  [default: best with a val part, else last]",
+        show_default=False,
+    ),
+]
+
 
 def command(
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")
-    ],
-    output: Annotated[str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or -.")],
+    data: Data,
+    output: Output,
     arch: options.Arch = "conv2",
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="imagenet|none|PATH",
-            help="What to start from: torchvision's ImageNet weights (fetched), nothing, or a .safetensors, "
-            ".st or .pth file.  [default: imagenet for torchvision's architectures, else none]",
-            show_default=False,
-        ),
-    ] = None,
-    freeze: Annotated[
-        Freeze, typer.Option(help="backbone: train the head alone, on features computed once.")
-    ] = "none",
-    hidden: Annotated[
-        list[int] | None,
-        typer.Option(
-            min=1,
-            metavar="UNITS",
-            help="Width of a dense hidden layer between features and classes; may be repeated.  "
-            "[default: the architecture's own classifier]",
-            show_default=False,
-        ),
-    ] = None,
+    weights: Weights = None,
+    freeze: FreezeOption = "none",
+    hidden: Hidden = None,
     activation: Annotated[Activation, typer.Option(help="Of the hidden layers.")] = "sigmoid",
-    dropout: Annotated[
-        float, typer.Option(min=0, max=0.99, metavar="SHARE", help="After each hidden layer.")
-    ] = 0.0,
+    dropout: Dropout = 0.0,
     size: options.Size = None,
     gray: options.Gray = False,
     mean: options.Mean = None,
     std: options.Std = None,
     scale: Annotated[Scale, typer.Option(help="Of table columns, fitted on the training part.")] = "minmax",
-    epochs: Annotated[
-        int, typer.Option(min=0, metavar="N", help="0 adopts finished weights as they are.")
-    ] = 50,
+    epochs: Epochs = 50,
     lr: Annotated[float, typer.Option(min=0, metavar="RATE", help="Learning rate.")] = 1e-3,
     batch_size: Annotated[
         int, typer.Option(min=0, metavar="N", help="0 is the whole training part at once.")
     ] = 32,
     optimizer: Annotated[Optimizer, typer.Option(help="How gradients become steps.")] = "adam",
-    momentum: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Of sgd.")] = 0.9,
-    weight_decay: Annotated[
-        float, typer.Option(min=0, metavar="RATE", help="L2 penalty; decoupled in adamw.")
-    ] = 0.0,
-    augment: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME[:STRENGTH]",
-            help="May be repeated or joined by commas. "
-            + "; ".join(f"{k}:{v.default:g}: {v.meaning}" for k, v in AUGMENTATIONS.items())
-            + ".",
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="80/20|75/10/15|346/329",
-            help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, "
-            "val/, test/ folders, else 80/20]",
-            show_default=False,
-        ),
-    ] = None,
-    group_by: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX",
-            help="Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
-        ),
-    ] = None,
-    keep: Annotated[
-        Keep | None,
-        typer.Option(
-            help="Which epoch: best is by validation accuracy.  [default: best with a val part, else last]",
-            show_default=False,
-        ),
-    ] = None,
+    momentum: Momentum = 0.9,
+    weight_decay: Decay = 0.0,
+    augment: Augment = None,
+    split: Split = None,
+    group_by: GroupBy = None,
+    keep: KeepOption = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     force: options.Force = False,
