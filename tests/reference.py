@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-ANGLE_DECIMALS = 9
+ANGLE_DECIMALS = 5
 SHARE = 0.01
 
 

@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from emoprune.cli.main import main
+from emoprune.core import nets
+from emoprune.records import Checkpoint
+from emoprune.store import checkpoints
 from tests.conftest import draw_faces
 
 CLASSES = ("angry", "happy", "surprise")
@@ -193,3 +197,9 @@ def scores(model: str, **changes: Any) -> dict[str, Any]:
         "units": 24,
     }
     return {**record, **changes}
+
+
+def opened(path: Path) -> tuple[Checkpoint, nn.Module]:
+    """A checkpoint and its network."""
+    checkpoint = checkpoints.read(str(path))
+    return checkpoint, nets.restore(checkpoint.spec, checkpoint.tensors)

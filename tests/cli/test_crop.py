@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emoprune.cli.cropping import OutputNames
+from emoprune.cli.crop_run import OutputNames
 from emoprune.core.synthetic import draw_scene
 from emoprune.store.images import jpeg_bytes
 from tests.cli.conftest import Runner, tree

@@ -36,7 +36,7 @@ def test_the_demo_leaves_every_file_and_ends_with_the_table(emoprune: Runner, in
     files = {path.name for path in (in_folder / "here").iterdir()}
     assert files == {
         *("raw", "faces", "pixels.csv", "model.st", "model.distinct.st", "model.onnx"),
-        *("before.json", "after.json", "onnx.json"),
+        *("before.json", "after.json", "onnx.json", demo.MARKER),
     }
     assert {path.name for path in (in_folder / "here" / "raw").iterdir()} == set(EMOTIONS)
     assert len(list((in_folder / "here" / "raw").glob("*/*.jpg"))) == 5 * len(EMOTIONS)
@@ -57,8 +57,8 @@ def test_force_is_handed_to_every_step_that_writes(
     emoprune: Runner, in_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[tuple[str, ...]] = []
-    for name in ("raw", "faces"):
-        (in_folder / "demo" / name).mkdir(parents=True)
+    (in_folder / "demo").mkdir()
+    (in_folder / "demo" / demo.MARKER).touch()
     monkeypatch.setattr(demo, "_draw", lambda raw, seed: None)
     monkeypatch.setattr(demo, "_run", lambda *argv, to=None: steps.append(argv))
     emoprune.done("demo", "--force", "--seed", "7")
@@ -83,6 +83,12 @@ def test_a_step_that_fails_ends_the_demo_with_its_code(
     result = emoprune("demo", "here")
     assert (result.code, len(result.complaints)) == (1, 1)
     assert result.complaints[0].startswith("emoprune: here/raw: ")
+
+
+def test_a_folder_laid_out_like_the_demo_is_not_the_demo(emoprune: Runner, in_folder: Path) -> None:
+    for name in ("raw", "faces"):
+        (in_folder / "mine" / name).mkdir(parents=True)
+    emoprune.check_refused("demo", "mine", "--force", says=("mine: ", "name another folder"))
 
 
 def test_a_file_in_the_way_is_refused(emoprune: Runner, in_folder: Path) -> None:

@@ -12,11 +12,11 @@ import pytest
 import torch
 from sklearn import metrics
 
-from emoprune.cli.loading import open_checkpoint, samples
+from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
 from emoprune.core.splits import partition
 from emoprune.store.datasets import open_data
-from tests.cli.conftest import SMALL, Runner
+from tests.cli.conftest import SMALL, Runner, opened
 
 FacesHere = Callable[..., Path]
 KEYS = {
@@ -28,7 +28,7 @@ KEYS = {
 
 def logits_and_labels(model: Path, faces: Path, part: str | None) -> tuple[torch.Tensor, list[int]]:
     """What the network says of one part, or of all, computed apart from the command."""
-    checkpoint, net = open_checkpoint(str(model))
+    checkpoint, net = opened(Path(model))
     data = open_data(str(faces))
     every = tuple(range(len(data.catalogue.names)))
     indices = partition(data.catalogue, checkpoint.split)[part] if part else every

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from pathlib import Path
 
@@ -11,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from emoprune.cli.loading import open_checkpoint, samples
+from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
 from emoprune.core.splits import partition
 from emoprune.records import Checkpoint
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
-from tests.cli.conftest import Runner, tree
+from tests.cli.conftest import Runner, opened, tree
 
 KEYS = {
     *("schema", "input", "output", "method", "merge", "units", "compression_rate", "parameters", "macs"),
@@ -88,7 +87,7 @@ def test_the_certified_error_is_the_error_on_the_training_faces(
     (layer,) = emoprune.done("prune", "model.st", *options).record["layers"]
     outputs = []
     for name in (here, here.with_name("small.st")):
-        checkpoint, net = open_checkpoint(str(name))
+        checkpoint, net = opened(Path(name))
         data = open_data(str(faces))
         train = torch.tensor(partition(data.catalogue, checkpoint.split)["train"])
         inputs = batches(
@@ -138,8 +137,8 @@ def test_pruning_goes_on_in_steps(emoprune: Runner, here: Path, faces: Path) -> 
     second = emoprune.done("prune", "one.st", "--angle", "50", "-o", "two.st").record
     assert first["units"]["after"] == second["units"]["before"] > second["units"]["after"]
     found = read(here.with_name("two.st"))
-    assert [entry["command"] for entry in found.history] == ["train", "prune", "prune"]
-    assert [entry["parameters"].get("angle") for entry in found.history] == [None, 25, 50]
+    assert [entry.command for entry in found.history] == ["train", "prune", "prune"]
+    assert [entry.parameters.get("angle") for entry in found.history] == [None, 25, 50]
     (statistics,) = found.statistics.values()
     assert statistics.units == second["units"]["after"]
     assert emoprune.done("eval", "two.st", faces).record["units"] == statistics.units
@@ -206,7 +205,7 @@ def test_an_unknown_method_is_answered_with_the_known(emoprune: Runner, here: Pa
 def test_the_input_is_never_overwritten_unasked(emoprune: Runner, here: Path) -> None:
     emoprune.check_refused("prune", "model.st", "-o", "model.st", says=("model.st: exists", "--force"))
     emoprune.done("prune", "model.st", "-o", "model.st", "--angle", "40", "--force")
-    assert [entry["command"] for entry in read(here).history] == ["train", "prune"]
+    assert [entry.command for entry in read(here).history] == ["train", "prune"]
 
 
 def test_the_default_output_is_protected_too(emoprune: Runner, here: Path) -> None:
@@ -241,6 +240,5 @@ def test_the_output_honours_the_umask(emoprune: Runner, here: Path) -> None:
 def test_history_records_the_certificate(emoprune: Runner, here: Path) -> None:
     record = emoprune.done("prune", "model.st", "--angle", "35").record
     entry = read(here.with_name("model.distinct.st")).history[-1]
-    assert entry["metrics"]["layers"] == record["layers"]
-    assert set(entry["versions"]) >= {"emoprune", "torch"}
-    assert json.loads(json.dumps(entry)) == entry
+    assert entry.metrics["layers"] == record["layers"]
+    assert set(entry.versions) >= {"emoprune", "torch"}

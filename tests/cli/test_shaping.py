@@ -78,18 +78,18 @@ def test_a_network_is_initialised_from_the_seed_alone() -> None:
     spec = Spec("conv1", 3, (1, 16, 16), hidden=(4,))
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = shaping.pretrained(spec, "none", seed=5).state_dict()
+    first = shaping.pretrained(spec, "none", seed=5)[0].state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    again = shaping.pretrained(spec, "none", seed=5).state_dict()
-    other = shaping.pretrained(spec, "none", seed=6).state_dict()
+    again = shaping.pretrained(spec, "none", seed=5)[0].state_dict()
+    other = shaping.pretrained(spec, "none", seed=6)[0].state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
 def test_weights_that_do_not_fit_name_their_file_and_the_tensor(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
-    wide = shaping.pretrained(Spec("conv1", 3, (3, 16, 16), hidden=(4,)), "none", seed=0)
+    wide, _ = shaping.pretrained(Spec("conv1", 3, (3, 16, 16), hidden=(4,)), "none", seed=0)
     torch.save(wide.state_dict(), path)
     with pytest.raises(BadCheckpoint, match=rf"{path}: .*features\.0\.weight.*16x3x5x5.*16x1x5x5"):
         shaping.pretrained(Spec("conv1", 3, (1, 16, 16), hidden=(4,)), str(path), seed=0)

@@ -86,8 +86,8 @@ def test_the_checkpoint_holds_the_curve_and_every_resolved_option(
     assert [epoch.index for epoch in found.training] == [1, 2]
     assert all(epoch.val_accuracy is not None for epoch in found.training)
     (entry,) = found.history
-    parameters = entry["parameters"]
-    assert entry["command"] == "train"
+    parameters = entry.parameters
+    assert entry.command == "train"
     assert {
         key: parameters[key] for key in ("optimizer", "lr", "epochs", "batch_size", "keep", "weights")
     } == {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from emoprune.core import angles
+from emoprune.records import Survey, UnitStatistics
 from emoprune.records.choices import Centre
 from tests import reference
 from tests.core.layers import sigmoid_layer, statistics_of
@@ -80,25 +81,43 @@ def test_range_centring_does_not_see_scale_or_shift(seed: int, scale: float, shi
     assert torch.allclose(plain, moved, atol=1e-3)
 
 
+def surveyed(
+    statistics: UnitStatistics, *, below: float = 15, above: float = 165, everything: bool = False
+) -> Survey:
+    return angles.survey(
+        statistics,
+        centre="none" if statistics.units == 2 else None,
+        activation="sigmoid",
+        below_deg=below,
+        above_deg=above,
+        everything=everything,
+    )
+
+
 def test_a_unit_without_length_has_no_angle_and_stands_in_no_pair() -> None:
     activations = sigmoid_layer(0, units=4)
     activations[:, 2] = 0.5
-    found = angles.angles_deg(statistics_of(activations), centre="half")
+    statistics = statistics_of(activations)
+    found = angles.angles_deg(statistics, centre="half")
     assert torch.isnan(found[2, [0, 1, 3]]).all()
-    assert not any(2 in (pair.i, pair.j) for pair in angles.pairs(found, below_deg=181))
+    listed = surveyed(statistics, everything=True).pairs
+    assert {(pair.i, pair.j) for pair in listed} == {(0, 1), (0, 3), (1, 3)}
 
 
 def test_pairs_come_smallest_angle_first_and_ties_by_index() -> None:
     matrix = torch.tensor([[0.0, 30.0, 10.0], [30.0, 0.0, 10.0], [10.0, 10.0, 0.0]])
-    found = [(pair.i, pair.j) for pair in angles.pairs(matrix, below_deg=90)]
-    assert found == [(0, 2), (1, 2), (0, 1)]
+    everything = torch.ones_like(matrix, dtype=torch.bool)
+    assert [entry[:2] for entry in angles.ordered(matrix, everything)] == [(0, 2), (1, 2), (0, 1)]
+    falling = angles.ordered(matrix, everything, descending=True)
+    assert [entry[:2] for entry in falling] == [(0, 1), (0, 2), (1, 2)]
 
 
 def test_limits_are_strict() -> None:
-    matrix = torch.tensor([[0.0, 15.0], [15.0, 0.0]])
-    assert angles.pairs(matrix, below_deg=15.0) == []
-    assert len(angles.pairs(matrix, below_deg=15.001)) == 1
-    assert angles.pairs(180 - matrix, below_deg=0, above_deg=165.0) == []
+    base = np.array([[1.0, 0.0], [0.0, 1.0]])
+    right = statistics_of(base)  # exactly 90 degrees, uncentred
+    assert surveyed(right, below=90, above=90).pairs == ()
+    assert len(surveyed(right, below=90.001, above=180).pairs) == 1
+    assert len(surveyed(right, below=0, above=89.999).pairs) == 1
 
 
 @settings(deadline=None, max_examples=30)
@@ -115,27 +134,18 @@ def test_short_constant_and_silent_units_are_those_of_the_literal_rule(seed: int
 
 
 def test_a_survey_counts_units_and_lists_pairs() -> None:
-    table = np.array(GOLDEN["activations_patterns_by_units"])
-    found = angles.survey(
-        statistics_of(table), centre=None, activation="sigmoid", below_deg=15, above_deg=165, everything=False
-    )
+    found = surveyed(statistics_of(np.array(GOLDEN["activations_patterns_by_units"])))
     # printed: 1-4 and 5-6 similar; 1-5, 1-6, 4-5 and 4-6 complementary
-    assert (found["centre"], found["similar"], found["complementary"]) == ("half", 4, 4)
-    listed = {(pair["i"] + 1, pair["j"] + 1) for pair in found["pairs"]}
+    assert (found.centre, found.similar, found.complementary) == ("half", 4, 4)
+    listed = {(pair.i + 1, pair.j + 1) for pair in found.pairs}
     assert listed == {(1, 4), (5, 6), (1, 5), (1, 6), (4, 5), (4, 6)}
-    assert found["smallest_deg"] == pytest.approx(7.3, abs=1.3)
-    assert found["largest_deg"] == pytest.approx(177.5, abs=1.3)
+    assert found.smallest_deg == pytest.approx(7.3, abs=1.3)
+    assert found.largest_deg == pytest.approx(177.5, abs=1.3)
 
 
 def test_a_survey_of_everything_lists_every_pair_and_counts_the_same() -> None:
     statistics = statistics_of(sigmoid_layer(3))
-    some, whole = (
-        angles.survey(
-            statistics, centre=None, activation="relu", below_deg=15, above_deg=165, everything=everything
-        )
-        for everything in (False, True)
-    )
-    assert len(whole["pairs"]) == 12 * 11 // 2
-    assert {key: some[key] for key in ("similar", "complementary", "centre")} == {
-        key: whole[key] for key in ("similar", "complementary", "centre")
-    }
+    some, whole = (surveyed(statistics, everything=everything) for everything in (False, True))
+    assert len(whole.pairs) == 12 * 11 // 2
+    assert (some.similar, some.complementary) == (whole.similar, whole.complementary)
+    assert set(some.pairs) < set(whole.pairs)

@@ -63,7 +63,6 @@ def applied(plan: Plan, checkpoint: Checkpoint, merge: Merge) -> Checkpoint:
 
 def plan_for(checkpoint: Checkpoint, *removed: tuple[int, ...]) -> Plan:
     return Plan(
-        "test",
         tuple(
             Removal(layer=layer.name, units=checkpoint.statistics[layer.name].units, insignificant=units)
             for layer, units in zip(checkpoint.layers, removed, strict=True)
@@ -92,7 +91,6 @@ def test_a_pruned_network_rebuilds_at_its_new_widths(seed: int, angle: float, me
     checkpoint, inputs = mlp(24, 16, seed=seed)
     selection = Selection(angle_deg=angle, merge=merge)
     plan = Plan(
-        "distinct",
         tuple(METHODS["distinct"](surgery.view(checkpoint, layer), selection) for layer in checkpoint.layers),
     )
     after = applied(plan, checkpoint, merge)
@@ -120,7 +118,7 @@ def test_twins_merge_without_a_trace_in_either_way() -> None:
         selection = Selection(angle_deg=0.5, merge=merge)
         removal = METHODS["distinct"](surgery.view(twins, twins.layers[0]), selection)
         assert removal.removed == (4,)
-        after = applied(Plan("distinct", (removal,)), twins, merge)
+        after = applied(Plan((removal,)), twins, merge)
         with torch.no_grad():
             assert torch.allclose(nets.restore(after.spec, after.tensors)(inputs), net(inputs), atol=1e-4)
 

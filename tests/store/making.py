@@ -16,6 +16,7 @@ from emoprune.records import (
     Checkpoint,
     Epoch,
     HiddenLayer,
+    HistoryEntry,
     Preprocess,
     Spec,
     SplitRule,
@@ -63,7 +64,7 @@ def checkpoint(**changes: Any) -> Checkpoint:
         "tensors": tensors(3, 4, 2),
         "layers": (HiddenLayer("first", "sigmoid", ("last",)),),
         "statistics": {"first": statistics(4)},
-        "history": ({"command": "train", "parameters": {"seed": 0, "lr": 0.001}},),
+        "history": (HistoryEntry("train", {"seed": 0, "lr": 0.001}, {"train_loss": 0.5}, {"torch": "2"}),),
         "training": (Epoch(1, 0.7, 0.5), Epoch(2, 0.6, 0.75, 0.65, 0.5)),
     }
     return Checkpoint(**{**fields, **changes})

@@ -40,6 +40,8 @@ class Detector:
                 tuple((float(x), float(y)) for x, y in points),
             )
             for box, probability, points in zip(boxes, probabilities, landmarks, strict=True)
+            # its regression can, in theory, turn a box inside out
+            if box[2] > box[0] and box[3] > box[1]
         ]
 
 

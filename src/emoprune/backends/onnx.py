@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,14 +17,13 @@ from torch import Tensor, nn
 
 from emoprune.errors import BadCheckpoint
 
-METADATA_KEY = "emoprune"
 OUTPUT = "logits"
 OPSET = 18
 COPY_AGAIN = "copy it again or export it anew"
 
 
-def export(net: nn.Module, example: Tensor, metadata: str) -> bytes:
-    """`net` as one ONNX file with a free batch dimension and `metadata` under the key "emoprune".
+def export(net: nn.Module, example: Tensor, metadata: Mapping[str, str]) -> bytes:
+    """`net` as one ONNX file with a free batch dimension and `metadata` in its properties.
 
     `example` is a batch of at least 2 samples; the input is called "images" or "features", the output
     "logits" (n, classes).
@@ -43,8 +42,9 @@ def export(net: nn.Module, example: Tensor, metadata: str) -> bytes:
         )
     assert program is not None
     model: ModelProto = program.model_proto
-    entry = model.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, metadata
+    for key, value in metadata.items():
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, value
     # names of source files of this machine have no place in a file that travels
     for node in model.graph.node:
         del node.metadata_props[:]
@@ -83,14 +83,10 @@ class Engine:
         self._input = self._session.get_inputs()[0].name
 
     @property
-    def metadata(self) -> str:
-        """What `export` was given; BadCheckpoint where another program wrote the file."""
+    def metadata(self) -> dict[str, str]:
+        """The properties that the file was exported with."""
         entries: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        if METADATA_KEY not in entries:
-            raise BadCheckpoint(
-                "an ONNX file, but not of emoprune", "export the checkpoint with emoprune export"
-            )
-        return entries[METADATA_KEY]
+        return entries
 
     def logits(self, batch: Tensor) -> Tensor:
         """Logits (n, classes) of a batch of network inputs."""

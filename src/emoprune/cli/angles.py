@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from emoprune.cli import console, options, sheets
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from emoprune.core.comparison import Sheet
+    from emoprune.cli.comparison import Sheet
 
 SCHEMA = "emoprune.angles/1"
 SHOWN_PAIRS = 40
@@ -50,11 +50,11 @@ def command(
     vector shorter, or vary less, than 1% of the layer's range.
     """
     from emoprune.core.angles import survey
-    from emoprune.store import checkpoints
+    from emoprune.store import checkpoints, streams
 
     checkpoint = checkpoints.read(model)
     records = []
-    for found in options.matching_layers(checkpoint, layer, place=model):
+    for found in options.matching_layers(checkpoint, layer, place=streams.shown(model)):
         surveyed = survey(
             checkpoint.statistics[found.name],
             centre=center,
@@ -63,13 +63,14 @@ def command(
             above_deg=above,
             everything=everything,
         )
-        records.append({"schema": SCHEMA, "model": model, "layer": found.name, **surveyed})
+        records.append({"schema": SCHEMA, "model": model, "layer": found.name} | dataclasses.asdict(surveyed))
+    form = "json" if as_json else form
     if form == "csv":
-        sys.stdout.write(sheets.to_csv(_pairs_sheet(records)))
+        console.write(sheets.to_csv(_pairs_sheet(records)))
     elif form == "table":
         console.show(_tables(records))
     else:
-        console.emit(records, lambda: _tables(records), as_json=as_json or form == "json")
+        console.emit(records, lambda: _tables(records), as_json=form == "json")
 
 
 def _tables(records: list[dict[str, Any]]) -> Iterable[Table | str]:
@@ -92,7 +93,7 @@ def _tables(records: list[dict[str, Any]]) -> Iterable[Table | str]:
 
 
 def _pairs_sheet(records: list[dict[str, Any]]) -> Sheet:
-    from emoprune.core.comparison import Sheet
+    from emoprune.cli.comparison import Sheet
 
     rows = tuple((record["layer"], *pair.values()) for record in records for pair in record["pairs"])
     return Sheet("pairs", ("layer", "i", "j", "angle_deg"), rows)

@@ -6,7 +6,10 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
+
+from emoprune.store.streams import explained
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -14,14 +17,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def write(text: str) -> None:
+    """Print `text` as it is; OutputFault where standard output cannot take it."""
+    with explained(Path("standard output")):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
 def emit(
     records: Sequence[Mapping[str, Any]], render: Callable[[], Iterable[Table | str]], *, as_json: bool
 ) -> None:
     """Print `records` as JSON lines in a pipe or when asked, else what `render` makes of them."""
     if as_json or not sys.stdout.isatty():
-        for record in records:
-            sys.stdout.write(json.dumps(record, allow_nan=False) + "\n")
-        sys.stdout.flush()
+        write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
     else:
         show(render())
 
@@ -31,13 +39,15 @@ def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
     from rich.console import Console
 
     stream = stream or sys.stdout
-    console = Console(file=stream, soft_wrap=False)
-    if not stream.isatty():
+    if stream.isatty():
+        console = Console(file=stream)
+    else:
         # without a terminal there is no width to fit: a cell cut short would be a figure lost
-        console = Console(file=stream, width=10_000)
-    for part in parts:
-        console.print(part, markup=False, highlight=False)
-    stream.flush()
+        console = Console(file=stream, width=10_000, force_terminal=False, color_system=None)
+    with explained(Path("standard output")):
+        for part in parts:
+            console.print(part, markup=False, highlight=False)
+        stream.flush()
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Table:

@@ -25,8 +25,15 @@ def command(
     ],
     faces: Annotated[str, typer.Argument(metavar="FACES", help="The folder to make, laid out like RAW.")],
     size: Annotated[
-        int, typer.Option(min=8, max=4096, metavar="PX", help="Side of a face picture in pixels.")
-    ] = 224,
+        int | None,
+        typer.Option(
+            min=8,
+            max=4096,
+            metavar="PX",
+            help="Side of a face picture.  [default: 224, with --boxes that of the pictures in FACES]",
+            show_default=False,
+        ),
+    ] = None,
     margin: Annotated[
         float,
         typer.Option(
@@ -58,7 +65,7 @@ def command(
     FACES gets crops.csv, a row for every face or photo without one, and failures.csv, the latter alone:
     fill in boxes there and run again with --boxes. Nothing appears in FACES before all photos are done.
     """
-    from emoprune.cli.cropping import Settings, crop_folder
+    from emoprune.cli.crop_run import Settings, crop_folder
     from emoprune.store import crops
 
     settings = Settings(size, margin, select, on_missing)

@@ -14,6 +14,8 @@ from emoprune.cli import console, options
 from emoprune.errors import OutputFault
 
 SCENES_PER_CLASS = 48
+MARKER = ".emoprune-demo"
+"""Says that a folder is the demo's own to overwrite; there before anything else is."""
 
 EXAMPLES = """\b
 Examples:
@@ -37,6 +39,8 @@ def command(
     if root.exists() and any(root.iterdir()) and not (force and _is_demo(root)):
         remedy = "give --force to run it anew" if _is_demo(root) else "name another folder"
         raise OutputFault("exists already", remedy, place=folder)
+    root.mkdir(parents=True, exist_ok=True)
+    (root / MARKER).touch()
     _draw(root / "raw", seed)
     raw, faces, pixels = (str(root / name) for name in ("raw", "faces", "pixels.csv"))
     model, pruned, onnx = (str(root / name) for name in ("model.st", "model.distinct.st", "model.onnx"))
@@ -59,7 +63,7 @@ def command(
 
 
 def _is_demo(root: Path) -> bool:
-    return (root / "raw").is_dir() and (root / "faces").is_dir()
+    return (root / MARKER).is_file()
 
 
 def _draw(raw: Path, seed: int) -> None:

@@ -59,8 +59,12 @@ def command(
     part, indices = loading.part_indices(found, opened.card.split, split)
     samples = loading.samples(found, opened.card.preprocess, opened.card.spec.input)
     inputs = batches(samples, indices, opened.card.preprocess, chosen)
-    one = next(batches(samples, indices[:1], opened.card.preprocess, chosen))
     logits = torch.cat(list(console.tracked(opened.logits(inputs), "eval", len(indices), steps=len)))
+
+    def timed() -> float:
+        one = next(batches(samples, indices[:1], opened.card.preprocess, chosen))
+        return costs.latency_ms(lambda: list(opened.logits(iter([one]))))
+
     result = Metrics(
         model=model,
         model_fingerprint=opened.fingerprint,
@@ -71,6 +75,6 @@ def command(
         **dataclasses.asdict(opened.cost),
         bytes=opened.bytes,
         units=opened.units,
-        latency_ms=costs.latency_ms(lambda: list(opened.logits(iter([one])))) if latency else None,
+        latency_ms=timed() if latency else None,
     )
     console.emit([metrics.to_record(result)], lambda: tables([result]), as_json=as_json)

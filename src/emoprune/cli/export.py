@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,9 +39,12 @@ def command(
         ),
     ] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0, metavar="DIFFERENCE", help="Largest difference of any logit that passes.")
+        float,
+        typer.Option(
+            min=0, max=1e6, metavar="DIFFERENCE", help="Largest difference of any logit that passes."
+        ),
     ] = 1e-4,
-    seed: options.Seed = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="For the random batches.")] = 0,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
@@ -55,18 +57,19 @@ def command(
     import torch
 
     from emoprune.backends import onnx
-    from emoprune.cli import loading
-    from emoprune.core import costs
-    from emoprune.errors import ToleranceExceeded
+    from emoprune.core import costs, nets
+    from emoprune.errors import BadCheckpoint, ToleranceExceeded, at
     from emoprune.store import checkpoints, streams
 
     streams.check_output(output, force=force)
-    checkpoint, net = loading.open_checkpoint(model)
+    original = streams.read_bytes(model, fault=BadCheckpoint)
+    with at(streams.shown(model)):
+        checkpoint = checkpoints.from_bytes(original)
+        net = nets.restore(checkpoint.spec, checkpoint.tensors)
     cost = costs.cost(net, checkpoint.spec)
-    extra = {"cost": dataclasses.asdict(cost), "units": loading.hidden_units(checkpoint)}
+    card = checkpoints.card_json(checkpoint, cost=cost, units=checkpoint.units)
     example = torch.zeros(2, *checkpoint.spec.input)
-    metadata = checkpoints.card_json(checkpoints.card_of(checkpoint, extra))
-    exported = onnx.export(net, example, metadata)
+    exported = onnx.export(net, example, {checkpoints.METADATA_KEY: card})
     engine = onnx.Engine(exported)
     generator = torch.Generator().manual_seed(seed)
     random = (torch.randn(n, *checkpoint.spec.input, generator=generator) for n in RANDOM_BATCHES)
@@ -86,6 +89,7 @@ def command(
         "input": model,
         "output": output,
         "bytes": len(exported),
+        "input_bytes": len(original),
         "tolerance": tolerance,
         "difference_random": on_random,
         "difference_real": on_real,
@@ -107,8 +111,8 @@ def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:
     from emoprune.store.datasets import open_data
 
     if data is None:
-        data = next((entry["parameters"].get("data") for entry in checkpoint.history), None)
-        if not data or data == "-" or not os.path.exists(data):
+        data = next((entry.parameters.get("data") for entry in checkpoint.history), None)
+        if not isinstance(data, str) or not Path(data).exists():
             console.note(
                 "proven on random batches only: the training data is not here; give --data for real ones"
             )

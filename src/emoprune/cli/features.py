@@ -35,10 +35,13 @@ def command(
     ],
     kind: Annotated[
         Literal["pixels", "deep"],
-        typer.Option(help="pixels: resized, in 0..1; deep: what a network's output layer reads."),
+        typer.Option(
+            help="pixels: resized (to 48 unless --size says), in 0..1; deep: what a network's output layer "
+            "reads."
+        ),
     ] = "pixels",
     arch: options.TorchvisionArch = "mobilenet_v2",
-    weights: options.Weights = "imagenet",
+    weights: options.Weights = None,
     size: options.Size = None,
     gray: options.Gray = False,
     mean: options.Mean = None,
@@ -66,6 +69,8 @@ def command(
     chosen = options.device(device)
     folder = open_folder(faces)
     if kind == "pixels":
+        if mean or std or weights:
+            raise UsageFault("--mean, --std and --weights are for --kind deep", "leave them out")
         side = shaping.parse_size(size) if size else (PIXELS_SIZE, PIXELS_SIZE)
         channels = 1 if gray else 3
         preprocess = Preprocess(
@@ -78,7 +83,7 @@ def command(
     if kind == "pixels":
         rows = _pixels(samples, count)
     else:
-        rows = _deep(samples, count, preprocess, arch, weights, chosen)
+        rows = _deep(samples, count, preprocess, arch, weights or "imagenet", chosen)
     values = torch.cat(list(console.tracked(rows, "features", count, steps=len)))
     columns = tuple(f"{kind}_{index}" for index in range(1, values.shape[1] + 1))
     table = Table(folder.catalogue, columns, values.float())
@@ -119,7 +124,9 @@ def _deep(
     from emoprune.core.fitting import batches
     from emoprune.records import Spec
 
-    net = shaping.pretrained(Spec(arch, 1000, (3, *preprocess.size)), weights, seed=0).to(device).eval()
+    net, _ = shaping.pretrained(Spec(arch, 1000, (3, *preprocess.size)), weights, seed=0)
+    net = net.to(device).eval()
     for batch in batches(samples, torch.arange(count), preprocess, device):
         with torch.inference_mode():
-            yield nets.penultimate(net, batch).cpu()
+            read = nets.penultimate(net, batch).cpu()
+        yield read

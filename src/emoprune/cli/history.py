@@ -9,18 +9,14 @@ from typing import Any
 import torch
 
 from emoprune import __version__
+from emoprune.records import HistoryEntry
 
 
-def entry(command: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """What was done, every default filled in, what came of it, and with which versions; no clock time."""
+def entry(command: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> HistoryEntry:
+    """The entry of `command`, with the versions that it ran under."""
     versions = {
         "emoprune": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    return {
-        "command": command,
-        "parameters": dict(parameters),
-        "metrics": dict(metrics),
-        "versions": versions,
-    }
+    return HistoryEntry(command, dict(parameters), dict(metrics), versions)

@@ -12,15 +12,14 @@ import torch
 from emoprune.core import costs, nets
 from emoprune.core.fitting import TensorSamples, predict
 from emoprune.core.splits import partition
-from emoprune.errors import BadData, at
-from emoprune.records import Checkpoint, Cost, Preprocess, Samples, Table
+from emoprune.errors import BadCheckpoint, BadData, at
+from emoprune.records import Card, Cost, Preprocess, Samples, Table
 from emoprune.store import checkpoints, streams
-from emoprune.store.checkpoints import Card
 from emoprune.store.datasets import Folder
 from emoprune.store.images import Photos
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from emoprune.records import SplitRule
     from emoprune.records.choices import Part
@@ -64,26 +63,19 @@ class Model:
     logits: Callable[[Iterator[Tensor]], Iterator[Tensor]]
 
 
-def open_checkpoint(path: str) -> tuple[Checkpoint, nn.Module]:
-    """A checkpoint and its network."""
-    checkpoint = checkpoints.read(path)
-    with at(path):
-        return checkpoint, nets.restore(checkpoint.spec, checkpoint.tensors)
-
-
 def open_model(path: str, device: torch.device) -> Model:
     """The network in a .onnx file or, for any other name, a checkpoint."""
     data = streams.read_bytes(path)
     fingerprint = hashlib.sha256(data).hexdigest()
-    with at("standard input" if path == "-" else path):
+    with at(streams.shown(path)):
         if path.endswith(".onnx"):
             return _onnx(data, fingerprint)
         checkpoint = checkpoints.from_bytes(data)
         net = nets.restore(checkpoint.spec, checkpoint.tensors).to(device)
         return Model(
-            card=checkpoints.card_of(checkpoint),
+            card=checkpoint,
             cost=costs.cost(net, checkpoint.spec),
-            units=hidden_units(checkpoint),
+            units=checkpoint.units,
             fingerprint=fingerprint,
             bytes=len(data),
             logits=lambda batches: predict(net, batches),
@@ -95,20 +87,18 @@ def _onnx(data: bytes, fingerprint: str) -> Model:
     from emoprune.store.decoding import decode
 
     engine = Engine(data)
-    card = checkpoints.parse_card(engine.metadata)
+    text = engine.metadata.get(checkpoints.METADATA_KEY)
+    if text is None:
+        raise BadCheckpoint("an ONNX file, but not of emoprune", "export the checkpoint with emoprune export")
+    record = checkpoints.card_record(text)
     return Model(
-        card=card,
-        cost=decode(Cost, card.extra.get("cost"), path="cost"),
-        units=decode(int, card.extra.get("units"), path="units"),
+        card=decode(Card, record),
+        cost=decode(Cost, record.get("cost"), path="cost"),
+        units=decode(int, record.get("units"), path="units"),
         fingerprint=fingerprint,
         bytes=len(data),
         logits=lambda batches: map(engine.logits, batches),
     )
-
-
-def hidden_units(checkpoint: Checkpoint) -> int:
-    """Units of all prunable layers together."""
-    return sum(statistics.units for statistics in checkpoint.statistics.values())
 
 
 def part_indices(data: Folder | Table, rule: SplitRule, part: Part | None) -> tuple[str, Tensor]:

@@ -70,10 +70,12 @@ def main(argv: list[str] | None = None) -> int:
     except typer.TyperException as error:
         return _complain(_usage(error), error.exit_code)
     except BrokenPipeError:
-        return _hang_up()
+        return BROKEN_PIPE
     except Exception:
         traceback.print_exc()
         return _complain("this is a bug of emoprune; please report the lines above", BUG)
+    finally:
+        _drop_unwritten()
 
 
 def _dispatch(argv: list[str] | None) -> int:
@@ -102,10 +104,12 @@ def _complain(line: str, code: int) -> int:
     return code
 
 
-def _hang_up() -> int:
-    # what is still buffered has nowhere to go, and Python would complain of it on its way out
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return BROKEN_PIPE
+def _drop_unwritten() -> None:
+    """Let go of output that has nowhere to go, of which Python would complain on its way out."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,12 +66,13 @@ Std = Annotated[
     ),
 ]
 Weights = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--weights",
         metavar="imagenet|none|PATH",
         help="What to start from: torchvision's ImageNet weights (fetched), nothing, or a .safetensors, .st "
-        "or .pth file.",
+        "or .pth file.  [default: imagenet for torchvision's architectures, else none]",
+        show_default=False,
     ),
 ]
 
@@ -119,16 +121,23 @@ TorchvisionArch = Annotated[
 
 
 def device(name: DeviceName) -> torch.device:
-    """The device that `name` asks for; Unavailable where this machine has none."""
+    """The device that `name` asks for; Unavailable where this machine has none.
+
+    On CUDA the deterministic algorithms are chosen, so that there, too, one command gives one result.
+    """
     import torch
 
     from emoprune.errors import Unavailable
 
     if name == "cuda" and not torch.cuda.is_available():
         raise Unavailable("no CUDA device on this machine", "use --device cpu", place="--device cuda")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    # read by cuBLAS when it starts
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    return torch.device("cuda")
 
 
 def matching_layers(checkpoint: Checkpoint, glob: str, *, place: str) -> list[HiddenLayer]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,8 @@ from emoprune.records.choices import Merge
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from emoprune.records import Checkpoint
 
 SCHEMA = "emoprune.prune/1"
 
@@ -40,7 +43,7 @@ Output = Annotated[
 MethodName = Annotated[
     str,
     typer.Option(
-        metavar="|".join(METHODS),
+        metavar="NAME",
         callback=options.one_of(METHODS),
         autocompletion=options.completing(METHODS),
         help="; ".join(f"{name}: {entry.meaning}" for name, entry in METHODS.items()) + ".",
@@ -76,12 +79,11 @@ def command(
     The result is physically smaller; no image is needed.
     The certificate tells, per layer, the relative error at the next layer's input under either merge.
     """
-    from emoprune.cli import history, loading
-    from emoprune.core import costs, nets, surgery
+    from emoprune.core import surgery
+    from emoprune.core.angles import default_centre
     from emoprune.core.certificate import certify
     from emoprune.core.compensation import solve
     from emoprune.core.selection import Selection
-    from emoprune.errors import at
     from emoprune.records import Plan
     from emoprune.store import checkpoints, streams
 
@@ -89,41 +91,83 @@ def command(
     if target is not None:
         streams.check_output(target, force=force)
     before = checkpoints.read(model)
-    views = [surgery.view(before, found) for found in options.matching_layers(before, layer, place=model)]
+    found = options.matching_layers(before, layer, place=streams.shown(model))
+    views = [surgery.view(before, entry) for entry in found]
     selection = Selection(angle_deg=angle, merge=merge, centre=center)
-    plan = Plan(method, tuple(METHODS[method](view, selection) for view in views))
+    plan = Plan(tuple(METHODS[method](view, selection) for view in views))
     decided = list(zip(views, plan.removals, strict=True))
     solutions = {view.layer.name: solve(view, removal) for view, removal in decided}
-    certificates = [certify(view, removal, solutions[removal.layer]) for view, removal in decided]
-    after = surgery.apply(plan, before, {layer: merged[merge] for layer, merged in solutions.items()})
-    with at(model):
-        costs_before, costs_after = (
-            costs.cost(nets.restore(version.spec, version.tensors), version.spec)
-            for version in (before, after)
-        )
-    units_before, units_after = loading.hidden_units(before), loading.hidden_units(after)
-    parameters = {"method": method, "angle": angle, "merge": merge, "layer": layer, "center": center}
+    after = surgery.apply(plan, before, {name: merged[merge] for name, merged in solutions.items()})
+    layers = [
+        {
+            **dataclasses.asdict(certify(view, removal, solutions[removal.layer])),
+            "centre": center or default_centre(view.layer.activation),
+            "removed": list(removal.removed),
+            "merges": dict(removal.merges),
+        }
+        for view, removal in decided
+    ]
+    settings = {"method": method, "angle": angle, "merge": merge, "layer": layer}
     summary = {
         "schema": SCHEMA,
         "input": model,
         "output": target,
-        **parameters,
-        "units": {"before": units_before, "after": units_after},
-        "compression_rate": (units_before - units_after) / units_before,
-        "parameters": {"before": costs_before.parameters, "after": costs_after.parameters},
-        "macs": {"before": costs_before.macs, "after": costs_after.macs},
-        "layers": [dataclasses.asdict(certificate) for certificate in certificates],
+        **settings,
+        **_change(before, after, place=streams.shown(model)),
+        "layers": layers,
     }
     for removal in plan.removals:
         if removal.spared:
             console.warn(f"{removal.layer}: every unit would go; 1 stays")
+    # people see the certificate before anything is written; programs read of what has been done
+    for_people = sys.stderr if target == streams.STANDARD else sys.stdout
+    as_table = for_people.isatty() and not as_json
+    if as_table:
+        console.show(_certificate(summary), for_people)
     if target is not None:
-        metrics = {key: summary[key] for key in ("units", "parameters", "macs", "layers")}
-        entry = history.entry("prune", parameters, metrics)
-        done = dataclasses.replace(after, history=(*before.history, entry))
-        streams.write_bytes(target, checkpoints.to_bytes(done), force=force)
-    if target != streams.STANDARD:
-        console.emit([summary], lambda: _tables(summary), as_json=as_json)
+        _write(target, before, after, settings, summary, force=force)
+    if target == streams.STANDARD:
+        return
+    if as_table:
+        console.write(f"  wrote {target}\n" if target else "  dry run: nothing written\n")
+    else:
+        console.emit([summary], lambda: (), as_json=True)
+
+
+def _change(before: Checkpoint, after: Checkpoint, *, place: str) -> dict[str, Any]:
+    """Units, parameters and multiply-accumulates before and after; the networks are rebuilt to count them."""
+    from emoprune.core import costs, nets
+    from emoprune.errors import at
+
+    with at(place):
+        old, new = (
+            costs.cost(nets.restore(version.spec, version.tensors), version.spec)
+            for version in (before, after)
+        )
+    return {
+        "units": {"before": before.units, "after": after.units},
+        "compression_rate": (before.units - after.units) / before.units,
+        "parameters": {"before": old.parameters, "after": new.parameters},
+        "macs": {"before": old.macs, "after": new.macs},
+    }
+
+
+def _write(
+    target: str,
+    before: Checkpoint,
+    after: Checkpoint,
+    settings: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    *,
+    force: bool,
+) -> None:
+    from emoprune.cli import history
+    from emoprune.store import checkpoints, streams
+
+    outcome = {key: summary[key] for key in ("units", "parameters", "macs", "layers")}
+    entry = history.entry("prune", settings, outcome)
+    done = dataclasses.replace(after, history=(*before.history, entry))
+    streams.write_bytes(target, checkpoints.to_bytes(done), force=force)
 
 
 def _target(model: str, output: str | None, method: str) -> str:
@@ -135,7 +179,7 @@ def _target(model: str, output: str | None, method: str) -> str:
     return str(path.with_name(f"{path.stem}.{method}.st"))
 
 
-def _tables(summary: dict[str, Any]) -> Iterable[Table | str]:
+def _certificate(summary: Mapping[str, Any]) -> Iterable[Table]:
     keys = ("similar", "complementary", "insignificant", "error_sum", "error_lstsq")
     yield console.table(
         f"Certificate ({summary['method']}, {summary['angle']:g} degrees, {summary['merge']})",
@@ -154,4 +198,3 @@ def _tables(summary: dict[str, Any]) -> Iterable[Table | str]:
             for counts in [summary[name]]
         ),
     )
-    yield f"  wrote {summary['output']}" if summary["output"] else "  dry run: nothing written"

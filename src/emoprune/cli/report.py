@@ -48,7 +48,7 @@ def command(
     Accuracy with its 95% interval, size and cost, each with its change against the first; then
     precision, recall and F1 per class, and confusion matrices.
     """
-    from emoprune.core import comparison
+    from emoprune.cli import comparison
     from emoprune.store import metrics, streams
 
     if not files and sys.stdin.isatty():
@@ -57,25 +57,25 @@ def command(
         )
     found = []
     for file in files or ["-"]:
-        shown = "standard input" if file == "-" else file
         text = streams.read_bytes(file).decode("utf-8", "replace")
-        found += metrics.parse(text, place=shown)
+        found += metrics.parse(text, place=streams.shown(file))
     if not comparison.comparable(found):
         console.warn("not all were measured on the same part of the same data")
     sections = (section,) if section else ALL_SECTIONS
+    form = "json" if as_json else form
     if form == "markdown":
-        sys.stdout.write("\n".join(map(sheets.to_markdown, comparison.sheets(found, sections))))
+        console.write("\n".join(map(sheets.to_markdown, comparison.sheets(found, sections))))
     elif form == "csv":
-        sys.stdout.write(sheets.to_csv(comparison.flat(found, sections[0])))
+        console.write(sheets.to_csv(comparison.flat(found, sections[0])))
     elif form == "table":
         console.show(tables(found, sections))
     else:
         records = [comparison.to_record(found)]
-        console.emit(records, lambda: tables(found, sections), as_json=as_json or form == "json")
+        console.emit(records, lambda: tables(found, sections), as_json=form == "json")
 
 
 def tables(found: Sequence[Metrics], sections: Sequence[Section] = ALL_SECTIONS) -> Iterator[Table]:
     """The sections as tables for the terminal."""
-    from emoprune.core import comparison
+    from emoprune.cli import comparison
 
     return map(sheets.to_table, comparison.sheets(found, sections))

@@ -72,16 +72,17 @@ def _per_channel(option: str, text: str | None, usual: tuple[float, ...], channe
     return values
 
 
-def pretrained(spec: Spec, weights: str, *, seed: int) -> nn.Module:
+def pretrained(spec: Spec, weights: str, *, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
     """The network of `spec`, initialised from `seed` and filled from ImageNet or a file where asked.
 
-    `weights` is "imagenet", "none" or a path; what a file may lack is the part that is trained anew.
+    `weights` is "imagenet", "none" or a path. Also returns the layers that the file does not fill: it may
+    lack the output layer and dense hidden layers of ours, nothing else.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = nets.build(spec)
     if weights == "none":
-        return net
+        return net, ()
     if weights == "imagenet":
         from emoprune.backends.zoo import imagenet_weights
 
@@ -89,5 +90,6 @@ def pretrained(spec: Spec, weights: str, *, seed: int) -> nn.Module:
     else:
         tensors = weights_files.read(weights)
     with at(weights):
-        nets.load_pretrained(net, tensors, fresh=heads.fresh_layers(net, own_head=bool(spec.hidden)))
-    return net
+        fresh = heads.fresh_layers(net, own_head=bool(spec.hidden))
+        missing = nets.load_pretrained(net, tensors, fresh=fresh)
+    return net, tuple(dict.fromkeys(name.rpartition(".")[0] for name in missing))

@@ -10,7 +10,7 @@ from emoprune.store import csvtext
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from emoprune.core.comparison import Sheet
+    from emoprune.cli.comparison import Sheet
 
 
 def to_table(sheet: Sheet) -> Table:

@@ -28,15 +28,8 @@ Examples:
   emoprune train features.csv model.st --arch mlp --hidden 20 --activation relu"""
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")]
-Output = Annotated[str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or -.")]
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        metavar="imagenet|none|PATH",
-        help="What to start from: torchvision's ImageNet weights (fetched), nothing, or a .safetensors, "
-        ".st or .pth file.  [default: imagenet for torchvision's architectures, else none]",
-        show_default=False,
-    ),
+Output = Annotated[
+    str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or - for standard output.")
 ]
 FreezeOption = Annotated[
     Freeze, typer.Option(help="backbone: train the head alone, on features computed once.")
@@ -47,7 +40,7 @@ Hidden = Annotated[
         min=1,
         metavar="UNITS",
         help="Width of a dense hidden layer between features and classes; may be repeated.  "
-        "[default: the architecture's own classifier]",
+        "[default: 200 for conv1 and conv2, 20 for mlp, else torchvision's own classifier]",
         show_default=False,
     ),
 ]
@@ -93,7 +86,7 @@ def command(
     data: Data,
     output: Output,
     arch: options.Arch = "conv2",
-    weights: Weights = None,
+    weights: options.Weights = None,
     freeze: FreezeOption = "none",
     hidden: Hidden = None,
     activation: Annotated[Activation, typer.Option(help="Of the hidden layers.")] = "sigmoid",
@@ -127,7 +120,7 @@ def command(
     """
     import torch
 
-    from emoprune.cli import history, loading, shaping, training
+    from emoprune.cli import history, loading, shaping, train_run
     from emoprune.core.fitting import Recipe
     from emoprune.core.scaling import fit_scaling
     from emoprune.core.splits import partition
@@ -140,7 +133,7 @@ def command(
     streams.check_output(output, force=force)
     chosen = options.device(device)
     found = open_data(data)
-    rule = training.split_rule(found.catalogue, split, group_by, seed)
+    rule = train_run.split_rule(found.catalogue, split, group_by, seed)
     with at(data):
         parts = {name: torch.tensor(indices) for name, indices in partition(found.catalogue, rule).items()}
     entry = ARCHITECTURES[arch]
@@ -154,7 +147,7 @@ def command(
         dropout=dropout,
     )
     weights = weights or ("none" if entry.own else "imagenet")
-    training.check_combination(spec, weights, freeze, strengths)
+    train_run.check_combination(spec, weights, freeze, strengths)
     recipe = Recipe(
         epochs=epochs,
         lr=lr,
@@ -163,15 +156,16 @@ def command(
         momentum=momentum,
         weight_decay=weight_decay,
         augment=strengths,
-        keep=training.kept_epoch(keep, parts),
+        keep=train_run.kept_epoch(keep, parts),
         seed=seed,
     )
-    net = shaping.pretrained(spec, weights, seed=seed)
+    net, fresh = shaping.pretrained(spec, weights, seed=seed)
+    train_run.tell_adoption(weights, fresh, epochs=epochs)
     samples = loading.samples(found, preprocess, spec.input)
     if isinstance(found, Table):
         fit_scaling(net, found.values[parts["train"]], scale)
     with at(data):
-        trained = training.run(
+        trained = train_run.run(
             net.to(chosen), samples, parts, preprocess, recipe, freeze=freeze, device=chosen
         )
     parameters = {"data": data, "weights": weights, "freeze": freeze, "scale": scale}

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
-from typing import TypedDict
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from emoprune.core.statistics import covariance, layer_range
-from emoprune.records import Pair, UnitStatistics
+from emoprune.records import Pair, Survey, UnitStatistics
 from emoprune.records.choices import Centre
 
 INSIGNIFICANT_SHARE = 0.01
 """A vector shorter, or a unit varying less, than this share of the layer's range says nothing."""
 
-ANGLE_DECIMALS = 6
-"""What float64 sums resolve, in degrees: angles that differ by less are ties."""
+ANGLE_DECIMALS = 5
+"""What float64 sums resolve in degrees, even near 0 and 180: angles that differ by less are ties."""
 
 
 def default_centre(activation: str) -> Centre:
@@ -54,8 +52,7 @@ def angles_deg(statistics: UnitStatistics, *, centre: Centre) -> Tensor:
     length = gram.diagonal().sqrt()
     length = torch.where(length > 0, length, torch.nan)
     cosine = (gram / torch.outer(length, length)).clamp(-1, 1)
-    # the half-angle form keeps its digits where arccos loses them
-    angles = torch.rad2deg(2 * torch.atan2((1 - cosine).sqrt(), (1 + cosine).sqrt()))
+    angles = torch.rad2deg(torch.acos(cosine))
     angles.fill_diagonal_(0)
     return angles.round(decimals=ANGLE_DECIMALS)
 
@@ -64,20 +61,12 @@ def ordered(angles: Tensor, wanted: Tensor, *, descending: bool = False) -> Iter
     """i, j and angle of the pairs i < j that the (units, units) mask `wanted` has, by angle.
 
     Ties come in order of their indices. A layer of thousands of units has millions of pairs, hence bare
-    numbers; `pairs` has them as records.
+    numbers.
     """
     first, second = torch.nonzero(torch.triu(wanted, diagonal=1), as_tuple=True)
     values = angles[first, second]
     order = torch.argsort(values, stable=True, descending=descending)
     return zip(first[order].tolist(), second[order].tolist(), values[order].tolist(), strict=True)
-
-
-def pairs(angles: Tensor, *, below_deg: float = 180.0, above_deg: float = 180.0) -> list[Pair]:
-    """The pairs with an angle strictly under `below_deg` or over `above_deg`, smallest angle first.
-
-    Ties come in order of their indices; pairs without an angle are left out.
-    """
-    return [Pair(*entry) for entry in ordered(angles, (angles < below_deg) | (angles > above_deg))]
 
 
 def short_units(statistics: UnitStatistics, centre: Centre) -> set[int]:
@@ -109,27 +98,6 @@ def _indices(mask: Tensor) -> set[int]:
     return {int(unit) for unit in torch.nonzero(mask).flatten()}
 
 
-class Survey(TypedDict):
-    """The angles of one layer at a glance; the keys of schema emoprune.angles/1."""
-
-    units: int
-    centre: Centre
-    similar: int
-    complementary: int
-    insignificant: int
-    smallest_deg: float | None
-    largest_deg: float | None
-    pairs: list[PairRecord]
-
-
-class PairRecord(TypedDict):
-    """A pair of units, i < j."""
-
-    i: int
-    j: int
-    angle_deg: float
-
-
 def survey(
     statistics: UnitStatistics,
     *,
@@ -139,27 +107,23 @@ def survey(
     above_deg: float,
     everything: bool,
 ) -> Survey:
-    """Counts of units in similar or complementary pairs, and the pairs, or with `everything` all pairs.
+    """A layer's angles at a glance: similar under `below_deg`, complementary over `above_deg`.
 
-    The smallest and largest angle are over all pairs; None where no two units have an angle.
+    Lists the pairs of either kind or, with `everything`, all that have an angle.
     """
     resolved = centre or default_centre(activation)
     angles = angles_deg(statistics, centre=resolved)
-    notable = pairs(angles, below_deg=below_deg, above_deg=above_deg)
-    upper = angles[torch.triu(torch.ones_like(angles, dtype=torch.bool), diagonal=1)]
-    measured = upper[~upper.isnan()]
-    listed = pairs(angles, below_deg=math.inf) if everything else notable
+    others = ~torch.eye(statistics.units, dtype=torch.bool)
+    similar, complementary = (angles < below_deg) & others, (angles > above_deg) & others
+    measured = angles[others & ~angles.isnan()]
+    listed = ~angles.isnan() if everything else similar | complementary
     return Survey(
         units=statistics.units,
         centre=resolved,
-        similar=_units_in(pair for pair in notable if pair.angle_deg < below_deg),
-        complementary=_units_in(pair for pair in notable if pair.angle_deg > above_deg),
+        similar=int(similar.any(1).sum()),
+        complementary=int(complementary.any(1).sum()),
         insignificant=len(insignificant_units(statistics, resolved)),
         smallest_deg=float(measured.min()) if len(measured) else None,
         largest_deg=float(measured.max()) if len(measured) else None,
-        pairs=[PairRecord(i=pair.i, j=pair.j, angle_deg=pair.angle_deg) for pair in listed],
+        pairs=tuple(Pair(*entry) for entry in ordered(angles, listed)),
     )
-
-
-def _units_in(chosen: Iterable[Pair]) -> int:
-    return len({unit for pair in chosen for unit in (pair.i, pair.j)})

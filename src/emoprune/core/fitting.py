@@ -60,8 +60,10 @@ def predict(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:
     """Logits of every batch, on the CPU; the network runs in evaluation mode without gradients."""
     net.eval()
     for batch in inputs:
+        # not around the yield: the mode would leak into whoever takes the logits
         with torch.inference_mode():
-            yield net(batch).cpu()
+            logits = net(batch).cpu()
+        yield logits
 
 
 def fit(
@@ -179,4 +181,5 @@ def precompute(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:
     net.eval()
     for batch in inputs:
         with torch.no_grad():
-            yield features(net, batch).cpu()
+            read = features(net, batch).cpu()
+        yield read

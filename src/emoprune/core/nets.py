@@ -15,8 +15,8 @@ from emoprune.core.heads import dense_head, head_name, head_of, output_name, rep
 from emoprune.core.scaling import Scaling
 from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
 from emoprune.records import Spec
+from emoprune.records.network import MAKE_ANEW
 
-REMAKE = "make the checkpoint anew with emoprune train"
 SAME_ARCHITECTURE = "give the weights of the same architecture"
 
 CONV_CHANNELS = (16, 32)
@@ -130,9 +130,9 @@ def _narrow(net: nn.Module, name: str, inputs: int, outputs: int) -> None:
     try:
         old = net.get_submodule(name)
     except AttributeError:
-        raise BadCheckpoint(f"its spec narrows {name}, which the network lacks", REMAKE) from None
+        raise BadCheckpoint(f"its spec narrows {name}, which the network lacks", MAKE_ANEW) from None
     if not isinstance(old, nn.Linear):
-        raise BadCheckpoint(f"its spec narrows {name}, which is no dense layer", REMAKE)
+        raise BadCheckpoint(f"its spec narrows {name}, which is no dense layer", MAKE_ANEW)
     new = nn.Linear(inputs, outputs, bias=old.bias is not None, device=old.weight.device)
     setattr(net.get_submodule(parent_name), child, new)
 
@@ -150,16 +150,16 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
         with device:
             net = build(spec)
     except UsageFault as fault:
-        raise BadCheckpoint(f"its spec is impossible: {fault.fact}", REMAKE) from fault
+        raise BadCheckpoint(f"its spec is impossible: {fault.fact}", MAKE_ANEW) from fault
     expected = net.state_dict()
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors:
-            raise BadCheckpoint(f"lacks tensor {name} of {spec.arch}", REMAKE)
+            raise BadCheckpoint(f"lacks tensor {name} of {spec.arch}", MAKE_ANEW)
         if name not in expected:
-            raise BadCheckpoint(f"has a tensor {name} that {spec.arch} has no place for", REMAKE)
+            raise BadCheckpoint(f"has a tensor {name} that {spec.arch} has no place for", MAKE_ANEW)
         if expected[name].shape != tensors[name].shape or expected[name].dtype != tensors[name].dtype:
             raise BadCheckpoint(
-                f"tensor {name} is {_form(tensors[name])}, its spec says {_form(expected[name])}", REMAKE
+                f"tensor {name} is {_form(tensors[name])}, its spec says {_form(expected[name])}", MAKE_ANEW
             )
     _fill(net, tensors)
     return net.eval()

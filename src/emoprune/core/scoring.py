@@ -9,6 +9,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
+from emoprune.errors import BadCheckpoint
 from emoprune.records import ClassScore
 
 CALIBRATION_BINS = 15
@@ -32,8 +33,11 @@ class Scores(TypedDict):
 def score(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Scores:
     """Scores of (n, classes) logits against (n,) labels.
 
-    Macro F1 is the mean over the classes that have samples, a class never predicted counting 0.
+    Macro F1 is the mean over the classes that have samples, a class never predicted counting 0. Raises
+    BadCheckpoint for logits that are not finite.
     """
+    if not bool(torch.isfinite(logits).all()):
+        raise BadCheckpoint("its outputs are not finite", "train it anew with a lower --lr")
     probabilities = logits.double().softmax(1)
     predicted = probabilities.argmax(1)
     width = len(classes)

@@ -11,9 +11,8 @@ from sklearn.model_selection import train_test_split
 
 from emoprune.errors import BadData, UsageFault
 from emoprune.records import Catalogue, SplitRule
-
-PARTS = ("train", "val", "test")
-FOLDERS = "folders"
+from emoprune.records.choices import PARTS
+from emoprune.records.data import FOLDERS, SHARES
 
 Parts = Mapping[str, tuple[int, ...]]
 
@@ -49,11 +48,16 @@ def partition(catalogue: Catalogue, rule: SplitRule) -> Parts:
     return parts
 
 
-def part_sizes(shares: str, samples: int) -> dict[str, int]:
-    """Samples per part for "80/20", "75/10/15" or "346/329"; train takes what rounding leaves."""
-    if not re.fullmatch(r"[1-9]\d{0,8}(/[1-9]\d{0,8}){1,2}", shares):
+def parse_shares(shares: str) -> list[int]:
+    """The numbers of "80/20", "75/10/15" or "346/329"; UsageFault for anything else."""
+    if not re.fullmatch(SHARES, shares):
         raise UsageFault(f"--split {shares} is no split", "write 80/20, 75/10/15 or counts as 346/329")
-    numbers = [int(number) for number in shares.split("/")]
+    return [int(number) for number in shares.split("/")]
+
+
+def part_sizes(shares: str, samples: int) -> dict[str, int]:
+    """Samples per part for "80/20" (percent) or "346/329" (counts); train takes what rounding leaves."""
+    numbers = parse_shares(shares)
     names = PARTS if len(numbers) == 3 else ("train", "test")
     if sum(numbers) == 100:
         sizes = [round(samples * number / 100) for number in numbers]

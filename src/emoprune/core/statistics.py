@@ -47,7 +47,7 @@ def collect(
     """Statistics of each layer's units, as its first consumer reads them, over all of `batches`.
 
     `prefix` is what `net`'s names lack of the layers' names, where `net` is a part of a larger network.
-    The network is run in evaluation mode without gradients and left as it was.
+    The network is run without gradients and left in evaluation mode, without hooks.
     """
     accumulators = {layer.name: Accumulator() for layer in layers}
     modules = dict(net.named_modules())
@@ -57,14 +57,12 @@ def collect(
         )
         for layer in layers
     ]
-    was_training = net.training
     net.eval()
     try:
         with torch.inference_mode():
             for batch in batches:
                 net(batch)
     finally:
-        net.train(was_training)
         for hook in hooks:
             hook.remove()
     return {name: accumulator.result(name) for name, accumulator in accumulators.items()}

@@ -2,19 +2,21 @@
 
 from emoprune.records.data import Catalogue, Preprocess, Samples, SplitRule, Table
 from emoprune.records.faces import Box, CropRow, Face
-from emoprune.records.network import Checkpoint, Epoch, HiddenLayer, Spec
+from emoprune.records.network import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
 from emoprune.records.pruning import (
     Certificate,
     LayerView,
     Pair,
     Plan,
     Removal,
+    Survey,
     UnitStatistics,
 )
 from emoprune.records.scores import ClassScore, Cost, Metrics
 
 __all__ = [
     "Box",
+    "Card",
     "Catalogue",
     "Certificate",
     "Checkpoint",
@@ -24,6 +26,7 @@ __all__ = [
     "Epoch",
     "Face",
     "HiddenLayer",
+    "HistoryEntry",
     "LayerView",
     "Metrics",
     "Pair",
@@ -33,6 +36,7 @@ __all__ = [
     "Samples",
     "Spec",
     "SplitRule",
+    "Survey",
     "Table",
     "UnitStatistics",
 ]

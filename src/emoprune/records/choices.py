@@ -16,3 +16,6 @@ Part = Literal["train", "val", "test", "all"]
 Scale = Literal["minmax", "standard", "none"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 Section = Literal["summary", "classes", "confusion"]
+
+PARTS = ("train", "val", "test")
+"""Parts of a data set, in the order in which commands name them."""

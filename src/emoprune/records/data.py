@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -10,6 +11,12 @@ from emoprune.errors import InvalidRecord
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+FOLDERS = "folders"
+SHARES = r"[1-9]\d{0,8}(/[1-9]\d{0,8}){1,2}"
+LARGEST_SIDE = 4096
+"""Of an input picture, in pixels; a damaged or hostile file must not ask for all memory."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Preprocess:
     def __post_init__(self) -> None:
         if self.kind == "table":
             return
-        if len(self.size) != 2 or min(self.size) < 1:
+        if len(self.size) != 2 or not all(1 <= side <= LARGEST_SIDE for side in self.size):
             raise InvalidRecord(
                 f"image size {self.size} is not a height and a width", "give --size 224 or 576x720"
             )
@@ -114,3 +121,9 @@ class SplitRule:
     seed: int
     group_by: str | None
     fingerprint: str
+
+    def __post_init__(self) -> None:
+        if self.shares != FOLDERS and not re.fullmatch(SHARES, self.shares):
+            raise InvalidRecord(f"{self.shares!r} is no split", "write 80/20, 75/10/15 or counts as 346/329")
+        if not 0 <= self.seed < 2**32:
+            raise InvalidRecord(f"{self.seed} is no seed", "give one from 0 to 4294967295")

@@ -71,23 +71,35 @@ class HiddenLayer:
     activation: str
     consumers: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if not self.consumers:
+            raise InvalidRecord(f"hidden layer {self.name} is read by none", MAKE_ANEW)
+
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A network with everything that later commands need: no images, no code, no clock time.
+class HistoryEntry:
+    """What one command did to a model: every default filled in, what came of it, and with which versions."""
 
-    `tensors` are its parameters and buffers by name; `layers` its prunable layers, each with an entry in
-    `statistics`; `history` one entry per command that touched it; `training` its learning curve.
+    command: str
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that is known of a model but its tensors; travels in checkpoints and in ONNX files.
+
+    `layers` are its prunable layers; `history` has one entry per command that touched it; `training` is its
+    learning curve. No clock time: the same work gives the same card.
     """
 
     spec: Spec
     classes: tuple[str, ...]
     preprocess: Preprocess
     split: SplitRule
-    tensors: Mapping[str, Tensor]
     layers: tuple[HiddenLayer, ...] = ()
-    statistics: Mapping[str, UnitStatistics] = field(default_factory=dict)
-    history: tuple[Mapping[str, Any], ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
     training: tuple[Epoch, ...] = ()
 
     def __post_init__(self) -> None:
@@ -97,10 +109,29 @@ class Checkpoint:
         fits = len(self.spec.input) == 1 if self.preprocess.kind == "table" else self.spec.input == shape
         if not fits:
             raise InvalidRecord("its preprocessing makes no input of its network", MAKE_ANEW)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(Card):
+    """A network with everything that later commands need: no images, no code.
+
+    `tensors` are its parameters and buffers by name; `statistics` has an entry for each of its layers.
+    """
+
+    tensors: Mapping[str, Tensor]
+    statistics: Mapping[str, UnitStatistics] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if {layer.name for layer in self.layers} != set(self.statistics):
             raise InvalidRecord("its statistics are not those of its hidden layers", MAKE_ANEW)
         for layer in self.layers:
             self._check_layer(layer)
+
+    @property
+    def units(self) -> int:
+        """Units of all prunable layers together."""
+        return sum(statistics.units for statistics in self.statistics.values())
 
     def _check_layer(self, layer: HiddenLayer) -> None:
         units = self.statistics[layer.name].units

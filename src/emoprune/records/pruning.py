@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from emoprune.errors import InvalidRecord
+from emoprune.records.choices import Centre
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +36,8 @@ class UnitStatistics:
             raise InvalidRecord(
                 f"statistics of {self.count} patterns with shapes {shapes}", "train the checkpoint anew"
             )
+        if not all(bool(sums.isfinite().all()) for sums in (self.gram, self.total, self.low, self.high)):
+            raise InvalidRecord("statistics that are not finite", "train the checkpoint anew")
 
     @property
     def units(self) -> int:
@@ -49,6 +52,24 @@ class Pair:
     i: int
     j: int
     angle_deg: float
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The angles of one layer at a glance; its fields are keys of schema emoprune.angles/1.
+
+    `similar` and `complementary` count the units that stand in at least one such pair; the smallest and
+    largest angle are over all pairs, None where no two units have an angle.
+    """
+
+    units: int
+    centre: Centre
+    similar: int
+    complementary: int
+    insignificant: int
+    smallest_deg: float | None
+    largest_deg: float | None
+    pairs: tuple[Pair, ...]
 
 
 @dataclass(frozen=True)
@@ -109,7 +130,6 @@ class Removal:
 class Plan:
     """A decision and no deed: one removal per layer, in network order."""
 
-    method: str
     removals: tuple[Removal, ...]
 
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import safetensors.torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint, InvalidRecord, at
-from emoprune.records import Checkpoint, Epoch, HiddenLayer, Preprocess, Spec, SplitRule, UnitStatistics
-from emoprune.store import tensorfiles
-from emoprune.store.decoding import decode
-from emoprune.store.streams import read_bytes
+from emoprune.records import Card, Checkpoint, UnitStatistics
+from emoprune.store import decoding, tensorfiles
+from emoprune.store.streams import read_bytes, shown
 from emoprune.store.tensorfiles import COPY_AGAIN
 
 SCHEMA = "emoprune.checkpoint/1"
@@ -24,45 +22,38 @@ NET, STATS = "net.", "stats."
 STATISTICS = ("count", "gram", "sum", "min", "max")
 
 
-@dataclass(frozen=True)
-class Card:
-    """The metadata of a model: a checkpoint without its tensors. Also travels inside ONNX files."""
-
-    spec: Spec
-    classes: tuple[str, ...]
-    preprocess: Preprocess
-    split: SplitRule
-    layers: tuple[HiddenLayer, ...] = ()
-    history: tuple[Mapping[str, Any], ...] = ()
-    training: tuple[Epoch, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
+def card_json(card: Card, **more: object) -> str:
+    """The card, and `more` beside it, as canonical JSON: sorted, compact, the same for the same card."""
+    shared = {entry.name: getattr(card, entry.name) for entry in dataclasses.fields(Card)}
+    plain = {name: _plain(value) for name, value in {**shared, **more}.items()}
+    return json.dumps({"schema": SCHEMA, **plain}, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def card_of(checkpoint: Checkpoint, extra: Mapping[str, Any] | None = None) -> Card:
-    """The card of a checkpoint."""
-    shared = {entry.name: getattr(checkpoint, entry.name) for entry in dataclasses.fields(Card)[:-1]}
-    return Card(**shared, extra=extra or {})
+def _plain(value: Any) -> Any:
+    """Records as the dictionaries that JSON knows, at any depth."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def card_json(card: Card) -> str:
-    """The card as canonical JSON: sorted, compact, the same for the same card."""
-    record = {"schema": SCHEMA, **dataclasses.asdict(card)}
-    return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def card_record(text: str) -> dict[str, Any]:
+    """The JSON object that `card_json` wrote; BadCheckpoint for anything else."""
+    try:
+        record = decoding.loads(text)
+    except (ValueError, RecursionError):
+        # ValueError also stands for a number of thousands of digits, or one that is not finite
+        raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if not isinstance(record, dict) or schema != SCHEMA:
+        raise BadCheckpoint(
+            f"its schema is {schema!r}, this program reads {SCHEMA}", "use the program that wrote it"
+        )
+    return record
 
 
 def parse_card(text: str) -> Card:
     """What `card_json` wrote; BadCheckpoint for another schema, InvalidRecord for a field that is wrong."""
-    try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
-        # ValueError also stands for a number of thousands of digits
-        raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA:
-        raise BadCheckpoint(
-            f"its schema is {schema!r}, this program reads {SCHEMA}", "use the program that wrote it"
-        )
-    return decode(Card, record)
+    return decoding.decode(Card, card_record(text))
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -73,7 +64,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     for layer, statistics in checkpoint.statistics.items():
         for name, value in _statistics_tensors(statistics).items():
             tensors[f"{STATS}{layer}.{name}"] = value.contiguous()
-    return safetensors.torch.save(tensors, {METADATA_KEY: card_json(card_of(checkpoint))})
+    return safetensors.torch.save(tensors, {METADATA_KEY: card_json(checkpoint)})
 
 
 def _statistics_tensors(statistics: UnitStatistics) -> dict[str, Tensor]:
@@ -85,7 +76,7 @@ def _statistics_tensors(statistics: UnitStatistics) -> dict[str, Tensor]:
 def read(path: str) -> Checkpoint:
     """The checkpoint in a file or, for "-", on standard input; BadCheckpoint for anything else."""
     data = read_bytes(path, fault=BadCheckpoint)
-    with at("standard input" if path == "-" else path):
+    with at(shown(path)):
         return from_bytes(data)
 
 
@@ -103,17 +94,7 @@ def from_bytes(data: bytes) -> Checkpoint:
     known = len(net) + len(STATISTICS) * len(statistics)
     if known != len(tensors):
         raise BadCheckpoint("has tensors that are neither its network's nor its statistics'", COPY_AGAIN)
-    return Checkpoint(
-        spec=card.spec,
-        classes=card.classes,
-        preprocess=card.preprocess,
-        split=card.split,
-        tensors=net,
-        layers=card.layers,
-        statistics=statistics,
-        history=card.history,
-        training=card.training,
-    )
+    return Checkpoint(**vars(card), tensors=net, statistics=statistics)
 
 
 def _statistics(tensors: Mapping[str, Tensor], layer: str) -> UnitStatistics:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from emoprune.errors import BadData, at
 from emoprune.records import Catalogue, Table
+from emoprune.records.choices import PARTS
 from emoprune.store import tables
 from emoprune.store.images import is_image_name
 
-PARTS = ("train", "val", "test")
 LAYOUT = "give a folder with one folder of pictures per class"
 
 
@@ -43,7 +44,7 @@ def open_folder(place: str) -> Folder:
     class, hidden ones are passed over. Raises BadData for a layout that leaves a class or picture unclear.
     """
     root = Path(place)
-    with at(place):
+    with at(place), readable():
         if not root.is_dir():
             raise BadData("no such folder", "check the name")
         tops = _folders(root)
@@ -62,7 +63,7 @@ def open_folder(place: str) -> Folder:
         found.sort(key=lambda entry: entry[0].relative_to(root).as_posix())
         classes = sorted({name for _, name in found})
         names = [path.relative_to(root).as_posix() for path, _ in found]
-        contents = (hashlib.sha256(_content(path)).hexdigest() for path, _ in found)
+        contents = (hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in found)
         catalogue = Catalogue(
             place=place,
             names=tuple(names),
@@ -71,6 +72,16 @@ def open_folder(place: str) -> Folder:
             fingerprint=fingerprint(zip(names, (name for _, name in found), contents, strict=True)),
         )
     return Folder(catalogue, tuple(path for path, _ in found))
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turn the system's refusal to read into a BadData that names the file or folder and the reason."""
+    try:
+        yield
+    except OSError as error:
+        place = str(error.filename or "")
+        raise BadData(f"cannot be read ({error.strerror})", "check its permissions", place=place) from error
 
 
 def fingerprint(rows: Iterable[tuple[str, ...]]) -> str:
@@ -106,12 +117,3 @@ def _pictures_of(folder: Path) -> list[Path]:
 
 def _is_picture(path: Path) -> bool:
     return path.is_file() and is_image_name(path)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadData(
-            f"cannot be read ({error.strerror})", "check its permissions", place=str(path)
-        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -12,6 +13,16 @@ from emoprune.errors import InvalidRecord
 T = TypeVar("T")
 
 DAMAGED = "write the file anew"
+
+
+def loads(text: str) -> Any:
+    """json.loads, but ValueError also for NaN and the infinities, which are no JSON and no figures."""
+    return json.loads(text, parse_constant=refuse_constant)
+
+
+def refuse_constant(name: str) -> None:
+    """What json calls for NaN and the infinities."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def decode(kind: type[T], value: object, *, path: str = "") -> T:

@@ -8,7 +8,7 @@ from typing import Any
 
 from emoprune.errors import BadMetrics, at
 from emoprune.records import Metrics
-from emoprune.store.decoding import decode
+from emoprune.store.decoding import decode, refuse_constant
 
 SCHEMA = "emoprune.metrics/1"
 HOW = "give what emoprune eval printed"
@@ -24,7 +24,7 @@ def parse(text: str, *, place: str) -> list[Metrics]:
 
     Raises BadMetrics naming the line where a value is not JSON or not metrics.
     """
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_constant=refuse_constant)
     found = []
     position = _skip_blank(text, 0)
     while position < len(text):

@@ -13,6 +13,11 @@ from emoprune.errors import BadData, EmopruneError, OutputFault
 STANDARD = "-"
 
 
+def shown(path: str) -> str:
+    """How messages call the file."""
+    return "standard input" if path == STANDARD else path
+
+
 def read_bytes(path: str, *, fault: type[EmopruneError] = BadData) -> bytes:
     """The bytes of a file, or of standard input for "-"; raises `fault` where there is nothing to read."""
     if path == STANDARD:
@@ -59,8 +64,9 @@ def write_bytes(path: str | Path, data: bytes, *, force: bool = False) -> None:
     or nothing. Raises OutputFault for an existing file without `force`, a missing folder, a full disk.
     """
     if str(path) == STANDARD:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        with explained(Path("standard output")):
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
         return
     check_output(path, force=force)
     target = Path(path)

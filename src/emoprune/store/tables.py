@@ -15,8 +15,8 @@ from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.records import Catalogue, Table
 from emoprune.store import csvtext, tensorfiles
 from emoprune.store.checkpoints import METADATA_KEY
-from emoprune.store.decoding import decode
-from emoprune.store.streams import read_bytes
+from emoprune.store.decoding import decode, loads
+from emoprune.store.streams import read_bytes, shown
 
 SCHEMA = "emoprune.features/1"
 SUFFIXES = (".csv", ".st")
@@ -32,9 +32,9 @@ def to_bytes(table: Table, *, suffix: str) -> bytes:
 def read(place: str) -> Table:
     """The table in a .csv or .st file, or CSV on standard input for "-"; BadData for anything else."""
     data = read_bytes(place)
-    shown = "standard input" if place == "-" else place
-    with at(shown):
-        return _from_safetensors(shown, data) if Path(place).suffix == ".st" else _from_csv(shown, data)
+    name = shown(place)
+    with at(name):
+        return _from_safetensors(name, data) if Path(place).suffix == ".st" else _from_csv(name, data)
 
 
 def _to_csv(table: Table) -> bytes:
@@ -90,7 +90,7 @@ def _to_safetensors(table: Table) -> bytes:
 def _from_safetensors(place: str, data: bytes) -> Table:
     try:
         tensors, metadata = tensorfiles.load(data)
-        card = json.loads(metadata.get(METADATA_KEY, "null"))
+        card = loads(metadata.get(METADATA_KEY, "null"))
     except BadCheckpoint as error:
         raise BadData(error.fact, error.remedy) from error
     except (ValueError, RecursionError):

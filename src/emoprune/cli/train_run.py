@@ -14,7 +14,7 @@ from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.fitting import Recipe, TensorSamples, batches, fit, precompute
 from emoprune.core.graph import dense_hidden_layers
 from emoprune.core.heads import freeze_all_but_head, head_name, head_of
-from emoprune.core.splits import FOLDERS, declared_parts
+from emoprune.core.splits import declared_parts, parse_shares
 from emoprune.core.statistics import collect
 from emoprune.errors import BadData, UsageFault
 from emoprune.records import (
@@ -28,13 +28,15 @@ from emoprune.records import (
     UnitStatistics,
 )
 from emoprune.records.choices import Freeze, Keep
+from emoprune.records.data import FOLDERS
 
 DEFAULT_SPLIT = "80/20"
+NOTABLE_BYTES = 100 * 2**20
 
 
 def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, seed: int) -> SplitRule:
     """The rule that the options ask for; UsageFault where they contradict data that is split already."""
-    declared = declared_parts(catalogue.names) is not None
+    declared = declared_parts(catalogue.names)
     if len(set(catalogue.labels)) < 2:
         raise BadData(
             f"holds one class only ({', '.join(catalogue.classes)})",
@@ -43,9 +45,17 @@ def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, se
         )
     if declared and (split or group_by):
         raise UsageFault(
-            f"{catalogue.place} is split into {', '.join(declared_parts(catalogue.names) or ())} already",
+            f"{catalogue.place} is split into {', '.join(declared)} already",
             "leave out --split and --group-by, or give one of its parts as the data",
         )
+    if declared and "train" not in declared:
+        raise BadData(
+            f"has {', '.join(declared)} but no train",
+            "add it, or give one part as the data",
+            place=catalogue.place,
+        )
+    if split:
+        parse_shares(split)
     if not declared and group_by is None:
         console.note(
             "random split; where photos share a film or a person, keep them together with --group-by"
@@ -68,8 +78,21 @@ def check_combination(spec: Spec, weights: str, freeze: Freeze, augment: Mapping
         raise UsageFault(f"there are no ImageNet weights of {spec.arch}", "give --weights none or a file")
     if spec.arch == "mlp" and freeze == "backbone":
         raise UsageFault("mlp has no backbone to freeze", "leave out --freeze")
+    if freeze == "backbone" and weights == "none":
+        raise UsageFault(
+            "a frozen backbone of random weights learns nothing", "give --weights imagenet or a file"
+        )
     if len(spec.input) == 1 and augment:
         raise UsageFault("--augment changes photos, and this is a feature table", "leave it out")
+
+
+def tell_adoption(weights: str, fresh: tuple[str, ...], *, epochs: int) -> None:
+    """Say which layers `weights` does not fill, loudly where no epoch will train them either."""
+    layers = "the network" if weights == "none" else ", ".join(fresh)
+    if epochs == 0 and layers:
+        console.warn(f"--weights {weights} --epochs 0 leaves {layers} as drawn at random")
+    elif fresh:
+        console.note(f"{weights} has no weights for {layers}: trained from the start")
 
 
 @dataclass(frozen=True)
@@ -113,7 +136,11 @@ def run(
     inputs = console.tracked(
         batches(feed.samples, train, feed.preprocess, device), "statistics", len(train), steps=len
     )
-    return Trained(curve, layers, collect(feed.net, layers, inputs, prefix=feed.prefix) if layers else {})
+    statistics = collect(feed.net, layers, inputs, prefix=feed.prefix) if layers else {}
+    size = sum(entry.gram.nbytes for entry in statistics.values())
+    if size > NOTABLE_BYTES:
+        console.note(f"the statistics of {len(layers)} layers take {size / 2**20:,.0f} MB of the checkpoint")
+    return Trained(curve, layers, statistics)
 
 
 def _is_batch_norm(module: nn.Module) -> bool:

@@ -18,12 +18,14 @@ from emoprune.records import Box, CropRow
 from emoprune.records.choices import OnMissing, Select
 from emoprune.store import crops, datasets, folders, images, streams
 
+DEFAULT_SIZE = 224
+
 
 @dataclass(frozen=True)
 class Settings:
     """What the user asked for."""
 
-    size: int
+    size: int | None
     margin: float
     select: Select
     on_missing: OnMissing
@@ -53,6 +55,7 @@ def crop_folder(
         _check_output(target, force=force)
     old = crops.read_rows(str(target / crops.MANIFEST)) if crops.is_ours(target) else []
     kept = [row for row in old if row.source not in by_hand] if mending else []
+    settings = _resolved(settings, target, kept)
     todo = list(by_hand) if mending else list(photos)
     with folders.workshop(target) as made:
         cropper = Cropper(settings, device, OutputNames(photos, kept), made)
@@ -93,6 +96,19 @@ def _check_output(faces: Path, *, force: bool) -> None:
     streams.check_parent(faces)
 
 
+def _resolved(settings: Settings, faces: Path, kept: Iterable[CropRow]) -> Settings:
+    """The settings with a size: that of the faces that stay, else 224; UsageFault where they differ."""
+    output = next((row.output for row in kept if row.output and (faces / row.output).is_file()), None)
+    if output is None:
+        return replace(settings, size=settings.size or DEFAULT_SIZE)
+    there = images.read_photo(faces / output).width
+    if settings.size not in (None, there):
+        raise UsageFault(
+            f"{faces} has pictures of {there} pixels, not {settings.size}", f"give --size {there}"
+        )
+    return replace(settings, size=there)
+
+
 @dataclass
 class Cropper:
     """Turns photos into rows, and their faces into pictures below `made`."""
@@ -110,10 +126,7 @@ class Cropper:
         """
         try:
             image = images.read_photo(path)
-            found = list(self._choose(source, image, box))
-            outputs = self.names.take(source, len(found))
-            for row, output in zip(found, outputs, strict=True):
-                self._save(image, row.box, self.made / output)
+            found = [(row, self._cut(image, row.box)) for row in self._choose(source, image, box)]
         except BadImage as error:
             if box is not None:
                 error.place = str(path)
@@ -123,7 +136,12 @@ class Cropper:
             if self.settings.on_missing == "fail":
                 raise BadData("no face found", "leave it out or give its box with --boxes", place=str(path))
             return [CropRow(source, "", crops.NO_FACE, reason="no face found")]
-        return [replace(row, output=output) for row, output in zip(found, outputs, strict=True)]
+        outputs = self.names.take(source, len(found))
+        for (_, face), output in zip(found, outputs, strict=True):
+            target = self.made / output
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(images.jpeg_bytes(face))
+        return [replace(row, output=output) for (row, _), output in zip(found, outputs, strict=True)]
 
     def _choose(self, source: str, image: Image.Image, box: Box | None) -> Iterator[CropRow]:
         if box is not None:
@@ -136,11 +154,10 @@ class Cropper:
         if not faces and self.settings.on_missing == "whole":
             yield CropRow(source, "", "whole", Box(0, 0, *image.size))
 
-    def _save(self, image: Image.Image, box: Box | None, target: Path) -> None:
+    def _cut(self, image: Image.Image, box: Box | None) -> Image.Image:
         assert box is not None
-        face = crop_face(image, box, margin=self.settings.margin, size=self.settings.size)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(images.jpeg_bytes(face))
+        assert self.settings.size is not None
+        return crop_face(image, box, margin=self.settings.margin, size=self.settings.size)
 
 
 class OutputNames:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from emoprune.core import comparison
-from emoprune.core.comparison import Sheet, by_class, comparable, confusions, flat, headings, sheets, summary
+from emoprune.cli import comparison
+from emoprune.cli.comparison import Sheet, by_class, comparable, confusions, flat, headings, sheets, summary
 from emoprune.records import ClassScore, Metrics
 
 BEFORE = Metrics(
