@@ -7,13 +7,13 @@
 #
 #   PHOTOS   one folder per class; file names begin with their film's name and an underscore
 #   WEIGHTS  torchvision mobilenet_v2, ImageNet (.safetensors or .pth); "imagenet" fetches them
-#   OUT      a folder to make
+#   OUT      a folder to make; it must not be there yet, for nothing is overwritten
 set -euo pipefail
 
 photos=${1:?usage: recipes/pipeline.sh PHOTOS WEIGHTS OUT}
 weights=${2:?usage: recipes/pipeline.sh PHOTOS WEIGHTS OUT}
 out=${3:?usage: recipes/pipeline.sh PHOTOS WEIGHTS OUT}
-mkdir -p "$out"
+mkdir "$out"
 
 step() { # run a command, echoed, and print how long it took
   echo "\$ $*" >&2
@@ -53,6 +53,15 @@ done
 step emoprune angles "$out/random-0.st" --format table
 step emoprune export "$out/random-0.30.st" "$out/random-0.30.onnx"
 step emoprune eval "$out/random-0.30.onnx" "$out/faces" > "$out/random-0.30.onnx.json"
+
+accuracy() { # of one metrics file
+  emoprune report "$1" --section summary --format csv | awk -F, '
+    NR == 1 { for (i = 1; i <= NF; i++) if ($i == "accuracy") column = i; next } { print $column }'
+}
+if [ "$(accuracy "$out/random-0.30.json")" != "$(accuracy "$out/random-0.30.onnx.json")" ]; then
+  echo "the ONNX file's accuracy is not the checkpoint's" >&2
+  exit 1
+fi
 emoprune report "$out/random-0.json" "$out/random-0.15.json" "$out/random-0.30.json" \
   "$out/random-0.30.onnx.json" --format table
 

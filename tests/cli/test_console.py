@@ -84,6 +84,28 @@ def test_json_can_be_asked_for_on_a_terminal(printed: Path) -> None:
     assert json.loads(shown)["schema"] == "emoprune.report/1"
 
 
+def test_not_even_a_wish_for_colour_puts_escape_bytes_into_a_pipe(printed: Path) -> None:
+    wishes = {"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "TTY_COMPATIBLE": "1"}
+    result = process("report", printed, "--format", "table", environment=wishes)
+    assert result.returncode == 0
+    assert b"\x1b" not in result.stdout + result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("form", ["json", "table", "csv", "markdown"])
+def test_a_full_disk_behind_standard_output_is_one_line(printed: Path, form: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [*PROGRAM, "report", str(printed), "--format", form],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr.startswith(b"emoprune: standard output: cannot be written")
+    assert result.stderr.count(b"\n") == 1
+
+
 def test_a_table_in_a_pipe_has_no_escape_byte(printed: Path) -> None:
     ended = process("report", printed, "--format", "table", environment={"TERM": "xterm-256color"})
     assert b"accuracy" in ended.stdout

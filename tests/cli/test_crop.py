@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emoprune.cli.crop_run import OutputNames
 from emoprune.core.synthetic import draw_scene
 from emoprune.store.images import jpeg_bytes
 from tests.cli.conftest import Runner, tree
@@ -273,14 +272,6 @@ def test_a_full_disk_leaves_no_scratch(
     emoprune.check_refused("crop", raw, "faces", says=("faces", "No space left"))
 
 
-def test_sources_that_differ_in_suffix_alone_get_different_outputs() -> None:
-    sources = ("x/a.jpg", "x/a.PNG", "x/A.png", "x/a_jpg.bmp", "x/b.jpg", "y/a.jpg")
-    names = OutputNames({name: Path(name) for name in sources}, [])
-    made = {name: names.take(name, 1)[0] for name in sources}
-    assert (made["x/b.jpg"], made["y/a.jpg"]) == ("x/b.jpg", "y/a.jpg")
-    assert len({output.lower() for output in made.values()}) == len(sources)
-
-
 def test_numbered_faces_never_overwrite_a_photo_of_that_name(
     emoprune: Runner, raw: Path, in_folder: Path
 ) -> None:
@@ -290,3 +281,16 @@ def test_numbered_faces_never_overwrite_a_photo_of_that_name(
     made = {path.relative_to(in_folder / "faces").as_posix() for path in in_folder.glob("faces/*/*.jpg")}
     assert set(listed) == made
     assert summary["faces"] == len(made) == 5
+
+
+def test_boxes_by_hand_take_the_size_of_the_faces_that_are_there(
+    emoprune: Runner, raw: Path, in_folder: Path
+) -> None:
+    emoprune.done("crop", raw, "faces", "--size", "32")
+    (in_folder / "boxes.csv").write_text("source,x1,y1,x2,y2\nhappy/wall.jpg,10,20,70,90\n")
+    emoprune.check_refused(
+        "crop", raw, "faces", "--size", "64", "--boxes", "boxes.csv", code=2, says=("32", "64")
+    )
+    emoprune.done("crop", raw, "faces", "--boxes", "boxes.csv")
+    with Image.open(in_folder / "faces" / "happy" / "wall.jpg") as face:
+        assert face.size == (32, 32)

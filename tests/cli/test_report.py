@@ -160,6 +160,7 @@ BROKEN = stream(FIRST) + b'{"schema": "emoprune.metr\n' + stream(SECOND)
         (stream({key: value for key, value in FIRST.items() if key != "macs"}), ("line 1", "macs")),
         (stream({**FIRST, "classes": ["angry"]}), ("line 1", "classes")),
         (b"\xff\xfe\x00binary", ("line 1", "not JSON")),
+        (stream({**FIRST, "log_loss": float("nan")}), ("line 1", "not JSON")),
     ],
 )
 def test_a_stream_that_is_no_metrics_is_refused_whole(

@@ -14,6 +14,7 @@ import torch
 from torchvision import models
 
 from tests.cli.conftest import SMALL, Runner
+from tests.conftest import draw_faces
 
 FacesHere = Callable[..., Path]
 DEEP = ("--arch", "squeezenet1_1", "--size", "64", "--epochs", "0")
@@ -231,3 +232,21 @@ def test_a_full_disk_leaves_the_old_file(
     monkeypatch.setattr(os, "fsync", full)
     emoprune.check_refused("train", small, "m.st", *SMALL, "--force", says=("m.st", "No space left"))
     emoprune.check_refused("train", small, "new.st", *SMALL, says=("new.st", "No space left"))
+
+
+@pytest.mark.parametrize("parts", [("test",), ("val", "test")])
+def test_parts_without_a_training_part_are_refused(
+    emoprune: Runner, in_folder: Path, parts: tuple[str, ...]
+) -> None:
+    for part in parts:
+        draw_faces(in_folder / "data" / part, ("happy", "sad"), 3)
+    emoprune.check_refused("train", "data", "m.st", *SMALL, says=("data: ", "no train"))
+
+
+def test_a_frozen_backbone_of_random_weights_is_refused(emoprune: Runner, small: Path) -> None:
+    says = ("frozen backbone", "--weights")
+    emoprune.check_refused("train", small, "m.st", *SMALL, "--freeze", "backbone", code=2, says=says)
+
+
+def test_layers_that_stay_random_are_told(emoprune: Runner, small: Path) -> None:
+    assert "warning: " in emoprune.done("train", small, "m.st", *SMALL[:-2], "--epochs", "0").err

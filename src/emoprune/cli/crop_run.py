@@ -97,12 +97,12 @@ def _check_output(faces: Path, *, force: bool) -> None:
 
 
 def _resolved(settings: Settings, faces: Path, kept: Iterable[CropRow]) -> Settings:
-    """The settings with a size: that of the faces that stay, else 224; UsageFault where they differ."""
+    """The settings with a size: that of the faces that stay, else 224; UsageFault if another is asked."""
     output = next((row.output for row in kept if row.output and (faces / row.output).is_file()), None)
     if output is None:
         return replace(settings, size=settings.size or DEFAULT_SIZE)
     there = images.read_photo(faces / output).width
-    if settings.size not in (None, there):
+    if settings.size and settings.size != there:
         raise UsageFault(
             f"{faces} has pictures of {there} pixels, not {settings.size}", f"give --size {there}"
         )

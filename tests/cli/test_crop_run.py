@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from emoprune.cli.crop_run import OutputNames
+from emoprune.records import CropRow
+
+
+def test_sources_that_differ_in_suffix_alone_get_different_outputs() -> None:
+    sources = ("x/a.jpg", "x/a.PNG", "x/A.png", "x/a_jpg.bmp", "x/b.jpg", "y/a.jpg")
+    names = OutputNames({name: Path(name) for name in sources}, [])
+    made = {name: names.take(name, 1)[0] for name in sources}
+    assert (made["x/b.jpg"], made["y/a.jpg"]) == ("x/b.jpg", "y/a.jpg")
+    assert len({output.lower() for output in made.values()}) == len(sources)
+
+
+def test_faces_of_one_photo_are_numbered_and_never_take_anothers_name() -> None:
+    sources = ("x/pair.jpg", "x/pair_1.jpg", "x/pair_2.png")
+    names = OutputNames(
+        {name: Path(name) for name in sources}, [CropRow("x/old.jpg", "x/pair_3.jpg", "face")]
+    )
+    taken = [output for source in sources for output in names.take(source, 3 if source == sources[0] else 1)]
+    assert len(set(taken)) == 5
+    assert taken[3:] == ["x/pair_1.jpg", "x/pair_2.jpg"]
+    assert "x/pair_3.jpg" not in taken
