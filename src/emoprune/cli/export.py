@@ -44,7 +44,7 @@ def command(
             min=0, max=1e6, metavar="DIFFERENCE", help="Largest difference of any logit that passes."
         ),
     ] = 1e-4,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="For the random batches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="For the random batches.")] = 0,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
