@@ -72,18 +72,16 @@ def kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
 
 
 def check_combination(spec: Spec, weights: str, freeze: Freeze, augment: Mapping[str, float]) -> None:
-    """Raise UsageFault for options that make no sense for the architecture or the data."""
+    """Raise UsageFault for options that make no sense for the architecture or the data; warn of the odd."""
     nets.check_input(spec)
     if ARCHITECTURES[spec.arch].own and weights == "imagenet":
         raise UsageFault(f"there are no ImageNet weights of {spec.arch}", "give --weights none or a file")
     if spec.arch == "mlp" and freeze == "backbone":
         raise UsageFault("mlp has no backbone to freeze", "leave out --freeze")
-    if freeze == "backbone" and weights == "none":
-        raise UsageFault(
-            "a frozen backbone of random weights learns nothing", "give --weights imagenet or a file"
-        )
     if len(spec.input) == 1 and augment:
         raise UsageFault("--augment changes photos, and this is a feature table", "leave it out")
+    if freeze == "backbone" and weights == "none":
+        console.warn("the frozen backbone has random weights; --weights gives it learned ones")
 
 
 def tell_adoption(weights: str, fresh: tuple[str, ...], *, epochs: int) -> None:
