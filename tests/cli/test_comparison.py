@@ -93,7 +93,7 @@ def test_the_summary_has_one_column_a_model_and_the_change_from_the_second_on() 
     sheet = summary([BEFORE, AFTER])
     assert sheet.columns == ("", "model.st", "pruned.st")
     assert all(len(row) == 3 for row in sheet.rows)
-    assert cells(sheet, "accuracy") == ("80.0%", "70.0% (-10.0 points)")
+    assert cells(sheet, "accuracy") == ("80.0%", "70.0% (-10.0 pt)")
     assert cells(sheet, "macro F1") == ("0.750", "0.800 (+0.050)")
     assert cells(sheet, "log loss") == ("0.500", "0.625 (+0.125)")
     assert cells(sheet, "hidden units") == ("200", "50 (-75.0%)")
@@ -111,7 +111,7 @@ def test_changes_are_against_the_first_model_and_not_the_one_before() -> None:
 def test_the_interval_stands_under_the_accuracy() -> None:
     rows = summary([BEFORE]).rows
     place = next(index for index, row in enumerate(rows) if row[0] == "accuracy")
-    assert rows[place + 1][1:] == ("49.0% to 94.3%",)
+    assert rows[place + 1][1:] == ("49.0 to 94.3%",)
 
 
 def test_a_change_from_nothing_has_no_share() -> None:

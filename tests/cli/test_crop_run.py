@@ -2,8 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from emoprune.cli.crop_run import OutputNames
+from emoprune.core.synthetic import draw_scene
 from emoprune.records import CropRow
+from emoprune.store.images import jpeg_bytes
+from tests.cli.conftest import Runner
 
 
 def test_sources_that_differ_in_suffix_alone_get_different_outputs() -> None:
@@ -23,3 +28,13 @@ def test_faces_of_one_photo_are_numbered_and_never_take_anothers_name() -> None:
     assert len(set(taken)) == 5
     assert taken[3:] == ["x/pair_1.jpg", "x/pair_2.jpg"]
     assert "x/pair_3.jpg" not in taken
+
+
+def test_faces_of_an_earlier_run_among_the_photos_are_no_photos(emoprune: Runner, in_folder: Path) -> None:
+    for number, name in enumerate(("angry", "happy")):
+        (in_folder / "raw" / name).mkdir(parents=True)
+        scene = draw_scene(name, generator=np.random.default_rng(number), size=(180, 144))
+        (in_folder / "raw" / name / "a.jpg").write_bytes(jpeg_bytes(scene))
+    assert emoprune.done("crop", "raw", "raw/faces", "--size", "32").record["photos"] == 2
+    assert emoprune.done("crop", "raw", "others", "--size", "32").record["photos"] == 2
+    emoprune.check_refused("crop", "raw", ".", code=2, says=("raw", "would lie in"))

@@ -126,3 +126,7 @@ def test_an_existing_file_is_replaced_with_force(
     (in_folder / "m.onnx").write_text("mine")
     emoprune.done("export", model, "m.onnx", "--force")
     assert (in_folder / "m.onnx").read_bytes() == onnx_model.read_bytes()
+
+
+def test_a_name_that_eval_would_not_know_is_refused(emoprune: Runner, model: Path) -> None:
+    emoprune.check_refused("export", model, "m.st", code=2, says=("m.st", ".onnx"))

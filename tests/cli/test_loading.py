@@ -121,7 +121,12 @@ def test_angles_refuse_a_broken_checkpoint_too(
 
 
 def test_a_checkpoint_that_is_not_there_is_named(emoprune: Runner, faces: Path) -> None:
-    for argv in (["angles", "no.st"], ["prune", "no.st"], ["export", "no.st", "o"], ["eval", "no.st", faces]):
+    for argv in (
+        ["angles", "no.st"],
+        ["prune", "no.st"],
+        ["export", "no.st", "o.onnx"],
+        ["eval", "no.st", faces],
+    ):
         emoprune.check_refused(*argv, says=("no.st: no such file",))
     emoprune.check_refused("angles", ".", says=(".: is a folder",))
 

@@ -242,3 +242,10 @@ def test_history_records_the_certificate(emoprune: Runner, here: Path) -> None:
     entry = read(here.with_name("model.distinct.st")).history[-1]
     assert entry.metrics["layers"] == record["layers"]
     assert set(entry.versions) >= {"emoprune", "torch"}
+
+
+def test_a_heavy_loss_is_told(emoprune: Runner, here: Path) -> None:
+    result = emoprune.done("prune", "model.st", "--angle", "90", "--merge", "sum", "--dry-run")
+    (layer,) = result.record["layers"]
+    assert layer["error_sum"] > 0.5
+    assert "warning: classifier.hidden1: what the next layer reads changes by " in result.err

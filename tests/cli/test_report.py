@@ -39,8 +39,8 @@ def test_json_holds_each_models_change_against_the_first(emoprune: Runner) -> No
 def test_the_summary_writes_values_and_changes(emoprune: Runner, form: str) -> None:
     text = emoprune.done("report", "--format", form, stdin=stream(FIRST, SECOND)).out
     lines = [" ".join(line.replace("|", " ").split()) for line in text.splitlines()]
-    assert "accuracy 70.0% 65.0% (-5.0 points)" in lines
-    assert "95% interval 40.0% to 90.0% 40.0% to 90.0%" in lines
+    assert "accuracy 70.0% 65.0% (-5.0 pt)" in lines
+    assert "95% interval 40.0 to 90.0% 40.0 to 90.0%" in lines
     assert "macro F1 0.650 0.700 (+0.050)" in lines
     assert "hidden units 24 6 (-75.0%)" in lines
     assert "parameters 2,000 500 (-75.0%)" in lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def test_a_file_that_is_no_whole_picture(
         (["--split", "29/1"], 1, ("faces: ", "3 classes")),
         (["--group-by", "("], 2, ("--group-by (",)),
         (["--group-by", "^person"], 1, ("faces: ", "--group-by ^person")),
-        (["--group-by", "^film"], 1, ("faces: ", "1 group")),
+        (["--group-by", "^film"], 1, ("faces: ", "--group-by: 1")),
         (["--size", "0"], 2, ("--size 0",)),
         (["--size", "4"], 2, ("4x4", "conv1")),
         (["--size", "24x"], 2, ("--size 24x",)),
@@ -249,3 +250,19 @@ def test_a_frozen_backbone_of_random_weights_is_told(emoprune: Runner, small: Pa
 
 def test_layers_that_stay_random_are_told(emoprune: Runner, small: Path) -> None:
     assert "warning: " in emoprune.done("train", small, "m.st", *SMALL[:-2], "--epochs", "0").err
+
+
+def test_a_broken_picture_is_refused_in_whatever_part_it_falls(
+    emoprune: Runner, in_folder: Path, small: Path
+) -> None:
+    for seed in range(4):
+        (in_folder / "data").mkdir()
+        for photo in small.glob("*/*.jpg"):
+            copy = in_folder / "data" / photo.relative_to(small)
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_bytes(photo.read_bytes())
+        broken = sorted((in_folder / "data").glob("*/*.jpg"))[0]
+        broken.write_bytes(broken.read_bytes()[:200])
+        says = (str(broken.relative_to(in_folder)),)
+        emoprune.check_refused("train", "data", "m.st", *SMALL, "--seed", seed, "--split", "50/50", says=says)
+        shutil.rmtree(in_folder / "data")

@@ -268,5 +268,5 @@ def test_a_pattern_that_is_no_regular_expression_is_a_usage_fault(pattern: str) 
 
 def test_fewer_groups_than_parts_are_bad_data() -> None:
     data = catalogue(["one_1", "one_2", "one_3", "one_4"], [0, 1, 0, 1])
-    with pytest.raises(BadData, match="1 groups for 2 parts"):
+    with pytest.raises(BadData, match="--group-by: 1, fewer than the 2 parts"):
         partition(data, rule("50/50", group_by=PERSON))

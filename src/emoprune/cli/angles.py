@@ -11,7 +11,7 @@ import typer
 from emoprune.cli import console, options, sheets
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from emoprune.cli.comparison import Sheet
 
@@ -73,7 +73,7 @@ def command(
         console.emit(records, lambda: _tables(records), as_json=form == "json")
 
 
-def _tables(records: list[dict[str, Any]]) -> Iterable[Table | str]:
+def _tables(records: list[dict[str, Any]]) -> Iterable[Group | str]:
     keys = ("units", "centre", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
     yield console.table(
         "Hidden layers",

@@ -41,7 +41,7 @@ def _percent(value: float) -> str:
 
 
 def _points(before: float, after: float) -> str:
-    return f"{100 * (after - before):+.1f} points"
+    return f"{100 * (after - before):+.1f} pt"
 
 
 def _decimals(value: float) -> str:
@@ -118,7 +118,7 @@ def _cell(measure: Measure, first: float | None, value: float | None) -> str:
 
 def _interval(metrics: Metrics) -> str:
     low, high = metrics.accuracy_interval
-    return f"{low:.1%} to {high:.1%}"
+    return f"{100 * low:.1f} to {high:.1%}"
 
 
 def by_class(found: Sequence[Metrics]) -> list[Sheet]:

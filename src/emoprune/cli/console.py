@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 from emoprune.store.streams import explained
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ def write(text: str) -> None:
 
 
 def emit(
-    records: Sequence[Mapping[str, Any]], render: Callable[[], Iterable[Table | str]], *, as_json: bool
+    records: Sequence[Mapping[str, Any]], render: Callable[[], Iterable[Group | str]], *, as_json: bool
 ) -> None:
     """Print `records` as JSON lines in a pipe or when asked, else what `render` makes of them."""
     if as_json or not sys.stdout.isatty():
@@ -34,15 +34,17 @@ def emit(
         show(render())
 
 
-def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
+def show(parts: Iterable[Group | str], stream: IO[str] | None = None) -> None:
     """Print tables and lines, in colour where the stream is a terminal that wants it."""
     from rich.console import Console
 
     stream = stream or sys.stdout
+    parts = list(parts)
     if stream.isatty():
         console = Console(file=stream)
+        # a terminal too narrow wraps whole lines; cells broken or cut short would be figures lost
+        console.width = max([console.width, *(console.measure(part).maximum for part in parts)])
     else:
-        # without a terminal there is no width to fit: a cell cut short would be a figure lost
         console = Console(file=stream, width=10_000, force_terminal=False, color_system=None)
     with explained(Path("standard output")):
         for part in parts:
@@ -50,18 +52,20 @@ def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
         stream.flush()
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Table:
-    """A plain table: the first `left` columns are text, the others numbers set flush right."""
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Group:
+    """A plain table under its title: the first `left` columns are text, the rest figures."""
     from rich import box
-    from rich.table import Table as RichTable
+    from rich.console import Group
+    from rich.table import Table
     from rich.text import Text
 
-    made = RichTable(title=Text(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for index, column in enumerate(columns):
-        made.add_column(Text(column), justify="left" if index < left else "right", overflow="fold")
+        made.add_column(Text(column), justify="left" if index < left else "right", no_wrap=True)
     for row in rows:
         made.add_row(*(Text(cell(value)) for value in row))
-    return made
+    # beside the table, for a title within would break where the table is narrow
+    return Group(Text(title, style="bold"), made) if title else Group(made)
 
 
 def cell(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from emoprune.cli import console, options
-from emoprune.errors import UsageFault
+from emoprune.errors import BadData
 from emoprune.records.choices import OnMissing, Select
 
 SCHEMA = "emoprune.crop/1"
@@ -71,7 +71,7 @@ def command(
     settings = Settings(size, margin, select, on_missing)
     by_hand = crops.read_boxes(boxes) if boxes else {}
     if boxes and not by_hand:
-        raise UsageFault(f"{boxes} has no box", "fill in x1,y1,x2,y2 for at least one photo")
+        raise BadData("has no box", "fill in x1,y1,x2,y2 for at least one photo", place=boxes)
     rows = crop_folder(raw, faces, settings, by_hand, options.device(device), force=force)
     counts = {status: sum(row.status == status for row in rows) for status in crops.STATUSES}
     summary = {

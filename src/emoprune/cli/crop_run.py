@@ -73,13 +73,16 @@ def crop_folder(
 
 
 def _photos(raw: Path, faces: Path) -> dict[str, Path]:
-    """Photos by their path below `raw`, without the faces of an earlier run where those lie among them."""
+    """Photos by their path below `raw`, without the faces of earlier runs where those lie among them."""
     if not raw.is_dir():
-        raise BadData("no such folder", "check the name", place=str(raw))
-    if raw.resolve() == faces.resolve():
-        raise UsageFault(f"{raw} cannot be photos and faces at once", "name another folder to make")
-    made = faces.resolve()
-    found = [path for path in datasets.pictures(raw) if not path.absolute().is_relative_to(made)]
+        fact = "is a file, not a folder" if raw.exists() else "no such folder"
+        raise BadData(fact, "check the name", place=str(raw))
+    if raw.resolve().is_relative_to(faces.resolve()):
+        raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
+    made = [manifest.parent for manifest in raw.rglob(crops.MANIFEST) if manifest.parent != raw]
+    found = [
+        path for path in datasets.pictures(raw) if not any(path.is_relative_to(folder) for folder in made)
+    ]
     if not found:
         raise BadData("no photos in it", "give a folder of pictures", place=str(raw))
     return {path.relative_to(raw).as_posix(): path for path in found}

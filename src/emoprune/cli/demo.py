@@ -31,7 +31,7 @@ def command(
     """Run all of it on faces that it draws.
 
     The commands are echoed as you would type them.
-    Needs no network and no photos, takes about a minute, and leaves every file to look at.
+    Needs no network and no photos, takes about half a minute, and leaves every file to look at.
     """
     root = Path(folder)
     if root.exists() and not root.is_dir():

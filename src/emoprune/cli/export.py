@@ -58,14 +58,16 @@ def command(
 
     from emoprune.backends import onnx
     from emoprune.core import costs, nets
-    from emoprune.errors import BadCheckpoint, ToleranceExceeded, at
+    from emoprune.errors import BadCheckpoint, ToleranceExceeded, UsageFault, at
     from emoprune.store import checkpoints, streams
 
-    streams.check_output(output, force=force)
+    if output != streams.STANDARD and not output.endswith(".onnx"):
+        raise UsageFault(f"{output} does not end in .onnx", "eval knows such files by their name")
     original = streams.read_bytes(model, fault=BadCheckpoint)
     with at(streams.shown(model)):
         checkpoint = checkpoints.from_bytes(original)
         net = nets.restore(checkpoint.spec, checkpoint.tensors)
+    streams.check_output(output, force=force)
     cost = costs.cost(net, checkpoint.spec)
     card = checkpoints.card_json(checkpoint, cost=cost, units=checkpoint.units)
     example = torch.zeros(2, *checkpoint.spec.input)

@@ -14,7 +14,7 @@ from emoprune.core.fitting import TensorSamples, predict
 from emoprune.core.splits import partition
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.records import Card, Cost, Preprocess, Samples, Table
-from emoprune.store import checkpoints, streams
+from emoprune.store import checkpoints, streams, tensorfiles
 from emoprune.store.datasets import Folder
 from emoprune.store.images import Photos
 
@@ -68,7 +68,7 @@ def open_model(path: str, device: torch.device) -> Model:
     data = streams.read_bytes(path)
     fingerprint = hashlib.sha256(data).hexdigest()
     with at(streams.shown(path)):
-        if path.endswith(".onnx"):
+        if path.endswith(".onnx") and not tensorfiles.looks_like_one(data):
             return _onnx(data, fingerprint)
         checkpoint = checkpoints.from_bytes(data)
         net = nets.restore(checkpoint.spec, checkpoint.tensors).to(device)

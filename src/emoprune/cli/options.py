@@ -85,7 +85,8 @@ def one_of(names: Collection[str]) -> Callable[[str], str]:
             import difflib
 
             near = difflib.get_close_matches(value, names)
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(near or names)}")
+            hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
+            raise typer.BadParameter(f"{value!r} is unknown; {hint}")
         return value
 
     return check

@@ -16,11 +16,13 @@ from emoprune.errors import UsageFault
 from emoprune.records.choices import Merge
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from emoprune.records import Checkpoint
 
 SCHEMA = "emoprune.prune/1"
+HEAVY_LOSS = 0.5
+"""Relative error at the next layer's input beyond which little of it is left."""
 
 EXAMPLES = """\b
 Examples:
@@ -88,17 +90,17 @@ def command(
     from emoprune.store import checkpoints, streams
 
     target = None if dry_run else _target(model, output, method)
-    if target is not None:
-        streams.check_output(target, force=force)
     before = checkpoints.read(model)
     found = options.matching_layers(before, layer, place=streams.shown(model))
+    if target is not None:
+        streams.check_output(target, force=force)
     views = [surgery.view(before, entry) for entry in found]
     selection = Selection(angle_deg=angle, merge=merge, centre=center)
     plan = Plan(tuple(METHODS[method](view, selection) for view in views))
     decided = list(zip(views, plan.removals, strict=True))
     solutions = {view.layer.name: solve(view, removal) for view, removal in decided}
     after = surgery.apply(plan, before, {name: merged[merge] for name, merged in solutions.items()})
-    layers = [
+    layers: list[dict[str, Any]] = [
         {
             **dataclasses.asdict(certify(view, removal, solutions[removal.layer])),
             "centre": center or default_centre(view.layer.activation),
@@ -119,6 +121,10 @@ def command(
     for removal in plan.removals:
         if removal.spared:
             console.warn(f"{removal.layer}: every unit would go; 1 stays")
+    for entry in layers:
+        error = entry[f"error_{merge}"]
+        if error is not None and error > HEAVY_LOSS:
+            console.warn(f"{entry['layer']}: what the next layer reads changes by {error:.0%} of its spread")
     # people see the certificate before anything is written; programs read of what has been done
     for_people = sys.stderr if target == streams.STANDARD else sys.stdout
     as_table = for_people.isatty() and not as_json
@@ -179,7 +185,7 @@ def _target(model: str, output: str | None, method: str) -> str:
     return str(path.with_name(f"{path.stem}.{method}.st"))
 
 
-def _certificate(summary: Mapping[str, Any]) -> Iterable[Table]:
+def _certificate(summary: Mapping[str, Any]) -> Iterable[Group]:
     keys = ("similar", "complementary", "insignificant", "error_sum", "error_lstsq")
     yield console.table(
         f"Certificate ({summary['method']}, {summary['angle']:g} degrees, {summary['merge']})",

@@ -13,7 +13,7 @@ from emoprune.errors import UsageFault
 from emoprune.records.choices import Section
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from emoprune.records import Metrics
 
@@ -74,7 +74,7 @@ def command(
         console.emit(records, lambda: tables(found, sections), as_json=form == "json")
 
 
-def tables(found: Sequence[Metrics], sections: Sequence[Section] = ALL_SECTIONS) -> Iterator[Table]:
+def tables(found: Sequence[Metrics], sections: Sequence[Section] = ALL_SECTIONS) -> Iterator[Group]:
     """The sections as tables for the terminal."""
     from emoprune.cli import comparison
 

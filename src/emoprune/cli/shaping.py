@@ -12,6 +12,7 @@ from emoprune.core import heads, nets
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.errors import UsageFault, at
 from emoprune.records import Preprocess, Spec, Table
+from emoprune.records.data import LARGEST_SIDE
 from emoprune.store import weights as weights_files
 from emoprune.store.datasets import Folder
 
@@ -50,7 +51,10 @@ def parse_size(text: str) -> tuple[int, int]:
     sides = text.lower().split("x")
     if len(sides) not in (1, 2) or not all(side.isdecimal() and int(side) for side in sides):
         raise UsageFault(f"--size {text} is no size", "write 224, or 576x720 for height and width")
-    return int(sides[0]), int(sides[-1])
+    height, width = int(sides[0]), int(sides[-1])
+    if max(height, width) > LARGEST_SIDE:
+        raise UsageFault(f"--size {text} is too large", f"give at most {LARGEST_SIDE} pixels a side")
+    return height, width
 
 
 def _per_channel(option: str, text: str | None, usual: tuple[float, ...], channels: int) -> tuple[float, ...]:

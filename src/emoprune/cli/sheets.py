@@ -8,12 +8,12 @@ from emoprune.cli import console
 from emoprune.store import csvtext
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from emoprune.cli.comparison import Sheet
 
 
-def to_table(sheet: Sheet) -> Table:
+def to_table(sheet: Sheet) -> Group:
     """A table for the terminal."""
     return console.table(sheet.title, sheet.columns, sheet.rows, left=sheet.left)
 

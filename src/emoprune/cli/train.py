@@ -14,7 +14,7 @@ from emoprune.core.augmentations import AUGMENTATIONS, parse_augmentations
 from emoprune.records.choices import Activation, Freeze, Keep, Optimizer, Scale
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+    from rich.console import Group
 
 SCHEMA = "emoprune.train/1"
 
@@ -52,6 +52,7 @@ Augment = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME[:STRENGTH]",
+        autocompletion=options.completing(AUGMENTATIONS),
         help="May be repeated or joined by commas. "
         + "; ".join(f"{name}:{kind.default:g}: {kind.meaning}" for name, kind in AUGMENTATIONS.items())
         + ".",
@@ -130,7 +131,6 @@ def command(
     from emoprune.store.datasets import open_data
 
     strengths = parse_augmentations(augment or [])
-    streams.check_output(output, force=force)
     chosen = options.device(device)
     found = open_data(data)
     rule = train_run.split_rule(found.catalogue, split, group_by, seed)
@@ -159,6 +159,8 @@ def command(
         keep=train_run.kept_epoch(keep, parts),
         seed=seed,
     )
+    train_run.tell_split(rule)
+    streams.check_output(output, force=force)
     net, fresh = shaping.pretrained(spec, weights, seed=seed)
     train_run.tell_adoption(weights, fresh, epochs=epochs)
     samples = loading.samples(found, preprocess, spec.input)
@@ -196,7 +198,7 @@ def command(
         console.emit([summary], lambda: _tables(summary), as_json=as_json)
 
 
-def _tables(summary: dict[str, Any]) -> Iterable[RichTable]:
+def _tables(summary: dict[str, Any]) -> Iterable[Group]:
     def text(value: Any) -> str:
         if isinstance(value, dict):
             return ", ".join(

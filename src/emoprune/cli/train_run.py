@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from emoprune.cli import console
 from emoprune.core import nets
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.core.fitting import Recipe, TensorSamples, batches, fit, precompute
+from emoprune.core.fitting import READING_BATCH, Recipe, TensorSamples, batches, fit, precompute
 from emoprune.core.graph import dense_hidden_layers
 from emoprune.core.heads import freeze_all_but_head, head_name, head_of
 from emoprune.core.splits import declared_parts, parse_shares
@@ -56,12 +56,16 @@ def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, se
         )
     if split:
         parse_shares(split)
-    if not declared and group_by is None:
+    shares = FOLDERS if declared else split or DEFAULT_SPLIT
+    return SplitRule(shares, seed, group_by, catalogue.fingerprint)
+
+
+def tell_split(rule: SplitRule) -> None:
+    """Say what a random split does to photos that belong together."""
+    if rule.shares != FOLDERS and rule.group_by is None:
         console.note(
             "random split; where photos share a film or a person, keep them together with --group-by"
         )
-    shares = FOLDERS if declared else split or DEFAULT_SPLIT
-    return SplitRule(shares, seed, group_by, catalogue.fingerprint)
 
 
 def kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
@@ -86,11 +90,12 @@ def check_combination(spec: Spec, weights: str, freeze: Freeze, augment: Mapping
 
 def tell_adoption(weights: str, fresh: tuple[str, ...], *, epochs: int) -> None:
     """Say which layers `weights` does not fill, loudly where no epoch will train them either."""
-    layers = "the network" if weights == "none" else ", ".join(fresh)
-    if epochs == 0 and layers:
-        console.warn(f"--weights {weights} --epochs 0 leaves {layers} as drawn at random")
+    if epochs == 0 and weights == "none":
+        console.warn("no weights and no epochs leave the network as drawn at random")
+    elif epochs == 0 and fresh:
+        console.warn(f"{weights} has no weights for {', '.join(fresh)}: without epochs they stay random")
     elif fresh:
-        console.note(f"{weights} has no weights for {layers}: trained from the start")
+        console.note(f"{weights} has no weights for {', '.join(fresh)}: trained from the start")
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,7 @@ def run(
     if recipe.batch_size == 1 and freeze == "none" and any(map(_is_batch_norm, net.modules())):
         raise UsageFault("batch norm cannot learn from one sample", "give --batch-size 2 or more")
     layers = dense_hidden_layers(net)
+    _read_the_rest(samples, parts)
     whole = _Feed(net, "", samples, dict(parts), preprocess)
     feed = whole
     if freeze == "backbone":
@@ -139,6 +145,12 @@ def run(
     if size > NOTABLE_BYTES:
         console.note(f"the statistics of {len(layers)} layers take {size / 2**20:,.0f} MB of the checkpoint")
     return Trained(curve, layers, statistics)
+
+
+def _read_the_rest(samples: Samples, parts: Mapping[str, Tensor]) -> None:
+    """Read what training will not: a picture that cannot be evaluated later is to be refused now."""
+    for chunk in parts["test"].split(READING_BATCH) if "test" in parts else ():
+        samples.batch(chunk)
 
 
 def _is_batch_norm(module: nn.Module) -> bool:

@@ -13,6 +13,8 @@ from emoprune.core.statistics import mean
 from emoprune.records import Certificate, LayerView, Removal
 from emoprune.records.choices import Merge
 
+ROUNDING = 1e-12
+
 
 def certify(view: LayerView, removal: Removal, solutions: Mapping[Merge, Readers]) -> Certificate:
     """Units before and after, why they go, and the error at the readers' inputs under either merge.
@@ -41,7 +43,7 @@ def relative_error(view: LayerView, removal: Removal, readers: Readers) -> float
     moments = _bordered(statistics.gram, statistics.total, statistics.count) / statistics.count
     mu = mean(statistics)
     kept = torch.tensor(removal.kept)
-    changed, energy = 0.0, 0.0
+    changed, power, still = 0.0, 0.0, 0.0
     for name, (weight, bias) in view.readers.items():
         new_weight, new_bias = readers[name]
         change = torch.zeros(weight.shape[0], statistics.units + 1, dtype=torch.float64)
@@ -51,8 +53,11 @@ def relative_error(view: LayerView, removal: Removal, readers: Readers) -> float
             change[:, -1] = bias.double() - new_bias.double()
         whole = weight.double()
         changed += float((change @ moments * change).sum())
-        energy += float((whole @ moments[:-1, :-1] * whole).sum() - (whole @ mu).square().sum())
-    if energy <= 0:
+        power += float((whole @ moments[:-1, :-1] * whole).sum())
+        still += float((whole @ mu).square().sum())
+    energy = power - still
+    # the difference of equals is rounding, not variance
+    if energy <= ROUNDING * power:
         return None
     return math.sqrt(max(changed, 0.0) / energy)
 

@@ -99,8 +99,12 @@ def _stratified(catalogue: Catalogue, sizes: Mapping[str, int], seed: int) -> Pa
         if len(rest) == sizes[part]:
             chosen, rest = rest, rest[:0]
         else:
-            if np.bincount(labels[rest]).min(where=np.bincount(labels[rest]) > 0, initial=2) < 2:
-                raise BadData("has a class with fewer than 2 samples", "add samples to it")
+            counts = np.bincount(labels[rest], minlength=len(catalogue.classes))
+            if 1 in counts:
+                lonely = catalogue.classes[int(np.flatnonzero(counts == 1)[0])]
+                raise BadData(
+                    f"class {lonely} has too few samples for its share of every part", "add samples to it"
+                )
             if min(sizes[part], len(rest) - sizes[part]) < len(set(catalogue.labels)):
                 raise BadData(
                     f"its {part} part of {sizes[part]} cannot hold all {len(catalogue.classes)} classes",
@@ -118,7 +122,10 @@ def _grouped(catalogue: Catalogue, sizes: Mapping[str, int], seed: int, group_of
     for index, group in enumerate(group_of):
         members[group].append(index)
     if len(members) < len(sizes):
-        raise BadData(f"has {len(members)} groups for {len(sizes)} parts", "choose another --group-by")
+        raise BadData(
+            f"groups made by --group-by: {len(members)}, fewer than the {len(sizes)} parts",
+            "choose another pattern",
+        )
     classes = len(catalogue.classes)
     wanted = np.bincount(catalogue.labels, minlength=classes) / len(catalogue.labels)
     missing = {part: size * wanted for part, size in sizes.items()}

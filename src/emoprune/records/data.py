@@ -89,9 +89,8 @@ class Preprocess:
         if self.kind == "table":
             return
         if len(self.size) != 2 or not all(1 <= side <= LARGEST_SIDE for side in self.size):
-            raise InvalidRecord(
-                f"image size {self.size} is not a height and a width", "give --size 224 or 576x720"
-            )
+            size = "x".join(map(str, self.size))
+            raise InvalidRecord(f"no image size: {size}", f"give two sides of 1 to {LARGEST_SIDE} pixels")
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise InvalidRecord(
                 "mean and std are not one or three numbers each", "give both for every channel"

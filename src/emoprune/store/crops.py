@@ -98,7 +98,8 @@ def _rows(path: str) -> Iterator[tuple[int, dict[str, str]]]:
         _, header = next(rows, (0, []))
         lacking = sorted({"source", *BOX} - set(header))
         if lacking:
-            raise BadData(f"has no column {lacking[0]}", f"use {FAILURES} as emoprune crop wrote it")
+            apart = ", its columns are set apart by semicolons" if ";" in "".join(header) else ""
+            raise BadData(f"has no column {lacking[0]}{apart}", f"keep {FAILURES} as emoprune crop wrote it")
         for line, row in rows:
             # a row may be cut short by hand; what it lacks is empty
             yield line, {**dict.fromkeys(COLUMNS, ""), **dict(zip(header, row, strict=False))}

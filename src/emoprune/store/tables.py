@@ -97,7 +97,8 @@ def _from_safetensors(place: str, data: bytes) -> Table:
         # what json raises for text that is none
         card = None
     if not isinstance(card, dict) or card.get("schema") != SCHEMA or set(tensors) != {"features"}:
-        raise BadData("not a feature table", HOW)
+        made = "a checkpoint, " if isinstance(card, dict) and "spec" in card else ""
+        raise BadData(f"{made}not a feature table", HOW)
     texts = {key: decode(tuple[str, ...], card.get(key), path=key) for key in ("names", "labels", "columns")}
     values = tensors["features"].float()
     if not bool(torch.isfinite(values).all()):

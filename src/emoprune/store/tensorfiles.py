@@ -30,12 +30,17 @@ def load(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, header.get("__metadata__") or {}
 
 
+def looks_like_one(data: bytes) -> bool:
+    """Whether the bytes begin as a safetensors file does: 8 bytes of length, then a JSON object."""
+    return data[8:9] == b"{"
+
+
 def _header(data: bytes) -> dict[str, dict[str, str]]:
     """The JSON header; a file is 8 bytes of its length, the header, then the bytes that it speaks of."""
     if not data:
         raise BadCheckpoint("the file is empty", COPY_AGAIN)
     (length,) = struct.unpack("<Q", data[:8].ljust(8, b"\0"))
-    if data[8:9] != b"{" or length > LONGEST_HEADER:
+    if not looks_like_one(data) or length > LONGEST_HEADER:
         raise BadCheckpoint("not a safetensors file", "give a checkpoint or weights in that format")
     if len(data) < 8 + length:
         raise BadCheckpoint(
