@@ -30,6 +30,14 @@ accuracies() { # mean accuracy of the metrics files given, with the spread over 
           (n > 1 ? 100 * sqrt((squares - n * mean ^ 2) / (n - 1)) : 0), each }'
 }
 
+certificate() { # mean units left, and mean relative error at the next layer under a merge, of prune summaries
+  local merge=$1
+  shift
+  sed -n 's/.*"after": \([0-9]*\)}, "compression_rate".*"error_'"$merge"'": \([0-9.e-]*\),.*/\1 \2/p' "$@" | awk '
+    { units += $1; error += $2; n++ }
+    END { printf "%-34s units left %.0f, error at the next layer %.3f\n", "", units / n, error / n }'
+}
+
 step emoprune crop "$photos" "$out/faces"
 echo "photos without a face: $(($(wc -l < "$out/faces/failures.csv") - 1)), listed in $out/faces/failures.csv"
 
@@ -42,9 +50,11 @@ for split in random film; do
       --hidden 200 --activation sigmoid --epochs 50 --split 80/20 ${group[@]+"${group[@]}"} --seed "$seed"
     step emoprune eval "$run.st" "$out/faces" > "$run.json"
     for angle in 15 30; do
-      step emoprune prune "$run.st" --method distinct --angle "$angle" -o "$run.$angle.st"
+      step emoprune prune "$run.st" --method distinct --angle "$angle" -o "$run.$angle.st" |
+        tee "$run.$angle.prune"
       step emoprune eval "$run.$angle.st" "$out/faces" > "$run.$angle.json"
-      step emoprune prune "$run.st" --method distinct --angle "$angle" --merge sum -o "$run.$angle.sum.st"
+      step emoprune prune "$run.st" --method distinct --angle "$angle" --merge sum -o "$run.$angle.sum.st" |
+        tee "$run.$angle.sum.prune"
       step emoprune eval "$run.$angle.sum.st" "$out/faces" > "$run.$angle.sum.json"
     done
   done
@@ -70,5 +80,9 @@ for split in random film; do
   for suffix in "" .15 .15.sum .30 .30.sum; do
     printf '%-8s %-24s ' "$split" "${suffix:-unpruned}"
     accuracies "$out/$split"-[012]"$suffix".json
+    case $suffix in
+      *.sum) certificate sum "$out/$split"-[012]"$suffix".prune ;;
+      .*) certificate lstsq "$out/$split"-[012]"$suffix".prune ;;
+    esac
   done
 done

@@ -75,8 +75,11 @@ def test_a_dry_run_prints_the_same_and_writes_nothing(emoprune: Runner, here: Pa
 
 
 def test_a_dry_run_needs_no_place_to_write(emoprune: Runner, here: Path) -> None:
-    emoprune.done("prune", "-", "--dry-run", stdin=here.read_bytes())
-    emoprune.done("prune", "model.st", "-o", "model.st", "--dry-run")
+    before = here.read_bytes()
+    piped = emoprune.done("prune", "-", "--dry-run", stdin=before).record
+    named = emoprune.done("prune", "model.st", "-o", "model.st", "--dry-run").record
+    assert piped["output"] is named["output"] is None
+    assert here.read_bytes() == before
 
 
 @pytest.mark.parametrize("merge", ["sum", "lstsq"])

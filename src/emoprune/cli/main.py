@@ -114,8 +114,8 @@ def _drop_unwritten() -> None:
 
 def run() -> None:
     """The console script."""
-    # idle threads that spin instead of sleeping make two runs on one machine ten times slower; torch reads
-    # this when it is imported, which no command has done yet
+    # idle threads that spin instead of sleeping keep a second run on the machine from its cores; torch
+    # reads this when it is imported, which no command has done yet
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # a file name that the terminal's encoding lacks is shown escaped rather than ending the program
     if isinstance(sys.stdout, io.TextIOWrapper):
