@@ -14,6 +14,7 @@ from emoprune.records import (
     Box,
     Catalogue,
     ClassScore,
+    HiddenLayer,
     Metrics,
     Preprocess,
     Removal,
@@ -21,7 +22,7 @@ from emoprune.records import (
     Table,
     UnitStatistics,
 )
-from tests.store.making import checkpoint, statistics, tensors
+from tests.store.making import checkpoint, moments, statistics, tensors
 
 FINITE = st.floats(-1e6, 1e6)
 
@@ -201,12 +202,44 @@ def test_a_checkpoint_agrees_with_itself() -> None:
         {"statistics": {}},
         {"layers": ()},
         {"statistics": {"first": statistics(5)}},
-        {"tensors": tensors(3, 5, 2)},
+        {"tensors": tensors(3, 3, 2)},
         {"tensors": {}},
+        {"masks": {"nowhere.weight": torch.ones(4, 3, dtype=torch.bool)}},
+        {"masks": {"first.weight": torch.ones(3, 4, dtype=torch.bool)}},
     )
     for change in changes:
         with pytest.raises(InvalidRecord):
             checkpoint(**change)
+
+
+def test_a_layer_may_have_channels_that_are_no_units() -> None:
+    assert checkpoint(tensors=tensors(3, 5, 2)).units == 4
+
+
+def test_units_are_those_of_all_layers() -> None:
+    layers = (HiddenLayer("first", "relu", ("last",)), HiddenLayer("last", "relu", ("first",)))
+    assert checkpoint(layers=layers, statistics={"first": statistics(4), "last": statistics(2)}).units == 6
+
+
+def test_a_hidden_layer_is_read_by_some() -> None:
+    with pytest.raises(InvalidRecord, match="read by none"):
+        HiddenLayer("first", "relu", ())
+
+
+def test_moments_have_the_shapes_of_their_channels() -> None:
+    good = moments(4)
+    wrong: tuple[dict[str, Any], ...] = (
+        {"count": 0},
+        {"mean": torch.zeros(3)},
+        {"mean": torch.zeros(4, 4)},
+        {"covariance": torch.zeros(4)},
+        {"covariance": torch.zeros(4, 3)},
+        {"mean": torch.full((4,), math.nan)},
+        {"covariance": torch.full((4, 4), math.inf)},
+    )
+    for change in wrong:
+        with pytest.raises(InvalidRecord):
+            dataclasses.replace(good, **change)
 
 
 @pytest.mark.parametrize(

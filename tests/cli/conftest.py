@@ -46,6 +46,11 @@ class Result:
         return found
 
     @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Any number of JSON lines on stdout."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
     def complaints(self) -> list[str]:
         """Lines on stderr that are neither notes nor warnings."""
         return [line for line in self.err.splitlines() if not line.startswith(("note: ", "warning: "))]
@@ -159,6 +164,29 @@ def table_model(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     argv = ["train", str(table), str(path), "--arch", "mlp", "--hidden", "12", "--hidden", "8"]
     assert main([*argv, "--epochs", "6"]) == 0
     return path
+
+
+@pytest.fixture(scope="session")
+def zoo(small: Path, table_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Checkpoints by name, read only: "conv2", "table", or a torchvision network of few units at random."""
+    folder = tmp_path_factory.mktemp("zoo")
+
+    def model(name: str) -> Path:
+        if name == "table":
+            return table_model
+        path = folder / f"{name}.st"
+        if not path.exists() and name == "conv2":
+            options = ("--size", "24", "--gray", "--hidden", "12", "--epochs", "2")
+            assert main(["train", str(small), str(path), "--arch", name, *options]) == 0
+        elif not path.exists():
+            whole = str(folder / f"{name}.whole.st")
+            adopt = ("--size", "32", "--weights", "none", "--epochs", "0")
+            assert main(["train", str(small), whole, "--arch", name, *adopt]) == 0
+            fewer = ("--method", "random-units", "--scope", "layer", "--amount", "0.9", "--merge", "sum")
+            assert main(["prune", whole, "-o", str(path), *fewer]) == 0
+        return path
+
+    return model
 
 
 @pytest.fixture(scope="session")

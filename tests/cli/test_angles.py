@@ -5,18 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from emoprune.cli.loading import samples
+from emoprune.core.fitting import batches
+from emoprune.core.splits import partition
 from emoprune.records import UnitStatistics
 from emoprune.store import checkpoints
-from tests.cli.conftest import Runner, tree
+from emoprune.store.datasets import open_data
+from tests.cli.conftest import Runner, opened, tree
 
+HIDDEN = ("--layer", "classifier.hidden1")
 KEYS = {"model", "layer", "units", "centre", "similar", "complementary", "insignificant"}
 
 
@@ -31,11 +37,11 @@ def half_angle(statistics: UnitStatistics, i: int, j: int) -> float:
 
 
 def test_every_pair_has_the_angle_of_the_stored_statistics(emoprune: Runner, model: Path) -> None:
-    record = emoprune.done("angles", model, "--all").record
+    record = emoprune.done("angles", model, "--all", *HIDDEN).record
     assert record["schema"] == "emoprune.angles/1"
     assert {*KEYS, "smallest_deg", "largest_deg", "pairs"} <= record.keys()
     assert (record["model"], record["centre"]) == (str(model), "half")
-    (statistics,) = checkpoints.read(str(model)).statistics.values()
+    statistics = checkpoints.read(str(model)).statistics["classifier.hidden1"]
     pairs = {(pair["i"], pair["j"]): pair["angle_deg"] for pair in record["pairs"]}
     assert set(pairs) == set(itertools.combinations(range(record["units"]), 2))
     for (i, j), angle in pairs.items():
@@ -46,8 +52,8 @@ def test_every_pair_has_the_angle_of_the_stored_statistics(emoprune: Runner, mod
 
 
 def test_without_all_only_similar_and_complementary_pairs_are_listed(emoprune: Runner, model: Path) -> None:
-    everything = emoprune.done("angles", model, "--all").record["pairs"]
-    record = emoprune.done("angles", model, "--below", "40", "--above", "150").record
+    everything = emoprune.done("angles", model, "--all", *HIDDEN).record["pairs"]
+    record = emoprune.done("angles", model, "--below", "40", "--above", "150", *HIDDEN).record
     chosen = [pair for pair in everything if pair["angle_deg"] < 40 or pair["angle_deg"] > 150]
     assert record["pairs"] == chosen
     assert 0 < len(chosen) < len(everything)
@@ -68,8 +74,8 @@ def test_csv_holds_the_pairs_of_every_layer(emoprune: Runner, table_model: Path)
 
 
 def test_two_layers_are_two_json_lines(emoprune: Runner, table_model: Path) -> None:
-    lines = [json.loads(line) for line in emoprune.done("angles", table_model).out.splitlines()]
-    assert [line["layer"] for line in lines] == ["classifier.hidden1", "classifier.hidden2"]
+    records = emoprune.done("angles", table_model).lines
+    assert [record["layer"] for record in records] == ["classifier.hidden1", "classifier.hidden2"]
 
 
 def test_a_layer_is_chosen_by_glob(emoprune: Runner, table_model: Path) -> None:
@@ -78,7 +84,7 @@ def test_a_layer_is_chosen_by_glob(emoprune: Runner, table_model: Path) -> None:
 
 @pytest.mark.parametrize("centre", ["half", "range", "mean", "none"])
 def test_the_centre_is_as_asked(emoprune: Runner, model: Path, centre: str) -> None:
-    record = emoprune.done("angles", model, "--all", "--center", centre).record
+    record = emoprune.done("angles", model, "--all", "--center", centre, *HIDDEN).record
     assert record["centre"] == centre
     angles = np.array([pair["angle_deg"] for pair in record["pairs"]])
     assert ((angles >= 0) & (angles <= 180)).all()
@@ -94,8 +100,8 @@ def test_the_table_shows_the_layer_and_says_what_it_leaves_out(emoprune: Runner,
 
 
 def test_a_checkpoint_can_come_from_stdin(emoprune: Runner, model: Path) -> None:
-    piped = emoprune.done("angles", "-", stdin=model.read_bytes()).record
-    assert {**piped, "model": str(model)} == emoprune.done("angles", model).record
+    piped, named = emoprune.done("angles", "-", stdin=model.read_bytes()), emoprune.done("angles", model)
+    assert [{**record, "model": str(model)} for record in piped.lines] == named.lines
 
 
 def test_no_image_is_needed(
@@ -125,10 +131,52 @@ def test_options_that_cannot_be_met(
     emoprune.check_refused("angles", model, *argv, code=code, says=says)
 
 
-def test_a_network_without_dense_hidden_layer_is_named(
-    emoprune: Runner, small: Path, in_folder: Path
+@pytest.mark.parametrize("name", ["conv2", "table"])
+def test_the_training_data_gives_the_angles_that_are_stored(
+    emoprune: Runner, zoo: Callable[[str], Path], small: Path, table: Path, name: str
 ) -> None:
-    options = ("--arch", "squeezenet1_1", "--size", "32", "--weights", "none", "--epochs", "0")
-    emoprune.done("train", small, "m.st", *options)
-    for command in ("angles", "prune"):
-        emoprune.check_refused(command, "m.st", says=("m.st: ", "squeezenet1_1", "--hidden"))
+    data = table if name == "table" else small
+    stored = emoprune.done("angles", zoo(name), "--all").lines
+    measured = emoprune.done("angles", zoo(name), "--all", "--data", data)
+    assert measured.err == ""
+    assert len(measured.lines) == len(stored)
+    for one, other in zip(stored, measured.lines, strict=True):
+        assert one.keys() == other.keys()
+        angles = [
+            {(pair["i"], pair["j"]): pair["angle_deg"] for pair in line["pairs"]} for line in (one, other)
+        ]
+        assert angles[0] == pytest.approx(angles[1], abs=1e-2)
+        plain = {key: value for key, value in one.items() if key != "pairs" and not key.endswith("_deg")}
+        assert plain == {key: other[key] for key in plain}
+    assert emoprune.done("angles", zoo(name), "--all", "--data", "none").lines == stored
+    few = emoprune.done("angles", zoo(name), "--all", "--data", data, "--samples", "5").lines
+    assert few != stored
+
+
+def test_other_data_gives_other_angles_and_a_note(
+    emoprune: Runner, zoo: Callable[[str], Path], faces: Path
+) -> None:
+    result = emoprune.done("angles", zoo("conv2"), "--data", faces)
+    assert f"note: {faces} is not what the model was trained on" in result.err
+    assert result.lines != emoprune.done("angles", zoo("conv2")).lines
+    assert emoprune.done("angles", "-", "--data", faces, stdin=zoo("conv2").read_bytes()).lines != []
+
+
+def test_channels_have_the_angles_of_their_means_over_the_map(
+    emoprune: Runner, zoo: Callable[[str], Path], small: Path
+) -> None:
+    checkpoint, net = opened(zoo("conv2"))
+    data = open_data(str(small))
+    train = torch.tensor(partition(data.catalogue, checkpoint.split)["train"])
+    found = samples(data, checkpoint.preprocess, checkpoint.spec.input)
+    (batch,) = batches(found, train, checkpoint.preprocess, torch.device("cpu"))
+    read: list[torch.Tensor] = []
+    net.get_submodule("features.3").register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    with torch.inference_mode():
+        net(batch)
+    h = read[0].mean((2, 3)).double()
+    units = torch.nn.functional.normalize(h, dim=0)
+    expected = torch.rad2deg(torch.acos((units.T @ units).clamp(-1, 1)))
+    options = ("--layer", "features.0", "--center", "none", "--all")
+    for pair in emoprune.done("angles", zoo("conv2"), *options).record["pairs"]:
+        assert pair["angle_deg"] == pytest.approx(float(expected[pair["i"], pair["j"]]), abs=1e-2)

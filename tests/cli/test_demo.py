@@ -12,7 +12,8 @@ from emoprune.cli import demo
 from emoprune.core.synthetic import EMOTIONS
 from tests.cli.conftest import Runner
 
-STEPS = ["crop", "features", "train", "angles", "prune", "eval", "eval", "export", "eval", "report"]
+STEPS = ["crop", "features", "train", "angles", "prune", "prune", "export", *["eval"] * 4, "report"]
+MODELS = ("model.st", "model.distinct.st", "model.reconstruct.st", "model.onnx")
 
 
 @pytest.fixture
@@ -35,19 +36,20 @@ def test_the_demo_leaves_every_file_and_ends_with_the_table(emoprune: Runner, in
     assert [words[1] for words in echoed] == STEPS
     files = {path.name for path in (in_folder / "here").iterdir()}
     assert files == {
-        *("raw", "faces", "pixels.csv", "model.st", "model.distinct.st", "model.onnx"),
-        *("before.json", "after.json", "onnx.json", demo.MARKER),
+        *("raw", "faces", "pixels.csv", *MODELS, *(f"{name}.json" for name in MODELS), demo.MARKER),
     }
     assert {path.name for path in (in_folder / "here" / "raw").iterdir()} == set(EMOTIONS)
     assert len(list((in_folder / "here" / "raw").glob("*/*.jpg"))) == 5 * len(EMOTIONS)
     table = result.out.rpartition("$ emoprune report")[2]
-    for words in ("model.st", "model.distinct.st", "model.onnx", "accuracy", "hidden units", "MACs"):
+    for words in (*MODELS, "accuracy", "hidden units", "MACs"):
         assert words in table
-    before, after, exported = (
-        json.loads((in_folder / "here" / f"{name}.json").read_text()) for name in ("before", "after", "onnx")
+    whole, distinct, quarter, exported = (
+        json.loads((in_folder / "here" / f"{name}.json").read_text()) for name in MODELS
     )
-    assert after["units"] == exported["units"] < before["units"]
-    assert exported["accuracy"] == after["accuracy"]
+    assert quarter["units"] == exported["units"] < whole["units"]
+    assert distinct["units"] < whole["units"]
+    assert quarter["macs"] <= whole["macs"] / 4
+    assert exported["accuracy"] == quarter["accuracy"]
     assert result.out.rstrip().endswith("all else is in here to look at.")
 
     emoprune.check_refused("demo", "here", says=("here: exists", "--force"))

@@ -80,7 +80,7 @@ def test_the_file_is_what_is_counted(emoprune: Runner, model: Path, faces: Path)
     # conv1 of 24x24 grey: 16 kernels of 5x5 at 20x20 places, 1600 features, 24 units, 3 classes
     assert record["parameters"] == 16 * 26 + 1601 * 24 + 25 * 3
     assert record["macs"] == 16 * 25 * 400 + 1600 * 24 + 24 * 3
-    assert record["units"] == 24
+    assert record["units"] == 16 + 24
 
 
 def test_test_is_the_default_part(emoprune: Runner, model: Path, faces: Path) -> None:

@@ -151,7 +151,7 @@ def test_a_model_knows_its_file(model: Path) -> None:
     opened = loading.open_model(str(model), CPU)
     data = model.read_bytes()
     assert (opened.bytes, opened.fingerprint) == (len(data), hashlib.sha256(data).hexdigest())
-    assert opened.units == checkpoints.read(str(model)).units == 24
+    assert opened.units == checkpoints.read(str(model)).units == 16 + 24
 
 
 def test_onnx_and_checkpoint_give_the_same_logits(model: Path, onnx_model: Path, faces: Path) -> None:

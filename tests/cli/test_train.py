@@ -43,7 +43,7 @@ def test_the_summary_says_what_was_trained(emoprune: Runner, small: Path, in_fol
         "arch": "conv1",
         "classes": ["angry", "happy", "surprise"],
         "parts": {"train": 24, "test": 6},
-        "layers": {"classifier.hidden1": 12},
+        "layers": {"features.0": 16, "classifier.hidden1": 12},
     }
     assert summary["training"]["index"] == 2
     assert set(tree(in_folder)) == {"m.st"}

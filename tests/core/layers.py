@@ -1,42 +1,43 @@
-"""Hidden layers made from activations, for the tests of pruning."""
+"""What the tests of pruning work on: layers made from activations, and small networks measured."""
 
 from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from emoprune.core.statistics import Accumulator
-from emoprune.records import HiddenLayer, LayerView, UnitStatistics
+from emoprune.core import nets
+from emoprune.core.footprint import Footprint
+from emoprune.core.graph import channel_graph
+from emoprune.core.statistics import channel_moments, collect, unit_statistics
+from emoprune.core.subject import Subject, subject_of
+from emoprune.records import (
+    Checkpoint,
+    HiddenLayer,
+    Plan,
+    Preprocess,
+    Removal,
+    Spec,
+    SplitRule,
+    UnitStatistics,
+)
+from emoprune.records.channels import ChannelGraph, Reader, Reading
+from tests.core.graph.wiring import smaller
+from tests.reference_pruning import Seen, samples
 
 Array = NDArray[np.float64]
+
+EPSILON = 1e-5
+"""What a batch norm adds to a variance."""
 
 
 def statistics_of(activations: Array) -> UnitStatistics:
     """One-pass statistics of (patterns, units) activations."""
-    accumulator = Accumulator()
-    accumulator.add(torch.from_numpy(activations))
-    return accumulator.result("layer")
-
-
-def view_of(
-    activations: Array,
-    weight: Array,
-    bias: Array | None = None,
-    *,
-    activation: str = "sigmoid",
-) -> LayerView:
-    """A layer with these (patterns, units) activations, read by one layer of (outputs, units) weights."""
-    units = activations.shape[1]
-    return LayerView(
-        layer=HiddenLayer("hidden", activation, ("output",)),
-        statistics=statistics_of(activations),
-        weight=torch.zeros(units, 3),
-        bias=torch.zeros(units),
-        readers={
-            "output": (torch.from_numpy(weight), None if bias is None else torch.from_numpy(bias)),
-        },
-    )
+    return unit_statistics(torch.from_numpy(activations))
 
 
 def sigmoid_layer(seed: int, *, patterns: int = 60, units: int = 12, spread: float = 2.0) -> Array:
@@ -47,3 +48,135 @@ def sigmoid_layer(seed: int, *, patterns: int = 60, units: int = 12, spread: flo
     signs = generator.choice([-1.0, 1.0], size=units)
     noise = generator.normal(size=(patterns, units)) * generator.uniform(0, 1, size=units)
     return np.asarray(1 / (1 + np.exp(-(mixed * signs + noise))))
+
+
+def relu_maps(seed: int, *, patterns: int = 200, channels: int = 8, positions: int = 1) -> Array:
+    """Correlated activations, none of them negative, their means far from zero."""
+    generator = np.random.default_rng(seed)
+    sources = generator.normal(size=(patterns, channels, positions))
+    mixing = np.eye(channels) + generator.normal(size=(channels, channels)) / np.sqrt(channels)
+    return np.asarray(np.maximum(0.5 + np.einsum("cd,ndp->ncp", mixing, sources), 0.0))
+
+
+def subject_with(readings: Sequence[Seen], widths: Mapping[str, int] | None = None) -> Subject:
+    """Layers whose units the readings have; `widths` (layer: units) is one layer unless told otherwise.
+
+    Reading number r is named "r.0", its readers "r.0", "r.1" and so on, their batch norms "r.0.norm".
+    """
+    units = 1 + max(unit for seen in readings for unit in seen.owner)
+    spans: dict[str, tuple[int, int]] = {}
+    for name, width in (widths or {"hidden": units}).items():
+        start = max((stop for _, stop in spans.values()), default=0)
+        spans[name] = (start, start + width)
+    tensors: dict[str, Tensor] = {}
+    found = [_reading(number, seen, tensors) for number, seen in enumerate(readings)]
+    sources = {
+        name: next(each.name for each in found if start in each.owner.tolist())
+        for name, (start, _) in spans.items()
+    }
+    layers = tuple(
+        HiddenLayer(
+            name,
+            "relu",
+            tuple(
+                reader.layer
+                for each in found
+                if not set(range(*spans[name])).isdisjoint(each.owner.tolist())
+                for reader in each.readers
+            ),
+        )
+        for name in spans
+    )
+    graph = ChannelGraph(layers, spans, sources, tuple(found), (), {}, ())
+    statistics = {
+        name: _unit_statistics(readings[[each.name for each in found].index(sources[name])], span)
+        for name, span in spans.items()
+    }
+    moments = {
+        each.name: channel_moments(torch.from_numpy(samples(seen.h).T.copy()))
+        for each, seen in zip(found, readings, strict=True)
+    }
+    return Subject(graph, tensors, statistics, moments, layers)
+
+
+def _unit_statistics(seen: Seen, span: tuple[int, int]) -> UnitStatistics:
+    first = [seen.owner.index(unit) for unit in range(*span)]
+    return statistics_of(seen.h.mean(2)[:, first])
+
+
+def _reading(number: int, seen: Seen, tensors: dict[str, Tensor]) -> Reading:
+    readers = []
+    for index, reader in enumerate(seen.readers):
+        name, outputs = f"{number}.{index}", len(reader.weight)
+        tensors[f"{name}.weight"] = torch.from_numpy(reader.weight)
+        norm = f"{name}.norm" if reader.deviation is not None else None
+        if reader.deviation is not None:
+            tensors[f"{norm}.running_mean"] = torch.zeros(outputs, dtype=torch.float64)
+            tensors[f"{norm}.running_var"] = torch.from_numpy(reader.deviation**2 - EPSILON)
+        elif reader.constant:
+            tensors[f"{name}.bias"] = torch.zeros(outputs, dtype=torch.float64)
+        readers.append(Reader(name, norm, torch.from_numpy(reader.inside)))
+    mapped = seen.h.shape[2] > 1
+    return Reading(f"{number}.0", tuple(readers), torch.tensor(seen.owner), 1, mapped, 1)
+
+
+def without(subject: Subject, units: Iterable[int]) -> Plan:
+    """The plan that takes these units, by their numbers in the graph."""
+    gone = sorted(units)
+    return Plan(
+        tuple(
+            Removal(name, stop - start, chosen=tuple(unit - start for unit in gone if start <= unit < stop))
+            for name, (start, stop) in subject.graph.spans.items()
+        )
+    )
+
+
+def subject_of_net(net: nn.Module, batches: Sequence[Tensor]) -> Subject:
+    """A network with what it reads of some batches."""
+    graph = channel_graph(net, tuple(batches[0].shape[1:]))
+    seen = collect(net, graph, graph.layers, batches)
+    return Subject(graph, net.state_dict(), seen.statistics, seen.moments, graph.layers)
+
+
+def carried_out(net: nn.Module, subject: Subject, plan: Plan, merged: Mapping[str, Tensor]) -> nn.Module:
+    """The smaller network, its survivors' weights those of `merged`."""
+    whole = copy.deepcopy(net)
+    whole.load_state_dict({**net.state_dict(), **merged})
+    return smaller(whole, subject.graph, subject.alive(plan))
+
+
+def checkpoint_of(spec: Spec, inputs: Tensor, *, seed: int = 0) -> Checkpoint:
+    """An untrained network with the statistics of `inputs`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = nets.build(spec)
+    graph = channel_graph(net, spec.input)
+    seen = collect(net, graph, graph.layers, [inputs])
+    table = len(spec.input) == 1
+    return Checkpoint(
+        spec=spec,
+        classes=tuple("abcdefghij"[: spec.classes]),
+        preprocess=Preprocess("table") if table else picture(spec),
+        split=SplitRule("80/20", 0, None, "0" * 64),
+        tensors=net.state_dict(),
+        layers=graph.layers,
+        statistics=seen.statistics,
+        moments=seen.moments,
+    )
+
+
+def picture(spec: Spec) -> Preprocess:
+    """Preprocessing that makes images of the spec's size."""
+    half = (0.5,) * spec.input[0]
+    return Preprocess("image", spec.input[1:], "rgb" if len(half) == 3 else "gray", mean=half, std=half)
+
+
+def opened(checkpoint: Checkpoint) -> Subject:
+    """The subject of a whole checkpoint."""
+    graph = channel_graph(nets.blueprint(checkpoint.spec), checkpoint.spec.input)
+    return subject_of(checkpoint, graph, graph.layers)
+
+
+def footprint_of(checkpoint: Checkpoint, subject: Subject) -> Footprint:
+    """The footprint of a whole checkpoint."""
+    return Footprint(subject.graph, nets.blueprint(checkpoint.spec))

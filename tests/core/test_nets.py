@@ -154,11 +154,11 @@ def test_tensors_of_another_architecture_are_a_bad_checkpoint() -> None:
     [
         ({"classifier.hidden2": (7, 2)}, "classifier.hidden2, which the network lacks"),
         ({"features.0.weight": (7, 2)}, "features.0.weight, which the network lacks"),
-        ({"features.0": (1, 2)}, "features.0, which is no dense layer"),
-        ({"": (1, 2)}, "which is no dense layer"),
+        ({"features.1": (1, 2)}, "features.1, which is no layer that can be narrowed"),
+        ({"": (1, 2)}, "which is no layer that can be narrowed"),
     ],
 )
-def test_widths_of_no_dense_layer_are_a_bad_checkpoint(widths: dict[str, tuple[int, int]], fact: str) -> None:
+def test_widths_of_what_has_none_are_a_bad_checkpoint(widths: dict[str, tuple[int, int]], fact: str) -> None:
     with pytest.raises(BadCheckpoint) as caught:
         restore(dataclasses.replace(CONV1, widths=widths), tensors_of(CONV1))
     assert fact in caught.value.fact

@@ -17,6 +17,7 @@ from emoprune.records import (
     Epoch,
     HiddenLayer,
     HistoryEntry,
+    Moments,
     Preprocess,
     Spec,
     SplitRule,
@@ -40,6 +41,14 @@ def statistics(units: int, *, patterns: int = 5, seed: int = 0) -> UnitStatistic
     generator = torch.Generator().manual_seed(seed)
     h = torch.rand(patterns, units, generator=generator, dtype=torch.float64)
     return UnitStatistics(patterns, h.T @ h, h.sum(0), h.min(0).values, h.max(0).values)
+
+
+def moments(channels: int, *, samples: int = 7, seed: int = 0) -> Moments:
+    """Moments of random numbers, of no more digits than a file keeps."""
+    generator = torch.Generator().manual_seed(seed)
+    h = torch.rand(samples, channels, generator=generator, dtype=torch.float64)
+    centred = h - h.mean(0)
+    return Moments(samples, h.mean(0), (centred.T @ centred / samples).float().double())
 
 
 def tensors(inputs: int, units: int, outputs: int, *, seed: int = 0) -> dict[str, Tensor]:
@@ -82,6 +91,14 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
             and _all_equal(_sums(entry), _sums(other.statistics[name]))
             for name, entry in one.statistics.items()
         )
+        and one.moments.keys() == other.moments.keys()
+        and all(
+            entry.count == other.moments[name].count
+            and torch.equal(entry.mean, other.moments[name].mean)
+            and torch.equal(entry.covariance, other.moments[name].covariance)
+            for name, entry in one.moments.items()
+        )
+        and _all_equal(one.masks, other.masks)
     )
 
 

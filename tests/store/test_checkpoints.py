@@ -14,7 +14,7 @@ from safetensors import safe_open
 from emoprune.errors import BadCheckpoint
 from emoprune.records import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Preprocess, Spec, SplitRule
 from emoprune.store import checkpoints, streams
-from tests.store.making import card_of_file, checkpoint, header_of, same, statistics, tensors
+from tests.store.making import card_of_file, checkpoint, header_of, moments, same, statistics, tensors
 
 WORDS = st.text(max_size=12)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -65,6 +65,12 @@ def any_checkpoint(draw: st.DrawFn) -> Checkpoint:
         tensors=tensors(3, units, len(classes), seed=seed),
         layers=(HiddenLayer("first", draw(WORDS), ("last",)),),
         statistics={"first": statistics(units, seed=seed)},
+        moments={name: moments(units, seed=seed) for name in draw(st.sets(st.sampled_from(("last", "x.y"))))},
+        masks={
+            f"{name}.weight": torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < 0.5
+            for name, shape in (("first", (units, 3)), ("last", (len(classes), units)))
+            if draw(st.booleans())
+        },
         history=tuple(draw(st.lists(ENTRIES, max_size=3))),
         training=tuple(
             draw(
@@ -126,7 +132,8 @@ def test_metadata_is_one_key_of_canonical_json() -> None:
 
 
 def test_the_formats_own_reader_sees_the_names_of_the_contract(tmp_path: Path) -> None:
-    original = checkpoint()
+    mask = torch.tensor([[True, False, True, True], [False, True, True, True]])
+    original = checkpoint(moments={"last": moments(4)}, masks={"last.weight": mask})
     path = tmp_path / "model.st"
     streams.write_bytes(path, checkpoints.to_bytes(original))
     with safe_open(path, "pt") as file:
@@ -134,11 +141,19 @@ def test_the_formats_own_reader_sees_the_names_of_the_contract(tmp_path: Path) -
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     nets = {name for name in stored if name.startswith("net.")}
     assert nets == {f"net.{name}" for name in original.tensors}
-    assert stored.keys() - nets == {f"stats.first.{name}" for name in ("count", "gram", "sum", "min", "max")}
+    assert stored.keys() - nets == {
+        *(f"stats.first.{name}" for name in ("count", "gram", "sum", "min", "max")),
+        *(f"reads.last.{name}" for name in ("count", "mean", "covariance")),
+        "mask.last.weight",
+    }
     assert torch.equal(stored["net.first.weight"], original.tensors["first.weight"])
     assert stored["stats.first.gram"].dtype == torch.float64
     assert torch.equal(stored["stats.first.sum"], original.statistics["first"].total)
     assert int(stored["stats.first.count"]) == 5
+    assert (int(stored["reads.last.count"]), stored["reads.last.mean"].dtype) == (7, torch.float64)
+    assert stored["reads.last.covariance"].dtype == torch.float32
+    assert torch.equal(stored["mask.last.weight"], mask)
+    assert stored["mask.last.weight"].dtype == torch.bool
 
 
 def test_a_checkpoint_without_hidden_layers_round_trips() -> None:
@@ -163,6 +178,23 @@ def test_parameters_that_want_gradients_are_stored_too() -> None:
     again = checkpoints.from_bytes(checkpoints.to_bytes(checkpoint(tensors=wanting)))
     assert torch.equal(again.tensors["first.bias"], wanting["first.bias"].detach())
     assert not any(value.requires_grad for value in again.tensors.values())
+
+
+def test_a_covariance_is_rounded_once_and_for_all() -> None:
+    exact = moments(4)
+    third = dataclasses.replace(exact, covariance=exact.covariance / 3)
+    again = checkpoints.from_bytes(checkpoints.to_bytes(checkpoint(moments={"last": third})))
+    kept = again.moments["last"].covariance
+    assert kept.dtype == torch.float64
+    assert torch.equal(kept, third.covariance.float().double())
+    assert torch.equal(again.moments["last"].mean, third.mean)
+    assert same(checkpoints.from_bytes(checkpoints.to_bytes(again)), again)
+
+
+def test_a_reading_may_have_dots_in_its_name() -> None:
+    names = ("features.3.block.0.0", "count", "mean.mean")
+    original = checkpoint(moments={name: moments(3) for name in names})
+    assert same(checkpoints.from_bytes(checkpoints.to_bytes(original)), original)
 
 
 def test_class_names_that_are_not_utf8_on_disk_round_trip() -> None:

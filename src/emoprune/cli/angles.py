@@ -40,11 +40,14 @@ def command(
         Literal["table", "json", "csv"] | None,
         typer.Option("--format", help="[default: table on a terminal, JSON in a pipe]", show_default=False),
     ] = None,
+    data: options.LookAt = None,
+    limit: options.Limit = 2000,
     as_json: options.Json = False,
 ) -> None:
     """Show the angles between hidden units, and which say the same.
 
-    They come from the statistics in the checkpoint; no image is needed.
+    They come from the statistics in the checkpoint; no image is needed. The activation of a channel is its
+    mean over the map.
 
     Counts are units that stand in at least one similar or complementary pair; insignificant units have a
     vector shorter, or vary less, than 1% of the layer's range.
@@ -53,6 +56,10 @@ def command(
     from emoprune.store import checkpoints, streams
 
     checkpoint = checkpoints.read(model)
+    if data not in (None, options.NO_DATA):
+        from emoprune.cli import sight
+
+        checkpoint = sight.measured_on(checkpoint, data, limit=limit, place=streams.shown(model))
     records = []
     for found in options.matching_layers(checkpoint, layer, place=streams.shown(model)):
         surveyed = survey(

@@ -43,7 +43,8 @@ def show(parts: Iterable[Group | str], stream: IO[str] | None = None) -> None:
     if stream.isatty():
         console = Console(file=stream)
         # a terminal too narrow wraps whole lines; cells broken or cut short would be figures lost
-        console.width = max([console.width, *(console.measure(part).maximum for part in parts)])
+        free = console.options.update(width=10_000)
+        console.width = max([console.width, *(console.measure(part, options=free).maximum for part in parts)])
     else:
         console = Console(file=stream, width=10_000, force_terminal=False, color_system=None)
     with explained(Path("standard output")):

@@ -43,8 +43,10 @@ def command(
     (root / MARKER).touch()
     _draw(root / "raw", seed)
     raw, faces, pixels = (str(root / name) for name in ("raw", "faces", "pixels.csv"))
-    model, pruned, onnx = (str(root / name) for name in ("model.st", "model.distinct.st", "model.onnx"))
-    before, after, exported = (str(root / name) for name in ("before.json", "after.json", "onnx.json"))
+    model, distinct, quarter, onnx = (
+        str(root / name) for name in ("model.st", "model.distinct.st", "model.reconstruct.st", "model.onnx")
+    )
+    scores = {path: str(root / f"{Path(path).name}.json") for path in (model, distinct, quarter, onnx)}
     again = ["--force"] if force else []
     _run("crop", raw, faces, *again)
     _run("features", faces, pixels, "--kind", "pixels", "--size", "24", "--gray", *again)
@@ -53,12 +55,12 @@ def command(
         *("--epochs", "40", "--augment", "flip", "--seed", str(seed), *again),
     )
     _run("angles", model, "--format", "table")
-    _run("prune", model, "--method", "distinct", "--angle", "30", *again)
-    _run("eval", model, faces, to=before)
-    _run("eval", pruned, faces, to=after)
-    _run("export", pruned, onnx, *again)
-    _run("eval", onnx, faces, to=exported)
-    _run("report", before, after, exported, "--section", "summary", "--format", "table")
+    _run("prune", model, "--method", "distinct", "--angle", "30", "--layer", "classifier.*", *again)
+    _run("prune", model, "--method", "reconstruct", "--macs", "0.25", *again)
+    _run("export", quarter, onnx, *again)
+    for path, score in scores.items():
+        _run("eval", path, faces, to=score)
+    _run("report", *scores.values(), "--section", "summary", "--format", "table")
     sys.stdout.write(f"\nThe pruned network is {onnx}; all else is in {folder} to look at.\n")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -109,12 +108,13 @@ def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:
     import torch
 
     from emoprune.cli import loading
+    from emoprune.cli.sight import recorded_data
     from emoprune.core.fitting import batches
     from emoprune.store.datasets import open_data
 
     if data is None:
-        data = next((entry.parameters.get("data") for entry in checkpoint.history), None)
-        if not isinstance(data, str) or not Path(data).exists():
+        data = recorded_data(checkpoint)
+        if data is None:
             console.note(
                 "proven on random batches only: the training data is not here; give --data for real ones"
             )

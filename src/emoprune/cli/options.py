@@ -38,6 +38,22 @@ CentreOption = Annotated[
     ),
 ]
 
+LookAt = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DATA|none",
+        help="Measure the statistics anew on its training part, or on all of it if the model was trained on "
+        "other data; none: look at no image.",
+        show_default=False,
+    ),
+]
+Limit = Annotated[
+    int,
+    typer.Option("--samples", min=2, metavar="N", help="How many training images are looked at, if any."),
+]
+NO_DATA = "none"
+
 Size = Annotated[
     str | None,
     typer.Option(
@@ -142,17 +158,17 @@ def device(name: DeviceName) -> torch.device:
 
 
 def matching_layers(checkpoint: Checkpoint, glob: str, *, place: str) -> list[HiddenLayer]:
-    """The checkpoint's prunable layers whose name matches `glob`; BadCheckpoint where there is none."""
+    """The checkpoint's measured layers whose name matches `glob`; BadCheckpoint where there is none."""
     from fnmatch import fnmatchcase
 
     from emoprune.errors import BadCheckpoint
 
     if not checkpoint.layers:
         raise BadCheckpoint(
-            f"{checkpoint.spec.arch} has no dense hidden layer", "train it with --hidden 200", place=place
+            "has no statistics of a layer that could be pruned", "measure them with --data", place=place
         )
     found = [layer for layer in checkpoint.layers if fnmatchcase(layer.name, glob)]
     if not found:
         names = ", ".join(layer.name for layer in checkpoint.layers)
-        raise BadCheckpoint(f"no hidden layer matches --layer {glob}", f"choose from {names}", place=place)
+        raise BadCheckpoint(f"no measured layer matches --layer {glob}", f"choose from {names}", place=place)
     return found

@@ -4,33 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from emoprune.cli import console, options
+from emoprune.cli import amounts, console, options
 from emoprune.core.methods import METHODS
 from emoprune.errors import UsageFault
-from emoprune.records.choices import Merge
-
-if TYPE_CHECKING:
-    from rich.console import Group
-
-    from emoprune.records import Checkpoint
+from emoprune.records.choices import Merge, Scope
 
 SCHEMA = "emoprune.prune/1"
-HEAVY_LOSS = 0.5
-"""Relative error at the next layer's input beyond which little of it is left."""
 
 EXAMPLES = """\b
 Examples:
-  emoprune prune model.st                      writes model.distinct.st
-  emoprune prune model.st --angle 30 -o small.st
-  emoprune prune model.st --merge sum          the published rule
-  emoprune prune model.st --angle 30 --dry-run what it would cost, nothing written"""
-
+  emoprune prune model.st                               writes model.distinct.st
+  emoprune prune model.st --angle 30 --merge sum        the published rule
+  emoprune prune model.st --method reconstruct --macs 0.5 -o half.st
+  emoprune prune model.st --method reconstruct --max-drop 1 --round-to 8
+  emoprune prune model.st --method importance --layer conv1 --amount 0.25
+  emoprune prune model.st --method magnitude --amount 0.9
+  emoprune prune model.st --method reconstruct --macs 0.25 --dry-run
+  emoprune prune model.st --method reconstruct --sensitivity"""
 
 Output = Annotated[
     str | None,
@@ -52,15 +47,67 @@ MethodName = Annotated[
     ),
 ]
 Angle = Annotated[
-    float,
-    typer.Option(min=0, max=90, metavar="DEGREES", help="Similar under it, complementary over 180 minus it."),
+    float | None,
+    typer.Option(
+        min=0,
+        max=90,
+        metavar="DEGREES",
+        help="distinct, progressive: similar under it, complementary over 180 minus it.  [default: 15]",
+        show_default=False,
+    ),
+]
+Share = Annotated[
+    float | None,
+    typer.Option(
+        "--amount",
+        min=0,
+        max=1,
+        metavar="FRACTION",
+        help="Share of the units that goes; with magnitude and random, of the weights.",
+    ),
+]
+Units = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Units that stay, in all chosen layers together.")
+]
+Macs = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, metavar="FRACTION", help="Share of the multiply-accumulates that stays."),
+]
+Params = Annotated[
+    float | None, typer.Option(min=0, max=1, metavar="FRACTION", help="Share of the parameters that stays.")
+]
+LossIncrease = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="NATS",
+        help="As much as goes before the mean loss on the val part (else train) has grown by more.",
+    ),
+]
+Drop = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=100,
+        metavar="POINTS",
+        help="As much as goes before the accuracy on the val part (else train) has dropped by more.",
+    ),
 ]
 MergeOption = Annotated[
     Merge,
     typer.Option(
-        help="How survivors take over: lstsq re-solves their outgoing weights, sum adds those of the "
-        "removed as published."
+        help="How survivors take over: lstsq re-solves their outgoing weights and mends batch norm, sum "
+        "adds those of the removed as published."
     ),
+]
+ScopeOption = Annotated[
+    Scope,
+    typer.Option(
+        help="global: a budget is spent where it costs least; layer: the same share in every layer."
+    ),
+]
+RoundTo = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Layers keep a multiple of N units, which engines like.")
 ]
 
 
@@ -68,112 +115,108 @@ def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, or - for standard input.")],
     output: Output = None,
     method: MethodName = "distinct",
-    angle: Angle = 15.0,
-    merge: MergeOption = "lstsq",
+    angle: Angle = None,
+    share: Share = None,
+    units: Units = None,
+    macs: Macs = None,
+    params: Params = None,
+    max_loss_increase: LossIncrease = None,
+    max_drop: Drop = None,
+    scope: ScopeOption = "global",
     layer: options.LayerGlob = "*",
+    round_to: RoundTo = 1,
+    merge: MergeOption = "lstsq",
     center: options.CentreOption = None,
+    data: options.LookAt = None,
+    limit: options.Limit = 2000,
+    sensitivity: Annotated[
+        bool,
+        typer.Option(
+            "--sensitivity", help="Print the error of every layer at amounts 0.1 to 0.9, write nothing."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the certificate, write nothing.")] = False,
+    seed: options.Seed = 0,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Remove hidden units and certify what it costs.
+    """Remove units, or single weights, and certify what it costs.
 
-    The result is physically smaller; no image is needed.
-    The certificate tells, per layer, the relative error at the next layer's input under either merge.
+    Whole units make the result physically smaller. Selection, merge and certificate need no image: they
+    follow from the statistics in the checkpoint. Where a batch norm is to be mended and the training data
+    still is where the checkpoint says, or with --data, all layers after the first cut are re-solved on
+    images, without training.
+
+    The certificate tells, per layer, the relative error at the next layers' input under either merge.
     """
-    from emoprune.core import surgery
-    from emoprune.core.angles import default_centre
-    from emoprune.core.certificate import certify
-    from emoprune.core.compensation import solve
-    from emoprune.core.selection import Selection
-    from emoprune.records import Plan
+    from emoprune.cli import certificate, history, prune_run
     from emoprune.store import checkpoints, streams
 
-    target = None if dry_run else _target(model, output, method)
+    wanted = {
+        "--angle": angle,
+        "--amount": share,
+        "--units": units,
+        "--macs": macs,
+        "--params": params,
+        "--max-loss-increase": max_loss_increase,
+        "--max-drop": max_drop,
+    }
+    if sensitivity:
+        amounts.none_with_ladder(wanted, output)
+    amount = None if sensitivity else amounts.chosen(method, wanted)
+    amounts.check_units(method, amount, round_to=round_to, ladder=sensitivity)
+    target = None if dry_run or sensitivity else _target(model, output, method)
     before = checkpoints.read(model)
-    found = options.matching_layers(before, layer, place=streams.shown(model))
     if target is not None:
         streams.check_output(target, force=force)
-    views = [surgery.view(before, entry) for entry in found]
-    selection = Selection(angle_deg=angle, merge=merge, centre=center)
-    plan = Plan(tuple(METHODS[method](view, selection) for view in views))
-    decided = list(zip(views, plan.removals, strict=True))
-    solutions = {view.layer.name: solve(view, removal) for view, removal in decided}
-    after = surgery.apply(plan, before, {name: merged[merge] for name, merged in solutions.items()})
-    layers: list[dict[str, Any]] = [
-        {
-            **dataclasses.asdict(certify(view, removal, solutions[removal.layer])),
-            "centre": center or default_centre(view.layer.activation),
-            "removed": list(removal.removed),
-            "merges": dict(removal.merges),
-        }
-        for view, removal in decided
-    ]
-    settings = {"method": method, "angle": angle, "merge": merge, "layer": layer}
-    summary = {
-        "schema": SCHEMA,
-        "input": model,
-        "output": target,
-        **settings,
-        **_change(before, after, place=streams.shown(model)),
-        "layers": layers,
+    job = prune_run.prepare(
+        before,
+        method,
+        amount,
+        layers=layer,
+        data=data,
+        limit=limit,
+        place=streams.shown(model),
+        request={"merge": merge, "centre": center, "scope": scope, "round_to": round_to, "seed": seed},
+    )
+    if amount is None:
+        certificate.show_ladder(job, model, as_json=as_json)
+        return
+    plan = job.plan(amount)
+    merged = job.merges(plan)
+    after = job.carried_out(plan, merged.get(merge))
+    settings = {
+        "method": method,
+        "merge": merge,
+        "amount": {amount.name: amount.value},
+        **({"angle": amount.value} if amount.name == "angle" else {}),
+        "scope": scope,
+        "layer": layer,
+        "round_to": round_to,
+        "seed": seed,
+        "center": center,
+        "data": data,
+        "samples": limit,
+        "images": job.images.count if job.images and job.resolves else 0,
     }
-    for removal in plan.removals:
-        if removal.spared:
-            console.warn(f"{removal.layer}: every unit would go; 1 stays")
-    for entry in layers:
-        error = entry[f"error_{merge}"]
-        if error is not None and error > HEAVY_LOSS:
-            console.warn(f"{entry['layer']}: what the next layer reads changes by {error:.0%} of its spread")
+    outcome = certificate.outcome(job, plan, merged, after, centre=center)
+    summary = {"schema": SCHEMA, "input": model, "output": target, **settings, **outcome}
+    certificate.warn(summary)
     # people see the certificate before anything is written; programs read of what has been done
     for_people = sys.stderr if target == streams.STANDARD else sys.stdout
     as_table = for_people.isatty() and not as_json
     if as_table:
-        console.show(_certificate(summary), for_people)
+        console.show(certificate.tables(summary), for_people)
     if target is not None:
-        _write(target, before, after, settings, summary, force=force)
+        entry = history.entry("prune", settings, outcome)
+        done = dataclasses.replace(after, history=(*before.history, entry))
+        streams.write_bytes(target, checkpoints.to_bytes(done), force=force)
     if target == streams.STANDARD:
         return
     if as_table:
         console.write(f"  wrote {target}\n" if target else "  dry run: nothing written\n")
     else:
         console.emit([summary], lambda: (), as_json=True)
-
-
-def _change(before: Checkpoint, after: Checkpoint, *, place: str) -> dict[str, Any]:
-    """Units, parameters and multiply-accumulates before and after; the networks are rebuilt to count them."""
-    from emoprune.core import costs, nets
-    from emoprune.errors import at
-
-    with at(place):
-        old, new = (
-            costs.cost(nets.restore(version.spec, version.tensors), version.spec)
-            for version in (before, after)
-        )
-    return {
-        "units": {"before": before.units, "after": after.units},
-        "compression_rate": (before.units - after.units) / before.units,
-        "parameters": {"before": old.parameters, "after": new.parameters},
-        "macs": {"before": old.macs, "after": new.macs},
-    }
-
-
-def _write(
-    target: str,
-    before: Checkpoint,
-    after: Checkpoint,
-    settings: Mapping[str, Any],
-    summary: Mapping[str, Any],
-    *,
-    force: bool,
-) -> None:
-    from emoprune.cli import history
-    from emoprune.store import checkpoints, streams
-
-    outcome = {key: summary[key] for key in ("units", "parameters", "macs", "layers")}
-    entry = history.entry("prune", settings, outcome)
-    done = dataclasses.replace(after, history=(*before.history, entry))
-    streams.write_bytes(target, checkpoints.to_bytes(done), force=force)
 
 
 def _target(model: str, output: str | None, method: str) -> str:
@@ -183,24 +226,3 @@ def _target(model: str, output: str | None, method: str) -> str:
         raise UsageFault("a checkpoint from standard input has no name to write beside", "give -o OUT")
     path = Path(model)
     return str(path.with_name(f"{path.stem}.{method}.st"))
-
-
-def _certificate(summary: Mapping[str, Any]) -> Iterable[Group]:
-    keys = ("similar", "complementary", "insignificant", "error_sum", "error_lstsq")
-    yield console.table(
-        f"Certificate ({summary['method']}, {summary['angle']:g} degrees, {summary['merge']})",
-        ["layer", "units", "similar", "compl.", "insign.", "error: sum", "lstsq"],
-        (
-            [entry["layer"], f"{entry['before']:,} > {entry['after']:,}", *(entry[key] for key in keys)]
-            for entry in summary["layers"]
-        ),
-    )
-    yield console.table(
-        "",
-        ["", "before", "after", "change"],
-        (
-            [name, counts["before"], counts["after"], f"{counts['after'] / counts['before'] - 1:+.1%}"]
-            for name in ("units", "parameters", "macs")
-            for counts in [summary[name]]
-        ),
-    )

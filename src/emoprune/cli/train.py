@@ -116,8 +116,9 @@ def command(
 ) -> None:
     """Train a classifier, ready to be pruned.
 
-    The checkpoint holds weights, classes, preprocessing, split, learning curve and, for every dense hidden
-    layer, one-pass statistics of its units over the training part.
+    The checkpoint holds weights, classes, preprocessing, split, learning curve and, for every layer that
+    can be pruned, one-pass statistics of its units over the training part; with a frozen backbone, for
+    those of the head.
     """
     import torch
 
@@ -168,7 +169,7 @@ def command(
         fit_scaling(net, found.values[parts["train"]], scale)
     with at(data):
         trained = train_run.run(
-            net.to(chosen), samples, parts, preprocess, recipe, freeze=freeze, device=chosen
+            net.to(chosen), spec, samples, parts, preprocess, recipe, freeze=freeze, device=chosen
         )
     parameters = {"data": data, "weights": weights, "freeze": freeze, "scale": scale}
     outcome = dataclasses.asdict(trained.curve[-1]) if trained.curve else {}
@@ -180,6 +181,7 @@ def command(
         tensors=net.cpu().state_dict(),
         layers=trained.layers,
         statistics=trained.statistics,
+        moments=trained.moments,
         history=(history.entry("train", {**parameters, **dataclasses.asdict(recipe)}, outcome),),
         training=trained.curve,
     )

@@ -12,7 +12,7 @@ from emoprune.cli import console
 from emoprune.core import nets
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.fitting import READING_BATCH, Recipe, TensorSamples, batches, fit, precompute
-from emoprune.core.graph import dense_hidden_layers
+from emoprune.core.graph import channel_graph
 from emoprune.core.heads import freeze_all_but_head, head_name, head_of
 from emoprune.core.splits import declared_parts, parse_shares
 from emoprune.core.statistics import collect
@@ -21,6 +21,7 @@ from emoprune.records import (
     Catalogue,
     Epoch,
     HiddenLayer,
+    Moments,
     Preprocess,
     Samples,
     Spec,
@@ -105,10 +106,12 @@ class Trained:
     curve: tuple[Epoch, ...]
     layers: tuple[HiddenLayer, ...]
     statistics: dict[str, UnitStatistics]
+    moments: dict[str, Moments]
 
 
 def run(
     net: nn.Module,
+    spec: Spec,
     samples: Samples,
     parts: Mapping[str, Tensor],
     preprocess: Preprocess,
@@ -117,34 +120,36 @@ def run(
     freeze: Freeze,
     device: torch.device,
 ) -> Trained:
-    """Train `net` in place, then gather the statistics of its dense hidden layers over the training part.
+    """Train `net` in place, then gather the statistics of its layers over the training part.
 
-    With a frozen backbone and no augmentation the head alone is run, on features computed once.
+    With a frozen backbone they are those of the head, and without augmentation the head alone is run, on
+    features computed once.
     """
     if recipe.batch_size == 1 and freeze == "none" and any(map(_is_batch_norm, net.modules())):
         raise UsageFault("batch norm cannot learn from one sample", "give --batch-size 2 or more")
-    layers = dense_hidden_layers(net)
+    graph = channel_graph(nets.blueprint(spec), spec.input)
+    layers = graph.layers
     _read_the_rest(samples, parts)
     whole = _Feed(net, "", samples, dict(parts), preprocess)
     feed = whole
     if freeze == "backbone":
         freeze_all_but_head(net)
+        layers = tuple(layer for layer in layers if layer.name.startswith(f"{head_name(net)}."))
         if recipe.augment:
             console.note("with --augment the frozen backbone has to run in every epoch")
         else:
             feed = _head_alone(whole, device)
     curve = _fit(feed, recipe, device)
-    if not all(layer.name.startswith(feed.prefix) for layer in layers):
-        feed = whole
     train = feed.parts["train"]
     inputs = console.tracked(
         batches(feed.samples, train, feed.preprocess, device), "statistics", len(train), steps=len
     )
-    statistics = collect(feed.net, layers, inputs, prefix=feed.prefix) if layers else {}
-    size = sum(entry.gram.nbytes for entry in statistics.values())
+    seen = collect(feed.net, graph, layers, inputs if layers else (), prefix=feed.prefix)
+    size = sum(entry.gram.nbytes for entry in seen.statistics.values())
+    size += sum(entry.covariance.nbytes // 2 for entry in seen.moments.values())
     if size > NOTABLE_BYTES:
         console.note(f"the statistics of {len(layers)} layers take {size / 2**20:,.0f} MB of the checkpoint")
-    return Trained(curve, layers, statistics)
+    return Trained(curve, layers, seen.statistics, seen.moments)
 
 
 def _read_the_rest(samples: Samples, parts: Mapping[str, Tensor]) -> None:

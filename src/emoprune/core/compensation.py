@@ -1,4 +1,4 @@
-"""MERGES: how the survivors take over what the removed units said to the next layer."""
+"""MERGES: how the survivors take over what the removed units said to their readers."""
 
 from __future__ import annotations
 
@@ -7,69 +7,169 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from emoprune.core.statistics import covariance, mean
-from emoprune.records import LayerView, Removal, UnitStatistics
+from emoprune.core.subject import Subject, stays
+from emoprune.records import Moments, Plan
+from emoprune.records.channels import Reader, Reading
 from emoprune.records.choices import Merge
 
-Readers = Mapping[str, tuple[Tensor, Tensor | None]]
+ROUNDING = 1e-10
+"""Share of a channel's energy under which what moves of it is rounding."""
 
 RIDGES = torch.logspace(-10, 2, 49, dtype=torch.float64)
-"""Ridge strengths tried, relative to a unit's own variance."""
+"""Ridge strengths tried, relative to a channel's own variance."""
 
 
-def summed(view: LayerView, removal: Removal) -> Readers:
+def summed(subject: Subject, plan: Plan) -> dict[str, Tensor]:
     """The published merge: a merged unit's outgoing weights are added to its survivor's, nothing else."""
-    kept = torch.tensor(removal.kept)
-    taken, survivors = list(removal.merges), list(removal.merges.values())
-    readers = {}
-    for name, (weight, bias) in view.readers.items():
-        whole = weight.double()
-        whole = whole.index_add(1, torch.tensor(survivors, dtype=torch.long), whole[:, taken])
-        readers[name] = (whole[:, kept].to(weight.dtype), bias)
-    return readers
+    alive = subject.alive(plan)
+    into = {
+        start + unit: start + survivor
+        for removal in plan.removals
+        for start, _ in [subject.graph.spans[removal.layer]]
+        for unit, survivor in removal.merges.items()
+    }
+    merged = {}
+    for reading in subject.readings:
+        gone = ~stays(reading.owner, alive)
+        if not bool(gone.any()):
+            continue
+        channels = {
+            unit: torch.nonzero(reading.owner == unit).flatten() for unit in set(reading.owner.tolist())
+        }
+        taken = [unit for unit in into if unit in channels and into[unit] in channels]
+        giving = torch.cat([channels[unit] for unit in taken] or [torch.empty(0, dtype=torch.long)])
+        taking = torch.cat([channels[into[unit]] for unit in taken] or [torch.empty(0, dtype=torch.long)])
+        for reader in reading.readers:
+            weight = subject.weight(reader, reading)
+            weight = weight.index_add(1, taking, weight[:, giving])
+            weight[:, gone] = 0
+            merged[f"{reader.layer}.weight"] = _like(subject, f"{reader.layer}.weight", weight)
+    return merged
 
 
-def least_squares(view: LayerView, removal: Removal) -> Readers:
-    """The survivors' outgoing weights, re-solved so that the readers' inputs change least.
+def least_squares(subject: Subject, plan: Plan) -> dict[str, Tensor]:
+    """The survivors' outgoing weights, re-solved so that what the readers compute changes least.
 
-    With B the regression of removed on kept activations, W_K += W_R B and bias += W_R (mu_R - B mu_K), all
-    from one-pass statistics. Where a reader has no bias to move, the regression has no intercept. The
-    ridge is chosen by generalised cross-validation (Golub, Heath & Wahba 1979), so that fewer patterns
-    than units do not fit noise.
+    With B the regression of removed on kept channels, W_K += W_R B at every tap, and the constant part
+    goes to the bias or to the mean of the batch norm that follows; all from one-pass moments. The ridge is
+    chosen by generalised cross-validation (Golub, Heath & Wahba 1979), so that fewer patterns than units do
+    not fit noise.
     """
-    kept, gone = torch.tensor(removal.kept), torch.tensor(removal.removed, dtype=torch.long)
-    intercept = all(bias is not None for _, bias in view.readers.values())
-    moments, centre = _moments(view.statistics, intercept=intercept)
-    outgoing = torch.cat([weight.double()[:, gone] for weight, _ in view.readers.values()])
-    share = _regression(
-        moments[kept][:, kept],
-        moments[gone][:, kept],
-        moments[gone][:, gone],
-        outgoing,
-        patterns=view.statistics.count,
+    alive = subject.alive(plan)
+    merged: dict[str, Tensor] = {}
+    for reading in subject.readings:
+        kept = stays(reading.owner, alive)
+        if not bool(kept.all()):
+            moments = subject.moments_at(reading)
+            for inside, readers in _by_inside(subject, reading).items():
+                merged |= _solved(subject, reading, readers, moments, kept, inside)
+    return merged
+
+
+def _by_inside(subject: Subject, reading: Reading) -> dict[float, list[Reader]]:
+    """Readers that see the same second moments, by the share of them that a constant can take up."""
+    found: dict[float, list[Reader]] = {}
+    for reader in reading.readers:
+        found.setdefault(constant_share(subject, reader), []).append(reader)
+    return found
+
+
+def constant_share(subject: Subject, reader: Reader) -> float:
+    """How far a constant in what it reads can be made up for: 0 where nothing takes it, 1 without padding."""
+    movable = reader.norm is not None or f"{reader.layer}.bias" in subject.tensors
+    return float(reader.inside.mean()) if movable else 0.0
+
+
+def second_moments(moments: Moments, inside: float) -> Tensor:
+    """What is left of a channel's second moments once a constant is taken out as well as it can be.
+
+    A tap that reads zero padding at a share 1 - `inside` of the positions sees the channel times an
+    indicator: its variance keeps that share of the squared mean. With `inside` 0 there is no constant. What
+    is left of a constant channel is rounding, hence zero.
+    """
+    squared = torch.outer(moments.mean, moments.mean)
+    second = moments.covariance + (1 - inside) * squared
+    still = second.diagonal() <= ROUNDING * (moments.covariance + squared).diagonal()
+    second[still] = 0
+    second[:, still] = 0
+    return second
+
+
+def _solved(
+    subject: Subject,
+    reading: Reading,
+    readers: list[Reader],
+    moments: Moments,
+    kept: Tensor,
+    inside: float,
+) -> dict[str, Tensor]:
+    second = second_moments(moments, inside)
+    weights = {reader: subject.weight(reader, reading) for reader in readers}
+    outgoing = sum(
+        (gram_of_taps(weight[:, ~kept], torch.ones(weight.shape[2])) for weight in weights.values()),
+        torch.zeros(()),
     )
-    offset = centre[gone] - share @ centre[kept]
-    readers = {}
-    for name, (weight, bias) in view.readers.items():
-        whole = weight.double()
-        taken = whole[:, gone]
-        moved = None if bias is None else (bias.double() + taken @ offset).to(bias.dtype)
-        readers[name] = ((whole[:, kept] + taken @ share).to(weight.dtype), moved)
-    return readers
+    share = _regression(
+        second[kept][:, kept],
+        second[~kept][:, kept],
+        second[~kept][:, ~kept],
+        outgoing,
+        patterns=moments.count,
+    )
+    offset = moments.mean[~kept] - share @ moments.mean[kept] if inside else torch.zeros(len(share)).double()
+    merged = {}
+    for reader, weight in weights.items():
+        new = torch.zeros_like(weight)
+        taken = weight[:, ~kept]
+        new[:, kept] = weight[:, kept] + torch.einsum("ort,rk->okt", taken, share)
+        name = f"{reader.layer}.weight"
+        merged[name] = _like(subject, name, new)
+        constant = torch.einsum("ort,r,t->o", taken, offset, inside_taps(reader, weight))
+        merged |= _constant_moved(subject, reader, constant)
+    return merged
 
 
-def _moments(statistics: UnitStatistics, *, intercept: bool) -> tuple[Tensor, Tensor]:
-    """Second moments about the mean, with the mean; or about zero, with zero."""
-    if intercept:
-        return covariance(statistics), mean(statistics)
-    return statistics.gram / statistics.count, torch.zeros_like(statistics.total)
+def _constant_moved(subject: Subject, reader: Reader, constant: Tensor) -> dict[str, Tensor]:
+    bias, mean = f"{reader.layer}.bias", f"{reader.norm}.running_mean"
+    if bias in subject.tensors:
+        return {bias: _like(subject, bias, subject.tensors[bias].double() + constant)}
+    if mean in subject.tensors:
+        return {mean: _like(subject, mean, subject.tensors[mean].double() - constant)}
+    return {}
+
+
+def gram_of_taps(weight: Tensor, share: Tensor) -> Tensor:
+    """Sum over taps, each times its `share`, of W'W: (channels, channels) of (outputs, channels, taps)."""
+    flat = (weight * share.to(weight).sqrt()).permute(0, 2, 1).flatten(0, 1)
+    return flat.T @ flat
+
+
+def variances(weight: Tensor, shares: Tensor, moments: Moments) -> Tensor:
+    """Variance of what each output of (outputs, channels, taps) weights computes, (outputs,).
+
+    A tap that is inside the map at a share f of the positions sees f (C + (1 - f) mu mu'); taps are taken
+    as independent of one another.
+    """
+    seen = torch.einsum("oct,cd->odt", weight, moments.covariance)
+    level = torch.einsum("oct,c->ot", weight, moments.mean).square()
+    return torch.einsum("odt,odt,t->o", seen, weight, shares) + level @ (shares * (1 - shares))
+
+
+def inside_taps(reader: Reader, weight: Tensor) -> Tensor:
+    """`reader.inside` for each tap of (outputs, channels, taps); positions of a flattened map are taps."""
+    return reader.inside.expand(weight.shape[2])
+
+
+def _like(subject: Subject, name: str, value: Tensor) -> Tensor:
+    old = subject.tensors[name]
+    return value.reshape(old.shape).to(old.dtype)
 
 
 def _regression(kk: Tensor, rk: Tensor, rr: Tensor, outgoing: Tensor, *, patterns: int) -> Tensor:
-    """Ridge regression coefficients (removed, kept) of removed on kept units.
+    """Ridge regression coefficients (removed, kept) of removed on kept channels.
 
-    `kk`, `rk`, `rr` are blocks of the second moments; `outgoing` (outputs, removed) says how much each
-    removed unit matters, so that the ridge is judged by what the readers will notice.
+    `kk`, `rk`, `rr` are blocks of the second moments; `outgoing` (removed, removed), W'W of the removed,
+    says how much each matters, so that the ridge is judged by what the readers will notice.
     """
     scale = kk.diagonal().sqrt()
     # a dead survivor explains nothing; 1 instead of 0 keeps it from becoming NaN
@@ -77,15 +177,15 @@ def _regression(kk: Tensor, rk: Tensor, rr: Tensor, outgoing: Tensor, *, pattern
     energies, axes = torch.linalg.eigh(kk / torch.outer(scale, scale))
     energies = energies.clamp(min=0)
     along = (rk / scale) @ axes
-    told = (outgoing @ along).square().sum(0)
-    total = float((outgoing @ rr * outgoing).sum())
+    told = (along * (outgoing @ along)).sum(0)
+    total = float((outgoing * rr).sum())
     ridge = _ridge_by_gcv(energies, told, total, patterns=patterns)
     share: Tensor = (along / (energies + ridge)) @ axes.T / scale
     return share
 
 
 def _ridge_by_gcv(energies: Tensor, told: Tensor, total: float, *, patterns: int) -> float:
-    """The ridge with the least generalised cross-validation error of the readers' inputs."""
+    """The ridge with the least generalised cross-validation error of what the readers compute."""
     if total <= 0:
         return float(RIDGES[0])
     damped = energies + RIDGES[:, None]
@@ -98,12 +198,7 @@ def _ridge_by_gcv(energies: Tensor, told: Tensor, total: float, *, patterns: int
     return float(RIDGES[int(error.argmin())]) if bool(torch.isfinite(error).any()) else float(RIDGES[-1])
 
 
-MERGES: dict[Merge, Callable[[LayerView, Removal], Readers]] = {
+MERGES: dict[Merge, Callable[[Subject, Plan], Mapping[str, Tensor]]] = {
     "sum": summed,
     "lstsq": least_squares,
 }
-
-
-def solve(view: LayerView, removal: Removal) -> dict[Merge, Readers]:
-    """The readers' weights and biases after the removal, under every merge."""
-    return {name: merge(view, removal) for name, merge in MERGES.items()}

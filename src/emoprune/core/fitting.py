@@ -170,8 +170,12 @@ def _set_training(module: nn.Module, inherited: bool = True) -> None:
 def _validate(
     net: nn.Module, samples: Samples, val: Tensor, preprocess: Preprocess, device: torch.device
 ) -> tuple[float, float]:
-    logits = torch.cat(list(predict(net, batches(samples, val, preprocess, device))))
-    labels = samples.labels[val]
+    return loss_and_accuracy(net, batches(samples, val, preprocess, device), samples.labels[val])
+
+
+def loss_and_accuracy(net: nn.Module, inputs: Iterator[Tensor], labels: Tensor) -> tuple[float, float]:
+    """Mean cross-entropy in nats and accuracy over all of `inputs`."""
+    logits = torch.cat(list(predict(net, inputs)))
     loss = float(nn.functional.cross_entropy(logits, labels))
     return loss, float((logits.argmax(1) == labels).double().mean())
 

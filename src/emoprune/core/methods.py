@@ -2,32 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from emoprune.core.selection import Selection
-    from emoprune.records import LayerView, Removal
+    from emoprune.core.courses import Course, Request
+    from emoprune.core.footprint import Footprint
+    from emoprune.core.subject import Subject
+    from emoprune.records import Plan
 
 
 @dataclass(frozen=True)
 class Method:
-    """A selection function, named `module:function` and imported when it is first needed."""
+    """Functions named `module:function`, imported when they are first needed.
 
-    function: str
+    `course` makes the method's plans; `within` the one for an angle, where the method looks at angles.
+    `one_by_one`: it takes units in an order that can be cut anywhere. `weights`: it takes single weights.
+    """
+
     meaning: str
+    course: str
+    within: str | None = None
+    one_by_one: bool = True
+    weights: bool = False
 
-    def __call__(self, view: LayerView, selection: Selection) -> Removal:
-        """What the method would remove from the layer in `view`."""
-        module, _, name = self.function.partition(":")
-        select = cast("Callable[[LayerView, Selection], Removal]", getattr(import_module(module), name))
-        return select(view, selection)
+    def plans(self, subject: Subject, footprint: Footprint, request: Request) -> Course:
+        """All plans of the method."""
+        course: Course = _imported(self.course)(subject, footprint, request)
+        return course
+
+    def plan_within(self, subject: Subject, request: Request, angle_deg: float) -> Plan:
+        """What the method would remove because of angles under `angle_deg`."""
+        assert self.within is not None
+        plan: Plan = _imported(self.within)(subject, request, angle_deg)
+        return plan
+
+
+def _imported(name: str) -> Any:
+    module, _, function = name.partition(":")
+    return getattr(import_module(module), function)
 
 
 METHODS: dict[str, Method] = {
     "distinct": Method(
-        "emoprune.core.selection:distinct", "units that say the same or the opposite (Gedeon & Harris 1991)"
+        "units that say the same or the opposite (Gedeon & Harris 1991)",
+        course="emoprune.core.courses:distinct_course",
+        within="emoprune.core.courses:distinct_within",
+        one_by_one=False,
+    ),
+    "progressive": Method(
+        "one unit at a time, the smallest angle first (Gedeon & Harris 1992)",
+        course="emoprune.core.courses:progressive_course",
+        within="emoprune.core.courses:progressive_within",
+    ),
+    "reconstruct": Method(
+        "the units whose work the others can best take over",
+        course="emoprune.core.courses:reconstruct_course",
+    ),
+    "importance": Method(
+        "units with the smallest kernel norm", course="emoprune.core.courses:importance_course"
+    ),
+    "random-units": Method("any units, for comparison", course="emoprune.core.courses:random_units_course"),
+    "magnitude": Method(
+        "the smallest weights become zero",
+        course="emoprune.core.sparsity:magnitude_course",
+        one_by_one=False,
+        weights=True,
+    ),
+    "random": Method(
+        "any weights become zero, for comparison",
+        course="emoprune.core.sparsity:random_course",
+        one_by_one=False,
+        weights=True,
     ),
 }

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from emoprune.core.architectures import ARCHITECTURES
+from emoprune.core.graph.rules import LAST_GROUP
 from emoprune.core.heads import dense_head, head_name, head_of, output_name, replace_head
 from emoprune.core.scaling import Scaling
 from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
@@ -131,10 +132,45 @@ def _narrow(net: nn.Module, name: str, inputs: int, outputs: int) -> None:
         old = net.get_submodule(name)
     except AttributeError:
         raise BadCheckpoint(f"its spec narrows {name}, which the network lacks", MAKE_ANEW) from None
-    if not isinstance(old, nn.Linear):
-        raise BadCheckpoint(f"its spec narrows {name}, which is no dense layer", MAKE_ANEW)
-    new = nn.Linear(inputs, outputs, bias=old.bias is not None, device=old.weight.device)
-    setattr(net.get_submodule(parent_name), child, new)
+    setattr(net.get_submodule(parent_name), child, _narrowed(old, name, inputs, outputs))
+
+
+def _narrowed(old: nn.Module, name: str, inputs: int, outputs: int) -> nn.Module:
+    if isinstance(old, nn.Linear):
+        return nn.Linear(inputs, outputs, bias=old.bias is not None, device=old.weight.device)
+    if isinstance(old, nn.BatchNorm1d | nn.BatchNorm2d):
+        return type(old)(
+            outputs, old.eps, old.momentum, old.affine, old.track_running_stats, device=old.weight.device
+        )
+    if not isinstance(old, nn.Conv2d):
+        raise BadCheckpoint(f"its spec narrows {name}, which is no layer that can be narrowed", MAKE_ANEW)
+    each = old.in_channels // old.groups
+    groups = 1 if old.groups == 1 else inputs // each
+    if groups < 1 or inputs % groups or outputs % groups:
+        raise BadCheckpoint(f"its spec gives {name} {inputs} inputs, which fill no groups", MAKE_ANEW)
+    new = nn.Conv2d(
+        inputs,
+        outputs,
+        old.kernel_size,  # type: ignore[arg-type]  # torch types what it stores more widely than what it takes
+        old.stride,  # type: ignore[arg-type]
+        old.padding,  # type: ignore[arg-type]
+        old.dilation,  # type: ignore[arg-type]
+        groups,
+        bias=old.bias is not None,
+        device=old.weight.device,
+    )
+    if old.groups > 1 and groups == 1:
+        setattr(new, LAST_GROUP, True)
+    return new
+
+
+def blueprint(spec: Spec) -> nn.Module:
+    """The network of `spec` on the meta device: shapes without numbers."""
+    # torchvision's regnets compute with real numbers while they are built
+    device = torch.get_default_device() if spec.arch.startswith("regnet") else torch.device("meta")
+    with device:
+        net = build(spec)
+    return net.to("meta")
 
 
 def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -144,11 +180,8 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
     no memory (regnets excepted, which cannot be built there); raises BadCheckpoint with the first
     difference.
     """
-    # torchvision's regnets compute with real numbers while they are built
-    device = torch.get_default_device() if spec.arch.startswith("regnet") else torch.device("meta")
     try:
-        with device:
-            net = build(spec)
+        net = blueprint(spec)
     except UsageFault as fault:
         raise BadCheckpoint(f"its spec is impossible: {fault.fact}", MAKE_ANEW) from fault
     expected = net.state_dict()
@@ -163,6 +196,13 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
             )
     _fill(net, tensors)
     return net.eval()
+
+
+def require_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Raise BadCheckpoint for a network with a weight that is no finite number."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise BadCheckpoint(f"tensor {name} has numbers that are not finite", MAKE_ANEW)
 
 
 def _form(tensor: Tensor) -> str:

@@ -1,63 +1,97 @@
-"""Selection methods: what a layer's statistics and weights say about which of its units go."""
+"""The rules of the papers: which units go because of the angles between them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+import torch
 
 from emoprune.core.angles import (
     angles_deg,
+    centred_gram,
     constant_units,
     default_centre,
     ordered,
     short_units,
     silent_units,
 )
-from emoprune.records import LayerView, Removal
+from emoprune.records import HiddenLayer, Removal, UnitStatistics
 from emoprune.records.choices import Centre, Merge
 
 
-@dataclass(frozen=True)
-class Selection:
-    """What the user asked for; a method reads what concerns it.
-
-    `angle_deg`: under it two units are similar, over 180 minus it complementary. `centre` None: what fits
-    the layer's activation.
-    """
-
-    angle_deg: float = 15.0
-    merge: Merge = "lstsq"
-    centre: Centre | None = None
-
-
-def distinct(view: LayerView, selection: Selection) -> Removal:
+def distinct(
+    layer: HiddenLayer,
+    statistics: UnitStatistics,
+    *,
+    angle_deg: float,
+    merge: Merge,
+    centre: Centre | None = None,
+) -> Removal:
     """The distinctiveness rule (Gedeon & Harris 1991), deterministic, at least one unit staying.
 
-    Insignificant units go first. Then complementary pairs, the most opposed first: both go under the merge
-    "sum"; under "lstsq" the higher index alone, for its opposite can speak for it. Then of each similar
-    pair, the most similar first, the higher index, merged into the lower. A unit already removed takes no
-    further part. Under "sum", which moves no bias, of the insignificant units only short and silent ones
-    go, as published.
+    Under `angle_deg` two units are similar, over 180 minus it complementary; `centre` None is what fits the
+    layer's activation. Insignificant units go first. Then complementary pairs, the most opposed first: both
+    go under the merge "sum"; under "lstsq" the higher index alone, for its opposite can speak for it. Then
+    of each similar pair, the most similar first, the higher index, merged into the lower. A unit already
+    removed takes no further part. Under "sum", which moves no bias, of the insignificant units only short
+    and silent ones go, as published.
     """
-    statistics = view.statistics
-    centre = selection.centre or default_centre(view.layer.activation)
+    centre = centre or default_centre(layer.activation)
     angles = angles_deg(statistics, centre=centre)
     insignificant = short_units(statistics, centre) | silent_units(statistics)
-    if selection.merge == "lstsq":
+    if merge == "lstsq":
         insignificant |= constant_units(statistics)
     draft = _Draft(units=statistics.units)
     for unit in sorted(insignificant, reverse=True):  # should all go, the lowest index stays
         draft.drop(unit, draft.insignificant)
-    opposed = angles > 180 - selection.angle_deg
+    opposed = angles > 180 - angle_deg
     for i, j, _ in ordered(angles, opposed, descending=True):
+        if draft.spared:
+            break
         if draft.has(i, j):
             draft.drop(j, draft.complementary)
-            if selection.merge == "sum":
+            if merge == "sum":
                 draft.drop(i, draft.complementary)
-    for i, j, _ in ordered(angles, angles < selection.angle_deg):
+    for i, j, _ in ordered(angles, angles < angle_deg):
+        if len(draft.gone) + 1 == statistics.units:
+            break
         if draft.has(i, j):
             draft.drop(j, draft.similar)
             draft.merges[j] = i
-    return draft.removal(view.layer.name)
+    return draft.removal(layer.name)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A unit that goes, the one that it is merged into, and the angle between them."""
+
+    unit: int
+    into: int | None
+    angle_deg: float
+
+
+def smallest_angle_first(
+    layer: HiddenLayer, statistics: UnitStatistics, *, centre: Centre | None = None
+) -> list[Taken]:
+    """One unit at a time until one is left: of the two at the smallest angle the higher index.
+
+    Units whose vectors have no length, hence no angle, go first (Gedeon & Harris 1992; luan2020, section
+    2.1).
+    """
+    centre = centre or default_centre(layer.activation)
+    angles = angles_deg(statistics, centre=centre)
+    there = ~angles.isnan()
+    without = torch.nonzero(centred_gram(statistics, centre).diagonal() == 0).flatten().tolist()
+    taken = [Taken(unit, None, 0.0) for unit in reversed(without)][: statistics.units - 1]
+    gone = {step.unit for step in taken}
+    for i, j, angle in ordered(angles, there):
+        if len(taken) + 1 == statistics.units:
+            break
+        if gone.isdisjoint((i, j)):
+            gone.add(j)
+            taken.append(Taken(j, i, angle))
+    return taken
 
 
 @dataclass
@@ -89,11 +123,17 @@ class _Draft:
             similar=tuple(self.similar),
             complementary=tuple(self.complementary),
             insignificant=tuple(self.insignificant),
-            merges={unit: self._survivor(unit) for unit in self.merges},
+            merges=to_survivors(self.merges),
             spared=self.spared,
         )
 
-    def _survivor(self, unit: int) -> int:
-        while unit in self.merges:
-            unit = self.merges[unit]
-        return unit
+
+def to_survivors(merges: Mapping[int, int]) -> dict[int, int]:
+    """Every merged unit and the one at the end of its chain of merges."""
+    found = {}
+    for unit in merges:
+        survivor = unit
+        while survivor in merges:
+            survivor = merges[survivor]
+        found[unit] = survivor
+    return found

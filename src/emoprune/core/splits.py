@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 from emoprune.errors import BadData, UsageFault
 from emoprune.records import Catalogue, SplitRule
@@ -91,6 +90,9 @@ def groups(names: Sequence[str], pattern: str) -> list[str]:
 
 
 def _stratified(catalogue: Catalogue, sizes: Mapping[str, int], seed: int) -> Parts:
+    # takes a second to import, and only those who split at random need it
+    from sklearn.model_selection import train_test_split
+
     labels = np.array(catalogue.labels)
     rest = np.arange(len(labels))
     parts = {}

@@ -1,75 +1,179 @@
-"""Second moments of hidden units, gathered in one pass that keeps no activations."""
+"""Moments of units and of what layers read, gathered in one pass that keeps no activations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from emoprune.errors import TrainingFault
-from emoprune.records import HiddenLayer, UnitStatistics
+from emoprune.records import HiddenLayer, Moments, UnitStatistics
+from emoprune.records.channels import ChannelGraph, Reading
+
+COPIED = 2**28
+"""Bytes of a map that are copied at once."""
 
 
-class Accumulator:
-    """Running sums of one layer's activations, in float64: float32 misreads angles under 0.1 degrees."""
+def unit_statistics(activations: Tensor) -> UnitStatistics:
+    """Sums over (patterns, units) activations, in float64: float32 misreads angles under 0.1 degrees."""
+    h = activations.detach().double()
+    return UnitStatistics(h.shape[0], h.T @ h, h.sum(0), h.amin(0), h.amax(0))
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.gram = self.total = self.low = self.high = torch.empty(0)
 
-    def add(self, activations: Tensor) -> None:
-        """Take in (..., units) activations; every leading position is one pattern."""
-        h = activations.detach().reshape(-1, activations.shape[-1]).double()
-        low, high = h.amin(0), h.amax(0)
-        if self.count == 0:
-            self.gram, self.total, self.low, self.high = h.T @ h, h.sum(0), low, high
-        else:
-            self.gram.addmm_(h.T, h)
-            self.total += h.sum(0)
-            self.low = torch.minimum(self.low, low)
-            self.high = torch.maximum(self.high, high)
-        self.count += h.shape[0]
+def channel_moments(samples: Tensor) -> Moments:
+    """Mean and covariance of (channels, samples), centred on themselves before they are multiplied.
 
-    def result(self, layer: str) -> UnitStatistics:
-        """The statistics so far; TrainingFault where an activation was not finite."""
-        if not bool(torch.isfinite(self.gram).all()):
-            raise TrainingFault(
-                f"layer {layer} has activations that are not finite", "train with a lower --lr"
+    Centred, float32 products serve a regression as well as float64 ones, in half the time.
+    """
+    h = samples.detach()
+    mu = h.mean(1, keepdim=True)
+    centred = h - mu
+    covariance = (centred @ centred.T).double() / h.shape[1]
+    return Moments(h.shape[1], mu[:, 0].double(), covariance)
+
+
+def added(first: UnitStatistics, second: UnitStatistics) -> UnitStatistics:
+    """Statistics of both sets of patterns together."""
+    return UnitStatistics(
+        first.count + second.count,
+        first.gram + second.gram,
+        first.total + second.total,
+        torch.minimum(first.low, second.low),
+        torch.maximum(first.high, second.high),
+    )
+
+
+def pooled(first: Moments, second: Moments) -> Moments:
+    """Moments of both sets of samples together (Chan, Golub & LeVeque 1983)."""
+    count = first.count + second.count
+    share = second.count / count
+    apart = second.mean - first.mean
+    covariance = torch.lerp(first.covariance, second.covariance, share)
+    covariance.addr_(apart, apart, alpha=share * (1 - share))
+    return Moments(count, first.mean + share * apart, covariance)
+
+
+class Collector:
+    """Gathers the statistics of layers and of what their readers see while a network runs.
+
+    Taken are `layers` and all readings that have units of theirs. `prefix` is what the network's names lack
+    of the graph's names, where it is a part of a larger one. A unit's activation is its channel's mean over
+    the positions of a map (jain2020, section 2.4); moments count every position.
+    """
+
+    def __init__(self, graph: ChannelGraph, layers: Iterable[HiddenLayer], *, prefix: str = "") -> None:
+        self._prefix = prefix
+        names = {layer.name for layer in layers}
+        self._readings = readings_of(graph, names)
+        self._units = {
+            reading.name: [
+                (layer, unit_channels(reading, graph.spans[layer]))
+                for layer, source in graph.sources.items()
+                if source == reading.name and layer in names
+            ]
+            for reading in self._readings
+        }
+        self._shared = {reading.name for reading in self._readings if shared_layer(graph, reading)}
+        self.statistics: dict[str, UnitStatistics] = {}
+        self.moments: dict[str, Moments] = {}
+
+    @contextmanager
+    def watching(self, net: nn.Module) -> Iterator[None]:
+        """Take in what `net` reads meanwhile; TrainingFault where that is not finite."""
+        modules = dict(net.named_modules())
+        hooks = [
+            modules[reading.name.removeprefix(self._prefix)].register_forward_pre_hook(
+                partial(self._take, reading)
             )
-        return UnitStatistics(self.count, self.gram.cpu(), self.total.cpu(), self.low.cpu(), self.high.cpu())
+            for reading in self._readings
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _take(self, reading: Reading, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        h = by_channel(inputs[0].detach(), reading)
+        means = h.mean(2)
+        if not bool(means.isfinite().all()):
+            raise TrainingFault(
+                f"what {reading.name} reads is not finite", "train with a lower --lr, or check the weights"
+            )
+        for layer, channels in self._units[reading.name]:
+            units = means[:, channels.to(h.device)].transpose(1, 2).flatten(0, 1)
+            _merge(self.statistics, layer, unit_statistics(units), added)
+        if reading.name not in self._shared:
+            step = max(1, COPIED // (4 * h[0].numel()))
+            for part in h.split(step):
+                _merge(self.moments, reading.name, channel_moments(part.transpose(0, 1).flatten(1)), pooled)
+
+
+T = TypeVar("T")
+
+
+def _merge(found: dict[str, T], name: str, more: T, together: Callable[[T, T], T]) -> None:
+    found[name] = together(found[name], more) if name in found else more
+
+
+def by_channel(h: Tensor, reading: Reading) -> Tensor:
+    """What the readers see, as (patterns, channels, positions); every token is a pattern of its own."""
+    if h.ndim == 4 and reading.dim == 1:
+        return h.flatten(2)
+    return h.reshape(-1, len(reading.owner), reading.spread)
+
+
+def unit_channels(reading: Reading, span: tuple[int, int]) -> Tensor:
+    """The channels of each unit of a layer in a reading, (units, channels of a unit)."""
+    owned = [torch.nonzero(reading.owner == unit).flatten() for unit in range(*span)]
+    each = min(len(channels) for channels in owned)
+    return torch.stack([channels[:each] for channels in owned])
+
+
+def shared_layer(graph: ChannelGraph, reading: Reading) -> str | None:
+    """The layer whose units are just what a reading has, pattern by pattern: their moments are the same."""
+    for layer, source in graph.sources.items():
+        if source == reading.name and not reading.mapped:
+            start, stop = graph.spans[layer]
+            if torch.equal(reading.owner, torch.arange(start, stop)):
+                return layer
+    return None
+
+
+def readings_of(graph: ChannelGraph, layers: Collection[str]) -> list[Reading]:
+    """The readings that have units of `layers`."""
+    wanted = torch.zeros(graph.units + 1, dtype=torch.bool)
+    for name in layers:
+        start, stop = graph.spans[name]
+        wanted[start:stop] = True
+    # the last one stands for frozen channels
+    return [reading for reading in graph.readings if bool(wanted[reading.owner].any())]
 
 
 def collect(
-    net: nn.Module, layers: Sequence[HiddenLayer], batches: Iterable[Tensor], *, prefix: str = ""
-) -> dict[str, UnitStatistics]:
-    """Statistics of each layer's units, as its first consumer reads them, over all of `batches`.
-
-    `prefix` is what `net`'s names lack of the layers' names, where `net` is a part of a larger network.
-    The network is run without gradients and left in evaluation mode, without hooks.
-    """
-    accumulators = {layer.name: Accumulator() for layer in layers}
-    modules = dict(net.named_modules())
-    hooks = [
-        modules[layer.consumers[0].removeprefix(prefix)].register_forward_pre_hook(
-            partial(_take, accumulators[layer.name])
-        )
-        for layer in layers
-    ]
+    net: nn.Module,
+    graph: ChannelGraph,
+    layers: Iterable[HiddenLayer],
+    batches: Iterable[Tensor],
+    *,
+    prefix: str = "",
+) -> Collector:
+    """Run `net` over `batches`, without gradients and in evaluation mode, and gather what it reads."""
+    collector = Collector(graph, layers, prefix=prefix)
     net.eval()
-    try:
-        with torch.inference_mode():
-            for batch in batches:
-                net(batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: accumulator.result(name) for name, accumulator in accumulators.items()}
+    with torch.inference_mode(), collector.watching(net):
+        for batch in batches:
+            net(batch)
+    return collector
 
 
-def _take(accumulator: Accumulator, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    accumulator.add(inputs[0])
+def moments_of(statistics: UnitStatistics) -> Moments:
+    """The moments of units that are read as they are."""
+    return Moments(statistics.count, mean(statistics), covariance(statistics))
 
 
 def mean(statistics: UnitStatistics) -> Tensor:

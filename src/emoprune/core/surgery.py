@@ -8,57 +8,77 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from emoprune.core.compensation import Readers
 from emoprune.core.statistics import survivors
-from emoprune.records import Checkpoint, HiddenLayer, LayerView, Plan, Removal
+from emoprune.core.subject import Subject, stays
+from emoprune.records import Checkpoint, Moments, Plan
+from emoprune.records.channels import ChannelGraph
 
 
-def view(checkpoint: Checkpoint, layer: HiddenLayer) -> LayerView:
-    """What selection and compensation need to see of one layer."""
-    tensors = checkpoint.tensors
-    return LayerView(
-        layer=layer,
-        statistics=checkpoint.statistics[layer.name],
-        weight=tensors[f"{layer.name}.weight"],
-        bias=tensors.get(f"{layer.name}.bias"),
-        readers={name: (tensors[f"{name}.weight"], tensors.get(f"{name}.bias")) for name in layer.consumers},
-    )
+def apply(plan: Plan, checkpoint: Checkpoint, subject: Subject, merged: Mapping[str, Tensor]) -> Checkpoint:
+    """The checkpoint without the plan's removed units and with its masks.
 
-
-def apply(plan: Plan, checkpoint: Checkpoint, merged: Mapping[str, Readers]) -> Checkpoint:
-    """The checkpoint without the plan's removed units; `merged` has each layer's readers as they shall be.
-
-    `merged` comes from the same plan and checkpoint (core.compensation). The statistics of the survivors
-    stay, so that pruning can go on in steps.
+    `merged` are the tensors that the survivors take over with, at their full size (core.compensation). The
+    statistics of the survivors stay, so that pruning can go on in steps.
     """
-    removals = {removal.layer: removal for removal in plan.removals if removal.removed}
-    # in network order: a layer's columns are replaced before its own rows go
-    for layer in checkpoint.layers:
-        if layer.name in removals:
-            checkpoint = _without(removals[layer.name], layer, checkpoint, merged[layer.name])
-    return checkpoint
-
-
-def _without(removal: Removal, layer: HiddenLayer, checkpoint: Checkpoint, readers: Readers) -> Checkpoint:
-    kept = torch.tensor(removal.kept)
-    tensors = dict(checkpoint.tensors)
-    for name in (f"{layer.name}.weight", f"{layer.name}.bias"):
-        if name in tensors:
-            tensors[name] = tensors[name][kept]
-    for name, (weight, bias) in readers.items():
-        tensors[f"{name}.weight"] = weight
-        if bias is not None:
-            tensors[f"{name}.bias"] = bias
-    narrowed = {name: _width(tensors, name) for name in (layer.name, *layer.consumers)}
-    remaining = survivors(checkpoint.statistics[layer.name], removal.kept)
+    graph, alive = subject.graph, subject.alive(plan)
+    tensors = cut({**checkpoint.tensors, **merged}, graph, alive)
+    # what is zero already stays so, whatever the new masks would allow
+    both = {
+        name: mask & checkpoint.masks[name] if name in checkpoint.masks else mask
+        for name, mask in plan.masks.items()
+    }
+    masks = cut({**checkpoint.masks, **both}, graph, alive)
+    for name, mask in masks.items():
+        tensors[name] = tensors[name] * mask
+    removals = {removal.layer: removal for removal in plan.removals}
     return replace(
         checkpoint,
         tensors=tensors,
-        spec=replace(checkpoint.spec, widths={**checkpoint.spec.widths, **narrowed}),
-        statistics={**checkpoint.statistics, layer.name: remaining},
+        masks=masks,
+        spec=replace(checkpoint.spec, widths={**checkpoint.spec.widths, **_widths(graph, tensors, alive)}),
+        statistics={
+            name: survivors(statistics, removals[name].kept) if name in removals else statistics
+            for name, statistics in checkpoint.statistics.items()
+        },
+        moments=_remaining(checkpoint.moments, graph, alive),
     )
 
 
-def _width(tensors: Mapping[str, Tensor], layer: str) -> tuple[int, int]:
-    outputs, inputs = tensors[f"{layer}.weight"].shape
-    return int(inputs), int(outputs)
+def cut(tensors: Mapping[str, Tensor], graph: ChannelGraph, alive: Tensor) -> dict[str, Tensor]:
+    """`tensors` without what belongs to units that are not `alive` (units,)."""
+    left = dict(tensors)
+    for place in graph.cuts:
+        kept = stays(place.owner, alive)
+        if place.tensor in left and not bool(kept.all()):
+            left[place.tensor] = left[place.tensor].index_select(place.dim, torch.nonzero(kept).flatten())
+    return left
+
+
+def _widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of every layer that has lost some."""
+    widths = {}
+    for place in graph.cuts:
+        layer, _, kind = place.tensor.rpartition(".")
+        if kind != "weight" or bool(stays(place.owner, alive).all()):
+            continue
+        weight = tensors[place.tensor]
+        work = graph.works.get(place.tensor)
+        if work is None:
+            widths[layer] = (weight.shape[0], weight.shape[0])
+        elif work.groups == 1:
+            widths[layer] = (weight.shape[1], weight.shape[0])
+        else:
+            # whole groups go, so the channels of each stay what they were
+            groups = work.groups * weight.shape[0] // len(place.owner)
+            widths[layer] = (weight.shape[1] * groups, weight.shape[0])
+    return widths
+
+
+def _remaining(moments: Mapping[str, Moments], graph: ChannelGraph, alive: Tensor) -> dict[str, Moments]:
+    left = dict(moments)
+    for reading in graph.readings:
+        if reading.name in left:
+            kept = torch.nonzero(stays(reading.owner, alive)).flatten()
+            old = left[reading.name]
+            left[reading.name] = Moments(old.count, old.mean[kept], old.covariance[kept][:, kept])
+    return left

@@ -5,7 +5,7 @@ from emoprune.records.faces import Box, CropRow, Face
 from emoprune.records.network import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
 from emoprune.records.pruning import (
     Certificate,
-    LayerView,
+    Moments,
     Pair,
     Plan,
     Removal,
@@ -27,8 +27,8 @@ __all__ = [
     "Face",
     "HiddenLayer",
     "HistoryEntry",
-    "LayerView",
     "Metrics",
+    "Moments",
     "Pair",
     "Plan",
     "Preprocess",

@@ -15,6 +15,8 @@ OnMissing = Literal["skip", "whole", "fail"]
 Part = Literal["train", "val", "test", "all"]
 Scale = Literal["minmax", "standard", "none"]
 DeviceName = Literal["auto", "cpu", "cuda"]
+Scope = Literal["global", "layer"]
+Price = Literal["macs", "parameters", "units"]
 Section = Literal["summary", "classes", "confusion"]
 
 PARTS = ("train", "val", "test")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emoprune.errors import InvalidRecord
 from emoprune.records.choices import Activation
 from emoprune.records.data import Preprocess, SplitRule
-from emoprune.records.pruning import UnitStatistics
+from emoprune.records.pruning import Moments, UnitStatistics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,9 +62,9 @@ class Epoch:
 
 @dataclass(frozen=True)
 class HiddenLayer:
-    """A dense layer whose units are read by other dense layers only, hence can be removed.
+    """Units that can be removed: neurons or channels that one layer is first to write.
 
-    `activation` is the name of the function between the layer and its `consumers`.
+    `activation` is the name of the function between the layer and the first of its `consumers`.
     """
 
     name: str
@@ -115,11 +115,15 @@ class Card:
 class Checkpoint(Card):
     """A network with everything that later commands need: no images, no code.
 
-    `tensors` are its parameters and buffers by name; `statistics` has an entry for each of its layers.
+    `tensors` are its parameters and buffers by name; `statistics` has an entry for each of its layers;
+    `moments` one for each tensor that layers read, unless that is what the statistics have already. `masks`
+    (bool) say which weights of a sparse network stay.
     """
 
     tensors: Mapping[str, Tensor]
     statistics: Mapping[str, UnitStatistics] = field(default_factory=dict)
+    moments: Mapping[str, Moments] = field(default_factory=dict)
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -127,18 +131,23 @@ class Checkpoint(Card):
             raise InvalidRecord("its statistics are not those of its hidden layers", MAKE_ANEW)
         for layer in self.layers:
             self._check_layer(layer)
+        for name, mask in self.masks.items():
+            weight = self.tensors.get(name)
+            if weight is None or weight.shape != mask.shape or str(mask.dtype) != "torch.bool":
+                raise InvalidRecord(f"its mask of {name} is no mask of that tensor", MAKE_ANEW)
+
+    def _check_layer(self, layer: HiddenLayer) -> None:
+        """Some channels of a layer may be no units, and a unit may have several channels; none has no row."""
+        units = self.statistics[layer.name].units
+        weight = self.tensors.get(f"{layer.name}.weight")
+        if weight is None or weight.ndim < 2 or weight.shape[0] < units:
+            raise InvalidRecord(f"statistics of {units} units contradict layer {layer.name}", MAKE_ANEW)
+        for consumer in layer.consumers:
+            weight = self.tensors.get(f"{consumer}.weight")
+            if weight is None or weight.ndim < 2:
+                raise InvalidRecord(f"{layer.name} is read by {consumer}, which reads nothing", MAKE_ANEW)
 
     @property
     def units(self) -> int:
         """Units of all prunable layers together."""
         return sum(statistics.units for statistics in self.statistics.values())
-
-    def _check_layer(self, layer: HiddenLayer) -> None:
-        units = self.statistics[layer.name].units
-        weight = self.tensors.get(f"{layer.name}.weight")
-        if weight is None or weight.ndim < 2 or weight.shape[0] != units:
-            raise InvalidRecord(f"statistics of {units} units contradict layer {layer.name}", MAKE_ANEW)
-        for consumer in layer.consumers:
-            weight = self.tensors.get(f"{consumer}.weight")
-            if weight is None or weight.ndim < 2 or weight.shape[1] != units:
-                raise InvalidRecord(f"{layer.name} has {units} units, {consumer} reads others", MAKE_ANEW)

@@ -12,8 +12,6 @@ from emoprune.records.choices import Centre
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from emoprune.records.network import HiddenLayer
-
 
 @dataclass(frozen=True)
 class UnitStatistics:
@@ -46,6 +44,29 @@ class UnitStatistics:
 
 
 @dataclass(frozen=True)
+class Moments:
+    """Mean (channels,) and covariance (channels, channels), float64, of what a layer reads.
+
+    Every position of a map counts as one of `count` samples.
+    """
+
+    count: int
+    mean: Tensor
+    covariance: Tensor
+
+    def __post_init__(self) -> None:
+        channels = self.mean.numel()
+        square = tuple(self.covariance.shape) == (channels, channels)
+        if self.count < 1 or self.mean.ndim != 1 or not square:
+            raise InvalidRecord(f"moments of {self.count} samples are none", "train the checkpoint anew")
+        if not bool(self.mean.isfinite().all() and self.covariance.isfinite().all()):
+            raise InvalidRecord("moments that are not finite", "train the checkpoint anew")
+        lopsided = (self.covariance - self.covariance.mT).abs().max() > 1e-6 * self.covariance.abs().max()
+        if bool(lopsided) or bool((self.covariance.diagonal() < 0).any()):
+            raise InvalidRecord("a covariance that is none", "train the checkpoint anew")
+
+
+@dataclass(frozen=True)
 class Pair:
     """Two units, i < j, and the angle between their activation vectors in degrees."""
 
@@ -73,26 +94,12 @@ class Survey:
 
 
 @dataclass(frozen=True)
-class LayerView:
-    """All that a selection method may look at in one layer.
-
-    `weight` (units, inputs) and `bias` (units,) or None write the units; `readers` maps each consumer to
-    its weight (outputs, units) and bias (outputs,) or None.
-    """
-
-    layer: HiddenLayer
-    statistics: UnitStatistics
-    weight: Tensor
-    bias: Tensor | None
-    readers: Mapping[str, tuple[Tensor, Tensor | None]]
-
-
-@dataclass(frozen=True)
 class Removal:
     """The decision for one layer: which units go, why, and which survivor a merged one is added to.
 
-    `merges` maps a removed unit to the surviving unit that takes its outgoing weights under the merge
-    "sum"; removed units that are not in it are dropped.
+    `chosen` are those that a method took for another reason than the published rule's. `merges` maps a
+    removed unit to the surviving unit that takes its outgoing weights under the merge "sum"; removed units
+    that are not in it are dropped.
     """
 
     layer: str
@@ -100,12 +107,13 @@ class Removal:
     similar: tuple[int, ...] = ()
     complementary: tuple[int, ...] = ()
     insignificant: tuple[int, ...] = ()
+    chosen: tuple[int, ...] = ()
     merges: Mapping[int, int] = field(default_factory=dict)
     spared: bool = False
 
     def __post_init__(self) -> None:
         removed = self.removed
-        listed = len(self.similar) + len(self.complementary) + len(self.insignificant)
+        listed = sum(map(len, self._reasons))
         if len(removed) != listed or any(not 0 <= unit < self.units for unit in removed):
             raise InvalidRecord(f"{self.layer}: a unit removed twice or unknown", "report this")
         if len(removed) >= self.units:
@@ -117,7 +125,11 @@ class Removal:
     @property
     def removed(self) -> tuple[int, ...]:
         """Removed units in ascending order."""
-        return tuple(sorted({*self.similar, *self.complementary, *self.insignificant}))
+        return tuple(sorted(set().union(*self._reasons)))
+
+    @property
+    def _reasons(self) -> tuple[tuple[int, ...], ...]:
+        return self.similar, self.complementary, self.insignificant, self.chosen
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -128,17 +140,22 @@ class Removal:
 
 @dataclass(frozen=True)
 class Plan:
-    """A decision and no deed: one removal per layer, in network order."""
+    """A decision and no deed: one removal per layer, in network order, and the weights that become zero.
+
+    `masks` (bool, True where a weight stays) have the shape of the parameter that they are named after.
+    """
 
     removals: tuple[Removal, ...]
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Certificate:
     """What a removal costs one layer, known from statistics alone before anything is written.
 
-    The errors are relative: root of the mean squared change of the next layer's input over its variance.
-    None where the next layer's input is constant.
+    The errors are relative: root of the mean squared change of what its readers compute over that input's
+    variance, the mean over the readers, for everything that the plan takes from what they read. None where
+    it never varies.
     """
 
     layer: str

@@ -11,15 +11,16 @@ import safetensors.torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint, InvalidRecord, at
-from emoprune.records import Card, Checkpoint, UnitStatistics
+from emoprune.records import Card, Checkpoint, Moments, UnitStatistics
 from emoprune.store import decoding, tensorfiles
 from emoprune.store.streams import read_bytes, shown
 from emoprune.store.tensorfiles import COPY_AGAIN
 
 SCHEMA = "emoprune.checkpoint/1"
 METADATA_KEY = "emoprune"
-NET, STATS = "net.", "stats."
+NET, STATS, READS, MASK = "net.", "stats.", "reads.", "mask."
 STATISTICS = ("count", "gram", "sum", "min", "max")
+MOMENTS = ("count", "mean", "covariance")
 
 
 def card_json(card: Card, **more: object) -> str:
@@ -61,16 +62,31 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     tensors = {
         f"{NET}{name}": value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
     }
-    for layer, statistics in checkpoint.statistics.items():
-        for name, value in _statistics_tensors(statistics).items():
-            tensors[f"{STATS}{layer}.{name}"] = value.contiguous()
+    for prefix, parts in ((STATS, _statistics_parts(checkpoint)), (READS, _moments_parts(checkpoint))):
+        for name, value in parts.items():
+            tensors[f"{prefix}{name}"] = value.contiguous()
+    for name, mask in checkpoint.masks.items():
+        tensors[f"{MASK}{name}"] = mask.contiguous()
     return safetensors.torch.save(tensors, {METADATA_KEY: card_json(checkpoint)})
 
 
-def _statistics_tensors(statistics: UnitStatistics) -> dict[str, Tensor]:
-    count = statistics.total.new_full((), statistics.count).long()
-    values = (count, statistics.gram, statistics.total, statistics.low, statistics.high)
-    return dict(zip(STATISTICS, values, strict=True))
+def _statistics_parts(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    parts: dict[str, Tensor] = {}
+    for layer, entry in checkpoint.statistics.items():
+        count = entry.total.new_full((), entry.count).long()
+        values = (count, entry.gram, entry.total, entry.low, entry.high)
+        parts |= {f"{layer}.{name}": value for name, value in zip(STATISTICS, values, strict=True)}
+    return parts
+
+
+def _moments_parts(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    parts: dict[str, Tensor] = {}
+    for reading, entry in checkpoint.moments.items():
+        count = entry.mean.new_full((), entry.count).long()
+        # about their own mean, so half the bytes lose nothing that a regression would notice
+        values = (count, entry.mean, entry.covariance.float())
+        parts |= {f"{reading}.{name}": value for name, value in zip(MOMENTS, values, strict=True)}
+    return parts
 
 
 def read(path: str) -> Checkpoint:
@@ -89,25 +105,38 @@ def from_bytes(data: bytes) -> Checkpoint:
             "adopt weights with emoprune train --weights FILE --epochs 0",
         )
     card = parse_card(metadata[METADATA_KEY])
-    net = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
+    net, mask = _named(tensors, NET), _named(tensors, MASK)
     statistics = {layer.name: _statistics(tensors, layer.name) for layer in card.layers}
-    known = len(net) + len(STATISTICS) * len(statistics)
+    reads = {name.rpartition(".")[0] for name in _named(tensors, READS)}
+    moments = {name: _moments(tensors, name) for name in sorted(reads)}
+    known = len(net) + len(mask) + len(STATISTICS) * len(statistics) + len(MOMENTS) * len(moments)
     if known != len(tensors):
         raise BadCheckpoint("has tensors that are neither its network's nor its statistics'", COPY_AGAIN)
-    return Checkpoint(**vars(card), tensors=net, statistics=statistics)
+    return Checkpoint(**vars(card), tensors=net, statistics=statistics, moments=moments, masks=mask)
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _statistics(tensors: Mapping[str, Tensor], layer: str) -> UnitStatistics:
-    names = [f"{STATS}{layer}.{name}" for name in STATISTICS]
+    count, gram, total, low, high = _sums(tensors, f"{STATS}{layer}", STATISTICS)
+    return UnitStatistics(int(count), gram.double(), total.double(), low.double(), high.double())
+
+
+def _moments(tensors: Mapping[str, Tensor], reading: str) -> Moments:
+    count, mean, covariance = _sums(tensors, f"{READS}{reading}", MOMENTS)
+    return Moments(int(count), mean.double(), covariance.double())
+
+
+def _sums(tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...]) -> list[Tensor]:
+    """A whole number, then tensors of real ones; BadCheckpoint or InvalidRecord for anything else."""
+    names = [f"{prefix}.{part}" for part in parts]
     for name in names:
         if name not in tensors:
             raise BadCheckpoint(f"lacks tensor {name}", COPY_AGAIN)
     count, *sums = (tensors[name] for name in names)
-    if (
-        count.numel() != 1
-        or count.is_floating_point()
-        or any(not value.is_floating_point() or value.ndim == 0 for value in sums)
-    ):
-        raise InvalidRecord(f"statistics of layer {layer} are no statistics", COPY_AGAIN)
-    gram, total, low, high = (value.double() for value in sums)
-    return UnitStatistics(int(count), gram, total, low, high)
+    real = all(value.is_floating_point() and value.ndim > 0 for value in sums)
+    if count.numel() != 1 or count.is_floating_point() or not real:
+        raise InvalidRecord(f"tensors {prefix} are no statistics", COPY_AGAIN)
+    return [count, *sums]

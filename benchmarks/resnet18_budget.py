@@ -1,0 +1,259 @@
+"""Accuracy of a ResNet-18 pruned to a budget of multiply-accumulates without one gradient step.
+
+    python -m benchmarks.resnet18_budget DATA WEIGHTS [--images 2000] [--seeds 1] [--work DIR]
+
+DATA has train/ and val/ with a folder per class, WEIGHTS is a torchvision ResNet-18 for these classes. The
+network is adopted as it is, its statistics are measured on --images of the training images, and it is
+pruned to each share of its multiply-accumulates by emoprune's methods and by Torch-Pruning (L2 norms over
+coupled groups, the same ratio in every layer or one ranking over all; the ratio is found by bisection), the
+latter also with its batch norms re-estimated on the same images; it is made for networks that are trained
+further, which none is here. Accuracy is on all of val. Seconds are those of the whole way to the pruned
+network: reading, search, surgery and, where there is some, mending. With --seeds all is repeated on other
+training images, and the table has means and ranges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch_pruning  # type: ignore[import-untyped]
+from torch import Tensor, nn
+
+from benchmarks.common import (
+    CommandFailed,
+    emoprune,
+    machine,
+    markdown,
+    parser,
+    progress,
+    sampled_data,
+    workplace,
+)
+from emoprune.cli import loading
+from emoprune.core import costs, nets
+from emoprune.core.fitting import batches, predict
+from emoprune.core.heads import output_name
+from emoprune.core.splits import partition
+from emoprune.records import Checkpoint
+from emoprune.store import checkpoints
+from emoprune.store.datasets import open_folder
+
+ARCH = "resnet18"
+OURS = {
+    "emoprune distinct, sum": ("--method", "distinct", "--merge", "sum"),
+    "emoprune importance, sum": ("--method", "importance", "--merge", "sum"),
+    "emoprune reconstruct, no images": ("--method", "reconstruct", "--data", "none"),
+    "emoprune reconstruct": ("--method", "reconstruct"),
+}
+THEIRS = {"Torch-Pruning, uniform": False, "Torch-Pruning, global": True}
+MENDED = ", batch norm re-estimated"
+WHOLE = (1.0, "whole network")
+BISECTIONS = 14
+USAGE = 2
+
+
+@dataclass(frozen=True)
+class Result:
+    """One pruned network: accuracy, shares of the whole network's cost, seconds that it took."""
+
+    accuracy: float
+    parameters: float
+    macs: float
+    seconds: float
+
+
+Results = dict[tuple[float, str], Result | None]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The whole network of one choice of training images, with its inputs."""
+
+    model: Path
+    data: Path
+    checkpoint: Checkpoint
+    train: list[Tensor]
+    val: list[Tensor]
+    labels: Tensor
+
+    @property
+    def net(self) -> nn.Module:
+        """A copy of its own that may be pruned."""
+        return copy.deepcopy(nets.restore(self.checkpoint.spec, self.checkpoint.tensors)).requires_grad_(True)
+
+    def accuracy(self, net: nn.Module) -> float:
+        """Share of val that a network gets right."""
+        logits = torch.cat(list(predict(net, iter(self.val))))
+        return float((logits.argmax(1) == self.labels).double().mean())
+
+    def result(self, net: nn.Module, seconds: float) -> Result:
+        """What became of the network."""
+        before, after = (costs.cost(each, self.checkpoint.spec) for each in (self.net, net))
+        return Result(
+            self.accuracy(net), after.parameters / before.parameters, after.macs / before.macs, seconds
+        )
+
+
+def adopted(args: argparse.Namespace, place: Path, seed: int) -> Bench:
+    """The checkpoint of the weights, with the statistics of the images of one seed."""
+    data, model = place / f"data{seed}", place / f"model{seed}.st"
+    sampled_data(args.data, data, images=args.images, seed=seed)
+    shape = ("--size", args.size, "--mean", args.mean, "--std", args.std)
+    adoption = ("--epochs", 0, "--arch", ARCH, "--weights", args.weights)
+    emoprune("train", data, model, *adoption, *shape, "--force")
+    checkpoint = checkpoints.read(str(model))
+    found = open_folder(str(data))
+    parts = {name: torch.tensor(part) for name, part in partition(found.catalogue, checkpoint.split).items()}
+    samples = loading.samples(found, checkpoint.preprocess, checkpoint.spec.input)
+    train, val = (
+        list(batches(samples, parts[part], checkpoint.preprocess, torch.device("cpu")))
+        for part in ("train", "val")
+    )
+    return Bench(model, data, checkpoint, train, val, torch.tensor(found.catalogue.labels)[parts["val"]])
+
+
+def ours(bench: Bench, options: Sequence[str], budget: float) -> Result | None:
+    """One method of emoprune; None where it cannot reach the budget."""
+    target = bench.model.with_suffix(".pruned.st")
+    start = time.perf_counter()
+    try:
+        (summary,) = emoprune("prune", bench.model, "-o", target, "--force", *options, "--macs", budget)
+    except CommandFailed as failure:
+        if failure.code == USAGE:
+            return None
+        raise
+    seconds = time.perf_counter() - start
+    (scores,) = emoprune("eval", target, bench.data, "--split", "val")
+    parameters, macs = (summary[key]["after"] / summary[key]["before"] for key in ("parameters", "macs"))
+    return Result(scores["accuracy"], parameters, macs, seconds)
+
+
+def theirs(bench: Bench, budget: float, *, global_pruning: bool) -> tuple[nn.Module, float]:
+    """The least that Torch-Pruning takes to keep within the budget, and its seconds."""
+    start = time.perf_counter()
+    spec = bench.checkpoint.spec
+    wanted = costs.cost(bench.net, spec).macs * budget
+
+    def pruned(ratio: float) -> nn.Module:
+        net = bench.net
+        pruner = torch_pruning.pruner.BasePruner(
+            net,
+            torch.zeros(1, *spec.input),
+            importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
+            global_pruning=global_pruning,
+            pruning_ratio=ratio,
+            ignored_layers=[net.get_submodule(output_name(net))],
+        )
+        pruner.step()
+        return net
+
+    low, high, best = 0.0, 1.0, None
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        net = pruned(middle)
+        if costs.cost(net, spec).macs <= wanted:
+            high, best = middle, net
+        else:
+            low = middle
+    return pruned(high) if best is None else best, time.perf_counter() - start
+
+
+def mended(net: nn.Module, images: Sequence[Tensor]) -> tuple[nn.Module, float]:
+    """A copy whose batch norms have the statistics of what they now see, and the seconds it took."""
+    start = time.perf_counter()
+    net = copy.deepcopy(net).eval()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            # None: the plain mean over all batches
+            module.momentum = None
+            module.train()
+    with torch.no_grad():
+        for batch in images:
+            net(batch)
+    return net.eval(), time.perf_counter() - start
+
+
+def measured(bench: Bench, budgets: Sequence[float]) -> Results:
+    """All rows for one choice of images."""
+    results: Results = {}
+
+    def note(budget: float, name: str, result: Result | None) -> None:
+        results[budget, name] = result
+        said = f"{result.accuracy:.2%} in {result.seconds:.1f} s" if result else "out of reach"
+        progress(f"{budget:g} {name}: {said}")
+
+    note(*WHOLE, bench.result(bench.net, 0))
+    for budget in budgets:
+        for name, options in OURS.items():
+            note(budget, name, ours(bench, options, budget))
+        for name, global_pruning in THEIRS.items():
+            net, seconds = theirs(bench, budget, global_pruning=global_pruning)
+            note(budget, name, bench.result(net, seconds))
+            net, more = mended(net, bench.train)
+            note(budget, name + MENDED, bench.result(net, seconds + more))
+    return results
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and, of several, range."""
+    text = f"{statistics.mean(values):.1f}"
+    return text if len(values) == 1 else f"{text} ({min(values):.1f} to {max(values):.1f})"
+
+
+def row(key: tuple[float, str], runs: Sequence[Results]) -> list[str]:
+    """The figures of one method at one budget over all choices of images."""
+    budget, name = key
+    pairs = [(whole, result) for run in runs if (whole := run[WHOLE]) and (result := run[key])]
+    if not pairs:
+        return [f"{budget:g}", name, "out of reach", *["-"] * 4]
+    results = [result for _, result in pairs]
+    return [
+        f"{budget:g}",
+        name,
+        spread([100 * result.accuracy for result in results]),
+        spread([100 * (whole.accuracy - result.accuracy) for whole, result in pairs]),
+        f"{statistics.mean(result.parameters for result in results):.1%}",
+        f"{statistics.mean(result.macs for result in results):.1%}",
+        f"{statistics.mean(result.seconds for result in results):.1f}",
+    ]
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    options = parser(__doc__)
+    options.add_argument("data", type=Path, help="folder with train/ and val/")
+    options.add_argument("weights", type=Path, help="ResNet-18, .safetensors or .pth")
+    options.add_argument("--images", type=int, default=2000, help="training images looked at")
+    options.add_argument("--seeds", type=int, default=1, help="how many choices of training images")
+    options.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25, 0.125], metavar="SHARE")
+    options.add_argument("--size", type=int, default=64, help="side of the network's input in pixels")
+    options.add_argument("--mean", type=float, default=0.5, help="of the network's preprocessing")
+    options.add_argument("--std", type=float, default=0.25, help="of the network's preprocessing")
+    options.add_argument("--work", type=Path, help="where data and checkpoints are left (default: nowhere)")
+    return options.parse_args()
+
+
+def run() -> None:
+    """Measure and print the table."""
+    args = arguments()
+    warnings.filterwarnings("ignore", module="torch_pruning")
+    where = machine()
+    with workplace(args.work) as place:
+        benches = (adopted(args, place, seed) for seed in range(args.seeds))
+        runs = [measured(bench, args.budgets) for bench in benches]
+    headings = ["MACs", "method", "accuracy, %", "points lost", "parameters left", "MACs left", "seconds"]
+    print(markdown(headings, [row(key, runs) for key in runs[0]], left=2))
+    print(f"\n{args.images:,} training images looked at, chosen by {args.seeds} seeds, {where}")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,99 @@
+"""How much prune is asked to take: at most one of its amount options, and what each asks of a method."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from emoprune.core.methods import METHODS
+from emoprune.errors import UsageFault
+from emoprune.records.choices import Price
+
+DEFAULT_ANGLE_DEG = 15.0
+DROPS = ("--max-loss-increase", "--max-drop")
+PRICES: dict[str, Price] = {"--macs": "macs", "--params": "parameters"}
+STRUCTURAL = ("--units", "--macs", "--params")
+
+
+@dataclass(frozen=True)
+class Amount:
+    """One option and its value."""
+
+    option: str
+    value: float
+
+    @property
+    def name(self) -> str:
+        """The option as a key."""
+        return self.option.lstrip("-").replace("-", "_")
+
+    @property
+    def price(self) -> Price:
+        """What a saving is measured in where layers compete for the budget."""
+        if self.option in DROPS:
+            return "macs"
+        return PRICES.get(self.option, "units")
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether the network has to be run to know when it is reached."""
+        return self.option in DROPS
+
+    def __str__(self) -> str:
+        return f"{self.option} {self.value:g}"
+
+
+def chosen(method: str, options: Mapping[str, float | None]) -> Amount:
+    """The amount that the options ask for; UsageFault for two, for none, or for one that makes no sense."""
+    entry = METHODS[method]
+    given = [Amount(option, value) for option, value in options.items() if value is not None]
+    if len(given) > 1:
+        raise UsageFault(
+            f"{given[0].option} and {given[1].option} both say how much goes", "give one of them"
+        )
+    if not given:
+        if entry.within is not None:
+            return Amount("--angle", DEFAULT_ANGLE_DEG)
+        hint = "--amount 0.5" if entry.weights else "--macs 0.5 for half the multiply-accumulates"
+        raise UsageFault(f"--method {method} needs to know how much", f"give {hint}, or see --help")
+    (amount,) = given
+    if not math.isfinite(amount.value):
+        raise UsageFault(f"{amount} is no amount", "give a number")
+    if amount.option == "--angle" and entry.within is None:
+        raise UsageFault(f"--method {method} looks at no angles", "give --amount, --macs or another")
+    if entry.weights and amount.option in STRUCTURAL:
+        raise UsageFault(
+            f"--method {method} takes single weights, which saves none of what {amount.option} counts",
+            "give --amount, or a method that takes units",
+        )
+    return amount
+
+
+def none_with_ladder(options: Mapping[str, float | None], output: str | None) -> None:
+    """Raise UsageFault where --sensitivity meets an amount, or an output that it would not write."""
+    given = [option for option, value in options.items() if value is not None] + ["--output"] * (
+        output is not None
+    )
+    if given:
+        raise UsageFault(
+            f"--sensitivity goes through all amounts and writes nothing, and {given[0]} is given",
+            "leave it out",
+        )
+
+
+def check_units(method: str, amount: Amount | None, *, round_to: int, ladder: bool) -> None:
+    """Raise UsageFault where units are counted of a method that does not take them one by one."""
+    entry = METHODS[method]
+    if ladder and entry.weights:
+        raise UsageFault(
+            f"--sensitivity counts units, and --method {method} takes single weights",
+            "give a method that takes units",
+        )
+    by_angle = amount is not None and amount.option == "--angle"
+    if round_to > 1 and (by_angle or not entry.one_by_one):
+        raise UsageFault(
+            "--round-to needs units that go one by one",
+            "use it with --macs, --params, --amount or --units of "
+            "--method reconstruct, progressive, importance or random-units",
+        )

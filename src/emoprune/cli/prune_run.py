@@ -1,0 +1,118 @@
+"""What emoprune prune needs of a checkpoint before it can decide anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+
+from emoprune.cli import console, options
+from emoprune.cli.amounts import Amount
+from emoprune.cli.prune_job import Job
+from emoprune.cli.sight import Sight, look, look_at, measured, recorded_data
+from emoprune.core import nets
+from emoprune.core.courses import Request
+from emoprune.core.graph import channel_graph
+from emoprune.core.methods import METHODS
+from emoprune.core.path import Step
+from emoprune.core.refit import images_that_fit
+from emoprune.core.statistics import readings_of
+from emoprune.core.subject import subject_of
+from emoprune.errors import BadCheckpoint, BadData, UsageFault, at
+from emoprune.records import Checkpoint, HiddenLayer, Spec
+from emoprune.records.channels import ChannelGraph
+
+
+def prepare(
+    before: Checkpoint,
+    method: str,
+    amount: Amount | None,
+    *,
+    layers: str,
+    data: str | None,
+    limit: int,
+    place: str,
+    request: Mapping[str, Any],
+) -> Job:
+    """A checkpoint with its channel graph, its statistics, and images where `method` wants any.
+
+    `layers` is a glob; `data` a path, "none", or None for what the checkpoint was trained on.
+    """
+    with at(place):
+        nets.require_finite(before.tensors)
+        net = nets.restore(before.spec, before.tensors)
+        graph = channel_graph(nets.blueprint(before.spec), before.spec.input)
+    images = None
+    if data not in (None, options.NO_DATA):
+        images = look_at(before, data, limit=limit)
+        with at(place):
+            before = measured(before, graph, images)
+    found, weights = _chosen(before, graph, method, layers, place)
+    with at(place):
+        subject = subject_of(before, graph, found)
+    judged = amount is not None and amount.needs_images
+    if data is None:
+        mended = request["merge"] == "lstsq" and not METHODS[method].weights and _before_norms(graph, found)
+        images = _own_images(before, limit, judged=judged) if judged or mended else None
+    elif images is None and judged:
+        fact = "accuracy and loss are measured on images, and --data none forbids them"
+        raise UsageFault(fact, "leave it out")
+
+    def watch(steps: Iterator[Step], count: int) -> Iterator[Step]:
+        return console.tracked(steps, "select", count)
+
+    price = amount.price if amount else "units"
+    wanted = Request(**request, price=price, weights=weights, watch=watch)
+    job = Job(before, net, subject, method, wanted, images)
+    return (
+        replace(job, images=_that_fit(job.images, net, before.spec)) if job.images and job.resolves else job
+    )
+
+
+def _that_fit(images: Sight, net: nn.Module, spec: Spec) -> Sight:
+    """As many images as memory can keep the activations of, layer by layer."""
+    most = images_that_fit(net, torch.zeros(1, *spec.input))
+    if most < images.count:
+        console.note(f"layers are re-solved on {most:,} of {images.count:,} images, as many as fit in memory")
+    return replace(images, limit=min(images.limit, most))
+
+
+def _chosen(
+    before: Checkpoint, graph: ChannelGraph, method: str, glob: str, place: str
+) -> tuple[tuple[HiddenLayer, ...], tuple[str, ...]]:
+    """The layers that may lose units, and the weights that may become zero."""
+    if not graph.layers:
+        raise BadCheckpoint("no layer of it can be pruned", "choose another architecture", place=place)
+    weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), glob))
+    if METHODS[method].weights and weights:
+        # single weights need no statistics; where there are any, they are certified
+        return tuple(layer for layer in before.layers if fnmatchcase(layer.name, glob)), weights
+    return tuple(options.matching_layers(before, glob, place=place)), weights
+
+
+def _before_norms(graph: ChannelGraph, layers: Sequence[HiddenLayer]) -> bool:
+    readings = readings_of(graph, {layer.name for layer in layers})
+    return any(reader.norm for reading in readings for reader in reading.readers)
+
+
+def _own_images(before: Checkpoint, limit: int, *, judged: bool) -> Sight | None:
+    """The data that the model was trained on, if it still is where it was."""
+    own = recorded_data(before)
+    missing = "the training data is not here"
+    if own is not None:
+        try:
+            found = look(before, own, limit=limit)
+        except BadData as fault:
+            missing = str(fault)
+        else:
+            if found.own:
+                return found
+            missing = f"{own} is not what it was when the model was trained"
+    if judged:
+        raise UsageFault(f"accuracy and loss are measured on images, and {missing}", "give --data")
+    console.note(f"batch norm is mended from the statistics alone: {missing}; give --data")
+    return None

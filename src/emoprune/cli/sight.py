@@ -1,0 +1,109 @@
+"""The images that angles and prune look at, where they look at any."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from emoprune.cli import console, loading
+from emoprune.core import nets
+from emoprune.core.fitting import batches, loss_and_accuracy
+from emoprune.core.graph import channel_graph
+from emoprune.core.splits import partition
+from emoprune.core.statistics import collect
+from emoprune.errors import at
+from emoprune.records import Card, Checkpoint, Preprocess, Samples
+from emoprune.records.channels import ChannelGraph
+from emoprune.store.datasets import open_data
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A data set as a model sees it: indices of its training and validation parts.
+
+    Data that the model was not trained on is all training part. `limit` samples of it, evenly spread, are
+    looked at. `own`: the model was trained on it.
+    """
+
+    samples: Samples
+    labels: Tensor
+    preprocess: Preprocess
+    train: Tensor
+    val: Tensor | None
+    limit: int
+    own: bool
+
+    @property
+    def count(self) -> int:
+        """How many samples of the training part are looked at."""
+        return min(len(self.train), self.limit)
+
+    def train_batches(self, label: str) -> Iterator[Tensor]:
+        """Network input from the training part, with a progress line."""
+        chosen = self.train[torch.linspace(0, len(self.train) - 1, self.count).round().long()]
+        inputs = batches(self.samples, chosen, self.preprocess, torch.device("cpu"))
+        return console.tracked(inputs, label, len(chosen), steps=len)
+
+    def judge(self, net: nn.Module) -> tuple[float, float]:
+        """Mean loss and accuracy on the validation part or, where there is none, on the training part."""
+        part = self.train if self.val is None else self.val
+        inputs = batches(self.samples, part, self.preprocess, torch.device("cpu"))
+        return loss_and_accuracy(net, inputs, self.labels[part])
+
+
+def recorded_data(card: Card) -> str | None:
+    """The data that a model was trained on, by the path in its history, if it is there."""
+    data = next((entry.parameters.get("data") for entry in card.history), None)
+    return data if isinstance(data, str) and (os.path.isdir(data) or os.path.isfile(data)) else None
+
+
+def look(card: Card, data: str, *, limit: int) -> Sight:
+    """The data at a path, as the model of `card` sees it."""
+    found = open_data(data)
+    indices = torch.arange(len(found.catalogue.names))
+    val = None
+    own = found.catalogue.fingerprint == card.split.fingerprint
+    if own:
+        parts = partition(found.catalogue, card.split)
+        indices = torch.tensor(parts["train"])
+        val = torch.tensor(parts["val"]) if "val" in parts else None
+    return Sight(
+        samples=loading.samples(found, card.preprocess, card.spec.input),
+        labels=loading.labels_for(found, card.classes),
+        preprocess=card.preprocess,
+        train=indices,
+        val=val,
+        limit=limit,
+        own=own,
+    )
+
+
+def measured_on(checkpoint: Checkpoint, data: str, *, limit: int, place: str) -> Checkpoint:
+    """`measured` for the data at a path, whoever's it is; `place` is the checkpoint's, for faults."""
+    with at(place):
+        graph = channel_graph(nets.blueprint(checkpoint.spec), checkpoint.spec.input)
+    sight = look_at(checkpoint, data, limit=limit)
+    with at(place):
+        return measured(checkpoint, graph, sight)
+
+
+def look_at(card: Card, data: str, *, limit: int) -> Sight:
+    """`look` for data that a user gave, with a note where the model was trained on other."""
+    sight = look(card, data, limit=limit)
+    if not sight.own:
+        console.note(f"{data} is not what the model was trained on: all of it counts as training part")
+    return sight
+
+
+def measured(checkpoint: Checkpoint, graph: ChannelGraph, sight: Sight) -> Checkpoint:
+    """The checkpoint with statistics of every layer of its network, from the training part."""
+    net = nets.restore(checkpoint.spec, checkpoint.tensors)
+    seen = collect(net, graph, graph.layers, sight.train_batches("statistics"))
+    return dataclasses.replace(
+        checkpoint, layers=graph.layers, statistics=seen.statistics, moments=seen.moments
+    )
