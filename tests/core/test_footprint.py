@@ -32,7 +32,7 @@ SPECS = (
 PRICES: tuple[Price, ...] = ("macs", "parameters", "units")
 
 
-def counted(footprint: Footprint, price: Price) -> int:
+def left_of(footprint: Footprint, price: Price) -> int:
     return int(footprint.left.sum()) if price == "units" else int(getattr(footprint, price))
 
 
@@ -106,7 +106,7 @@ def test_a_saving_is_what_one_unit_less_of_a_layer_costs_less(weighed: Weighed, 
     for number in numbers[:: max(1, len(numbers) // 12)]:
         less = copy.deepcopy(left)
         less.take(number)
-        assert int(savings[number]) == counted(left, price) - counted(less, price)
+        assert int(savings[number]) == left_of(left, price) - left_of(less, price)
 
 
 def test_units_taken_at_once_or_one_by_one_come_to_the_same(weighed: Weighed) -> None:
@@ -117,7 +117,7 @@ def test_units_taken_at_once_or_one_by_one_come_to_the_same(weighed: Weighed) ->
         for _ in range(count):
             one_by_one.take(number)
     for price in PRICES:
-        assert counted(at_once, price) == counted(one_by_one, price)
+        assert left_of(at_once, price) == left_of(one_by_one, price)
 
 
 def test_a_layer_whose_own_units_meet_in_one_weight_is_counted_right() -> None:
