@@ -15,8 +15,7 @@ Zoo = Callable[[str], Path]
 KEYS = {"--macs": "macs", "--params": "parameters"}
 
 
-@pytest.mark.parametrize("share", [0.8, 0.3])
-@pytest.mark.parametrize("option", KEYS)
+@pytest.mark.parametrize(("option", "share"), [("--macs", 0.8), ("--params", 0.3)])
 @pytest.mark.parametrize("method", OF_UNITS)
 def test_a_budget_is_met_and_hardly_overshot(
     emoprune: Runner, zoo: Zoo, method: str, option: str, share: float
@@ -32,7 +31,7 @@ def test_a_budget_is_met_and_hardly_overshot(
 
 @pytest.mark.parametrize(
     ("name", "option"),
-    [("shufflenet_v2_x0_5", "--params"), ("shufflenet_v2_x0_5", "--macs"), ("table", "--macs")],
+    [("shufflenet_v2_x0_5", "--macs"), ("table", "--params")],
 )
 def test_a_budget_is_met_whatever_the_network(emoprune: Runner, zoo: Zoo, name: str, option: str) -> None:
     emoprune.done("prune", zoo(name), "--method", "reconstruct", option, 0.5, *OFFLINE, "-o", "o.st")
@@ -40,7 +39,7 @@ def test_a_budget_is_met_whatever_the_network(emoprune: Runner, zoo: Zoo, name: 
     assert 0.42 < left <= 0.5
 
 
-@pytest.mark.parametrize("wanted", [3, 17, 59, 60, 1000])
+@pytest.mark.parametrize("wanted", [3, 59, 1000])
 @pytest.mark.parametrize("method", ONE_BY_ONE)
 def test_exactly_so_many_units_stay(emoprune: Runner, zoo: Zoo, method: str, wanted: int) -> None:
     emoprune.done("prune", zoo("conv2"), "--method", method, "--units", wanted, "-o", "o.st")
@@ -55,7 +54,7 @@ def test_distinct_leaves_no_more_units_than_wanted(emoprune: Runner, zoo: Zoo, w
     assert record["amount"] == {"units": wanted}
 
 
-@pytest.mark.parametrize("share", [0, 0.1, 0.51, 0.95])
+@pytest.mark.parametrize("share", [0.1, 0.51])
 @pytest.mark.parametrize("method", ONE_BY_ONE)
 def test_that_share_of_the_units_goes(emoprune: Runner, zoo: Zoo, method: str, share: float) -> None:
     emoprune.done("prune", zoo("conv2"), "--method", method, "--amount", share, "-o", "o.st")
@@ -72,9 +71,7 @@ def test_an_amount_of_nothing_takes_nothing(emoprune: Runner, zoo: Zoo, amount: 
     assert after.spec == before.spec
 
 
-@pytest.mark.parametrize(
-    ("name", "method"), [*(("conv2", name) for name in ONE_BY_ONE), ("shufflenet_v2_x0_5", "importance")]
-)
+@pytest.mark.parametrize(("name", "method"), [("conv2", name) for name in ONE_BY_ONE])
 def test_scope_layer_takes_the_same_share_of_every_layer(
     emoprune: Runner, zoo: Zoo, name: str, method: str
 ) -> None:

@@ -269,10 +269,9 @@ def test_a_closed_pipe_ends_it_without_a_word(
 
 def test_standard_input_and_output_are_the_same_as_files(emoprune: Runner, zoo: Zoo) -> None:
     argv = (*some("reconstruct"), *OFFLINE)
-    for name in ("conv2", "shufflenet_v2_x0_5"):
-        emoprune.done("prune", zoo(name), *argv, "-o", f"{name}.st")
-        piped = emoprune.done("prune", "-", *argv, "-o", "-", stdin=zoo(name).read_bytes())
-        assert piped.raw == Path(f"{name}.st").read_bytes()
+    emoprune.done("prune", zoo("conv2"), *argv, "-o", "o.st")
+    piped = emoprune.done("prune", "-", *argv, "-o", "-", stdin=zoo("conv2").read_bytes())
+    assert piped.raw == Path("o.st").read_bytes()
     ladder = emoprune.done("prune", "-", "--sensitivity", stdin=zoo("conv2").read_bytes())
     assert {step["model"] for step in ladder.lines} == {"-"}
 

@@ -40,8 +40,10 @@ def centred_gram(statistics: UnitStatistics, centre: Centre) -> Tensor:
         shift = ones * (-float(statistics.low.min()) * scale - 0.5)
     elif centre == "mean":
         return covariance(statistics) * statistics.count
-    crossed = scale * torch.outer(statistics.total, shift)
-    gram = scale**2 * statistics.gram + crossed + crossed.T + statistics.count * torch.outer(shift, shift)
+    gram = scale**2 * statistics.gram
+    # in place: a layer of thousands of units has a matrix of hundreds of megabytes
+    gram.addr_(statistics.total, shift, alpha=scale).addr_(shift, statistics.total, alpha=scale)
+    gram.addr_(shift, shift, alpha=statistics.count)
     gram.diagonal().clamp_(min=0)
     return gram
 
@@ -51,10 +53,9 @@ def angles_deg(statistics: UnitStatistics, *, centre: Centre) -> Tensor:
     gram = centred_gram(statistics, centre)
     length = gram.diagonal().sqrt()
     length = torch.where(length > 0, length, torch.nan)
-    cosine = (gram / torch.outer(length, length)).clamp(-1, 1)
-    angles = torch.rad2deg(torch.acos(cosine))
+    angles = gram.div_(length[:, None]).div_(length).clamp_(-1, 1).acos_().rad2deg_()
     angles.fill_diagonal_(0)
-    return angles.round(decimals=ANGLE_DECIMALS)
+    return angles.round_(decimals=ANGLE_DECIMALS)
 
 
 def ordered(angles: Tensor, wanted: Tensor, *, descending: bool = False) -> Iterator[tuple[int, int, float]]:

@@ -14,6 +14,12 @@ from emoprune.errors import TrainingFault
 from emoprune.records import HiddenLayer, Moments, UnitStatistics
 from emoprune.records.channels import ChannelGraph, Reading
 
+GRAM_BLOCK = 512
+"""Units whose products are computed at once."""
+
+WAITING = 1024
+"""Patterns that wait to be multiplied together: a large matrix is not added to for a few of them."""
+
 COPIED = 2**28
 """Bytes of a map that are copied at once."""
 
@@ -21,7 +27,20 @@ COPIED = 2**28
 def unit_statistics(activations: Tensor) -> UnitStatistics:
     """Sums over (patterns, units) activations, in float64: float32 misreads angles under 0.1 degrees."""
     h = activations.detach().double()
-    return UnitStatistics(h.shape[0], h.T @ h, h.sum(0), h.amin(0), h.amax(0))
+    return UnitStatistics(h.shape[0], _gram(h), h.sum(0), h.amin(0), h.amax(0))
+
+
+def _gram(h: Tensor) -> Tensor:
+    """h'h of (patterns, units), its upper blocks computed and mirrored."""
+    units = h.shape[1]
+    if units <= GRAM_BLOCK:
+        return h.T @ h
+    gram = h.new_empty(units, units)
+    for start in range(0, units, GRAM_BLOCK):
+        rows = slice(start, start + GRAM_BLOCK)
+        gram[rows, start:] = h[:, rows].T @ h[:, start:]
+        gram[start + GRAM_BLOCK :, rows] = gram[rows, start + GRAM_BLOCK :].T
+    return gram
 
 
 def channel_moments(samples: Tensor) -> Moments:
@@ -78,6 +97,7 @@ class Collector:
             for reading in self._readings
         }
         self._shared = {reading.name for reading in self._readings if shared_layer(graph, reading)}
+        self._waiting: dict[str, list[Tensor]] = {}
         self.statistics: dict[str, UnitStatistics] = {}
         self.moments: dict[str, Moments] = {}
 
@@ -93,6 +113,8 @@ class Collector:
         ]
         try:
             yield
+            for layer in list(self._waiting):
+                self._fold(layer)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -105,12 +127,18 @@ class Collector:
                 f"what {reading.name} reads is not finite", "train with a lower --lr, or check the weights"
             )
         for layer, channels in self._units[reading.name]:
-            units = means[:, channels.to(h.device)].transpose(1, 2).flatten(0, 1)
-            _merge(self.statistics, layer, unit_statistics(units), added)
+            waiting = self._waiting.setdefault(layer, [])
+            waiting.append(means[:, channels.to(h.device)].transpose(1, 2).flatten(0, 1))
+            if sum(map(len, waiting)) >= WAITING:
+                self._fold(layer)
         if reading.name not in self._shared:
             step = max(1, COPIED // (4 * h[0].numel()))
             for part in h.split(step):
                 _merge(self.moments, reading.name, channel_moments(part.transpose(0, 1).flatten(1)), pooled)
+
+    def _fold(self, layer: str) -> None:
+        units = torch.cat(self._waiting.pop(layer))
+        _merge(self.statistics, layer, unit_statistics(units), added)
 
 
 T = TypeVar("T")
