@@ -259,10 +259,15 @@ def test_a_network_without_a_measured_layer_says_what_measures_them(emoprune: Ru
     ],
 )
 def test_data_that_was_asked_for_has_to_be_good(
-    emoprune: Runner, moved: Path, command: str, change: Callable[[Path], object], says: tuple[str, ...]
+    emoprune: Runner,
+    zoo: Zoo,
+    small: Path,
+    command: str,
+    change: Callable[[Path], object],
+    says: tuple[str, ...],
 ) -> None:
-    change(moved)
-    emoprune.check_refused(command, "m.st", "--data", "moved", says=says)
+    change(Path(shutil.copytree(small, "moved")))
+    emoprune.check_refused(command, zoo("conv2"), "--data", "moved", says=says)
 
 
 def test_a_table_is_no_data_for_a_network_of_images_nor_the_reverse(
