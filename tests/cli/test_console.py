@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from emoprune.cli import console, sheets
 from emoprune.cli.comparison import Sheet
 from tests.cli.conftest import PROGRAM, SMALL, clean_environment, process, scores
+from tests.cli.terminal import bytes_on_terminal
 
 ESCAPE = b"\x1b"
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|38|48|9[0-7]|10[0-7])[;\dm]")
@@ -112,11 +113,14 @@ def test_a_table_in_a_pipe_has_no_escape_byte(printed: Path) -> None:
     assert ESCAPE not in ended.stdout + ended.stderr
 
 
-def test_progress_shows_on_a_terminal_and_leaves_stdout_clean(small: Path, in_folder: Path) -> None:
-    code, out, shown = on_terminal("train", small, "a.st", *SMALL, both=False, cwd=in_folder)
-    assert code == 0
-    assert json.loads(out)["output"] == "a.st"
-    assert ESCAPE not in out
+def test_progress_shows_on_a_terminal_and_leaves_stdout_clean(
+    small: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (in_folder / "out.json").open("w") as out:
+        shown = bytes_on_terminal(monkeypatch, "train", small, "a.st", *SMALL, columns=100, out=out)
+    data = (in_folder / "out.json").read_bytes()
+    assert json.loads(data)["output"] == "a.st"
+    assert ESCAPE not in data
     assert b"train" in shown
     assert b"2/2" in shown
     assert COLOUR.search(shown)

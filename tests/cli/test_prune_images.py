@@ -57,7 +57,7 @@ def score(emoprune: Runner, path: str | Path, data: Path, part: str) -> tuple[fl
     ("method", "option", "most"),
     [
         *((method, "--max-drop", 30) for method in METHODS),
-        *((method, "--max-loss-increase", 0.1) for method in ("reconstruct", "magnitude")),
+        ("reconstruct", "--max-loss-increase", 0.1),
         ("distinct", "--max-drop", 0),
     ],
 )

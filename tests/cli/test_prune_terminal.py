@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -16,47 +12,19 @@ import pytest
 
 from emoprune.cli.main import main
 from tests.cli.pruning import OFFLINE, read, some, units
+from tests.cli.terminal import bytes_on_terminal, lines_of
 
 Zoo = Callable[[str], Path]
 Screen = Callable[..., list[str]]
-CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 CUT = "…"
 
 
 @pytest.fixture
 def screen(monkeypatch: pytest.MonkeyPatch, in_folder: Path) -> Screen:
-    """Runs a command line on a terminal and gives the lines that it leaves there, without control codes.
-
-    With `out`, only stderr is the terminal.
-    """
+    """Runs a command line on a terminal, in an empty folder, and gives the lines that it leaves there."""
 
     def run(*argv: object, columns: int = 80, out: IO[str] | None = None) -> list[str]:
-        ours, theirs = pty.openpty()
-        chunks: list[bytes] = []
-
-        def listen() -> None:
-            while True:
-                try:
-                    chunk = os.read(ours, 65536)
-                except OSError:  # how Linux says that the other end of a terminal is closed
-                    return
-                chunks.append(chunk)
-
-        # a terminal holds a few thousand characters that nobody has read
-        listener = threading.Thread(target=listen)
-        listener.start()
-        with os.fdopen(theirs, "w") as terminal, monkeypatch.context() as patch:
-            patch.setattr(sys, "stdout", out or terminal)
-            patch.setattr(sys, "stderr", terminal)
-            for name, value in (("COLUMNS", str(columns)), ("TERM", "xterm-256color"), ("NO_COLOR", "1")):
-                patch.setenv(name, value)
-            code = main([str(part) for part in argv])
-        listener.join()
-        os.close(ours)
-        text = CONTROL.sub("", b"".join(chunks).decode()).replace("\r\n", "\n")
-        assert code == 0, text
-        # of a line that was drawn over and over, the last state is what stays
-        return [line.rpartition("\r")[2].rstrip() for line in text.splitlines()]
+        return lines_of(bytes_on_terminal(monkeypatch, *argv, columns=columns, out=out))
 
     return run
 

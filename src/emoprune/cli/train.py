@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 SCHEMA = "emoprune.train/1"
+FEW = 5
+"""Layers beyond which their units are told in sum."""
 
 EXAMPLES = """\b
 Examples:
@@ -202,6 +204,8 @@ def command(
 
 def _tables(summary: dict[str, Any]) -> Iterable[Group]:
     def text(value: Any) -> str:
+        if isinstance(value, dict) and len(value) > FEW:
+            return f"{sum(value.values()):,} in {len(value)}"
         if isinstance(value, dict):
             return ", ".join(
                 f"{key} {console.cell(entry)}" for key, entry in value.items() if entry is not None
