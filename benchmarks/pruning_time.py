@@ -1,6 +1,6 @@
 """What pruning takes, against what a reader can judge it by: ratios, all measured in one run.
 
-    python -m benchmarks.pruning_time [--weights PATH] [--repeats 7] [--only memory statistics angles command]
+    python -m benchmarks.pruning_time [--weights PATH] [--repeats 7] [--batch 500] [--only NAME ...]
 
 statistics: one pass that gathers all that pruning a ResNet-18 at 224 pixels needs, against a plain forward
 pass over the same random images. angles: those between 4,096 units over 10,000 patterns that come in batches,
@@ -92,43 +92,46 @@ def angles_of(batches: Iterable[Tensor]) -> Tensor:
     return angles_deg(reduce(added, map(unit_statistics, batches)), centre="none")
 
 
-def activations(patterns: int) -> Iterator[Tensor]:
+def activations(patterns: int, batch: int) -> Iterator[Tensor]:
     """Batches of what 4,096 sigmoid units might say."""
     generator = torch.Generator().manual_seed(0)
-    for start in range(0, patterns, STREAMED):
-        yield torch.randn(min(STREAMED, patterns - start), UNITS, generator=generator).sigmoid()
+    for start in range(0, patterns, batch):
+        yield torch.randn(min(batch, patterns - start), UNITS, generator=generator).sigmoid()
 
 
 def angles(args: argparse.Namespace) -> Row:
     """Angles from streamed batches against cosine similarities of the whole matrix."""
     from sklearn.metrics.pairwise import cosine_similarity
 
-    batches = list(activations(PATTERNS))
+    batches = list(activations(PATTERNS, args.batch))
     # a row per unit, contiguous: what scikit-learn wants
     matrix = np.ascontiguousarray(torch.cat(batches).double().numpy().T)
     expected = torch.rad2deg(torch.acos(torch.from_numpy(cosine_similarity(matrix)).clamp(-1, 1)))
     apart = (angles_of(batches) - expected.fill_diagonal_(0)).abs().max()
     if apart > AGREEMENT_DEG:
         raise SystemExit(f"angles differ from scikit-learn's by up to {apart} degrees")
-    names = (f"angles of {UNITS:,} units, {PATTERNS:,} patterns streamed", "scikit-learn's cosine_similarity")
+    names = (
+        f"angles of {UNITS:,} units, {PATTERNS:,} patterns, {args.batch:,} at once",
+        "scikit-learn's cosine_similarity",
+    )
     tasks = dict(zip(names, (lambda: angles_of(batches), lambda: cosine_similarity(matrix)), strict=True))
     return compared(names, interleaved(tasks, args.repeats), target=1)
 
 
-def peak_mib(patterns: int) -> float:
+def peak_mib(patterns: int, batch: int) -> float:
     """Peak memory of this process after the angles of so many patterns."""
-    angles_of(activations(patterns))
+    angles_of(activations(patterns, batch))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # bytes on macOS, KiB elsewhere
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
-def memory() -> list[Row]:
+def memory(args: argparse.Namespace) -> list[Row]:
     """Peak memory of processes of their own, for more and more patterns."""
     rows = []
     for patterns in (PATTERNS, LONGER * PATTERNS):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
-            peak = pool.apply(peak_mib, (patterns,))
+            peak = pool.apply(peak_mib, (patterns, args.batch))
         progress(f"{patterns:,} patterns: {peak:,.0f} MiB")
         rows.append([f"{patterns:,}", f"{peak:,.0f}"])
     return rows
@@ -162,6 +165,7 @@ def arguments() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("--weights", type=Path, help="ResNet-18 to prune (default: random weights)")
     options.add_argument("--repeats", type=int, default=7, help="rounds that count")
+    options.add_argument("--batch", type=int, default=500, help="patterns that come at once")
     choices = ["memory", *MEASURED]
     options.add_argument("--only", nargs="+", choices=choices, default=choices, help="(default: all)")
     return options.parse_args()
@@ -172,7 +176,7 @@ def run() -> None:
     args = arguments()
     where = machine()
     # first: where a process is started, its peak begins with that of the one that starts it
-    peaks = memory() if "memory" in args.only else []
+    peaks = memory(args) if "memory" in args.only else []
     rows = [measure(args) for name, measure in MEASURED.items() if name in args.only]
     if rows:
         headings = ["what", "against", "seconds", "against", "ratio", "target"]
