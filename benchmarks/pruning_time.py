@@ -22,7 +22,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,7 @@ from benchmarks.common import (
 from emoprune.core import nets
 from emoprune.core.angles import angles_deg
 from emoprune.core.graph import channel_graph
-from emoprune.core.statistics import added, collect, unit_statistics
+from emoprune.core.statistics import UnitSums, collect
 from emoprune.records import Spec
 
 ARCH = "resnet18"
@@ -89,7 +88,10 @@ def statistics_pass(args: argparse.Namespace) -> Row:
 
 def angles_of(batches: Iterable[Tensor]) -> Tensor:
     """Angles between all units of activations that come batch by batch."""
-    return angles_deg(reduce(added, map(unit_statistics, batches)), centre="none")
+    sums = UnitSums()
+    for batch in batches:
+        sums.take(batch)
+    return angles_deg(sums.statistics(), centre="none")
 
 
 def activations(patterns: int, batch: int) -> Iterator[Tensor]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,22 +25,43 @@ COPIED = 2**28
 
 
 def unit_statistics(activations: Tensor) -> UnitStatistics:
-    """Sums over (patterns, units) activations, in float64: float32 misreads angles under 0.1 degrees."""
-    h = activations.detach().double()
-    return UnitStatistics(h.shape[0], _gram(h), h.sum(0), h.amin(0), h.amax(0))
+    """Sums over (patterns, units) activations."""
+    sums = UnitSums()
+    sums.take(activations)
+    return sums.statistics()
 
 
-def _gram(h: Tensor) -> Tensor:
-    """h'h of (patterns, units), its upper blocks computed and mirrored."""
-    units = h.shape[1]
-    if units <= GRAM_BLOCK:
-        return h.T @ h
-    gram = h.new_empty(units, units)
-    for start in range(0, units, GRAM_BLOCK):
-        rows = slice(start, start + GRAM_BLOCK)
-        gram[rows, start:] = h[:, rows].T @ h[:, start:]
-        gram[start + GRAM_BLOCK :, rows] = gram[rows, start + GRAM_BLOCK :].T
-    return gram
+class UnitSums:
+    """Sums over (patterns, units) activations that come in parts; what it holds grows with none of them.
+
+    In float64: float32 misreads angles under 0.1 degrees. Of the symmetric matrix of products only the
+    blocks on and over the diagonal are computed.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def take(self, activations: Tensor) -> None:
+        """Add what some patterns say."""
+        h = activations.detach().double()
+        units = h.shape[1]
+        if not self._count:
+            self._gram, self._total = h.new_zeros(units, units), h.new_zeros(units)
+            self._low, self._high = h.amin(0), h.amax(0)
+        for start in range(0, units, GRAM_BLOCK):
+            rows = slice(start, start + GRAM_BLOCK)
+            self._gram[rows, start:].addmm_(h[:, rows].T, h[:, start:])
+        self._count += len(h)
+        self._total += h.sum(0)
+        self._low = torch.minimum(self._low, h.amin(0))
+        self._high = torch.maximum(self._high, h.amax(0))
+
+    def statistics(self) -> UnitStatistics:
+        """The statistics of all that was taken; ends the taking."""
+        for start in range(0, len(self._total), GRAM_BLOCK):
+            stop = start + GRAM_BLOCK
+            self._gram[stop:, start:stop] = self._gram[start:stop, stop:].T
+        return UnitStatistics(self._count, self._gram, self._total, self._low, self._high)
 
 
 def channel_moments(samples: Tensor) -> Moments:
@@ -98,6 +119,7 @@ class Collector:
         }
         self._shared = {reading.name for reading in self._readings if shared_layer(graph, reading)}
         self._waiting: dict[str, list[Tensor]] = {}
+        self._sums: defaultdict[str, UnitSums] = defaultdict(UnitSums)
         self.statistics: dict[str, UnitStatistics] = {}
         self.moments: dict[str, Moments] = {}
 
@@ -115,6 +137,7 @@ class Collector:
             yield
             for layer in list(self._waiting):
                 self._fold(layer)
+            self.statistics = {layer: sums.statistics() for layer, sums in self._sums.items()}
         finally:
             for hook in hooks:
                 hook.remove()
@@ -134,18 +157,12 @@ class Collector:
         if reading.name not in self._shared:
             step = max(1, COPIED // (4 * h[0].numel()))
             for part in h.split(step):
-                _merge(self.moments, reading.name, channel_moments(part.transpose(0, 1).flatten(1)), pooled)
+                more = channel_moments(part.transpose(0, 1).flatten(1))
+                found = self.moments.get(reading.name)
+                self.moments[reading.name] = pooled(found, more) if found else more
 
     def _fold(self, layer: str) -> None:
-        units = torch.cat(self._waiting.pop(layer))
-        _merge(self.statistics, layer, unit_statistics(units), added)
-
-
-T = TypeVar("T")
-
-
-def _merge(found: dict[str, T], name: str, more: T, together: Callable[[T, T], T]) -> None:
-    found[name] = together(found[name], more) if name in found else more
+        self._sums[layer].take(torch.cat(self._waiting.pop(layer)))
 
 
 def by_channel(h: Tensor, reading: Reading) -> Tensor:
