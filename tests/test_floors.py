@@ -19,7 +19,7 @@ import torchvision
 from emoprune import records
 from emoprune.backends import faces
 from emoprune.cli import report
-from emoprune.core import compensation, heads
+from emoprune.core import compensation, convnets, heads, tablenets
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.methods import METHODS
 from emoprune.records import choices
@@ -159,10 +159,11 @@ def test_every_method_is_there(name: str) -> None:
     assert entry.meaning
 
 
-def test_every_architecture_of_torchvision_is_offered_and_three_of_ours() -> None:
+def test_every_architecture_of_torchvision_is_offered_and_every_one_of_ours() -> None:
     known = set(torchvision.models.list_models(module=torchvision.models))
-    assert set(ARCHITECTURES) == known | {"conv1", "conv2", "mlp"}
-    assert {name for name, entry in ARCHITECTURES.items() if entry.own} == {"conv1", "conv2", "mlp"}
+    ours = {*convnets.CONVNETS, *tablenets.TABLENETS}
+    assert set(ARCHITECTURES) == known | ours
+    assert {name for name, entry in ARCHITECTURES.items() if entry.own} == ours
 
 
 def test_every_dependency_says_why() -> None:

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from emoprune.cli import options
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.augmentations import AUGMENTATIONS
+from emoprune.core.convnets import CONVNETS
 from emoprune.core.methods import METHODS
+from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadCheckpoint, Unavailable
 from emoprune.store import checkpoints
 from tests.cli.conftest import Runner
@@ -48,7 +50,7 @@ def test_completion_offers_exactly_what_begins_so(prefix: str) -> None:
 
 
 def test_features_offers_torchvision_alone() -> None:
-    assert set(ARCHITECTURES) - set(options.TORCHVISION) == {"conv1", "conv2", "mlp"}
+    assert set(ARCHITECTURES) - set(options.TORCHVISION) == {*CONVNETS, *TABLENETS}
 
 
 def test_a_device_is_what_was_asked_for() -> None:

@@ -40,7 +40,7 @@ def test_torchvision_networks_get_the_input_that_their_weights_expect(arch: str)
     found = shaping.preprocess(FOLDER, arch, None, gray=False, mean=None, std=None)
     transforms = get_model_weights(arch).DEFAULT.transforms()
     assert (found.mean, found.std) == (tuple(transforms.mean), tuple(transforms.std))
-    assert found.size == (ARCHITECTURES[arch].size,) * 2
+    assert found.size == ARCHITECTURES[arch].size
     assert transforms.crop_size == [found.size[0]]
 
 

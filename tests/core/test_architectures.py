@@ -17,7 +17,10 @@ SMALLEST_OF_FAMILY = (
     *("squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vgg11_bn", "vit_b_32", "wide_resnet50_2"),
 )
 OTHER_LIMITS = ("vit_b_16", "vit_h_14")
-OWN = ("conv1", "conv2", "mlp")
+CONVOLUTIONAL = ("conv1", "conv2", "lenet", "wright_cnn", "zhang_alexnet", "zhang_vgg")
+FOR_TABLES = ("autoencoder", "svm")
+OWN = (*CONVOLUTIONAL, "mlp", *FOR_TABLES)
+FOR_IMAGES = sorted(set(ARCHITECTURES) - set(FOR_TABLES))
 
 
 def spec_of(arch: str, height: int, width: int | None = None) -> Spec:
@@ -35,16 +38,21 @@ def test_every_classifier_of_torchvision_is_in_the_table_beside_our_own() -> Non
     assert {arch for arch, entry in ARCHITECTURES.items() if entry.own} == set(OWN)
 
 
-def test_our_own_have_a_hidden_layer_by_default_and_torchvisions_their_own_classifier() -> None:
-    assert all(bool(entry.hidden) == entry.own for entry in ARCHITECTURES.values())
+def test_torchvisions_networks_keep_their_own_classifier_by_default() -> None:
+    assert not any(entry.hidden for entry in ARCHITECTURES.values() if not entry.own)
 
 
-@pytest.mark.parametrize("arch", sorted(ARCHITECTURES))
+def test_the_kind_of_input_is_as_the_table_says() -> None:
+    assert {arch for arch, entry in ARCHITECTURES.items() if "image" in entry.takes} == set(FOR_IMAGES)
+    assert {arch for arch, entry in ARCHITECTURES.items() if "table" in entry.takes} == {"mlp", *FOR_TABLES}
+
+
+@pytest.mark.parametrize("arch", FOR_IMAGES)
 def test_the_default_size_is_allowed(arch: str) -> None:
-    check_input(spec_of(arch, ARCHITECTURES[arch].size))
+    check_input(spec_of(arch, *ARCHITECTURES[arch].size))
 
 
-@pytest.mark.parametrize("arch", [*SMALLEST_OF_FAMILY, *OTHER_LIMITS, *OWN])
+@pytest.mark.parametrize("arch", [*SMALLEST_OF_FAMILY, *OTHER_LIMITS, *CONVOLUTIONAL, "mlp"])
 def test_the_smallest_size_really_works(arch: str) -> None:
     entry = ARCHITECTURES[arch]
     width = entry.smallest if entry.square else entry.smallest + entry.step
@@ -54,7 +62,7 @@ def test_the_smallest_size_really_works(arch: str) -> None:
     assert logits.shape == (2, 3)
 
 
-@pytest.mark.parametrize("arch", ["alexnet", "densenet121", "inception_v3", "conv1", "conv2"])
+@pytest.mark.parametrize("arch", ["alexnet", "densenet121", "inception_v3", *CONVOLUTIONAL])
 def test_a_smallest_size_of_its_own_is_the_true_limit(arch: str) -> None:
     side = ARCHITECTURES[arch].smallest
     net = on_meta(spec_of(arch, side))
@@ -62,7 +70,7 @@ def test_a_smallest_size_of_its_own_is_the_true_limit(arch: str) -> None:
         net(torch.zeros(1, 3, side - 1, side - 1, device="meta"))
 
 
-@pytest.mark.parametrize("arch", sorted(set(ARCHITECTURES) - {"mlp"}))
+@pytest.mark.parametrize("arch", sorted(set(FOR_IMAGES) - {"mlp"}))
 def test_below_the_smallest_size_is_a_usage_fault_that_names_it(arch: str) -> None:
     entry = ARCHITECTURES[arch]
     side = entry.smallest - entry.step
@@ -78,7 +86,7 @@ def test_below_the_smallest_size_is_a_usage_fault_that_names_it(arch: str) -> No
 def test_a_size_off_the_step_is_a_usage_fault_that_names_the_step(arch: str) -> None:
     entry = ARCHITECTURES[arch]
     with pytest.raises(UsageFault) as caught:
-        check_input(spec_of(arch, entry.size + 1))
+        check_input(spec_of(arch, entry.size[0] + 1))
     assert f"steps of {entry.step}" in caught.value.remedy
 
 
@@ -86,13 +94,14 @@ def test_a_size_off_the_step_is_a_usage_fault_that_names_the_step(arch: str) -> 
 def test_height_and_width_must_be_equal_where_the_network_needs_it(arch: str) -> None:
     entry = ARCHITECTURES[arch]
     with pytest.raises(UsageFault) as caught:
-        check_input(spec_of(arch, 2 * entry.size, entry.size))
+        check_input(spec_of(arch, 2 * entry.size[0], entry.size[1]))
     assert "square" in caught.value.remedy
 
 
 @pytest.mark.parametrize("arch", ["conv1", "conv2", "resnet18", "vit_b_16"])
-def test_a_feature_table_is_for_mlp_alone(arch: str) -> None:
-    check_input(Spec("mlp", 2, (7,), (3,)))
+def test_a_feature_table_is_for_networks_that_take_one(arch: str) -> None:
+    for other in ("mlp", *FOR_TABLES):
+        check_input(Spec(other, 2, (7,), (3,)))
     with pytest.raises(UsageFault, match="not a feature table"):
         check_input(Spec(arch, 2, (7,), (3,)))
 
@@ -103,14 +112,28 @@ def test_torchvision_networks_take_three_channels_only(arch: str) -> None:
         check_input(Spec(arch, 2, (1, 224, 224)))
 
 
-@pytest.mark.parametrize("arch", OWN)
+@pytest.mark.parametrize("arch", [*CONVOLUTIONAL, "mlp"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_our_own_networks_take_grey_and_colour(arch: str, channels: int) -> None:
-    spec = Spec(arch, 2, (channels, 20, 24), (3,))
+    side = max(20, ARCHITECTURES[arch].smallest)
+    spec = Spec(arch, 2, (channels, side, side + 4), (3,))
     check_input(spec)
-    assert build(spec)(torch.zeros(2, *spec.input)).shape == (2, 2)
+    with torch.no_grad():
+        assert on_meta(spec)(torch.zeros(2, *spec.input, device="meta")).shape == (2, 2)
 
 
 def test_an_unknown_architecture_is_an_invalid_record() -> None:
     with pytest.raises(InvalidRecord, match="resnet19"):
         check_input(Spec("resnet19", 2, (3, 64, 64)))
+
+
+@pytest.mark.parametrize("arch", FOR_TABLES)
+def test_a_network_for_tables_refuses_images(arch: str) -> None:
+    with pytest.raises(UsageFault, match="needs a feature table, not images"):
+        check_input(Spec(arch, 2, (3, 48, 48), (3,)))
+
+
+@pytest.mark.parametrize(("arch", "count"), [("conv1", 2), ("zhang_vgg", 6), ("resnet18", 1), ("mlp", 1)])
+def test_widths_are_one_for_each_convolution_of_our_own(arch: str, count: int) -> None:
+    with pytest.raises(UsageFault, match="--channels"):
+        check_input(Spec(arch, 2, (3, 576, 720), (3,), channels=(4,) * count))

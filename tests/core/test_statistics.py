@@ -36,20 +36,6 @@ def test_halves_add_up_to_the_whole(seed: int, cut: int) -> None:
         assert torch.allclose(getattr(parts, name), getattr(whole, name), rtol=1e-12)
 
 
-def test_sums_of_many_units_in_uneven_parts_are_those_of_the_whole() -> None:
-    units = 2 * statistics.GRAM_BLOCK + 100
-    h = torch.randn(40, units, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    sums = statistics.UnitSums()
-    for part in h.split([1, 30, 9]):
-        sums.take(part)
-    found = sums.statistics()
-    assert found.count == 40
-    assert torch.allclose(found.gram, h.T @ h, rtol=1e-12, atol=1e-12)
-    assert torch.allclose(found.total, h.sum(0), rtol=1e-12, atol=1e-12)
-    assert torch.equal(found.low, h.amin(0))
-    assert torch.equal(found.high, h.amax(0))
-
-
 @settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), cut=st.integers(1, 199), scale=st.sampled_from([1e-3, 1.0, 1e3]))
 def test_moments_of_halves_pool_to_those_of_the_whole(seed: int, cut: int, scale: float) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emoprune.cli import console, options
+from emoprune.errors import BadCheckpoint
 from emoprune.records.choices import Part
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from torch import Tensor
+
+    from emoprune.cli.loading import Model
+
+RECONSTRUCTION = "emoprune.reconstruction/1"
 
 EXAMPLES = """\b
 Examples:
@@ -39,7 +49,8 @@ def command(
 ) -> None:
     """Measure how well a model does and what it costs.
 
-    In a pipe it prints one line of metrics (schema emoprune.metrics/1) for emoprune report.
+    In a pipe it prints one line of metrics (schema emoprune.metrics/1) for emoprune report. Of a network
+    that reconstructs its input it measures the squared error instead.
     """
     import torch
 
@@ -47,6 +58,7 @@ def command(
     from emoprune.cli.report import tables
     from emoprune.core import costs
     from emoprune.core.fitting import batches
+    from emoprune.core.objectives import task_of
     from emoprune.core.scoring import score
     from emoprune.records import Metrics
     from emoprune.store import metrics
@@ -55,10 +67,16 @@ def command(
     chosen = options.device(device)
     opened = loading.open_model(model, chosen)
     found = open_data(data)
-    labels = loading.labels_for(found, opened.card.classes)
+    task = task_of(opened.card.spec.arch)
+    labels = loading.labels_for(found, opened.card.classes, task)
     part, indices = loading.part_indices(found, opened.card.split, split)
-    samples = loading.samples(found, opened.card.preprocess, opened.card.spec.input)
+    samples = loading.samples(found, opened.card.preprocess, opened.card.spec.input, labels)
     inputs = batches(samples, indices, opened.card.preprocess, chosen)
+    if task == "reconstruct":
+        record = _reconstruction(opened, inputs, len(indices))
+        where = {"schema": RECONSTRUCTION, "model": model, "data": data, "split": part, "n": len(indices)}
+        console.emit([where | record], lambda: _reconstruction_table(where | record), as_json=as_json)
+        return
     logits = torch.cat(list(console.tracked(opened.logits(inputs), "eval", len(indices), steps=len)))
 
     def timed() -> float:
@@ -78,3 +96,27 @@ def command(
         latency_ms=timed() if latency else None,
     )
     console.emit([metrics.to_record(result)], lambda: tables([result]), as_json=as_json)
+
+
+def _reconstruction(opened: Model, inputs: Iterator[Tensor], count: int) -> dict[str, Any]:
+    """Mean squared error, as the network scales its input, over all outputs and of each."""
+    import torch
+
+    from emoprune.core.objectives import squared_errors
+
+    if opened.net is None:
+        raise BadCheckpoint("does not tell how it scales its input", "evaluate the checkpoint that it is of")
+    errors = squared_errors(opened.net, console.tracked(inputs, "eval", count, steps=len))
+    each = torch.cat(list(errors)).double().mean(0)
+    return {
+        "loss": float(each.mean()),
+        "per_output": dict(zip(opened.card.classes, each.tolist(), strict=True)),
+        **dataclasses.asdict(opened.cost),
+        "bytes": opened.bytes,
+        "units": opened.units,
+    }
+
+
+def _reconstruction_table(record: dict[str, Any]) -> Iterable[Group]:
+    rows = [(key, value) for key, value in record.items() if key not in ("schema", "per_output")]
+    yield console.table("Reconstruction", ["", ""], [*rows, *record["per_output"].items()], left=1)

@@ -14,34 +14,38 @@ from emoprune.core.fitting import TensorSamples, predict
 from emoprune.core.splits import partition
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.records import Card, Cost, Preprocess, Samples, Table
-from emoprune.store import checkpoints, streams, tensorfiles
+from emoprune.store import checkpoints, streams, tables, tensorfiles
 from emoprune.store.datasets import Folder
 from emoprune.store.images import Photos
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from emoprune.records import SplitRule
-    from emoprune.records.choices import Part
+    from emoprune.records.choices import Part, Task
 
 
-def samples(data: Folder | Table, preprocess: Preprocess, shape: tuple[int, ...]) -> Samples:
-    """The samples of a data set, for a network that takes inputs of `shape`.
+def samples(
+    data: Folder | Table, preprocess: Preprocess, shape: tuple[int, ...], labels: Tensor | None = None
+) -> Samples:
+    """The samples of a data set, for a network that takes inputs of `shape`; `labels` by default its own.
 
     Raises BadData for a table where the network takes photos, the reverse, or a table of another width.
     """
     place = data.catalogue.place
-    labels = data.catalogue.labels
+    if labels is None:
+        labels = torch.tensor(data.catalogue.labels)
     if isinstance(data, Table):
         if preprocess.kind != "table":
             raise BadData("is a feature table, and the network takes photos", "give a folder", place=place)
-        if shape != (len(data.columns),):
+        if shape != (len(data.columns) + preprocess.label,):
             raise BadData(
-                f"has {len(data.columns)} features, and the network takes {shape[0]}",
+                f"has {len(data.columns)} features, and the network takes {shape[0] - preprocess.label}",
                 "make the table with the options of the first",
                 place=place,
             )
-        return TensorSamples(data.values, torch.tensor(labels))
+        values = torch.cat((data.values, labels[:, None]), 1) if preprocess.label else data.values
+        return TensorSamples(values, labels)
     if preprocess.kind == "table":
         raise BadData(
             "is a folder of photos, and the network takes a feature table",
@@ -53,13 +57,14 @@ def samples(data: Folder | Table, preprocess: Preprocess, shape: tuple[int, ...]
 
 @dataclass(frozen=True)
 class Model:
-    """A network ready to run, from a checkpoint or an ONNX file."""
+    """A network ready to run, from a checkpoint or an ONNX file, which has no `net` of torch."""
 
     card: Card
     cost: Cost
     units: int
     fingerprint: str
     bytes: int
+    net: nn.Module | None
     logits: Callable[[Iterator[Tensor]], Iterator[Tensor]]
 
 
@@ -78,6 +83,7 @@ def open_model(path: str, device: torch.device) -> Model:
             units=checkpoint.units,
             fingerprint=fingerprint,
             bytes=len(data),
+            net=net,
             logits=lambda batches: predict(net, batches),
         )
 
@@ -97,6 +103,7 @@ def _onnx(data: bytes, fingerprint: str) -> Model:
         units=decode(int, record.get("units"), path="units"),
         fingerprint=fingerprint,
         bytes=len(data),
+        net=None,
         logits=lambda batches: map(engine.logits, batches),
     )
 
@@ -125,9 +132,21 @@ def part_indices(data: Folder | Table, rule: SplitRule, part: Part | None) -> tu
         return name, torch.tensor(parts[name])
 
 
-def labels_for(data: Folder | Table, classes: tuple[str, ...]) -> Tensor:
-    """Labels as indices into the model's classes; BadData for a class that the model does not know."""
+def outputs(data: Folder | Table, task: Task) -> tuple[str, ...]:
+    """What the outputs of a network on this data stand for: classes, or what it reads."""
+    if task == "reconstruct" and isinstance(data, Table):
+        return (*data.columns, tables.LABEL)
+    return data.catalogue.classes
+
+
+def labels_for(data: Folder | Table, classes: tuple[str, ...], task: Task = "classify") -> Tensor:
+    """Labels as indices into the model's classes; BadData for a class that the model does not know.
+
+    For a network that classifies nothing they are those of the data.
+    """
     catalogue = data.catalogue
+    if task == "reconstruct":
+        return torch.tensor(catalogue.labels)
     for name in catalogue.classes:
         if name not in classes:
             raise BadData(

@@ -61,7 +61,7 @@ Size = Annotated[
     ),
 ]
 Gray = Annotated[
-    bool, typer.Option("--gray", help="Grey pictures; torchvision networks see them three times.")
+    bool, typer.Option("--gray/--colour", help="Grey pictures; torchvision networks see them three times.")
 ]
 Mean = Annotated[
     str | None,
@@ -120,8 +120,8 @@ Arch = Annotated[
         metavar="NAME",
         callback=one_of(ARCHITECTURES),
         autocompletion=completing(ARCHITECTURES),
-        help="conv1, conv2 (convolution and pooling stages, then a hidden layer), mlp (dense layers, for "
-        "feature tables), or any torchvision classifier by name.",
+        help="conv1, conv2, lenet, wright_cnn, zhang_alexnet, zhang_vgg (convolutions, then dense layers); mlp, "
+        "autoencoder, svm (for feature tables); or any torchvision classifier by name.",
     ),
 ]
 TORCHVISION = [name for name, entry in ARCHITECTURES.items() if not entry.own]

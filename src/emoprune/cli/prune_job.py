@@ -138,11 +138,14 @@ class Job:
         assert self.images is not None
         judge = self.images.judge
         loss, accuracy = judge(self.net)
+        if accuracy is None and amount.option == "--max-drop":
+            raise UsageFault(f"{self.before.spec.arch} has no accuracy to drop", "give --max-loss-increase")
 
         def too_much(plan: Plan) -> bool:
             pruned = self.carried_out(self._whole(plan))
             now_loss, now = judge(nets.restore(pruned.spec, pruned.tensors))
-            lost = 100 * (accuracy - now) if amount.option == "--max-drop" else now_loss - loss
+            points = 100 * ((accuracy or 0) - (now or 0))
+            lost = points if amount.option == "--max-drop" else now_loss - loss
             # not the other way round: a network that computes NaN has lost too much
             return not lost <= amount.value + 1e-9
 

@@ -26,13 +26,13 @@ def preprocess(
 ) -> Preprocess:
     """How samples of `data` become input of `arch`; UsageFault for a size, mean or std that is none."""
     if isinstance(data, Table):
-        return Preprocess(kind="table")
+        return Preprocess(kind="table", label=ARCHITECTURES[arch].task == "reconstruct")
     entry = ARCHITECTURES[arch]
     usual_mean, usual_std = (PLAIN, PLAIN) if entry.own else (IMAGENET_MEAN, IMAGENET_STD)
     channels = 1 if gray and entry.own else 3
     return Preprocess(
         kind="image",
-        size=parse_size(size) if size else (entry.size, entry.size),
+        size=parse_size(size) if size else entry.size,
         colour="gray" if gray else "rgb",
         mean=_per_channel("--mean", mean, usual_mean, channels),
         std=_per_channel("--std", std, usual_std, channels),
@@ -42,7 +42,7 @@ def preprocess(
 def input_shape(data: Folder | Table, preprocess: Preprocess) -> tuple[int, ...]:
     """(features,) or (channels, height, width)."""
     if isinstance(data, Table):
-        return (len(data.columns),)
+        return (len(data.columns) + preprocess.label,)
     return (preprocess.channels, *preprocess.size)
 
 

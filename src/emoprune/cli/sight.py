@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from emoprune.cli import console, loading
 from emoprune.core import nets
-from emoprune.core.fitting import batches, loss_and_accuracy
+from emoprune.core.fitting import batches
 from emoprune.core.graph import channel_graph
+from emoprune.core.objectives import judge, task_of
 from emoprune.core.splits import partition
 from emoprune.core.statistics import collect
 from emoprune.errors import at
 from emoprune.records import Card, Checkpoint, Preprocess, Samples
 from emoprune.records.channels import ChannelGraph
+from emoprune.records.choices import Task
 from emoprune.store.datasets import open_data
 
 
@@ -32,6 +34,7 @@ class Sight:
 
     samples: Samples
     labels: Tensor
+    task: Task
     preprocess: Preprocess
     train: Tensor
     val: Tensor | None
@@ -49,11 +52,11 @@ class Sight:
         inputs = batches(self.samples, chosen, self.preprocess, torch.device("cpu"))
         return console.tracked(inputs, label, len(chosen), steps=len)
 
-    def judge(self, net: nn.Module) -> tuple[float, float]:
+    def judge(self, net: nn.Module) -> tuple[float, float | None]:
         """Mean loss and accuracy on the validation part or, where there is none, on the training part."""
         part = self.train if self.val is None else self.val
         inputs = batches(self.samples, part, self.preprocess, torch.device("cpu"))
-        return loss_and_accuracy(net, inputs, self.labels[part])
+        return judge(net, inputs, self.labels[part], self.task)
 
 
 def recorded_data(card: Card) -> str | None:
@@ -72,9 +75,12 @@ def look(card: Card, data: str, *, limit: int) -> Sight:
         parts = partition(found.catalogue, card.split)
         indices = torch.tensor(parts["train"])
         val = torch.tensor(parts["val"]) if "val" in parts else None
+    task = task_of(card.spec.arch)
+    labels = loading.labels_for(found, card.classes, task)
     return Sight(
-        samples=loading.samples(found, card.preprocess, card.spec.input),
-        labels=loading.labels_for(found, card.classes),
+        samples=loading.samples(found, card.preprocess, card.spec.input, labels),
+        labels=labels,
+        task=task,
         preprocess=card.preprocess,
         train=indices,
         val=val,

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emoprune.cli import console, options
-from emoprune.core.architectures import ARCHITECTURES
-from emoprune.core.augmentations import AUGMENTATIONS, parse_augmentations
-from emoprune.records.choices import Activation, Freeze, Keep, Optimizer, Scale
+from emoprune.cli import train_options as own
+from emoprune.cli.train_settings import Settings, settings_of
+from emoprune.records.choices import Activation, Optimizer, Scale
 
 if TYPE_CHECKING:
     from rich.console import Group
+
+    from emoprune.records import Checkpoint
 
 SCHEMA = "emoprune.train/1"
 FEW = 5
@@ -27,92 +29,50 @@ Examples:
   emoprune train faces/ model.st --arch mobilenet_v2 --freeze backbone --hidden 200
   emoprune train faces/ model.st --arch resnet18 --weights resnet18.safetensors --epochs 0
   emoprune train frames/ model.st --split 75/10/15 --group-by '^[^_]+'
-  emoprune train features.csv model.st --arch mlp --hidden 20 --activation relu"""
-
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")]
-Output = Annotated[
-    str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or - for standard output.")
-]
-FreezeOption = Annotated[
-    Freeze, typer.Option(help="backbone: train the head alone, on features computed once.")
-]
-Hidden = Annotated[
-    list[int] | None,
-    typer.Option(
-        min=1,
-        metavar="UNITS",
-        help="Width of a dense hidden layer between features and classes; may be repeated.  "
-        "[default: 200 for conv1 and conv2, 20 for mlp, else torchvision's own classifier]",
-        show_default=False,
-    ),
-]
-Dropout = Annotated[float, typer.Option(min=0, max=0.99, metavar="SHARE", help="After each hidden layer.")]
-Epochs = Annotated[int, typer.Option(min=0, metavar="N", help="0 adopts finished weights as they are.")]
-Momentum = Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Of sgd.")]
-Decay = Annotated[float, typer.Option(min=0, metavar="RATE", help="L2 penalty; decoupled in adamw.")]
-Augment = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NAME[:STRENGTH]",
-        autocompletion=options.completing(AUGMENTATIONS),
-        help="May be repeated or joined by commas. "
-        + "; ".join(f"{name}:{kind.default:g}: {kind.meaning}" for name, kind in AUGMENTATIONS.items())
-        + ".",
-    ),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        metavar="80/20|75/10/15|346/329",
-        help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, "
-        "val/, test/ folders, else 80/20]",
-        show_default=False,
-    ),
-]
-GroupBy = Annotated[
-    str | None,
-    typer.Option(
-        metavar="REGEX",
-        help="Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
-    ),
-]
-KeepOption = Annotated[
-    Keep | None,
-    typer.Option(
-        help="Which epoch: best is by validation accuracy.  [default: best with a val part, else last]",
-        show_default=False,
-    ),
-]
+  emoprune train features.csv model.st --arch mlp --hidden 20 --activation relu
+  emoprune train faces/ model.st --preset jain2020-alexnet
+  emoprune train faces/ healed.st --from model.reconstruct.st --epochs 5"""
 
 
 def command(
-    data: Data,
-    output: Output,
-    arch: options.Arch = "conv2",
+    context: typer.Context,
+    data: own.Data,
+    output: own.Output,
+    preset: own.PresetOption = None,
+    arch: options.Arch = Settings.arch,
     weights: options.Weights = None,
-    freeze: FreezeOption = "none",
-    hidden: Hidden = None,
-    activation: Annotated[Activation, typer.Option(help="Of the hidden layers.")] = "sigmoid",
-    dropout: Dropout = 0.0,
+    earlier: own.Earlier = None,
+    freeze: own.FreezeOption = Settings.freeze,
+    hidden: own.Hidden = None,
+    channels: own.Channels = None,
+    activation: Annotated[Activation, typer.Option(help="Of the hidden layers.")] = Settings.activation,
+    dropout: own.Dropout = Settings.dropout,
     size: options.Size = None,
     gray: options.Gray = False,
     mean: options.Mean = None,
     std: options.Std = None,
-    scale: Annotated[Scale, typer.Option(help="Of table columns, fitted on the training part.")] = "minmax",
-    epochs: Epochs = 50,
-    lr: Annotated[float, typer.Option(min=0, metavar="RATE", help="Learning rate.")] = 1e-3,
+    scale: Annotated[
+        Scale, typer.Option(help="Of table columns, fitted on the training part.")
+    ] = Settings.scale,
+    penalty: own.Penalty = Settings.penalty,
+    epochs: own.Epochs = Settings.epochs,
+    lr: Annotated[float, typer.Option(min=0, metavar="RATE", help="Learning rate.")] = Settings.lr,
+    lr_factor: own.Factor = Settings.lr_factor,
+    lr_decay: own.LrDecay = Settings.lr_decay,
     batch_size: Annotated[
         int, typer.Option(min=0, metavar="N", help="0 is the whole training part at once.")
-    ] = 32,
-    optimizer: Annotated[Optimizer, typer.Option(help="How gradients become steps.")] = "adam",
-    momentum: Momentum = 0.9,
-    weight_decay: Decay = 0.0,
-    augment: Augment = None,
-    split: Split = None,
-    group_by: GroupBy = None,
-    keep: KeepOption = None,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
+    ] = Settings.batch_size,
+    optimizer: Annotated[Optimizer, typer.Option(help="How gradients become steps.")] = Settings.optimizer,
+    momentum: own.Momentum = Settings.momentum,
+    weight_decay: own.Decay = Settings.weight_decay,
+    augment: own.Augment = None,
+    split: own.Split = None,
+    group_by: own.GroupBy = None,
+    keep: own.KeepOption = None,
+    overfit: own.Overfit = None,
+    save_init: own.SaveInit = None,
+    seed: options.Seed = Settings.seed,
+    device: options.Device = Settings.device,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
@@ -122,84 +82,40 @@ def command(
     can be pruned, one-pass statistics of its units over the training part; with a frozen backbone, for
     those of the head.
     """
-    import torch
-
-    from emoprune.cli import history, loading, shaping, train_run
-    from emoprune.core.fitting import Recipe
-    from emoprune.core.scaling import fit_scaling
-    from emoprune.core.splits import partition
-    from emoprune.errors import at
-    from emoprune.records import Checkpoint, Spec, Table
+    from emoprune.cli import train_run, train_setup
     from emoprune.store import checkpoints, streams
     from emoprune.store.datasets import open_data
 
-    strengths = parse_augmentations(augment or [])
-    chosen = options.device(device)
+    settings = settings_of(context.params, own.given(context))
+    options.device(device)
+    if preset is not None:
+        console.note(f"preset {preset}: {own.spelled_out(settings)}")
     found = open_data(data)
-    rule = train_run.split_rule(found.catalogue, split, group_by, seed)
-    with at(data):
-        parts = {name: torch.tensor(indices) for name, indices in partition(found.catalogue, rule).items()}
-    entry = ARCHITECTURES[arch]
-    preprocess = shaping.preprocess(found, arch, size, gray=gray, mean=mean, std=std)
-    spec = Spec(
-        arch=arch,
-        classes=len(found.catalogue.classes),
-        input=shaping.input_shape(found, preprocess),
-        hidden=tuple(hidden or entry.hidden),
-        activation=activation,
-        dropout=dropout,
-    )
-    weights = weights or ("none" if entry.own else "imagenet")
-    train_run.check_combination(spec, weights, freeze, strengths)
-    recipe = Recipe(
-        epochs=epochs,
-        lr=lr,
-        batch_size=batch_size,
-        optimizer=optimizer,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        augment=strengths,
-        keep=train_run.kept_epoch(keep, parts),
-        seed=seed,
-    )
-    train_run.tell_split(rule)
-    streams.check_output(output, force=force)
-    net, fresh = shaping.pretrained(spec, weights, seed=seed)
-    train_run.tell_adoption(weights, fresh, epochs=epochs)
-    samples = loading.samples(found, preprocess, spec.input)
-    if isinstance(found, Table):
-        fit_scaling(net, found.values[parts["train"]], scale)
-    with at(data):
-        trained = train_run.run(
-            net.to(chosen), spec, samples, parts, preprocess, recipe, freeze=freeze, device=chosen
-        )
-    parameters = {"data": data, "weights": weights, "freeze": freeze, "scale": scale}
-    outcome = dataclasses.asdict(trained.curve[-1]) if trained.curve else {}
-    checkpoint = Checkpoint(
-        spec=spec,
-        classes=found.catalogue.classes,
-        preprocess=preprocess,
-        split=rule,
-        tensors=net.cpu().state_dict(),
-        layers=trained.layers,
-        statistics=trained.statistics,
-        moments=trained.moments,
-        history=(history.entry("train", {**parameters, **dataclasses.asdict(recipe)}, outcome),),
-        training=trained.curve,
-    )
-    streams.write_bytes(output, checkpoints.to_bytes(checkpoint), force=force)
-    summary = {
+    setup = train_setup.set_up(settings, found)
+    for path in filter(None, (output, save_init)):
+        streams.check_output(path, force=force)
+    if save_init is not None:
+        streams.write_bytes(save_init, checkpoints.to_bytes(train_run.initial(setup, settings)), force=force)
+    trained = train_run.run(setup, settings, found)
+    streams.write_bytes(output, checkpoints.to_bytes(trained), force=force)
+    parts = {name: len(indices) for name, indices in setup.parts.items()}
+    summary = _summary(data, output, trained, parts)
+    if output != streams.STANDARD:
+        console.emit([summary], lambda: _tables(summary), as_json=as_json)
+
+
+def _summary(data: str, output: str, trained: Checkpoint, parts: dict[str, int]) -> dict[str, Any]:
+    training = {"training": dataclasses.asdict(trained.training[-1])} if trained.training else {}
+    return {
         "schema": SCHEMA,
         "input": data,
         "output": output,
-        "arch": arch,
-        "classes": list(found.catalogue.classes),
-        "parts": {name: len(indices) for name, indices in parts.items()},
+        "arch": trained.spec.arch,
+        "classes": list(trained.classes),
+        "parts": parts,
         "layers": {layer.name: trained.statistics[layer.name].units for layer in trained.layers},
-        **({"training": outcome} if outcome else {}),
+        **training,
     }
-    if output != streams.STANDARD:
-        console.emit([summary], lambda: _tables(summary), as_json=as_json)
 
 
 def _tables(summary: dict[str, Any]) -> Iterable[Group]:

@@ -1,145 +1,131 @@
-"""The work of emoprune train: what the options mean together, and the run itself with its progress."""
+"""The work of emoprune train: the run itself, with its progress."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from emoprune.cli import console
+from emoprune.cli import console, history, loading, options
+from emoprune.cli.train_settings import Settings
+from emoprune.cli.train_setup import Setup
 from emoprune.core import nets
-from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.fitting import READING_BATCH, Recipe, TensorSamples, batches, fit, precompute
 from emoprune.core.graph import channel_graph
 from emoprune.core.heads import freeze_all_but_head, head_name, head_of
-from emoprune.core.splits import declared_parts, parse_shares
-from emoprune.core.statistics import collect
-from emoprune.errors import BadData, UsageFault
+from emoprune.core.objectives import task_of
+from emoprune.core.statistics import Collector, collect
+from emoprune.errors import UsageFault, at
 from emoprune.records import (
-    Catalogue,
+    Checkpoint,
     Epoch,
     HiddenLayer,
-    Moments,
+    HistoryEntry,
     Preprocess,
     Samples,
-    Spec,
-    SplitRule,
-    UnitStatistics,
+    Table,
 )
-from emoprune.records.choices import Freeze, Keep
-from emoprune.records.data import FOLDERS
+from emoprune.records.choices import Task
+from emoprune.store.datasets import Folder
 
-DEFAULT_SPLIT = "80/20"
 NOTABLE_BYTES = 100 * 2**20
+LEARNED = 0.99
+"""Training accuracy from which a few samples count as learned."""
 
 
-def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, seed: int) -> SplitRule:
-    """The rule that the options ask for; UsageFault where they contradict data that is split already."""
-    declared = declared_parts(catalogue.names)
-    if len(set(catalogue.labels)) < 2:
-        raise BadData(
-            f"holds one class only ({', '.join(catalogue.classes)})",
-            "give at least two",
-            place=catalogue.place,
-        )
-    if declared and (split or group_by):
-        raise UsageFault(
-            f"{catalogue.place} is split into {', '.join(declared)} already",
-            "leave out --split and --group-by, or give one of its parts as the data",
-        )
-    if declared and "train" not in declared:
-        raise BadData(
-            f"has {', '.join(declared)} but no train",
-            "add it, or give one part as the data",
-            place=catalogue.place,
-        )
-    if split:
-        parse_shares(split)
-    shares = FOLDERS if declared else split or DEFAULT_SPLIT
-    return SplitRule(shares, seed, group_by, catalogue.fingerprint)
+def initial(setup: Setup, settings: Settings) -> Checkpoint:
+    """The network before its first step, without statistics."""
+    return Checkpoint(
+        spec=setup.spec,
+        classes=setup.outputs,
+        preprocess=setup.preprocess,
+        split=setup.rule,
+        tensors={name: tensor.clone() for name, tensor in setup.net.state_dict().items()},
+        history=(*_past(setup), _entry(setup, settings, ())),
+        masks=setup.masks,
+    )
 
 
-def tell_split(rule: SplitRule) -> None:
-    """Say what a random split does to photos that belong together."""
-    if rule.shares != FOLDERS and rule.group_by is None:
-        console.note(
-            "random split; where photos share a film or a person, keep them together with --group-by"
-        )
-
-
-def kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
-    """Best where there is a validation part to tell it, else last; UsageFault for the impossible."""
-    if keep == "best" and "val" not in parts:
-        raise UsageFault("--keep best needs a validation part", "give --split 75/10/15")
-    return keep or ("best" if "val" in parts else "last")
-
-
-def check_combination(spec: Spec, weights: str, freeze: Freeze, augment: Mapping[str, float]) -> None:
-    """Raise UsageFault for options that make no sense for the architecture or the data; warn of the odd."""
-    nets.check_input(spec)
-    if ARCHITECTURES[spec.arch].own and weights == "imagenet":
-        raise UsageFault(f"there are no ImageNet weights of {spec.arch}", "give --weights none or a file")
-    if spec.arch == "mlp" and freeze == "backbone":
-        raise UsageFault("mlp has no backbone to freeze", "leave out --freeze")
-    if len(spec.input) == 1 and augment:
-        raise UsageFault("--augment changes photos, and this is a feature table", "leave it out")
-    if freeze == "backbone" and weights == "none":
-        console.warn("the frozen backbone has random weights; --weights gives it learned ones")
-
-
-def tell_adoption(weights: str, fresh: tuple[str, ...], *, epochs: int) -> None:
-    """Say which layers `weights` does not fill, loudly where no epoch will train them either."""
-    if epochs == 0 and weights == "none":
-        console.warn("no weights and no epochs leave the network as drawn at random")
-    elif epochs == 0 and fresh:
-        console.warn(f"{weights} has no weights for {', '.join(fresh)}: without epochs they stay random")
-    elif fresh:
-        console.note(f"{weights} has no weights for {', '.join(fresh)}: trained from the start")
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training leaves behind, beside the network itself."""
-
-    curve: tuple[Epoch, ...]
-    layers: tuple[HiddenLayer, ...]
-    statistics: dict[str, UnitStatistics]
-    moments: dict[str, Moments]
-
-
-def run(
-    net: nn.Module,
-    spec: Spec,
-    samples: Samples,
-    parts: Mapping[str, Tensor],
-    preprocess: Preprocess,
-    recipe: Recipe,
-    *,
-    freeze: Freeze,
-    device: torch.device,
-) -> Trained:
-    """Train `net` in place, then gather the statistics of its layers over the training part.
+def run(setup: Setup, settings: Settings, found: Folder | Table) -> Checkpoint:
+    """Train the network in place, then gather the statistics of its layers over the training part.
 
     With a frozen backbone they are those of the head, and without augmentation the head alone is run, on
     features computed once.
     """
-    if recipe.batch_size == 1 and freeze == "none" and any(map(_is_batch_norm, net.modules())):
+    device = options.device(settings.device)
+    net = setup.net.to(device)
+    task = task_of(setup.spec.arch)
+    labels = loading.labels_for(found, setup.outputs, task)
+    samples = loading.samples(found, setup.preprocess, setup.spec.input, labels)
+    with at(settings.data):
+        curve, layers, seen = _run(net, setup, settings, samples, device)
+    _tell_learned(settings, curve)
+    return Checkpoint(
+        spec=setup.spec,
+        classes=setup.outputs,
+        preprocess=setup.preprocess,
+        split=setup.rule,
+        tensors=net.cpu().state_dict(),
+        layers=layers,
+        statistics=seen.statistics,
+        moments=seen.moments,
+        history=(*_past(setup), _entry(setup, settings, curve)),
+        training=curve,
+        masks=setup.masks,
+    )
+
+
+def _past(setup: Setup) -> tuple[HistoryEntry, ...]:
+    return setup.past.history if setup.past else ()
+
+
+def _entry(setup: Setup, settings: Settings, curve: tuple[Epoch, ...]) -> HistoryEntry:
+    parameters = {
+        "data": settings.data,
+        "weights": settings.start,
+        "preset": settings.preset,
+        "freeze": settings.freeze,
+        "scale": settings.scale,
+        "overfit": settings.overfit,
+        **dataclasses.asdict(setup.recipe),
+    }
+    return history.entry("train", parameters, dataclasses.asdict(curve[-1]) if curve else {})
+
+
+def _tell_learned(settings: Settings, curve: tuple[Epoch, ...]) -> None:
+    """Whether the few samples of a sanity check were learned by heart (wright2019, section 4.1)."""
+    if not settings.overfit or not curve or curve[-1].train_accuracy is None:
+        return
+    first = next((epoch.index for epoch in curve if (epoch.train_accuracy or 0) >= LEARNED), None)
+    if first is None:
+        best = max(epoch.train_accuracy or 0 for epoch in curve)
+        console.warn(f"{settings.overfit} samples are not learned: at best {best:.1%} of them")
+    else:
+        console.note(f"{settings.overfit} samples are learned by epoch {first}")
+
+
+def _run(
+    net: nn.Module, setup: Setup, settings: Settings, samples: Samples, device: torch.device
+) -> tuple[tuple[Epoch, ...], tuple[HiddenLayer, ...], Collector]:
+    recipe = setup.recipe
+    frozen = settings.freeze == "backbone"
+    if recipe.batch_size == 1 and not frozen and any(map(_is_batch_norm, net.modules())):
         raise UsageFault("batch norm cannot learn from one sample", "give --batch-size 2 or more")
-    graph = channel_graph(nets.blueprint(spec), spec.input)
+    graph = channel_graph(nets.blueprint(setup.spec), setup.spec.input)
     layers = graph.layers
-    _read_the_rest(samples, parts)
-    whole = _Feed(net, "", samples, dict(parts), preprocess)
-    feed = whole
-    if freeze == "backbone":
+    _read_the_rest(samples, setup.parts)
+    feed = whole = _Feed(net, "", samples, dict(setup.parts), setup.preprocess, setup.masks)
+    if frozen:
         freeze_all_but_head(net)
         layers = tuple(layer for layer in layers if layer.name.startswith(f"{head_name(net)}."))
         if recipe.augment:
             console.note("with --augment the frozen backbone has to run in every epoch")
         else:
             feed = _head_alone(whole, device)
-    curve = _fit(feed, recipe, device)
+    curve = _fit(feed, recipe, device, task=task_of(setup.spec.arch))
     train = feed.parts["train"]
     inputs = console.tracked(
         batches(feed.samples, train, feed.preprocess, device), "statistics", len(train), steps=len
@@ -149,7 +135,7 @@ def run(
     size += sum(entry.covariance.nbytes // 2 for entry in seen.moments.values())
     if size > NOTABLE_BYTES:
         console.note(f"the statistics of {len(layers)} layers take {size / 2**20:,.0f} MB of the checkpoint")
-    return Trained(curve, layers, seen.statistics, seen.moments)
+    return curve, layers, seen
 
 
 def _read_the_rest(samples: Samples, parts: Mapping[str, Tensor]) -> None:
@@ -164,13 +150,17 @@ def _is_batch_norm(module: nn.Module) -> bool:
 
 @dataclass(frozen=True)
 class _Feed:
-    """A network, or the head of one, and what to feed it; `prefix` is the head's name with a dot."""
+    """A network, or the head of one, and what to feed it; `prefix` is the head's name with a dot.
+
+    `masks` are by the names of the whole network.
+    """
 
     net: nn.Module
     prefix: str
     samples: Samples
     parts: dict[str, Tensor]
     preprocess: Preprocess
+    masks: Mapping[str, Tensor]
 
 
 def _head_alone(whole: _Feed, device: torch.device) -> _Feed:
@@ -188,20 +178,30 @@ def _head_alone(whole: _Feed, device: torch.device) -> _Feed:
         values,
         dict(zip(wanted, places, strict=True)),
         Preprocess(kind="table"),
+        whole.masks,
     )
 
 
-def _fit(feed: _Feed, recipe: Recipe, device: torch.device) -> tuple[Epoch, ...]:
+def _fit(feed: _Feed, recipe: Recipe, device: torch.device, *, task: Task) -> tuple[Epoch, ...]:
     curve = []
+    masks = {
+        name.removeprefix(feed.prefix): mask
+        for name, mask in feed.masks.items()
+        if name.startswith(feed.prefix)
+    }
+    epochs = fit(feed.net, feed.samples, feed.parts, feed.preprocess, recipe, device, task=task, masks=masks)
     with console.progress("train", recipe.epochs) as advance:
-        for epoch in fit(feed.net, feed.samples, feed.parts, feed.preprocess, recipe, device):
+        for epoch in epochs:
             advance(text=_line(epoch))
             curve.append(epoch)
     return tuple(curve)
 
 
 def _line(epoch: Epoch) -> str:
-    text = f"loss {epoch.train_loss:.3f}, accuracy {epoch.train_accuracy:.1%}"
-    if epoch.val_loss is None or epoch.val_accuracy is None:
-        return text
-    return f"{text}; val {epoch.val_loss:.3f}, {epoch.val_accuracy:.1%}"
+    """One epoch as people watch it."""
+
+    def part(loss: float, accuracy: float | None) -> str:
+        return f"{loss:.3f}" if accuracy is None else f"{loss:.3f}, {accuracy:.1%}"
+
+    text = f"loss {part(epoch.train_loss, epoch.train_accuracy)}"
+    return text if epoch.val_loss is None else f"{text}; val {part(epoch.val_loss, epoch.val_accuracy)}"

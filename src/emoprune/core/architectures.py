@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emoprune.records.choices import Kind, Task
+
 
 @dataclass(frozen=True)
 class Architecture:
-    """`size` is the default input in pixels, `smallest` and `step` which sizes the network takes.
+    """`size` is the default input, height and width; `smallest` and `step` which sizes the network takes.
 
     `hidden` is the default head; `own` says whether it is ours or torchvision's; `square` whether height
-    and width must be equal.
+    and width must be equal; `takes` which inputs; `task` what it is trained for; `channels` how many
+    convolutions have a width that can be chosen.
     """
 
-    size: int = 224
+    size: tuple[int, int] = (224, 224)
     smallest: int = 32
     step: int = 1
     square: bool = False
     hidden: tuple[int, ...] = ()
     own: bool = False
+    takes: tuple[Kind, ...] = ("image",)
+    task: Task = "classify"
+    channels: int = 0
 
 
 def _family(*names: str, entry: Architecture) -> dict[str, Architecture]:
@@ -26,9 +32,18 @@ def _family(*names: str, entry: Architecture) -> dict[str, Architecture]:
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "conv1": Architecture(size=48, smallest=6, hidden=(200,), own=True),
-    "conv2": Architecture(size=48, smallest=16, hidden=(200,), own=True),
-    "mlp": Architecture(size=48, smallest=1, hidden=(20,), own=True),
+    "conv1": Architecture(size=(48, 48), smallest=6, hidden=(200,), own=True, channels=1),
+    "conv2": Architecture(size=(48, 48), smallest=16, hidden=(200,), own=True, channels=2),
+    "mlp": Architecture(size=(48, 48), smallest=1, hidden=(20,), own=True, takes=("image", "table")),
+    "zhang_alexnet": Architecture(
+        size=(576, 720), smallest=307, hidden=(3072, 1526, 100), own=True, channels=6
+    ),
+    "zhang_vgg": Architecture(size=(576, 720), smallest=128, hidden=(5120, 1000, 100), own=True, channels=7),
+    "autoencoder": Architecture(hidden=(10,), own=True, takes=("table",), task="reconstruct"),
+    "lenet": Architecture(size=(72, 90), smallest=18, own=True, channels=2),
+    # the paper leaves the width of the dense layers open
+    "wright_cnn": Architecture(size=(48, 48), smallest=10, hidden=(1024, 1024), own=True, channels=5),
+    "svm": Architecture(own=True, takes=("table",)),
     "alexnet": Architecture(smallest=63),
     **_family("convnext_base", "convnext_large", "convnext_small", "convnext_tiny", entry=Architecture()),
     **_family("densenet121", "densenet161", "densenet169", "densenet201", entry=Architecture(smallest=29)),
@@ -38,7 +53,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         entry=Architecture(),
     ),
     "googlenet": Architecture(),
-    "inception_v3": Architecture(size=299, smallest=75),
+    "inception_v3": Architecture(size=(299, 299), smallest=75),
     "maxvit_t": Architecture(smallest=224, step=224, square=True),
     **_family("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3", entry=Architecture()),
     **_family("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", entry=Architecture()),

@@ -30,8 +30,13 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 def parse_augmentations(texts: Sequence[str]) -> dict[str, float]:
-    """`["flip", "rotate:15,crop"]` as names and strengths; raises UsageFault for what is not in the table."""
-    chosen = {}
+    """`["flip", "rotate:15,crop"]` as names and strengths; raises UsageFault for what is not in the table.
+
+    `["none"]` is none, whatever a preset says.
+    """
+    chosen: dict[str, float] = {}
+    if list(texts) == ["none"]:
+        return chosen
     for text in ",".join(texts).split(",") if texts else ():
         name, _, strength = text.partition(":")
         kind = AUGMENTATIONS.get(name)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from emoprune.core.nets import features
+from emoprune.core.objectives import LOSSES, hits, judge
 from emoprune.core.preprocessing import standardise, to_input, unit_scale
 from emoprune.core.warping import augment
 from emoprune.errors import TrainingFault
 from emoprune.records import Epoch, Preprocess, Samples
-from emoprune.records.choices import Keep, Optimizer
+from emoprune.records.choices import Keep, Optimizer, Task
 
 READING_BATCH = 64
 """Samples per forward pass where nothing is learned: the size changes speed, not results."""
@@ -23,7 +24,11 @@ READING_BATCH = 64
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `batch_size` 0 is the whole part at once; `augment` maps names to strengths."""
+    """How to train. `batch_size` 0 is the whole part at once; `augment` maps names to strengths.
+
+    The learning rate falls to `lr_factor` of itself with every epoch, and by 1 / (1 + `lr_decay` t) over t
+    steps.
+    """
 
     epochs: int
     lr: float
@@ -34,6 +39,12 @@ class Recipe:
     augment: dict[str, float]
     keep: Keep
     seed: int
+    lr_factor: float = 1.0
+    lr_decay: float = 0.0
+
+    def rate(self, *, epoch: int, step: int) -> float:
+        """The learning rate after so many whole epochs and so many steps in all."""
+        return self.lr * self.lr_factor**epoch / (1 + self.lr_decay * step)
 
 
 @dataclass(frozen=True)
@@ -69,32 +80,37 @@ def predict(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:
 def fit(
     net: nn.Module,
     samples: Samples,
-    parts: dict[str, Tensor],
+    parts: Mapping[str, Tensor],
     preprocess: Preprocess,
     recipe: Recipe,
     device: torch.device,
+    *,
+    task: Task = "classify",
+    masks: Mapping[str, Tensor] | None = None,
 ) -> Iterator[Epoch]:
     """Train the parameters of `net` that want gradients; yields after every epoch, validated on "val" if any.
 
-    With `keep` "best" the network ends as it was after the epoch of the highest validation accuracy, the
+    Weights that `masks` (bool, by parameter) hold at zero stay zero. With `keep` "best" the network ends as
+    it was after the epoch of the highest validation accuracy (the lowest loss where there is none), the
     earliest of equals. Deterministic for one seed, machine and thread count. Raises TrainingFault when the
     loss stops being finite.
     """
-    optimizer = _optimizer(net, recipe)
-    order = torch.Generator().manual_seed(recipe.seed)
+    if not recipe.epochs:
+        return
+    training = _Training(net, samples, preprocess, recipe, device, task, masks or {})
     best: tuple[float, dict[str, Tensor]] | None = None
     for index in range(1, recipe.epochs + 1):
-        loss, accuracy = _train_epoch(
-            net, samples, parts["train"], preprocess, recipe, optimizer, order, device
-        )
+        loss, accuracy = training.epoch(parts["train"])
         _require_finite(loss, index)
         if "val" not in parts:
             yield Epoch(index, loss, accuracy)
             continue
-        val_loss, val_accuracy = _validate(net, samples, parts["val"], preprocess, device)
+        inputs = batches(samples, parts["val"], preprocess, device)
+        val_loss, val_accuracy = judge(net, inputs, samples.labels[parts["val"]], task)
         _require_finite(val_loss, index)
-        if recipe.keep == "best" and (best is None or val_accuracy > best[0]):
-            best = val_accuracy, copy.deepcopy(net.state_dict())
+        merit = -val_loss if val_accuracy is None else val_accuracy
+        if recipe.keep == "best" and (best is None or merit > best[0]):
+            best = merit, copy.deepcopy(net.state_dict())
         yield Epoch(index, loss, accuracy, val_loss, val_accuracy)
     if best is not None:
         net.load_state_dict(best[1])
@@ -105,6 +121,61 @@ def _require_finite(loss: float, epoch: int) -> None:
         raise TrainingFault(f"the loss is {loss} after epoch {epoch}", "train with a lower --lr")
 
 
+class _Training:
+    """A network in training: its optimizer, its random order, and how many steps it has taken."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        samples: Samples,
+        preprocess: Preprocess,
+        recipe: Recipe,
+        device: torch.device,
+        task: Task,
+        masks: Mapping[str, Tensor],
+    ) -> None:
+        self._net, self._samples, self._preprocess = net, samples, preprocess
+        self._recipe, self._device, self._task = recipe, device, task
+        self._optimizer = _optimizer(net, recipe)
+        self._order = torch.Generator().manual_seed(recipe.seed)
+        self._epochs, self._steps = 0, 0
+        parameters = dict(net.named_parameters())
+        self._held = [(parameters[name], mask.to(device)) for name, mask in masks.items()]
+
+    def epoch(self, train: Tensor) -> tuple[float, float | None]:
+        """Mean loss and accuracy over the samples at `train`, as they were when each batch was seen."""
+        _set_training(self._net)
+        loss_sum, right = 0.0, 0
+        shuffled = train[torch.randperm(len(train), generator=self._order)]
+        # dropout draws from torch's global generator: lend it a seed of ours and give it back as it was
+        with torch.random.fork_rng():
+            torch.manual_seed(int(torch.randint(2**62, (), generator=self._order)))
+            for chunk in training_batches(shuffled, self._recipe.batch_size):
+                loss, hit = self._step(chunk)
+                loss_sum += loss * len(chunk)
+                right += hit or 0
+        self._epochs += 1
+        return loss_sum / len(train), right / len(train) if self._task == "classify" else None
+
+    def _step(self, chunk: Tensor) -> tuple[float, int | None]:
+        inputs = _training_input(
+            self._samples.batch(chunk).to(self._device), self._preprocess, self._recipe, self._order
+        )
+        labels = self._samples.labels[chunk].to(self._device)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._recipe.rate(epoch=self._epochs, step=self._steps)
+        self._optimizer.zero_grad()
+        outputs = self._net(inputs)
+        loss = LOSSES[self._task](self._net, inputs, outputs, labels)
+        loss.backward()
+        self._optimizer.step()
+        self._steps += 1
+        with torch.no_grad():
+            for parameter, mask in self._held:
+                parameter.mul_(mask)
+        return loss.item(), hits(outputs, labels, self._task)
+
+
 def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     wanted = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if recipe.optimizer == "sgd":
@@ -113,36 +184,6 @@ def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         )
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
     return kind(wanted, lr=recipe.lr, weight_decay=recipe.weight_decay)
-
-
-def _train_epoch(
-    net: nn.Module,
-    samples: Samples,
-    train: Tensor,
-    preprocess: Preprocess,
-    recipe: Recipe,
-    optimizer: torch.optim.Optimizer,
-    order: torch.Generator,
-    device: torch.device,
-) -> tuple[float, float]:
-    """Mean loss and accuracy over the epoch, as they were when each batch was seen."""
-    _set_training(net)
-    loss_sum, hits = 0.0, 0
-    shuffled = train[torch.randperm(len(train), generator=order)]
-    # dropout draws from torch's global generator: lend it a seed of ours and give it back as it was
-    with torch.random.fork_rng():
-        torch.manual_seed(int(torch.randint(2**62, (), generator=order)))
-        for chunk in training_batches(shuffled, recipe.batch_size):
-            inputs = _training_input(samples.batch(chunk).to(device), preprocess, recipe, order)
-            labels = samples.labels[chunk].to(device)
-            optimizer.zero_grad()
-            logits = net(inputs)
-            loss = nn.functional.cross_entropy(logits, labels)
-            loss.backward()
-            optimizer.step()
-            loss_sum += loss.item() * len(chunk)
-            hits += int((logits.argmax(1) == labels).sum())
-    return loss_sum / len(train), hits / len(train)
 
 
 def training_batches(indices: Tensor, batch_size: int) -> Sequence[Tensor]:
@@ -165,19 +206,6 @@ def _set_training(module: nn.Module, inherited: bool = True) -> None:
     module.training = any(parameter.requires_grad for parameter in own) if own else inherited
     for child in module.children():
         _set_training(child, module.training)
-
-
-def _validate(
-    net: nn.Module, samples: Samples, val: Tensor, preprocess: Preprocess, device: torch.device
-) -> tuple[float, float]:
-    return loss_and_accuracy(net, batches(samples, val, preprocess, device), samples.labels[val])
-
-
-def loss_and_accuracy(net: nn.Module, inputs: Iterator[Tensor], labels: Tensor) -> tuple[float, float]:
-    """Mean cross-entropy in nats and accuracy over all of `inputs`."""
-    logits = torch.cat(list(predict(net, inputs)))
-    loss = float(nn.functional.cross_entropy(logits, labels))
-    return loss, float((logits.argmax(1) == labels).double().mean())
 
 
 def precompute(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:

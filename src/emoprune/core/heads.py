@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from emoprune.records import Spec
 from emoprune.records.choices import Activation
 
 HEAD_NAMES = ("classifier", "fc", "heads", "head")
@@ -38,6 +39,15 @@ def dense_head(
         inputs = width
     layers["output"] = nn.Linear(inputs, classes)
     return layers
+
+
+def own_head(features: int, spec: Spec) -> nn.Sequential:
+    """The dense head that `spec` asks for."""
+    head = nn.Sequential()
+    layers = dense_head(features, spec.hidden, spec.classes, activation=spec.activation, dropout=spec.dropout)
+    for name, layer in layers.items():
+        head.add_module(name, layer)
+    return head
 
 
 def replace_head(

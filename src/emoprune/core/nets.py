@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,66 +10,16 @@ from torch import Tensor, nn
 from torchvision import models
 
 from emoprune.core.architectures import ARCHITECTURES
+from emoprune.core.convnets import CONVNETS, ConvNet
 from emoprune.core.graph.rules import LAST_GROUP
-from emoprune.core.heads import dense_head, head_name, head_of, output_name, replace_head
-from emoprune.core.scaling import Scaling
+from emoprune.core.heads import head_name, head_of, output_name, replace_head
+from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
 from emoprune.records import Spec
+from emoprune.records.choices import Kind
 from emoprune.records.network import MAKE_ANEW
 
 SAME_ARCHITECTURE = "give the weights of the same architecture"
-
-CONV_CHANNELS = (16, 32)
-CONV_KERNEL = 5
-POOL = 2
-
-
-class ConvNet(nn.Module):
-    """One or two stages of convolution, ReLU and max pooling, then a dense head (jain2020, section 2.3).
-
-    The paper leaves channels and kernels open; we take 16 and 32 channels of 5x5 without padding, pooled
-    by 2.
-    """
-
-    def __init__(self, spec: Spec, *, stages: int) -> None:
-        super().__init__()
-        channels, height, width = spec.input
-        layers: list[nn.Module] = []
-        for outputs in CONV_CHANNELS[:stages]:
-            layers += [nn.Conv2d(channels, outputs, CONV_KERNEL), nn.ReLU(), nn.MaxPool2d(POOL)]
-            channels = outputs
-            height, width = ((side - CONV_KERNEL + 1) // POOL for side in (height, width))
-        self.features = nn.Sequential(*layers, nn.Flatten())
-        self.classifier = _own_head(channels * height * width, spec)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, classes) of images (n, channels, height, width)."""
-        logits: Tensor = self.classifier(self.features(x))
-        return logits
-
-
-class MultilayerPerceptron(nn.Module):
-    """Dense layers on a feature table, or on the pixels of an image."""
-
-    def __init__(self, spec: Spec) -> None:
-        super().__init__()
-        features = math.prod(spec.input)
-        table = len(spec.input) == 1
-        self.scaling = Scaling(features) if table else nn.Flatten()
-        self.classifier = _own_head(features, spec)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (n, classes) of features (n, features) or images (n, channels, height, width)."""
-        logits: Tensor = self.classifier(self.scaling(x))
-        return logits
-
-
-def _own_head(features: int, spec: Spec) -> nn.Sequential:
-    head = nn.Sequential()
-    layers = dense_head(features, spec.hidden, spec.classes, activation=spec.activation, dropout=spec.dropout)
-    for name, layer in layers.items():
-        head.add_module(name, layer)
-    return head
 
 
 def check_input(spec: Spec) -> None:
@@ -78,13 +27,22 @@ def check_input(spec: Spec) -> None:
     entry = ARCHITECTURES.get(spec.arch)
     if entry is None:
         raise InvalidRecord(f"unknown architecture {spec.arch!r}", "see emoprune train --help")
-    if len(spec.input) == 1:
-        if spec.arch != "mlp":
-            raise UsageFault(f"{spec.arch} needs images, not a feature table", "use --arch mlp")
+    kind: Kind = "table" if len(spec.input) == 1 else "image"
+    if kind not in entry.takes:
+        others = {"image": ("images", "a feature table"), "table": ("a feature table", "images")}
+        needed, given = others[entry.takes[0]]
+        raise UsageFault(f"{spec.arch} needs {needed}, not {given}", "use --arch mlp, or other data")
+    if spec.channels and len(spec.channels) != entry.channels:
+        raise UsageFault(
+            f"{spec.arch} has {entry.channels} convolutions whose width can be set, and --channels names "
+            f"{len(spec.channels)}",
+            "name one width for each, or leave it out",
+        )
+    if kind == "table":
         return
     channels, height, width = spec.input
     if channels != 3 and not entry.own:
-        raise UsageFault(f"{spec.arch} takes 3 channels, not {channels}", "use conv1, conv2 or mlp")
+        raise UsageFault(f"{spec.arch} takes 3 channels, not {channels}", "use a network of ours")
     fits = min(height, width) >= entry.smallest and height % entry.step == 0 and width % entry.step == 0
     if not fits or (entry.square and height != width):
         rule = f"at least {entry.smallest} pixels" + (f", in steps of {entry.step}" if entry.step > 1 else "")
@@ -103,10 +61,10 @@ def build(spec: Spec) -> nn.Module:
 
 
 def _whole(spec: Spec) -> nn.Module:
-    if spec.arch == "mlp":
-        return MultilayerPerceptron(spec)
-    if spec.arch in ("conv1", "conv2"):
-        return ConvNet(spec, stages=int(spec.arch[-1]))
+    if spec.arch in CONVNETS:
+        return ConvNet(spec)
+    if spec.arch in TABLENETS:
+        return TABLENETS[spec.arch](spec)
     net: nn.Module = models.get_model(
         spec.arch, weights=None, num_classes=spec.classes, **_torchvision_arguments(spec)
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from emoprune.errors import InvalidRecord
+from emoprune.records.choices import Kind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,14 +77,16 @@ class Preprocess:
     """How a photo or a table row becomes network input; travels with every model.
 
     Photos are resized to `size` (height, width), made `colour`, scaled to 0..1, then (x - mean) / std per
-    channel. Table rows (`kind` "table") go in as they are; the network scales them itself.
+    channel. Table rows (`kind` "table") go in as they are; the network scales them itself. With `label` the
+    index of a row's class goes in as its last column.
     """
 
-    kind: Literal["image", "table"]
+    kind: Kind
     size: tuple[int, ...] = ()
     colour: Literal["rgb", "gray"] = "rgb"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    label: bool = False
 
     def __post_init__(self) -> None:
         if self.kind == "table":

@@ -25,8 +25,9 @@ class Spec:
     """All that is needed to build a network without its weights.
 
     `input` is (channels, height, width) or (features,); `hidden` are the widths of the head's dense hidden
-    layers (empty: the architecture's own classifier); `widths` maps every layer that pruning has narrowed
-    to its (inputs, outputs).
+    layers (empty: the architecture's own classifier), `channels` those of the convolutions of a network of
+    ours (empty: its usual ones); `widths` maps every layer that pruning has narrowed to its (inputs,
+    outputs).
     """
 
     arch: str
@@ -36,11 +37,12 @@ class Spec:
     activation: Activation = "sigmoid"
     dropout: float = 0.0
     widths: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    channels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.classes < 1 or len(self.input) not in (1, 3) or min(self.input) < 1:
             raise InvalidRecord(f"{self.classes} classes of input {self.input} make no network", MAKE_ANEW)
-        widths = [*self.hidden, *(side for pair in self.widths.values() for side in pair)]
+        widths = [*self.hidden, *self.channels, *(side for pair in self.widths.values() for side in pair)]
         if any(width < 1 for width in widths):
             raise InvalidRecord("a layer without units", "give every layer at least 1 unit")
         if max(self.classes, *self.input, *widths) > WIDEST:
@@ -51,11 +53,14 @@ class Spec:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training part; the validation figures are None where there is no such part."""
+    """One pass over the training part; the validation figures are None where there is no such part.
+
+    Accuracies are None of a network that classifies nothing.
+    """
 
     index: int
     train_loss: float
-    train_accuracy: float
+    train_accuracy: float | None
     val_loss: float | None = None
     val_accuracy: float | None = None
 

@@ -81,8 +81,8 @@ def to_array(image: Image.Image, preprocess: Preprocess) -> Tensor:
 class Photos:
     """The pictures of a data set as samples: decoded in threads, kept decoded while they fit in memory."""
 
-    def __init__(self, paths: Sequence[Path], labels: Sequence[int], preprocess: Preprocess) -> None:
-        self.labels = torch.tensor(labels, dtype=torch.int64)
+    def __init__(self, paths: Sequence[Path], labels: Sequence[int] | Tensor, preprocess: Preprocess) -> None:
+        self.labels = torch.as_tensor(labels, dtype=torch.int64)
         self._paths = paths
         self._preprocess = preprocess
         height, width = preprocess.size

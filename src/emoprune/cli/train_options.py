@@ -1,0 +1,143 @@
+"""The options of emoprune train."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from emoprune.cli import options
+from emoprune.cli.train_settings import Settings
+from emoprune.core.augmentations import AUGMENTATIONS
+from emoprune.core.presets import PRESETS
+from emoprune.records.choices import Freeze, Keep
+
+
+def given(context: typer.Context) -> frozenset[str]:
+    """Names of the parameters that were written on the command line."""
+    return frozenset(
+        name
+        for name in context.params
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    )
+
+
+def spelled_out(settings: Settings) -> str:
+    """The options of a preset as one would write them, as they are after all others have counted."""
+    words = []
+    for name in PRESETS[settings.preset or ""].settings:
+        value = getattr(settings, name)
+        for each in value if isinstance(value, tuple) else (value,):
+            words.append(f"--{name.replace('_', '-')}" + ("" if each is True else f" {each}"))
+    return " ".join(words)
+
+
+def _take_defaults(context: typer.Context, name: str | None) -> str | None:
+    """Let a preset stand in for the defaults of all other options."""
+    if name is not None:
+        options.one_of(PRESETS)(name)
+        context.default_map = dict(PRESETS[name].settings)
+    return name
+
+
+Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")]
+Output = Annotated[
+    str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or - for standard output.")
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        is_eager=True,
+        callback=_take_defaults,
+        autocompletion=options.completing(PRESETS),
+        help=f"All defaults as a paper has them: {', '.join(PRESETS)}. Other options still count.",
+    ),
+]
+Earlier = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="MODEL",
+        help="Go on training this checkpoint: widths stay narrow, zeros zero, its split where the data is "
+        "the same.",
+    ),
+]
+SaveInit = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Also write the network as it is before the first step."),
+]
+Overfit = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Sanity check: train on N samples of the training part, and say whether they are learned.",
+    ),
+]
+FreezeOption = Annotated[
+    Freeze, typer.Option(help="backbone: train the head alone, on features computed once.")
+]
+Hidden = Annotated[
+    list[int] | None,
+    typer.Option(
+        min=1,
+        metavar="UNITS",
+        help="Width of a dense hidden layer between features and classes; may be repeated.  "
+        "[default: 200 for conv1 and conv2, 20 for mlp, else torchvision's own classifier]",
+        show_default=False,
+    ),
+]
+Channels = Annotated[
+    list[int] | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Width of each convolution of a network of ours, in order; repeat it.  [default: its own]",
+        show_default=False,
+    ),
+]
+Dropout = Annotated[float, typer.Option(min=0, max=0.99, metavar="SHARE", help="After each hidden layer.")]
+Epochs = Annotated[int, typer.Option(min=0, metavar="N", help="0 adopts finished weights as they are.")]
+Momentum = Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Of sgd.")]
+Decay = Annotated[float, typer.Option(min=0, metavar="RATE", help="L2 penalty; decoupled in adamw.")]
+Factor = Annotated[
+    float, typer.Option(min=0, max=1, metavar="SHARE", help="What is left of --lr after every epoch.")
+]
+LrDecay = Annotated[float, typer.Option(min=0, metavar="RATE", help="Divide --lr by 1 + RATE x steps taken.")]
+Penalty = Annotated[
+    float, typer.Option(min=1e-6, metavar="C", help="Of svm: how much a misclassified sample costs.")
+]
+Augment = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME[:STRENGTH]",
+        autocompletion=options.completing(AUGMENTATIONS),
+        help="May be repeated or joined by commas; none: none. "
+        + "; ".join(f"{name}:{kind.default:g}: {kind.meaning}" for name, kind in AUGMENTATIONS.items())
+        + ".",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="80/20|75/10/15|346/329",
+        help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, "
+        "val/, test/ folders, else 80/20]",
+        show_default=False,
+    ),
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
+    ),
+]
+KeepOption = Annotated[
+    Keep | None,
+    typer.Option(
+        help="Which epoch: best is by validation accuracy.  [default: best with a val part, else last]",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,229 @@
+"""What the settings of a training come to on its data: the network to start from, the parts, the recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from emoprune.cli import console, loading, shaping
+from emoprune.cli.train_settings import Settings
+from emoprune.core import nets
+from emoprune.core.architectures import ARCHITECTURES
+from emoprune.core.augmentations import parse_augmentations
+from emoprune.core.fitting import Recipe
+from emoprune.core.objectives import task_of
+from emoprune.core.presets import PRESETS
+from emoprune.core.scaling import fit_scaling
+from emoprune.core.splits import declared_parts, parse_shares, partition
+from emoprune.core.svm import fitted_svm
+from emoprune.core.tablenets import TABLENETS
+from emoprune.errors import BadData, UsageFault, at
+from emoprune.records import Catalogue, Checkpoint, Preprocess, Spec, SplitRule, Table
+from emoprune.records.choices import Keep
+from emoprune.records.data import FOLDERS
+from emoprune.store import checkpoints, streams
+from emoprune.store.datasets import Folder
+
+DEFAULT_SPLIT = "80/20"
+OF_THE_NETWORK = frozenset(
+    ("arch", "weights", "hidden", "channels", "activation", "dropout", "size", "gray", "mean", "std", "scale")
+)
+"""Settings that a checkpoint to go on with has decided."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a training starts from.
+
+    `outputs` names what the network's outputs stand for, `masks` hold weights at zero, `past` is the
+    checkpoint that is gone on with.
+    """
+
+    spec: Spec
+    preprocess: Preprocess
+    net: nn.Module
+    outputs: tuple[str, ...]
+    rule: SplitRule
+    parts: Mapping[str, Tensor]
+    recipe: Recipe
+    masks: Mapping[str, Tensor]
+    past: Checkpoint | None
+
+
+def set_up(settings: Settings, found: Folder | Table) -> Setup:
+    """The settings, checked against the data and one another, with every default filled in."""
+    past = checkpoints.read(settings.earlier) if settings.earlier else None
+    if settings.preset is not None:
+        _check_kind(settings.preset, found)
+    if past is not None:
+        _check_going_on(settings, past)
+    rule = _rule_of(settings, found.catalogue, past)
+    with at(settings.data):
+        parts = {name: torch.tensor(indices) for name, indices in partition(found.catalogue, rule).items()}
+    if settings.overfit:
+        parts["train"] = _few(parts["train"], settings.overfit, settings.seed)
+    strengths = parse_augmentations(settings.augment)
+    recipe = Recipe(
+        epochs=settings.epochs,
+        lr=settings.lr,
+        lr_factor=settings.lr_factor,
+        lr_decay=settings.lr_decay,
+        batch_size=settings.batch_size,
+        optimizer=settings.optimizer,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        augment=strengths,
+        keep=_kept_epoch(settings.keep, parts),
+        seed=settings.seed,
+    )
+    if past is None:
+        spec, preprocess, net, outputs = _fresh(settings, found, parts["train"])
+    else:
+        spec, preprocess, outputs = past.spec, past.preprocess, past.classes
+        with at(streams.shown(settings.earlier or "")):
+            net = nets.restore(spec, {name: tensor.clone() for name, tensor in past.tensors.items()})
+    _check_combination(spec, settings, strengths)
+    return Setup(
+        spec=spec,
+        preprocess=preprocess,
+        net=net,
+        outputs=outputs,
+        rule=rule,
+        parts=parts,
+        recipe=replace(recipe, epochs=0) if spec.arch == "svm" else recipe,
+        masks=past.masks if past else {},
+        past=past,
+    )
+
+
+def _check_kind(preset: str, found: Folder | Table) -> None:
+    wanted, given = PRESETS[preset].data, "table" if isinstance(found, Table) else "image"
+    if wanted != given:
+        kinds = {"image": "photos", "table": "a feature table"}
+        fact = f"--preset {preset} is for {kinds[wanted]}, and this is {kinds[given]}"
+        remedy = "make one with emoprune features" if wanted == "table" else "give a folder of faces by class"
+        raise BadData(fact, remedy, place=found.catalogue.place)
+
+
+def _check_going_on(settings: Settings, past: Checkpoint) -> None:
+    fixed = sorted(settings.given & OF_THE_NETWORK)
+    if fixed:
+        option = f"--{fixed[0].replace('_', '-')}"
+        raise UsageFault(f"{option} and --from both say what the network is", f"leave out {option}")
+    if past.spec.arch == "svm":
+        raise UsageFault(f"{settings.earlier} is a machine that is fitted in one go", "train it anew")
+
+
+def _rule_of(settings: Settings, catalogue: Catalogue, past: Checkpoint | None) -> SplitRule:
+    """What the options ask for; going on, that of the checkpoint, lest its test part be trained on."""
+    same = past is not None and past.split.fingerprint == catalogue.fingerprint
+    if past is not None and same and not settings.given & {"split", "group_by"}:
+        return past.split
+    if past is not None:
+        console.note("the split is not that of the earlier training: its test part may be trained on now")
+    rule = split_rule(catalogue, settings.split, settings.group_by, settings.seed)
+    if rule.shares != FOLDERS and rule.group_by is None:
+        console.note(
+            "random split; where photos share a film or a person, keep them together with --group-by"
+        )
+    return rule
+
+
+def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, seed: int) -> SplitRule:
+    """The rule that the options ask for; UsageFault where they contradict data that is split already."""
+    declared = declared_parts(catalogue.names)
+    if len(set(catalogue.labels)) < 2:
+        raise BadData(
+            f"holds one class only ({', '.join(catalogue.classes)})",
+            "give at least two",
+            place=catalogue.place,
+        )
+    if declared and (split or group_by):
+        raise UsageFault(
+            f"{catalogue.place} is split into {', '.join(declared)} already",
+            "leave out --split and --group-by, or give one of its parts as the data",
+        )
+    if declared and "train" not in declared:
+        raise BadData(
+            f"has {', '.join(declared)} but no train",
+            "add it, or give one part as the data",
+            place=catalogue.place,
+        )
+    if split:
+        parse_shares(split)
+    shares = FOLDERS if declared else split or DEFAULT_SPLIT
+    return SplitRule(shares, seed, group_by, catalogue.fingerprint)
+
+
+def _few(train: Tensor, count: int, seed: int) -> Tensor:
+    if count > len(train):
+        raise UsageFault(f"--overfit {count}, and the training part has {len(train)} samples", "give fewer")
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+    return train[order[:count].sort().values]
+
+
+def _kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
+    """Best where there is a validation part to tell it, else last; UsageFault for the impossible."""
+    if keep == "best" and "val" not in parts:
+        raise UsageFault("--keep best needs a validation part", "give --split 75/10/15")
+    return keep or ("best" if "val" in parts else "last")
+
+
+def _fresh(
+    settings: Settings, found: Folder | Table, train: Tensor
+) -> tuple[Spec, Preprocess, nn.Module, tuple[str, ...]]:
+    """A network of the settings' own, its weights pre-trained and its scaling fitted, and its outputs."""
+    entry = ARCHITECTURES[settings.arch]
+    preprocess = shaping.preprocess(
+        found, settings.arch, settings.size, gray=settings.gray, mean=settings.mean, std=settings.std
+    )
+    outputs = loading.outputs(found, task_of(settings.arch))
+    spec = Spec(
+        arch=settings.arch,
+        classes=len(outputs),
+        input=shaping.input_shape(found, preprocess),
+        hidden=settings.hidden or entry.hidden,
+        activation=settings.activation,
+        dropout=settings.dropout,
+        channels=settings.channels,
+    )
+    nets.check_input(spec)
+    if entry.own and settings.start == "imagenet":
+        raise UsageFault(f"there are no ImageNet weights of {spec.arch}", "give --weights none or a file")
+    if not isinstance(found, Table):
+        net, fresh = shaping.pretrained(spec, settings.start, seed=settings.seed)
+        _tell_adoption(settings.start, fresh, epochs=settings.epochs)
+        return spec, preprocess, net, outputs
+    values = loading.samples(found, preprocess, spec.input).batch(train)
+    if spec.arch == "svm":
+        labels = torch.tensor(found.catalogue.labels)[train]
+        spec, net = fitted_svm(spec, values, labels, scale=settings.scale, penalty=settings.penalty)
+        return spec, preprocess, net, outputs
+    net, fresh = shaping.pretrained(spec, settings.start, seed=settings.seed)
+    _tell_adoption(settings.start, fresh, epochs=settings.epochs)
+    fit_scaling(net, values, settings.scale)
+    return spec, preprocess, net, outputs
+
+
+def _tell_adoption(weights: str, fresh: tuple[str, ...], *, epochs: int) -> None:
+    """Say which layers `weights` does not fill, loudly where no epoch will train them either."""
+    if epochs == 0 and weights == "none":
+        console.warn("no weights and no epochs leave the network as drawn at random")
+    elif epochs == 0 and fresh:
+        console.warn(f"{weights} has no weights for {', '.join(fresh)}: without epochs they stay random")
+    elif fresh:
+        console.note(f"{weights} has no weights for {', '.join(fresh)}: trained from the start")
+
+
+def _check_combination(spec: Spec, settings: Settings, augment: Mapping[str, float]) -> None:
+    """Raise UsageFault for options that make no sense for the architecture or the data; warn of the odd."""
+    table = len(spec.input) == 1
+    if spec.arch in TABLENETS and settings.freeze == "backbone":
+        raise UsageFault(f"{spec.arch} has no backbone to freeze", "leave out --freeze")
+    if table and augment:
+        raise UsageFault("--augment changes photos, and this is a feature table", "leave it out")
+    if settings.freeze == "backbone" and settings.start == "none":
+        console.warn("the frozen backbone has random weights; --weights gives it learned ones")
