@@ -60,22 +60,6 @@ Augment = Annotated[
         + ".",
     ),
 ]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        metavar="80/20|75/10/15|346/329",
-        help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, "
-        "val/, test/ folders, else 80/20]",
-        show_default=False,
-    ),
-]
-GroupBy = Annotated[
-    str | None,
-    typer.Option(
-        metavar="REGEX",
-        help="Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
-    ),
-]
 KeepOption = Annotated[
     Keep | None,
     typer.Option(
@@ -108,8 +92,8 @@ def command(
     momentum: Momentum = 0.9,
     weight_decay: Decay = 0.0,
     augment: Augment = None,
-    split: Split = None,
-    group_by: GroupBy = None,
+    split: options.Split = None,
+    group_by: options.GroupBy = None,
     keep: KeepOption = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
@@ -124,7 +108,7 @@ def command(
     """
     import torch
 
-    from emoprune.cli import history, loading, shaping, train_run
+    from emoprune.cli import history, loading, shaping, splitting, train_run
     from emoprune.core.fitting import Recipe
     from emoprune.core.scaling import fit_scaling
     from emoprune.core.splits import partition
@@ -136,7 +120,7 @@ def command(
     strengths = parse_augmentations(augment or [])
     chosen = options.device(device)
     found = open_data(data)
-    rule = train_run.split_rule(found.catalogue, split, group_by, seed)
+    rule = splitting.split_rule(found.catalogue, split, group_by, seed)
     with at(data):
         parts = {name: torch.tensor(indices) for name, indices in partition(found.catalogue, rule).items()}
     entry = ARCHITECTURES[arch]
@@ -162,7 +146,7 @@ def command(
         keep=train_run.kept_epoch(keep, parts),
         seed=seed,
     )
-    train_run.tell_split(rule)
+    splitting.tell_split(rule)
     streams.check_output(output, force=force)
     net, fresh = shaping.pretrained(spec, weights, seed=seed)
     train_run.tell_adoption(weights, fresh, epochs=epochs)

@@ -14,59 +14,20 @@ from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.fitting import READING_BATCH, Recipe, TensorSamples, batches, fit, precompute
 from emoprune.core.graph import channel_graph
 from emoprune.core.heads import freeze_all_but_head, head_name, head_of
-from emoprune.core.splits import declared_parts, parse_shares
 from emoprune.core.statistics import collect
-from emoprune.errors import BadData, UsageFault
+from emoprune.errors import UsageFault
 from emoprune.records import (
-    Catalogue,
     Epoch,
     HiddenLayer,
     Moments,
     Preprocess,
     Samples,
     Spec,
-    SplitRule,
     UnitStatistics,
 )
 from emoprune.records.choices import Freeze, Keep
-from emoprune.records.data import FOLDERS
 
-DEFAULT_SPLIT = "80/20"
 NOTABLE_BYTES = 100 * 2**20
-
-
-def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, seed: int) -> SplitRule:
-    """The rule that the options ask for; UsageFault where they contradict data that is split already."""
-    declared = declared_parts(catalogue.names)
-    if len(set(catalogue.labels)) < 2:
-        raise BadData(
-            f"holds one class only ({', '.join(catalogue.classes)})",
-            "give at least two",
-            place=catalogue.place,
-        )
-    if declared and (split or group_by):
-        raise UsageFault(
-            f"{catalogue.place} is split into {', '.join(declared)} already",
-            "leave out --split and --group-by, or give one of its parts as the data",
-        )
-    if declared and "train" not in declared:
-        raise BadData(
-            f"has {', '.join(declared)} but no train",
-            "add it, or give one part as the data",
-            place=catalogue.place,
-        )
-    if split:
-        parse_shares(split)
-    shares = FOLDERS if declared else split or DEFAULT_SPLIT
-    return SplitRule(shares, seed, group_by, catalogue.fingerprint)
-
-
-def tell_split(rule: SplitRule) -> None:
-    """Say what a random split does to photos that belong together."""
-    if rule.shares != FOLDERS and rule.group_by is None:
-        console.note(
-            "random split; where photos share a film or a person, keep them together with --group-by"
-        )
 
 
 def kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:

@@ -29,7 +29,7 @@ def parts(numbers: Sequence[complex]) -> list[float]:
 
 
 def lpq_parts(picture: Picture, x: int, y: int) -> list[float]:
-    """The transform of the window around a pixel at every frequency: F(u, x) = sum of f(x - y) e^(-2 pi j u.y)."""
+    """The window around a pixel at every frequency: F(u, x) = sum of f(x - y) e^(-2 pi j u.y)."""
     return parts(
         [
             sum((picture[y - dy][x - dx] * wave(u, (dx, dy)) for dx, dy in WINDOW), start=0j)
@@ -52,9 +52,10 @@ def lpq_covariance() -> Rows:
 
 
 def lpq_axes() -> Rows:
-    """Eigenvectors of the covariance, the largest eigenvalue first, the largest entry of each positive.
+    """Eigenvectors of the covariance, the largest eigenvalue first.
 
-    Several eigenvalues are the same twice; a diagonal that is almost the unit matrix tells them apart.
+    Two eigenvalues come twice; a diagonal that is almost the unit matrix tells them apart. Of each vector
+    the first entry with more than a tenth of the largest magnitude is positive.
     """
     scale = [1.000007, 1.000006, 1.000005, 1.000004, 1.000003, 1.000002, 1.000001, 1.0]
     covariance = lpq_covariance()
@@ -63,8 +64,8 @@ def lpq_axes() -> Rows:
     axes = []
     for index in range(7, -1, -1):
         axis = [float(vectors[i][index]) for i in range(8)]
-        largest = max(axis, key=abs)
-        axes.append([entry if largest > 0 else -entry for entry in axis])
+        notable = [entry for entry in axis if abs(entry) > max(map(abs, axis)) / 10]
+        axes.append([entry if notable[0] > 0 else -entry for entry in axis])
     return axes
 
 
