@@ -5,10 +5,12 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-Picture = Sequence[Sequence[float]]
+Picture = tuple[tuple[float, ...], ...]
 Rows = list[list[float]]
 
 WINDOW = [(dx, dy) for dy in range(-3, 4) for dx in range(-3, 4)]
@@ -51,6 +53,7 @@ def lpq_covariance() -> Rows:
     return found
 
 
+@cache
 def lpq_axes() -> Rows:
     """Eigenvectors of the covariance, the largest eigenvalue first.
 
@@ -99,19 +102,20 @@ def at(picture: Picture, x: int, y: int) -> float:
     return picture[min(max(y, 0), len(picture) - 1)][min(max(x, 0), len(picture[0]) - 1)]
 
 
-def smoothed(picture: Picture) -> Rows:
+@cache
+def smoothed(picture: Picture) -> Picture:
     """Each pixel's mean with Gaussian weights of sigma sqrt(2), cut off beyond 6 pixels."""
     weights = {
         (dx, dy): math.exp(-(dx * dx + dy * dy) / (2 * 2.0)) for dx in range(-6, 7) for dy in range(-6, 7)
     }
     total = sum(weights.values())
-    return [
-        [
+    return tuple(
+        tuple(
             sum(weight * at(picture, x + dx, y + dy) for (dx, dy), weight in weights.items()) / total
             for x in range(len(picture[0]))
-        ]
+        )
         for y in range(len(picture))
-    ]
+    )
 
 
 def sobel(picture: Picture, x: int, y: int) -> tuple[float, float]:
@@ -175,12 +179,13 @@ def thresholds(picture: Picture) -> tuple[float, float]:
     raise AssertionError("none exceeds the largest")
 
 
-def edges(picture: Picture) -> set[tuple[int, int]]:
+@cache
+def edges(picture: Picture) -> frozenset[tuple[int, int]]:
     """(x, y) of every edge pixel (Canny 1986): strong ones, and weak ones that touch an edge, corners too."""
     soft = smoothed(picture)
     width, height = len(picture[0]), len(picture)
     if max(math.hypot(*sobel(soft, x, y)) for y in range(height) for x in range(width)) <= 1e-9:
-        return set()
+        return frozenset()
     ridge = thin(picture)
     low, high = thresholds(picture)
     found: set[tuple[int, int]] = set()
@@ -195,7 +200,7 @@ def edges(picture: Picture) -> set[tuple[int, int]]:
                 inside = 0 <= x + dx < width and 0 <= y + dy < height
                 if inside and ridge[y + dy][x + dx] >= low:
                     waiting.append((x + dx, y + dy))
-    return found
+    return frozenset(found)
 
 
 def phog(picture: Picture, levels: int) -> list[float]:
@@ -219,3 +224,8 @@ def phog(picture: Picture, levels: int) -> list[float]:
                 votes += bins
     total = sum(votes)
     return [vote / total for vote in votes] if total else votes
+
+
+def picture(pixels: NDArray[np.uint8]) -> Picture:
+    """An 8-bit array as these functions take it."""
+    return tuple(tuple(pixel / 255 for pixel in row) for row in pixels.tolist())
