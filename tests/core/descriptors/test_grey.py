@@ -38,9 +38,10 @@ def test_a_picture_is_left_as_it_was(name: str) -> None:
 
 @pytest.mark.parametrize("name", DESCRIPTORS)
 @pytest.mark.parametrize("shape", [(8, 8), (7, 90), (90, 7), (33, 64)])
-def test_any_shape_gives_as_many_numbers_that_sum_to_1(name: str, shape: tuple[int, int]) -> None:
+def test_any_shape_gives_as_many_numbers_as_told_and_they_sum_to_1(name: str, shape: tuple[int, int]) -> None:
     found = DESCRIPTORS[name].function()(noise(*shape))
-    assert found.shape == ({"lpq": 256, "phog": 680}[name],)
+    assert found.ndim == 1
+    assert f"{len(found)} numbers" in DESCRIPTORS[name].meaning
     assert found.min() >= 0
     assert found.sum() == pytest.approx(1, abs=1e-12)
 
