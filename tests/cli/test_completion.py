@@ -85,6 +85,8 @@ def in_bash(program: Path, words: str, cwd: Path) -> list[str]:
         ("emoprune crop raw faces --select c", {"confident", "center"}),
         ("emoprune train a b --arch resnet", {name for name in ARCHITECTURES if name.startswith("resnet")}),
         ("emoprune features a b --arch conv", {name for name in ARCHITECTURES if name.startswith("convn")}),
+        ("emoprune features a b --kind p", {"pixels", "phog"}),
+        ("emoprune features a b --kind lpq,p", {"lpq,pixels", "lpq,phog"}),
     ],
 )
 def test_bash_completes(program: Path, in_folder: Path, words: str, offered: set[str]) -> None:

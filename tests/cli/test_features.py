@@ -119,7 +119,7 @@ def test_a_table_can_be_piped_into_train(emoprune: Runner, small: Path) -> None:
     [
         (["faces", "table.txt"], 2, ("table.txt", ".csv")),
         (["faces", "table"], 2, ("table", ".st")),
-        (["faces", "t.st", "--kind", "lpq"], 2, ("--kind",)),
+        (["faces", "t.st", "--kind", "lpg"], 2, ("--kind", "lpg", "lpq")),
         (["faces", "t.st", "--kind", "deep", "--arch", "conv1"], 2, ("conv1",)),
         (["faces", "t.st", "--kind", "deep", "--arch", "resnet19"], 2, ("resnet19", "resnet18")),
         (["faces", "t.st", "--size", "big"], 2, ("--size big",)),

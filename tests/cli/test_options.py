@@ -89,3 +89,22 @@ def test_help_shows_defaults(emoprune: Runner) -> None:
     text = " ".join(emoprune.done("train", "--help").out.split())
     for default in ("50", "32", "conv2", "adam", "sigmoid", "minmax"):
         assert re.search(rf"\[default: {default}[;\]]", text)
+
+
+def test_a_list_of_known_names_is_handed_on() -> None:
+    assert options.list_of(["red", "green"])("green,red") == "green,red"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"), [("red,blu", "'blu'"), ("", "''"), ("red,red", "red is there twice")]
+)
+def test_a_list_with_an_unknown_name_or_one_twice_is_refused(text: str, says: str) -> None:
+    with pytest.raises(typer.BadParameter, match=says):
+        options.list_of(["red", "green"])(text)
+
+
+def test_completion_of_a_list_goes_on_after_its_last_comma() -> None:
+    complete = options.completing_list(["red", "rose", "green"])
+    assert complete("r") == ["red", "rose"]
+    assert complete("green,r") == ["green,red", "green,rose"]
+    assert complete("red,") == ["red,rose", "red,green"]

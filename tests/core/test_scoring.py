@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest  # type: ignore[import-untyped]  # scipy ships no types
+from scipy.stats import binomtest
 from sklearn import metrics
 from torch import Tensor
 

@@ -3,29 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emoprune.cli import console, options
+from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.errors import UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import torch
-
-    from emoprune.records import Preprocess, Samples
+    from collections.abc import Iterable
 
 SCHEMA = "emoprune.features-summary/1"
-PIXELS_SIZE = 48
+
+KINDS: dict[str, str] = {
+    "pixels": "the resized picture in 0..1, plane by plane",
+    "deep": "what a network's output layer reads",
+    **{name: f"{entry.meaning}, of the grey picture" for name, entry in DESCRIPTORS.items()},
+}
+
+FacesSize = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="PX|HxW",
+        help=f"What faces are resized to.  [default: 48 for pixels, 128 for {' and '.join(DESCRIPTORS)}, "
+        "the architecture's own for deep]",
+        show_default=False,
+    ),
+]
 
 EXAMPLES = """\b
 Examples:
   emoprune features faces/ pixels.csv --kind pixels --size 24 --gray
   emoprune features faces/ deep.st --kind deep --arch mobilenet_v2
   emoprune features faces/ deep.st --kind deep --arch resnet18 --weights resnet18.safetensors
-  emoprune train deep.st model.st --arch mlp --hidden 200"""
+  emoprune features faces/ table.csv --kind lpq,phog --pca 5 --group-by '^[^_]+'
+  emoprune train table.csv model.st --arch mlp --hidden 20 --group-by '^[^_]+'"""
 
 
 def command(
@@ -34,15 +48,30 @@ def command(
         str, typer.Argument(metavar="OUT", help="A .csv or .st table, or - for CSV on standard output.")
     ],
     kind: Annotated[
-        Literal["pixels", "deep"],
+        str,
         typer.Option(
-            help="pixels: resized (to 48 unless --size says), in 0..1; deep: what a network's output layer "
-            "reads."
+            metavar="NAME[,NAME...]",
+            callback=options.list_of(KINDS),
+            autocompletion=options.completing_list(KINDS),
+            help="; ".join(f"{name}: {meaning}" for name, meaning in KINDS.items())
+            + ". Several stand side by side.",
         ),
     ] = "pixels",
-    arch: options.TorchvisionArch = "mobilenet_v2",
+    pca: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="K",
+            help="Keep the first K principal components of each kind, fitted to the training part alone.",
+            show_default=False,
+        ),
+    ] = None,
+    split: options.Split = None,
+    group_by: options.GroupBy = None,
+    seed: options.Seed = 0,
+    arch: options.TorchvisionArch = None,
     weights: options.Weights = None,
-    size: options.Size = None,
+    size: FacesSize = None,
     gray: options.Gray = False,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -52,41 +81,37 @@ def command(
 ) -> None:
     """Turn faces into a feature table.
 
-    Its columns are name, label, then one per feature.
+    Its columns are name, label, then one per feature. --split, --group-by and --seed tell --pca the training
+    part; train the table with the same.
     """
     import torch
 
-    from emoprune.cli import shaping
-    from emoprune.records import Preprocess, Table
+    from emoprune.cli import features_run
+    from emoprune.errors import at
+    from emoprune.records import Table
     from emoprune.store import streams, tables
     from emoprune.store.datasets import open_folder
-    from emoprune.store.images import Photos
 
     suffix = ".csv" if output == streams.STANDARD else Path(output).suffix
     if suffix not in tables.SUFFIXES:
         raise UsageFault(f"{output} is neither .csv nor .st", "name the table so")
+    kinds = kind.split(",")
+    look = features_run.Look(size, gray, arch, weights, mean, std, options.device(device))
+    features_run.check_options(kinds, look, pca=pca, splits=bool(split or group_by or seed))
     streams.check_output(output, force=force)
-    chosen = options.device(device)
     folder = open_folder(faces)
-    if kind == "pixels":
-        if mean or std or weights:
-            raise UsageFault("--mean, --std and --weights are for --kind deep", "leave them out")
-        side = shaping.parse_size(size) if size else (PIXELS_SIZE, PIXELS_SIZE)
-        channels = 1 if gray else 3
-        preprocess = Preprocess(
-            "image", side, "gray" if gray else "rgb", mean=(0.0,) * channels, std=(1.0,) * channels
-        )
-    else:
-        preprocess = shaping.preprocess(folder, arch, size, gray=gray, mean=mean, std=std)
-    samples = Photos(folder.paths, folder.catalogue.labels, preprocess)
     count = len(folder.catalogue.names)
-    if kind == "pixels":
-        rows = _pixels(samples, count)
-    else:
-        rows = _deep(samples, count, preprocess, arch, weights or "imagenet", chosen)
-    values = torch.cat(list(console.tracked(rows, "features", count, steps=len)))
-    columns = tuple(f"{kind}_{index}" for index in range(1, values.shape[1] + 1))
-    table = Table(folder.catalogue, columns, values.float())
+    train = None
+    if pca is not None:
+        train = features_run.training_part(folder.catalogue, pca, split=split, group_by=group_by, seed=seed)
+    explained: dict[str, float] = {}
+    rows = features_run.rows_by_kind(folder, kinds, look)
+    with at(faces):
+        values = features_run.values_by_kind(rows, count)
+        if pca is not None and train is not None:
+            values, explained = features_run.reduced(values, train, pca)
+    columns = tuple(f"{name}_{index}" for name in kinds for index in range(1, values[name].shape[1] + 1))
+    table = Table(folder.catalogue, columns, torch.cat([values[name].float() for name in kinds], dim=1))
     streams.write_bytes(output, tables.to_bytes(table, suffix=suffix), force=force)
     summary = {
         "schema": SCHEMA,
@@ -97,36 +122,14 @@ def command(
         "features": len(columns),
         "classes": list(folder.catalogue.classes),
     }
+    if train is not None:
+        summary["pca"] = {"components": pca, "part": "train", "samples": len(train), "explained": explained}
     if output != streams.STANDARD:
-        console.emit(
-            [summary],
-            lambda: [f"wrote {output}: {count:,} faces, {len(columns):,} features"],
-            as_json=as_json,
-        )
+        console.emit([summary], lambda: _lines(summary), as_json=as_json)
 
 
-def _pixels(samples: Samples, count: int) -> Iterator[torch.Tensor]:
-    import torch
-
-    from emoprune.core.fitting import READING_BATCH
-    from emoprune.core.preprocessing import unit_scale
-
-    return (unit_scale(samples.batch(chunk)).flatten(1) for chunk in torch.arange(count).split(READING_BATCH))
-
-
-def _deep(
-    samples: Samples, count: int, preprocess: Preprocess, arch: str, weights: str, device: torch.device
-) -> Iterator[torch.Tensor]:
-    import torch
-
-    from emoprune.cli import shaping
-    from emoprune.core import nets
-    from emoprune.core.fitting import batches
-    from emoprune.records import Spec
-
-    net, _ = shaping.pretrained(Spec(arch, 1000, (3, *preprocess.size)), weights, seed=0)
-    net = net.to(device).eval()
-    for batch in batches(samples, torch.arange(count), preprocess, device):
-        with torch.inference_mode():
-            read = nets.penultimate(net, batch).cpu()
-        yield read
+def _lines(summary: dict[str, Any]) -> Iterable[str]:
+    yield f"wrote {summary['output']}: {summary['samples']:,} faces, {summary['features']:,} features"
+    if "pca" in summary:
+        shares = ", ".join(f"{share:.1%} of {name}" for name, share in summary["pca"]["explained"].items())
+        yield f"its components hold {shares} (variance in the train part)"

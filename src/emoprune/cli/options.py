@@ -92,12 +92,31 @@ Weights = Annotated[
     ),
 ]
 
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="80/20|75/10/15|346/329",
+        help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, "
+        "val/, test/ folders, else 80/20]",
+        show_default=False,
+    ),
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="REGEX",
+        help="Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
+    ),
+]
 
-def one_of(names: Collection[str]) -> Callable[[str], str]:
+
+def one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
     """A callback that refuses what is not in `names`."""
 
-    def check(value: str) -> str:
-        if value not in names:
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in names:
             import difflib
 
             near = difflib.get_close_matches(value, names)
@@ -106,6 +125,32 @@ def one_of(names: Collection[str]) -> Callable[[str], str]:
         return value
 
     return check
+
+
+def list_of(names: Collection[str]) -> Callable[[str], str]:
+    """A callback that refuses a list, joined by commas, with what is not in `names` or the same twice."""
+    known = one_of(names)
+
+    def check(value: str) -> str:
+        parts = value.split(",")
+        for part in parts:
+            known(part)
+            if parts.count(part) > 1:
+                raise typer.BadParameter(f"{part} is there twice; give each once")
+        return value
+
+    return check
+
+
+def completing_list(names: Collection[str]) -> Callable[[str], list[str]]:
+    """Shell completion of the last name of a list that is joined by commas."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        rest = [name for name in names if name not in before.split(",")]
+        return [before + comma + name for name in completing(rest)(last)]
+
+    return complete
 
 
 def completing(names: Collection[str]) -> Callable[[str], list[str]]:
@@ -120,19 +165,21 @@ Arch = Annotated[
         metavar="NAME",
         callback=one_of(ARCHITECTURES),
         autocompletion=completing(ARCHITECTURES),
-        help="conv1, conv2, lenet, wright_cnn, zhang_alexnet, zhang_vgg (convolutions, then dense layers); mlp, "
-        "autoencoder, svm (for feature tables); or any torchvision classifier by name.",
+        help="conv1, conv2, lenet, wright_cnn, zhang_alexnet, zhang_vgg (convolutions, then dense layers); "
+        "mlp, autoencoder, svm (for feature tables); or any torchvision classifier by name.",
     ),
 ]
+USUAL_TORCHVISION = "mobilenet_v2"
 TORCHVISION = [name for name, entry in ARCHITECTURES.items() if not entry.own]
 TorchvisionArch = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--arch",
         metavar="NAME",
         callback=one_of(TORCHVISION),
         autocompletion=completing(TORCHVISION),
-        help="Any torchvision classifier by name.",
+        help=f"Any torchvision classifier by name.  [default: {USUAL_TORCHVISION}]",
+        show_default=False,
     ),
 ]
 

@@ -118,22 +118,6 @@ Augment = Annotated[
         + ".",
     ),
 ]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        metavar="80/20|75/10/15|346/329",
-        help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, "
-        "val/, test/ folders, else 80/20]",
-        show_default=False,
-    ),
-]
-GroupBy = Annotated[
-    str | None,
-    typer.Option(
-        metavar="REGEX",
-        help="Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
-    ),
-]
 KeepOption = Annotated[
     Keep | None,
     typer.Option(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.cli import console, loading, shaping
+from emoprune.cli.splitting import split_rule, tell_split
 from emoprune.cli.train_settings import Settings
 from emoprune.core import nets
 from emoprune.core.architectures import ARCHITECTURES
@@ -17,17 +18,15 @@ from emoprune.core.fitting import Recipe
 from emoprune.core.objectives import task_of
 from emoprune.core.presets import PRESETS
 from emoprune.core.scaling import fit_scaling
-from emoprune.core.splits import declared_parts, parse_shares, partition
+from emoprune.core.splits import partition
 from emoprune.core.svm import fitted_svm
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.records import Catalogue, Checkpoint, Preprocess, Spec, SplitRule, Table
 from emoprune.records.choices import Keep
-from emoprune.records.data import FOLDERS
 from emoprune.store import checkpoints, streams
 from emoprune.store.datasets import Folder
 
-DEFAULT_SPLIT = "80/20"
 OF_THE_NETWORK = frozenset(
     ("arch", "weights", "hidden", "channels", "activation", "dropout", "size", "gray", "mean", "std", "scale")
 )
@@ -125,37 +124,8 @@ def _rule_of(settings: Settings, catalogue: Catalogue, past: Checkpoint | None) 
     if past is not None:
         console.note("the split is not that of the earlier training: its test part may be trained on now")
     rule = split_rule(catalogue, settings.split, settings.group_by, settings.seed)
-    if rule.shares != FOLDERS and rule.group_by is None:
-        console.note(
-            "random split; where photos share a film or a person, keep them together with --group-by"
-        )
+    tell_split(rule)
     return rule
-
-
-def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, seed: int) -> SplitRule:
-    """The rule that the options ask for; UsageFault where they contradict data that is split already."""
-    declared = declared_parts(catalogue.names)
-    if len(set(catalogue.labels)) < 2:
-        raise BadData(
-            f"holds one class only ({', '.join(catalogue.classes)})",
-            "give at least two",
-            place=catalogue.place,
-        )
-    if declared and (split or group_by):
-        raise UsageFault(
-            f"{catalogue.place} is split into {', '.join(declared)} already",
-            "leave out --split and --group-by, or give one of its parts as the data",
-        )
-    if declared and "train" not in declared:
-        raise BadData(
-            f"has {', '.join(declared)} but no train",
-            "add it, or give one part as the data",
-            place=catalogue.place,
-        )
-    if split:
-        parse_shares(split)
-    shares = FOLDERS if declared else split or DEFAULT_SPLIT
-    return SplitRule(shares, seed, group_by, catalogue.fingerprint)
 
 
 def _few(train: Tensor, count: int, seed: int) -> Tensor:

@@ -1,0 +1,79 @@
+"""How many pictures a second each descriptor describes, on one core.
+
+    python -m benchmarks.descriptors [--repeats 7] [--images 50] [--size 128] [--data PATH]
+
+Drawn faces, or the first pictures below --data, are made grey squares of --size beforehand: reading them is
+not counted. The descriptors take turns, --repeats times; the rate is that of the median round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics as middles
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.common import interleaved, machine, markdown, parser
+from emoprune.core.descriptors import DESCRIPTORS
+from emoprune.core.synthetic import draw_scene
+from emoprune.store.datasets import pictures
+from emoprune.store.images import read_photo
+
+EXPRESSIONS = ("angry", "happy", "surprise")
+TARGET = 50
+
+Grey = NDArray[np.uint8]
+
+
+def faces(args: argparse.Namespace) -> list[Grey]:
+    """So many grey squares."""
+    if args.data is not None:
+        photos = [read_photo(path) for path in pictures(args.data)[: args.images]]
+    else:
+        photos = [drawn(index, args.size) for index in range(args.images)]
+    side = (args.size, args.size)
+    return [np.asarray(photo.convert("L").resize(side)) for photo in photos]
+
+
+def drawn(index: int, size: int) -> Image.Image:
+    """One of any number of different scenes."""
+    generator = np.random.default_rng(index)
+    return draw_scene(EXPRESSIONS[index % len(EXPRESSIONS)], generator=generator, size=(size, size))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    options = parser(__doc__)
+    options.add_argument("--repeats", type=int, default=7, help="rounds that count")
+    options.add_argument("--images", type=int, default=50, help="pictures in a round")
+    options.add_argument("--size", type=int, default=128, help="side of a picture, in pixels")
+    options.add_argument("--data", type=Path, help="folder of pictures (default: drawn faces)")
+    return options.parse_args()
+
+
+def run() -> None:
+    """Measure and print the table."""
+    args = arguments()
+    where = machine()
+    images = faces(args)
+
+    def task(name: str) -> Callable[[], object]:
+        describe = DESCRIPTORS[name].function()
+        return lambda: [describe(image) for image in images]
+
+    seconds = interleaved({name: task(name) for name in DESCRIPTORS}, args.repeats)
+    rows = [
+        [name, f"{len(images) / middles.median(found):,.0f}", f"{len(images) / max(found):,.0f}", str(TARGET)]
+        for name, found in seconds.items()
+    ]
+    headings = ["descriptor", "images/s", "slowest round", "target"]
+    print(markdown(headings, rows), end="\n\n")
+    print(f"{len(images)} pictures of {args.size}x{args.size}, medians of {args.repeats} rounds, {where}")
+
+
+if __name__ == "__main__":
+    run()

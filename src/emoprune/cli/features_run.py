@@ -1,0 +1,141 @@
+"""The work of emoprune features: the rows of every kind, and their principal components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emoprune.cli import console, options, shaping, splitting
+from emoprune.core import nets
+from emoprune.core.components import principal_components, require_samples
+from emoprune.core.descriptors import DESCRIPTORS
+from emoprune.core.fitting import READING_BATCH, batches
+from emoprune.core.preprocessing import unit_scale
+from emoprune.core.splits import partition
+from emoprune.errors import UsageFault, at
+from emoprune.records import Catalogue, Preprocess, Samples, Spec
+from emoprune.records.data import FOLDERS
+from emoprune.store.datasets import Folder
+from emoprune.store.images import Photos
+
+PIXELS_SIZE = 48
+DESCRIPTORS_SIZE = 128
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the options say of pictures and of the network; None is what each kind takes by itself."""
+
+    size: str | None
+    gray: bool
+    arch: str | None
+    weights: str | None
+    mean: str | None
+    std: str | None
+    device: torch.device
+
+
+def check_options(kinds: Sequence[str], look: Look, *, pca: int | None, splits: bool) -> None:
+    """Raise UsageFault for options that none of what was asked for reads."""
+    if "deep" not in kinds and (look.arch or look.weights or look.mean or look.std):
+        raise UsageFault("--arch, --weights, --mean and --std are for --kind deep", "leave them out")
+    if pca is None and splits:
+        raise UsageFault("--split, --group-by and --seed are for --pca", "leave them out")
+
+
+def training_part(
+    catalogue: Catalogue, pca: int, *, split: str | None, group_by: str | None, seed: int
+) -> Tensor:
+    """Indices of the part that `pca` principal components are fitted to, told on stderr.
+
+    Raises UsageFault where it has too few samples for them.
+    """
+    rule = splitting.split_rule(catalogue, split, group_by, seed)
+    with at(catalogue.place):
+        train = partition(catalogue, rule)["train"]
+        require_samples(pca, fitted=len(train))
+    splitting.tell_split(rule)
+    told = f"PCA is fitted to the train part, {len(train):,} of {len(catalogue.names):,} faces"
+    # the folders are in the names, and the table is split by them again
+    again = "" if rule.shares == FOLDERS else "; train with the same --split, --group-by and --seed"
+    console.note(told + again)
+    return torch.tensor(train)
+
+
+def rows_by_kind(folder: Folder, kinds: Sequence[str], look: Look) -> dict[str, Iterator[Tensor]]:
+    """The rows of every kind, a batch of faces at a time as they are asked for.
+
+    Faults of the options come at once.
+    """
+    ways = {kind: _preprocess(kind, folder, look) for kind in kinds}
+    # pictures are decoded once for kinds that see them alike
+    pictures: dict[Preprocess, Photos] = {}
+    for way in ways.values():
+        if way not in pictures:
+            pictures[way] = Photos(folder.paths, folder.catalogue.labels, way)
+    return {kind: _rows(kind, pictures[way], way, look) for kind, way in ways.items()}
+
+
+def values_by_kind(rows: Mapping[str, Iterator[Tensor]], count: int) -> dict[str, Tensor]:
+    """All rows of every kind, (count, features), with a progress line each."""
+    return {
+        kind: torch.cat(list(console.tracked(found, kind, count, steps=len))) for kind, found in rows.items()
+    }
+
+
+def reduced(
+    values: Mapping[str, Tensor], train: Tensor, pca: int
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """The first `pca` principal components of every kind, and the share of the variance that they hold."""
+    found = {kind: principal_components(block, train, pca, kind=kind) for kind, block in values.items()}
+    return (
+        {kind: entry.values for kind, entry in found.items()},
+        {kind: entry.explained for kind, entry in found.items()},
+    )
+
+
+def _preprocess(kind: str, folder: Folder, look: Look) -> Preprocess:
+    if kind == "deep":
+        return shaping.preprocess(
+            folder,
+            look.arch or options.USUAL_TORCHVISION,
+            look.size,
+            gray=look.gray,
+            mean=look.mean,
+            std=look.std,
+        )
+    usual = DESCRIPTORS_SIZE if kind in DESCRIPTORS else PIXELS_SIZE
+    size = shaping.parse_size(look.size) if look.size else (usual, usual)
+    gray = look.gray or kind in DESCRIPTORS
+    channels = 1 if gray else 3
+    return Preprocess("image", size, "gray" if gray else "rgb", mean=(0.0,) * channels, std=(1.0,) * channels)
+
+
+def _rows(kind: str, samples: Samples, preprocess: Preprocess, look: Look) -> Iterator[Tensor]:
+    indices = torch.arange(len(samples.labels))
+    if kind == "deep":
+        return _deep(samples, indices, preprocess, look)
+    raw = (samples.batch(chunk) for chunk in indices.split(READING_BATCH))
+    if kind == "pixels":
+        return (unit_scale(batch).flatten(1) for batch in raw)
+    describe = DESCRIPTORS[kind].function()
+    return (torch.from_numpy(np.stack([describe(image) for image in batch[:, 0].numpy()])) for batch in raw)
+
+
+def _deep(samples: Samples, indices: Tensor, preprocess: Preprocess, look: Look) -> Iterator[Tensor]:
+    spec = Spec(look.arch or options.USUAL_TORCHVISION, 1000, (3, *preprocess.size))
+    net, _ = shaping.pretrained(spec, look.weights or "imagenet", seed=0)
+    net = net.to(look.device).eval()
+
+    def rows() -> Iterator[Tensor]:
+        for batch in batches(samples, indices, preprocess, look.device):
+            # not around the yield: the mode would leak into whoever takes the rows
+            with torch.inference_mode():
+                read = nets.penultimate(net, batch).cpu()
+            yield read
+
+    return rows()

@@ -1,0 +1,45 @@
+"""What the options that split a data set mean together, for every command that fits something to a part."""
+
+from __future__ import annotations
+
+from emoprune.cli import console
+from emoprune.core.splits import declared_parts, parse_shares
+from emoprune.errors import BadData, UsageFault
+from emoprune.records import Catalogue, SplitRule
+from emoprune.records.data import FOLDERS
+
+DEFAULT_SPLIT = "80/20"
+
+
+def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, seed: int) -> SplitRule:
+    """The rule that the options ask for; UsageFault where they contradict data that is split already."""
+    declared = declared_parts(catalogue.names)
+    if len(set(catalogue.labels)) < 2:
+        raise BadData(
+            f"holds one class only ({', '.join(catalogue.classes)})",
+            "give at least two",
+            place=catalogue.place,
+        )
+    if declared and (split or group_by):
+        raise UsageFault(
+            f"{catalogue.place} is split into {', '.join(declared)} already",
+            "leave out --split and --group-by, or give one of its parts as the data",
+        )
+    if declared and "train" not in declared:
+        raise BadData(
+            f"has {', '.join(declared)} but no train",
+            "add it, or give one part as the data",
+            place=catalogue.place,
+        )
+    if split:
+        parse_shares(split)
+    shares = FOLDERS if declared else split or DEFAULT_SPLIT
+    return SplitRule(shares, seed, group_by, catalogue.fingerprint)
+
+
+def tell_split(rule: SplitRule) -> None:
+    """Say what a random split does to photos that belong together."""
+    if rule.shares != FOLDERS and rule.group_by is None:
+        console.note(
+            "random split; where photos share a film or a person, keep them together with --group-by"
+        )

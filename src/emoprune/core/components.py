@@ -1,0 +1,60 @@
+"""Principal components of features, fitted to a part of the samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emoprune.errors import UsageFault
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """Samples as their principal components, (samples, components) float64.
+
+    `explained` is the share of the fitted samples' variance that the components hold.
+    """
+
+    values: Tensor
+    explained: float
+
+
+def require_samples(count: int, *, fitted: int) -> None:
+    """Raise UsageFault where `fitted` samples are too few for `count` components: one less than they are."""
+    if count > fitted - 1:
+        raise UsageFault(
+            f"--pca {count} is more than {fitted} training samples have components ({fitted - 1})",
+            "give a lower one, or more samples",
+        )
+
+
+def principal_components(values: Tensor, fitted_on: Tensor, count: int, *, kind: str) -> Reduced:
+    """The first `count` principal components of all rows of `values` (samples, features).
+
+    Mean and axes are those of the rows at `fitted_on` alone, by scikit-learn's PCA with a full singular value
+    decomposition: the largest entry of every axis is positive, so that one table gives one result. Raises
+    UsageFault, in which `kind` names the features, where those rows do not vary in so many directions.
+    """
+    # takes a second to import
+    from sklearn.decomposition import PCA
+
+    rows = values.double().numpy()
+    fitted = rows[fitted_on.numpy()]
+    require_samples(count, fitted=len(fitted))
+    if count > rows.shape[1]:
+        raise UsageFault(
+            f"--pca {count} is more than {kind} has features ({rows.shape[1]})", "give a lower one"
+        )
+    # a part that is constant throughout has no variance to take shares of, of which scikit-learn would warn
+    pca = PCA(n_components=count, svd_solver="full").fit(fitted) if np.ptp(fitted, axis=0).any() else None
+    spreads = np.zeros(count) if pca is None else pca.singular_values_
+    found = int((spreads > spreads[0] * max(fitted.shape) * np.finfo(np.float64).eps).sum())
+    if pca is None or found < count:
+        raise UsageFault(
+            f"--pca {count} is more than the {found} directions that {kind} has over the training part",
+            "give a lower one",
+        )
+    return Reduced(torch.from_numpy(pca.transform(rows)), float(pca.explained_variance_ratio_.sum()))

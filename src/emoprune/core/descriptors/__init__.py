@@ -1,0 +1,39 @@
+"""DESCRIPTORS: every way to describe a grey picture by numbers, known by name before numpy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """A function named `module:function`, imported when it is first needed, and what it tells."""
+
+    place: str
+    meaning: str
+
+    def function(self) -> Callable[[NDArray[np.generic]], NDArray[np.float64]]:
+        """From one grey picture (height, width), as `grey.unit_grey` takes it, to its numbers (features,)."""
+        module, _, name = self.place.partition(":")
+        found: Callable[[NDArray[np.generic]], NDArray[np.float64]] = getattr(import_module(module), name)
+        return found
+
+
+DESCRIPTORS: dict[str, Descriptor] = {
+    "lpq": Descriptor(
+        "emoprune.core.descriptors.lpq:lpq",
+        "local phase quantisation, 256 numbers (Ojansivu & Heikkila 2008)",
+    ),
+    "phog": Descriptor(
+        "emoprune.core.descriptors.phog:phog",
+        "edge orientations in a pyramid of cells, 680 numbers (Bosch, Zisserman & Munoz 2007)",
+    ),
+}

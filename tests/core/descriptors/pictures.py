@@ -1,0 +1,28 @@
+"""Pictures to describe: drawn, real and random, small enough for the pixel by pixel references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Grey = NDArray[np.uint8]
+
+
+def grey_photo(path: Path, height: int, width: int) -> Grey:
+    """A picture file as grey, resized."""
+    with Image.open(path) as photo:
+        return np.asarray(photo.convert("L").resize((width, height)))
+
+
+def noise(height: int, width: int, *, seed: int = 0) -> Grey:
+    """Independent pixels."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+
+
+def photos_of(root: Path, count: int) -> list[Path]:
+    """So many photos below a folder, evenly spread."""
+    found = sorted(path for path in root.rglob("*.*") if path.suffix in (".jpg", ".png"))
+    return found[:: max(1, len(found) // count)][:count]
