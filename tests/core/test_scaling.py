@@ -12,7 +12,8 @@ from emoprune.records.choices import Scale
 
 def fitted(rows: Tensor, scale: Scale) -> Scaling:
     layer = Scaling(rows.shape[1])
-    fit_scaling(nn.Sequential(layer, nn.Linear(rows.shape[1], 2)), rows, scale)
+    columns = [f"f{index}" for index in range(rows.shape[1])]
+    fit_scaling(nn.Sequential(layer, nn.Linear(rows.shape[1], 2)), rows, scale, columns=columns)
     return layer
 
 
@@ -70,5 +71,5 @@ def test_other_rows_are_scaled_by_the_training_rows_figures() -> None:
 
 def test_the_figures_are_buffers_that_no_training_changes() -> None:
     layer = fitted(random_rows(9, 4, 0), "standard")
-    assert set(layer.state_dict()) == {"shift", "scale"}
+    assert set(layer.state_dict()) == {"fill", "shift", "scale"}
     assert not list(layer.parameters())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from emoprune.errors import BadData
 from emoprune.records import Catalogue, Table
 from emoprune.store import tables
-from emoprune.store.datasets import Folder, fingerprint, open_data, open_folder, pictures
+from emoprune.store.datasets import Folder, open_data, open_folder, pictures
 
 
 def lay(root: Path, names: Iterable[str]) -> Path:
@@ -198,14 +198,6 @@ def test_names_that_are_not_utf8_are_data_too(usual: Path) -> None:
     name = os.fsdecode(b"gl\xfccklich.jpg")
     lay(usual, (f"happy/{name}",))
     assert f"happy/{name}" in open_folder(str(usual)).catalogue.names
-
-
-@given(st.lists(st.tuples(st.text(), st.text()), max_size=4))
-@settings(max_examples=40, deadline=None)
-def test_a_fingerprint_depends_on_its_rows_alone(rows: list[tuple[str, str]]) -> None:
-    assert fingerprint(rows) == fingerprint(iter(rows))
-    assert len(fingerprint(rows)) == 64
-    assert fingerprint([*rows, ("one", "more")]) != fingerprint(rows)
 
 
 def test_pictures_are_found_at_every_depth_in_order(tmp_path: Path) -> None:

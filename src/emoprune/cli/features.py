@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from emoprune.cli import console, options
-from emoprune.errors import UsageFault
+from emoprune.errors import BadCheckpoint, UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ def command(
     from emoprune.cli import shaping
     from emoprune.records import Preprocess, Table
     from emoprune.store import streams, tables
-    from emoprune.store.datasets import open_folder
+    from emoprune.store.datasets import open_faces
     from emoprune.store.images import Photos
 
     suffix = ".csv" if output == streams.STANDARD else Path(output).suffix
@@ -67,7 +67,7 @@ def command(
         raise UsageFault(f"{output} is neither .csv nor .st", "name the table so")
     streams.check_output(output, force=force)
     chosen = options.device(device)
-    folder = open_folder(faces)
+    found = open_faces(faces)
     if kind == "pixels":
         if mean or std or weights:
             raise UsageFault("--mean, --std and --weights are for --kind deep", "leave them out")
@@ -77,16 +77,19 @@ def command(
             "image", side, "gray" if gray else "rgb", mean=(0.0,) * channels, std=(1.0,) * channels
         )
     else:
-        preprocess = shaping.preprocess(folder, arch, size, gray=gray, mean=mean, std=std)
-    samples = Photos(folder.paths, folder.catalogue.labels, preprocess)
-    count = len(folder.catalogue.names)
+        preprocess = shaping.preprocess(found, arch, size, gray=gray, mean=mean, std=std)
+    samples = Photos(found.picture, found.catalogue.labels, preprocess)
+    count = len(found.catalogue.names)
     if kind == "pixels":
         rows = _pixels(samples, count)
     else:
         rows = _deep(samples, count, preprocess, arch, weights or "imagenet", chosen)
     values = torch.cat(list(console.tracked(rows, "features", count, steps=len)))
+    if not bool(values.isfinite().all()):
+        # a table's NaN is a value that is missing, and would be filled
+        raise BadCheckpoint("gives features that are not finite", "take other weights", place=weights or arch)
     columns = tuple(f"{kind}_{index}" for index in range(1, values.shape[1] + 1))
-    table = Table(folder.catalogue, columns, values.float())
+    table = Table(found.catalogue, columns, values.float())
     streams.write_bytes(output, tables.to_bytes(table, suffix=suffix), force=force)
     summary = {
         "schema": SCHEMA,
@@ -95,7 +98,7 @@ def command(
         "kind": kind,
         "samples": count,
         "features": len(columns),
-        "classes": list(folder.catalogue.classes),
+        "classes": list(found.catalogue.classes),
     }
     if output != streams.STANDARD:
         console.emit(

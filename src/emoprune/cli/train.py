@@ -167,9 +167,9 @@ def command(
     net, fresh = shaping.pretrained(spec, weights, seed=seed)
     train_run.tell_adoption(weights, fresh, epochs=epochs)
     samples = loading.samples(found, preprocess, spec.input)
-    if isinstance(found, Table):
-        fit_scaling(net, found.values[parts["train"]], scale)
     with at(data):
+        if isinstance(found, Table):
+            fit_scaling(net, found.values[parts["train"]], scale, columns=found.columns)
         trained = train_run.run(
             net.to(chosen), spec, samples, parts, preprocess, recipe, freeze=freeze, device=chosen
         )
