@@ -1,3 +1,4 @@
+import io
 import os
 import shutil
 from collections.abc import Iterable
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from emoprune.errors import BadData
 from emoprune.records import Catalogue, Table
 from emoprune.store import tables
-from emoprune.store.datasets import Folder, open_data, open_folder, pictures
+from emoprune.store.datasets import Folder, open_data, open_faces, open_folder, pictures
+from emoprune.store.fer2013 import Pixels
+from tests.store.making import fer2013_csv, noise_pixels
 
 
 def lay(root: Path, names: Iterable[str]) -> Path:
@@ -219,6 +222,28 @@ def test_data_is_opened_by_what_it_is(usual: Path, tmp_path: Path) -> None:
     with pytest.raises(BadData, match="no such folder or file") as caught:
         open_data(str(tmp_path / "none"))
     assert caught.value.place == str(tmp_path / "none")
+
+
+def test_a_csv_of_pixels_is_known_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = fer2013_csv(noise_pixels(2), [(0, "Training"), (1, "PublicTest")])
+    (tmp_path / "any.csv").write_bytes(data)
+    found = open_data(str(tmp_path / "any.csv"))
+    assert isinstance(found, Pixels)
+    assert found.catalogue.place == str(tmp_path / "any.csv")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    piped = open_data("-")
+    assert piped.catalogue.place == "standard input"
+    assert piped.catalogue.fingerprint == found.catalogue.fingerprint
+
+
+def test_where_faces_are_wanted_a_table_is_none(usual: Path, tmp_path: Path) -> None:
+    assert isinstance(open_faces(str(usual)), Folder)
+    (tmp_path / "pixels.csv").write_bytes(fer2013_csv(noise_pixels(1), [(0, "Training")]))
+    assert isinstance(open_faces(str(tmp_path / "pixels.csv")), Pixels)
+    (tmp_path / "table.csv").write_text("name,label,x\na,b,1\n")
+    with pytest.raises(BadData, match="is a feature table already") as caught:
+        open_faces(str(tmp_path / "table.csv"))
+    assert caught.value.place == str(tmp_path / "table.csv")
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ def parse(data: bytes) -> list[Row]:
     rows = [(line, [_text(value) for value in row]) for line, row in enumerate(_values(data), 1)]
     lengths = [_length(row) for _, row in rows]
     # a header spans more columns than it has cells, a stray cell in one row makes no column
-    usual = max([*lengths[:1], *(length for length, _ in Counter(lengths).most_common(1))], default=0)
+    counts = Counter(length for length in lengths[1:] if length)
+    most = max(counts, key=lambda length: (counts[length], length), default=0)
+    usual = max([most, *lengths[:1]])
     return [
         (line, [*row[:length], *[""] * (usual - length)])
         for (line, row), length in zip(rows, lengths, strict=True)
