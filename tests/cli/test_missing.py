@@ -16,7 +16,7 @@ import torch
 from emoprune.core.splits import partition
 from emoprune.store import tables
 from tests.cli.conftest import Runner, opened
-from tests.store.test_workbooks import workbook
+from tests.store.making import workbook
 
 NOTE = "missing values: "
 MLP = ("--arch", "mlp", "--hidden", "8", "--epochs", "3")
@@ -137,8 +137,9 @@ def test_a_checkpoint_of_an_older_version_does_what_it_did(
     (in_folder / "old.st").write_bytes(older(table_model.read_bytes()))
     emoprune.done("prune", "old.st", "--amount", "0.25", "-o", "small.st")
     emoprune.done("export", "small.st", "small.onnx", "--data", table)
-    emoprune.done("train", table, "again.st", *MLP[:2], "--hidden", "12", "--hidden", "8", "--epochs", "0",
-                  "--weights", "old.st")  # fmt: skip
+    widths = ("--hidden", "12", "--hidden", "8")
+    adopt = ("--arch", "mlp", *widths, "--epochs", "0", "--weights", "old.st")
+    emoprune.done("train", table, "again.st", *adopt)
     scores = [emoprune.done("eval", name, table).record for name in ("old.st", table_model)]
     for key in ("confusion", "log_loss", "parameters", "macs"):
         assert scores[0][key] == scores[1][key]

@@ -29,7 +29,9 @@ Examples:
 
 
 def command(
-    faces: Annotated[str, typer.Argument(metavar="FACES", help="A folder of faces by class.")],
+    faces: Annotated[
+        str, typer.Argument(metavar="FACES", help="A folder of faces by class, or FER-2013's CSV.")
+    ],
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="A .csv or .st table, or - for CSV on standard output.")
     ],

@@ -27,9 +27,19 @@ Examples:
   emoprune train faces/ model.st --arch mobilenet_v2 --freeze backbone --hidden 200
   emoprune train faces/ model.st --arch resnet18 --weights resnet18.safetensors --epochs 0
   emoprune train frames/ model.st --split 75/10/15 --group-by '^[^_]+'
-  emoprune train features.csv model.st --arch mlp --hidden 20 --activation relu"""
+  emoprune train fer2013.csv model.st --arch conv2 --size 48 --gray
+  emoprune train features.csv model.st --arch mlp --hidden 20 --activation relu
+  emoprune train SFEW.xlsx model.st --arch mlp --group-by '^[^_]+'"""
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of faces by class, a CSV of faces as FER-2013's (emotion,pixels,Usage), or a feature "
+        "table: .csv or .xlsx (name, label, features; or the sheet published with SFEW) or .st; - is CSV on "
+        "standard input.",
+    ),
+]
 Output = Annotated[
     str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or - for standard output.")
 ]

@@ -1,4 +1,4 @@
-"""Cells of a table as numbers."""
+"""Rows of a table as text, and their cells as numbers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 import struct
 
 from emoprune.errors import BadData
+
+NAME, LABEL = "name", "label"
+"""What the first two columns of a table are headed."""
 
 Row = tuple[int, list[str]]
 """The number of the line in its file, and the cells."""

@@ -6,26 +6,23 @@ import re
 from collections import Counter
 
 from emoprune.errors import BadData
-from emoprune.store.cells import Row, is_missing
+from emoprune.store.cells import LABEL, NAME, Row, is_missing
 
 CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 """What its labels 1 to 7 stand for."""
 
-NAME, LABEL = "name", "label"
 SUFFIX = ".mat"
 FEATURES = ("lpq", "phog")
 """Kinds of feature that its titles name among other words."""
 
 
 def is_one(rows: list[Row]) -> bool:
-    """Whether rows of even length, the header first, have the sheet's shape and not that of our own tables.
+    """Whether rows of even length, headed something, `label`, features, are the sheet and no table of ours.
 
-    That is names, `label`, features; where the first column is headed `name` as ours is, also a title over
-    several columns and labels from 1 to 7 throughout.
+    Where the first column is headed `name` as ours is, there must be a title over several columns and
+    labels from 1 to 7 throughout.
     """
     (_, header), *samples = rows
-    if [cell.strip().lower() for cell in header[1:2]] != [LABEL]:
-        return False
     if header[0].strip().lower() != NAME:
         return True
     spanning = len(header) > 3 and bool(header[2].strip()) and not all(cell.strip() for cell in header[3:])

@@ -15,7 +15,7 @@ import torch
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.records import Catalogue, Table
 from emoprune.store import csvtext, sfew, tensorfiles, workbooks
-from emoprune.store.cells import Row, number
+from emoprune.store.cells import LABEL, NAME, Row, number
 from emoprune.store.checkpoints import METADATA_KEY
 from emoprune.store.decoding import decode, loads
 from emoprune.store.streams import read_bytes, shown
@@ -25,7 +25,6 @@ SUFFIXES = (".csv", ".st")
 """What tables are written as."""
 
 READABLE = (*SUFFIXES, ".xlsx")
-NAME, LABEL = "name", "label"
 HOW = "make tables with emoprune features"
 
 
@@ -62,28 +61,23 @@ def _to_csv(table: Table) -> bytes:
 def _from_rows(place: str, rows: list[Row]) -> Table:
     # what spreadsheets write below their last row and between others
     rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
-    if not rows or LABEL not in _headings(rows) or len(rows[0][1]) < 3:
+    header = rows[0][1] if rows else []
+    width = len(header)
+    if width < 3 or header[1].strip().lower() != LABEL:
         raise BadData("not a table whose first line is name,label and columns", HOW)
-    width = len(rows[0][1])
     for line, row in rows:
         if len(row) != width:
             raise BadData(f"line {line} has {len(row)} cells, not {width}", "mend the line")
     if sfew.is_one(rows):
         rows = sfew.as_table(rows)
-    if _headings(rows) != [NAME, LABEL]:
-        raise BadData("not a table whose first line is name,label and columns", HOW)
     (_, header), *samples = rows
     columns = tuple(header[2:])
     values = [
         [number(cell, line=line, column=column) for cell, column in zip(row[2:], columns, strict=True)]
         for line, row in samples
     ]
-    names, labels = ([row[place] for _, row in samples] for place in (0, 1))
+    names, labels = ([row[index] for _, row in samples] for index in (0, 1))
     return _table(place, names, labels, columns, torch.tensor(values, dtype=torch.float32))
-
-
-def _headings(rows: list[Row]) -> list[str]:
-    return [cell.strip().lower() for cell in rows[0][1][:2]]
 
 
 def _to_safetensors(table: Table) -> bytes:
