@@ -152,6 +152,8 @@ def test_a_preprocess_that_no_picture_can_go_through_cannot_be_made(
 
 
 def test_channels_are_those_of_the_network_not_of_the_colour() -> None:
+    with pytest.raises(InvalidRecord, match="photos"):
+        Preprocess("image", (8, 8), "gray", (0.5,), (0.5,), fills=True)
     assert Preprocess("image", (8, 8), "gray", (0.5,), (0.5,)).channels == 1
     assert Preprocess("image", (8, 8), "gray", (0.5,) * 3, (0.5,) * 3).channels == 3
 

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.backends.onnx import Engine, export, largest_difference
+from emoprune.core import nets
+from emoprune.core.scaling import fitted_scaling
 from emoprune.errors import BadCheckpoint
+from emoprune.records import Spec
 
 METADATA = json.dumps({"schema": "x", "classes": ["glücklich", "traurig"]}, ensure_ascii=False)
 
@@ -68,6 +71,21 @@ def test_feature_tables_go_in_by_their_own_name(dense: tuple[nn.Module, bytes], 
     assert [entry.name for entry in session.get_inputs()] == ["features"]
     with torch.inference_mode():
         assert np.abs(session.run(["logits"], {"features": rows.numpy()})[0] - net(rows).numpy()).max() < 1e-5
+
+
+def test_missing_values_are_filled_as_torch_fills_them() -> None:
+    net = nets.build(Spec("mlp", 3, (4,), (5,))).eval()
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.rand(20, 4, generator=generator)
+    rows[torch.rand(20, 4, generator=generator) < 0.4] = torch.nan
+    rows[0] = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    scaling = fitted_scaling(rows, "standard", columns="abcd")
+    net.get_submodule("scaling").load_state_dict(scaling.state_dict())
+    engine = Engine(export(net, rows[:2], {}))
+    with torch.inference_mode():
+        expected = net(rows)
+    assert bool(expected.isfinite().all())
+    torch.testing.assert_close(engine.logits(rows), expected, rtol=0, atol=1e-5)
 
 
 def test_it_is_one_file_with_a_free_batch_dimension(exported: bytes, in_folder: Path) -> None:

@@ -140,6 +140,17 @@ def test_what_cannot_be_done_is_refused(
     emoprune.check_refused("features", *argv, code=code, says=says)
 
 
+def test_features_that_are_no_numbers_are_not_taken_for_missing_values(
+    emoprune: Runner, small: Path, in_folder: Path
+) -> None:
+    net = models.squeezenet1_1(weights=None)
+    with torch.no_grad():
+        net.features[0].bias.fill_(torch.nan)
+    torch.save(net.state_dict(), in_folder / "w.pth")
+    says = ("w.pth: gives features that are not finite",)
+    emoprune.check_refused("features", small, "t.csv", *DEEP, "--weights", "w.pth", says=says)
+
+
 def test_an_existing_table_is_replaced_with_force_alone(
     emoprune: Runner, small: Path, in_folder: Path
 ) -> None:

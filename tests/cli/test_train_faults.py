@@ -143,7 +143,7 @@ def test_data_that_is_none(emoprune: Runner, in_folder: Path, name: str, says: s
     ("text", "says"),
     [
         ("name,label,x\na,happy,1\nb,sad,one\n", ("line 3", "x", "'one'")),
-        ("name,label,x\na,happy,1\nb,sad,nan\n", ("line 3", "'nan'")),
+        ("name,label,x\na,happy,1\nb,sad,inf\n", ("line 3", "'inf'")),
         ("name,label,x\na,happy,1\nb,sad\n", ("line 3", "2 cells")),
         ("name,label,x\n", ("no rows",)),
         ("name,label,x\na,happy,1\nb,happy,2\n", ("one class only",)),

@@ -248,7 +248,7 @@ def test_no_epochs_leave_the_network_as_it_was() -> None:
 def test_a_loss_that_is_not_finite_is_a_training_fault() -> None:
     samples = clouds()
     values = samples.values.clone()
-    values[0, 0] = math.nan
+    values[0, 0] = math.inf
     with pytest.raises(TrainingFault, match="loss is nan after epoch 1"):
         trained(mlp(), TensorSamples(values, samples.labels), RECIPE)
     with pytest.raises(TrainingFault, match="lower --lr"):

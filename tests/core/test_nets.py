@@ -117,6 +117,14 @@ def test_a_missing_tensor_is_a_bad_checkpoint_that_names_it() -> None:
         restore(CONV1, tensors)
 
 
+def test_a_network_of_a_table_from_an_older_version_is_restored() -> None:
+    spec = Spec("mlp", 3, (4,), (5,))
+    tensors = tensors_of(spec)
+    del tensors["scaling.fill"]
+    rows = torch.arange(24.0).reshape(6, 4)
+    assert torch.equal(restore(spec, tensors)(rows), restore(spec, tensors_of(spec))(rows))
+
+
 def test_a_tensor_too_many_is_a_bad_checkpoint_that_names_it() -> None:
     with pytest.raises(BadCheckpoint, match=r"classifier\.hidden9\.weight"):
         restore(CONV1, {**tensors_of(CONV1), "classifier.hidden9.weight": torch.zeros(2)})

@@ -92,6 +92,15 @@ def test_counts_of_batches_may_be_absent(imagenet: dict[str, Tensor]) -> None:
     assert_filled(net, imagenet, but=counts)
 
 
+def test_what_a_network_of_a_table_is_filled_with_may_be_absent() -> None:
+    spec = Spec("mlp", 3, (4,), (5,))
+    tensors = tensors_of(build(spec))
+    del tensors["scaling.fill"]
+    net = build(spec)
+    assert load(net, tensors, own_head=True) == []
+    assert torch.equal(net.get_buffer("scaling.fill"), torch.zeros(4))
+
+
 def test_a_deeper_relative_is_refused_though_it_holds_every_tensor() -> None:
     with torch.device("meta"):
         net, deeper = (build(Spec(arch, 3, (3, 64, 64))) for arch in ("resnet18", "resnet34"))

@@ -4,16 +4,15 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 
-from emoprune.core.scaling import Scaling, fit_scaling
+from emoprune.core.scaling import Scaling, fitted_scaling
+from emoprune.errors import BadData
 from emoprune.records.choices import Scale
 
 
 def fitted(rows: Tensor, scale: Scale) -> Scaling:
-    layer = Scaling(rows.shape[1])
-    fit_scaling(nn.Sequential(layer, nn.Linear(rows.shape[1], 2)), rows, scale)
-    return layer
+    return fitted_scaling(rows, scale, columns=[f"f{index}" for index in range(rows.shape[1])])
 
 
 def random_rows(n: int, columns: int, seed: int) -> Tensor:
@@ -70,5 +69,50 @@ def test_other_rows_are_scaled_by_the_training_rows_figures() -> None:
 
 def test_the_figures_are_buffers_that_no_training_changes() -> None:
     layer = fitted(random_rows(9, 4, 0), "standard")
-    assert set(layer.state_dict()) == {"shift", "scale"}
+    assert set(layer.state_dict()) == {"fill", "shift", "scale"}
     assert not list(layer.parameters())
+
+
+def with_gaps(rows: Tensor, seed: int) -> Tensor:
+    """Some values missing, but of the first row."""
+    gaps = torch.rand(rows.shape, generator=torch.Generator().manual_seed(seed)) < 0.3
+    gaps[0] = False
+    return rows.masked_fill(gaps, torch.nan)
+
+
+def alone(rows: Tensor) -> list[Tensor]:
+    """Every column by itself, without what is missing."""
+    return [column[~column.isnan()] for column in rows.unbind(1)]
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows_of, st.integers(0, 10**6), st.sampled_from(["minmax", "standard", "none"]))
+def test_missing_values_are_filled_with_the_training_mean_of_their_column(
+    rows: Tensor, seed: int, scale: Scale
+) -> None:
+    rows = with_gaps(rows, seed)
+    means = torch.stack([column.double().mean() for column in alone(rows)]).float()
+    layer = fitted(rows, scale)
+    assert torch.equal(layer(rows), layer(torch.where(rows.isnan(), means, rows)))
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows_of, st.integers(0, 10**6), st.sampled_from(["minmax", "standard"]))
+def test_scaling_is_fitted_to_the_values_that_are_there(rows: Tensor, seed: int, scale: Scale) -> None:
+    rows = with_gaps(rows, seed)
+    layer = fitted(rows, scale)
+    for index, column in enumerate(alone(rows)):
+        single = fitted(column[:, None], scale)
+        torch.testing.assert_close(layer.shift[index], single.shift[0])
+        torch.testing.assert_close(layer.scale[index], single.scale[0])
+
+
+def test_a_column_without_a_training_value_is_named() -> None:
+    rows = torch.tensor([[1.0, torch.nan], [2.0, torch.nan]])
+    with pytest.raises(BadData, match="column f1 has no value in the training part; remove it"):
+        fitted(rows, "none")
+
+
+def test_the_mean_of_large_values_is_no_infinity() -> None:
+    layer = fitted(torch.full((4, 1), 3e38), "minmax")
+    assert layer.fill.tolist() == pytest.approx([3e38])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+import openpyxl
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
@@ -145,3 +148,34 @@ def with_card(data: bytes, card: object) -> bytes:
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 """What a file name or a class name may be: anything but zero bytes."""
+
+
+Pictures = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+
+def noise_pixels(count: int, seed: int = 0) -> Pictures:
+    """Grey pictures of noise, (count, 48, 48)."""
+    return np.random.default_rng(seed).integers(0, 256, (count, 48, 48), dtype=np.uint8)
+
+
+def fer2013_csv(pixels: Pictures, rows: Sequence[tuple[int, str]]) -> bytes:
+    """Pictures as FER-2013's CSV has them; `rows` are their emotions and usages."""
+    lines = ["emotion,pixels,Usage"]
+    for values, (emotion, usage) in zip(pixels, rows, strict=True):
+        lines.append(f"{emotion},{' '.join(map(str, values.ravel().tolist()))},{usage}")
+    return "\n".join(lines).encode() + b"\n"
+
+
+Rows = Sequence[Sequence[object]]
+
+
+def workbook(rows: Rows, *, merged: str = "") -> bytes:
+    """An .xlsx of one sheet, where asked with a range of cells merged into one."""
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(list(row))
+    if merged:
+        book.active.merge_cells(merged)
+    stream = io.BytesIO()
+    book.save(stream)
+    return stream.getvalue()

@@ -28,7 +28,7 @@ OBJECTS = st.dictionaries(WORDS, JSON_VALUES, max_size=3)
 ENTRIES = st.builds(HistoryEntry, WORDS, OBJECTS, OBJECTS, st.dictionaries(WORDS, WORDS, max_size=2))
 SHARES = st.sampled_from(("folders", "80/20", "75/10/15", "346/329"))
 PREPROCESSES = st.one_of(
-    st.just(Preprocess("table")),
+    st.builds(lambda fills: Preprocess("table", fills=fills), st.booleans()),
     st.builds(
         lambda side, mean, std: Preprocess("image", (side, side + 1), "rgb", mean, std),
         st.integers(1, 512),

@@ -1,3 +1,4 @@
+import io
 import os
 import shutil
 from collections.abc import Iterable
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from emoprune.errors import BadData
 from emoprune.records import Catalogue, Table
 from emoprune.store import tables
-from emoprune.store.datasets import Folder, fingerprint, open_data, open_folder, pictures
+from emoprune.store.datasets import Folder, open_data, open_faces, open_folder, pictures
+from emoprune.store.fer2013 import Pixels
+from tests.store.making import fer2013_csv, noise_pixels
 
 
 def lay(root: Path, names: Iterable[str]) -> Path:
@@ -200,14 +203,6 @@ def test_names_that_are_not_utf8_are_data_too(usual: Path) -> None:
     assert f"happy/{name}" in open_folder(str(usual)).catalogue.names
 
 
-@given(st.lists(st.tuples(st.text(), st.text()), max_size=4))
-@settings(max_examples=40, deadline=None)
-def test_a_fingerprint_depends_on_its_rows_alone(rows: list[tuple[str, str]]) -> None:
-    assert fingerprint(rows) == fingerprint(iter(rows))
-    assert len(fingerprint(rows)) == 64
-    assert fingerprint([*rows, ("one", "more")]) != fingerprint(rows)
-
-
 def test_pictures_are_found_at_every_depth_in_order(tmp_path: Path) -> None:
     lay(tmp_path, ("b.jpg", "a/c.png", "a/b/d.gif", "a/.x/e.jpg", ".f.jpg", "a/g.txt"))
     found = [path.relative_to(tmp_path).as_posix() for path in pictures(tmp_path)]
@@ -227,6 +222,28 @@ def test_data_is_opened_by_what_it_is(usual: Path, tmp_path: Path) -> None:
     with pytest.raises(BadData, match="no such folder or file") as caught:
         open_data(str(tmp_path / "none"))
     assert caught.value.place == str(tmp_path / "none")
+
+
+def test_a_csv_of_pixels_is_known_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = fer2013_csv(noise_pixels(2), [(0, "Training"), (1, "PublicTest")])
+    (tmp_path / "any.csv").write_bytes(data)
+    found = open_data(str(tmp_path / "any.csv"))
+    assert isinstance(found, Pixels)
+    assert found.catalogue.place == str(tmp_path / "any.csv")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    piped = open_data("-")
+    assert piped.catalogue.place == "standard input"
+    assert piped.catalogue.fingerprint == found.catalogue.fingerprint
+
+
+def test_where_faces_are_wanted_a_table_is_none(usual: Path, tmp_path: Path) -> None:
+    assert isinstance(open_faces(str(usual)), Folder)
+    (tmp_path / "pixels.csv").write_bytes(fer2013_csv(noise_pixels(1), [(0, "Training")]))
+    assert isinstance(open_faces(str(tmp_path / "pixels.csv")), Pixels)
+    (tmp_path / "table.csv").write_text("name,label,x\na,b,1\n")
+    with pytest.raises(BadData, match="is a feature table already") as caught:
+        open_faces(str(tmp_path / "table.csv"))
+    assert caught.value.place == str(tmp_path / "table.csv")
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

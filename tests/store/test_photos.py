@@ -24,6 +24,10 @@ def noise(height: int, width: int, *, seed: int = 0) -> Image.Image:
     return Image.fromarray(pixels)
 
 
+def photos_of(paths: list[Path], labels: list[int], preprocess: Preprocess) -> Photos:
+    return Photos(lambda index: images.read_photo(paths[index]), labels, preprocess)
+
+
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
     found = [tmp_path / f"{index}.png" for index in range(5)]
@@ -67,7 +71,7 @@ def test_grey_is_repeated_where_three_channels_are_wanted() -> None:
 
 
 def test_a_batch_holds_the_asked_pictures_in_the_asked_order(paths: list[Path]) -> None:
-    photos = Photos(paths, [0, 1, 0, 1, 2], RGB)
+    photos = photos_of(paths, [0, 1, 0, 1, 2], RGB)
     batch = photos.batch(torch.tensor([3, 0, 3]))
     assert batch.dtype == torch.uint8
     assert tuple(batch.shape) == (3, 3, 6, 8)
@@ -81,9 +85,9 @@ def test_with_and_without_cache_the_pictures_are_the_same(
     paths: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everything = torch.arange(len(paths))
-    cached = Photos(paths, [0] * 5, GRAY)
+    cached = photos_of(paths, [0] * 5, GRAY)
     monkeypatch.setattr(images, "CACHE_BYTES", 0)
-    uncached = Photos(paths, [0] * 5, GRAY)
+    uncached = photos_of(paths, [0] * 5, GRAY)
     first = cached.batch(everything)
     assert torch.equal(first, uncached.batch(everything))
     paths[2].unlink()
@@ -93,7 +97,7 @@ def test_with_and_without_cache_the_pictures_are_the_same(
 
 
 def test_what_is_done_to_a_batch_does_not_reach_the_cache(paths: list[Path]) -> None:
-    photos = Photos(paths, [0] * 5, RGB)
+    photos = photos_of(paths, [0] * 5, RGB)
     batch = photos.batch(torch.tensor([1]))
     kept = batch.clone()
     batch.zero_()
@@ -102,7 +106,7 @@ def test_what_is_done_to_a_batch_does_not_reach_the_cache(paths: list[Path]) -> 
 
 def test_a_broken_picture_among_good_ones_is_named(paths: list[Path]) -> None:
     paths[3].write_bytes(b"text")
-    photos = Photos(paths, [0] * 5, RGB)
+    photos = photos_of(paths, [0] * 5, RGB)
     assert len(photos.batch(torch.tensor([0, 1]))) == 2
     with pytest.raises(BadImage, match="not an image") as caught:
         photos.batch(torch.arange(5))

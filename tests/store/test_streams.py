@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -211,10 +212,10 @@ def test_a_missing_file_and_a_folder_are_no_input(tmp_path: Path) -> None:
 
 
 def test_what_the_system_will_not_read_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: Path) -> bytes:
+    def refuse(_: Path, mode: str) -> IO[bytes]:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(BadData, match=r"cannot be read \(Permission denied\); check its permissions"):
         streams.read_bytes(str(tmp_path / "secret"))
 

@@ -33,7 +33,7 @@ def command(
         typer.Argument(metavar="MODEL", help="A checkpoint (.st, or - for standard input) or .onnx file."),
     ],
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")
+        str, typer.Argument(metavar="DATA", help="Faces or a feature table: whatever train takes.")
     ],
     split: Annotated[
         Part | None,

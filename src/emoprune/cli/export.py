@@ -9,6 +9,8 @@ import typer
 from emoprune.cli import console, options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
     from emoprune.records import Checkpoint
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 SCHEMA = "emoprune.export/1"
 REAL_SAMPLES = 64
 RANDOM_BATCHES = (1, 2, 5)
+MISSING_SHARE = 0.1
 
 EXAMPLES = """\b
 Examples:
@@ -72,9 +75,7 @@ def command(
     example = torch.zeros(2, *checkpoint.spec.input)
     exported = onnx.export(net, example, {checkpoints.METADATA_KEY: card})
     engine = onnx.Engine(exported)
-    generator = torch.Generator().manual_seed(seed)
-    random = (torch.randn(n, *checkpoint.spec.input, generator=generator) for n in RANDOM_BATCHES)
-    on_random = onnx.largest_difference(engine, net, random)
+    on_random = onnx.largest_difference(engine, net, _random_batches(checkpoint, seed))
     real = _real_batches(checkpoint, data)
     on_real = onnx.largest_difference(engine, net, real) if real else None
     worst = max(on_random, on_real or 0.0)
@@ -101,6 +102,18 @@ def command(
     if output != streams.STANDARD:
         rows = [(key.replace("_", " "), value) for key, value in summary.items() if key != "schema"]
         console.emit([summary], lambda: [console.table("Export", ["", ""], rows)], as_json=as_json)
+
+
+def _random_batches(checkpoint: Checkpoint, seed: int) -> Iterator[Tensor]:
+    """Noise; where the network fills missing values, with some missing."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    for samples in RANDOM_BATCHES:
+        batch = torch.randn(samples, *checkpoint.spec.input, generator=generator)
+        if checkpoint.preprocess.fills:
+            batch[torch.rand(batch.shape, generator=generator) < MISSING_SHARE] = torch.nan
+        yield batch
 
 
 def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:

@@ -43,7 +43,9 @@ Examples:
 
 
 def command(
-    faces: Annotated[str, typer.Argument(metavar="FACES", help="A folder of faces by class.")],
+    faces: Annotated[
+        str, typer.Argument(metavar="FACES", help="A folder of faces by class, or FER-2013's CSV.")
+    ],
     output: Annotated[
         str, typer.Argument(metavar="OUT", help="A .csv or .st table, or - for CSV on standard output.")
     ],
@@ -90,7 +92,7 @@ def command(
     from emoprune.errors import at
     from emoprune.records import Table
     from emoprune.store import streams, tables
-    from emoprune.store.datasets import open_folder
+    from emoprune.store.datasets import open_faces
 
     suffix = ".csv" if output == streams.STANDARD else Path(output).suffix
     if suffix not in tables.SUFFIXES:
@@ -99,19 +101,19 @@ def command(
     look = features_run.Look(size, gray, arch, weights, mean, std, options.device(device))
     features_run.check_options(kinds, look, pca=pca, splits=bool(split or group_by or seed))
     streams.check_output(output, force=force)
-    folder = open_folder(faces)
-    count = len(folder.catalogue.names)
+    found = open_faces(faces)
+    count = len(found.catalogue.names)
     train = None
     if pca is not None:
-        train = features_run.training_part(folder.catalogue, pca, split=split, group_by=group_by, seed=seed)
+        train = features_run.training_part(found.catalogue, pca, split=split, group_by=group_by, seed=seed)
     explained: dict[str, float] = {}
-    rows = features_run.rows_by_kind(folder, kinds, look)
+    rows = features_run.rows_by_kind(found, kinds, look)
     with at(faces):
         values = features_run.values_by_kind(rows, count)
         if pca is not None and train is not None:
             values, explained = features_run.reduced(values, train, pca)
     columns = tuple(f"{name}_{index}" for name in kinds for index in range(1, values[name].shape[1] + 1))
-    table = Table(folder.catalogue, columns, torch.cat([values[name].float() for name in kinds], dim=1))
+    table = Table(found.catalogue, columns, torch.cat([values[name].float() for name in kinds], dim=1))
     streams.write_bytes(output, tables.to_bytes(table, suffix=suffix), force=force)
     summary = {
         "schema": SCHEMA,
@@ -120,7 +122,7 @@ def command(
         "kind": kind,
         "samples": count,
         "features": len(columns),
-        "classes": list(folder.catalogue.classes),
+        "classes": list(found.catalogue.classes),
     }
     if train is not None:
         summary["pca"] = {"components": pca, "part": "train", "samples": len(train), "explained": explained}

@@ -16,10 +16,10 @@ from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.core.fitting import READING_BATCH, batches
 from emoprune.core.preprocessing import unit_scale
 from emoprune.core.splits import partition
-from emoprune.errors import UsageFault, at
+from emoprune.errors import BadCheckpoint, UsageFault, at
 from emoprune.records import Catalogue, Preprocess, Samples, Spec
 from emoprune.records.data import FOLDERS
-from emoprune.store.datasets import Folder
+from emoprune.store.datasets import Faces
 from emoprune.store.images import Photos
 
 PIXELS_SIZE = 48
@@ -66,17 +66,17 @@ def training_part(
     return torch.tensor(train)
 
 
-def rows_by_kind(folder: Folder, kinds: Sequence[str], look: Look) -> dict[str, Iterator[Tensor]]:
+def rows_by_kind(faces: Faces, kinds: Sequence[str], look: Look) -> dict[str, Iterator[Tensor]]:
     """The rows of every kind, a batch of faces at a time as they are asked for.
 
     Faults of the options come at once.
     """
-    ways = {kind: _preprocess(kind, folder, look) for kind in kinds}
+    ways = {kind: _preprocess(kind, faces, look) for kind in kinds}
     # pictures are decoded once for kinds that see them alike
     pictures: dict[Preprocess, Photos] = {}
     for way in ways.values():
         if way not in pictures:
-            pictures[way] = Photos(folder.paths, folder.catalogue.labels, way)
+            pictures[way] = Photos(faces.picture, faces.catalogue.labels, way)
     return {kind: _rows(kind, pictures[way], way, look) for kind, way in ways.items()}
 
 
@@ -98,10 +98,10 @@ def reduced(
     )
 
 
-def _preprocess(kind: str, folder: Folder, look: Look) -> Preprocess:
+def _preprocess(kind: str, faces: Faces, look: Look) -> Preprocess:
     if kind == "deep":
         return shaping.preprocess(
-            folder,
+            faces,
             look.arch or options.USUAL_TORCHVISION,
             look.size,
             gray=look.gray,
@@ -136,6 +136,10 @@ def _deep(samples: Samples, indices: Tensor, preprocess: Preprocess, look: Look)
             # not around the yield: the mode would leak into whoever takes the rows
             with torch.inference_mode():
                 read = nets.penultimate(net, batch).cpu()
+            if not bool(read.isfinite().all()):
+                # a table's NaN is a value that is missing, and would be filled
+                place = look.weights or spec.arch
+                raise BadCheckpoint("gives features that are not finite", "take other weights", place=place)
             yield read
 
     return rows()

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from emoprune.cli import console
 from emoprune.core import costs, nets
 from emoprune.core.fitting import TensorSamples, predict
 from emoprune.core.splits import partition
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.records import Card, Cost, Preprocess, Samples, Table
-from emoprune.store import checkpoints, streams, tables, tensorfiles
-from emoprune.store.datasets import Folder
+from emoprune.store import checkpoints, streams, tensorfiles
+from emoprune.store.cells import LABEL
+from emoprune.store.datasets import Data, Folder
 from emoprune.store.images import Photos
 
 if TYPE_CHECKING:
@@ -26,11 +28,12 @@ if TYPE_CHECKING:
 
 
 def samples(
-    data: Folder | Table, preprocess: Preprocess, shape: tuple[int, ...], labels: Tensor | None = None
+    data: Data, preprocess: Preprocess, shape: tuple[int, ...], labels: Tensor | None = None
 ) -> Samples:
     """The samples of a data set, for a network that takes inputs of `shape`; `labels` by default its own.
 
-    Raises BadData for a table where the network takes photos, the reverse, or a table of another width.
+    Raises BadData for a table where the network takes photos, the reverse, a table of another width, or one
+    with missing values that the network cannot fill; says how it fills them where it can.
     """
     place = data.catalogue.place
     if labels is None:
@@ -44,15 +47,34 @@ def samples(
                 "make the table with the options of the first",
                 place=place,
             )
+        _tell_missing(data, preprocess)
         values = torch.cat((data.values, labels[:, None]), 1) if preprocess.label else data.values
         return TensorSamples(values, labels)
     if preprocess.kind == "table":
+        kind = "a folder of photos" if isinstance(data, Folder) else "a CSV of photos"
         raise BadData(
-            "is a folder of photos, and the network takes a feature table",
+            f"is {kind}, and the network takes a feature table",
             "make one with emoprune features",
             place=place,
         )
-    return Photos(data.paths, labels, preprocess)
+    return Photos(data.picture, labels, preprocess)
+
+
+def _tell_missing(table: Table, preprocess: Preprocess) -> None:
+    missing = table.values.isnan()
+    if not bool(missing.any()):
+        return
+    place = table.catalogue.place
+    fact = (
+        f"missing values: {int(missing.sum()):,}, in {int(missing.any(1).sum()):,} of {len(missing):,} rows"
+    )
+    if not preprocess.fills:
+        raise BadData(
+            f"{fact}, and the network is of an older version, which cannot fill them",
+            "train it anew",
+            place=place,
+        )
+    console.note(f"{place}: {fact}; each is taken to be the mean of its column over the training part")
 
 
 @dataclass(frozen=True)
@@ -108,7 +130,7 @@ def _onnx(data: bytes, fingerprint: str) -> Model:
     )
 
 
-def part_indices(data: Folder | Table, rule: SplitRule, part: Part | None) -> tuple[str, Tensor]:
+def part_indices(data: Data, rule: SplitRule, part: Part | None) -> tuple[str, Tensor]:
     """The name of the part and the indices of its samples, by the model's own rule.
 
     None means test, or val where the rule has no test part. Raises BadData where the data is not what the
@@ -132,14 +154,14 @@ def part_indices(data: Folder | Table, rule: SplitRule, part: Part | None) -> tu
         return name, torch.tensor(parts[name])
 
 
-def outputs(data: Folder | Table, task: Task) -> tuple[str, ...]:
+def outputs(data: Data, task: Task) -> tuple[str, ...]:
     """What the outputs of a network on this data stand for: classes, or what it reads."""
     if task == "reconstruct" and isinstance(data, Table):
-        return (*data.columns, tables.LABEL)
+        return (*data.columns, LABEL)
     return data.catalogue.classes
 
 
-def labels_for(data: Folder | Table, classes: tuple[str, ...], task: Task = "classify") -> Tensor:
+def labels_for(data: Data, classes: tuple[str, ...], task: Task = "classify") -> Tensor:
     """Labels as indices into the model's classes; BadData for a class that the model does not know.
 
     For a network that classifies nothing they are those of the data.

@@ -14,7 +14,7 @@ from emoprune.errors import UsageFault, at
 from emoprune.records import Preprocess, Spec, Table
 from emoprune.records.data import LARGEST_SIDE
 from emoprune.store import weights as weights_files
-from emoprune.store.datasets import Folder
+from emoprune.store.datasets import Data
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -22,11 +22,11 @@ PLAIN = (0.5,)
 
 
 def preprocess(
-    data: Folder | Table, arch: str, size: str | None, *, gray: bool, mean: str | None, std: str | None
+    data: Data, arch: str, size: str | None, *, gray: bool, mean: str | None, std: str | None
 ) -> Preprocess:
     """How samples of `data` become input of `arch`; UsageFault for a size, mean or std that is none."""
     if isinstance(data, Table):
-        return Preprocess(kind="table", label=ARCHITECTURES[arch].task == "reconstruct")
+        return Preprocess(kind="table", fills=True, label=ARCHITECTURES[arch].task == "reconstruct")
     entry = ARCHITECTURES[arch]
     usual_mean, usual_std = (PLAIN, PLAIN) if entry.own else (IMAGENET_MEAN, IMAGENET_STD)
     channels = 1 if gray and entry.own else 3
@@ -39,7 +39,7 @@ def preprocess(
     )
 
 
-def input_shape(data: Folder | Table, preprocess: Preprocess) -> tuple[int, ...]:
+def input_shape(data: Data, preprocess: Preprocess) -> tuple[int, ...]:
     """(features,) or (channels, height, width)."""
     if isinstance(data, Table):
         return (len(data.columns) + preprocess.label,)

@@ -29,7 +29,9 @@ Examples:
   emoprune train faces/ model.st --arch mobilenet_v2 --freeze backbone --hidden 200
   emoprune train faces/ model.st --arch resnet18 --weights resnet18.safetensors --epochs 0
   emoprune train frames/ model.st --split 75/10/15 --group-by '^[^_]+'
+  emoprune train fer2013.csv model.st --arch conv2 --size 48 --gray
   emoprune train features.csv model.st --arch mlp --hidden 20 --activation relu
+  emoprune train SFEW.xlsx model.st --preset jain2020-ff
   emoprune train faces/ model.st --preset jain2020-alexnet
   emoprune train faces/ healed.st --from model.reconstruct.st --epochs 5"""
 
@@ -96,7 +98,7 @@ def command(
         streams.check_output(path, force=force)
     if save_init is not None:
         streams.write_bytes(save_init, checkpoints.to_bytes(train_run.initial(setup, settings)), force=force)
-    trained = train_run.run(setup, settings, found)
+    trained = train_run.run(setup, settings)
     streams.write_bytes(output, checkpoints.to_bytes(trained), force=force)
     parts = {name: len(indices) for name, indices in setup.parts.items()}
     summary = _summary(data, output, trained, parts)

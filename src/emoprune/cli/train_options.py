@@ -40,7 +40,15 @@ def _take_defaults(context: typer.Context, name: str | None) -> str | None:
     return name
 
 
-Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")]
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of faces by class, a CSV of faces as FER-2013's (emotion,pixels,Usage), or a feature "
+        "table: .csv or .xlsx (name, label, features; or the sheet published with SFEW) or .st; - is CSV on "
+        "standard input.",
+    ),
+]
 Output = Annotated[
     str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or - for standard output.")
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from emoprune.cli import console, history, loading, options
+from emoprune.cli import console, history, options
 from emoprune.cli.train_settings import Settings
 from emoprune.cli.train_setup import Setup
 from emoprune.core import nets
@@ -26,10 +26,8 @@ from emoprune.records import (
     HistoryEntry,
     Preprocess,
     Samples,
-    Table,
 )
 from emoprune.records.choices import Task
-from emoprune.store.datasets import Folder
 
 NOTABLE_BYTES = 100 * 2**20
 LEARNED = 0.99
@@ -38,35 +36,34 @@ LEARNED = 0.99
 
 def initial(setup: Setup, settings: Settings) -> Checkpoint:
     """The network before its first step, without statistics."""
+    start = setup.start
     return Checkpoint(
-        spec=setup.spec,
-        classes=setup.outputs,
-        preprocess=setup.preprocess,
+        spec=start.spec,
+        classes=start.outputs,
+        preprocess=start.preprocess,
         split=setup.rule,
-        tensors={name: tensor.clone() for name, tensor in setup.net.state_dict().items()},
+        tensors=start.net.state_dict(),
         history=(*_past(setup), _entry(setup, settings, ())),
-        masks=setup.masks,
+        masks=_masks(setup),
     )
 
 
-def run(setup: Setup, settings: Settings, found: Folder | Table) -> Checkpoint:
+def run(setup: Setup, settings: Settings) -> Checkpoint:
     """Train the network in place, then gather the statistics of its layers over the training part.
 
     With a frozen backbone they are those of the head, and without augmentation the head alone is run, on
     features computed once.
     """
     device = options.device(settings.device)
-    net = setup.net.to(device)
-    task = task_of(setup.spec.arch)
-    labels = loading.labels_for(found, setup.outputs, task)
-    samples = loading.samples(found, setup.preprocess, setup.spec.input, labels)
+    start = setup.start
+    net = start.net.to(device)
     with at(settings.data):
-        curve, layers, seen = _run(net, setup, settings, samples, device)
+        curve, layers, seen = _run(net, setup, settings, device)
     _tell_learned(settings, curve)
     return Checkpoint(
-        spec=setup.spec,
-        classes=setup.outputs,
-        preprocess=setup.preprocess,
+        spec=start.spec,
+        classes=start.outputs,
+        preprocess=start.preprocess,
         split=setup.rule,
         tensors=net.cpu().state_dict(),
         layers=layers,
@@ -74,8 +71,12 @@ def run(setup: Setup, settings: Settings, found: Folder | Table) -> Checkpoint:
         moments=seen.moments,
         history=(*_past(setup), _entry(setup, settings, curve)),
         training=curve,
-        masks=setup.masks,
+        masks=_masks(setup),
     )
+
+
+def _masks(setup: Setup) -> Mapping[str, Tensor]:
+    return setup.past.masks if setup.past else {}
 
 
 def _past(setup: Setup) -> tuple[HistoryEntry, ...]:
@@ -108,16 +109,16 @@ def _tell_learned(settings: Settings, curve: tuple[Epoch, ...]) -> None:
 
 
 def _run(
-    net: nn.Module, setup: Setup, settings: Settings, samples: Samples, device: torch.device
+    net: nn.Module, setup: Setup, settings: Settings, device: torch.device
 ) -> tuple[tuple[Epoch, ...], tuple[HiddenLayer, ...], Collector]:
-    recipe = setup.recipe
+    recipe, spec, samples = setup.recipe, setup.start.spec, setup.start.samples
     frozen = settings.freeze == "backbone"
     if recipe.batch_size == 1 and not frozen and any(map(_is_batch_norm, net.modules())):
         raise UsageFault("batch norm cannot learn from one sample", "give --batch-size 2 or more")
-    graph = channel_graph(nets.blueprint(setup.spec), setup.spec.input)
+    graph = channel_graph(nets.blueprint(spec), spec.input)
     layers = graph.layers
     _read_the_rest(samples, setup.parts)
-    feed = whole = _Feed(net, "", samples, dict(setup.parts), setup.preprocess, setup.masks)
+    feed = whole = _Feed(net, "", samples, dict(setup.parts), setup.start.preprocess, _masks(setup))
     if frozen:
         freeze_all_but_head(net)
         layers = tuple(layer for layer in layers if layer.name.startswith(f"{head_name(net)}."))
@@ -125,7 +126,7 @@ def _run(
             console.note("with --augment the frozen backbone has to run in every epoch")
         else:
             feed = _head_alone(whole, device)
-    curve = _fit(feed, recipe, device, task=task_of(setup.spec.arch))
+    curve = _fit(feed, recipe, device, task=task_of(spec.arch))
     train = feed.parts["train"]
     inputs = console.tracked(
         batches(feed.samples, train, feed.preprocess, device), "statistics", len(train), steps=len

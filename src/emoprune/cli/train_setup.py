@@ -17,15 +17,15 @@ from emoprune.core.augmentations import parse_augmentations
 from emoprune.core.fitting import Recipe
 from emoprune.core.objectives import task_of
 from emoprune.core.presets import PRESETS
-from emoprune.core.scaling import fit_scaling
+from emoprune.core.scaling import fitted_scaling
 from emoprune.core.splits import partition
 from emoprune.core.svm import fitted_svm
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadData, UsageFault, at
-from emoprune.records import Catalogue, Checkpoint, Preprocess, Spec, SplitRule, Table
+from emoprune.records import Catalogue, Checkpoint, Preprocess, Samples, Spec, SplitRule, Table
 from emoprune.records.choices import Keep
 from emoprune.store import checkpoints, streams
-from emoprune.store.datasets import Folder
+from emoprune.store.datasets import Data
 
 OF_THE_NETWORK = frozenset(
     ("arch", "weights", "hidden", "channels", "activation", "dropout", "size", "gray", "mean", "std", "scale")
@@ -34,25 +34,31 @@ OF_THE_NETWORK = frozenset(
 
 
 @dataclass(frozen=True)
-class Setup:
-    """All that a training starts from.
+class Start:
+    """The network that a training starts from, and the samples as it sees them.
 
-    `outputs` names what the network's outputs stand for, `masks` hold weights at zero, `past` is the
-    checkpoint that is gone on with.
+    `outputs` names what its outputs stand for.
     """
 
     spec: Spec
     preprocess: Preprocess
     net: nn.Module
     outputs: tuple[str, ...]
+    samples: Samples
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a training needs; `past` is the checkpoint that is gone on with."""
+
+    start: Start
     rule: SplitRule
     parts: Mapping[str, Tensor]
     recipe: Recipe
-    masks: Mapping[str, Tensor]
     past: Checkpoint | None
 
 
-def set_up(settings: Settings, found: Folder | Table) -> Setup:
+def set_up(settings: Settings, found: Data) -> Setup:
     """The settings, checked against the data and one another, with every default filled in."""
     past = checkpoints.read(settings.earlier) if settings.earlier else None
     if settings.preset is not None:
@@ -78,27 +84,14 @@ def set_up(settings: Settings, found: Folder | Table) -> Setup:
         keep=_kept_epoch(settings.keep, parts),
         seed=settings.seed,
     )
-    if past is None:
-        spec, preprocess, net, outputs = _fresh(settings, found, parts["train"])
-    else:
-        spec, preprocess, outputs = past.spec, past.preprocess, past.classes
-        with at(streams.shown(settings.earlier or "")):
-            net = nets.restore(spec, {name: tensor.clone() for name, tensor in past.tensors.items()})
-    _check_combination(spec, settings, strengths)
-    return Setup(
-        spec=spec,
-        preprocess=preprocess,
-        net=net,
-        outputs=outputs,
-        rule=rule,
-        parts=parts,
-        recipe=replace(recipe, epochs=0) if spec.arch == "svm" else recipe,
-        masks=past.masks if past else {},
-        past=past,
-    )
+    start = _fresh(settings, found, parts["train"]) if past is None else _gone_on_with(settings, found, past)
+    _check_combination(start.spec, settings, strengths)
+    if start.spec.arch == "svm":
+        recipe = replace(recipe, epochs=0)
+    return Setup(start, rule, parts, recipe, past)
 
 
-def _check_kind(preset: str, found: Folder | Table) -> None:
+def _check_kind(preset: str, found: Data) -> None:
     wanted, given = PRESETS[preset].data, "table" if isinstance(found, Table) else "image"
     if wanted != given:
         kinds = {"image": "photos", "table": "a feature table"}
@@ -142,15 +135,23 @@ def _kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
     return keep or ("best" if "val" in parts else "last")
 
 
-def _fresh(
-    settings: Settings, found: Folder | Table, train: Tensor
-) -> tuple[Spec, Preprocess, nn.Module, tuple[str, ...]]:
-    """A network of the settings' own, its weights pre-trained and its scaling fitted, and its outputs."""
+def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
+    """The network of an earlier checkpoint; BadData for data that it was not made for."""
+    labels = loading.labels_for(found, past.classes, task_of(past.spec.arch))
+    samples = loading.samples(found, past.preprocess, past.spec.input, labels)
+    with at(streams.shown(settings.earlier or "")):
+        # its own copy: training changes it in place
+        net = nets.restore(past.spec, {name: tensor.clone() for name, tensor in past.tensors.items()})
+    return Start(past.spec, past.preprocess, net, past.classes, samples)
+
+
+def _fresh(settings: Settings, found: Data, train: Tensor) -> Start:
+    """A network of the settings' own: its weights pre-trained, its scaling fitted to the samples `train`."""
     entry = ARCHITECTURES[settings.arch]
     preprocess = shaping.preprocess(
         found, settings.arch, settings.size, gray=settings.gray, mean=settings.mean, std=settings.std
     )
-    outputs = loading.outputs(found, task_of(settings.arch))
+    outputs = loading.outputs(found, entry.task)
     spec = Spec(
         arch=settings.arch,
         classes=len(outputs),
@@ -163,19 +164,19 @@ def _fresh(
     nets.check_input(spec)
     if entry.own and settings.start == "imagenet":
         raise UsageFault(f"there are no ImageNet weights of {spec.arch}", "give --weights none or a file")
-    if not isinstance(found, Table):
+    samples = loading.samples(found, preprocess, spec.input)
+    if spec.arch != "svm":
         net, fresh = shaping.pretrained(spec, settings.start, seed=settings.seed)
         _tell_adoption(settings.start, fresh, epochs=settings.epochs)
-        return spec, preprocess, net, outputs
-    values = loading.samples(found, preprocess, spec.input).batch(train)
-    if spec.arch == "svm":
-        labels = torch.tensor(found.catalogue.labels)[train]
-        spec, net = fitted_svm(spec, values, labels, scale=settings.scale, penalty=settings.penalty)
-        return spec, preprocess, net, outputs
-    net, fresh = shaping.pretrained(spec, settings.start, seed=settings.seed)
-    _tell_adoption(settings.start, fresh, epochs=settings.epochs)
-    fit_scaling(net, values, settings.scale)
-    return spec, preprocess, net, outputs
+    with at(settings.data):
+        if isinstance(found, Table):
+            columns = outputs if preprocess.label else found.columns
+            values = samples.batch(train)
+            scaling = fitted_scaling(values, settings.scale, columns=columns)
+            if spec.arch == "svm":
+                spec, net = fitted_svm(spec, values, samples.labels[train], scaling, penalty=settings.penalty)
+            net.get_submodule("scaling").load_state_dict(scaling.state_dict())
+    return Start(spec, preprocess, net, outputs, samples)
 
 
 def _tell_adoption(weights: str, fresh: tuple[str, ...], *, epochs: int) -> None:

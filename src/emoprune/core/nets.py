@@ -13,6 +13,7 @@ from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.convnets import CONVNETS, ConvNet
 from emoprune.core.graph.rules import LAST_GROUP
 from emoprune.core.heads import head_name, head_of, output_name, replace_head
+from emoprune.core.scaling import LATER
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
 from emoprune.records import Spec
@@ -136,13 +137,16 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
 
     Names and shapes are compared on the meta device first, so a spec that contradicts the tensors costs
     no memory (regnets excepted, which cannot be built there); raises BadCheckpoint with the first
-    difference.
+    difference. Tensors of an older version may lack what a table's missing values are filled with: 0 then,
+    and `Preprocess.fills` says that it means nothing.
     """
     try:
         net = blueprint(spec)
     except UsageFault as fault:
         raise BadCheckpoint(f"its spec is impossible: {fault.fact}", MAKE_ANEW) from fault
     expected = net.state_dict()
+    later = {name: torch.zeros(expected[name].shape) for name in LATER if name in expected}
+    tensors = {**later, **tensors}
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors:
             raise BadCheckpoint(f"lacks tensor {name} of {spec.arch}", MAKE_ANEW)
@@ -182,7 +186,7 @@ def load_pretrained(net: nn.Module, tensors: Mapping[str, Tensor], *, fresh: tup
             chosen[name] = found.to(own.dtype)
         elif name.startswith(fresh):
             missing.append(name)
-        elif name.endswith("num_batches_tracked"):
+        elif name.endswith("num_batches_tracked") or name in LATER:
             chosen[name] = own
         else:
             fact = "lacks it" if found is None else f"has it as {_form(found)}, not {_form(own)}"

@@ -9,24 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.core.nets import build
-from emoprune.core.scaling import Scaling, fit_scaling
+from emoprune.core.scaling import Scaling
 from emoprune.records import Spec
-from emoprune.records.choices import Scale
 
 
 def fitted_svm(
-    spec: Spec, values: Tensor, labels: Tensor, *, scale: Scale, penalty: float
+    spec: Spec, values: Tensor, labels: Tensor, scaling: Scaling, *, penalty: float
 ) -> tuple[Spec, nn.Module]:
-    """A machine fitted to `values` (samples, features) with `labels` (samples,), and its spec.
+    """A machine fitted to `values` (samples, features), once scaled, with `labels` (samples,), and its spec.
 
     A radial-basis kernel whose width is 1 / (features x variance), and `penalty` C (Dhall et al. 2011 leave
     both open; these are scikit-learn's usual ones).
     """
     from sklearn.svm import SVC
 
-    scaling = Scaling(values.shape[1])
-    fit_scaling(scaling, values, scale)
-    machine = SVC(C=penalty, gamma="scale").fit(scaling(values).numpy(), labels.numpy())
+    scaled = scaling(values)
+    machine = SVC(C=penalty, gamma="scale").fit(scaled.numpy(), labels.numpy())
     spec = replace(spec, hidden=(len(machine.support_vectors_),))
     net = build(spec)
     # of two classes scikit-learn turns the sign round
@@ -36,11 +34,10 @@ def fitted_svm(
         "classifier.weight": sign * _pairwise(machine.dual_coef_, machine.n_support_.tolist()),
         "classifier.bias": sign * machine.intercept_,
         # what gamma="scale" came to is nowhere public
-        "gamma": 1 / (values.shape[1] * scaling(values).double().var(correction=0)),
+        "gamma": 1 / (values.shape[1] * scaled.double().var(correction=0)),
     }
     filled = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in tensors.items()}
-    scalings = {f"scaling.{name}": value for name, value in scaling.state_dict().items()}
-    net.load_state_dict({**net.state_dict(), **filled, **scalings})
+    net.load_state_dict({**net.state_dict(), **filled})
     return spec, net
 
 

@@ -45,7 +45,10 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Table:
-    """A feature table: `values` is (samples, features) float32, in the order of the catalogue's names."""
+    """A feature table: `values` is (samples, features) float32, in the order of the catalogue's names.
+
+    NaN is a value that is missing.
+    """
 
     catalogue: Catalogue
     columns: tuple[str, ...]
@@ -77,8 +80,9 @@ class Preprocess:
     """How a photo or a table row becomes network input; travels with every model.
 
     Photos are resized to `size` (height, width), made `colour`, scaled to 0..1, then (x - mean) / std per
-    channel. Table rows (`kind` "table") go in as they are; the network scales them itself. With `label` the
-    index of a row's class goes in as its last column.
+    channel. Table rows (`kind` "table") go in as they are; the network scales them itself, and where it
+    `fills`, replaces missing values by the training mean of their column (those of older versions do not).
+    With `label` the index of a row's class goes in as its last column.
     """
 
     kind: Kind
@@ -86,11 +90,14 @@ class Preprocess:
     colour: Literal["rgb", "gray"] = "rgb"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    fills: bool = False
     label: bool = False
 
     def __post_init__(self) -> None:
         if self.kind == "table":
             return
+        if self.fills:
+            raise InvalidRecord("fills values of photos, which miss none", "make the data set anew")
         if len(self.size) != 2 or not all(1 <= side <= LARGEST_SIDE for side in self.size):
             size = "x".join(map(str, self.size))
             raise InvalidRecord(f"no image size: {size}", f"give two sides of 1 to {LARGEST_SIDE} pixels")

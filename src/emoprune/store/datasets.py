@@ -1,18 +1,23 @@
-"""Data sets as users keep them: folders of pictures by class, and feature tables."""
+"""Data sets as users keep them: folders of pictures by class, CSVs of pixels, and feature tables."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from emoprune.errors import BadData, at
 from emoprune.records import Catalogue, Table
 from emoprune.records.choices import PARTS
-from emoprune.store import tables
-from emoprune.store.images import is_image_name
+from emoprune.store import fer2013, tables
+from emoprune.store.fer2013 import Pixels
+from emoprune.store.fingerprints import fingerprint
+from emoprune.store.images import is_image_name, read_photo
+from emoprune.store.streams import STANDARD, reading, shown
 
 LAYOUT = "give a folder with one folder of pictures per class"
 
@@ -24,17 +29,50 @@ class Folder:
     catalogue: Catalogue
     paths: tuple[Path, ...]
 
+    def picture(self, index: int) -> Image.Image:
+        """One of them, decoded, as RGB; BadImage for a file that is none."""
+        return read_photo(self.paths[index])
 
-def open_data(place: str) -> Folder | Table:
-    """What is at `place`: a folder of pictures by class, or a feature table (.csv, .st, or "-" for CSV)."""
+
+Faces = Folder | Pixels
+Data = Faces | Table
+
+
+def open_data(place: str) -> Data:
+    """What is at `place`, or is CSV on standard input for "-".
+
+    A folder of pictures by class, pictures as FER-2013's CSV has them, or a feature table (.csv, .st, .xlsx).
+    """
     path = Path(place)
     if path.is_dir():
         return open_folder(place)
-    if place == "-" or path.suffix in tables.SUFFIXES:
+    if place == STANDARD or path.suffix == ".csv":
+        return _open_csv(place)
+    if path.suffix in tables.READABLE:
         return tables.read(place)
     if path.exists():
-        raise BadData("neither a folder nor a feature table", f"{LAYOUT}, or a .csv or .st", place=place)
+        raise BadData(
+            "neither a folder nor a feature table", f"{LAYOUT}, or a .csv, .st or .xlsx", place=place
+        )
     raise BadData("no such folder or file", "check the name", place=place)
+
+
+def open_faces(place: str) -> Faces:
+    """`open_data` where pictures are wanted; BadData for a feature table."""
+    found = open_data(place)
+    if isinstance(found, Table):
+        raise BadData("is a feature table already", f"{LAYOUT}, or a CSV of pixels", place=place)
+    return found
+
+
+def _open_csv(place: str) -> Pixels | Table:
+    """Pixels are read line by line, for they may be many; what is on standard input can be read but once."""
+    with reading(place) as stream:
+        start = stream.readline(fer2013.LONGEST)
+        if fer2013.is_header(start):
+            with at(shown(place)):
+                return fer2013.read(shown(place), start, stream)
+        return tables.from_bytes(place, start + stream.read())
 
 
 def open_folder(place: str) -> Folder:
@@ -82,14 +120,6 @@ def readable() -> Iterator[None]:
     except OSError as error:
         place = str(error.filename or "")
         raise BadData(f"cannot be read ({error.strerror})", "check its permissions", place=place) from error
-
-
-def fingerprint(rows: Iterable[tuple[str, ...]]) -> str:
-    """SHA-256 over rows of text; the same rows in the same order give the same fingerprint."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update("\0".join(row).encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()
 
 
 def pictures(root: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from pathlib import Path
@@ -79,15 +79,23 @@ def to_array(image: Image.Image, preprocess: Preprocess) -> Tensor:
 
 
 class Photos:
-    """The pictures of a data set as samples: decoded in threads, kept decoded while they fit in memory."""
+    """The pictures of a data set as samples: made in threads, kept as they are fed while they fit in memory.
 
-    def __init__(self, paths: Sequence[Path], labels: Sequence[int] | Tensor, preprocess: Preprocess) -> None:
+    `picture` gives the one at an index as RGB; it runs in several threads at once.
+    """
+
+    def __init__(
+        self,
+        picture: Callable[[int], Image.Image],
+        labels: Sequence[int] | Tensor,
+        preprocess: Preprocess,
+    ) -> None:
         self.labels = torch.as_tensor(labels, dtype=torch.int64)
-        self._paths = paths
+        self._source = picture
         self._preprocess = preprocess
         height, width = preprocess.size
         self._shape = (preprocess.channels, height, width)
-        fits = len(paths) * int(np.prod(self._shape)) <= CACHE_BYTES
+        fits = len(labels) * int(np.prod(self._shape)) <= CACHE_BYTES
         self._cache: dict[int, Tensor] | None = {} if fits else None
         self._pool = ThreadPoolExecutor(cpu_count() or 1)
 
@@ -97,9 +105,9 @@ class Photos:
 
     def _picture(self, index: int) -> Tensor:
         if self._cache is None:
-            return to_array(read_photo(self._paths[index]), self._preprocess)
+            return to_array(self._source(index), self._preprocess)
         if index not in self._cache:
-            self._cache[index] = to_array(read_photo(self._paths[index]), self._preprocess)
+            self._cache[index] = to_array(self._source(index), self._preprocess)
         return self._cache[index]
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from emoprune.errors import BadData, EmopruneError, OutputFault
 
@@ -20,10 +21,19 @@ def shown(path: str) -> str:
 
 def read_bytes(path: str, *, fault: type[EmopruneError] = BadData) -> bytes:
     """The bytes of a file, or of standard input for "-"; raises `fault` where there is nothing to read."""
+    with reading(path, fault=fault) as stream:
+        return stream.read()
+
+
+@contextmanager
+def reading(path: str, *, fault: type[EmopruneError] = BadData) -> Iterator[IO[bytes]]:
+    """A file, or standard input for "-", to read piece by piece; raises `fault` where there is nothing."""
     if path == STANDARD:
-        return sys.stdin.buffer.read()
+        yield sys.stdin.buffer
+        return
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as stream:
+            yield stream
     except FileNotFoundError:
         raise fault("no such file", "check the name", place=path) from None
     except IsADirectoryError:

@@ -1,11 +1,12 @@
-"""Feature tables: .csv for people, .st (safetensors) for size; name, label, then one column per feature."""
+"""Feature tables: .csv for people, .st (safetensors) for size; name, label, then one column per feature.
+
+Spreadsheets are read too, and the sheet that SFEW was published with, from .csv as from .xlsx.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import struct
 from pathlib import Path
 
 import safetensors.torch
@@ -13,14 +14,17 @@ import torch
 
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.records import Catalogue, Table
-from emoprune.store import csvtext, tensorfiles
+from emoprune.store import csvtext, sfew, tensorfiles, workbooks
+from emoprune.store.cells import LABEL, NAME, Row, number
 from emoprune.store.checkpoints import METADATA_KEY
 from emoprune.store.decoding import decode, loads
 from emoprune.store.streams import read_bytes, shown
 
 SCHEMA = "emoprune.features/1"
 SUFFIXES = (".csv", ".st")
-NAME, LABEL = "name", "label"
+"""What tables are written as."""
+
+READABLE = (*SUFFIXES, ".xlsx")
 HOW = "make tables with emoprune features"
 
 
@@ -30,11 +34,17 @@ def to_bytes(table: Table, *, suffix: str) -> bytes:
 
 
 def read(place: str) -> Table:
-    """The table in a .csv or .st file, or CSV on standard input for "-"; BadData for anything else."""
-    data = read_bytes(place)
-    name = shown(place)
+    """The table in a .csv, .st or .xlsx file, or CSV on standard input for "-"; BadData for anything else."""
+    return from_bytes(place, read_bytes(place))
+
+
+def from_bytes(place: str, data: bytes) -> Table:
+    """The table in the bytes of the file at `place`; see `read`."""
+    name, suffix = shown(place), Path(place).suffix
     with at(name):
-        return _from_safetensors(name, data) if Path(place).suffix == ".st" else _from_csv(name, data)
+        if suffix == ".st":
+            return _from_safetensors(name, data)
+        return _from_rows(name, workbooks.parse(data) if suffix == ".xlsx" else list(csvtext.parse(data)))
 
 
 def _to_csv(table: Table) -> bytes:
@@ -48,31 +58,26 @@ def _to_csv(table: Table) -> bytes:
     )
 
 
-def _from_csv(place: str, data: bytes) -> Table:
-    rows = csvtext.parse(data)
-    _, header = next(rows, (0, []))
-    if [cell.lower() for cell in header[:2]] != [NAME, LABEL] or len(header) < 3:
-        raise BadData("not a CSV table whose first line is name,label and columns", HOW)
-    columns = tuple(header[2:])
-    names, labels, values = [], [], []
+def _from_rows(place: str, rows: list[Row]) -> Table:
+    # what spreadsheets write below their last row and between others
+    rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
+    header = rows[0][1] if rows else []
+    width = len(header)
+    if width < 3 or header[1].strip().lower() != LABEL:
+        raise BadData("not a table whose first line is name,label and columns", HOW)
     for line, row in rows:
-        if len(row) != len(header):
-            raise BadData(f"line {line} has {len(row)} cells, not {len(header)}", "mend the line")
-        names.append(row[0])
-        labels.append(row[1])
-        values.append([_number(cell, line, column) for cell, column in zip(row[2:], columns, strict=True)])
+        if len(row) != width:
+            raise BadData(f"line {line} has {len(row)} cells, not {width}", "mend the line")
+    if sfew.is_one(rows):
+        rows = sfew.as_table(rows)
+    (_, header), *samples = rows
+    columns = tuple(header[2:])
+    values = [
+        [number(cell, line=line, column=column) for cell, column in zip(row[2:], columns, strict=True)]
+        for line, row in samples
+    ]
+    names, labels = ([row[index] for _, row in samples] for index in (0, 1))
     return _table(place, names, labels, columns, torch.tensor(values, dtype=torch.float32))
-
-
-def _number(cell: str, line: int, column: str) -> float:
-    try:
-        # through float32, which is what the table keeps
-        (value,) = struct.unpack("f", struct.pack("f", float(cell)))
-    except (ValueError, OverflowError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise BadData(f"line {line}: {column} is {cell!r}, not a number", "mend or remove the line")
-    return float(value)
 
 
 def _to_safetensors(table: Table) -> bytes:

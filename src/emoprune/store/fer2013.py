@@ -1,0 +1,122 @@
+"""Pictures as FER-2013 was published: a CSV of emotion, pixels and Usage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import IO
+
+import numpy as np
+from PIL import Image
+
+from emoprune.errors import BadData
+from emoprune.records import Catalogue
+from emoprune.store.fingerprints import fingerprint
+
+CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""What its emotions 0 to 6 stand for."""
+
+USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+SIDE = 48
+HEADER = ("emotion", "pixels", "Usage")
+LONGEST = 2**16
+"""Of a line, in bytes: several times what one takes; a file without line ends must not fill the memory."""
+
+BRIGHTNESS = {str(value).encode(): value for value in range(256)}
+QUOTES = b'" \t\r\n'
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MEND = "mend or remove the line"
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Grey pictures in memory, `values` (samples, 48, 48) uint8, in the order of the catalogue's names."""
+
+    catalogue: Catalogue
+    values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+
+    def picture(self, index: int) -> Image.Image:
+        """One of them, as RGB."""
+        return Image.fromarray(self.values[index]).convert("RGB")
+
+
+def is_header(line: bytes) -> bool:
+    """Whether a file that begins with `line` is such a CSV."""
+    return sorted(_header(line)) == sorted(name.lower() for name in HEADER)
+
+
+def read(place: str, header: bytes, lines: IO[bytes]) -> Pixels:
+    """The pictures on the `lines` after the `header`, one by one, so that little more than they is in memory.
+
+    They are named train/00000 and so on, by Usage and row, and so come with their split. Raises BadData
+    that names the line of a picture that is none.
+    """
+    columns = [_header(header).index(name.lower()) for name in HEADER]
+    parts, labels, contents, values = [], [], [], bytearray()
+    for line, cells in _rows(lines):
+        if len(cells) != len(HEADER):
+            raise BadData(f"line {line} has {len(cells)} cells, not {len(HEADER)}", MEND)
+        emotion, pixels, usage = (cells[column] for column in columns)
+        labels.append(_label(emotion, line))
+        parts.append(_part(usage, line))
+        picture = _picture(pixels, line)
+        contents.append(hashlib.sha256(picture).hexdigest())
+        values += picture
+    if not labels:
+        raise BadData("has no rows", "copy it again")
+    classes = sorted(set(labels))
+    names = [f"{part}/{row:05d}" for row, part in enumerate(parts)]
+    catalogue = Catalogue(
+        place=place,
+        names=tuple(names),
+        labels=tuple(classes.index(label) for label in labels),
+        classes=tuple(classes),
+        fingerprint=fingerprint(zip(names, labels, contents, strict=True)),
+    )
+    return Pixels(catalogue, np.frombuffer(values, np.uint8).reshape(-1, SIDE, SIDE))
+
+
+def _header(line: bytes) -> list[str]:
+    cells = line.removeprefix(BYTE_ORDER_MARK).split(b",")
+    return [cell.strip(QUOTES).decode("latin-1").lower() for cell in cells]
+
+
+def _rows(lines: IO[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    for number, line in enumerate(iter(partial(lines.readline, LONGEST), b""), 2):
+        if line.strip():
+            yield number, [cell.strip(QUOTES) for cell in line.split(b",")]
+
+
+def _label(cell: bytes, line: int) -> str:
+    value = BRIGHTNESS.get(cell, len(CLASSES))
+    if value >= len(CLASSES):
+        raise BadData(f"line {line}: emotion is {_shown(cell)}, not 0 to {len(CLASSES) - 1}", MEND)
+    return CLASSES[value]
+
+
+def _part(cell: bytes, line: int) -> str:
+    part = USAGES.get(cell.decode("latin-1"))
+    if part is None:
+        raise BadData(f"line {line}: Usage is {_shown(cell)}, not {', '.join(USAGES)}", MEND)
+    return part
+
+
+def _picture(cell: bytes, line: int) -> bytes:
+    cells = cell.split()
+    if len(cells) != SIDE**2:
+        raise BadData(f"line {line} has {len(cells)} pixels, not {SIDE**2}", MEND)
+    try:
+        # by table: several times as fast as by int(), and strict
+        return bytes(map(BRIGHTNESS.__getitem__, cells))
+    except KeyError as error:
+        (wrong,) = error.args
+        place = cells.index(wrong) + 1
+        fact = f"line {line}: pixel {place} is {_shown(wrong)}, not a whole number from 0 to 255"
+    raise BadData(fact, MEND)
+
+
+def _shown(cell: bytes) -> str:
+    text = cell.decode("utf-8", "replace")
+    return repr(text if len(text) <= 20 else f"{text[:17]}...")

@@ -1,0 +1,81 @@
+"""The sheet that SFEW was published with: names of frames, labels from 1 to 7, titles over many columns."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from emoprune.errors import BadData
+from emoprune.store.cells import LABEL, NAME, Row, is_missing
+
+CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+"""What its labels 1 to 7 stand for."""
+
+SUFFIX = ".mat"
+FEATURES = ("lpq", "phog")
+"""Kinds of feature that its titles name among other words."""
+
+
+def is_one(rows: list[Row]) -> bool:
+    """Whether rows of even length, headed something, `label`, features, are the sheet and no table of ours.
+
+    Where the first column is headed `name` as ours is, there must be a title over several columns and
+    labels from 1 to 7 throughout.
+    """
+    (_, header), *samples = rows
+    if header[0].strip().lower() != NAME:
+        return True
+    spanning = len(header) > 3 and bool(header[2].strip()) and not all(cell.strip() for cell in header[3:])
+    return spanning and all(_number(row[1]) is not None for _, row in samples)
+
+
+def as_table(rows: list[Row]) -> list[Row]:
+    """The sheet's rows as those of a table of ours: name, label, then columns like lpq_1.
+
+    Raises BadData for a label that is none of 1 to 7, and for columns without a title or without values.
+    """
+    (line, header), *samples = rows
+    columns = _columns(header[2:])
+    for column, place in zip(columns, range(2, len(header)), strict=True):
+        if samples and all(is_missing(row[place]) for _, row in samples):
+            raise BadData(f"column {column} has no values", "fill or remove it")
+    table = [(number, [_name(row[0]), _class(row[1], number), *row[2:]]) for number, row in samples]
+    return [(line, [NAME, LABEL, *columns]), *table]
+
+
+def _columns(titles: list[str]) -> list[str]:
+    """A name for every column: what the title over it, or over one before it, says, numbered."""
+    kind, numbers, columns = "", Counter[str](), []
+    for place, title in enumerate(titles, 3):
+        kind = _kind(title) if title.strip() else kind
+        if not kind:
+            fact = f"has the title {title!r}, which names no feature" if title.strip() else "has no title"
+            raise BadData(f"column {place} {fact}", "write one over it in the first line")
+        numbers[kind] += 1
+        columns.append(f"{kind}_{numbers[kind]}")
+    return columns
+
+
+def _kind(title: str) -> str:
+    words = re.findall(r"[^\W_]+", title.lower())
+    return next((kind for kind in FEATURES if kind in words), "_".join(words))
+
+
+def _name(cell: str) -> str:
+    return cell.strip().removesuffix(SUFFIX)
+
+
+def _class(cell: str, line: int) -> str:
+    number = _number(cell)
+    if number is None:
+        raise BadData(
+            f"line {line}: label is {cell!r}, not a whole number from 1 to {len(CLASSES)}",
+            f"mend it, or head the first column {NAME} if labels are words",
+        )
+    return CLASSES[number - 1]
+
+
+def _number(cell: str) -> int | None:
+    """The label in a cell, also where a spreadsheet has written 3 as 3.0."""
+    match = re.fullmatch(r"([1-7])(\.0*)?", cell.strip())
+    return int(match[1]) if match else None

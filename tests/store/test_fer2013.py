@@ -1,0 +1,199 @@
+"""Pictures from FER-2013's CSV; every pixel here is random noise."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from emoprune.core.splits import declared_parts
+from emoprune.errors import BadData
+from emoprune.records import Preprocess
+from emoprune.store import fer2013
+from emoprune.store.datasets import open_data, open_folder
+from emoprune.store.fer2013 import CLASSES, SIDE, USAGES, Pixels
+from emoprune.store.images import Photos
+from tests.store.making import fer2013_csv, noise_pixels
+
+HEADER = b"emotion,pixels,Usage\n"
+
+
+def read(text: bytes) -> Pixels:
+    stream = io.BytesIO(text)
+    return fer2013.read("fer.csv", stream.readline(), stream)
+
+
+ROWS = [(3, "Training"), (0, "PublicTest"), (6, "Training"), (3, "PrivateTest"), (0, "Training")]
+
+
+def test_rows_become_named_pictures_with_their_split() -> None:
+    pixels = noise_pixels(5)
+    found = read(fer2013_csv(pixels, ROWS))
+    catalogue = found.catalogue
+    assert catalogue.names == ("train/00000", "val/00001", "train/00002", "test/00003", "train/00004")
+    assert catalogue.classes == ("angry", "happy", "neutral")
+    assert [catalogue.classes[label] for label in catalogue.labels] == [CLASSES[e] for e, _ in ROWS]
+    assert declared_parts(catalogue.names) == {"train": (0, 2, 4), "val": (1,), "test": (3,)}
+    assert found.values.dtype == np.uint8
+    assert np.array_equal(found.values, pixels)
+
+
+def test_emotions_are_numbered_as_published() -> None:
+    found = read(fer2013_csv(noise_pixels(7), [(emotion, "Training") for emotion in range(7)]))
+    named = [found.catalogue.classes[label] for label in found.catalogue.labels]
+    assert named == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    assert found.catalogue.classes == tuple(sorted(named))
+
+
+@given(st.integers(0, 10**6), st.lists(st.sampled_from(list(USAGES)), min_size=1, max_size=4))
+@settings(max_examples=20)
+def test_every_pixel_is_read_as_numpy_reads_it(seed: int, usages: list[str]) -> None:
+    text = fer2013_csv(noise_pixels(len(usages), seed), [(1, usage) for usage in usages])
+    cells = [line.split(",")[1] for line in text.decode().splitlines()[1:]]
+    expected = [np.array(cell.split(), dtype=int).reshape(SIDE, SIDE) for cell in cells]
+    assert np.array_equal(read(text).values, np.stack(expected))
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"),
+        lambda text: text.replace(b"emotion,pixels,Usage", b"emotion, pixels, usage") + b"\n\n",
+        lambda text: text.rstrip(b"\n"),
+        lambda text: b"\n".join(
+            b",".join([usage, b'"' + pixels + b'"', emotion])
+            for emotion, pixels, usage in (line.split(b",") for line in text.splitlines())
+        ),
+    ],
+)
+def test_other_ways_to_write_it_are_the_same_data(form: object) -> None:
+    text = fer2013_csv(noise_pixels(5), ROWS)
+    assert callable(form)
+    assert read(form(text)).catalogue == read(text).catalogue
+
+
+def test_the_fingerprint_tells_apart_what_differs() -> None:
+    pixels = noise_pixels(5)
+    other = pixels.copy()
+    other[4, 47, 47] ^= 1
+    texts = [
+        fer2013_csv(pixels, ROWS),
+        fer2013_csv(other, ROWS),
+        fer2013_csv(pixels, [(1, "Training"), *ROWS[1:]]),
+        fer2013_csv(pixels, [(3, "PrivateTest"), *ROWS[1:]]),
+        fer2013_csv(pixels[:4], ROWS[:4]),
+    ]
+    assert len({read(text).catalogue.fingerprint for text in texts}) == len(texts)
+
+
+@pytest.mark.parametrize(("colour", "side", "channels"), [("gray", 48, 1), ("rgb", 48, 3), ("gray", 31, 1)])
+def test_its_pictures_are_fed_as_those_of_a_folder_of_files(
+    tmp_path: Path, colour: str, side: int, channels: int
+) -> None:
+    pixels = noise_pixels(5)
+    found = read(fer2013_csv(pixels, ROWS))
+    for name, label, values in zip(found.catalogue.names, found.catalogue.labels, pixels, strict=True):
+        part, _, number = name.partition("/")
+        place = tmp_path / part / found.catalogue.classes[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values).save(place / f"{number}.png")
+    folder = open_folder(str(tmp_path))
+    preprocess = Preprocess("image", (side, side), colour, (0.5,) * channels, (0.5,) * channels)  # type: ignore[arg-type]  # from a tuple
+    rows = [int(Path(name).stem) for name in folder.catalogue.names]
+    from_files = Photos(folder.picture, folder.catalogue.labels, preprocess)
+    from_csv = Photos(found.picture, found.catalogue.labels, preprocess)
+    assert torch.equal(from_files.batch(torch.arange(5)), from_csv.batch(torch.tensor(rows)))
+    assert torch.equal(from_files.labels, from_csv.labels[rows])
+    assert folder.catalogue.classes == found.catalogue.classes
+
+
+PLAIN = " ".join(["7"] * SIDE**2)
+
+
+def row(emotion: object = 0, pixels: str = PLAIN, usage: str = "Training") -> bytes:
+    return f"{emotion},{pixels},{usage}\n".encode()
+
+
+def with_pixel(text: str) -> str:
+    return " ".join(["7", "7", text, *["7"] * (SIDE**2 - 3)])
+
+
+FAULTS: dict[str, tuple[Sequence[bytes], str]] = {
+    "a pixel less": ([row(), row(pixels=PLAIN[2:])], "line 3 has 2303 pixels, not 2304"),
+    "a pixel more": ([row(pixels=f"{PLAIN} 7")], "line 2 has 2305 pixels, not 2304"),
+    "no pixels": ([row(pixels="")], "line 2 has 0 pixels"),
+    "too bright": ([row(), row(pixels=with_pixel("256"))], "line 3: pixel 3 is '256', not a whole number"),
+    "below black": ([row(pixels=with_pixel("-1"))], "line 2: pixel 3 is '-1', not a whole number from 0"),
+    "between": ([row(pixels=with_pixel("1.5"))], "line 2: pixel 3 is '1.5', not a whole number"),
+    "text": ([row(pixels=with_pixel("bright"))], "line 2: pixel 3 is 'bright', not a whole number"),
+    "bytes that are no text": ([b"0,\xff" + row()[3:]], "line 2: pixel 1 is"),
+    "an eighth emotion": ([row(), row(7)], "line 3: emotion is '7', not 0 to 6"),
+    "a negative emotion": ([row(-1)], "line 2: emotion is '-1', not 0 to 6"),
+    "an emotion in words": ([row("happy")], "line 2: emotion is 'happy', not 0 to 6"),
+    "no emotion": ([row("")], "line 2: emotion is ''"),
+    "another usage": ([row(usage="Testing")], "line 2: Usage is 'Testing', not Training, PublicTest"),
+    "a cell less": ([b"0,1 2 3\n"], "line 2 has 2 cells, not 3"),
+    "a cell more": ([row()[:-1] + b",1\n"], "line 2 has 4 cells, not 3"),
+    "no rows": ([], "has no rows"),
+    "blank rows alone": ([b"\n", b"  \n"], "has no rows"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_wrong_is_said_by_line(tmp_path: Path, fault: str) -> None:
+    rows, fact = FAULTS[fault]
+    path = tmp_path / "fer.csv"
+    path.write_bytes(HEADER + b"".join(rows))
+    with pytest.raises(BadData, match=fact) as caught:
+        open_data(str(path))
+    assert caught.value.place == str(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_without_line_ends_is_not_taken_in_whole() -> None:
+    class Endless(io.RawIOBase):
+        taken = 0
+
+        def readline(self, size: int | None = -1) -> bytes:
+            assert size is not None
+            assert size > 0
+            self.taken += size
+            return b"7 " * (size // 2)
+
+    endless = Endless()
+    with pytest.raises(BadData, match="line 2 has 1 cells"):
+        fer2013.read("fer.csv", HEADER, endless)  # type: ignore[arg-type]  # a stream of bytes it is
+    assert endless.taken == fer2013.LONGEST
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"emotion,pixels,Usage\n", True),
+        (b"emotion, Usage, pixels\r\n", True),
+        (b"emotion,pixels\n", False),
+        (b"name,label,pixels\n", False),
+        (b"", False),
+        (b"\xff\xfe\x00", False),
+    ],
+)
+def test_it_is_known_by_its_header(line: bytes, expected: bool) -> None:
+    assert fer2013.is_header(line) is expected
+
+
+def test_real_photos_written_as_such_a_csv_come_back(shared_data: Path, tmp_path: Path) -> None:
+    folder = open_folder(str(shared_data / "data" / "fer2013" / "val"))
+    chosen = range(0, len(folder.paths), max(1, len(folder.paths) // 8))
+    pixels = np.stack([np.asarray(folder.picture(index).convert("L")) for index in chosen])
+    names = [folder.catalogue.classes[folder.catalogue.labels[index]] for index in chosen]
+    rows = [(CLASSES.index(name), "Training") for name in names]
+    (tmp_path / "fer.csv").write_bytes(fer2013_csv(pixels, rows))
+    found = open_data(str(tmp_path / "fer.csv"))
+    assert isinstance(found, Pixels)
+    assert np.array_equal(found.values, pixels)
+    assert [found.catalogue.classes[label] for label in found.catalogue.labels] == names

@@ -1,0 +1,12 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emoprune.store.fingerprints import fingerprint
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_a_fingerprint_depends_on_its_rows_alone(rows: list[tuple[str, str]]) -> None:
+    assert fingerprint(rows) == fingerprint(iter(rows))
+    assert len(fingerprint(rows)) == 64
+    assert fingerprint([*rows, ("one", "more")]) != fingerprint(rows)
