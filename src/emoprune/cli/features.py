@@ -24,7 +24,7 @@ EXAMPLES = """\b
 Examples:
   emoprune features faces/ pixels.csv --kind pixels --size 24 --gray
   emoprune features faces/ deep.st --kind deep --arch mobilenet_v2
-  emoprune features faces/ deep.st --kind deep --arch resnet18 --weights resnet18.safetensors
+  emoprune features faces/ f.st --kind deep --arch resnet18 --weights r18.st
   emoprune train deep.st model.st --arch mlp --hidden 200"""
 
 

@@ -23,11 +23,11 @@ FEW = 5
 EXAMPLES = """\b
 Examples:
   emoprune train faces/ model.st
-  emoprune train faces/ model.st --arch conv2 --size 48 --gray --augment flip,rotate:10
-  emoprune train faces/ model.st --arch mobilenet_v2 --freeze backbone --hidden 200
-  emoprune train faces/ model.st --arch resnet18 --weights resnet18.safetensors --epochs 0
+  emoprune train faces/ m.st --arch conv2 --size 48 --augment flip,rotate:10
+  emoprune train faces/ m.st --arch resnet18 --freeze backbone --hidden 200
+  emoprune train faces/ m.st --arch resnet18 --weights resnet18.st --epochs 0
   emoprune train frames/ model.st --split 75/10/15 --group-by '^[^_]+'
-  emoprune train features.csv model.st --arch mlp --hidden 20 --activation relu"""
+  emoprune train features.csv m.st --arch mlp --hidden 20 --activation relu"""
 
 Data = Annotated[str, typer.Argument(metavar="DATA", help="A folder of faces by class, or a feature table.")]
 Output = Annotated[
