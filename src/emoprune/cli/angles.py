@@ -84,14 +84,19 @@ def _tables(records: list[dict[str, Any]]) -> Iterable[Group | str]:
     keys = ("units", "centre", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
     yield console.table(
         "Angles between the units of a layer, in degrees",
-        ["layer", "units", "centre", "similar", "compl.", "insign.", "smallest", "largest"],
-        ([record["layer"], *(record[key] for key in keys)] for record in records),
+        ["layer", "units", "centre", "similar", "compl.", "insign.", "least", "most"],
+        ([record["layer"], *(_short(record[key]) for key in keys)] for record in records),
     )
     count = sum(len(record["pairs"]) for record in records)
     if len(records) > 1 and count:
         yield f"  {console.counted(count, 'pair')}: --layer NAME shows those of a layer, --format csv all"
     elif count:
         yield from _pairs(*records)
+
+
+def _short(value: object) -> object:
+    """Angles to a thousandth of a degree, so that a table of long names fits."""
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def _pairs(record: dict[str, Any]) -> Iterable[Group | str]:

@@ -21,7 +21,8 @@ def tables(summary: Mapping[str, Any]) -> Iterable[Group | str]:
     """The certificate and what it comes to, from the keys of the summary."""
     yield from _layers(summary)
     yield console.table("", ["", "before", "after", "change"], _totals(summary))
-    yield from _obstacles(summary["frozen"])
+    if not METHODS[summary["method"]].weights:
+        yield from _obstacles(summary["frozen"])
 
 
 def _layers(summary: Mapping[str, Any]) -> Iterable[Group | str]:
@@ -35,18 +36,23 @@ def _layers(summary: Mapping[str, Any]) -> Iterable[Group | str]:
     errors = {key: text for key, text in ERRORS.items() if any(entry[key] is not None for entry in losing)}
     if len(errors) == 1:
         errors = dict.fromkeys(errors, "error")
-    yield console.table(
-        f"Certificate ({', '.join(made)})",
-        ["layer", "units", *reasons.values(), *errors.values()],
-        (
-            [
-                entry["layer"],
-                f"{entry['before']:,} > {entry['after']:,}",
-                *(entry[key] for key in reasons),
-                *(_error(entry[key]) for key in errors),
-            ]
-            for entry in losing
-        ),
+    title = f"Certificate ({', '.join(made)})"
+    yield (
+        console.table(
+            title,
+            ["layer", "units", *reasons.values(), *errors.values()],
+            (
+                [
+                    entry["layer"],
+                    f"{entry['before']:,} > {entry['after']:,}",
+                    *(entry[key] for key in reasons),
+                    *(_error(entry[key]) for key in errors),
+                ]
+                for entry in losing
+            ),
+        )
+        if losing
+        else title
     )
     if whole:
         more = "more " if losing else ""
@@ -91,5 +97,5 @@ def _obstacles(frozen: list[dict[str, Any]]) -> Iterable[str]:
         channels = console.counted(sum(obstacle["channels"] for obstacle in frozen), "channel")
         layers = console.counted(len({obstacle["layer"] for obstacle in frozen}), "layer")
         operations = ", ".join(sorted({obstacle["operation"] for obstacle in frozen}))
-        yield f"  beyond these, {channels} of {layers} can never go: the network ties or rearranges"
-        yield f"  them ({operations}), so that none could be taken without breaking others"
+        yield f"  never taken: {channels} of {layers}, which an operation of the network ties"
+        yield f"  or rearranges, so that one cannot go without the others ({operations})"

@@ -69,7 +69,7 @@ def own_data(card: Card, *, limit: int) -> Sight | str:
         found = look(card, data, limit=limit)
     except EmopruneError as fault:
         # nobody asked for what is there now
-        return str(fault)
+        return f"{fault.place}: {fault.fact}"
     return found if found.own else f"{data} is not what it was when the model was trained"
 
 
