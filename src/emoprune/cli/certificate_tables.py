@@ -97,5 +97,5 @@ def _obstacles(frozen: list[dict[str, Any]]) -> Iterable[str]:
         channels = console.counted(sum(obstacle["channels"] for obstacle in frozen), "channel")
         layers = console.counted(len({obstacle["layer"] for obstacle in frozen}), "layer")
         operations = ", ".join(sorted({obstacle["operation"] for obstacle in frozen}))
-        yield f"  never taken: {channels} of {layers}, which an operation of the network ties"
+        yield f"  never taken: {channels} of {layers}, which the network ties"
         yield f"  or rearranges, so that one cannot go without the others ({operations})"
