@@ -14,6 +14,9 @@ import pytest
 from emoprune.cli.main import main
 
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+UP = re.compile(r"\x1b\[(\d*)A")
+ERASE = "\x1b[2K"
+PARTS = re.compile(rf"{CONTROL.pattern}|[\r\n]|[^\r\n\x1b]+")
 
 
 def bytes_on_terminal(
@@ -50,6 +53,20 @@ def bytes_on_terminal(
 
 
 def lines_of(shown: bytes) -> list[str]:
-    """The lines that stay, without control codes: of one drawn over and over, its last state."""
-    text = CONTROL.sub("", shown.decode()).replace("\r\n", "\n")
-    return [line.rpartition("\r")[2].rstrip() for line in text.splitlines()]
+    """The lines that stay on a terminal that is wide enough: what is drawn over or erased is gone."""
+    lines, row, column = [""], 0, 0
+    for part in PARTS.findall(shown.decode()):
+        if part == "\n":
+            row += 1
+            lines += [""] * (row == len(lines))
+        elif part == "\r":
+            column = 0
+        elif UP.fullmatch(part):
+            row -= int(UP.fullmatch(part)[1] or 1)  # type: ignore[index]  # it has just matched
+        elif part == ERASE:
+            lines[row] = ""
+        elif not CONTROL.fullmatch(part):
+            kept = lines[row].ljust(column)
+            lines[row] = kept[:column] + part + kept[column + len(part) :]
+            column += len(part)
+    return [line.rstrip() for line in (lines if lines[-1] else lines[:-1])]

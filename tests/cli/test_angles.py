@@ -93,10 +93,27 @@ def test_the_centre_is_as_asked(emoprune: Runner, model: Path, centre: str) -> N
 
 
 def test_the_table_shows_the_layer_and_says_what_it_leaves_out(emoprune: Runner, model: Path) -> None:
-    text = emoprune.done("angles", model, "--all", "--format", "table").out
+    text = emoprune.done("angles", model, "--all", *HIDDEN, "--format", "table").out
     assert "classifier.hidden1" in text
     assert "Pairs of classifier.hidden1: 276" in text
     assert "and 236 more: --format csv" in text
+
+
+def test_of_several_layers_the_table_shows_the_counts_alone(emoprune: Runner, table_model: Path) -> None:
+    text = emoprune.done("angles", table_model, "--all", "--format", "table").out
+    assert all(f"classifier.hidden{number} " in text for number in (1, 2))
+    assert "Pairs of" not in text
+    assert "94 pairs: --layer NAME shows those of a layer, --format csv all" in text
+
+
+@pytest.mark.parametrize("layer", ["*", "*2"])
+def test_where_no_pair_is_similar_nothing_is_said_of_pairs(
+    emoprune: Runner, table_model: Path, layer: str
+) -> None:
+    options = ("--below", "0", "--above", "180", "--layer", layer)
+    text = emoprune.done("angles", table_model, *options, "--format", "table").out
+    assert "classifier.hidden2 " in text
+    assert "pair" not in text.lower()
 
 
 def test_a_checkpoint_can_come_from_stdin(emoprune: Runner, model: Path) -> None:

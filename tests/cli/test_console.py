@@ -186,6 +186,13 @@ def test_tracked_hands_on_every_item(items: list[int]) -> None:
     assert list(console.tracked(iter(items), "count", len(items))) == items
 
 
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers"), (1024, "1,024 layers")]
+)
+def test_one_is_singular(number: int, text: str) -> None:
+    assert console.counted(number, "layer") == text
+
+
 def test_notes_and_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     console.note("one")
     console.warn("two")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,32 @@ def test_without_the_training_data_random_batches_prove_it_and_a_note_says_so(
     given = emoprune.done("export", "m.st", "n.onnx", "--data", small)
     assert given.record["real_samples"] == 30
     assert given.err == ""
+
+
+def replaced_by_text(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("text")
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "emptied": lambda folder: shutil.rmtree(folder / "happy"),
+    "a file now": replaced_by_text,
+    "a broken picture": lambda folder: next((folder / "sad").iterdir()).write_bytes(b"no picture"),
+    "a class more": lambda folder: shutil.copytree(folder / "sad", folder / "zany"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_where_the_training_data_was_something_else_now_is_no_fault(
+    emoprune: Runner, faces_here: Callable[..., Path], change: str
+) -> None:
+    folder = faces_here("faces", {"happy": 4, "sad": 4})
+    emoprune.done("train", "faces", "m.st", *SMALL, "--split", "50/50")
+    CHANGES[change](folder)
+    result = emoprune.done("export", "m.st", "m.onnx")
+    assert (result.record["difference_real"], result.record["real_samples"]) == (None, 0)
+    assert result.err.startswith("note: proven on random batches only: faces")
+    assert result.err.count("\n") == 1
 
 
 def test_a_checkpoint_from_stdin_is_exported(emoprune: Runner, model: Path, onnx_model: Path) -> None:

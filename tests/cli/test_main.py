@@ -15,6 +15,7 @@ import pytest
 
 from emoprune import __version__
 from emoprune.cli.main import app, main
+from emoprune.core.methods import METHODS
 from emoprune.errors import EmopruneError, UsageFault
 from tests.cli.conftest import PROGRAM, SMALL, Runner, clean_environment, process, scores, tree
 from tests.conftest import draw_faces
@@ -43,6 +44,20 @@ def test_every_command_explains_itself_with_examples_of_its_own(emoprune: Runner
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, ""])
+def test_help_fits_eighty_columns(emoprune: Runner, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    text = emoprune.done(*command.split(), "--help").out
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
+def test_every_method_has_a_line_of_the_help(emoprune: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.strip() for line in emoprune.done("prune", "--help").out.splitlines()]
+    for name, entry in METHODS.items():
+        assert any(line.endswith(f"{name}: {entry.meaning}") for line in lines)
+
+
 def test_without_a_command_help_goes_to_stderr(emoprune: Runner) -> None:
     result = emoprune()
     assert result.code == 2
@@ -53,7 +68,7 @@ def test_without_a_command_help_goes_to_stderr(emoprune: Runner) -> None:
 @pytest.mark.parametrize(
     ("argv", "word", "help_of"),
     [
-        (["prun"], "prun", "emoprune --help"),
+        (["prun"], "(did you mean 'prune'?)", "emoprune --help"),
         (["--nonsense"], "--nonsense", "emoprune --help"),
         (["prune", "m.st", "--nonsense"], "--nonsense", "emoprune prune --help"),
         (["prune"], "MODEL", "emoprune prune --help"),
@@ -62,6 +77,13 @@ def test_without_a_command_help_goes_to_stderr(emoprune: Runner) -> None:
         (["prune", "m.st", "--angle"], "--angle", "emoprune"),
         (["train", "faces", "m.st", "--epochs", "some"], "--epochs", "emoprune train --help"),
         (["train", "faces", "m.st", "--keep", "middle"], "middle", "emoprune train --help"),
+        (
+            ["prune", "m.st", "--method", "reconstrct"],
+            "(did you mean reconstruct?)",
+            "emoprune prune --help",
+        ),
+        (["prune", "m.st", "--macs", "50"], "(did you mean 0.5?)", "emoprune prune --help"),
+        (["prune", "m.st", "--params", "300"], "0 to 1", "emoprune prune --help"),
         (["prune", "m.st", "--merge", "average"], "average", "emoprune prune --help"),
         (["crop", "raw", "faces", "--select", "smallest"], "smallest", "emoprune crop --help"),
     ],

@@ -96,6 +96,9 @@ def test_without_a_val_part_the_train_part_is_the_judge(
     assert all(layer["after"] % 4 == 0 for layer in record["layers"])
     accuracy, loss = score(emoprune, model, faces, "train")
     now, now_loss = score(emoprune, "o.st", faces, "train")
+    assert record["accuracy"] == pytest.approx({"before": accuracy / 100, "after": now / 100})
+    assert record["loss"] == pytest.approx({"before": loss, "after": now_loss}, rel=1e-4)
+    assert record["judged_on"]["part"] == "train"
     assert (accuracy - now if option == "--max-drop" else now_loss - loss) <= most + 1e-6
 
 
@@ -207,6 +210,20 @@ def test_other_data_is_all_looked_at_and_measured_anew(emoprune: Runner, zoo: Zo
     assert {entry.count for entry in read("o.st").statistics.values()} == {60}
     emoprune.done(*argv, "--samples", "13", "-o", "o.st", "--force")
     assert {entry.count for entry in read("o.st").statistics.values()} == {13}
+
+
+def test_images_are_counted_whatever_looked_at_them(emoprune: Runner, zoo: Zoo, small: Path) -> None:
+    argv = ("prune", zoo("conv2"), *RECONSTRUCT, "--dry-run")
+    for options, images, resolved in (
+        (("--merge", "sum", "--data", small), 24, 0),
+        (("--merge", "sum", "--data", small, "--samples", "5"), 5, 0),
+        (("--merge", "sum"), 0, 0),
+        (("--data", small, "--samples", "7"), 7, 7),
+    ):
+        record = emoprune.done(*argv, *options).record
+        assert (record["images"], record["resolved_on"]) == (images, resolved)
+    judged = ("prune", zoo("conv2"), "--method", "random", "--max-drop", "100", "--dry-run")
+    assert emoprune.done(*judged).record["images"] == 24
 
 
 def test_the_models_own_data_gives_the_statistics_that_it_has(

@@ -11,6 +11,7 @@ from typing import IO
 import pytest
 
 from emoprune.cli.main import main
+from tests.cli.conftest import Runner
 from tests.cli.pruning import OFFLINE, read, some, units
 from tests.cli.terminal import bytes_on_terminal, lines_of
 
@@ -43,8 +44,10 @@ def test_the_certificate_fits_a_terminal(
     assert max(map(len, tables)) <= 80
     assert CUT not in "".join(lines)
     for name, count in units(zoo("conv2")).items():
-        (row,) = [line for line in tables if line.strip().startswith(f"{name} ")]
-        assert f"{count} > {units('o.st')[name]}" in row
+        rows = [line for line in tables if line.strip().startswith(f"{name} ")]
+        # a layer that loses nothing is counted below the others
+        assert len(rows) == 1 or (rows == [] and count == units("o.st")[name])
+        assert all(f"{count} > {units('o.st')[name]}" in row for row in rows)
     assert tables[-1].strip() == "wrote o.st"
     assert any(line.startswith(f"Certificate ({options[1]}") for line in tables)
 
@@ -59,8 +62,32 @@ def test_no_figure_of_the_ladder_is_cut(screen: Screen, zoo: Zoo, columns: int) 
     lines = screen("prune", zoo("conv2"), "--method", "reconstruct", "--sensitivity", columns=columns)
     assert CUT not in "".join(lines)
     rows = [line.split() for line in lines if line.strip().startswith("features.3 ")]
-    # nine amounts under either merge
-    assert [len(row) for row in rows] == [11, 11]
+    # nine amounts under the merge that was chosen
+    assert [len(row) for row in rows] == [11]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("merge", ["sum", "lstsq"])
+def test_the_ladder_is_that_of_the_chosen_merge(
+    screen: Screen, emoprune: Runner, zoo: Zoo, merge: str
+) -> None:
+    argv = ("prune", zoo("conv2"), "--method", "reconstruct", "--sensitivity", "--merge", merge)
+    (row,) = [line.split()[2:] for line in screen(*argv) if line.strip().startswith("classifier.hidden1 ")]
+    steps = [step for step in emoprune.done(*argv).lines if step["layer"] == "classifier.hidden1"]
+    for shown, step in zip(row, steps, strict=True):
+        assert len(shown) <= 3
+        assert float(shown) == pytest.approx(step[f"error_{merge}"], rel=0.05, abs=0.005)
+
+
+def test_work_within_work_leaves_one_line(screen: Screen, zoo: Zoo, small: Path) -> None:
+    options = ("--method", "reconstruct", "--data", small, "--dry-run", "--max-drop", "50")
+    labels = [
+        line.split()[0] for line in screen("prune", zoo("conv2"), *options) if "/" in line and ":" in line
+    ]
+    assert labels == ["statistics", "select", "search", "re-solve"]
+    ladder = screen("prune", zoo("conv2"), "--method", "reconstruct", "--sensitivity")
+    assert [line.split()[1:2] for line in ladder if "3/3" in line] != []
+    assert not [line for line in ladder if "select" in line]
 
 
 @pytest.mark.parametrize("command", ["prune", "angles"])
@@ -68,8 +95,18 @@ def test_no_layer_of_a_deep_network_is_cut(screen: Screen, zoo: Zoo, command: st
     options = (*some("distinct"), *OFFLINE, "--dry-run") if command == "prune" else ()
     lines = screen(command, zoo("shufflenet_v2_x0_5"), *options, columns=60)
     assert CUT not in "".join(lines)
-    for name in units(zoo("shufflenet_v2_x0_5")):
-        assert any(line.strip().startswith(f"{name} ") for line in lines)
+    names = units(zoo("shufflenet_v2_x0_5"))
+    shown = [name for name in names if any(line.strip().startswith(f"{name} ") for line in lines)]
+    if command == "prune":
+        # those that lose nothing are folded into one line
+        emoprune_says = screen(command, zoo("shufflenet_v2_x0_5"), *options, "--json")
+        (record,) = [json.loads(line) for line in emoprune_says if line.startswith("{")]
+        losing = [entry["layer"] for entry in record["layers"] if entry["removed"]]
+        whole = len(names) - len(losing)
+        assert any(line.strip().startswith(f"{whole} more layer") for line in lines)
+        assert shown == losing
+    else:
+        assert shown == [*names]
 
 
 def test_the_summary_of_a_training_run_is_not_cut(screen: Screen, small: Path) -> None:
@@ -82,6 +119,9 @@ def test_the_summary_of_a_training_run_is_not_cut(screen: Screen, small: Path) -
     for key in ("output", "arch", "classes", "parts", "layers"):
         assert key in rows
     assert len(read("m.st").layers) == 27
+    # no bar of no epochs
+    assert "train 0/0" not in " ".join(lines)
+    assert not any(line.startswith("train ") for line in lines)
 
 
 def test_progress_is_shown_to_the_end_and_to_a_terminal_alone(

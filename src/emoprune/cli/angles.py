@@ -83,20 +83,32 @@ def command(
 def _tables(records: list[dict[str, Any]]) -> Iterable[Group | str]:
     keys = ("units", "centre", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
     yield console.table(
-        "Hidden layers",
-        ["layer", "units", "centre", "similar", "compl.", "insign.", "smallest", "largest"],
-        ([record["layer"], *(record[key] for key in keys)] for record in records),
+        "Angles between the units of a layer, in degrees",
+        ["layer", "units", "centre", "similar", "compl.", "insign.", "least", "most"],
+        ([record["layer"], *(_short(record[key]) for key in keys)] for record in records),
     )
-    for record in records:
-        pairs = record["pairs"]
-        yield console.table(
-            f"Pairs of {record['layer']}: {len(pairs):,}",
-            ["unit i", "unit j", "angle (degrees)"],
-            (list(pair.values()) for pair in pairs[:SHOWN_PAIRS]),
-            left=0,
-        )
-        if len(pairs) > SHOWN_PAIRS:
-            yield f"  ... and {len(pairs) - SHOWN_PAIRS:,} more: --format csv prints them all"
+    count = sum(len(record["pairs"]) for record in records)
+    if len(records) > 1 and count:
+        yield f"  {console.counted(count, 'pair')}: --layer NAME shows those of a layer, --format csv all"
+    elif count:
+        yield from _pairs(*records)
+
+
+def _short(value: object) -> object:
+    """Angles to a thousandth of a degree, so that a table of long names fits."""
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def _pairs(record: dict[str, Any]) -> Iterable[Group | str]:
+    pairs = record["pairs"]
+    yield console.table(
+        f"Pairs of {record['layer']}: {len(pairs):,}",
+        ["unit i", "unit j", "angle (degrees)"],
+        (list(pair.values()) for pair in pairs[:SHOWN_PAIRS]),
+        left=0,
+    )
+    if len(pairs) > SHOWN_PAIRS:
+        yield f"  ... and {len(pairs) - SHOWN_PAIRS:,} more: --format csv prints them all"
 
 
 def _pairs_sheet(records: list[dict[str, Any]]) -> Sheet:

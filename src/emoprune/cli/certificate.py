@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from emoprune.cli import console
@@ -68,61 +68,31 @@ def _bytes(checkpoint: Checkpoint) -> int:
 
 def warn(summary: Mapping[str, Any]) -> None:
     """Say on stderr what a user should not overlook."""
-    heavy = []
-    merge = "sum" if METHODS[summary["method"]].weights else summary["merge"]
-    for entry in summary["layers"]:
-        if entry["spared"]:
-            console.warn(f"{entry['layer']}: every unit would go; 1 stays")
-        error = entry[f"error_{merge}"]
-        if error is not None and error > HEAVY_LOSS:
-            heavy.append((error, entry["layer"]))
-    if summary["units"]["before"] == summary["units"]["after"] and not METHODS[summary["method"]].weights:
+    masks = METHODS[summary["method"]].weights
+    error = "error_sum" if masks else f"error_{summary['merge']}"
+    gone = summary["units"]["before"] - summary["units"]["after"]
+    spared = [entry["layer"] for entry in summary["layers"] if entry["spared"]]
+    heavy = [entry for entry in summary["layers"] if (entry[error] or 0) > HEAVY_LOSS]
+    for layer in spared[:1]:
+        console.warn(f"{layer}: every unit would go; 1 stays{_and_so_in(len(spared) - 1)}")
+    if not gone and not masks:
         console.note("no unit goes at this amount")
-    for error, layer in heavy[:1]:
-        others = f" (and so in {len(heavy) - 1} more layers)" if len(heavy) > 1 else ""
-        console.warn(f"{layer}: what the next layer reads changes by {error:.0%} of its spread{others}")
-    if METHODS[summary["method"]].weights:
+    for entry in heavy[:1]:
+        console.warn(
+            f"{entry['layer']}: what the next layer reads changes by {entry[error]:.0%} of its spread"
+            f"{_and_so_in(len(heavy) - 1)}"
+        )
+    if masks:
         zeros = 1 - summary["nonzero_parameters"]["after"] / summary["parameters"]["after"]
-        silent = summary["units"]["before"] - summary["units"]["after"]
+        silent = f"the {console.counted(gone, 'unit')} that fell silent"
+        really = f"; really gone {'is' if gone == 1 else 'are'} {silent}" if gone else ""
         console.note(
-            f"{zeros:.1%} of the parameters are zero, which a dense engine multiplies by all the same; "
-            f"really gone are the {silent:,} units that fell silent"
+            f"{zeros:.1%} of the parameters are zero, which a dense engine multiplies by all the same{really}"
         )
 
 
-def tables(summary: Mapping[str, Any]) -> Iterable[Group | str]:
-    """The certificate as people read it."""
-    ((name, value),) = summary["amount"].items()
-    by_angle = METHODS[summary["method"]].within is not None
-    reasons = ("similar", "complementary", "insignificant") if by_angle else ()
-    headings = ("similar", "compl.", "insign.") if by_angle else ()
-    keys = (*reasons, "error_sum", "error_lstsq")
-    yield console.table(
-        f"Certificate ({summary['method']}, {name.replace('_', ' ')} {value:g}, {summary['merge']})",
-        ["layer", "units", *headings, "error: sum", "lstsq"],
-        (
-            [entry["layer"], f"{entry['before']:,} > {entry['after']:,}", *(entry[key] for key in keys)]
-            for entry in summary["layers"]
-        ),
-    )
-    yield console.table(
-        "",
-        ["", "before", "after", "change"],
-        (
-            [name.replace("_", " "), counts["before"], counts["after"], _change(counts)]
-            for name in ("units", "parameters", "nonzero_parameters", "macs", "bytes")
-            for counts in [summary[name]]
-            if name != "nonzero_parameters" or counts != summary["parameters"]
-        ),
-    )
-    if summary["frozen"]:
-        channels = sum(obstacle["channels"] for obstacle in summary["frozen"])
-        operations = sorted({obstacle["operation"] for obstacle in summary["frozen"]})
-        yield f"  {channels:,} channels stay whole because of {', '.join(operations)}"
-
-
-def _change(counts: Mapping[str, int]) -> str:
-    return f"{counts['after'] / counts['before'] - 1:+.1%}" if counts["before"] else "-"
+def _and_so_in(others: int) -> str:
+    return f" (and so in {others:,} more {'layer' if others == 1 else 'layers'})" if others else ""
 
 
 def show_ladder(job: Job, model: str, *, as_json: bool) -> None:
@@ -132,17 +102,25 @@ def show_ladder(job: Job, model: str, *, as_json: bool) -> None:
         for layer in console.tracked(job.subject.layers, "sensitivity", len(job.subject.layers))
         for step in job.ladder(layer, LADDER)
     ]
-    console.emit(records, lambda: _ladder_tables(job, records), as_json=as_json)
+    console.emit(records, lambda: [_ladder_table(job, records)], as_json=as_json)
 
 
-def _ladder_tables(job: Job, records: list[dict[str, Any]]) -> Iterable[Group]:
-    for merge in ("lstsq", "sum"):
-        yield console.table(
-            f"Error at the next layer by share of units removed ({job.method}, {merge})",
-            ["layer", "units", *(f"{amount:g}" for amount in LADDER)],
-            (
-                [layer.name, rows[0]["before"], *(row[f"error_{merge}"] for row in rows)]
-                for layer in job.subject.layers
-                for rows in [[record for record in records if record["layer"] == layer.name]]
-            ),
-        )
+def _ladder_table(job: Job, records: list[dict[str, Any]]) -> Group:
+    merge = job.request.merge
+    return console.table(
+        f"Error at the next layer by share of units removed ({job.method}, {merge})",
+        ["layer", "units", *(f"{amount:g}".lstrip("0") for amount in LADDER)],
+        (
+            [layer.name, rows[0]["before"], *(_short(row[f"error_{merge}"]) for row in rows)]
+            for layer in job.subject.layers
+            for rows in [[record for record in records if record["layer"] == layer.name]]
+        ),
+    )
+
+
+def _short(error: float | None) -> str:
+    """An error in three characters, so that nine fit beside the name of a layer."""
+    if error is None or error == 0:
+        return console.cell(error)
+    digits = 2 if error < 0.995 else 1 if error < 9.95 else 0
+    return f"{error:.{digits}f}".removeprefix("0")

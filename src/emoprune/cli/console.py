@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -13,6 +14,7 @@ from emoprune.store.streams import explained
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.progress import Progress, TaskID
 
 T = TypeVar("T")
 
@@ -78,6 +80,11 @@ def cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural unless it is 1: "1 layer", "1,024 layers"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def note(text: str) -> None:
     """One line on stderr that a user may like to know."""
     sys.stderr.write(f"note: {text}\n")
@@ -95,12 +102,35 @@ class Advance(Protocol):
         """Move on by `steps`."""
 
 
+_shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
+
+
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Advance]:
-    """A live line on stderr while long work runs; nothing at all where stderr is no terminal."""
-    if not sys.stderr.isatty():
+    """A live line on stderr while long work runs; none without work or where stderr is no terminal.
+
+    Within the work of another line it stands below that one, and goes when it is done.
+    """
+    if total == 0 or not sys.stderr.isatty():
         yield lambda steps=1, text=None: None
         return
+    outer = _shown.get()
+    if outer is not None:
+        task = outer.add_task(label, total=total, text="")
+        try:
+            yield _advance(outer, task)
+        finally:
+            outer.remove_task(task)
+        return
+    with _lines() as lines:
+        token = _shown.set(lines)
+        try:
+            yield _advance(lines, lines.add_task(label, total=total, text=""))
+        finally:
+            _shown.reset(token)
+
+
+def _lines() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -111,15 +141,16 @@ def progress(label: str, total: int) -> Iterator[Advance]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}", markup=False),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=total, text="")
+    return Progress(*columns, console=Console(stderr=True))
 
-        def advance(steps: int = 1, text: str | None = None) -> None:
-            bar.advance(task, steps)
-            if text is not None:
-                bar.update(task, text=text)
 
-        yield advance
+def _advance(lines: Progress, task: TaskID) -> Advance:
+    def advance(steps: int = 1, text: str | None = None) -> None:
+        lines.advance(task, steps)
+        if text is not None:
+            lines.update(task, text=text)
+
+    return advance
 
 
 def tracked(

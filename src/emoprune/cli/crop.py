@@ -16,7 +16,7 @@ EXAMPLES = """\b
 Examples:
   emoprune crop raw/ faces/
   emoprune crop raw/ faces/ --size 128 --margin 0.2 --select confident
-  emoprune crop raw/ faces/ --boxes faces/failures.csv    after filling in x1,y1,x2,y2 by hand"""
+  emoprune crop raw/ faces/ --boxes faces/failures.csv    with x1 to y2 given"""
 
 
 def command(

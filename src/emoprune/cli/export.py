@@ -121,19 +121,18 @@ def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:
     import torch
 
     from emoprune.cli import loading
-    from emoprune.cli.sight import recorded_data
+    from emoprune.cli.sight import own_data
     from emoprune.core.fitting import batches
     from emoprune.store.datasets import open_data
 
     if data is None:
-        data = recorded_data(checkpoint)
-        if data is None:
-            console.note(
-                "proven on random batches only: the training data is not here; give --data for real ones"
-            )
+        own = own_data(checkpoint, limit=REAL_SAMPLES)
+        if isinstance(own, str):
+            console.note(f"proven on random batches only: {own}; give --data for real ones")
             return []
-    found = open_data(data)
-    count = len(found.catalogue.names)
+        samples = own.samples
+    else:
+        samples = loading.samples(open_data(data), checkpoint.preprocess, checkpoint.spec.input)
+    count = len(samples.labels)
     indices = torch.arange(0, count, max(1, count // REAL_SAMPLES))[:REAL_SAMPLES]
-    samples = loading.samples(found, checkpoint.preprocess, checkpoint.spec.input)
     return list(batches(samples, indices, checkpoint.preprocess, torch.device("cpu")))

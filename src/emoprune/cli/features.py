@@ -37,9 +37,9 @@ EXAMPLES = """\b
 Examples:
   emoprune features faces/ pixels.csv --kind pixels --size 24 --gray
   emoprune features faces/ deep.st --kind deep --arch mobilenet_v2
-  emoprune features faces/ deep.st --kind deep --arch resnet18 --weights resnet18.safetensors
-  emoprune features faces/ table.csv --kind lpq,phog --pca 5 --group-by '^[^_]+'
-  emoprune train table.csv model.st --arch mlp --hidden 20 --group-by '^[^_]+'"""
+  emoprune features faces/ f.st --kind deep --arch resnet18 --weights r18.st
+  emoprune features faces/ f.csv --kind lpq,phog --pca 5 --group-by '^[^_]+'
+  emoprune train f.csv model.st --arch mlp --hidden 20 --group-by '^[^_]+'"""
 
 
 def command(

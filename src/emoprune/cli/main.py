@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import traceback
 from typing import Annotated
@@ -96,7 +97,10 @@ def _dispatch(argv: list[str] | None) -> int:
 def _usage(error: typer.TyperException) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "emoprune"
-    return f"{' '.join(error.format_message().split()).rstrip('.')}; see {path} --help"
+    line = " ".join(error.format_message().split()).rstrip(".")
+    # a question ends in a mark of its own
+    line = re.sub(r"[.;]? did you mean (.+)\?$", r" (did you mean \1?)", line, flags=re.IGNORECASE)
+    return f"{line}; see {path} --help"
 
 
 def _complain(line: str, code: int) -> int:

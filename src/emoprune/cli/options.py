@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +27,12 @@ Device = Annotated[
     DeviceName, typer.Option("--device", help="Where to compute; auto takes CUDA where there is one.")
 ]
 LayerGlob = Annotated[
-    str, typer.Option("--layer", metavar="GLOB", help="Only hidden layers whose name matches.")
+    str,
+    typer.Option(
+        "--layer",
+        metavar="GLOB",
+        help="Only layers whose name matches, of any kind that has units to remove.",
+    ),
 ]
 CentreOption = Annotated[
     Centre | None,
@@ -151,6 +157,18 @@ def completing_list(names: Collection[str]) -> Callable[[str], list[str]]:
         return [before + comma + name for name in completing(rest)(last)]
 
     return complete
+
+
+def fraction(text: str) -> float:
+    """A parser of what lies in 0 to 1, which hints at the fraction that a percentage would be."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if 0 <= value <= 1:
+        return value
+    hint = f"did you mean {value / 100:g}?" if 1 < value <= 100 else "give a number from 0 to 1"
+    raise typer.BadParameter(f"{text} is not a fraction; {hint}")
 
 
 def completing(names: Collection[str]) -> Callable[[str], list[str]]:

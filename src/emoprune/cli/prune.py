@@ -15,11 +15,12 @@ from emoprune.errors import UsageFault
 from emoprune.records.choices import Merge, Scope
 
 SCHEMA = "emoprune.prune/1"
+DEFAULT_METHOD = "distinct"
 
 EXAMPLES = """\b
 Examples:
-  emoprune prune model.st                               writes model.distinct.st
-  emoprune prune model.st --angle 30 --merge sum        the published rule
+  emoprune prune model.st                           writes model.distinct.st
+  emoprune prune model.st --angle 30 --merge sum    the published rule
   emoprune prune model.st --method reconstruct --macs 0.5 -o half.st
   emoprune prune model.st --method reconstruct --max-drop 1 --round-to 8
   emoprune prune model.st --method importance --layer conv1 --amount 0.25
@@ -43,7 +44,11 @@ MethodName = Annotated[
         metavar="NAME",
         callback=options.one_of(METHODS),
         autocompletion=options.completing(METHODS),
-        help="; ".join(f"{name}: {entry.meaning}" for name, entry in METHODS.items()) + ".",
+        # \b keeps the lines as they are
+        help="\b\n"
+        + "\n".join(f"{name}: {entry.meaning}" for name, entry in METHODS.items())
+        + f"\n[default: {DEFAULT_METHOD}]",
+        show_default=False,
     ),
 ]
 Angle = Annotated[
@@ -60,10 +65,9 @@ Share = Annotated[
     float | None,
     typer.Option(
         "--amount",
-        min=0,
-        max=1,
         metavar="FRACTION",
-        help="Share of the units that goes; with magnitude and random, of the weights.",
+        parser=options.fraction,
+        help="Share of the units that goes, 0 to 1; with magnitude and random, of the weights.",
     ),
 ]
 Units = Annotated[
@@ -71,10 +75,19 @@ Units = Annotated[
 ]
 Macs = Annotated[
     float | None,
-    typer.Option(min=0, max=1, metavar="FRACTION", help="Share of the multiply-accumulates that stays."),
+    typer.Option(
+        metavar="FRACTION",
+        parser=options.fraction,
+        help="Share of the multiply-accumulates that stays, 0 to 1.",
+    ),
 ]
 Params = Annotated[
-    float | None, typer.Option(min=0, max=1, metavar="FRACTION", help="Share of the parameters that stays.")
+    float | None,
+    typer.Option(
+        metavar="FRACTION",
+        parser=options.fraction,
+        help="Share of the parameters that stays, 0 to 1.",
+    ),
 ]
 LossIncrease = Annotated[
     float | None,
@@ -114,7 +127,7 @@ RoundTo = Annotated[
 def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, or - for standard input.")],
     output: Output = None,
-    method: MethodName = "distinct",
+    method: MethodName = DEFAULT_METHOD,
     angle: Angle = None,
     share: Share = None,
     units: Units = None,
@@ -149,7 +162,7 @@ def command(
 
     The certificate tells, per layer, the relative error at the next layers' input under either merge.
     """
-    from emoprune.cli import certificate, history, prune_run
+    from emoprune.cli import certificate, certificate_tables, history, prune_run
     from emoprune.store import checkpoints, streams
 
     wanted = {
@@ -197,16 +210,17 @@ def command(
         "center": center,
         "data": data,
         "samples": limit,
-        "images": job.images.count if job.images and job.resolves else 0,
+        "images": job.looked_at(amount),
+        "resolved_on": job.images.count if job.images and job.resolves else 0,
     }
-    outcome = certificate.outcome(job, plan, merged, after, centre=center)
+    outcome = certificate.outcome(job, plan, merged, after, centre=center) | job.judged(after, amount)
     summary = {"schema": SCHEMA, "input": model, "output": target, **settings, **outcome}
     certificate.warn(summary)
     # people see the certificate before anything is written; programs read of what has been done
     for_people = sys.stderr if target == streams.STANDARD else sys.stdout
     as_table = for_people.isatty() and not as_json
     if as_table:
-        console.show(certificate.tables(summary), for_people)
+        console.show(certificate_tables.tables(summary), for_people)
     if target is not None:
         entry = history.entry("prune", settings, outcome)
         done = dataclasses.replace(after, history=(*before.history, entry))

@@ -39,7 +39,7 @@ Merged = Mapping[str, Tensor]
 class Job:
     """One network to prune by one method; on `images` it is judged, and re-solved layer by layer.
 
-    `net` is that of `before`.
+    `net` is that of `before`, whose statistics are of `measured` images if prune took them itself.
     """
 
     before: Checkpoint
@@ -48,6 +48,7 @@ class Job:
     method: str
     request: Request
     images: Sight | None
+    measured: int = 0
 
     @cached_property
     def cost(self) -> Cost:
@@ -58,6 +59,40 @@ class Job:
     def resolves(self) -> bool:
         """Whether layers are re-solved on the images."""
         return self.images is not None and self.request.merge == "lstsq" and not METHODS[self.method].weights
+
+    def looked_at(self, amount: Amount) -> int:
+        """How many images statistics, the re-solving of layers and the judge look at, each counted once."""
+        if self.images is None:
+            return 0
+        trained = max(self.measured, self.images.count if self.resolves else 0)
+        if not amount.needs_images:
+            return trained
+        judges = len(self.images.judges)
+        return max(trained, judges) if self.images.val is None else trained + judges
+
+    @cached_property
+    def _before(self) -> tuple[float, float | None]:
+        """Mean loss and accuracy before."""
+        assert self.images is not None
+        return self.images.judge(self.net)
+
+    def judged(self, after: Checkpoint, amount: Amount) -> dict[str, Any]:
+        """Accuracy and loss before and after, and the part that they are of; nothing if nobody asked."""
+        if self.images is None or not amount.needs_images:
+            return {}
+        found = (self._before, self.images.judge(nets.restore(after.spec, after.tensors)))
+        (loss, accuracy), (now_loss, now) = found
+        return {
+            "accuracy": {"before": accuracy, "after": now},
+            "loss": {
+                "before": loss if math.isfinite(loss) else None,
+                "after": now_loss if math.isfinite(now_loss) else None,
+            },
+            "judged_on": {
+                "part": "train" if self.images.val is None else "val",
+                "images": len(self.images.judges),
+            },
+        }
 
     @cached_property
     def _batches(self) -> list[Tensor]:
@@ -113,9 +148,8 @@ class Job:
     def _out_of_reach(self, course: Course, amount: Amount) -> UsageFault:
         left = self._left(course.plan(course.length), amount)
         if amount.option == "--units":
-            return UsageFault(
-                f"{amount} cannot be met: {left:.0f} units have to stay", f"give --units {left:.0f}"
-            )
+            stay = f"{console.counted(round(left), 'unit')} {'has' if round(left) == 1 else 'have'} to stay"
+            return UsageFault(f"{amount} cannot be met: {stay}", f"give --units {left:.0f}")
         if amount.option == "--amount":
             most = math.floor(1e4 * (1 - left / self._left(course.plan(0), amount))) / 1e4
             fact = f"{amount} would leave layers without units: at most {most:.2%} can go"
@@ -137,7 +171,7 @@ class Job:
         """The last step whose network loses no more than the amount allows."""
         assert self.images is not None
         judge = self.images.judge
-        loss, accuracy = judge(self.net)
+        loss, accuracy = self._before
         if accuracy is None and amount.option == "--max-drop":
             raise UsageFault(f"{self.before.spec.arch} has no accuracy to drop", "give --max-loss-increase")
 
@@ -149,7 +183,17 @@ class Job:
             # not the other way round: a network that computes NaN has lost too much
             return not lost <= amount.value + 1e-9
 
-        step = first_step(course, too_much)
+        # the harshest plan, then a bisection of the rest
+        most, answers = 1 + course.length.bit_length(), list[bool]()
+        with console.progress("search", most) as advance:
+
+            def answer(plan: Plan) -> bool:
+                answers.append(too_much(plan))
+                advance()
+                return answers[-1]
+
+            step = first_step(course, answer)
+            advance(most - len(answers))
         return course.length if step is None else max(0, step - 1)
 
     def _whole(self, plan: Plan) -> Plan:

@@ -13,7 +13,7 @@ from torch import nn
 from emoprune.cli import console, options
 from emoprune.cli.amounts import Amount
 from emoprune.cli.prune_job import Job
-from emoprune.cli.sight import Sight, look, look_at, measured, recorded_data
+from emoprune.cli.sight import Sight, look_at, measured, own_data
 from emoprune.core import nets
 from emoprune.core.courses import Request
 from emoprune.core.graph import channel_graph
@@ -22,7 +22,7 @@ from emoprune.core.path import Step
 from emoprune.core.refit import images_that_fit
 from emoprune.core.statistics import readings_of
 from emoprune.core.subject import subject_of
-from emoprune.errors import BadCheckpoint, BadData, UsageFault, at
+from emoprune.errors import BadCheckpoint, UsageFault, at
 from emoprune.records import Checkpoint, HiddenLayer, Spec
 from emoprune.records.channels import ChannelGraph
 
@@ -47,10 +47,12 @@ def prepare(
         net = nets.restore(before.spec, before.tensors)
         graph = channel_graph(nets.blueprint(before.spec), before.spec.input)
     images = None
+    counted = 0
     if data not in (None, options.NO_DATA):
         images = look_at(before, data, limit=limit)
         with at(place):
             before = measured(before, graph, images)
+        counted = images.count
     found, weights = _chosen(before, graph, method, layers, place)
     with at(place):
         subject = subject_of(before, graph, found)
@@ -67,7 +69,7 @@ def prepare(
 
     price = amount.price if amount else "units"
     wanted = Request(**request, price=price, weights=weights, watch=watch)
-    job = Job(before, net, subject, method, wanted, images)
+    job = Job(before, net, subject, method, wanted, images, counted)
     return (
         replace(job, images=_that_fit(job.images, net, before.spec)) if job.images and job.resolves else job
     )
@@ -101,18 +103,10 @@ def _before_norms(graph: ChannelGraph, layers: Sequence[HiddenLayer]) -> bool:
 
 def _own_images(before: Checkpoint, limit: int, *, judged: bool) -> Sight | None:
     """The data that the model was trained on, if it still is where it was."""
-    own = recorded_data(before)
-    missing = "the training data is not here"
-    if own is not None:
-        try:
-            found = look(before, own, limit=limit)
-        except BadData as fault:
-            missing = str(fault)
-        else:
-            if found.own:
-                return found
-            missing = f"{own} is not what it was when the model was trained"
+    found = own_data(before, limit=limit)
+    if isinstance(found, Sight):
+        return found
     if judged:
-        raise UsageFault(f"accuracy and loss are measured on images, and {missing}", "give --data")
-    console.note(f"batch norm is mended from the statistics alone: {missing}; give --data")
+        raise UsageFault(f"accuracy and loss are measured on images, and {found}", "give --data")
+    console.note(f"batch norm is mended from the statistics alone: {found}; give --data")
     return None

@@ -17,7 +17,7 @@ from emoprune.core.graph import channel_graph
 from emoprune.core.objectives import judge, task_of
 from emoprune.core.splits import partition
 from emoprune.core.statistics import collect
-from emoprune.errors import at
+from emoprune.errors import EmopruneError, at
 from emoprune.records import Card, Checkpoint, Preprocess, Samples
 from emoprune.records.channels import ChannelGraph
 from emoprune.records.choices import Task
@@ -52,17 +52,28 @@ class Sight:
         inputs = batches(self.samples, chosen, self.preprocess, torch.device("cpu"))
         return console.tracked(inputs, label, len(chosen), steps=len)
 
+    @property
+    def judges(self) -> Tensor:
+        """The validation part or, where there is none, the training part."""
+        return self.train if self.val is None else self.val
+
     def judge(self, net: nn.Module) -> tuple[float, float | None]:
-        """Mean loss and accuracy on the validation part or, where there is none, on the training part."""
-        part = self.train if self.val is None else self.val
-        inputs = batches(self.samples, part, self.preprocess, torch.device("cpu"))
-        return judge(net, inputs, self.labels[part], self.task)
+        """Mean loss and, of a network that classifies, accuracy on the part that judges."""
+        inputs = batches(self.samples, self.judges, self.preprocess, torch.device("cpu"))
+        return judge(net, inputs, self.labels[self.judges], self.task)
 
 
-def recorded_data(card: Card) -> str | None:
-    """The data that a model was trained on, by the path in its history, if it is there."""
+def own_data(card: Card, *, limit: int) -> Sight | str:
+    """The data that a model was trained on, by the path in its history; why not, where it cannot be had."""
     data = next((entry.parameters.get("data") for entry in card.history), None)
-    return data if isinstance(data, str) and (os.path.isdir(data) or os.path.isfile(data)) else None
+    if not isinstance(data, str) or not (os.path.isdir(data) or os.path.isfile(data)):
+        return "the training data is not here"
+    try:
+        found = look(card, data, limit=limit)
+    except EmopruneError as fault:
+        # nobody asked for what is there now
+        return f"{fault.place}: {fault.fact}"
+    return found if found.own else f"{data} is not what it was when the model was trained"
 
 
 def look(card: Card, data: str, *, limit: int) -> Sight:

@@ -25,12 +25,11 @@ FEW = 5
 EXAMPLES = """\b
 Examples:
   emoprune train faces/ model.st
-  emoprune train faces/ model.st --arch conv2 --size 48 --gray --augment flip,rotate:10
-  emoprune train faces/ model.st --arch mobilenet_v2 --freeze backbone --hidden 200
-  emoprune train faces/ model.st --arch resnet18 --weights resnet18.safetensors --epochs 0
+  emoprune train faces/ m.st --arch conv2 --size 48 --augment flip,rotate:10
+  emoprune train faces/ m.st --arch resnet18 --freeze backbone --hidden 200
+  emoprune train faces/ m.st --arch resnet18 --weights resnet18.st --epochs 0
   emoprune train frames/ model.st --split 75/10/15 --group-by '^[^_]+'
   emoprune train fer2013.csv model.st --arch conv2 --size 48 --gray
-  emoprune train features.csv model.st --arch mlp --hidden 20 --activation relu
   emoprune train SFEW.xlsx model.st --preset jain2020-ff
   emoprune train faces/ model.st --preset jain2020-alexnet
   emoprune train faces/ healed.st --from model.reconstruct.st --epochs 5"""

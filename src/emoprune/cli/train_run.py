@@ -135,7 +135,8 @@ def _run(
     size = sum(entry.gram.nbytes for entry in seen.statistics.values())
     size += sum(entry.covariance.nbytes // 2 for entry in seen.moments.values())
     if size > NOTABLE_BYTES:
-        console.note(f"the statistics of {len(layers)} layers take {size / 2**20:,.0f} MB of the checkpoint")
+        found = console.counted(len(layers), "layer")
+        console.note(f"the statistics of {found} take {size / 2**20:,.0f} MB of the checkpoint")
     return curve, layers, seen
 
 

@@ -46,32 +46,30 @@ def _imported(name: str) -> Any:
 
 METHODS: dict[str, Method] = {
     "distinct": Method(
-        "units that say the same or the opposite (Gedeon & Harris 1991)",
+        "units that say the same or opposite",
         course="emoprune.core.courses:distinct_course",
         within="emoprune.core.courses:distinct_within",
         one_by_one=False,
     ),
     "progressive": Method(
-        "one unit at a time, the smallest angle first (Gedeon & Harris 1992)",
+        "the smallest angle first",
         course="emoprune.core.courses:progressive_course",
         within="emoprune.core.courses:progressive_within",
     ),
     "reconstruct": Method(
-        "the units whose work the others can best take over",
+        "units that others can make up for",
         course="emoprune.core.courses:reconstruct_course",
     ),
-    "importance": Method(
-        "units with the smallest kernel norm", course="emoprune.core.courses:importance_course"
-    ),
+    "importance": Method("the smallest kernel norm first", course="emoprune.core.courses:importance_course"),
     "random-units": Method("any units, for comparison", course="emoprune.core.courses:random_units_course"),
     "magnitude": Method(
-        "the smallest weights become zero",
+        "small weights become zero",
         course="emoprune.core.sparsity:magnitude_course",
         one_by_one=False,
         weights=True,
     ),
     "random": Method(
-        "any weights become zero, for comparison",
+        "any weights become zero",
         course="emoprune.core.sparsity:random_course",
         one_by_one=False,
         weights=True,
