@@ -75,11 +75,11 @@ def good(**changes: Any) -> dict[str, Any]:
 @settings(max_examples=50, deadline=None)
 def test_what_is_printed_is_read_back(found: list[Metrics], indent: int | None) -> None:
     text = "\n".join(json.dumps(metrics.to_record(entry), indent=indent) for entry in found)
-    assert metrics.parse(text, place="here") == found
+    assert list(metrics.parse(text, place="here").evaluations) == found
 
 
 def test_the_record_begins_with_its_schema_and_has_the_keys_that_scripts_rely_on() -> None:
-    (found,) = metrics.parse(json.dumps(good()), place="here")
+    (found,) = metrics.parse(json.dumps(good()), place="here").evaluations
     record = metrics.to_record(found)
     assert next(iter(record.items())) == ("schema", "emoprune.metrics/1")
     assert set(good()) <= set(record)
@@ -90,7 +90,8 @@ def test_the_record_begins_with_its_schema_and_has_the_keys_that_scripts_rely_on
 @pytest.mark.parametrize("indent", [None, 2], ids=["one line", "pretty"])
 def test_several_objects_are_read_however_they_are_set_apart(between: str, indent: int | None) -> None:
     text = between.join(json.dumps(good(model=name), indent=indent) for name in ("a", "b", "c"))
-    assert [entry.model for entry in metrics.parse(f"\n {text}\n", place="here")] == ["a", "b", "c"]
+    found = metrics.parse(f"\n {text}\n", place="here").evaluations
+    assert [entry.model for entry in found] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -165,14 +166,14 @@ def test_figures_that_are_wrong_or_contradict_each_other_are_refused(
 
 
 def test_precision_of_a_class_never_predicted_stays_null() -> None:
-    (found,) = metrics.parse(json.dumps(good()), place="here")
+    (found,) = metrics.parse(json.dumps(good()), place="here").evaluations
     assert found.per_class["angry"].precision is None
     assert '"precision": null' in json.dumps(metrics.to_record(found))
 
 
 def test_unknown_keys_are_passed_over() -> None:
-    (found,) = metrics.parse(json.dumps(good(future={"deep": [1]})), place="here")
-    assert found == metrics.parse(json.dumps(good()), place="here")[0]
+    (found,) = metrics.parse(json.dumps(good(future={"deep": [1]})), place="here").evaluations
+    assert (found,) == metrics.parse(json.dumps(good()), place="here").evaluations
 
 
 @given(st.text(max_size=40))
@@ -184,5 +185,5 @@ def test_random_text_is_no_metrics(text: str) -> None:
 
 
 def test_every_field_of_the_record_is_printed() -> None:
-    (found,) = metrics.parse(json.dumps(good()), place="here")
+    (found,) = metrics.parse(json.dumps(good()), place="here").evaluations
     assert metrics.to_record(found).keys() == {"schema", *(f.name for f in dataclasses.fields(Metrics))}
