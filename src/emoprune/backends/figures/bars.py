@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from emoprune.backends.figures.looks import (
@@ -10,58 +12,69 @@ from emoprune.backends.figures.looks import (
     LINE_IN,
     colour,
     legend,
-    percent,
     reaches,
     set_height,
+    set_upright,
     wrapped,
 )
 from emoprune.records import BarChart
 
-BASE_IN = 2.1
+ROW_IN, AXIS_IN = 1.75, 0.25
+ABREAST = 18
+"""Bars that stand side by side; what is more goes in another row."""
+
 GROUP = 0.8
 """The share of a category's place that its bars take."""
 
 
 def draw_bars(figure: Figure, chart: BarChart) -> None:
-    """Draw a group of bars per category, and a legend of the series."""
-    axes = figure.subplots()
-    axes.grid(axis="y")
-    axes.set_ylabel(chart.quantity)
-    percent(axes)
+    """Draw a group of bars per category, in rows where they are many, and a legend of the series."""
+    rows = -(-len(chart.categories) * len(chart.series) // ABREAST)
+    each = -(-len(chart.categories) // rows)
+    starts = range(0, len(chart.categories), each)
+    height, handles = 0.0, []
+    for (axes,), start in zip(
+        figure.subplots(len(starts), 1, sharey=True, squeeze=False), starts, strict=True
+    ):
+        set_upright(axes, chart.quantity, share=True)
+        handles = _draw_row(axes, chart, slice(start, start + each))
+        axes.set_xlim(-0.5, each - 0.5)
+        height += ROW_IN + _name(axes, chart.categories[start : start + each], each)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(chart.x)
+    set_height(figure, height + AXIS_IN + legend(figure, handles, chart.series))
+
+
+def _draw_row(axes: Axes, chart: BarChart, chosen: slice) -> list[BarContainer]:
     width = GROUP / len(chart.series)
-    handles = []
-    for index, (name, row) in enumerate(zip(chart.series, chart.bars, strict=True)):
-        there = [(place, bar) for place, bar in enumerate(row) if bar is not None]
-        x = [place + (index - (len(chart.series) - 1) / 2) * width for place, _ in there]
-        drawn = axes.bar(
-            x,
+    drawn = []
+    for index, row in enumerate(chart.bars):
+        there = [(place, bar) for place, bar in enumerate(row[chosen]) if bar is not None]
+        bars = axes.bar(
+            [place + (index - (len(chart.series) - 1) / 2) * width for place, _ in there],
             [bar.mean for _, bar in there],
             width * 0.94,
             yerr=reaches([bar for _, bar in there]),
-            label=name,
             color=colour(index),
             hatch=HATCHES[index % len(HATCHES)],
             edgecolor="white",
             linewidth=0,
-            error_kw={"elinewidth": 0.8, "capsize": 2},
+            error_kw={"elinewidth": 0.7, "capsize": 1.5},
         )
-        handles.append(drawn)
-    axes.set_ylim(bottom=0)
-    height = BASE_IN + _name_categories(figure, chart)
-    set_height(figure, height + legend(figure, handles, chart.series))
+        drawn.append(bars)
+    return drawn
 
 
-def _name_categories(figure: Figure, chart: BarChart) -> float:
-    """Names under the groups, in lines or, where they are many or long, slanted; their height in inches."""
-    (axes,) = figure.axes
-    axes.set_xlabel(chart.x)
-    room = int(LETTERS * 0.8 / len(chart.categories))
-    names = [wrapped(name, room) for name in chart.categories]
-    fits = all(len(line) <= room for name in names for line in name.split("\n"))
-    places = range(len(chart.categories))
-    if fits and max(name.count("\n") for name in names) < 4:
-        axes.set_xticks(places, names)
-        return LINE_IN * max(name.count("\n") + 1 for name in names)
-    names = [wrapped(name, 24) for name in chart.categories]
-    axes.set_xticks(places, names, rotation=40, ha="right", rotation_mode="anchor")
-    return 0.06 * max(len(line) for name in names for line in name.split("\n")) * 0.65 + LINE_IN
+def _name(axes: Axes, categories: tuple[str, ...], each: int) -> float:
+    """Names under the groups, in lines or, where they are too long, slanted; their height in inches."""
+    room = int(LETTERS * 0.8 / each)
+    names = [wrapped(name, room) for name in categories]
+    lines = [line for name in names for line in name.split("\n")]
+    tallest = max(name.count("\n") + 1 for name in names)
+    if max(map(len, lines)) <= room and tallest <= 3:
+        axes.set_xticks(range(len(names)), names)
+        return LINE_IN * tallest
+    names = [wrapped(name, 24) for name in categories]
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    return 0.04 * longest + LINE_IN

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
-from emoprune.backends.figures.looks import LINE_IN, set_height, wrapped
+from emoprune.backends.figures.looks import LINE_IN, percent, set_height, wrapped
 from emoprune.records import HeatChart
 
 DARK = 0.55
@@ -20,12 +19,13 @@ def draw_heat(figure: Figure, chart: HeatChart) -> None:
     shares = [[count / (sum(row) or 1) for count in row] for row in chart.counts]
     # cells as shapes: a picture within an SVG would be blurred when enlarged
     mesh = axes.pcolormesh(shares, vmin=0, vmax=1, cmap="Blues", edgecolors="white", linewidth=0.5)
-    size = 7 if len(chart.classes) <= 8 else 5
+    letters = len(chart.classes) * len(str(max(map(max, chart.counts))))
+    size = 7 if letters <= 28 else 5
     for down, row in enumerate(chart.counts):
         for across, count in enumerate(row):
             ink = "white" if shares[down][across] > DARK else "black"
             axes.text(
-                across + 0.5, down + 0.5, f"{count}", ha="center", va="center", color=ink, fontsize=size
+                across + 0.5, down + 0.5, str(count), ha="center", va="center", color=ink, fontsize=size
             )
     middles = [index + 0.5 for index in range(len(chart.classes))]
     axes.set_xticks(middles, chart.classes, rotation=40, ha="right", rotation_mode="anchor")
@@ -38,7 +38,7 @@ def draw_heat(figure: Figure, chart: HeatChart) -> None:
     axes.set_ylabel("actual")
     title = wrapped(chart.label, 44)
     axes.set_title(title)
-    bar = figure.colorbar(mesh, ax=axes, fraction=0.05, pad=0.02, format=PercentFormatter(1, decimals=0))
+    bar = figure.colorbar(mesh, ax=axes, fraction=0.05, pad=0.02, format=percent)
     bar.outline.set_visible(False)
     bar.set_label("share of the actual class")
     set_height(figure, SIDE_IN + LINE_IN * (title.count("\n") + 1))

@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from emoprune.records import Estimate
 
@@ -18,6 +18,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)))
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")
+
+STEPS = (1, 2, 2.5, 5, 10)
+"""What ticks may go up in, but for powers of ten."""
 
 LINE_IN = 0.15
 """Height of one line of a legend or title."""
@@ -32,8 +35,9 @@ def colour(index: int) -> str:
 
 
 def wrapped(text: str, letters: int) -> str:
-    """The text in lines of at most so many letters."""
-    return "\n".join(textwrap.wrap(text, max(letters, 4), break_on_hyphens=False)) or text
+    """The text in lines of at most so many letters, but for words that have more."""
+    lines = textwrap.wrap(text, max(letters, 4), break_on_hyphens=False, break_long_words=False)
+    return "\n".join(lines) or text
 
 
 def set_height(figure: Figure, height_in: float) -> None:
@@ -41,9 +45,18 @@ def set_height(figure: Figure, height_in: float) -> None:
     figure.set_size_inches(figure.get_size_inches()[0], height_in)
 
 
-def percent(axes: Axes, *, vertical: bool = True) -> None:
-    """Shares in percent on the vertical axis."""
-    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+def percent(share: float, _: object = None) -> str:
+    """A share as a tick writes it, with no more decimals than it has."""
+    return f"{round(100 * share, 6):g}%"
+
+
+def set_upright(axes: Axes, quantity: str, *, share: bool) -> None:
+    """Name the vertical axis; a few ticks, shares in percent, lines across."""
+    axes.grid(axis="y")
+    axes.set_ylabel(quantity)
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+    if share:
+        axes.yaxis.set_major_formatter(percent)
 
 
 def reaches(found: Sequence[Estimate]) -> list[float]:
