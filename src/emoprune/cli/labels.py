@@ -255,5 +255,14 @@ def _label_record(view: Overview, label: str, entry: Labelled | None) -> dict[st
             for name in entry.classes
         }
         record |= {"classes": entry.classes, "confusion": entry.confusion}
-    numbers = [vars(printed) for printed in view.printed if printed.label == label]
-    return {**record, "paper": [{k: v for k, v in number.items() if k != "label"} for number in numbers]}
+    record["paper"] = [
+        {
+            "measure": printed.measure,
+            "class": printed.of_class,
+            "value": printed.value,
+            "where": printed.where,
+        }
+        for printed in view.printed
+        if printed.label == label
+    ]
+    return record

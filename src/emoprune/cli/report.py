@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 import typer
 
 from emoprune.cli import console, options, sheets
+from emoprune.core.charts import FIGURES
 from emoprune.errors import BadMetrics, UsageFault
 from emoprune.records.choices import Section
 
@@ -114,7 +115,10 @@ def command(
     figure: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="With --figures: only this one; may be repeated.", show_default=False
+            metavar="NAME",
+            autocompletion=options.completing(FIGURES),
+            help="With --figures: only this one; may be repeated.",
+            show_default=False,
         ),
     ] = None,
     force: options.Force = False,
@@ -127,7 +131,8 @@ def command(
     """
     _check_options(by_label=by_label, paper=paper, figures=figures, figure=figure)
     found = _read(files)
-    view = _view(found, by_label=by_label, paper=paper) if found.evaluations or not figures else None
+    drawn_alone = figures is not None and not found.evaluations and not by_label
+    view = None if drawn_alone else _view(found, by_label=by_label, paper=paper)
     if figures is not None:
         from emoprune.cli import drawing
 

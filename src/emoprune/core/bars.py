@@ -16,11 +16,15 @@ BEFORE, AFTER = "before", "after"
 
 @dataclass(frozen=True)
 class _Placed:
-    """A run, the name that its bars stand under, and which of the bars it belongs to."""
+    """A run, the name that its bars stand under, and which of the bars it belongs to.
+
+    `shared`: as what comes before, it may stand beside other names' bars.
+    """
 
     run: Metrics
     name: str
     bar: str
+    shared: bool
 
 
 def before_after(runs: Runs) -> list[BarChart]:
@@ -42,7 +46,7 @@ def before_after(runs: Runs) -> list[BarChart]:
         values = tuple(entry.run.settings.get(key) for key in keys)
         bars = groups.setdefault((entry.name, values), {})
         bars.setdefault(entry.bar, []).append(entry.run.accuracy)
-    _share_baseline(groups)
+    _share_baseline(groups, {entry.name for entry in placed if entry.shared})
     pairs = {place: bars for place, bars in groups.items() if BEFORE in bars and len(bars) > 1}
     if not pairs:
         return []
@@ -70,21 +74,24 @@ def _placed(found: Iterable[Metrics]) -> list[_Placed]:
         said = re.fullmatch(rf"(.+), ({BEFORE}|{AFTER})", run.name, re.DOTALL)
         amount = run.number(PRUNED)
         if said:
-            placed.append(_Placed(run, said[1], said[2]))
+            placed.append(_Placed(run, said[1], said[2], shared=False))
         elif amount is not None:
-            placed.append(_Placed(run, run.name, f"{PRUNED} {amount:g}" if amount else BEFORE))
+            bar = f"{PRUNED} {amount:g}" if amount else BEFORE
+            placed.append(_Placed(run, run.name, bar, shared=True))
     return placed
 
 
-def _share_baseline(groups: Mapping[tuple[str, tuple[object, ...]], dict[str, list[float]]]) -> None:
-    """Give the bars of the one name that is never pruned to the names that have none before pruning."""
+def _share_baseline(
+    groups: Mapping[tuple[str, tuple[object, ...]], dict[str, list[float]]], shared: set[str]
+) -> None:
+    """Give the bars of the one shared name that is never pruned to those that have none before pruning."""
     pruned = {name for (name, _), bars in groups.items() if set(bars) != {BEFORE}}
-    unpruned = {name for name, _ in groups} - pruned
+    unpruned = shared - pruned
     if len(unpruned) != 1:
         return
     (baseline,) = unpruned
     for (name, values), bars in groups.items():
-        if name in pruned and BEFORE not in bars and (baseline, values) in groups:
+        if name in pruned & shared and BEFORE not in bars and (baseline, values) in groups:
             bars[BEFORE] = groups[baseline, values][BEFORE]
 
 
