@@ -187,3 +187,63 @@ def test_random_text_is_no_metrics(text: str) -> None:
 def test_every_field_of_the_record_is_printed() -> None:
     (found,) = metrics.parse(json.dumps(good()), place="here").evaluations
     assert metrics.to_record(found).keys() == {"schema", *(f.name for f in dataclasses.fields(Metrics))}
+
+
+TRAINING = {
+    "schema": "emoprune.training/1",
+    "model": "m.st",
+    "label": "a",
+    "training": [
+        {"index": 1, "train_loss": 1.5, "train_accuracy": 0.2, "val_loss": None, "val_accuracy": None}
+    ],
+}
+STEPS = {
+    "schema": "emoprune.steps/1",
+    "model": "m.st",
+    "method": "progressive",
+    "label": None,
+    "steps": [{"units": 9, "loss": None, "accuracy": 0.5, "smallest_angle_deg": 3, "least_importance": None}],
+}
+
+
+def test_kinds_of_lines_may_be_mixed() -> None:
+    lines = [json.dumps(record) for record in (STEPS, good(), TRAINING, good(model="b"), STEPS)]
+    found = metrics.parse("\n".join(lines), place="here")
+    assert [entry.model for entry in found.evaluations] == ["model.st", "b"]
+    (curve,) = found.curves
+    assert (curve.name, curve.training[0].train_accuracy, curve.training[0].val_loss) == ("a", 0.2, None)
+    assert len(found.courses) == 2
+    course = found.courses[0]
+    assert course.name == "m.st, progressive"
+    assert (course.steps[0].units, course.steps[0].loss, course.steps[0].smallest_angle_deg) == (9, None, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("record", "fact"),
+    [
+        ({**TRAINING, "training": []}, "without epochs"),
+        ({**TRAINING, "training": [{"index": 1, "train_loss": 1.0}]}, "lacks training.*train_accuracy"),
+        ({**STEPS, "steps": []}, "without steps"),
+        ({**STEPS, "steps": [{"loss": 0.5}]}, "lacks steps.*units"),
+        ({**STEPS, "label": " "}, "empty label"),
+        ({**TRAINING, "schema": "emoprune.training/2"}, "training/2"),
+    ],
+)
+def test_a_bad_line_of_any_kind_is_named(record: dict[str, Any], fact: str) -> None:
+    with pytest.raises(EmopruneError, match=fact) as caught:
+        metrics.parse(f"{json.dumps(good())}\n{json.dumps(record)}", place="runs.json")
+    assert caught.value.place == "runs.json, line 2"
+
+
+def test_a_label_and_settings_are_read_back_and_may_be_missing() -> None:
+    tagged = good(label="whole, random split", settings={"hidden": 200, "rule": "film", "share": 0.5})
+    first, second = metrics.parse(json.dumps(tagged) + json.dumps(good()), place="here").evaluations
+    assert (first.name, first.number("hidden"), first.number("rule")) == ("whole, random split", 200.0, None)
+    assert (second.label, second.name, second.settings) == (None, "model.st", {})
+    assert json.loads(json.dumps(metrics.to_record(first)))["settings"] == tagged["settings"]
+
+
+@pytest.mark.parametrize("settings", [{"a": None}, {"a": True}, {"": 1}, {"a": [1]}, {"a": 10**400}, [], 3])
+def test_a_setting_that_is_neither_number_nor_text_is_refused(settings: object) -> None:
+    with pytest.raises(InvalidRecord, match="setting"):
+        metrics.parse(json.dumps(good(settings=settings)), place="here")

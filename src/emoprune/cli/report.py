@@ -50,13 +50,14 @@ non-zero, MACs, or precision, recall, F1 with the name of a class.
 
 \b
 Figures (all that the records make, each as .svg, .png and .csv):
-  accuracy-by-KEY        accuracy over a numeric setting KEY (eval --set KEY=N)
-                         that varies within a label: one line per label
+  accuracy-by-KEY        accuracy over a number KEY (eval --set KEY=N) that
+                         varies within a label, one line per label; and a line
+                         each for what else was tried at one KEY and seed
   compression-by-hidden  1 - units / hidden over the setting hidden
-  before-after           accuracy before and after pruning: labels that end in
-                         ", before" and ", after", or a setting pruned, 0 or
-                         more; where one label alone has pruned=0, it is what
-                         the others are compared with
+  before-after           accuracy before and after pruning: labels ending in
+                         ", before" and ", after", or a setting pruned of 0
+                         and of more; where one label alone has pruned=0, it
+                         is what the others are compared with
   confusion              a heatmap per label, its runs added up
   curves                 accuracy per epoch, of lines of emoprune.training/1
   steps                  loss and smallest angle while units go, of lines of
