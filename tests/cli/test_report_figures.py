@@ -110,6 +110,13 @@ def test_a_figure_without_its_records_or_its_folder_is_refused(emoprune: Runner)
     emoprune.check_refused("report", "--figure", "steps", code=2, stdin=ALL, says=("--figures DIR",))
 
 
+def test_a_label_in_letters_that_the_font_lacks_is_drawn_with_a_warning(emoprune: Runner) -> None:
+    result = emoprune.done("report", "--figures", "out", stdin=stream(scores("m.st", label="表情")))
+    found = [line for line in result.err.splitlines() if line.startswith("warning: ")]
+    assert len(found) == 2
+    assert all("confusion-表情: Glyph" in line for line in found)
+
+
 def test_help_names_every_figure(emoprune: Runner) -> None:
     text = emoprune.done("report", "--help").out
     for name in FIGURES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 from emoprune.cli import console
@@ -19,7 +20,13 @@ def draw(runs: Runs, folder: str, wanted: Sequence[str], *, force: bool) -> None
 
     files: dict[str, bytes] = {}
     for chart in console.tracked(chosen, "figures", len(chosen)):
-        files |= {f"{chart.name}.{suffix}": data for suffix, data in figures.render(chart).items()}
+        with warnings.catch_warnings(record=True) as said:
+            # a label in letters that the font lacks
+            warnings.simplefilter("always", UserWarning)
+            pictures = figures.render(chart)
+        for text in dict.fromkeys(str(warning.message) for warning in said):
+            console.warn(f"{chart.name}: {text}")
+        files |= {f"{chart.name}.{suffix}": data for suffix, data in pictures.items()}
         files[f"{chart.name}.csv"] = csvtext.to_bytes(table(chart))
     folders.write_files(folder, files, force=force)
     for chart in chosen:

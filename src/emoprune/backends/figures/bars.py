@@ -68,7 +68,7 @@ def _draw_row(axes: Axes, chart: BarChart, chosen: slice) -> list[BarContainer]:
 def _name(axes: Axes, categories: tuple[str, ...], each: int) -> float:
     """Names under the groups, in lines or, where they are too long, slanted; their height in inches."""
     room = int(LETTERS * 0.8 / each)
-    names = [wrapped(name, room) for name in categories]
+    names = [wrapped(name, room, cut=False) for name in categories]
     lines = [line for name in names for line in name.split("\n")]
     tallest = max(name.count("\n") + 1 for name in names)
     if max(map(len, lines)) <= room and tallest <= 3:

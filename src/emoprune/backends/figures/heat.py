@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from emoprune.backends.figures.looks import LINE_IN, percent, set_height, wrapped
+from emoprune.backends.figures.looks import LETTERS, LINE_IN, percent, set_height, wrapped
 from emoprune.records import HeatChart
 
 DARK = 0.55
@@ -28,7 +28,11 @@ def draw_heat(figure: Figure, chart: HeatChart) -> None:
                 across + 0.5, down + 0.5, str(count), ha="center", va="center", color=ink, fontsize=size
             )
     middles = [index + 0.5 for index in range(len(chart.classes))]
-    axes.set_xticks(middles, chart.classes, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_xticks(middles, chart.classes)
+    if len(chart.classes) * (max(map(len, chart.classes)) + 1) > LETTERS * 0.7:
+        axes.tick_params(axis="x", labelrotation=40)
+        for text in axes.get_xticklabels():
+            text.set(ha="right", rotation_mode="anchor")
     axes.set_yticks(middles, chart.classes)
     axes.tick_params(length=0)
     axes.set_aspect("equal")

@@ -34,9 +34,9 @@ def colour(index: int) -> str:
     return COLOURS[index % len(COLOURS)]
 
 
-def wrapped(text: str, letters: int) -> str:
-    """The text in lines of at most so many letters, but for words that have more."""
-    lines = textwrap.wrap(text, max(letters, 4), break_on_hyphens=False, break_long_words=False)
+def wrapped(text: str, letters: int, *, cut: bool = True) -> str:
+    """The text in lines of at most so many letters; longer words are cut, or stay whole and too long."""
+    lines = textwrap.wrap(text, max(letters, 4), break_on_hyphens=False, break_long_words=cut)
     return "\n".join(lines) or text
 
 
@@ -54,7 +54,7 @@ def set_upright(axes: Axes, quantity: str, *, share: bool) -> None:
     """Name the vertical axis; a few ticks, shares in percent, lines across."""
     axes.grid(axis="y")
     axes.set_ylabel(quantity)
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+    axes.yaxis.set_major_locator(MaxNLocator(7, steps=STEPS, min_n_ticks=4))
     if share:
         axes.yaxis.set_major_formatter(percent)
 
