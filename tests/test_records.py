@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from emoprune import records
 from emoprune.errors import InvalidRecord
 from emoprune.records import (
+    BarChart,
     Box,
     Catalogue,
     ClassScore,
+    Estimate,
     HiddenLayer,
     Metrics,
     Preprocess,
@@ -272,3 +274,19 @@ def test_every_class_has_its_score_and_no_other() -> None:
     for names in (("a",), ("a", "b", "c"), ("a", "x")):
         with pytest.raises(InvalidRecord, match="per_class"):
             metrics(((1, 2), (3, 4)), 10, per_class=names)
+
+
+@pytest.mark.parametrize(
+    ("n", "low", "high"), [(0, None, None), (1, 0.1, 0.2), (2, None, None), (2, 0.1, None)]
+)
+def test_an_estimate_has_an_interval_exactly_where_there_are_several_runs(
+    n: int, low: float | None, high: float | None
+) -> None:
+    with pytest.raises(InvalidRecord):
+        Estimate(n, 0.15, low, high)
+
+
+def test_bars_are_one_for_every_series_and_category() -> None:
+    for bars in (((None,),), ((None, None),) * 3, ()):
+        with pytest.raises(InvalidRecord):
+            BarChart("x", "", "accuracy", ("a", "b"), ("u", "v"), bars)

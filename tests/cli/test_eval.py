@@ -182,3 +182,34 @@ def test_a_device_that_is_not_there_is_told(emoprune: Runner, model: Path, faces
     places = {"eval": (model, faces), "features": (faces, "out.csv")}.get(command, (faces, "out"))
     emoprune.check_refused(command, *places, "--device", "cuda", says=("--device cuda: ", "--device cpu"))
     emoprune.check_refused(command, *places, "--device", "tpu", code=2, says=("--device",))
+
+
+def test_a_label_and_settings_are_kept(emoprune: Runner, model: Path, faces: Path) -> None:
+    plain = emoprune.done("eval", model, faces).record
+    argv = ("--label", "whole, random split", "--set", "hidden=200", "--set", "pruned=0.5", "--set", "a=b=1")
+    more = ("--set", "empty=", "--set", "big=1e3", "--set", "below=-.5", "--set", "date=2020-01")
+    record = emoprune.done("eval", model, faces, *argv, *more).record
+    settings = {"hidden": 200, "pruned": 0.5, "a": "b=1", "empty": "", "big": 1000.0, "below": -0.5}
+    assert record == {
+        **plain,
+        **{"label": "whole, random split", "settings": {**settings, "date": "2020-01"}},
+    }
+    assert isinstance(record["settings"]["hidden"], int)
+    assert (plain["label"], plain["settings"]) == (None, {})
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (("--set", "hidden"), "--set hidden has no value; give KEY=VALUE"),
+        (("--set", "a=1", "--set", "a=2"), "--set a is given twice"),
+        (("--set", "=1"), "setting ''"),
+        (("--set", "a=1e400"), "setting 'a'"),
+        (("--set", f"a={2**53}"), "setting 'a'"),
+        (("--label", " "), "empty label"),
+    ],
+)
+def test_a_label_or_setting_that_says_nothing_is_the_command_lines_fault(
+    emoprune: Runner, model: Path, faces: Path, option: tuple[str, ...], says: str
+) -> None:
+    emoprune.check_refused("eval", model, faces, *option, code=2, says=(says,))

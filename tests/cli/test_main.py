@@ -208,6 +208,7 @@ def test_a_closed_pipe_ends_binary_output_too(model: Path, monkeypatch: pytest.M
 
 
 HEAVY = {"torch", "torchvision", "facenet_pytorch", "onnx", "onnxruntime", "sklearn", "numpy", "PIL"}
+HEAVY |= {"matplotlib", "scipy"}
 LOADED = """
 import sys
 from emoprune.cli.main import main
@@ -223,12 +224,23 @@ def test_help_loads_nothing_heavy(command: str) -> None:
     assert ended.stderr.split() == ["0"]
 
 
-def test_report_loads_nothing_heavy(in_folder: Path) -> None:
+@pytest.mark.parametrize("option", [[], ["--by-label"], ["--by-label", "--paper", "p.csv"]])
+def test_report_loads_nothing_heavy(in_folder: Path, option: list[str]) -> None:
     (in_folder / "m.json").write_text(METRICS)
-    script = LOADED.format(argv=["report", "m.json", "--format", "table"], heavy=HEAVY)
+    (in_folder / "p.csv").write_text("label,measure,value,where\nm.st,accuracy,50%,Table 1\n")
+    script = LOADED.format(argv=["report", "m.json", "--format", "table", *option], heavy=HEAVY)
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ended.stderr.split() == ["0"]
     assert "accuracy" in ended.stdout
+
+
+def test_report_draws_without_torch(in_folder: Path) -> None:
+    (in_folder / "m.json").write_text(METRICS)
+    drawn = {"matplotlib", "numpy", "PIL"}
+    script = LOADED.format(argv=["report", "m.json", "--figures", "figures"], heavy=HEAVY - drawn)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1] == "0"
+    assert (in_folder / "figures" / "confusion-m.st.svg").is_file()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -75,11 +75,11 @@ def good(**changes: Any) -> dict[str, Any]:
 @settings(max_examples=50, deadline=None)
 def test_what_is_printed_is_read_back(found: list[Metrics], indent: int | None) -> None:
     text = "\n".join(json.dumps(metrics.to_record(entry), indent=indent) for entry in found)
-    assert metrics.parse(text, place="here") == found
+    assert list(metrics.parse(text, place="here").evaluations) == found
 
 
 def test_the_record_begins_with_its_schema_and_has_the_keys_that_scripts_rely_on() -> None:
-    (found,) = metrics.parse(json.dumps(good()), place="here")
+    (found,) = metrics.parse(json.dumps(good()), place="here").evaluations
     record = metrics.to_record(found)
     assert next(iter(record.items())) == ("schema", "emoprune.metrics/1")
     assert set(good()) <= set(record)
@@ -90,7 +90,8 @@ def test_the_record_begins_with_its_schema_and_has_the_keys_that_scripts_rely_on
 @pytest.mark.parametrize("indent", [None, 2], ids=["one line", "pretty"])
 def test_several_objects_are_read_however_they_are_set_apart(between: str, indent: int | None) -> None:
     text = between.join(json.dumps(good(model=name), indent=indent) for name in ("a", "b", "c"))
-    assert [entry.model for entry in metrics.parse(f"\n {text}\n", place="here")] == ["a", "b", "c"]
+    found = metrics.parse(f"\n {text}\n", place="here").evaluations
+    assert [entry.model for entry in found] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -165,14 +166,14 @@ def test_figures_that_are_wrong_or_contradict_each_other_are_refused(
 
 
 def test_precision_of_a_class_never_predicted_stays_null() -> None:
-    (found,) = metrics.parse(json.dumps(good()), place="here")
+    (found,) = metrics.parse(json.dumps(good()), place="here").evaluations
     assert found.per_class["angry"].precision is None
     assert '"precision": null' in json.dumps(metrics.to_record(found))
 
 
 def test_unknown_keys_are_passed_over() -> None:
-    (found,) = metrics.parse(json.dumps(good(future={"deep": [1]})), place="here")
-    assert found == metrics.parse(json.dumps(good()), place="here")[0]
+    (found,) = metrics.parse(json.dumps(good(future={"deep": [1]})), place="here").evaluations
+    assert (found,) == metrics.parse(json.dumps(good()), place="here").evaluations
 
 
 @given(st.text(max_size=40))
@@ -184,5 +185,65 @@ def test_random_text_is_no_metrics(text: str) -> None:
 
 
 def test_every_field_of_the_record_is_printed() -> None:
-    (found,) = metrics.parse(json.dumps(good()), place="here")
+    (found,) = metrics.parse(json.dumps(good()), place="here").evaluations
     assert metrics.to_record(found).keys() == {"schema", *(f.name for f in dataclasses.fields(Metrics))}
+
+
+TRAINING = {
+    "schema": "emoprune.training/1",
+    "model": "m.st",
+    "label": "a",
+    "training": [
+        {"index": 1, "train_loss": 1.5, "train_accuracy": 0.2, "val_loss": None, "val_accuracy": None}
+    ],
+}
+STEPS = {
+    "schema": "emoprune.steps/1",
+    "model": "m.st",
+    "method": "progressive",
+    "label": None,
+    "steps": [{"units": 9, "loss": None, "accuracy": 0.5, "smallest_angle_deg": 3, "least_importance": None}],
+}
+
+
+def test_kinds_of_lines_may_be_mixed() -> None:
+    lines = [json.dumps(record) for record in (STEPS, good(), TRAINING, good(model="b"), STEPS)]
+    found = metrics.parse("\n".join(lines), place="here")
+    assert [entry.model for entry in found.evaluations] == ["model.st", "b"]
+    (curve,) = found.curves
+    assert (curve.name, curve.training[0].train_accuracy, curve.training[0].val_loss) == ("a", 0.2, None)
+    assert len(found.courses) == 2
+    course = found.courses[0]
+    assert course.name == "m.st, progressive"
+    assert (course.steps[0].units, course.steps[0].loss, course.steps[0].smallest_angle_deg) == (9, None, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("record", "fact"),
+    [
+        ({**TRAINING, "training": []}, "without epochs"),
+        ({**TRAINING, "training": [{"index": 1, "train_loss": 1.0}]}, "lacks training.*train_accuracy"),
+        ({**STEPS, "steps": []}, "without steps"),
+        ({**STEPS, "steps": [{"loss": 0.5}]}, "lacks steps.*units"),
+        ({**STEPS, "label": " "}, "empty label"),
+        ({**TRAINING, "schema": "emoprune.training/2"}, "training/2"),
+    ],
+)
+def test_a_bad_line_of_any_kind_is_named(record: dict[str, Any], fact: str) -> None:
+    with pytest.raises(EmopruneError, match=fact) as caught:
+        metrics.parse(f"{json.dumps(good())}\n{json.dumps(record)}", place="runs.json")
+    assert caught.value.place == "runs.json, line 2"
+
+
+def test_a_label_and_settings_are_read_back_and_may_be_missing() -> None:
+    tagged = good(label="whole, random split", settings={"hidden": 200, "rule": "film", "share": 0.5})
+    first, second = metrics.parse(json.dumps(tagged) + json.dumps(good()), place="here").evaluations
+    assert (first.name, first.number("hidden"), first.number("rule")) == ("whole, random split", 200.0, None)
+    assert (second.label, second.name, second.settings) == (None, "model.st", {})
+    assert json.loads(json.dumps(metrics.to_record(first)))["settings"] == tagged["settings"]
+
+
+@pytest.mark.parametrize("settings", [{"a": None}, {"a": True}, {"": 1}, {"a": [1]}, {"a": 10**400}, [], 3])
+def test_a_setting_that_is_neither_number_nor_text_is_refused(settings: object) -> None:
+    with pytest.raises(InvalidRecord, match="setting"):
+        metrics.parse(json.dumps(good(settings=settings)), place="here")

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+import re
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from emoprune.cli import console, options
-from emoprune.errors import BadCheckpoint
+from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.records.choices import Part
-
-if TYPE_CHECKING:
-    from rich.console import Group
-    from torch import Tensor
-
-    from emoprune.cli.loading import Model
-
-RECONSTRUCTION = "emoprune.reconstruction/1"
+from emoprune.records.scores import check_label, check_settings
 
 EXAMPLES = """\b
 Examples:
   emoprune eval model.st faces/ | emoprune report
   emoprune eval model.onnx faces/ --split test
-  emoprune eval model.st other-faces/ --split all > other.json"""
+  emoprune eval model.st other-faces/ --split all > other.json
+
+\b
+One of several runs, for emoprune report --by-label and --figures:
+  emoprune eval model.st faces/ --label "whole, random split" \\
+    --set hidden=200 --set seed=3 >> runs.json"""
 
 
 def command(
@@ -44,6 +43,24 @@ def command(
     latency: Annotated[
         bool, typer.Option("--latency", help="Also time one sample: the median of 50 runs, on this machine.")
     ] = False,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="What the run is called, kept in its metrics; report gathers equal labels.",
+            show_default=False,
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="What the run was made with, kept in its metrics, such as hidden=200 or seed=3; may be "
+            "repeated.",
+            show_default=False,
+        ),
+    ] = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
@@ -52,9 +69,10 @@ def command(
     In a pipe it prints one line of metrics (schema emoprune.metrics/1) for emoprune report. Of a network
     that reconstructs its input it measures the squared error instead.
     """
+    noted = _noted(label, settings or ())
     import torch
 
-    from emoprune.cli import loading
+    from emoprune.cli import loading, reconstruction
     from emoprune.cli.report import tables
     from emoprune.core import costs
     from emoprune.core.fitting import batches
@@ -73,9 +91,9 @@ def command(
     samples = loading.samples(found, opened.card.preprocess, opened.card.spec.input, labels)
     inputs = batches(samples, indices, opened.card.preprocess, chosen)
     if task == "reconstruct":
-        record = _reconstruction(opened, inputs, len(indices))
-        where = {"schema": RECONSTRUCTION, "model": model, "data": data, "split": part, "n": len(indices)}
-        console.emit([where | record], lambda: _reconstruction_table(where | record), as_json=as_json)
+        errors = reconstruction.measure(opened, inputs, len(indices))
+        record = {"schema": reconstruction.SCHEMA, "model": model, "data": data, "split": part, **errors}
+        console.emit([record], lambda: reconstruction.tables(record), as_json=as_json)
         return
     logits = torch.cat(list(console.tracked(opened.logits(inputs), "eval", len(indices), steps=len)))
 
@@ -94,29 +112,34 @@ def command(
         bytes=opened.bytes,
         units=opened.units,
         latency_ms=timed() if latency else None,
+        label=label,
+        settings=noted,
     )
     console.emit([metrics.to_record(result)], lambda: tables([result]), as_json=as_json)
 
 
-def _reconstruction(opened: Model, inputs: Iterator[Tensor], count: int) -> dict[str, Any]:
-    """Mean squared error, as the network scales its input, over all outputs and of each."""
-    import torch
+def _noted(label: str | None, settings: Sequence[str]) -> dict[str, int | float | str]:
+    """The settings by key; UsageFault for a label or a setting that metrics cannot have."""
+    found: dict[str, int | float | str] = {}
+    for text in settings:
+        key, given, value = text.partition("=")
+        if not given:
+            raise UsageFault(f"--set {text} has no value", "give KEY=VALUE")
+        if key in found:
+            raise UsageFault(f"--set {key} is given twice", "give it once")
+        found[key] = _value(value)
+    try:
+        check_label(label)
+        check_settings(found)
+    except InvalidRecord as error:
+        raise UsageFault(error.fact, error.remedy) from error
+    return found
 
-    from emoprune.core.objectives import squared_errors
 
-    if opened.net is None:
-        raise BadCheckpoint("does not tell how it scales its input", "evaluate the checkpoint that it is of")
-    errors = squared_errors(opened.net, console.tracked(inputs, "eval", count, steps=len))
-    each = torch.cat(list(errors)).double().mean(0)
-    return {
-        "loss": float(each.mean()),
-        "per_output": dict(zip(opened.card.classes, each.tolist(), strict=True)),
-        **dataclasses.asdict(opened.cost),
-        "bytes": opened.bytes,
-        "units": opened.units,
-    }
-
-
-def _reconstruction_table(record: dict[str, Any]) -> Iterable[Group]:
-    rows = [(key, value) for key, value in record.items() if key not in ("schema", "per_output")]
-    yield console.table("Reconstruction", ["", ""], [*rows, *record["per_output"].items()], left=1)
+def _value(text: str) -> int | float | str:
+    """A number where the text is one in decimal notation, else the text."""
+    if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        return int(text)
+    if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+        return float(text)
+    return text

@@ -1,5 +1,6 @@
 """Frozen records that travel between the rooms; an illegal one cannot be made."""
 
+from emoprune.records.charts import BarChart, Estimate, HeatChart, Line, LineChart, Panel, Point
 from emoprune.records.data import Catalogue, Preprocess, Samples, SplitRule, Table
 from emoprune.records.faces import Box, CropRow, Face
 from emoprune.records.network import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
@@ -12,9 +13,11 @@ from emoprune.records.pruning import (
     Survey,
     UnitStatistics,
 )
-from emoprune.records.scores import ClassScore, Cost, Metrics
+from emoprune.records.runs import LearningCurve, PruningCourse, PruningStep, Runs
+from emoprune.records.scores import ClassScore, Cost, Metrics, Printed
 
 __all__ = [
+    "BarChart",
     "Box",
     "Card",
     "Catalogue",
@@ -24,15 +27,26 @@ __all__ = [
     "Cost",
     "CropRow",
     "Epoch",
+    "Estimate",
     "Face",
+    "HeatChart",
     "HiddenLayer",
     "HistoryEntry",
+    "LearningCurve",
+    "Line",
+    "LineChart",
     "Metrics",
     "Moments",
     "Pair",
+    "Panel",
     "Plan",
+    "Point",
     "Preprocess",
+    "Printed",
+    "PruningCourse",
+    "PruningStep",
     "Removal",
+    "Runs",
     "Samples",
     "Spec",
     "SplitRule",

@@ -20,6 +20,8 @@ Task = Literal["classify", "reconstruct"]
 Scope = Literal["global", "layer"]
 Price = Literal["macs", "parameters", "units"]
 Section = Literal["summary", "classes", "confusion"]
+Measured = Literal["accuracy", "macro F1", "units", "parameters", "non-zero", "MACs"]
+ClassMeasure = Literal["precision", "recall", "F1"]
 
 PARTS = ("train", "val", "test")
 """Parts of a data set, in the order in which commands name them."""

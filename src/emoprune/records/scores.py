@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from emoprune.errors import InvalidRecord
+from emoprune.records.choices import ClassMeasure, Measured
+
+LARGEST = 2**53
+"""Beyond this a number is no longer what it was written as."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Metrics:
 
     `accuracy_interval` is Wilson's 95% interval; `confusion` is [actual][predicted]; `log_loss` in nats;
     `calibration_error` the expected one over 15 equal bins; `units` the hidden units of prunable layers;
-    `latency_ms` the median time of one sample, where it was asked for.
+    `latency_ms` the median time of one sample, where it was asked for. `label` and `settings` (numbers and
+    texts) are the user's own: what the run is called, and what it was made with.
     """
 
     model: str
@@ -56,8 +62,22 @@ class Metrics:
     bytes: int
     units: int
     latency_ms: float | None = None
+    label: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its label or, without one, its model."""
+        return self.label or self.model
+
+    def number(self, key: str) -> float | None:
+        """The setting `key` where it is a number."""
+        value = self.settings.get(key)
+        return None if isinstance(value, str) or value is None else float(value)
 
     def __post_init__(self) -> None:
+        check_label(self.label)
+        check_settings(self.settings)
         width = len(self.classes)
         square = len(self.confusion) == width and all(len(row) == width for row in self.confusion)
         if not square or set(self.per_class) != set(self.classes):
@@ -66,3 +86,28 @@ class Metrics:
             raise InvalidRecord(
                 f"the confusion matrix does not add up to n = {self.n}", "run emoprune eval again"
             )
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A number that a paper prints, and where; of one class, or of the whole."""
+
+    label: str
+    measure: Measured | ClassMeasure
+    value: float
+    where: str
+    of_class: str | None = None
+
+
+def check_label(label: str | None) -> None:
+    """Raise InvalidRecord for a label without text."""
+    if label is not None and not label.strip():
+        raise InvalidRecord("an empty label", "give it a text")
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise InvalidRecord for a setting that is neither text nor a number that floats can hold."""
+    for key, value in settings.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+        if not key.strip() or not (number or isinstance(value, str)):
+            raise InvalidRecord(f"setting {key!r} cannot be {str(value)[:40]}", "give a number or a text")

@@ -1,4 +1,4 @@
-"""Metrics as JSON lines (schema emoprune.metrics/1)."""
+"""Metrics, learning curves and the steps of prunings as JSON lines."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import json
 from typing import Any
 
 from emoprune.errors import BadMetrics, at
-from emoprune.records import Metrics
+from emoprune.records import LearningCurve, Metrics, PruningCourse, Runs
 from emoprune.store.decoding import decode, refuse_constant
 
 SCHEMA = "emoprune.metrics/1"
+KINDS: dict[str, type[Metrics | LearningCurve | PruningCourse]] = {
+    SCHEMA: Metrics,
+    "emoprune.training/1": LearningCurve,
+    "emoprune.steps/1": PruningCourse,
+}
 HOW = "give what emoprune eval printed"
 
 
@@ -19,10 +24,10 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
     return {"schema": SCHEMA, **dataclasses.asdict(metrics)}
 
 
-def parse(text: str, *, place: str) -> list[Metrics]:
-    """Every metrics object of a stream: one per line, or spread over lines, one after the other.
+def parse(text: str, *, place: str) -> Runs:
+    """Every object of a stream: one per line, or spread over lines, one after the other, of any KINDS.
 
-    Raises BadMetrics naming the line where a value is not JSON or not metrics.
+    Raises BadMetrics naming the line where a value is not JSON or of no known schema.
     """
     decoder = json.JSONDecoder(parse_constant=refuse_constant)
     found = []
@@ -35,18 +40,23 @@ def parse(text: str, *, place: str) -> list[Metrics]:
             except (ValueError, RecursionError):
                 # ValueError also stands for a number of thousands of digits
                 raise BadMetrics("not JSON", HOW) from None
-            found.append(_metrics(record))
+            found.append(_decoded(record))
         position = _skip_blank(text, position)
     if not found:
         raise BadMetrics("no metrics", HOW, place=place)
-    return found
+    return Runs(
+        tuple(entry for entry in found if isinstance(entry, Metrics)),
+        tuple(entry for entry in found if isinstance(entry, LearningCurve)),
+        tuple(entry for entry in found if isinstance(entry, PruningCourse)),
+    )
 
 
-def _metrics(record: object) -> Metrics:
+def _decoded(record: object) -> Metrics | LearningCurve | PruningCourse:
     schema = record.get("schema") if isinstance(record, dict) else None
-    if schema != SCHEMA:
-        raise BadMetrics(f"schema {schema!r}, not {SCHEMA}", HOW)
-    return decode(Metrics, record)
+    if not isinstance(schema, str) or schema not in KINDS:
+        *others, last = KINDS
+        raise BadMetrics(f"schema {schema!r}, not {', '.join(others)} or {last}", HOW)
+    return decode(KINDS[schema], record)
 
 
 def _skip_blank(text: str, position: int) -> int:

@@ -1,0 +1,42 @@
+"""How well a network that reconstructs its input does so."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from emoprune.cli import console
+from emoprune.cli.loading import Model
+from emoprune.core.objectives import squared_errors
+from emoprune.errors import BadCheckpoint
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+SCHEMA = "emoprune.reconstruction/1"
+
+
+def measure(opened: Model, inputs: Iterator[Tensor], count: int) -> dict[str, Any]:
+    """Mean squared error, as the network scales its input, over all outputs and of each."""
+    if opened.net is None:
+        raise BadCheckpoint("does not tell how it scales its input", "evaluate the checkpoint that it is of")
+    errors = squared_errors(opened.net, console.tracked(inputs, "eval", count, steps=len))
+    each = torch.cat(list(errors)).double().mean(0)
+    return {
+        "n": count,
+        "loss": float(each.mean()),
+        "per_output": dict(zip(opened.card.classes, each.tolist(), strict=True)),
+        **dataclasses.asdict(opened.cost),
+        "bytes": opened.bytes,
+        "units": opened.units,
+    }
+
+
+def tables(record: dict[str, Any]) -> Iterable[Group]:
+    """The measures as people read them."""
+    rows = [(key, value) for key, value in record.items() if key not in ("schema", "per_output")]
+    yield console.table("Reconstruction", ["", ""], [*rows, *record["per_output"].items()], left=1)

@@ -1,0 +1,99 @@
+"""Runs of one label, most often seeds, as one: means, intervals, and differences against another label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+from emoprune.core.series import estimate, paired
+from emoprune.errors import BadMetrics
+from emoprune.records import Estimate, Metrics
+from emoprune.records.choices import ClassMeasure, Measured
+
+SEED = "seed"
+KEYS: dict[Measured, str] = {
+    "accuracy": "accuracy",
+    "macro F1": "macro_f1",
+    "units": "units",
+    "parameters": "parameters",
+    "non-zero": "nonzero_parameters",
+    "MACs": "macs",
+}
+"""The names of measures in JSON and CSV."""
+
+CLASS_KEYS: dict[ClassMeasure, str] = {"precision": "precision", "recall": "recall", "F1": "f1"}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """All runs of one label, which have the same classes."""
+
+    label: str
+    runs: tuple[Metrics, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of every one of its runs."""
+        return self.runs[0].classes
+
+    def mean(self, measure: Measured) -> Estimate:
+        """A measure over the runs."""
+        return estimate(getattr(run, KEYS[measure]) for run in self.runs)
+
+    def change(self, measure: Measured, first: Labelled) -> Estimate | None:
+        """How a measure differs from `first`'s in runs of the same setting `seed`; None without such runs."""
+        return paired(first._by_seed(measure), self._by_seed(measure))
+
+    def _by_seed(self, measure: Measured) -> Iterator[tuple[object, float]]:
+        for run in self.runs:
+            if SEED in run.settings:
+                yield run.settings[SEED], getattr(run, KEYS[measure])
+
+    def mean_of_class(self, measure: ClassMeasure, name: str) -> Estimate | None:
+        """A class's measure over the runs where it is defined; None where it is in none."""
+        scores = (run.per_class.get(name) for run in self.runs)
+        values = [getattr(score, CLASS_KEYS[measure]) for score in scores if score is not None]
+        defined = [value for value in values if value is not None]
+        return estimate(defined) if defined else None
+
+    @property
+    def confusion(self) -> tuple[tuple[int, ...], ...]:
+        """The confusion matrices added up, [actual][predicted]."""
+        matrices = [run.confusion for run in self.runs]
+        return tuple(
+            tuple(sum(cells) for cells in zip(*rows, strict=True)) for rows in zip(*matrices, strict=True)
+        )
+
+    @property
+    def differing(self) -> list[str]:
+        """The settings, but for the seed, that are not the same in all of its runs."""
+        return [
+            key
+            for key in settings_of(self.runs)
+            if key != SEED and len({run.settings.get(key) for run in self.runs}) > 1
+        ]
+
+
+def by_label(found: Iterable[Metrics]) -> list[Labelled]:
+    """Runs gathered by label, in the order in which labels first come; without one, by model.
+
+    Raises BadMetrics where runs of one label tell different classes apart.
+    """
+    gathered: dict[str, list[Metrics]] = {}
+    for run in found:
+        gathered.setdefault(run.name, []).append(run)
+    for label, runs in gathered.items():
+        if len({run.classes for run in runs}) > 1:
+            raise BadMetrics(f"runs of label {label!r} have different classes", "give them different labels")
+    return [Labelled(label, tuple(runs)) for label, runs in gathered.items()]
+
+
+def settings_of(runs: Sequence[Metrics]) -> list[str]:
+    """Every key that some run has a setting of, in order of appearance."""
+    return list(dict.fromkeys(key for run in runs for key in run.settings))
+
+
+def all_changes(entry: Labelled, first: Labelled) -> Mapping[Measured, Estimate | None]:
+    """Every measure's paired difference against `first`."""
+    return {measure: entry.change(measure, first) for measure in get_args(Measured)}

@@ -1,0 +1,45 @@
+"""Evaluations as several rooms' tests need them: as little as a report looks at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from emoprune.records import ClassScore, Epoch, LearningCurve, Metrics, PruningCourse, PruningStep
+
+
+def run(label: str | None, accuracy: float, *, units: int = 10, **settings: Any) -> Metrics:
+    """One evaluation of a label, with its settings."""
+    return Metrics(
+        model="m.st",
+        model_fingerprint="a",
+        data="faces",
+        data_fingerprint="d",
+        split="test",
+        n=10,
+        classes=("angry", "happy"),
+        accuracy=accuracy,
+        accuracy_interval=(0.0, 1.0),
+        macro_f1=accuracy / 2,
+        per_class={"angry": ClassScore(0.5, accuracy, 0.5, 5), "happy": ClassScore(None, 0.0, 0.0, 5)},
+        confusion=((4, 1), (2, 3)),
+        log_loss=0.5,
+        calibration_error=0.1,
+        parameters=100 * units,
+        nonzero_parameters=90 * units,
+        macs=1000,
+        bytes=1,
+        units=units,
+        label=label,
+        settings=settings,
+    )
+
+
+def curve(label: str, *accuracies: tuple[float, float | None]) -> LearningCurve:
+    """A learning curve of (training, validation) accuracies."""
+    epochs = [Epoch(index, 1.0, train, None, val) for index, (train, val) in enumerate(accuracies, start=1)]
+    return LearningCurve("m.st", tuple(epochs), label)
+
+
+def course(label: str, *steps: PruningStep) -> PruningCourse:
+    """A pruning of these steps."""
+    return PruningCourse("m.st", "progressive", steps, label)
