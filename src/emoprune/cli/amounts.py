@@ -44,14 +44,41 @@ class Amount:
         return f"{self.option} {self.value:g}"
 
 
-def chosen(method: str, options: Mapping[str, float | None]) -> Amount:
-    """The amount that the options ask for; UsageFault for two, for none, or for one that makes no sense."""
+def resolved(
+    method: str,
+    options: Mapping[str, float | None],
+    *,
+    output: str | None,
+    round_to: int,
+    ladder: bool,
+    steps: bool,
+) -> Amount | None:
+    """The amount; None with a `ladder` of all amounts, or with `steps` that go all the way.
+
+    Raises UsageFault for options that contradict one another or the method.
+    """
+    if ladder:
+        none_with_ladder(options, output)
+    if steps:
+        check_steps(method, options, output, ladder=ladder)
+    amount = None if ladder else chosen(method, options, needed=not steps)
+    check_units(method, amount, round_to=round_to, ladder=ladder)
+    return amount
+
+
+def chosen(method: str, options: Mapping[str, float | None], *, needed: bool = True) -> Amount | None:
+    """The amount that the options ask for, or the usual angle; None where there is none and none is `needed`.
+
+    UsageFault for two, for one that makes no sense, or for none that is needed.
+    """
     entry = METHODS[method]
     given = [Amount(option, value) for option, value in options.items() if value is not None]
     if len(given) > 1:
         raise UsageFault(
             f"{given[0].option} and {given[1].option} both say how much goes", "give one of them"
         )
+    if not given and not needed:
+        return None
     if not given:
         if entry.within is not None:
             return Amount("--angle", DEFAULT_ANGLE_DEG)
@@ -80,6 +107,22 @@ def none_with_ladder(options: Mapping[str, float | None], output: str | None) ->
             f"--sensitivity goes through all amounts and writes nothing, and {given[0]} is given",
             "leave it out",
         )
+
+
+def check_steps(
+    method: str, options: Mapping[str, float | None], output: str | None, *, ladder: bool
+) -> None:
+    """Raise UsageFault where --steps meets a method or options that know no steps."""
+    if not METHODS[method].one_by_one:
+        raise UsageFault(
+            f"--steps needs units that go one by one, which --method {method} does not do",
+            "use --method progressive, importance, reconstruct or random-units",
+        )
+    others = {"--angle": options["--angle"] is not None, "--output": output is not None}
+    for option, is_given in {**others, "--sensitivity": ladder}.items():
+        if is_given:
+            fact = f"--steps goes down unit by unit and writes nothing, and {option} is given"
+            raise UsageFault(fact, "leave it out")
 
 
 def check_units(method: str, amount: Amount | None, *, round_to: int, ladder: bool) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from emoprune.cli import console
+from emoprune.cli.prune_plan import ladder
 from emoprune.core import costs, nets
 from emoprune.core.angles import default_centre
 from emoprune.core.certificate import certify
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from torch import Tensor
 
+    from emoprune.cli.amounts import Amount
     from emoprune.cli.prune_job import Job
 
 LADDER_SCHEMA = "emoprune.sensitivity/1"
@@ -61,6 +64,35 @@ def outcome(
     }
 
 
+def looked_at(job: Job, amount: Amount) -> int:
+    """How many images statistics, the re-solving of layers and the judge look at, each counted once."""
+    if job.images is None:
+        return 0
+    trained = max(job.measured, job.images.count if job.resolves else 0)
+    if not amount.needs_images:
+        return trained
+    judges = len(job.images.judges)
+    return max(trained, judges) if job.images.val is None else trained + judges
+
+
+def judged(job: Job, after: Checkpoint, amount: Amount) -> dict[str, Any]:
+    """Accuracy and loss before and after, and the part that they are of; nothing if nobody asked."""
+    if job.images is None or not amount.needs_images:
+        return {}
+    (loss, accuracy), (now_loss, now) = job.judgement, job.judge(after)
+    return {
+        "accuracy": {"before": accuracy, "after": now},
+        "loss": {
+            "before": loss if math.isfinite(loss) else None,
+            "after": now_loss if math.isfinite(now_loss) else None,
+        },
+        "judged_on": {
+            "part": "train" if job.images.val is None else "val",
+            "images": len(job.images.judges),
+        },
+    }
+
+
 def _bytes(checkpoint: Checkpoint) -> int:
     """What the network's own tensors take in a file, statistics and masks left out."""
     return sum(tensor.nbytes for tensor in checkpoint.tensors.values())
@@ -100,7 +132,7 @@ def show_ladder(job: Job, model: str, *, as_json: bool) -> None:
     records = [
         {"schema": LADDER_SCHEMA, "model": model, "method": job.method, **step}
         for layer in console.tracked(job.subject.layers, "sensitivity", len(job.subject.layers))
-        for step in job.ladder(layer, LADDER)
+        for step in ladder(job, layer, LADDER)
     ]
     console.emit(records, lambda: [_ladder_table(job, records)], as_json=as_json)
 

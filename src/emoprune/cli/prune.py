@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emoprune.cli import amounts, console, options
 from emoprune.core.methods import METHODS
-from emoprune.errors import UsageFault
+from emoprune.errors import UsageFault, at
 from emoprune.records.choices import Merge, Scope
+
+if TYPE_CHECKING:
+    from emoprune.records import Checkpoint
 
 SCHEMA = "emoprune.prune/1"
 DEFAULT_METHOD = "distinct"
@@ -148,6 +151,24 @@ def command(
             "--sensitivity", help="Print the error of every layer at amounts 0.1 to 0.9, write nothing."
         ),
     ] = False,
+    steps: Annotated[
+        bool,
+        typer.Option(
+            "--steps",
+            help="Print loss, accuracy, smallest angle and least kernel after every unit that goes, write "
+            "nothing.  [down to an amount, else to one unit a layer]",
+        ),
+    ] = False,
+    label: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What --steps are of, for emoprune report.")
+    ] = None,
+    rewind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="INIT",
+            help="Set what survives back to this earlier checkpoint (train --save-init), to train it anew.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the certificate, write nothing.")] = False,
     seed: options.Seed = 0,
     force: options.Force = False,
@@ -162,7 +183,8 @@ def command(
 
     The certificate tells, per layer, the relative error at the next layers' input under either merge.
     """
-    from emoprune.cli import certificate, certificate_tables, history, prune_run
+    from emoprune.cli import certificate, history, prune_plan, prune_run, prune_steps
+    from emoprune.core import surgery
     from emoprune.store import checkpoints, streams
 
     wanted = {
@@ -174,28 +196,35 @@ def command(
         "--max-loss-increase": max_loss_increase,
         "--max-drop": max_drop,
     }
-    if sensitivity:
-        amounts.none_with_ladder(wanted, output)
-    amount = None if sensitivity else amounts.chosen(method, wanted)
-    amounts.check_units(method, amount, round_to=round_to, ladder=sensitivity)
-    target = None if dry_run or sensitivity else _target(model, output, method)
+    amount = amounts.resolved(
+        method, wanted, output=output, round_to=round_to, ladder=sensitivity, steps=steps
+    )
+    target = None if dry_run or sensitivity or steps else _target(model, output, method)
     before = checkpoints.read(model)
+    earlier = checkpoints.read(rewind) if rewind else None
+    if earlier is not None:
+        with at(streams.shown(rewind or "")):
+            surgery.check_rewind(earlier, before)
     if target is not None:
         streams.check_output(target, force=force)
     job = prune_run.prepare(
         before,
         method,
         amount,
+        judged=steps or (amount is not None and amount.needs_images),
         layers=layer,
         data=data,
         limit=limit,
         place=streams.shown(model),
         request={"merge": merge, "centre": center, "scope": scope, "round_to": round_to, "seed": seed},
     )
-    if amount is None:
+    if sensitivity:
         certificate.show_ladder(job, model, as_json=as_json)
         return
-    plan = job.plan(amount)
+    if steps or amount is None:
+        prune_steps.show(job, amount, model, label=label, as_json=as_json)
+        return
+    plan = prune_plan.plan_of(job, amount)
     merged = job.merges(plan)
     after = job.carried_out(plan, merged.get(merge))
     settings = {
@@ -210,11 +239,26 @@ def command(
         "center": center,
         "data": data,
         "samples": limit,
-        "images": job.looked_at(amount),
+        "rewind": rewind,
+        "images": certificate.looked_at(job, amount),
         "resolved_on": job.images.count if job.images and job.resolves else 0,
     }
-    outcome = certificate.outcome(job, plan, merged, after, centre=center) | job.judged(after, amount)
+    outcome = certificate.outcome(job, plan, merged, after, centre=center)
+    outcome |= certificate.judged(job, after, amount)
+    if earlier is not None:
+        after = surgery.rewound(after, earlier, job.subject, plan)
+    done = dataclasses.replace(after, history=(*before.history, history.entry("prune", settings, outcome)))
     summary = {"schema": SCHEMA, "input": model, "output": target, **settings, **outcome}
+    _deliver(done, summary, target, force=force, as_json=as_json)
+
+
+def _deliver(
+    done: Checkpoint, summary: dict[str, Any], target: str | None, *, force: bool, as_json: bool
+) -> None:
+    """Certificate and checkpoint, each where it belongs."""
+    from emoprune.cli import certificate, certificate_tables
+    from emoprune.store import checkpoints, streams
+
     certificate.warn(summary)
     # people see the certificate before anything is written; programs read of what has been done
     for_people = sys.stderr if target == streams.STANDARD else sys.stdout
@@ -222,8 +266,6 @@ def command(
     if as_table:
         console.show(certificate_tables.tables(summary), for_people)
     if target is not None:
-        entry = history.entry("prune", settings, outcome)
-        done = dataclasses.replace(after, history=(*before.history, entry))
         streams.write_bytes(target, checkpoints.to_bytes(done), force=force)
     if target == streams.STANDARD:
         return

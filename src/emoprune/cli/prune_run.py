@@ -32,14 +32,16 @@ def prepare(
     method: str,
     amount: Amount | None,
     *,
+    judged: bool,
     layers: str,
     data: str | None,
     limit: int,
     place: str,
     request: Mapping[str, Any],
 ) -> Job:
-    """A checkpoint with its channel graph, its statistics, and images where `method` wants any.
+    """A checkpoint with its channel graph, its statistics, and images where any are wanted.
 
+    They are where the network is `judged`, or re-solved: with `data`, or where a batch norm is to be mended.
     `layers` is a glob; `data` a path, "none", or None for what the checkpoint was trained on.
     """
     with at(place):
@@ -56,10 +58,10 @@ def prepare(
     found, weights = _chosen(before, graph, method, layers, place)
     with at(place):
         subject = subject_of(before, graph, found)
-    judged = amount is not None and amount.needs_images
+    solves = request["merge"] == "lstsq" and not METHODS[method].weights
     if data is None:
-        mended = request["merge"] == "lstsq" and not METHODS[method].weights and _before_norms(graph, found)
-        images = _own_images(before, limit, judged=judged) if judged or mended else None
+        solves = solves and _before_norms(graph, found)
+        images = _own_images(before, limit, judged=judged) if judged or solves else None
     elif images is None and judged:
         fact = "accuracy and loss are measured on images, and --data none forbids them"
         raise UsageFault(fact, "leave it out")
@@ -69,9 +71,10 @@ def prepare(
 
     price = amount.price if amount else "units"
     wanted = Request(**request, price=price, weights=weights, watch=watch)
-    job = Job(before, net, subject, method, wanted, images, counted)
-    return (
-        replace(job, images=_that_fit(job.images, net, before.spec)) if job.images and job.resolves else job
+    if images is not None and solves:
+        images = _that_fit(images, net, before.spec)
+    return Job(
+        before, net, subject, method, wanted, images, resolves=images is not None and solves, measured=counted
     )
 
 

@@ -72,6 +72,8 @@ def command(
     keep: own.KeepOption = None,
     overfit: own.Overfit = None,
     save_init: own.SaveInit = None,
+    curve: own.Curve = None,
+    label: own.Label = None,
     seed: options.Seed = Settings.seed,
     device: options.Device = Settings.device,
     force: options.Force = False,
@@ -93,12 +95,15 @@ def command(
         console.note(f"preset {preset}: {own.spelled_out(settings)}")
     found = open_data(data)
     setup = train_setup.set_up(settings, found)
-    for path in filter(None, (output, save_init)):
+    for path in filter(None, (output, save_init, curve)):
         streams.check_output(path, force=force)
     if save_init is not None:
         streams.write_bytes(save_init, checkpoints.to_bytes(train_run.initial(setup, settings)), force=force)
     trained = train_run.run(setup, settings)
     streams.write_bytes(output, checkpoints.to_bytes(trained), force=force)
+    if curve is not None:
+        record = train_run.learning_curve(trained, output, label)
+        streams.write_bytes(curve, record, force=force)
     parts = {name: len(indices) for name, indices in setup.parts.items()}
     summary = _summary(data, output, trained, parts)
     if output != streams.STANDARD:

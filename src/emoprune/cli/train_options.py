@@ -75,6 +75,13 @@ SaveInit = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Also write the network as it is before the first step."),
 ]
+Curve = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Also write loss and accuracy per epoch, for emoprune report --figures."
+    ),
+]
+Label = Annotated[str | None, typer.Option(metavar="TEXT", help="What --curve is of, for emoprune report.")]
 Overfit = Annotated[
     int | None,
     typer.Option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,10 +25,12 @@ from emoprune.records import (
     Epoch,
     HiddenLayer,
     HistoryEntry,
+    LearningCurve,
     Preprocess,
     Samples,
 )
 from emoprune.records.choices import Task
+from emoprune.store.metrics import TRAINING_SCHEMA
 
 NOTABLE_BYTES = 100 * 2**20
 LEARNED = 0.99
@@ -73,6 +76,17 @@ def run(setup: Setup, settings: Settings) -> Checkpoint:
         training=curve,
         masks=_masks(setup),
     )
+
+
+def learning_curve(trained: Checkpoint, model: str, label: str | None) -> bytes:
+    """Loss and accuracy per epoch as one line (schema emoprune.training/1).
+
+    Raises UsageFault where there are none.
+    """
+    if not trained.training:
+        raise UsageFault("--curve needs epochs, and there were none", "leave it out")
+    record = {"schema": TRAINING_SCHEMA, **dataclasses.asdict(LearningCurve(model, trained.training, label))}
+    return (json.dumps(record) + "\n").encode()
 
 
 def _masks(setup: Setup) -> Mapping[str, Tensor]:

@@ -99,6 +99,17 @@ def _indices(mask: Tensor) -> set[int]:
     return {int(unit) for unit in torch.nonzero(mask).flatten()}
 
 
+def smallest_angle_deg(statistics: UnitStatistics, *, centre: Centre | None, activation: str) -> float | None:
+    """The smallest angle between any two units; None where no two have one."""
+    measured = _between_two(angles_deg(statistics, centre=centre or default_centre(activation)))
+    return float(measured.min()) if len(measured) else None
+
+
+def _between_two(angles: Tensor) -> Tensor:
+    others = ~torch.eye(len(angles), dtype=torch.bool)
+    return angles[others & ~angles.isnan()]
+
+
 def survey(
     statistics: UnitStatistics,
     *,
@@ -116,7 +127,7 @@ def survey(
     angles = angles_deg(statistics, centre=resolved)
     others = ~torch.eye(statistics.units, dtype=torch.bool)
     similar, complementary = (angles < below_deg) & others, (angles > above_deg) & others
-    measured = angles[others & ~angles.isnan()]
+    measured = _between_two(angles)
     listed = ~angles.isnan() if everything else similar | complementary
     return Survey(
         units=statistics.units,

@@ -11,6 +11,7 @@ import torch
 
 from emoprune.core import path
 from emoprune.core.footprint import Footprint
+from emoprune.core.importance import importances
 from emoprune.core.selection import Taken, distinct, smallest_angle_first, to_survivors
 from emoprune.core.subject import Subject
 from emoprune.records import Plan, Removal
@@ -155,17 +156,11 @@ def progressive_course(subject: Subject, footprint: Footprint, request: Request)
 
 
 def importance_course(subject: Subject, footprint: Footprint, request: Request) -> Course:
-    """The smallest L2 norm of a layer's kernel first (luan2020, section 2.4)."""
-    orders = {}
-    for layer in subject.layers:
-        start, stop = subject.graph.spans[layer.name]
-        weight = f"{layer.name}.weight"
-        owner = next(cut.owner for cut in subject.graph.cuts if (cut.tensor, cut.dim) == (weight, 0))
-        squares = subject.tensors[weight].double().square().flatten(1).sum(1)
-        inner = (owner >= start) & (owner < stop)
-        norms = torch.zeros(stop - start, dtype=torch.float64)
-        norms.index_add_(0, owner[inner] - start, squares[inner])
-        orders[layer.name] = torch.argsort(norms, stable=True).tolist()
+    """The smallest L2 norm of a layer's kernel first (luan2020, section 2.3)."""
+    orders = {
+        layer.name: torch.argsort(importances(subject, layer.name), stable=True).tolist()
+        for layer in subject.layers
+    }
     return _walk(subject, request, _ordered(subject, footprint, request, orders), {})
 
 

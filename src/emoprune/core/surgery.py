@@ -10,6 +10,7 @@ from torch import Tensor
 
 from emoprune.core.statistics import survivors
 from emoprune.core.subject import Subject, stays
+from emoprune.errors import BadCheckpoint
 from emoprune.records import Checkpoint, Moments, Plan
 from emoprune.records.channels import ChannelGraph
 
@@ -52,6 +53,29 @@ def cut(tensors: Mapping[str, Tensor], graph: ChannelGraph, alive: Tensor) -> di
         if place.tensor in left and not bool(kept.all()):
             left[place.tensor] = left[place.tensor].index_select(place.dim, torch.nonzero(kept).flatten())
     return left
+
+
+def rewound(pruned: Checkpoint, earlier: Checkpoint, subject: Subject, plan: Plan) -> Checkpoint:
+    """The pruned network with what survives of it set back to `earlier`, a checkpoint of the whole one.
+
+    Its statistics were those of other weights, hence none are left (re-initialisation of elazar2020,
+    section 2).
+    """
+    tensors = cut(earlier.tensors, subject.graph, subject.alive(plan))
+    masked = {name: tensors[name] * mask for name, mask in pruned.masks.items()}
+    return replace(pruned, tensors={**tensors, **masked}, layers=(), statistics={}, moments={})
+
+
+def check_rewind(earlier: Checkpoint, whole: Checkpoint) -> None:
+    """Raise BadCheckpoint where `earlier` is not of the shape of the network `whole`."""
+    for name in sorted(whole.tensors.keys() | earlier.tensors.keys()):
+        before, now = (each.tensors.get(name) for each in (earlier, whole))
+        if before is None or now is None or before.shape != now.shape:
+            has = ["not at all" if each is None else f"as {tuple(each.shape)}" for each in (before, now)]
+            raise BadCheckpoint(
+                f"cannot be gone back to: it has {name} {has[0]}, the network {has[1]}",
+                "give the file that train --save-init wrote for that network",
+            )
 
 
 def _widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) -> dict[str, tuple[int, int]]:

@@ -11,10 +11,12 @@ from emoprune.records import LearningCurve, Metrics, PruningCourse, Runs
 from emoprune.store.decoding import decode, refuse_constant
 
 SCHEMA = "emoprune.metrics/1"
+TRAINING_SCHEMA = "emoprune.training/1"
+STEPS_SCHEMA = "emoprune.steps/1"
 KINDS: dict[str, type[Metrics | LearningCurve | PruningCourse]] = {
     SCHEMA: Metrics,
-    "emoprune.training/1": LearningCurve,
-    "emoprune.steps/1": PruningCourse,
+    TRAINING_SCHEMA: LearningCurve,
+    STEPS_SCHEMA: PruningCourse,
 }
 HOW = "give what emoprune eval printed"
 

@@ -1,0 +1,68 @@
+"""What happens while units go one by one: loss, accuracy, angles and kernels after every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from emoprune.cli import console
+from emoprune.cli.amounts import Amount
+from emoprune.cli.prune_job import Job
+from emoprune.cli.prune_plan import last_step
+from emoprune.core.angles import smallest_angle_deg
+from emoprune.core.importance import importances
+from emoprune.records import Checkpoint, Plan, PruningCourse, PruningStep
+from emoprune.store.metrics import STEPS_SCHEMA
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+
+def show(job: Job, amount: Amount | None, model: str, *, label: str | None, as_json: bool) -> None:
+    """Print every step down to the amount, or to one unit a layer (schema emoprune.steps/1)."""
+    course = job.course()
+    last = course.length if amount is None else last_step(job, course, amount)
+    plans = (course.plan(step) for step in range(last + 1))
+    steps = tuple(_step(job, plan) for plan in console.tracked(plans, "steps", last + 1))
+    record = {"schema": STEPS_SCHEMA, **asdict(PruningCourse(model, job.method, steps, label))}
+    console.emit([record], lambda: [_table(job, steps)], as_json=as_json)
+
+
+def _step(job: Job, plan: Plan) -> PruningStep:
+    pruned = job.carried_out(plan)
+    loss, accuracy = job.judge(pruned)
+    units = sum(len(removal.kept) for removal in plan.removals)
+    if job.method == "importance":
+        return PruningStep(units, loss, accuracy, least_importance=min(_importances(job, plan)))
+    return PruningStep(units, loss, accuracy, smallest_angle_deg=min(_angles(job, pruned), default=None))
+
+
+def _angles(job: Job, pruned: Checkpoint) -> Iterator[float]:
+    for layer in job.subject.layers:
+        smallest = smallest_angle_deg(
+            pruned.statistics[layer.name], centre=job.request.centre, activation=layer.activation
+        )
+        if smallest is not None:
+            yield smallest
+
+
+def _importances(job: Job, plan: Plan) -> Iterator[float]:
+    for removal in plan.removals:
+        yield float(importances(job.subject, removal.layer)[list(removal.kept)].min())
+
+
+def _table(job: Job, steps: Iterable[PruningStep]) -> Group:
+    rows = [asdict(step) for step in steps]
+    present = [key for key in rows[0] if any(row[key] is not None for row in rows)]
+    headings = {"smallest_angle_deg": "smallest angle", "least_importance": "least importance"}
+    return console.table(
+        f"Step by step ({job.method}, {job.request.merge})",
+        [headings.get(key, key) for key in present],
+        ([_cell(key, row[key]) for key in present] for row in rows),
+        left=0,
+    )
+
+
+def _cell(key: str, value: Any) -> object:
+    return f"{value:.1%}" if key == "accuracy" and value is not None else value
