@@ -100,10 +100,9 @@ def command(
     if save_init is not None:
         streams.write_bytes(save_init, checkpoints.to_bytes(train_run.initial(setup, settings)), force=force)
     trained = train_run.run(setup, settings)
-    streams.write_bytes(output, checkpoints.to_bytes(trained), force=force)
     if curve is not None:
-        record = train_run.learning_curve(trained, output, label)
-        streams.write_bytes(curve, record, force=force)
+        streams.write_bytes(curve, train_run.learning_curve(trained, output, label), force=force)
+    streams.write_bytes(output, checkpoints.to_bytes(trained), force=force)
     parts = {name: len(indices) for name, indices in setup.parts.items()}
     summary = _summary(data, output, trained, parts)
     if output != streams.STANDARD:
