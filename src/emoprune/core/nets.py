@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.convnets import CONVNETS, ConvNet
@@ -66,6 +65,9 @@ def _whole(spec: Spec) -> nn.Module:
         return ConvNet(spec)
     if spec.arch in TABLENETS:
         return TABLENETS[spec.arch](spec)
+    # takes as long to import as torch itself, and our own networks need none of it
+    from torchvision import models
+
     net: nn.Module = models.get_model(
         spec.arch, weights=None, num_classes=spec.classes, **_torchvision_arguments(spec)
     )

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
-from torchvision.ops import stochastic_depth
 
 from emoprune.core.graph.channels import Channels
 
@@ -45,7 +44,7 @@ PASSING: tuple[object, ...] = (
     nn.Dropout2d,
     nn.Identity,
     F.dropout,
-    stochastic_depth,
+    "stochastic_depth",
     "contiguous",
 )
 POOLING: tuple[object, ...] = (

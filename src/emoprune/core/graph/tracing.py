@@ -93,8 +93,14 @@ class Tracing:
         return Channels(ids, dim, shape)
 
     def kind(self, node: fx.Node) -> object:
-        """What the rules know an operation by: the module's type, the function, the method's name."""
-        return type(self.modules[str(node.target)]) if node.op == "call_module" else node.target
+        """What the rules know an operation by: the module's type, the function, the method's name.
+
+        Functions of torchvision go by their name, for importing it takes as long as torch itself.
+        """
+        if node.op == "call_module":
+            return type(self.modules[str(node.target)])
+        foreign = getattr(node.target, "__module__", "") or ""
+        return getattr(node.target, "__name__", "") if foreign.startswith("torchvision.") else node.target
 
     def name(self, node: fx.Node) -> str:
         """What people know an operation by: its own name, or that of the one whose result it takes in."""
