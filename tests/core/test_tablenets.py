@@ -30,7 +30,8 @@ def votes(classes: int, decisions: list[float]) -> np.ndarray:
         won[first if decision > 0 else second] += 1
         sure[first] += decision
         sure[second] -= decision
-    return won + sure / (3 * (np.abs(sure) + 1))
+    scores: np.ndarray = won + sure / (3 * (np.abs(sure) + 1))
+    return scores
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
