@@ -129,6 +129,13 @@ def test_the_few_samples_are_of_the_training_part_and_follow_from_the_seed(
     assert len(set(few)) == 6
     assert set(few) <= set(whole)
     assert len(whole) == 48
+    seen.clear()
+    # going on the split stays, so that what differs is the choice from one part
+    for seed in (1, 2):
+        on = ("--from", "m.st", "--overfit", "6", "--seed", seed)
+        emoprune.done("train", table, "on.st", *on, "--epochs", "1", "--force")
+    assert seen[0] != seen[1]
+    assert {*seen[0], *seen[1]} <= set(whole)
 
 
 def test_pictures_behind_a_frozen_backbone_are_as_few(emoprune: Runner, small: Path) -> None:

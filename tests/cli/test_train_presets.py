@@ -52,7 +52,10 @@ def test_every_preset_trains_and_its_model_is_evaluated(
     assert ("accuracy" in record) != reconstructs
 
 
-@pytest.mark.parametrize("name", ["luan2020-lenet", "elazar2020-resnet18", "wright2019-cnn", "jain2020-ff"])
+PLAIN = ("luan2020-lenet", "elazar2020-resnet18", "wright2019-ff", "wright2019-cnn", "jain2020-ff")
+
+
+@pytest.mark.parametrize("name", PLAIN)
 def test_the_recorded_training_is_the_papers(
     emoprune: Runner, faces: Path, table: Path, in_folder: Path, name: str
 ) -> None:
