@@ -8,8 +8,7 @@ import inspect
 import pytest
 
 from emoprune.cli import train
-from emoprune.cli.train_settings import Settings, settings_of
-from emoprune.cli.train_setup import OF_THE_NETWORK
+from emoprune.cli.train_settings import OF_THE_NETWORK, Settings, settings_of
 from emoprune.core.architectures import ARCHITECTURES
 
 FIELDS = {field.name: field.default for field in dataclasses.fields(Settings)}

@@ -11,6 +11,7 @@ from sklearn.svm import SVC
 
 from emoprune.cli.main import main
 from emoprune.core.splits import partition
+from emoprune.records import Table
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
 from tests.cli.conftest import Runner, opened, tree
@@ -45,7 +46,8 @@ def test_a_checkpoint_predicts_what_scikit_learn_predicts(
     data = open_data("t.csv")
     train = list(partition(data.catalogue, checkpoint.split)["train"])
     labels = np.array(data.catalogue.labels)
-    values = data.values  # type: ignore[union-attr]  # a table
+    assert isinstance(data, Table)
+    values = data.values
     low, high = values[train].amin(0), values[train].amax(0)
     scaled = ((values - low) * (1 / (high - low))).numpy()
     wanted = SVC(C=float(penalty), break_ties=True).fit(scaled[train], labels[train])

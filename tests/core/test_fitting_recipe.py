@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from emoprune.core.fitting import Recipe, TensorSamples, fit
 from emoprune.core.nets import build
 from emoprune.core.objectives import judge
-from emoprune.core.scaling import fit_scaling
+from emoprune.core.scaling import fitted_scaling
 from emoprune.records import Epoch, Spec
 from emoprune.records.choices import Keep
 from tests.core.test_fitting import CPU, RECIPE, TABLE, clouds, mlp, parts_of, same, state_of
@@ -148,7 +148,8 @@ def autoencoder(samples: TensorSamples, units: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(1)
         net = build(Spec("autoencoder", 6, (6,), (units,), "sigmoid"))
-    fit_scaling(net, samples.values, "minmax")
+    scaling = fitted_scaling(samples.values, "minmax", columns="abcdef")
+    net.get_submodule("scaling").load_state_dict(scaling.state_dict())
     return net
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.nets import build
 from emoprune.core.objectives import LOSSES, hits, judge, squared_errors, task_of
-from emoprune.core.scaling import fit_scaling
+from emoprune.core.scaling import fitted_scaling
 from emoprune.records import Spec
 
 ROWS = (
@@ -25,7 +25,8 @@ def network(arch: str) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(2)
         net = build(Spec(arch, 4, (4,), (3,), "sigmoid", dropout=0.4))
-    fit_scaling(net, ROWS, "minmax")
+    scaling = fitted_scaling(ROWS, "minmax", columns=[str(i) for i in range(ROWS.shape[1])])
+    net.get_submodule("scaling").load_state_dict(scaling.state_dict())
     return net
 
 

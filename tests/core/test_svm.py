@@ -9,6 +9,7 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 
 from emoprune.core.nets import restore
+from emoprune.core.scaling import fitted_scaling
 from emoprune.core.svm import fitted_svm
 from emoprune.records import Spec
 from emoprune.records.choices import Scale
@@ -24,6 +25,13 @@ def rows(classes: int, n: int = 90, seed: int = 0) -> tuple[Tensor, Tensor]:
     return values * torch.tensor([1.0, 0.01, 30.0, 2.0, 1.0]) + 3, labels
 
 
+def machine(
+    classes: int, values: Tensor, labels: Tensor, scale: Scale, *, penalty: float
+) -> tuple[Spec, nn.Module]:
+    scaling = fitted_scaling(values, scale, columns="abcde")
+    return fitted_svm(Spec("svm", classes, (5,)), values, labels, scaling, penalty=penalty)
+
+
 def scaled(net: nn.Module, values: Tensor) -> np.ndarray:
     """Rows as the machine scales them: libsvm stops early, so the least rounding of a row may show."""
     array: np.ndarray = net.get_submodule("scaling")(values).numpy()
@@ -31,8 +39,8 @@ def scaled(net: nn.Module, values: Tensor) -> np.ndarray:
 
 
 def reference(net: nn.Module, values: Tensor, labels: Tensor, penalty: float) -> SVC:
-    machine = SVC(C=penalty, decision_function_shape="ovr", break_ties=True)
-    return machine.fit(scaled(net, values), labels.numpy())
+    wanted = SVC(C=penalty, decision_function_shape="ovr", break_ties=True)
+    return wanted.fit(scaled(net, values), labels.numpy())
 
 
 SCALES: list[Scale] = ["minmax", "standard", "none"]
@@ -43,7 +51,7 @@ SCALES: list[Scale] = ["minmax", "standard", "none"]
 @pytest.mark.parametrize("classes", [3, 7])
 def test_scores_are_scikit_learns_decision_function(classes: int, penalty: float, scale: Scale) -> None:
     values, labels = rows(classes)
-    _, net = fitted_svm(Spec("svm", classes, (5,)), values, labels, scale=scale, penalty=penalty)
+    _, net = machine(classes, values, labels, scale, penalty=penalty)
     wanted, own = reference(net, values, labels, penalty), scaled(net, values)
     with torch.no_grad():
         found = net(values).numpy()
@@ -59,7 +67,7 @@ def test_scores_are_scikit_learns_decision_function(classes: int, penalty: float
 @pytest.mark.parametrize("scale", SCALES)
 def test_of_two_classes_predictions_and_their_order_are_scikit_learns(scale: Scale) -> None:
     values, labels = rows(2)
-    _, net = fitted_svm(Spec("svm", 2, (5,)), values, labels, scale=scale, penalty=1.0)
+    _, net = machine(2, values, labels, scale, penalty=1.0)
     wanted, own = reference(net, values, labels, 1.0), scaled(net, values)
     decision = wanted.decision_function(own)
     clear = np.abs(decision) > 1e-4
@@ -73,7 +81,7 @@ def test_of_two_classes_predictions_and_their_order_are_scikit_learns(scale: Sca
 def test_rows_that_it_was_not_fitted_to_are_told_apart_as_scikit_learn_does() -> None:
     values, labels = rows(3)
     fresh, _ = rows(3, n=200, seed=5)
-    _, net = fitted_svm(Spec("svm", 3, (5,)), values, labels, scale="minmax", penalty=1.0)
+    _, net = machine(3, values, labels, "minmax", penalty=1.0)
     wanted = reference(net, values, labels, 1.0)
     with torch.no_grad():
         agree = net(fresh).argmax(1).numpy() == wanted.predict(scaled(net, fresh))
@@ -82,7 +90,7 @@ def test_rows_that_it_was_not_fitted_to_are_told_apart_as_scikit_learn_does() ->
 
 def test_the_spec_counts_the_support_vectors_and_rebuilds_the_machine() -> None:
     values, labels = rows(3)
-    spec, net = fitted_svm(Spec("svm", 3, (5,)), values, labels, scale="minmax", penalty=1.0)
+    spec, net = machine(3, values, labels, "minmax", penalty=1.0)
     wanted = reference(net, values, labels, 1.0)
     assert spec.hidden == (len(wanted.support_vectors_),)
     again = restore(spec, {name: value.clone() for name, value in net.state_dict().items()})
@@ -93,5 +101,12 @@ def test_the_spec_counts_the_support_vectors_and_rebuilds_the_machine() -> None:
 def test_fitting_leaves_the_given_rows_as_they_were() -> None:
     values, labels = rows(3)
     before = values.clone()
-    fitted_svm(Spec("svm", 3, (5,)), values, labels, scale="standard", penalty=1.0)
+    machine(3, values, labels, "standard", penalty=1.0)
     assert torch.equal(values, before)
+
+
+def test_columns_that_never_vary_leave_a_machine_with_scores() -> None:
+    values, labels = torch.full((12, 5), 3.0), torch.arange(12) % 3
+    _, net = machine(3, values, labels, "minmax", penalty=1.0)
+    with torch.no_grad():
+        assert bool(net(values).isfinite().all())

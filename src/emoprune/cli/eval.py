@@ -90,16 +90,18 @@ def command(
     part, indices = loading.part_indices(found, opened.card.split, split)
     samples = loading.samples(found, opened.card.preprocess, opened.card.spec.input, labels)
     inputs = batches(samples, indices, opened.card.preprocess, chosen)
-    if task == "reconstruct":
-        errors = reconstruction.measure(opened, inputs, len(indices))
-        record = {"schema": reconstruction.SCHEMA, "model": model, "data": data, "split": part, **errors}
-        console.emit([record], lambda: reconstruction.tables(record), as_json=as_json)
-        return
-    logits = torch.cat(list(console.tracked(opened.logits(inputs), "eval", len(indices), steps=len)))
 
     def timed() -> float:
         one = next(batches(samples, indices[:1], opened.card.preprocess, chosen))
         return costs.latency_ms(lambda: list(opened.logits(iter([one]))))
+
+    if task == "reconstruct":
+        errors = reconstruction.measure(model, opened, inputs, len(indices))
+        record = {"schema": reconstruction.SCHEMA, "model": model, "data": data, "split": part, **errors}
+        record["latency_ms"] = timed() if latency else None
+        console.emit([record], lambda: reconstruction.tables(record), as_json=as_json)
+        return
+    logits = torch.cat(list(console.tracked(opened.logits(inputs), "eval", len(indices), steps=len)))
 
     result = Metrics(
         model=model,

@@ -13,7 +13,7 @@ from torch import nn
 from emoprune.cli import console, options
 from emoprune.cli.amounts import Amount
 from emoprune.cli.prune_job import Job
-from emoprune.cli.sight import Sight, look_at, measured, own_data
+from emoprune.cli.sight import Sight, look_at, measured, own_data, require_layers
 from emoprune.core import nets
 from emoprune.core.courses import Request
 from emoprune.core.graph import channel_graph
@@ -22,7 +22,7 @@ from emoprune.core.path import Step
 from emoprune.core.refit import images_that_fit
 from emoprune.core.statistics import readings_of
 from emoprune.core.subject import subject_of
-from emoprune.errors import BadCheckpoint, UsageFault, at
+from emoprune.errors import UsageFault, at
 from emoprune.records import Checkpoint, HiddenLayer, Spec
 from emoprune.records.channels import ChannelGraph
 
@@ -90,8 +90,8 @@ def _chosen(
     before: Checkpoint, graph: ChannelGraph, method: str, glob: str, place: str
 ) -> tuple[tuple[HiddenLayer, ...], tuple[str, ...]]:
     """The layers that may lose units, and the weights that may become zero."""
-    if not graph.layers:
-        raise BadCheckpoint("no layer of it can be pruned", "choose another architecture", place=place)
+    with at(place):
+        require_layers(graph)
     weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), glob))
     if METHODS[method].weights and weights:
         # single weights need no statistics; where there are any, they are certified

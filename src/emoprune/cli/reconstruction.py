@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 SCHEMA = "emoprune.reconstruction/1"
 
 
-def measure(opened: Model, inputs: Iterator[Tensor], count: int) -> dict[str, Any]:
+def measure(place: str, opened: Model, inputs: Iterator[Tensor], count: int) -> dict[str, Any]:
     """Mean squared error, as the network scales its input, over all outputs and of each."""
     if opened.net is None:
-        raise BadCheckpoint("does not tell how it scales its input", "evaluate the checkpoint that it is of")
+        raise BadCheckpoint("does not tell how it scales its input", "evaluate its checkpoint", place=place)
     errors = squared_errors(opened.net, console.tracked(inputs, "eval", count, steps=len))
     each = torch.cat(list(errors)).double().mean(0)
     return {

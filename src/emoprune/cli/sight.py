@@ -17,7 +17,7 @@ from emoprune.core.graph import channel_graph
 from emoprune.core.objectives import judge, task_of
 from emoprune.core.splits import partition
 from emoprune.core.statistics import collect
-from emoprune.errors import EmopruneError, at
+from emoprune.errors import BadCheckpoint, EmopruneError, at
 from emoprune.records import Card, Checkpoint, Preprocess, Samples
 from emoprune.records.channels import ChannelGraph
 from emoprune.records.choices import Task
@@ -65,7 +65,8 @@ class Sight:
 
 def own_data(card: Card, *, limit: int) -> Sight | str:
     """The data that a model was trained on, by the path in its history; why not, where it cannot be had."""
-    data = next((entry.parameters.get("data") for entry in card.history), None)
+    trained = next((entry for entry in reversed(card.history) if entry.command == "train"), None)
+    data = trained.parameters.get("data") if trained else None
     if not isinstance(data, str) or not (os.path.isdir(data) or os.path.isfile(data)):
         return "the training data is not here"
     try:
@@ -104,9 +105,16 @@ def measured_on(checkpoint: Checkpoint, data: str, *, limit: int, place: str) ->
     """`measured` for the data at a path, whoever's it is; `place` is the checkpoint's, for faults."""
     with at(place):
         graph = channel_graph(nets.blueprint(checkpoint.spec), checkpoint.spec.input)
+        require_layers(graph)
     sight = look_at(checkpoint, data, limit=limit)
     with at(place):
         return measured(checkpoint, graph, sight)
+
+
+def require_layers(graph: ChannelGraph) -> None:
+    """Raise BadCheckpoint for a network that has no layer with units to remove."""
+    if not graph.layers:
+        raise BadCheckpoint("no layer of it can be pruned", "choose another architecture")
 
 
 def look_at(card: Card, data: str, *, limit: int) -> Sight:

@@ -11,6 +11,7 @@ import typer
 from emoprune.cli import console, options
 from emoprune.cli import train_options as own
 from emoprune.cli.train_settings import Settings, settings_of
+from emoprune.errors import UsageFault
 from emoprune.records.choices import Activation, Optimizer, Scale
 
 if TYPE_CHECKING:
@@ -95,7 +96,10 @@ def command(
         console.note(f"preset {preset}: {own.spelled_out(settings)}")
     found = open_data(data)
     setup = train_setup.set_up(settings, found)
-    for path in filter(None, (output, save_init, curve)):
+    outputs = [path for path in (output, save_init, curve) if path is not None]
+    if len(set(outputs)) < len(outputs):
+        raise UsageFault(f"two outputs are to be one file: {', '.join(outputs)}", "name each of its own")
+    for path in outputs:
         streams.check_output(path, force=force)
     if save_init is not None:
         streams.write_bytes(save_init, checkpoints.to_bytes(train_run.initial(setup, settings)), force=force)

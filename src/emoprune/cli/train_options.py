@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from emoprune.cli import options
-from emoprune.cli.train_settings import Settings
+from emoprune.cli.train_settings import OF_THE_NETWORK, Settings
 from emoprune.core.augmentations import AUGMENTATIONS
 from emoprune.core.presets import PRESETS
 from emoprune.records.choices import Freeze, Keep
@@ -26,6 +26,8 @@ def spelled_out(settings: Settings) -> str:
     """The options of a preset as one would write them, as they are after all others have counted."""
     words = []
     for name in PRESETS[settings.preset or ""].settings:
+        if settings.earlier and name in OF_THE_NETWORK:
+            continue
         value = getattr(settings, name)
         for each in value if isinstance(value, tuple) else (value,):
             words.append(f"--{name.replace('_', '-')}" + ("" if each is True else f" {each}"))

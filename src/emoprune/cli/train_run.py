@@ -103,7 +103,7 @@ def _entry(setup: Setup, settings: Settings, curve: tuple[Epoch, ...]) -> Histor
         "weights": settings.start,
         "preset": settings.preset,
         "freeze": settings.freeze,
-        "scale": settings.scale,
+        "scale": _past(setup)[0].parameters.get("scale") if setup.past else settings.scale,
         "overfit": settings.overfit,
         **dataclasses.asdict(setup.recipe),
     }

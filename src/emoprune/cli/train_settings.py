@@ -9,6 +9,11 @@ from typing import Any
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.records.choices import Activation, DeviceName, Freeze, Keep, Optimizer, Scale
 
+OF_THE_NETWORK = frozenset(
+    ("arch", "weights", "hidden", "channels", "activation", "dropout", "size", "gray", "mean", "std", "scale")
+)
+"""What a checkpoint to go on with has decided."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:

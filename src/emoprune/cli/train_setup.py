@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from emoprune.cli import console, loading, shaping
 from emoprune.cli.splitting import split_rule, tell_split
-from emoprune.cli.train_settings import Settings
+from emoprune.cli.train_settings import OF_THE_NETWORK, Settings
 from emoprune.core import nets
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.augmentations import parse_augmentations
@@ -18,7 +18,7 @@ from emoprune.core.fitting import Recipe
 from emoprune.core.objectives import task_of
 from emoprune.core.presets import PRESETS
 from emoprune.core.scaling import fitted_scaling
-from emoprune.core.splits import partition
+from emoprune.core.splits import declared_parts, partition
 from emoprune.core.svm import fitted_svm
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadData, UsageFault, at
@@ -27,10 +27,10 @@ from emoprune.records.choices import Keep
 from emoprune.store import checkpoints, streams
 from emoprune.store.datasets import Data
 
-OF_THE_NETWORK = frozenset(
-    ("arch", "weights", "hidden", "channels", "activation", "dropout", "size", "gray", "mean", "std", "scale")
-)
-"""Settings that a checkpoint to go on with has decided."""
+UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
+    *("epochs", "lr", "lr_factor", "lr_decay", "batch_size", "optimizer", "momentum", "weight_decay"),
+    *("keep", "overfit"),
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def set_up(settings: Settings, found: Data) -> Setup:
         _check_kind(settings.preset, found)
     if past is not None:
         _check_going_on(settings, past)
+    _check_used(settings, past.spec.arch if past else settings.arch)
     rule = _rule_of(settings, found.catalogue, past)
     with at(settings.data):
         parts = {name: torch.tensor(indices) for name, indices in partition(found.catalogue, rule).items()}
@@ -109,14 +110,26 @@ def _check_going_on(settings: Settings, past: Checkpoint) -> None:
         raise UsageFault(f"{settings.earlier} is a machine that is fitted in one go", "train it anew")
 
 
+def _check_used(settings: Settings, arch: str) -> None:
+    """Raise UsageFault for an option that this architecture makes no use of."""
+    unused = settings.given & (UNUSED_BY_SVM if arch == "svm" else {"penalty"})
+    if unused:
+        raise UsageFault(f"{arch} makes no use of --{min(unused).replace('_', '-')}", "leave it out")
+    if settings.overfit and task_of(arch) != "classify":
+        raise UsageFault(f"--overfit counts right answers, and {arch} classifies nothing", "leave it out")
+
+
 def _rule_of(settings: Settings, catalogue: Catalogue, past: Checkpoint | None) -> SplitRule:
     """What the options ask for; going on, that of the checkpoint, lest its test part be trained on."""
     same = past is not None and past.split.fingerprint == catalogue.fingerprint
     if past is not None and same and not settings.given & {"split", "group_by"}:
         return past.split
-    if past is not None:
+    # a preset's split is for data that is not split already
+    preset_alone = "split" not in settings.given and declared_parts(catalogue.names)
+    split = None if preset_alone else settings.split
+    rule = split_rule(catalogue, split, settings.group_by, settings.seed)
+    if past is not None and past.split != rule:
         console.note("the split is not that of the earlier training: its test part may be trained on now")
-    rule = split_rule(catalogue, settings.split, settings.group_by, settings.seed)
     tell_split(rule)
     return rule
 
@@ -175,7 +188,8 @@ def _fresh(settings: Settings, found: Data, train: Tensor) -> Start:
             scaling = fitted_scaling(values, settings.scale, columns=columns)
             if spec.arch == "svm":
                 spec, net = fitted_svm(spec, values, samples.labels[train], scaling, penalty=settings.penalty)
-            net.get_submodule("scaling").load_state_dict(scaling.state_dict())
+            else:
+                net.get_submodule("scaling").load_state_dict(scaling.state_dict())
     return Start(spec, preprocess, net, outputs, samples)
 
 

@@ -27,6 +27,8 @@ def fitted_svm(
     machine = SVC(C=penalty, gamma="scale").fit(scaled.numpy(), labels.numpy())
     spec = replace(spec, hidden=(len(machine.support_vectors_),))
     net = build(spec)
+    # scikit-learn takes 1 where nothing varies
+    spread = float(scaled.double().var(correction=0)) or 1 / values.shape[1]
     # of two classes scikit-learn turns the sign round
     sign = -1 if spec.classes == 2 else 1
     tensors = {
@@ -34,10 +36,11 @@ def fitted_svm(
         "classifier.weight": sign * _pairwise(machine.dual_coef_, machine.n_support_.tolist()),
         "classifier.bias": sign * machine.intercept_,
         # what gamma="scale" came to is nowhere public
-        "gamma": 1 / (values.shape[1] * scaled.double().var(correction=0)),
+        "gamma": 1 / (values.shape[1] * spread),
     }
     filled = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in tensors.items()}
-    net.load_state_dict({**net.state_dict(), **filled})
+    scalings = {f"scaling.{name}": value for name, value in scaling.state_dict().items()}
+    net.load_state_dict({**net.state_dict(), **filled, **scalings})
     return spec, net
 
 
