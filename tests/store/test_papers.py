@@ -72,7 +72,10 @@ def test_a_table_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
         (HEADER + "sum,loss,1.5,T\n", "line 2: loss of 'sum'.*how many units; write .* LABEL, N units"),
         (HEADER + '"sum, nine units",smallest angle,1.5,T\n', "line 2: smallest angle of 'sum, nine units'"),
         (HEADER + '"sum, 9 units",loss,50%,T\n', "line 2: loss cannot be '50%'; give a number without %"),
-        (HEADER + '"sum, 9 units",angle,5,T\n', "measure 'angle' is unknown;.*loss, smallest angle, least imp"),
+        (
+            HEADER + '"sum, 9 units",angle,5,T\n',
+            "measure 'angle' is unknown;.*loss, smallest angle, least imp",
+        ),
         (HEADER + "a,recall happy,120%,T\n", "line 2: recall cannot be '120%'; write shares"),
         (HEADER + "a,units,50%,T\n", "line 2: units cannot be '50%'; give a number without %"),
         (HEADER + "a,accuracy,0.5,T\n\na,Accuracy,0.6,T\n", "line 4: Accuracy of 'a' again; keep one"),

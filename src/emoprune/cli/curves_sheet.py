@@ -10,10 +10,10 @@ from typing import Any, get_args
 
 from emoprune.cli.comparison import Sheet
 from emoprune.cli.estimates import SHARE, Unit, bounds, from_rows, told_apart
-from emoprune.core.learning import Learned, LearningPart, Point, learned_by_label
+from emoprune.core.learning import Learned, LearningPart, Pick, learned_by_label
 from emoprune.records import LearningCurve
 
-ACCURACIES: list[tuple[LearningPart, Point]] = list(product(get_args(LearningPart), get_args(Point)))
+ACCURACIES: list[tuple[LearningPart, Pick]] = list(product(get_args(LearningPart), get_args(Pick)))
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Curves:
     together: bool = True
 
     @cached_property
-    def accuracies(self) -> list[tuple[LearningPart, Point]]:
+    def accuracies(self) -> list[tuple[LearningPart, Pick]]:
         """Of which parts some curve has accuracies, the last and the best of each."""
         return [which for which in ACCURACIES if any(entry.accuracy(*which) for entry in self.entries)]
 
@@ -44,7 +44,7 @@ def one_by_one(curves: Sequence[LearningCurve]) -> Curves:
 
 def sheet(view: Curves) -> Sheet:
     """One row per label; of several runs means, with how far their 95% intervals reach either side."""
-    accuracies = (f"{part}, {point}" for part, point in view.accuracies)
+    accuracies = (f"{part}, {pick}" for part, pick in view.accuracies)
     columns = ("label", *(["runs"] if view.together else []), "epochs", *accuracies)
     title = "Learning curves by label: accuracy (± 95% interval over runs)"
     return Sheet(
@@ -60,8 +60,8 @@ def _cells(view: Curves, entry: Learned) -> Iterator[object]:
         yield len(entry.curves)
     whole = len({len(curve.training) for curve in entry.curves}) == 1
     yield int(entry.epochs.mean) if whole else Unit(".1f").estimate(entry.epochs)
-    for part, point in view.accuracies:
-        yield SHARE.estimate(entry.accuracy(part, point))
+    for part, pick in view.accuracies:
+        yield SHARE.estimate(entry.accuracy(part, pick))
 
 
 def flat(view: Curves) -> Sheet:
@@ -99,5 +99,5 @@ def _alone(entry: Learned) -> dict[str, object]:
     return {"label": entry.label, "model": curve.model, "epochs": len(curve.training)}
 
 
-def _key(part: LearningPart, point: Point) -> str:
-    return f"{part}_accuracy_{point}"
+def _key(part: LearningPart, pick: Pick) -> str:
+    return f"{part}_accuracy_{pick}"

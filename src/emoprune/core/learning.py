@@ -9,9 +9,9 @@ from typing import Literal
 from emoprune.core.series import estimate
 from emoprune.records import Estimate, LearningCurve
 
-Point = Literal["last", "best"]
+Pick = Literal["last", "best"]
 LearningPart = Literal["train", "val"]
-PICKS: dict[Point, Callable[[Sequence[float]], float]] = {"last": lambda values: values[-1], "best": max}
+PICKS: dict[Pick, Callable[[Sequence[float]], float]] = {"last": lambda values: values[-1], "best": max}
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Learned:
         """How many epochs a curve has."""
         return estimate(len(curve.training) for curve in self.curves)
 
-    def accuracy(self, part: LearningPart, point: Point) -> Estimate | None:
+    def accuracy(self, part: LearningPart, pick: Pick) -> Estimate | None:
         """The last or the best accuracy on a part, over the curves that have any; None where none has."""
         found = [
             [value for epoch in curve.training if (value := getattr(epoch, f"{part}_accuracy")) is not None]
             for curve in self.curves
         ]
-        picked = [PICKS[point](values) for values in found if values]
+        picked = [PICKS[pick](values) for values in found if values]
         return estimate(picked) if picked else None
 
 
