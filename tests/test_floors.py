@@ -18,11 +18,12 @@ import torchvision
 
 from emoprune import records
 from emoprune.backends import faces
-from emoprune.cli import report
+from emoprune.cli import sections
 from emoprune.core import compensation, convnets, heads, tablenets
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.methods import METHODS
-from emoprune.records import choices
+from emoprune.records import PruningStep, Runs, choices
+from tests.runs import course, curve, run
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "emoprune"
@@ -146,7 +147,9 @@ def test_every_table_of_a_choice_is_complete() -> None:
 
 
 def test_report_shows_every_section() -> None:
-    assert get_args(choices.Section) == report.ALL_SECTIONS
+    found = Runs((run("a", 0.5),), (curve("a", (0.5, None)),), (course("a", PruningStep(9)),))
+    for view in (sections.one_by_one(found), sections.by_label(found)):
+        assert tuple(view.parts) == get_args(choices.Section)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -50,7 +50,7 @@ def test_every_figure_that_the_records_make_is_three_files_and_the_report_is_pri
     emoprune: Runner, in_folder: Path
 ) -> None:
     result = emoprune.done("report", "--figures", "out", stdin=ALL)
-    assert result.out == emoprune.done("report", stdin=stream(*GRID)).out
+    assert result.out == emoprune.done("report", stdin=ALL).out
     names = ("accuracy-by-hidden", "compression-by-hidden", "confusion-a", "curves", "steps")
     assert set(tree(in_folder / "out")) == {f"{name}{suffix}" for name in names for suffix in SUFFIXES}
     assert [line for line in result.err.splitlines() if line.startswith("note: ")] == [
@@ -76,14 +76,33 @@ def test_only_the_figures_that_are_wanted_are_drawn(emoprune: Runner, in_folder:
     assert {Path(name).stem for name in tree(in_folder / "out")} == {"steps", "confusion-a"}
 
 
-def test_curves_and_steps_alone_are_drawn_and_nothing_is_printed(emoprune: Runner, in_folder: Path) -> None:
-    assert emoprune.done("report", "--figures", "out", stdin=stream(TRAINING, STEPS)).raw == b""
+def test_curves_and_steps_alone_are_drawn_and_printed(emoprune: Runner, in_folder: Path) -> None:
+    data = stream(TRAINING, STEPS)
+    printed = emoprune.done("report", "--figures", "out", stdin=data)
+    assert printed.out == emoprune.done("report", stdin=data).out
+    assert [len(printed.record[key]) for key in ("models", "steps", "curves")] == [0, 1, 1]
     assert {Path(name).stem for name in tree(in_folder / "out")} == {"curves", "steps"}
 
 
 @pytest.mark.parametrize("option", [(), ("--by-label", "--figures", "out")])
-def test_a_table_needs_evaluations(emoprune: Runner, option: tuple[str, ...]) -> None:
-    emoprune.check_refused("report", *option, stdin=stream(TRAINING), says=("no metrics",))
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ("summary", ("no metrics", "emoprune eval")),
+        ("classes", ("no metrics",)),
+        ("confusion", ("no metrics",)),
+        ("steps", ("no steps", "prune --steps")),
+    ],
+)
+def test_a_wanted_section_without_its_records_is_refused_before_a_figure_is_drawn(
+    emoprune: Runner, option: tuple[str, ...], section: str, says: tuple[str, ...]
+) -> None:
+    emoprune.check_refused("report", *option, "--section", section, stdin=stream(TRAINING), says=says)
+
+
+def test_curves_that_are_wanted_and_not_there_are_refused(emoprune: Runner) -> None:
+    data = stream(STEPS, *GRID)
+    emoprune.check_refused("report", "--section", "curves", stdin=data, says=("no learning", "--curve"))
 
 
 def test_a_file_that_is_there_keeps_all_from_being_written_unless_forced(

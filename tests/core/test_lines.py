@@ -102,6 +102,11 @@ def test_steps_have_a_panel_for_every_quantity_that_was_measured() -> None:
     assert lines_of(chart, 1) == {"a": {9: Estimate(1, 12.0)}}
 
 
+def test_a_course_counts_once_where_rounding_keeps_its_units() -> None:
+    (chart,) = steps(Runs(courses=(course("a", PruningStep(8, loss=0.5), PruningStep(8, loss=0.6)),)))
+    assert lines_of(chart) == {"a": {8: Estimate(1, 0.6)}}
+
+
 def test_without_their_records_there_are_no_charts() -> None:
     assert curves(Runs()) == steps(Runs()) == accuracy_by_setting(Runs()) == []
     assert steps(Runs(courses=(course("a", PruningStep(3)),))) == []

@@ -27,6 +27,10 @@ def test_every_measure_is_read_as_it_is_written(tmp_path: Path) -> None:
         "small,MACS,3,\n"
         "small,precision Happy face,41%,Table 5\n"
         "small,f1 happy,0,\n"
+        '"sum, 9 units",Loss,1.62,Figure 3\n'
+        '"sum, 9 units",accuracy,34.5%,\n'
+        '"one, 1 unit",smallest angle,12.5,\n'
+        '"wide, 1,024 units",least importance,0.25,\n'
     )
     assert read(tmp_path, text) == [
         Printed("whole, random split", "accuracy", 0.125, "Table 4"),
@@ -35,6 +39,10 @@ def test_every_measure_is_read_as_it_is_written(tmp_path: Path) -> None:
         Printed("small", "MACs", 3, ""),
         Printed("small", "precision", 0.41, "Table 5", "Happy face"),
         Printed("small", "F1", 0, "", "happy"),
+        Printed("sum, 9 units", "loss", 1.62, "Figure 3"),
+        Printed("sum, 9 units", "accuracy", 0.345, ""),
+        Printed("one, 1 unit", "smallest angle", 12.5, ""),
+        Printed("wide, 1,024 units", "least importance", 0.25, ""),
     ]
 
 
@@ -61,6 +69,13 @@ def test_a_table_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
         (HEADER + "a,accuracy,nan,T\n", "line 2: accuracy cannot be 'nan'"),
         (HEADER + "a,units,-3,T\n", "line 2: units cannot be '-3'"),
         (HEADER + "a,accuracy,34.5,T\n", "line 2: accuracy cannot be '34.5'; write shares as 34.5% or 0.345"),
+        (HEADER + "sum,loss,1.5,T\n", "line 2: loss of 'sum'.*how many units; write .* LABEL, N units"),
+        (HEADER + '"sum, nine units",smallest angle,1.5,T\n', "line 2: smallest angle of 'sum, nine units'"),
+        (HEADER + '"sum, 9 units",loss,50%,T\n', "line 2: loss cannot be '50%'; give a number without %"),
+        (
+            HEADER + '"sum, 9 units",angle,5,T\n',
+            "measure 'angle' is unknown;.*loss, smallest angle, least imp",
+        ),
         (HEADER + "a,recall happy,120%,T\n", "line 2: recall cannot be '120%'; write shares"),
         (HEADER + "a,units,50%,T\n", "line 2: units cannot be '50%'; give a number without %"),
         (HEADER + "a,accuracy,0.5,T\n\na,Accuracy,0.6,T\n", "line 4: Accuracy of 'a' again; keep one"),

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from emoprune.records import Metrics
-from emoprune.records.choices import Section
+from emoprune.records.choices import EvaluationSection
 
 SCHEMA = "emoprune.report/1"
 
@@ -89,7 +89,7 @@ def headings(found: Sequence[Metrics]) -> list[str]:
 
 def comparable(found: Sequence[Metrics]) -> bool:
     """Whether all were measured on the same samples."""
-    return len({(metrics.data_fingerprint, metrics.split) for metrics in found}) == 1
+    return len({(metrics.data_fingerprint, metrics.split) for metrics in found}) <= 1
 
 
 def summary(found: Sequence[Metrics]) -> Sheet:
@@ -153,9 +153,9 @@ def confusions(found: Sequence[Metrics]) -> list[Sheet]:
     ]
 
 
-def sheets(found: Sequence[Metrics], sections: Sequence[Section]) -> list[Sheet]:
+def sheets(found: Sequence[Metrics], sections: Sequence[EvaluationSection]) -> list[Sheet]:
     """The sheets of the wanted sections, in the order wanted."""
-    made: dict[Section, Callable[[], list[Sheet]]] = {
+    made: dict[EvaluationSection, Callable[[], list[Sheet]]] = {
         "summary": lambda: [summary(found)],
         "classes": lambda: by_class(found),
         "confusion": lambda: confusions(found),
@@ -163,7 +163,7 @@ def sheets(found: Sequence[Metrics], sections: Sequence[Section]) -> list[Sheet]
     return [sheet for section in sections for sheet in made[section]()]
 
 
-def flat(found: Sequence[Metrics], section: Section) -> Sheet:
+def flat(found: Sequence[Metrics], section: EvaluationSection) -> Sheet:
     """One section as a flat sheet of raw values, for other programs."""
     if section == "summary":
         columns = ("model", "data", "split", "n", "accuracy", "accuracy_low", "accuracy_high", "macro_f1")
@@ -212,12 +212,11 @@ def to_record(found: Sequence[Metrics]) -> dict[str, Any]:
     """The comparison as one JSON object: each model's figures and their change against the first."""
     flattened = flat(found, "summary")
     models: list[dict[str, Any]] = [dict(zip(flattened.columns, row, strict=True)) for row in flattened.rows]
-    first = models[0]
     changes = [
         {
-            key: value - first[key]
+            key: value - models[0][key]
             for key, value in model.items()
-            if isinstance(value, int | float) and first[key] is not None
+            if isinstance(value, int | float) and models[0][key] is not None
         }
         for model in models
     ]

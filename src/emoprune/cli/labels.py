@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any, get_args
 
 from emoprune.cli.comparison import Sheet, comparable
+from emoprune.cli.estimates import bounds, flat_printed, from_rows
 from emoprune.core.labels import CLASS_KEYS, KEYS, Labelled, all_changes, by_label
 from emoprune.records import Estimate, Metrics, Printed
-from emoprune.records.choices import ClassMeasure, Measured, Section
+from emoprune.records.choices import ClassMeasure, EvaluationSection, Measured
 
 SCHEMA = "emoprune.labels/1"
 MEASURES: tuple[Measured, ...] = get_args(Measured)
@@ -157,9 +158,9 @@ def confusions(view: Overview) -> list[Sheet]:
     ]
 
 
-def sheets(view: Overview, sections: Sequence[Section]) -> list[Sheet]:
+def sheets(view: Overview, sections: Sequence[EvaluationSection]) -> list[Sheet]:
     """The sheets of the wanted sections, in the order wanted."""
-    made: dict[Section, Callable[[Overview], list[Sheet]]] = {
+    made: dict[EvaluationSection, Callable[[Overview], list[Sheet]]] = {
         "summary": lambda view: [summary(view)],
         "classes": by_class,
         "confusion": confusions,
@@ -167,16 +168,14 @@ def sheets(view: Overview, sections: Sequence[Section]) -> list[Sheet]:
     return [sheet for section in sections for sheet in made[section](view)]
 
 
-def flat(view: Overview, section: Section) -> Sheet:
+def flat(view: Overview, section: EvaluationSection) -> Sheet:
     """One section as a flat sheet of raw values, for other programs."""
-    made: dict[Section, Callable[[Overview], list[dict[str, object]]]] = {
+    made: dict[EvaluationSection, Callable[[Overview], list[dict[str, object]]]] = {
         "summary": _flat_summary,
         "classes": _flat_classes,
         "confusion": _flat_confusion,
     }
-    rows = made[section](view)
-    columns = tuple(dict.fromkeys(key for row in rows for key in row))
-    return Sheet(section, columns, tuple(tuple(row.get(key) for key in columns) for row in rows))
+    return from_rows(section, made[section](view))
 
 
 def _flat_summary(view: Overview) -> list[dict[str, object]]:
@@ -187,26 +186,15 @@ def _flat_summary(view: Overview) -> list[dict[str, object]]:
             found = entry.mean(measure) if entry else None
             row[key] = found.mean if found else None
             if measure == "accuracy":
-                row |= _bounds(key, found)
+                row |= bounds(key, found)
                 change = _change(view, entry, measure)
                 row |= {"accuracy_change": change.mean if change else None}
-                row |= _bounds("accuracy_change", change)
+                row |= bounds("accuracy_change", change)
                 row["pairs"] = change.n if change else None
             if view.has(measure):
-                row |= _flat_printed(key, view.paper(label, measure))
+                row |= flat_printed(key, view.paper(label, measure))
         rows.append(row)
     return rows
-
-
-def _bounds(key: str, found: Estimate | None) -> dict[str, object]:
-    return {f"{key}_low": found.low if found else None, f"{key}_high": found.high if found else None}
-
-
-def _flat_printed(key: str, entry: Printed | None) -> dict[str, object]:
-    return {
-        f"paper_{key}": entry.value if entry else None,
-        f"paper_{key}_where": entry.where if entry else None,
-    }
 
 
 def _flat_classes(view: Overview) -> list[dict[str, object]]:
@@ -218,7 +206,7 @@ def _flat_classes(view: Overview) -> list[dict[str, object]]:
                 found = entry.mean_of_class(measure, name) if entry else None
                 row[key] = found.mean if found else None
                 if view.has(measure):
-                    row |= _flat_printed(key, view.paper(label, measure, name))
+                    row |= flat_printed(key, view.paper(label, measure, name))
             rows.append(row)
     return rows
 

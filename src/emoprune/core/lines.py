@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from emoprune.core.labels import SEED, by_label, settings_of
 from emoprune.core.series import estimate
+from emoprune.core.steps import by_units
 from emoprune.records import Line, LineChart, Metrics, Panel, Point, Runs
+from emoprune.records.choices import StepMeasure
 
 HIDDEN = "hidden"
 
-QUANTITIES = {
+QUANTITIES: dict[StepMeasure, str] = {
     "loss": "loss",
     "accuracy": "accuracy",
-    "smallest_angle_deg": "smallest angle (degrees)",
-    "least_importance": "least importance",
+    "smallest angle": "smallest angle (degrees)",
+    "least importance": "least importance",
 }
 """What a step may have measured, and what its panel is called."""
 
@@ -58,14 +60,14 @@ def curves(runs: Runs) -> list[LineChart]:
 def steps(runs: Runs) -> list[LineChart]:
     """Every quantity that was measured while units went, each over the units left, in a panel of its own."""
     panels = []
-    for quantity, title in QUANTITIES.items():
+    found = by_units(runs.courses)
+    for measure, title in QUANTITIES.items():
         lines = []
-        for name in dict.fromkeys(course.name for course in runs.courses):
-            found = [step for course in runs.courses if course.name == name for step in course.steps]
-            values = ((step.units, getattr(step, quantity)) for step in found)
-            points = _points((x, y) for x, y in values if y is not None)
+        for name in dict.fromkeys(stage.label for stage in found):
+            means = ((stage.units, stage.mean(measure)) for stage in reversed(found) if stage.label == name)
+            points = tuple(Point(float(units), mean) for units, mean in means if mean is not None)
             lines += [Line(name, points)] if points else []
-        panels += [Panel(title, tuple(lines), share=quantity == "accuracy")] if lines else []
+        panels += [Panel(title, tuple(lines), share=measure == "accuracy")] if lines else []
     return [LineChart("steps", "units", tuple(panels), falling=True)] if panels else []
 
 

@@ -19,9 +19,11 @@ Kind = Literal["image", "table"]
 Task = Literal["classify", "reconstruct"]
 Scope = Literal["global", "layer"]
 Price = Literal["macs", "parameters", "units"]
-Section = Literal["summary", "classes", "confusion"]
+EvaluationSection = Literal["summary", "classes", "confusion"]
+Section = Literal[EvaluationSection, "steps", "curves"]
 Measured = Literal["accuracy", "macro F1", "units", "parameters", "non-zero", "MACs"]
 ClassMeasure = Literal["precision", "recall", "F1"]
+StepMeasure = Literal["loss", "accuracy", "smallest angle", "least importance"]
 
 PARTS = ("train", "val", "test")
 """Parts of a data set, in the order in which commands name them."""

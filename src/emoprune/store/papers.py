@@ -7,12 +7,13 @@ from typing import get_args
 
 from emoprune.errors import BadData, at
 from emoprune.records import Printed
-from emoprune.records.choices import ClassMeasure, Measured
+from emoprune.records.choices import ClassMeasure, Measured, StepMeasure
 from emoprune.store import csvtext
 from emoprune.store.streams import read_bytes, shown
 
 COLUMNS = ["label", "measure", "value", "where"]
 WHOLE: dict[str, Measured] = {name.lower(): name for name in get_args(Measured)}
+OF_STEPS: dict[str, StepMeasure] = {name: name for name in get_args(StepMeasure) if name not in WHOLE}
 BY_CLASS: dict[str, ClassMeasure] = {name.lower(): name for name in get_args(ClassMeasure)}
 SHARES = {"accuracy", "macro F1", *get_args(ClassMeasure)}
 
@@ -20,8 +21,8 @@ SHARES = {"accuracy", "macro F1", *get_args(ClassMeasure)}
 def read(place: str) -> list[Printed]:
     """The numbers in a CSV file, or on standard input for "-"; BadData for anything else.
 
-    A measure is one of Measured, or one of ClassMeasure and the name of a class. Shares are written 34.5% or
-    0.345.
+    A measure is one of Measured, one of StepMeasure with a label as "sum, 9 units", or one of ClassMeasure
+    and the name of a class. Shares are written 34.5% or 0.345, smallest angles in degrees.
     """
     data = read_bytes(place)
     with at(shown(place)):
@@ -52,15 +53,23 @@ def _printed(row: list[str], line: int) -> Printed:
     if not label:
         raise BadData(f"line {line} has no label", "name what the number is of")
     first, _, of_class = text.partition(" ")
-    measure: Measured | ClassMeasure
+    measure: Measured | ClassMeasure | StepMeasure
     if text.lower() in WHOLE:
         measure, of_class = WHOLE[text.lower()], ""
+    elif text.lower() in OF_STEPS:
+        measure, of_class = OF_STEPS[text.lower()], ""
     elif first.lower() in BY_CLASS and of_class.strip():
         measure = BY_CLASS[first.lower()]
     else:
-        known = [*WHOLE.values(), *(f"{name} CLASS" for name in BY_CLASS.values())]
+        known = [*WHOLE.values(), *OF_STEPS.values(), *(f"{name} CLASS" for name in BY_CLASS.values())]
         raise BadData(f"line {line}: measure {text!r} is unknown", f"choose from {', '.join(known)}")
-    return Printed(label, measure, _number(value, measure, line), where, of_class.strip() or None)
+    entry = Printed(label, measure, _number(value, measure, line), where, of_class.strip() or None)
+    if measure in OF_STEPS.values() and entry.step is None:
+        raise BadData(
+            f"line {line}: {measure} of {label!r}, which does not say of how many units",
+            "write the label of a step as LABEL, N units",
+        )
+    return entry
 
 
 def _number(text: str, measure: str, line: int) -> float:

@@ -1,0 +1,132 @@
+"""The sections of a report: which there are of what it was given, and each in every form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, get_args
+
+from emoprune.cli import comparison, curves_sheet, labels, steps_sheet
+from emoprune.cli.comparison import Sheet
+from emoprune.core.steps import by_units, shared_out
+from emoprune.errors import BadMetrics
+from emoprune.records import Printed, Runs
+from emoprune.records.choices import EvaluationSection, Section
+
+EVALUATED = ("no metrics", "give what emoprune eval printed")
+MISSING: dict[Section, tuple[str, str]] = {
+    "summary": EVALUATED,
+    "classes": EVALUATED,
+    "confusion": EVALUATED,
+    "steps": ("no steps of a pruning", "give what emoprune prune --steps printed"),
+    "curves": ("no learning curves", "give what emoprune train --curve wrote"),
+}
+"""The fact and the remedy where a section has nothing to show."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One section: sheets for people, flat rows for programs."""
+
+    sheets: Callable[[], Sequence[Sheet]]
+    flat: Callable[[], Sheet]
+
+
+@dataclass(frozen=True)
+class View:
+    """The sections that have something, all as one record, and what a reader should be warned of."""
+
+    parts: Mapping[Section, Part]
+    to_record: Callable[[], dict[str, Any]]
+    warnings: Sequence[str] = ()
+
+    def chosen(self, section: Section | None) -> Sequence[Part]:
+        """The wanted section, or all; BadMetrics where the wanted one has nothing."""
+        if section is None:
+            return list(self.parts.values())
+        if section not in self.parts:
+            raise BadMetrics(*MISSING[section])
+        return [self.parts[section]]
+
+
+def one_by_one(found: Runs) -> View:
+    """Every evaluation, course and learning curve for itself."""
+    names = get_args(EvaluationSection) if found.evaluations else ()
+    parts = _evaluated(comparison, found.evaluations, names)
+    steps, curves = steps_sheet.one_by_one(found.courses), curves_sheet.one_by_one(found.curves)
+    if steps.stages:
+        parts["steps"] = Part(
+            lambda: [steps_sheet.sheet(steps)], partial(steps_sheet.flat_courses, found.courses)
+        )
+    if curves.entries:
+        parts["curves"] = _curves(curves)
+    return View(
+        parts,
+        lambda: {
+            **comparison.to_record(found.evaluations),
+            "steps": steps_sheet.courses_to_records(found.courses),
+            "curves": curves_sheet.to_records(curves),
+        },
+        _incomparable(found),
+    )
+
+
+def by_label(found: Runs, printed: Sequence[Printed] = ()) -> View:
+    """The runs of each label as one, beside what a paper prints."""
+    stages = by_units(found.courses)
+    evaluated = {run.name for run in found.evaluations}
+    of_evaluations, of_steps = shared_out(printed, evaluated=evaluated, found=stages)
+    overview = labels.overview(found.evaluations, of_evaluations)
+    steps, curves = steps_sheet.gathered(stages, of_steps), curves_sheet.gathered(found.curves)
+    parts = _evaluated(labels, overview, [name for name, there in _there(overview).items() if there])
+    if steps.stages:
+        parts["steps"] = Part(lambda: [steps_sheet.sheet(steps)], lambda: steps_sheet.flat(steps))
+    if curves.entries:
+        parts["curves"] = _curves(curves)
+    return View(
+        parts,
+        lambda: {
+            **labels.to_record(overview),
+            "steps": steps_sheet.to_records(steps),
+            "curves": curves_sheet.to_records(curves),
+        },
+        [*_incomparable(found), *_mixed(overview, found)],
+    )
+
+
+def _there(overview: labels.Overview) -> dict[EvaluationSection, bool]:
+    return {
+        "summary": bool(overview.labels),
+        "classes": bool(overview.classes),
+        "confusion": bool(overview.ours),
+    }
+
+
+def _evaluated(module: Any, subject: object, names: Iterable[EvaluationSection]) -> dict[Section, Part]:
+    """The sections of evaluations, which `module` makes of `subject`."""
+    return {
+        name: Part(partial(module.sheets, subject, [name]), partial(module.flat, subject, name))
+        for name in names
+    }
+
+
+def _curves(view: curves_sheet.Curves) -> Part:
+    return Part(lambda: [curves_sheet.sheet(view)], lambda: curves_sheet.flat(view))
+
+
+def _incomparable(found: Runs) -> list[str]:
+    if comparison.comparable(found.evaluations):
+        return []
+    return ["not all were measured on the same part of the same data"]
+
+
+def _mixed(overview: labels.Overview, found: Runs) -> Iterator[str]:
+    """What differs within a label, over which means should not be taken."""
+    for entry in overview.ours:
+        if entry.differing:
+            keys = " and ".join(entry.differing)
+            yield f"runs of label {entry.label!r} differ in {keys}; their mean is over all of these"
+    for label in dict.fromkeys(course.name for course in found.courses):
+        if len({course.method for course in found.courses if course.name == label}) > 1:
+            yield f"steps of label {label!r} differ in method; their mean is over all of these"
