@@ -61,10 +61,13 @@ each_seed() { # each_seed FUNCTION [ARGUMENT ...]: FUNCTION SEED ARGUMENT ..., $
   for pid in ${pids[@]+"${pids[@]}"}; do wait "$pid"; done
 }
 
-report() { # report RECIPE: the tables beside the paper's, and the figures, from all runs
-  local here=$1
-  run emoprune report "$out"/*.jsonl --by-label --paper "$here" --figures "$out/figures" \
+report() { # report PAPER [SECTION ...]: tables beside the paper's and figures, from all runs; SECTIONs on screen
+  local paper=$1 section
+  shift
+  run emoprune report "$out"/*.jsonl --by-label --paper "$paper" --figures "$out/figures" \
     --format markdown > "$out/report.md"
-  run emoprune report "$out"/*.jsonl --by-label --paper "$here" --format table
-  echo "tables: $out/report.md; figures and their numbers: $out/figures" >&2
+  for section in "${@:-summary}"; do
+    emoprune report "$out"/*.jsonl --by-label --paper "$paper" --section "$section" --format table
+  done
+  echo "all tables: $out/report.md; figures and their numbers: $out/figures" >&2
 }

@@ -13,7 +13,7 @@ classifying faces-emotion via transfer learning), and the baseline of Dhall et a
 On the sheet: a feed-forward network of 20 hidden units and a support vector machine. On cropped faces: conv1,
 conv2, and frozen networks with a new head of two dense layers, with 50 to 1,000 sigmoid units, pruned at 15
 degrees by the published merge and by least squares; rates, epochs and shares of training data as in its
-Table 2. With the paper's random split and with films kept apart. JOBS=2 runs two seeds at once.
+Table 2; whole frames as before its face detector. With the paper's random split and with films kept apart. JOBS=2 runs two seeds at once.
 
 Reduced against the paper: features are computed once, hence without augmentation. --quick: one seed, few
 epochs and sizes."
@@ -81,26 +81,55 @@ own_network() { # conv1 or conv2, sections 2.2 and 2.3
   measure "$out/runs-$seed.jsonl" "$arch, random split" "$net" "$faces" seed="$seed"
 }
 
-head() { # head SEED NETWORK TABLE LABEL WIDTH SPLIT...: a new head on frozen features
-  local seed=$1 net="$out/$2-$5-$1-${7:-random}.st" table=$3 label=$4 width=$5
+new_head() { # new_head SEED NETWORK LABEL WIDTH NAME [OPTION ...]: two dense layers on frozen features
+  local seed=$1 network=$2 label=$3 width=$4 net="$out/$5-$1.st"
   shift 5
-  run emoprune train "$table" "$net" --arch mlp --hidden "$width" --activation sigmoid --scale none \
+  run emoprune train "$out/$network.st" "$net" --arch mlp --hidden "$width" --activation sigmoid --scale none \
     --lr 0.001 --epochs "$epochs" "$@" --seed "$seed"
-  measure "$out/runs-$seed.jsonl" "$label" "$net" "$table" seed="$seed" hidden="$width" pruned=0
+  measure "$out/runs-$seed.jsonl" "$label" "$net" "$out/$network.st" seed="$seed" hidden="$width" pruned=0
 }
 
 widths_of_head() { # figures 4 to 6, tables 4 and 5
-  local seed=$1 width net
+  local seed=$1 width
   for width in $widths; do
-    head "$seed" "$first" "$out/$first.st" "frozen, whole, random split" "$width" --split 80/20
-    net="$out/$first-$width-$seed-80/20.st"
-    pruned "$out/runs-$seed.jsonl" "frozen, pruned by SPLITrandom split" "$net" "$out/$first.st" \
-      seed="$seed" hidden="$width" pruned=1
+    new_head "$seed" "$first" "frozen, whole, random split" "$width" "frozen-$width" --split 80/20
+    pruned "$out/runs-$seed.jsonl" "frozen, pruned by SPLITrandom split" "$out/frozen-$width-$seed.st" \
+      "$out/$first.st" seed="$seed" hidden="$width" pruned=1
+  done
+}
+
+films_apart() { # 200 units, once more
+  local seed=$1
+  new_head "$seed" "$first" "frozen, 200 units, whole, film split" 200 frozen-film --group-by "$films"
+  pruned "$out/runs-$seed.jsonl" "frozen, 200 units, pruned by SPLITfilm split" "$out/frozen-film-$seed.st" \
+    "$out/$first.st" seed="$seed" hidden=200 pruned=1
+}
+
+rates_and_epochs() { # table 2
+  local seed=$1 split rate count epochs
+  for split in 70/30 80/20; do
+    for rate in 0.001 0.002 0.003; do
+      for count in 30 50 80; do
+        epochs=$count new_head "$seed" "$first" "frozen, split $split, rate $rate, $count epochs" 200 \
+          "frozen-${split%/*}-$rate-$count" --split "$split" --lr "$rate"
+      done
+    done
   done
 }
 
 run emoprune crop "$frames" "$faces" --on-missing whole
 for network in $networks; do features "$network" "$faces" "$out/$network.st"; done
-for split in random film; do each_seed on_the_sheet "$split"; done
+for split in $(choose 'random film' random); do each_seed on_the_sheet "$split"; done
 each_seed unit_by_unit
-for arch in conv1 conv2; do each_seed own_network "$arch"; done
+each_seed widths_of_head
+if [ -z "$quick" ]; then
+  each_seed films_apart
+  features "$first" "$frames" "$out/frames.st"
+  each_seed new_head frames "before the face detector" 200 frames
+  for network in $networks; do
+    if [ "$network" != "$first" ]; then each_seed new_head "$network" "frozen $network, random split" 200 "$network"; fi
+  done
+  for arch in conv1 conv2; do each_seed own_network "$arch"; done
+  each_seed rates_and_epochs
+fi
+report "$here/papers/jain2020.csv"

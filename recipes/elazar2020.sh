@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+usage="The systems of elazar2020 (N. Elazar and T. Dixit: Pruning fine-tuned models on Static Facial Expression In
+the Wild dataset).
+
+  recipes/elazar2020.sh DATA OUT [--quick] [--seeds '0 1 2'] [--weights FILE]
+
+  DATA   sfew/frames (a folder of frames by class)
+  OUT    a folder to make: faces, checkpoints, runs, report.md, figures
+  FILE   a ResNet-18 trained on faces of 64 pixels, scaled by a mean of 0.5 and a deviation of 0.25; without it
+         torchvision fetches ImageNet's, for 224 pixels
+
+ResNet-18 fine-tuned whole on cropped faces, then pruned: single weights by magnitude and at random, units by
+distinctiveness with the published merge, and as many units by reconstruction; trained on from where it is
+(continuation) and from the weights it began with (re-initialisation). With the paper's random split; the whole
+network and magnitude also with films kept apart. JOBS=2 runs two seeds at once.
+
+Reduced against the paper: with FILE, 20 epochs instead of 50 (10 after pruning), and shares of 50, 90 and 99
+percent. --quick: one seed, one epoch, 32 pixels, one share."
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/common.sh"
+
+need sfew/frames
+frames="$data/sfew/frames" faces="$out/faces"
+seeds=${seeds:-$(choose '0 1 2' 0)}
+epochs=$(choose 50 1) again=$(choose 50 1) input=()
+start=(--weights imagenet)
+if [ -n "$weights" ]; then
+  epochs=$(choose 20 1) again=$(choose 10 1)
+  start=(--weights "$weights" --size "$(choose 64 32)" --mean 0.5 --std 0.25)
+fi
+shares=$(choose '0.5 0.9 0.99' 0.9)
+angles=$(choose '5 10 15 30' 15)
+
+whole() { # sections 3.2 and 3.3
+  local seed=$1 split=$2 net="$out/whole-$2-$1" group=()
+  [ "$split" = random ] || group=(--group-by "$films")
+  run emoprune train "$faces" "$net.st" --preset elazar2020-resnet18 "${start[@]}" --epochs "$epochs" \
+    ${group[@]+"${group[@]}"} --seed "$seed" --save-init "$net.init" \
+    --curve "$net.jsonl" --label "whole, $split split"
+  measure "$out/runs-$seed.jsonl" "whole, $split split" "$net.st" "$faces" seed="$seed"
+}
+
+# learn SEED PRUNED LABEL: train what pruning has left, and measure it
+learn() {
+  local seed=$1 left=$2 label=$3
+  run emoprune train "$faces" "$left.on.st" --preset elazar2020-resnet18 --from "$left.st" --epochs "$again" \
+    --seed "$seed" --curve "$left.jsonl" --label "$label"
+  measure "$out/runs-$seed.jsonl" "$label" "$left.on.st" "$faces" seed="$seed"
+}
+
+single_weights() { # single_weights SEED METHOD SPLIT: tables 2, 4 and 5, figure 1
+  local seed=$1 method=$2 split=$3 share left net="$out/whole-$3-$1"
+  for share in $shares; do
+    left="$out/$method-$share-$split-$seed"
+    run emoprune prune "$net.st" --method "$method" --amount "$share" --seed "$seed" --data none -o "$left.st"
+    measure "$out/runs-$seed.jsonl" "$method $share, at once, $split split" "$left.st" "$faces" seed="$seed"
+    learn "$seed" "$left" "$method $share, continuation, $split split"
+    run emoprune prune "$net.st" --method "$method" --amount "$share" --seed "$seed" --data none \
+      --rewind "$net.init" -o "$left.init.st"
+    learn "$seed" "$left.init" "$method $share, re-initialisation, $split split"
+  done
+}
+
+units() { # tables 1 and 3, and the same number of units by reconstruction
+  local seed=$1 angle left net="$out/whole-random-$1" stay
+  for angle in $angles; do
+    left="$out/distinct-$angle-$seed"
+    run emoprune prune "$net.st" --angle "$angle" --merge sum --data none -o "$left.st" > "$left.json"
+    measure "$out/runs-$seed.jsonl" "distinct $angle degrees, at once, random split" "$left.st" "$faces" seed="$seed"
+    learn "$seed" "$left" "distinct $angle degrees, continuation, random split"
+    if [ "$angle" = 15 ]; then
+      run emoprune prune "$net.st" --angle "$angle" --merge sum --data none --rewind "$net.init" -o "$left.init.st"
+      learn "$seed" "$left.init" "distinct $angle degrees, re-initialisation, random split"
+      stay=$(sed -n 's/.*"units": {"before": [0-9]*, "after": \([0-9]*\)}.*/\1/p' "$left.json")
+      run emoprune prune "$net.st" --method reconstruct --units "$stay" -o "$left.reconstruct.st"
+      measure "$out/runs-$seed.jsonl" "reconstruct, as many units as at $angle degrees, at once, random split" \
+        "$left.reconstruct.st" "$faces" seed="$seed"
+    fi
+  done
+}
+
+run emoprune crop "$frames" "$faces" --on-missing whole
+each_seed whole random
+each_seed single_weights magnitude random
+each_seed single_weights random random
+each_seed units
+if [ -z "$quick" ]; then
+  each_seed whole film
+  shares=0.5
+  each_seed single_weights magnitude film
+fi
+report "$here/papers/elazar2020.csv" summary curves

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+usage="The systems of wright2019 (G. Wright, W. Tay, N. Juthaprachakul and Y. Xia: Neural networks for
+classification of facial expressions).
+
+  recipes/wright2019.sh DATA OUT [--quick] [--seeds '0 1 2']
+
+  DATA   fer2013 (folders train and val, or train, val and test, of faces by class) or fer2013.csv (as published)
+  OUT    a folder to make: checkpoints, runs, report.md, figures
+
+The sanity check on 50 samples, the search for hyper-parameters from coarse to fine, the feed-forward network
+of two layers of 1,000 units, and the convolutional network. Evaluated on the test part where there is one,
+else on the validation part. The data comes with its own split; where it still holds duplicates, see DATA's
+own notes. JOBS=2 runs two seeds at once.
+
+Reduced against the paper: 10 epochs of the feed-forward network, 8 of the convolutional one, which learns at
+0.01; 12 trials of the search. --quick: one seed, one epoch, narrow networks, two trials."
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/common.sh"
+
+faces="$data/fer2013"
+[ -e "$faces" ] || faces="$data/fer2013.csv"
+[ -e "$faces" ] || complain "$data/fer2013: not there, nor fer2013.csv; see --help"
+seeds=${seeds:-$(choose '0 1 2' 0)}
+widths=(--hidden "$(choose 1000 20)" --hidden "$(choose 1000 20)")
+
+sanity() { # section 4.1
+  run emoprune train "$faces" "$out/sanity.st" --preset wright2019-ff --hidden 40 --hidden 40 --overfit 50 \
+    --batch-size 20 --momentum 0.9 --lr 0.01 --lr-decay 0 --epochs "$(choose 60 2)" \
+    --curve "$out/sanity.jsonl" --label "sanity check on 50 samples"
+}
+
+search() { # section 5.1
+  run emoprune search "$faces" --preset wright2019-ff --space lr=log:1e-4:1e-1 --space momentum=0.5:0.95 \
+    --space hidden=$(choose 250,500,1000 10,20) --space layers=int:1:2 --sampler coarse-to-fine \
+    --trials "$(choose 12 2)" --coarse-epochs 1 --fine-epochs "$(choose 4 1)" --set batch_size=64 \
+    --storage "$out/search.journal" -o "$out/search.jsonl" > /dev/null
+}
+
+feed_forward() { # section 5.2
+  local seed=$1 net="$out/ff-$1"
+  run emoprune train "$faces" "$net.st" --preset wright2019-ff "${widths[@]}" --epochs "$(choose 10 1)" \
+    --keep best --seed "$seed" --curve "$net.jsonl" --label "feed-forward"
+  measure "$out/runs-$seed.jsonl" "feed-forward" "$net.st" "$faces" seed="$seed"
+}
+
+convolutional() { # section 6
+  local seed=$1 net="$out/cnn-$1"
+  run emoprune train "$faces" "$net.st" --preset wright2019-cnn --epochs "$(choose 8 1)" --lr 0.01 \
+    --hidden "$(choose 1024 20)" --hidden "$(choose 1024 20)" --keep best --seed "$seed" \
+    --curve "$net.jsonl" --label "convolutional"
+  measure "$out/runs-$seed.jsonl" "convolutional" "$net.st" "$faces" seed="$seed"
+}
+
+sanity
+search
+each_seed feed_forward
+each_seed convolutional
+report "$here/papers/wright2019.csv" summary curves

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+usage="The systems of zhang2020 (H. Zhang: The pruning methods for convolutional neural networks based on SFEW
+database).
+
+  recipes/zhang2020.sh DATA OUT [--quick] [--seeds '0 1 2']
+
+  DATA   sfew/frames (a folder of frames by class)
+  OUT    a folder to make: checkpoints, runs, report.md, figures
+
+The modified AlexNet and VGG on whole frames, ten epochs, and their dense layer of 100 units pruned at 15, 10
+and 5 degrees by the published merge, and at 15 by least squares; rates and batch sizes as in its Table 1 for
+the VGG. With the paper's random split and, for the VGG, with films kept apart. JOBS=2 runs two seeds at once.
+
+Reduced against the paper: frames of 320x400 for the AlexNet and of 288x360 for the VGG, whose own 576x720
+take hours on two cores (give SIZE=576x720 for them); Table 1 for the VGG alone. --quick: one seed, two epochs
+of the VGG on 128x160."
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/common.sh"
+
+need sfew/frames
+frames="$data/sfew/frames"
+seeds=${seeds:-$(choose '0 1 2' 0)}
+epochs=$(choose 10 2)
+
+train() { # train SEED NETWORK SPLIT NAME LABEL [OPTION ...]
+  local seed=$1 network=$2 split=$3 net="$out/$4-$1.st" label=$5 size group=()
+  shift 5
+  size=${SIZE:-$(if [ "$network" = alexnet ]; then echo 320x400; else choose 288x360 128x160; fi)}
+  [ "$split" = random ] || group=(--group-by "$films")
+  run emoprune train "$frames" "$net" --preset "zhang2020-$network" --size "$size" --epochs "$epochs" \
+    ${group[@]+"${group[@]}"} --seed "$seed" "$@"
+  measure "$out/runs-$seed.jsonl" "$label" "$net" "$frames" seed="$seed" angle=0
+  measure "$out/runs-$seed.jsonl" "$label, training part" "$net" "$frames" seed="$seed" -- --split train
+}
+
+prune() { # prune SEED NAME LABEL: Table 4
+  local seed=$1 net="$out/$2-$1.st" label=$3 angle merge left
+  for angle in 15 10 5; do
+    for merge in sum lstsq; do
+      if [ "$merge" = lstsq ] && [ "$angle" != 15 ]; then continue; fi
+      left="${net%.st}.$merge.$angle.st"
+      run emoprune prune "$net" --layer classifier.hidden3 --angle "$angle" --merge "$merge" -o "$left"
+      measure "$out/runs-$seed.jsonl" "$label, $merge at $angle degrees" "$left" "$frames" seed="$seed" angle="$angle"
+    done
+  done
+}
+
+both() { # both SEED NETWORK SPLIT
+  train "$1" "$2" "$3" "$2-$3" "$2, $3 split"
+  prune "$1" "$2-$3" "$2, $3 split"
+}
+
+rates_and_batches() { # Table 1
+  local seed=$1 rate batch
+  for rate in 0.0005 0.001; do
+    for batch in 64 128; do
+      train "$seed" vgg random "vgg-$rate-$batch" "vgg, rate $rate, batch $batch" --lr "$rate" --batch-size "$batch"
+    done
+  done
+}
+
+each_seed both vgg random
+if [ -z "$quick" ]; then
+  each_seed both vgg film
+  each_seed both alexnet random
+  each_seed rates_and_batches
+fi
+report "$here/papers/zhang2020.csv"
