@@ -51,10 +51,10 @@ measure() { # measure RUNS LABEL MODEL DATA [KEY=VALUE ...] [-- OPTION ...]: one
 }
 
 each_seed() { # each_seed FUNCTION [ARGUMENT ...]: FUNCTION SEED ARGUMENT ..., $jobs of them at once
-  local seed pids=() first=$1
+  local seed pids=() what=$1
   shift
   for seed in $seeds; do
-    "$first" "$seed" "$@" &
+    "$what" "$seed" "$@" &
     pids+=($!)
     if ((${#pids[@]} >= jobs)); then wait "${pids[0]}" && pids=("${pids[@]:1}"); fi
   done
