@@ -58,6 +58,7 @@ class _Locks(JournalFileOpenLock):
         self._place = journal
         self._stream = Path(f"{journal}.lock").open("ab")  # noqa: SIM115  # held for as long as the study
         self._depth = 0
+        self._own: set[int] = set()
 
     def acquire(self) -> bool:
         """Wait for the journal; Optuna asks for it at every change, also within one of ours."""
@@ -73,15 +74,19 @@ class _Locks(JournalFileOpenLock):
             fcntl.lockf(self._stream, fcntl.LOCK_UN, 1, MUTEX)
 
     def take(self, number: int) -> bool:
-        """Take on a trial by Optuna's number; False where a living process has it."""
+        """Take on a trial by Optuna's number; False where a living process has it, this one included."""
+        if number in self._own:
+            return False
         try:
             self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, 1 + number)
         except BlockingIOError:
             return False
+        self._own.add(number)
         return True
 
     def give(self, number: int) -> None:
         """Let go of a trial."""
+        self._own.discard(number)
         fcntl.lockf(self._stream, fcntl.LOCK_UN, 1, 1 + number)
 
     def _lock(self, how: int, byte: int) -> None:
@@ -159,12 +164,14 @@ class Study:
         with self.locked():
             _mend(Path(path))
             storage = JournalStorage(JournalFileBackend(path, lock_obj=self._locks))
-            self._study = optuna.create_study(
-                storage=storage,
-                sampler=self._drawn,
-                study_name=NAME,
-                direction="maximize",
-                load_if_exists=True,
+            # loaded where it is: whoever only looks leaves the journal as it was
+            known = NAME in optuna.get_all_study_names(storage)
+            self._study = (
+                optuna.load_study(study_name=NAME, storage=storage, sampler=self._drawn)
+                if known
+                else optuna.create_study(
+                    study_name=NAME, storage=storage, sampler=self._drawn, direction="maximize"
+                )
             )
 
     def __enter__(self) -> Self:

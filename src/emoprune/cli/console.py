@@ -168,7 +168,8 @@ def _lines() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}", markup=False),
     )
-    return Progress(*columns, console=Console(stderr=True))
+    # lines of data that come meanwhile: above the live ones on a terminal, and else where they belong
+    return Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty())
 
 
 def _advance(lines: Progress, task: TaskID) -> Advance:

@@ -84,7 +84,7 @@ SamplerOption = Annotated[
     Sampler,
     typer.Option(
         help="grid: all combinations, in order. coarse-to-fine: half of the trials for a few epochs, even in "
-        "the logarithm, the others longer, within what the best quarter of those used."
+        "the logarithm, the others longer, around the best of those."
     ),
 ]
 CoarseEpochs = Annotated[

@@ -30,6 +30,8 @@ class Outputs:
             if path == streams.STANDARD or (Path(path).exists() and not Path(path).is_file()):
                 raise OutputFault("is no file that a search can come back to", "name a file", place=path)
             streams.check_output(path, force=True)
+        if not Path(self.storage).exists():
+            self.check_best(frozenset())
 
     def check_best(self, known: Collection[str]) -> None:
         """Raise OutputFault where the best would replace what, by its fingerprint, is not of the search."""

@@ -44,7 +44,7 @@ class Space:
             )
         if self.kind == "log" and self.low <= 0:
             raise InvalidRecord(f"a log range of {self.name} from {self.low:g}", "begin above 0")
-        if self.whole and not (self.low.is_integer() and self.high.is_integer()):
+        if self.whole and (self.low % 1 or self.high % 1):
             raise InvalidRecord(f"a range of {self.name} between fractions", "give whole numbers")
         if self.steps is not None and self.steps < 2:
             raise InvalidRecord(f"a grid of {self.steps} over a range of {self.name}", "give 2 steps or more")
