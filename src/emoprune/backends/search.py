@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,9 +20,10 @@ from optuna.distributions import (
 )
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from emoprune.backends.locks import Locks
 from emoprune.errors import OutputFault
 from emoprune.records import Space, Trial
 from emoprune.records.search import Value
@@ -35,8 +35,6 @@ ASKED, NUMBER, REASON, LINE, FINGERPRINT = "asked", "number", "reason", "line", 
 Our number of a trial is not Optuna's, which counts what was interrupted as well.
 """
 BEGINNING = b'{"op_code":'
-MUTEX = 0
-"""The byte of the lock file that whoever changes the journal holds; the next ones are of running trials."""
 
 Propose = Callable[[int, Sequence[Trial]], Sequence[Space] | None]
 
@@ -48,61 +46,6 @@ class Claim:
     number: int
     values: Mapping[str, Value]
     handle: optuna.Trial
-
-
-class _Locks(JournalFileOpenLock):
-    """Locks on bytes of a file beside the journal: the system frees those of a process that was killed."""
-
-    def __init__(self, journal: str) -> None:
-        super().__init__(journal)
-        self._place = journal
-        self._stream = Path(f"{journal}.lock").open("ab")  # noqa: SIM115  # held for as long as the study
-        self._depth = 0
-        self._own: set[int] = set()
-
-    def acquire(self) -> bool:
-        """Wait for the journal; Optuna asks for it at every change, also within one of ours."""
-        if not self._depth:
-            self._lock(fcntl.LOCK_EX, MUTEX)
-        self._depth += 1
-        return True
-
-    def release(self) -> None:
-        """Let others have the journal, once every `acquire` was answered."""
-        self._depth -= 1
-        if not self._depth:
-            fcntl.lockf(self._stream, fcntl.LOCK_UN, 1, MUTEX)
-
-    def take(self, number: int) -> bool:
-        """Take on a trial by Optuna's number; False where a living process has it, this one included."""
-        if number in self._own:
-            return False
-        try:
-            self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, 1 + number)
-        except BlockingIOError:
-            return False
-        self._own.add(number)
-        return True
-
-    def give(self, number: int) -> None:
-        """Let go of a trial."""
-        self._own.discard(number)
-        fcntl.lockf(self._stream, fcntl.LOCK_UN, 1, 1 + number)
-
-    def _lock(self, how: int, byte: int) -> None:
-        try:
-            fcntl.lockf(self._stream, how, 1, byte)
-        except BlockingIOError:
-            raise
-        except PermissionError as error:
-            raise BlockingIOError from error  # how some systems say that another has it
-        except OSError as error:
-            fact = f"cannot be locked ({error.strerror})"
-            raise OutputFault(fact, "put it on another disk", place=self._place) from error
-
-    def close(self) -> None:
-        """Let go of everything."""
-        self._stream.close()
 
 
 class _Drawn(BaseSampler):
@@ -160,7 +103,7 @@ class Study:
         _check(Path(path))
         self._distributions = {space.name: _distribution(space) for space in spaces}
         self._drawn = _Drawn(seed)
-        self._locks = _Locks(path)
+        self._locks = Locks(path)
         with self.locked():
             _mend(Path(path))
             storage = JournalStorage(JournalFileBackend(path, lock_obj=self._locks))
