@@ -99,7 +99,7 @@ Split = Annotated[
     str | None,
     typer.Option(
         metavar="75/10/15",
-        help="Train/val/test, in percent or counts; trials are compared on val, and test is never looked at. "
+        help="Train/val/test, in percent or counts; trials are compared on val, and test is not measured. "
         f"[default: the data's own folders, else the preset's with a val part, else {DEFAULT_SPLIT}]",
         show_default=False,
     ),
