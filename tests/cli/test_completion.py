@@ -78,6 +78,10 @@ def in_bash(program: Path, words: str, cwd: Path) -> list[str]:
     [
         ("emoprune pr", {"prune"}),
         ("emoprune e", {"eval", "export"}),
+        ("emoprune search d --preset wright2019-f", {"wright2019-ff"}),
+        ("emoprune search d --space lr_", {"lr_factor=", "lr_decay="}),
+        ("emoprune search d --space la", {"layers="}),
+        ("emoprune search d --set gr", {"gray="}),
         ("emoprune zz", set()),
         ("emoprune prune m.st --mer", {"--merge"}),
         ("emoprune prune m.st --merge ", {"sum", "lstsq"}),

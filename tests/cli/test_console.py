@@ -199,6 +199,16 @@ def test_notes_and_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr() == ("", "note: one\nwarning: two\n")
 
 
+def test_what_is_told_once_is_told_again_only_outside(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.once():
+        for _ in range(3):
+            console.note("one")
+            console.warn("one")
+        console.paste("one")
+    console.note("one")
+    assert capsys.readouterr() == ("", "note: one\nwarning: one\none\nnote: one\n")
+
+
 def test_json_lines_are_whole_and_refuse_what_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
     console.emit([{"a": "é"}, {"a": None}], lambda: [], as_json=True)
     lines = capsys.readouterr().out.splitlines()

@@ -21,7 +21,7 @@ from tests.cli.conftest import PROGRAM, SMALL, Runner, clean_environment, proces
 from tests.conftest import draw_faces
 
 METRICS = json.dumps(scores("m.st")) + "\n"
-COMMANDS = ("crop", "features", "train", "angles", "prune", "eval", "report", "export", "demo")
+COMMANDS = ("crop", "features", "train", "search", "angles", "prune", "eval", "report", "export", "demo")
 
 
 def test_the_version_is_printed_on_stdout(emoprune: Runner) -> None:
@@ -208,7 +208,7 @@ def test_a_closed_pipe_ends_binary_output_too(model: Path, monkeypatch: pytest.M
 
 
 HEAVY = {"torch", "torchvision", "facenet_pytorch", "onnx", "onnxruntime", "sklearn", "numpy", "PIL"}
-HEAVY |= {"matplotlib", "scipy"}
+HEAVY |= {"matplotlib", "scipy", "optuna"}
 LOADED = """
 import sys
 from emoprune.cli.main import main

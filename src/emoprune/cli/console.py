@@ -87,12 +87,39 @@ def counted(number: int, noun: str) -> str:
 
 def note(text: str) -> None:
     """One line on stderr that a user may like to know."""
-    sys.stderr.write(f"note: {text}\n")
+    _tell(f"note: {text}\n")
 
 
 def warn(text: str) -> None:
     """One line on stderr that a user should know."""
-    sys.stderr.write(f"warning: {text}\n")
+    _tell(f"warning: {text}\n")
+
+
+_told: ContextVar[set[str] | None] = ContextVar("_told", default=None)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Within, a note or warning is told the first time only: for work that is done again and again."""
+    token = _told.set(set())
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
+def paste(line: str) -> None:
+    """One line on stderr as it is: a command, ready to be run."""
+    sys.stderr.write(f"{line}\n")
+
+
+def _tell(line: str) -> None:
+    told = _told.get()
+    if told is not None and line in told:
+        return
+    if told is not None:
+        told.add(line)
+    sys.stderr.write(line)
 
 
 class Advance(Protocol):
@@ -141,7 +168,8 @@ def _lines() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}", markup=False),
     )
-    return Progress(*columns, console=Console(stderr=True))
+    # lines of data that come meanwhile: above the live ones on a terminal, and else where they belong
+    return Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty())
 
 
 def _advance(lines: Progress, task: TaskID) -> Advance:

@@ -93,21 +93,25 @@ class Model:
 def open_model(path: str, device: torch.device) -> Model:
     """The network in a .onnx file or, for any other name, a checkpoint."""
     data = streams.read_bytes(path)
-    fingerprint = hashlib.sha256(data).hexdigest()
     with at(streams.shown(path)):
         if path.endswith(".onnx") and not tensorfiles.looks_like_one(data):
-            return _onnx(data, fingerprint)
-        checkpoint = checkpoints.from_bytes(data)
-        net = nets.restore(checkpoint.spec, checkpoint.tensors).to(device)
-        return Model(
-            card=checkpoint,
-            cost=costs.cost(net, checkpoint.spec),
-            units=checkpoint.units,
-            fingerprint=fingerprint,
-            bytes=len(data),
-            net=net,
-            logits=lambda batches: predict(net, batches),
-        )
+            return _onnx(data, hashlib.sha256(data).hexdigest())
+        return open_bytes(data, device)
+
+
+def open_bytes(data: bytes, device: torch.device) -> Model:
+    """The network in the bytes of a checkpoint."""
+    checkpoint = checkpoints.from_bytes(data)
+    net = nets.restore(checkpoint.spec, checkpoint.tensors).to(device)
+    return Model(
+        card=checkpoint,
+        cost=costs.cost(net, checkpoint.spec),
+        units=checkpoint.units,
+        fingerprint=hashlib.sha256(data).hexdigest(),
+        bytes=len(data),
+        net=net,
+        logits=lambda batches: predict(net, batches),
+    )
 
 
 def _onnx(data: bytes, fingerprint: str) -> Model:

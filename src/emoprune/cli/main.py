@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from emoprune import __version__
-from emoprune.cli import angles, crop, demo, export, features, prune, report, train
+from emoprune.cli import angles, crop, demo, export, features, prune, report, search, train
 from emoprune.cli import eval as evaluate
 from emoprune.errors import EmopruneError
 
@@ -37,7 +37,7 @@ A pipeline:
 No photos at hand? emoprune demo draws some and runs all of it.""",
 )
 
-for command in (crop, features, train, angles, prune, evaluate, report, export, demo):
+for command in (crop, features, train, search, angles, prune, evaluate, report, export, demo):
     app.command(command.__name__.rpartition(".")[2], epilog=command.EXAMPLES)(command.command)
 
 

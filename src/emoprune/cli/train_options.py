@@ -24,14 +24,21 @@ def given(context: typer.Context) -> frozenset[str]:
 
 def spelled_out(settings: Settings) -> str:
     """The options of a preset as one would write them, as they are after all others have counted."""
-    words = []
-    for name in PRESETS[settings.preset or ""].settings:
-        if settings.earlier and name in OF_THE_NETWORK:
-            continue
-        value = getattr(settings, name)
-        for each in value if isinstance(value, tuple) else (value,):
-            words.append(f"--{name.replace('_', '-')}" + ("" if each is True else f" {each}"))
-    return " ".join(words)
+    names = [
+        name
+        for name in PRESETS[settings.preset or ""].settings
+        if not (settings.earlier and name in OF_THE_NETWORK)
+    ]
+    return " ".join(word for name in names for word in words(name, getattr(settings, name)))
+
+
+def words(name: str, value: object) -> list[str]:
+    """One setting as the words that ask for it; what is repeated for each of a tuple."""
+    option = f"--{name.replace('_', '-')}"
+    found = []
+    for each in value if isinstance(value, tuple) else (value,):
+        found += [option] if each is True else [option, str(each)]
+    return found
 
 
 def _take_defaults(context: typer.Context, name: str | None) -> str | None:

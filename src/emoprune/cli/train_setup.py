@@ -158,8 +158,16 @@ def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
     return Start(past.spec, past.preprocess, net, past.classes, samples)
 
 
-def _fresh(settings: Settings, found: Data, train: Tensor) -> Start:
-    """A network of the settings' own: its weights pre-trained, its scaling fitted to the samples `train`."""
+def check(settings: Settings, found: Data) -> None:
+    """What `set_up` refuses of a fresh network, without building it or reading a sample."""
+    if settings.preset is not None:
+        _check_kind(settings.preset, found)
+    spec, _, _ = _described(settings, found)
+    _check_combination(spec, settings, parse_augmentations(settings.augment))
+
+
+def _described(settings: Settings, found: Data) -> tuple[Spec, Preprocess, tuple[str, ...]]:
+    """The network that the settings ask for, what it reads, and what its outputs stand for."""
     entry = ARCHITECTURES[settings.arch]
     preprocess = shaping.preprocess(
         found, settings.arch, settings.size, gray=settings.gray, mean=settings.mean, std=settings.std
@@ -177,6 +185,12 @@ def _fresh(settings: Settings, found: Data, train: Tensor) -> Start:
     nets.check_input(spec)
     if entry.own and settings.start == "imagenet":
         raise UsageFault(f"there are no ImageNet weights of {spec.arch}", "give --weights none or a file")
+    return spec, preprocess, outputs
+
+
+def _fresh(settings: Settings, found: Data, train: Tensor) -> Start:
+    """A network of the settings' own: its weights pre-trained, its scaling fitted to the samples `train`."""
+    spec, preprocess, outputs = _described(settings, found)
     samples = loading.samples(found, preprocess, spec.input)
     if spec.arch != "svm":
         net, fresh = shaping.pretrained(spec, settings.start, seed=settings.seed)

@@ -15,6 +15,7 @@ from emoprune.records.pruning import (
 )
 from emoprune.records.runs import LearningCurve, PruningCourse, PruningStep, Runs
 from emoprune.records.scores import ClassScore, Cost, Metrics, Printed
+from emoprune.records.search import Space, Trial
 
 __all__ = [
     "BarChart",
@@ -48,9 +49,11 @@ __all__ = [
     "Removal",
     "Runs",
     "Samples",
+    "Space",
     "Spec",
     "SplitRule",
     "Survey",
     "Table",
+    "Trial",
     "UnitStatistics",
 ]

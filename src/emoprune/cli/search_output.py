@@ -1,0 +1,77 @@
+"""What emoprune search leaves on disk besides its journal: the lines of its trials, the best checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emoprune.errors import OutputFault, UsageFault
+from emoprune.records import Trial
+from emoprune.store import streams
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a search remembers, and where it writes the lines of its trials and its best checkpoint."""
+
+    storage: str
+    lines: str | None
+    best: str | None
+    force: bool
+
+    def check(self) -> None:
+        """Raise OutputFault for a place that could not be written when the first trial has ended."""
+        places = [path for path in (self.storage, self.lines, self.best) if path]
+        for path in places:
+            if [Path(other).resolve() for other in places].count(Path(path).resolve()) > 1:
+                raise UsageFault(f"{path} cannot be two files at once", "give each a name of its own")
+            if path == streams.STANDARD or (Path(path).exists() and not Path(path).is_file()):
+                raise OutputFault("is no file that a search can come back to", "name a file", place=path)
+            streams.check_output(path, force=True)
+        if not Path(self.storage).exists():
+            self.check_best(frozenset())
+
+    def check_best(self, known: Collection[str]) -> None:
+        """Raise OutputFault where the best would replace what, by its fingerprint, is not of the search."""
+        held = self._held()
+        if held is not None and held not in known and not self.force:
+            raise OutputFault(
+                "exists, and is no checkpoint of this search",
+                "give --force to replace it",
+                place=self.best or "",
+            )
+
+    def catch_up(self, trials: Sequence[Trial]) -> None:
+        """Add the lines of trials that are not there: also those that a killed process could not write."""
+        if self.lines is None:
+            return
+        there = b"" if not Path(self.lines).exists() else streams.read_bytes(self.lines)
+        known = set(there.splitlines())
+        lines = [trial.line.encode() for trial in trials if trial.line is not None]
+        missing = [line for line in lines if line not in known]
+        if missing:
+            end = b"\n" if there and not there.endswith(b"\n") else b""
+            # whole, not appended: an interruption leaves no half line
+            streams.write_bytes(self.lines, there + end + b"\n".join([*missing, b""]), force=True)
+
+    def offer(self, checkpoint: bytes, accuracy: float, trials: Sequence[Trial]) -> None:
+        """Keep a checkpoint if it is better than the one there, or that one is of no trial that has ended."""
+        if self.best is None:
+            return
+        held = self._held()
+        there = [
+            trial.accuracy for trial in trials if trial.fingerprint == held and trial.accuracy is not None
+        ]
+        if not there or accuracy > max(there):
+            streams.write_bytes(self.best, checkpoint, force=True)
+
+    def holds(self, trial: Trial) -> bool:
+        """Whether the checkpoint kept is that trial's."""
+        return self._held() == trial.fingerprint
+
+    def _held(self) -> str | None:
+        if self.best is None or not Path(self.best).exists():
+            return None
+        return hashlib.sha256(streams.read_bytes(self.best)).hexdigest()

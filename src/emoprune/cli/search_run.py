@@ -1,0 +1,141 @@
+"""The work of emoprune search: trial after trial, until there are as many as were asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from emoprune.backends.search import Claim, Study
+from emoprune.cli import console, loading, measuring, options, train_run, train_setup
+from emoprune.cli.search_output import Outputs
+from emoprune.cli.search_setup import Search
+from emoprune.core.sampling import SAMPLERS
+from emoprune.errors import TrainingFault, UsageFault
+from emoprune.records import Metrics, Space, Trial
+from emoprune.records.search import Value
+from emoprune.store import checkpoints, metrics
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+POLL_S = 0.2
+"""How often to look whether others have ended the trials that we wait for."""
+SHOWN = 10
+"""Trials in the final table."""
+
+
+def run(search: Search, outputs: Outputs, *, as_json: bool) -> None:
+    """Run trials until all are done, by whichever process; print each of ours, and tell the best."""
+    asked = search.asked
+    with Study(outputs.storage, spaces=search.spaces, seed=asked.seed) as study, console.once():
+        _check_same(study.asked(search.identity), search, outputs)
+        with study.locked():
+            outputs.check_best(study.fingerprints())
+            outputs.catch_up(study.trials())
+        ended = _until_done(search, outputs, study, as_json=as_json)
+    _conclude(search, outputs, ended, as_json=as_json)
+
+
+def _until_done(search: Search, outputs: Outputs, study: Study, *, as_json: bool) -> Sequence[Trial]:
+    def propose(number: int, ended: Sequence[Trial]) -> Sequence[Space] | None:
+        return SAMPLERS[search.asked.sampler](search.spaces, number, search.total, ended)
+
+    with console.progress("search", search.total) as advance:
+        ended = study.trials()
+        advance(len(ended), _so_far(ended))
+        while len(ended) < search.total:
+            claim = study.claim(search.total, propose)
+            if claim is None:
+                time.sleep(POLL_S)
+            else:
+                _try(search, outputs, study, claim, as_json=as_json)
+            before, ended = ended, study.trials()
+            advance(len(ended) - len(before), _so_far(ended))
+    return ended
+
+
+def _check_same(known: Mapping[str, str], search: Search, outputs: Outputs) -> None:
+    """Raise UsageFault where the journal is of a search that was asked for otherwise."""
+    for key in dict.fromkeys((*known, *search.identity)):
+        theirs, ours = known.get(key, "nothing"), search.identity.get(key, "nothing")
+        if theirs != ours and key == "data":
+            fact = f"is of a search on other data than {search.asked.data}"
+            raise UsageFault(fact, "give that data, or another --storage", place=outputs.storage)
+        if theirs != ours:
+            fact = f"is of a search with {key} {theirs}, not {ours}"
+            raise UsageFault(fact, "give the same, or another --storage", place=outputs.storage)
+
+
+def _try(search: Search, outputs: Outputs, study: Study, claim: Claim, *, as_json: bool) -> None:
+    values = search.values(claim.number, claim.values)
+    try:
+        data, result = _trained(search, f"{outputs.storage}#{claim.number}", claim.number, values)
+    except TrainingFault as error:
+        study.fail(claim, error.fact)
+        spelled = " ".join(f"{name}={value}" for name, value in values.items())
+        console.warn(f"trial {claim.number} failed, {error.fact}: {spelled}")
+        return
+    record = metrics.to_record(result)
+    with study.locked():
+        # its checkpoint is known as the search's before it is there, and there before its trial has ended
+        study.made(claim, hashlib.sha256(data).hexdigest())
+        outputs.offer(data, result.accuracy, study.trials())
+        study.finish(claim, accuracy=result.accuracy, line=json.dumps(record, allow_nan=False))
+        outputs.catch_up(study.trials())
+    console.emit([record], lambda: (), as_json=as_json)
+
+
+def _trained(search: Search, name: str, number: int, values: Mapping[str, Value]) -> tuple[bytes, Metrics]:
+    """A trial's checkpoint, and how it does on the val part."""
+    settings = search.options.settings(values)
+    data = checkpoints.to_bytes(train_run.run(train_setup.set_up(settings, search.found), settings))
+    device = options.device(search.asked.device)
+    opened = loading.open_bytes(data, device)
+    result = measuring.measure(
+        opened,
+        measuring.lay_out(opened, search.found, "val", device),
+        model=name,
+        data=search.asked.data,
+        label=search.label,
+        settings={**values, "trial": number, "seed": search.asked.seed},
+    )
+    return data, result
+
+
+def _so_far(ended: Sequence[Trial]) -> str:
+    best = min(ended, key=lambda trial: trial.rank, default=None)
+    return "" if best is None or best.accuracy is None else f"best {best.accuracy:.1%}, trial {best.number}"
+
+
+def _conclude(search: Search, outputs: Outputs, ended: Sequence[Trial], *, as_json: bool) -> None:
+    """The best as a table on a terminal, and the command that trains the best one on stderr."""
+    ranked = sorted(ended, key=lambda trial: trial.rank)
+    best = ranked[0]
+    if best.accuracy is None:
+        fact = f"all {len(ended)} trials failed"
+        raise TrainingFault(fact, "search lower rates, with another --storage", place=outputs.storage)
+    console.emit([], lambda: _table(search, ranked), as_json=as_json)
+    failed = sum(trial.accuracy is None for trial in ended)
+    if failed:
+        console.note(f"{failed} of {console.counted(len(ended), 'trial')} failed")
+    if outputs.best is not None and not outputs.holds(best):
+        console.warn(f"{outputs.best} is not of the best trial, which a process without --keep-best has run")
+    share = f"{best.accuracy:.1%} of the val part"
+    console.note(
+        f"best of {console.counted(len(ended), 'trial')}: {share}, trial {best.number}; to train it:"
+    )
+    console.paste(shlex.join(search.options.line(search.values_of(best), outputs.best or "model.st")))
+
+
+def _table(search: Search, ranked: Sequence[Trial]) -> Iterator[Group]:
+    names = list(search.values_of(ranked[0]))
+    rows: list[list[object]] = [
+        [str(trial.number), f"{trial.accuracy:.1%}", *map(search.values_of(trial).get, names)]
+        for trial in ranked[:SHOWN]
+        if trial.accuracy is not None
+    ]
+    yield console.table(f"Best of {len(ranked)} trials", ["trial", "val accuracy", *names], rows)

@@ -1,0 +1,43 @@
+"""SAMPLERS: which values the trials of a search are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from emoprune.core.spaces import grid_point, narrowed
+from emoprune.records import Space, Trial
+from emoprune.records.choices import Sampler
+
+Propose = Callable[[Sequence[Space], int, int, Sequence[Trial]], Sequence[Space] | None]
+"""Spaces, a trial's number, how many trials there shall be, those that have ended: what it draws from."""
+
+
+def coarse_trials(total: int) -> int:
+    """How many of `total` trials a search from coarse to fine spends on its first round: half of them."""
+    return (total + 1) // 2
+
+
+def _grid(spaces: Sequence[Space], number: int, total: int, ended: Sequence[Trial]) -> Sequence[Space]:
+    return grid_point(spaces, number)
+
+
+def _random(spaces: Sequence[Space], number: int, total: int, ended: Sequence[Trial]) -> Sequence[Space]:
+    return spaces
+
+
+def _coarse_to_fine(
+    spaces: Sequence[Space], number: int, total: int, ended: Sequence[Trial]
+) -> Sequence[Space] | None:
+    """The whole ranges, then what is left of them; None while trials of the first round still run."""
+    first = coarse_trials(total)
+    if number < first:
+        return spaces
+    coarse = [trial for trial in ended if trial.number < first]
+    return narrowed(spaces, coarse) if len(coarse) == first else None
+
+
+SAMPLERS: dict[Sampler, Propose] = {
+    "grid": _grid,
+    "random": _random,
+    "coarse-to-fine": _coarse_to_fine,
+}

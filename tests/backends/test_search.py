@@ -1,0 +1,177 @@
+"""The journal of a search: what it remembers, whoever wrote it and however that process ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from emoprune.backends.search import Claim, Study
+from emoprune.errors import OutputFault
+from emoprune.records import Space, Trial
+
+SPACES = (
+    Space("lr", "log", 1e-4, 1.0),
+    Space("dropout", "linear", 0.0, 0.5),
+    Space("layers", "linear", 1, 3, True),
+    Space("hidden", "choice", choices=(10, 20, "10+20")),
+)
+
+
+def whole(number: int, ended: Sequence[Trial]) -> Sequence[Space]:
+    return SPACES
+
+
+def opened(path: Path, seed: int = 0) -> Study:
+    return Study(str(path), spaces=SPACES, seed=seed)
+
+
+def claimed(study: Study, total: int) -> Claim:
+    claim = study.claim(total, whole)
+    assert claim is not None
+    return claim
+
+
+def drawn(path: Path, *, seed: int = 0, total: int = 6) -> list[dict[str, int | float | str]]:
+    """The values of all trials of a search."""
+    with opened(path, seed) as study:
+        for _ in range(total):
+            claim = claimed(study, total)
+            study.made(claim, f"f{claim.number}")
+            study.finish(claim, accuracy=0.5, line="{}")
+        return [dict(trial.values) for trial in study.trials()]
+
+
+def test_values_lie_in_their_spaces_and_follow_from_the_seed(tmp_path: Path) -> None:
+    found = drawn(tmp_path / "a")
+    for values in found:
+        assert 1e-4 <= float(values["lr"]) <= 1
+        assert 0 <= float(values["dropout"]) <= 0.5
+        assert values["layers"] in (1, 2, 3)
+        assert values["hidden"] in (10, 20, "10+20")
+    assert drawn(tmp_path / "b") == found
+    assert drawn(tmp_path / "c", seed=1) != found
+    assert len({values["lr"] for values in found}) == len(found)
+
+
+def test_a_search_that_goes_on_draws_what_one_in_a_single_run_would(tmp_path: Path) -> None:
+    drawn(tmp_path / "a", total=2)
+    with opened(tmp_path / "a") as study:
+        later = claimed(study, 3)
+    assert later.number == 2
+    assert dict(later.values) == drawn(tmp_path / "b", total=3)[2]
+
+
+def test_what_ended_is_told_by_number_failures_included(tmp_path: Path) -> None:
+    with opened(tmp_path / "a") as study:
+        first, second = claimed(study, 2), claimed(study, 2)
+        assert study.claim(2, whole) is None
+        study.fail(second, "the loss is nan")
+        study.made(first, "f")
+        study.finish(first, accuracy=0.25, line='{"a": 1}')
+    with opened(tmp_path / "a") as study:
+        assert study.trials() == (
+            Trial(0, first.values, 0.25, '{"a": 1}', "f"),
+            Trial(1, second.values),
+        )
+        assert study.fingerprints() == {"f"}
+        assert study.claim(2, whole) is None
+
+
+def test_the_first_to_come_says_what_was_asked(tmp_path: Path) -> None:
+    with opened(tmp_path / "a") as study:
+        assert study.asked({"seed": "0"}) == {"seed": "0"}
+    with opened(tmp_path / "a") as study:
+        assert study.asked({"seed": "1"}) == {"seed": "0"}
+
+
+def test_a_proposal_that_waits_claims_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path / "a") as study:
+        assert study.claim(3, lambda number, ended: None) is None
+        assert claimed(study, 3).number == 0
+
+
+def test_a_narrower_space_is_drawn_from_within(tmp_path: Path) -> None:
+    narrow = (
+        Space("lr", "log", 0.01, 0.02),
+        Space("dropout", "linear", 0.1, 0.1),
+        Space("layers", "choice", choices=(2,)),
+        Space("hidden", "choice", choices=("10+20", 10)),
+    )
+    with opened(tmp_path / "a") as study:
+        claimed(study, 9)
+        for _ in range(8):
+            claim = study.claim(9, lambda number, ended: narrow)
+            assert claim is not None
+            values = claim.values
+            assert 0.01 <= float(values["lr"]) <= 0.02
+            assert (values["dropout"], values["layers"]) == (0.1, 2)
+            assert values["hidden"] in ("10+20", 10)
+
+
+def _claim_and_hold(path: str, pipe: Connection) -> None:
+    with opened(Path(path)) as study:
+        pipe.send(claimed(study, 3).number)
+        signal.pause()
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[Callable[[], tuple[int, int]]]:
+    """Starts another process that holds a trial of `tmp_path`/a: the trial's number, and the process's."""
+    context = multiprocessing.get_context("spawn")
+    started = []
+
+    def start() -> tuple[int, int]:
+        ours, theirs = context.Pipe()
+        other = context.Process(target=_claim_and_hold, args=(str(tmp_path / "a"), theirs))
+        other.start()
+        started.append(other)
+        assert other.pid is not None
+        return ours.recv(), other.pid
+
+    yield start
+    for other in started:
+        other.kill()
+        other.join()
+
+
+def test_what_a_living_process_runs_is_left_to_it_and_what_a_dead_one_ran_is_run_again(
+    tmp_path: Path, holder: Callable[[], tuple[int, int]]
+) -> None:
+    number, pid = holder()
+    assert number == 0
+    with opened(tmp_path / "a") as study:
+        assert claimed(study, 3).number == 1
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        assert study.trials() == ()
+        again = claimed(study, 3)
+    assert again.number == 0
+    assert dict(again.values) == drawn(tmp_path / "b", total=1)[0]
+
+
+def test_a_line_that_a_crash_left_half_written_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    drawn(path, total=2)
+    whole_journal = path.read_bytes()
+    with path.open("ab") as stream:
+        stream.write(b'{"op_code":4,"worker')
+    with opened(path) as study:
+        assert len(study.trials()) == 2
+        assert path.read_bytes() == whole_journal
+        assert claimed(study, 3).number == 2
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x80PNG", b"notes\n", b"{}\n", b'{"op_code":0}\n', b'{"op_code":0,"wo\nx\n']
+)
+def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a").write_bytes(data)
+    with pytest.raises(OutputFault, match="no journal"):
+        opened(tmp_path / "a")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", data)]
