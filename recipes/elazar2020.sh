@@ -14,7 +14,7 @@ distinctiveness with the published merge, and as many units by reconstruction; t
 (continuation) and from the weights it began with (re-initialisation). With the paper's random split; the whole
 network and magnitude also with films kept apart. JOBS=2 runs two seeds at once.
 
-Reduced against the paper: with FILE, 20 epochs instead of 50 (10 after pruning), and shares of 50, 90 and 99
+Reduced against the paper: with FILE, 12 epochs instead of 50 (6 after pruning), and shares of 50, 90 and 99
 percent. --quick: one seed, one epoch, 32 pixels, one share."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
@@ -22,10 +22,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 need sfew/frames
 frames="$data/sfew/frames" faces="$out/faces"
 seeds=${seeds:-$(choose '0 1 2' 0)}
-epochs=$(choose 50 1) again=$(choose 50 1) input=()
+epochs=$(choose 50 1) again=$(choose 50 1)
 start=(--weights imagenet)
 if [ -n "$weights" ]; then
-  epochs=$(choose 20 1) again=$(choose 10 1)
+  epochs=$(choose 12 1) again=$(choose 6 1)
   start=(--weights "$weights" --size "$(choose 64 32)" --mean 0.5 --std 0.25)
 fi
 shares=$(choose '0.5 0.9 0.99' 0.9)

@@ -13,7 +13,7 @@ else on the validation part. The data comes with its own split; where it still h
 own notes. JOBS=2 runs two seeds at once.
 
 Reduced against the paper: 10 epochs of the feed-forward network, 8 of the convolutional one, which learns at
-0.01; 12 trials of the search. --quick: one seed, one epoch, narrow networks, two trials."
+0.01; 12 trials of the search. --quick: one seed, one epoch, narrow networks, four trials."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -32,7 +32,7 @@ sanity() { # section 4.1
 search() { # section 5.1
   run emoprune search "$faces" --preset wright2019-ff --space lr=log:1e-4:1e-1 --space momentum=0.5:0.95 \
     --space hidden=$(choose 250,500,1000 10,20) --space layers=int:1:2 --sampler coarse-to-fine \
-    --trials "$(choose 12 2)" --coarse-epochs 1 --fine-epochs "$(choose 4 1)" --set batch_size=64 \
+    --trials "$(choose 12 4)" --coarse-epochs 1 --fine-epochs "$(choose 4 1)" --set batch_size=64 \
     --storage "$out/search.journal" -o "$out/search.jsonl" > /dev/null
 }
 

@@ -137,13 +137,15 @@ def test_a_paper_without_labels_is_the_command_lines_fault(emoprune: Runner, pap
     emoprune.check_refused("report", "--paper", paper, code=2, says=("--by-label",), stdin=STREAM)
 
 
-def test_a_mean_over_different_settings_comes_with_a_warning(emoprune: Runner) -> None:
-    found = [tagged("a", 0.5, seed=0, hidden=hidden) for hidden in (10, 20)]
-    data = "".join(map(json.dumps, found)).encode()
-    assert emoprune.done("report", "--by-label", stdin=data).err == (
-        "warning: runs of label 'a' differ in hidden; their mean is over all of these\n"
-    )
-    assert emoprune.done("report", "--by-label", stdin=STREAM).err == ""
+def test_no_mean_is_taken_over_different_settings(emoprune: Runner) -> None:
+    found = [tagged("a", 0.5, seed=seed, hidden=hidden) for hidden in (10, 20) for seed in (0, 1)]
+    data = "".join(map(json.dumps, [*found, tagged("b", 0.5, seed=0)])).encode()
+    rows = emoprune.done("report", "--by-label", stdin=data).record["labels"]
+    assert [(row["label"], row["runs"]) for row in rows] == [
+        ("a, hidden 10", 2),
+        ("a, hidden 20", 2),
+        ("b", 1),
+    ]
 
 
 def test_runs_of_one_label_with_different_classes_are_refused(emoprune: Runner) -> None:

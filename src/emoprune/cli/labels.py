@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from emoprune.cli.comparison import Sheet, comparable
 from emoprune.cli.estimates import bounds, flat_printed, from_rows
-from emoprune.core.labels import CLASS_KEYS, KEYS, Labelled, all_changes, by_label
+from emoprune.core.labels import CLASS_KEYS, KEYS, Labelled, all_changes, by_label, by_setting
 from emoprune.records import Estimate, Metrics, Printed
 from emoprune.records.choices import ClassMeasure, EvaluationSection, Measured
 
@@ -70,7 +70,7 @@ class Overview:
 
 def overview(found: Iterable[Metrics], printed: Sequence[Printed] = ()) -> Overview:
     """Runs gathered by label, beside what a paper prints."""
-    return Overview(by_label(found), printed)
+    return Overview(by_setting(by_label(found)), printed)
 
 
 def summary(view: Overview) -> Sheet:

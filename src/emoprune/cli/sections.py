@@ -91,7 +91,7 @@ def by_label(found: Runs, printed: Sequence[Printed] = ()) -> View:
             "steps": steps_sheet.to_records(steps),
             "curves": curves_sheet.to_records(curves),
         },
-        [*_incomparable(found), *_mixed(overview, found)],
+        [*_incomparable(found), *_mixed(found)],
     )
 
 
@@ -121,12 +121,8 @@ def _incomparable(found: Runs) -> list[str]:
     return ["not all were measured on the same part of the same data"]
 
 
-def _mixed(overview: labels.Overview, found: Runs) -> Iterator[str]:
+def _mixed(found: Runs) -> Iterator[str]:
     """What differs within a label, over which means should not be taken."""
-    for entry in overview.ours:
-        if entry.differing:
-            keys = " and ".join(entry.differing)
-            yield f"runs of label {entry.label!r} differ in {keys}; their mean is over all of these"
     for label in dict.fromkeys(course.name for course in found.courses):
         if len({course.method for course in found.courses if course.name == label}) > 1:
             yield f"steps of label {label!r} differ in method; their mean is over all of these"

@@ -89,6 +89,21 @@ def by_label(found: Iterable[Metrics]) -> list[Labelled]:
     return [Labelled(label, tuple(runs)) for label, runs in gathered.items()]
 
 
+def by_setting(entries: Iterable[Labelled]) -> list[Labelled]:
+    """The same, but runs of a label whose settings differ apart, for a mean over them would mean nothing.
+
+    Such a row is named after what it was made with: "pruned, hidden 200".
+    """
+    found = []
+    for entry in entries:
+        apart: dict[str, list[Metrics]] = {}
+        for run in entry.runs:
+            made = [f"{key} {run.settings[key]}" for key in entry.differing if key in run.settings]
+            apart.setdefault(", ".join([entry.label, *made]), []).append(run)
+        found += [Labelled(label, tuple(runs)) for label, runs in apart.items()]
+    return found
+
+
 def settings_of(runs: Sequence[Metrics]) -> list[str]:
     """Every key that some run has a setting of, in order of appearance."""
     return list(dict.fromkeys(key for run in runs for key in run.settings))
