@@ -126,7 +126,7 @@ def test_lines_are_added_to_a_file_and_report_takes_them(
     assert "".join(rest) == result.out
     (in_folder / "runs.json").write_text(result.out)
     record = emoprune.done("report", "runs.json", "--by-label", "--json").record
-    assert [entry["runs"] for entry in record["labels"]] == [4]
+    assert [entry["runs"] for entry in record["labels"]] == [1, 1, 1, 1]
     emoprune.done("report", "runs.json", "--figures", "figures", "--figure", "accuracy-by-lr")
     assert (in_folder / "figures" / "accuracy-by-lr.svg").exists()
 

@@ -1,0 +1,77 @@
+"""Every paper's recipe runs, and ends with its tables beside the paper's and its figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.recipes.conftest import ROOT, Recipe
+
+NEEDS = {
+    "luan2020": (),
+    "jain2020": ("--weights", "."),
+    "zhang2020": (),
+    "elazar2020": ("--weights", "resnet18_faces.pth"),
+    "wright2019": (),
+}
+FIGURES = {
+    "luan2020": ("steps", "curves"),
+    "jain2020": ("accuracy-by-hidden", "compression-by-hidden", "before-after"),
+    "zhang2020": (),
+    "elazar2020": ("curves",),
+    "wright2019": ("curves",),
+}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_a_recipe_ends_with_tables_and_figures(
+    recipe: Recipe, data: Path, weights: Path, tmp_path: Path, name: str
+) -> None:
+    options = [weights / option if index % 2 else option for index, option in enumerate(NEEDS[name])]
+    out = tmp_path / "out"
+    done = recipe(name, data, out, "--quick", *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    records = [
+        json.loads(line) for path in out.glob("runs-*.jsonl") for line in path.read_text().splitlines()
+    ]
+    labels = {record["label"] for record in records}
+    paper = (ROOT / "recipes" / "papers" / f"{name}.csv").read_text().splitlines()
+    printed = {row["label"] for row in csv.DictReader(paper)}
+    assert len(labels) >= 2
+    # what is measured carries the very labels under which the paper's numbers stand
+    assert any(entry == label or entry.startswith(f"{label}, ") for label in labels for entry in printed)
+    report = (out / "report.md").read_text()
+    assert all(label in report for label in labels)
+    assert "Table" in report or "section" in report
+    drawn = {path.stem for path in (out / "figures").glob("*.svg")}
+    assert drawn >= set(FIGURES[name])
+    assert any(stem.startswith("confusion") for stem in drawn)
+    assert done.stdout.strip().splitlines()
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_help_names_the_data_and_a_bad_command_line_writes_nothing(
+    recipe: Recipe, data: Path, tmp_path: Path, name: str
+) -> None:
+    shown = recipe(name, "--help")
+    assert (shown.returncode, "DATA" in shown.stdout, "--quick" in shown.stdout) == (0, True, True)
+    assert recipe(name).returncode == 2
+    assert recipe(name, data, tmp_path / "out", "--slow").returncode == 2
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "mine").mkdir()
+    refused = recipe(name, data, tmp_path / "mine", "--quick")
+    assert (refused.returncode, "there already" in refused.stderr) == (1, True)
+    assert not any((tmp_path / "mine").iterdir())
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_a_data_folder_without_the_data_is_named(recipe: Recipe, tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    refused: subprocess.CompletedProcess[str] = recipe(name, tmp_path / "empty", tmp_path / "out", "--quick")
+    assert refused.returncode == 1
+    assert "not there" in refused.stderr
+    assert str(tmp_path / "empty") in refused.stderr
