@@ -42,6 +42,8 @@ class Trial:
 
 def spec_of(arch: str) -> Spec:
     entry = ARCHITECTURES[arch]
+    if entry.takes == ("table",):
+        return Spec(arch, CLASSES, (10,), entry.hidden)
     side = math.ceil(max(entry.smallest, SIDE) / entry.step) * entry.step
     return Spec(arch, CLASSES, (3, side, side), entry.hidden)
 
@@ -84,7 +86,7 @@ def some_alive(graph: ChannelGraph) -> Tensor:
     return alive
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
+@pytest.fixture(scope="module", params=sorted(set(ARCHITECTURES) - {"svm"}))  # which has no units
 def trial(request: pytest.FixtureRequest) -> Trial:
     torch.set_num_threads(1)
     torch.manual_seed(0)
