@@ -108,7 +108,7 @@ Hidden = Annotated[
         min=1,
         metavar="UNITS",
         help="Width of a dense hidden layer between features and classes; may be repeated.  "
-        "[default: 200 for conv1 and conv2, 20 for mlp, else torchvision's own classifier]",
+        "[default: the network's own: 200 for conv2, 20 for mlp]",
         show_default=False,
     ),
 ]
