@@ -61,11 +61,13 @@ each_seed() { # each_seed FUNCTION [ARGUMENT ...]: FUNCTION SEED ARGUMENT ..., $
   for pid in ${pids[@]+"${pids[@]}"}; do wait "$pid"; done
 }
 
+figures=() # --figure NAME ... where not all are wanted of all runs together
+
 report() { # report PAPER [SECTION ...]: tables beside the paper's and figures, from all runs; SECTIONs on screen
   local paper=$1 section
   shift
   run emoprune report "$out"/*.jsonl --by-label --paper "$paper" --figures "$out/figures" \
-    --format markdown > "$out/report.md"
+    ${figures[@]+"${figures[@]}"} --format markdown > "$out/report.md"
   for section in "${@:-summary}"; do
     emoprune report "$out"/*.jsonl --by-label --paper "$paper" --section "$section" --format table
   done

@@ -33,7 +33,7 @@ compression() { # sections 2.1 and 3.1
   local merge
   for merge in sum lstsq; do
     run emoprune prune "$model" --method progressive --merge "$merge" --steps --units 2 \
-      --label "compression, $merge, $split split" >> "$out/steps-$seed.jsonl"
+      --label "compression, $merge, $split split" >> "$out/steps-compression-$seed.jsonl"
     run emoprune prune "$model" --method progressive --merge "$merge" --units 3 \
       -o "${model%.st}.$merge.st"
     run emoprune eval "${model%.st}.$merge.st" "$sheet" > "${model%.st}.$merge.json"
@@ -55,7 +55,7 @@ importance() { # sections 2.3 and 3.3, on what lenet has trained
   local seed=$1 split=$2 whole="$out/lenet-1-$2-$1.st"
   local left="${whole%.st}.importance.st" label="LeNet, kernels pruned, $split split"
   run emoprune prune "$whole" --method importance --merge sum --layer features.0 --steps --units 12 \
-    --label "$label" >> "$out/steps-$seed.jsonl"
+    --label "$label" >> "$out/steps-kernels-$seed.jsonl"
   run emoprune prune "$whole" --method importance --merge sum --layer features.0 --max-loss-increase 0.1 \
     -o "$left"
   measure "$out/runs-$seed.jsonl" "$label" "$left" "$frames" seed="$seed"
@@ -72,4 +72,8 @@ if [ -z "$quick" ]; then
   each_seed lenet random 3 20 40
   each_seed lenet random 4 6 12
 fi
+figures=(--figure confusion --figure curves)
 report "$here/papers/luan2020.csv" summary steps
+for system in compression kernels; do
+  run emoprune report "$out/steps-$system"-*.jsonl --by-label --figures "$out/figures/$system" > /dev/null
+done

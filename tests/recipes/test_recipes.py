@@ -19,7 +19,7 @@ NEEDS = {
     "wright2019": (),
 }
 FIGURES = {
-    "luan2020": ("steps", "curves"),
+    "luan2020": ("curves", "compression/steps", "kernels/steps"),
     "jain2020": ("accuracy-by-hidden", "compression-by-hidden", "before-after"),
     "zhang2020": (),
     "elazar2020": ("curves",),
@@ -47,7 +47,8 @@ def test_a_recipe_ends_with_tables_and_figures(
     report = (out / "report.md").read_text()
     assert all(label in report for label in labels)
     assert "Table" in report or "section" in report
-    drawn = {path.stem for path in (out / "figures").glob("*.svg")}
+    folder = out / "figures"
+    drawn = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.svg")}
     assert drawn >= set(FIGURES[name])
     assert any(stem.startswith("confusion") for stem in drawn)
     assert done.stdout.strip().splitlines()
