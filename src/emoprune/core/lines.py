@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from emoprune.core.labels import SEED, by_label, settings_of
+from emoprune.core.learning import learned_by_label
 from emoprune.core.series import estimate
 from emoprune.core.steps import by_units
 from emoprune.records import Line, LineChart, Metrics, Panel, Point, Runs
@@ -48,12 +49,12 @@ def compression_by_hidden(runs: Runs) -> list[LineChart]:
 def curves(runs: Runs) -> list[LineChart]:
     """Accuracy per epoch on the training and, where there is one, on the validation part."""
     lines = []
-    for name in dict.fromkeys(curve.name for curve in runs.curves):
-        epochs = [epoch for curve in runs.curves if curve.name == name for epoch in curve.training]
+    for learned in learned_by_label(runs.curves):
+        epochs = [epoch for curve in learned.curves for epoch in curve.training]
         for part in ("train", "val"):
             values = ((epoch.index, getattr(epoch, f"{part}_accuracy")) for epoch in epochs)
             points = _points((x, y) for x, y in values if y is not None)
-            lines += [Line(name, points, part)] if points else []
+            lines += [Line(learned.label, points, part)] if points else []
     return [LineChart("curves", "epoch", (Panel("accuracy", tuple(lines), share=True),))] if lines else []
 
 
