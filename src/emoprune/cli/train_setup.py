@@ -162,6 +162,7 @@ def check(settings: Settings, found: Data) -> None:
     """What `set_up` refuses of a fresh network, without building it or reading a sample."""
     if settings.preset is not None:
         _check_kind(settings.preset, found)
+    _check_used(settings, settings.arch)
     spec, _, _ = _described(settings, found)
     _check_combination(spec, settings, parse_augmentations(settings.augment))
 
