@@ -159,6 +159,13 @@ def completing_list(names: Collection[str]) -> Callable[[str], list[str]]:
     return complete
 
 
+def said(value: str | None) -> str | None:
+    """A callback that refuses a label without text, before any work is done under it."""
+    if value is not None and not value.strip():
+        raise typer.BadParameter("an empty label; give it a text, or leave it out")
+    return value
+
+
 def fraction(text: str) -> float:
     """A parser of what lies in 0 to 1, which hints at the fraction that a percentage would be."""
     try:
