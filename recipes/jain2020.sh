@@ -16,8 +16,9 @@ degrees by the published merge and by least squares; rates, epochs and shares of
 Table 2; whole frames as before its face detector. With the paper's random split and with films kept apart.
 JOBS=2 runs two seeds at once.
 
-Reduced against the paper: features are computed once, hence without augmentation. --quick: one seed, few
-epochs and sizes."
+Other than in the paper: features are computed once, hence without augmentation; they are what a network's
+output layer reads, so of AlexNet 4,096 numbers after two of its dense layers and not the 9,216 before; conv1
+and conv2 see grey pictures of 48 pixels. --quick: one seed, few epochs and sizes."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -39,7 +40,7 @@ if [ -n "$weights" ]; then
 fi
 first=$(set -- $networks && echo "$1")
 
-features() { # features NETWORK FACES TABLE: what its output layer reads, or without one its last map
+features() { # features NETWORK FACES TABLE: what its output layer reads; of a convolution the mean of each map
   local file=imagenet files=("${weights:-/nowhere}/$1"*imagenet*)
   if ((${#files[@]})); then file=${files[0]}; fi
   run emoprune features "$2" "$3" --kind deep --arch "$1" --weights "$file"
