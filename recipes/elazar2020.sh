@@ -15,7 +15,8 @@ distinctiveness with the published merge, and as many units by reconstruction; t
 network and magnitude also with films kept apart. JOBS=2 runs two seeds at once.
 
 Reduced against the paper: with FILE, 12 epochs instead of 50 (6 after pruning); shares of 50, 90 and 99
-percent; angles of 5, 10, 15 and 30 degrees, re-initialised at 15 alone. --quick: one seed, one epoch, 32 pixels, one share."
+percent; angles of 5, 10, 15 and 30 degrees, re-initialised at 15 alone; photos in which no face is found are
+taken whole, which it cropped by hand. --quick: one seed, one epoch, 32 pixels, one share."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
