@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from emoprune.core.labels import SEED, by_label, settings_of
+from emoprune.core.labels import SEED, by_label, settings_of, varying
 from emoprune.core.learning import learned_by_label
 from emoprune.core.series import estimate
 from emoprune.core.steps import by_units
@@ -102,12 +102,8 @@ def _apart(label: str, runs: Sequence[Metrics], key: str) -> Iterator[tuple[str,
     places: dict[object, list[Metrics]] = {}
     for run in runs:
         places.setdefault((run.number(key), run.settings.get(SEED)), []).append(run)
-    others = [
-        other
-        for other in settings_of(runs)
-        if other not in (key, SEED)
-        and any(len({run.settings.get(other) for run in place}) > 1 for place in places.values())
-    ]
+    tried = {other for place in places.values() for other in varying(place, but=(key, SEED))}
+    others = [other for other in settings_of(runs) if other in tried]
     groups: dict[str, list[Metrics]] = {}
     for run in runs:
         tags = [f"{other}={run.settings[other]}" for other in others if other in run.settings]
