@@ -14,8 +14,13 @@ while (($#)); do
   case $1 in
     -h | --help) echo "$usage" && exit 0 ;;
     --quick) quick=1 ;;
-    --weights) weights=${2:?--weights needs a path} && shift ;;
-    --seeds) seeds=${2:?--seeds needs numbers, as '0 1 2'} && shift ;;
+    --weights | --seeds)
+      # of the options that take a value, a recipe has those that its usage names
+      case $usage in *"$1 "*) ;; *) complain "unknown option $1; see --help" 2 ;; esac
+      [ -n "${2-}" ] || complain "$1 needs a value; see --help" 2
+      if [ "$1" = --weights ]; then weights=$2; else seeds=$2; fi
+      shift
+      ;;
     -*) complain "unknown option $1; see --help" 2 ;;
     *) if [ -z "$data" ]; then data=$1; elif [ -z "$out" ]; then out=$1; else complain "too many arguments; see --help" 2; fi ;;
   esac
@@ -23,7 +28,8 @@ while (($#)); do
 done
 if [ -z "$data" ] || [ -z "$out" ]; then echo "$usage" >&2 && exit 2; fi
 [ -d "$data" ] || complain "$data: no such folder; give one laid out as --help says"
-mkdir "$out" || complain "$out is there already or cannot be made; name a new folder"
+[ ! -e "$out" ] || complain "$out: there already; name a new folder"
+command -v emoprune > /dev/null || complain "emoprune: no such command; activate the environment that has it"
 films='^[^_-]+' # what stands before the first underscore (or, of one, hyphen) of an SFEW name
 
 need() { # what a recipe reads of the data folder
@@ -31,6 +37,10 @@ need() { # what a recipe reads of the data folder
   for path in "$@"; do
     [ -e "$data/$path" ] || complain "$data/$path: not there; see --help for how the data is laid out"
   done
+}
+
+begin() { # once all that the recipe needs is there: a folder that stays behind would stand in the way
+  mkdir "$out" || complain "$out: cannot be made; name a new folder in one that is there"
 }
 
 choose() { # choose FULL QUICK: the one or the other
@@ -50,15 +60,32 @@ measure() { # measure RUNS LABEL MODEL DATA [KEY=VALUE ...] [-- OPTION ...]: one
   run emoprune eval "$model" "$from" --label "$label" ${more[@]+"${more[@]}"} "$@" >> "$runs"
 }
 
+pids=()
+stop() { # what still runs, with all that it has started
+  local pid
+  for pid in ${pids[@]+"${pids[@]}"}; do kill -- "-$pid" 2> /dev/null || true; done
+}
+trap stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 each_seed() { # each_seed FUNCTION [ARGUMENT ...]: FUNCTION SEED ARGUMENT ..., $jobs of them at once
-  local seed pids=() what=$1
+  local seed what=$1
   shift
   for seed in $seeds; do
+    # a process group each: without, what runs in the background does not hear of Ctrl-C, nor can it be stopped
+    set -m
     "$what" "$seed" "$@" &
+    set +m
     pids+=($!)
-    if ((${#pids[@]} >= jobs)); then wait "${pids[0]}" && pids=("${pids[@]:1}"); fi
+    if ((${#pids[@]} >= jobs)); then next_ended; fi
   done
-  for pid in ${pids[@]+"${pids[@]}"}; do wait "$pid"; done
+  while ((${#pids[@]})); do next_ended; done
+}
+
+next_ended() { # wait for the oldest; a seed that fails ends the recipe
+  wait "${pids[0]}"
+  pids=("${pids[@]:1}")
 }
 
 figures=() # --figure NAME ... where not all are wanted of all runs together

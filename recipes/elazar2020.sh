@@ -14,12 +14,14 @@ distinctiveness with the published merge, and as many units by reconstruction; t
 (continuation) and from the weights it began with (re-initialisation). With the paper's random split; the whole
 network and magnitude also with films kept apart. JOBS=2 runs two seeds at once.
 
-Reduced against the paper: with FILE, 12 epochs instead of 50 (6 after pruning), and shares of 50, 90 and 99
-percent. --quick: one seed, one epoch, 32 pixels, one share."
+Reduced against the paper: with FILE, 12 epochs instead of 50 (6 after pruning); shares of 50, 90 and 99
+percent; angles of 5, 10, 15 and 30 degrees, re-initialised at 15 alone; photos in which no face is found are
+taken whole, which it cropped by hand. --quick: one seed, one epoch, 32 pixels, one share."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
 need sfew/frames
+[ -z "$weights" ] || [ -f "$weights" ] || complain "$weights: no such file; see --help"
 frames="$data/sfew/frames" faces="$out/faces"
 seeds=${seeds:-$(choose '0 1 2' 0)}
 epochs=$(choose 50 1) again=$(choose 50 1)
@@ -79,6 +81,7 @@ units() { # tables 1 and 3, and the same number of units by reconstruction
   done
 }
 
+begin
 run emoprune crop "$frames" "$faces" --on-missing whole
 each_seed whole random
 each_seed single_weights magnitude random

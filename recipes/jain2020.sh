@@ -13,10 +13,12 @@ classifying faces-emotion via transfer learning), and the baseline of Dhall et a
 On the sheet: a feed-forward network of 20 hidden units and a support vector machine. On cropped faces: conv1,
 conv2, and frozen networks with a new head of two dense layers, with 50 to 1,000 sigmoid units, pruned at 15
 degrees by the published merge and by least squares; rates, epochs and shares of training data as in its
-Table 2; whole frames as before its face detector. With the paper's random split and with films kept apart. JOBS=2 runs two seeds at once.
+Table 2; whole frames as before its face detector. With the paper's random split and with films kept apart.
+JOBS=2 runs two seeds at once.
 
-Reduced against the paper: features are computed once, hence without augmentation. --quick: one seed, few
-epochs and sizes."
+Other than in the paper: features are computed once, hence without augmentation; they are what a network's
+output layer reads, so of AlexNet 4,096 numbers after two of its dense layers and not the 9,216 before; conv1
+and conv2 see grey pictures of 48 pixels. --quick: one seed, few epochs and sizes."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -38,7 +40,7 @@ if [ -n "$weights" ]; then
 fi
 first=$(set -- $networks && echo "$1")
 
-features() { # features NETWORK FACES TABLE: what its output layer reads, or without one its last map
+features() { # features NETWORK FACES TABLE: what its output layer reads; of a convolution the mean of each map
   local file=imagenet files=("${weights:-/nowhere}/$1"*imagenet*)
   if ((${#files[@]})); then file=${files[0]}; fi
   run emoprune features "$2" "$3" --kind deep --arch "$1" --weights "$file"
@@ -117,6 +119,7 @@ rates_and_epochs() { # table 2
   done
 }
 
+begin
 run emoprune crop "$frames" "$faces" --on-missing whole
 for network in $networks; do features "$network" "$faces" "$out/$network.st"; done
 for split in $(choose 'random film' random); do each_seed on_the_sheet "$split"; done

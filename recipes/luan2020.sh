@@ -13,8 +13,8 @@ combinations of channels, of the first of which convolution kernels are pruned b
 paper's random split and with films kept apart. JOBS=2 runs two seeds at once.
 
 Reduced against the paper: the LeNet learns for 40 epochs of batches of 32 at a rate of 0.001, which reach
-the training loss of its 700 epochs; three seeds instead of five. --quick: one seed, one split,
-one combination, 300 and 3 epochs."
+the training loss of its 700 epochs; three seeds instead of five. --quick: one seed, one split, one combination,
+300 and 3 epochs."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -62,6 +62,7 @@ importance() { # sections 2.3 and 3.3, on what lenet has trained
   measure "$out/runs-$seed.jsonl" "$label, training part" "$left" "$frames" seed="$seed" -- --split train
 }
 
+begin
 for split in $(choose 'random film' random); do
   each_seed compression "$split"
   each_seed lenet "$split" 1 16 32

@@ -13,8 +13,7 @@ the VGG. With the paper's random split and, for the VGG, with films kept apart. 
 
 Reduced against the paper: frames of 320x400 for the AlexNet and of 288x360 for the VGG, whose own 576x720
 take hours on two cores (give SIZE=576x720 for them); Table 1 for the VGG alone. --quick: one seed, two epochs
-of the VGG on 128x160,
-its first two dense layers narrower."
+of the VGG on 128x160, its first two dense layers narrower."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -62,6 +61,7 @@ rates_and_batches() { # Table 1
   done
 }
 
+begin
 each_seed both vgg random
 if [ -z "$quick" ]; then
   each_seed both vgg film

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from emoprune.cli import comparison
-from emoprune.cli.comparison import Sheet, by_class, comparable, confusions, flat, headings, sheets, summary
+from emoprune.cli.comparison import by_class, comparable, confusions, flat, headings, sheets, summary
+from emoprune.cli.sheets import Sheet
 from emoprune.records import ClassScore, Metrics
 
 BEFORE = Metrics(

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.cli import console, sheets
-from emoprune.cli.comparison import Sheet
+from emoprune.cli.sheets import Sheet
 from tests.cli.conftest import PROGRAM, SMALL, clean_environment, process, scores
 from tests.cli.terminal import bytes_on_terminal
 

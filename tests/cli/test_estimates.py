@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from emoprune.cli.estimates import SHARE, Unit, bounds, from_rows, told_apart
+from emoprune.cli.estimates import SHARE, Unit, bounds, told_apart
+from emoprune.cli.sheets import from_rows
 from emoprune.records import Estimate
 
 

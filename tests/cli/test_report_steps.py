@@ -263,6 +263,7 @@ def test_a_network_that_classifies_nothing_has_epochs_alone(emoprune: Runner) ->
 
 
 def test_report_reads_what_prune_and_train_made(emoprune: Runner, model: Path) -> None:
+    emoprune.check_refused("prune", model, "--label", "norms", code=2, says=("give --steps",))
     printed = emoprune.done("prune", model, "--method", "importance", "--steps", "--label", "norms")
     (found,) = emoprune.done("report", stdin=printed.raw).record["steps"]
     assert found == {key: value for key, value in printed.record.items() if key != "schema"}

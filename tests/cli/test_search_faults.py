@@ -52,6 +52,8 @@ LR = ("--space", "lr=log:1e-3:1e-1")
         ((*LR, "-o", "search.journal"), "two files at once"),
         ((*LR, "--trials", "0"), "--trials"),
         (("--trials", "3"), "--space"),
+        (("--set", "arch=svm", *LR), "svm makes no use of --lr"),
+        (("--set", "arch=mlp", "--space", "penalty=1,2"), "mlp makes no use of --penalty"),
     ],
 )
 def test_a_wrong_command_line_is_refused_before_the_first_trial(

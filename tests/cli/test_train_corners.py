@@ -18,10 +18,26 @@ MLP = ("--arch", "mlp", "--epochs", "1")
 def test_the_first_state_and_the_model_cannot_be_one_file(
     emoprune: Runner, table: Path, force: tuple[str, ...]
 ) -> None:
-    for place in ("m.st", "-"):
+    for place, again in (("m.st", "m.st"), ("m.st", "./m.st"), ("-", "-")):
         emoprune.check_refused(
-            "train", table, place, *MLP, "--save-init", place, *force, code=2, says=("one file",)
+            "train", table, place, *MLP, "--save-init", again, *force, code=2, says=("two files at once",)
         )
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--curve", "c.json", "--epochs", "0"), "--curve needs epochs"),
+        (("--curve", "c.json", "--label", " "), "an empty label"),
+        (("--label", "whole"), "give --curve FILE"),
+    ],
+)
+def test_a_curve_that_could_not_be_written_is_refused_before_anything_is_done(
+    emoprune: Runner, table: Path, options: tuple[str, ...], says: str
+) -> None:
+    emoprune.check_refused(
+        "train", table, "m.st", *MLP, "--save-init", "init.st", *options, code=2, says=(says,)
+    )
 
 
 def test_a_first_state_is_not_left_behind_by_data_that_is_refused(

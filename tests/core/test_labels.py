@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from emoprune.core.labels import all_changes, by_label
+from emoprune.core.labels import all_changes, by_label, varying
 from emoprune.core.series import estimate
 from emoprune.errors import BadMetrics
 from emoprune.records import ClassScore, Estimate
@@ -77,4 +77,4 @@ def test_settings_that_differ_within_a_label_are_told_but_for_the_seed() -> None
     (label,) = by_label(
         [run("x", 0.5, seed=0, hidden=5, rule="a"), run("x", 0.5, seed=1, hidden=6, rule="a")]
     )
-    assert label.differing == ["hidden"]
+    assert varying(label.runs, but=("seed",)) == ["hidden"]

@@ -116,7 +116,7 @@ def check_steps(
     if not METHODS[method].one_by_one:
         raise UsageFault(
             f"--steps needs units that go one by one, which --method {method} does not do",
-            "use --method progressive, importance, reconstruct or random-units",
+            f"use --method {_one_by_one()}",
         )
     others = {"--angle": options["--angle"] is not None, "--output": output is not None}
     for option, is_given in {**others, "--sensitivity": ladder}.items():
@@ -137,6 +137,10 @@ def check_units(method: str, amount: Amount | None, *, round_to: int, ladder: bo
     if round_to > 1 and (by_angle or not entry.one_by_one):
         raise UsageFault(
             "--round-to needs units that go one by one",
-            "use it with --macs, --params, --amount or --units of "
-            "--method reconstruct, progressive, importance or random-units",
+            f"use it with --macs, --params, --amount or --units of --method {_one_by_one()}",
         )
+
+
+def _one_by_one() -> str:
+    *others, last = (name for name, entry in METHODS.items() if entry.one_by_one)
+    return f"{', '.join(others)} or {last}"

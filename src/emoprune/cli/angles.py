@@ -13,8 +13,6 @@ from emoprune.cli import console, options, sheets
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from emoprune.cli.comparison import Sheet
-
 SCHEMA = "emoprune.angles/1"
 SHOWN_PAIRS = 40
 
@@ -111,8 +109,6 @@ def _pairs(record: dict[str, Any]) -> Iterable[Group | str]:
         yield f"  ... and {len(pairs) - SHOWN_PAIRS:,} more: --format csv prints them all"
 
 
-def _pairs_sheet(records: list[dict[str, Any]]) -> Sheet:
-    from emoprune.cli.comparison import Sheet
-
+def _pairs_sheet(records: list[dict[str, Any]]) -> sheets.Sheet:
     rows = tuple((record["layer"], *pair.values()) for record in records for pair in record["pairs"])
-    return Sheet("pairs", ("layer", "i", "j", "angle_deg"), rows)
+    return sheets.Sheet("pairs", ("layer", "i", "j", "angle_deg"), rows)

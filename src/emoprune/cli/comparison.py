@@ -8,22 +8,12 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from emoprune.cli.estimates import DECIMALS, SHARE
+from emoprune.cli.sheets import Row, Sheet
 from emoprune.records import Metrics
 from emoprune.records.choices import EvaluationSection
 
 SCHEMA = "emoprune.report/1"
-
-Row = tuple[object, ...]
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A titled table: `left` columns of text, then figures."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-    left: int = 1
 
 
 @dataclass(frozen=True)
@@ -36,16 +26,8 @@ class Measure:
     change: Callable[[float, float], str]
 
 
-def _percent(value: float) -> str:
-    return f"{value:.1%}"
-
-
 def _points(before: float, after: float) -> str:
     return f"{100 * (after - before):+.1f} pt"
-
-
-def _decimals(value: float) -> str:
-    return f"{value:.3f}"
 
 
 def _difference(before: float, after: float) -> str:
@@ -61,16 +43,16 @@ def _share(before: float, after: float) -> str:
 
 
 MEASURES: tuple[Measure, ...] = (
-    Measure("accuracy", lambda m: m.accuracy, _percent, _points),
-    Measure("macro F1", lambda m: m.macro_f1, _decimals, _difference),
-    Measure("log loss", lambda m: m.log_loss, _decimals, _difference),
-    Measure("calibration error", lambda m: m.calibration_error, _decimals, _difference),
+    Measure("accuracy", lambda m: m.accuracy, SHARE.text, _points),
+    Measure("macro F1", lambda m: m.macro_f1, DECIMALS.text, _difference),
+    Measure("log loss", lambda m: m.log_loss, DECIMALS.text, _difference),
+    Measure("calibration error", lambda m: m.calibration_error, DECIMALS.text, _difference),
     Measure("hidden units", lambda m: m.units, _count, _share),
     Measure("parameters", lambda m: m.parameters, _count, _share),
     Measure("non-zero", lambda m: m.nonzero_parameters, _count, _share),
     Measure("MACs", lambda m: m.macs, _count, _share),
     Measure("bytes", lambda m: m.bytes, _count, _share),
-    Measure("latency (ms)", lambda m: m.latency_ms, _decimals, _share),
+    Measure("latency (ms)", lambda m: m.latency_ms, DECIMALS.text, _share),
 )
 
 
@@ -131,7 +113,7 @@ def by_class(found: Sequence[Metrics]) -> list[Sheet]:
         for name in classes:
             scores = [metrics.per_class.get(name) for metrics in found]
             values = [None if score is None else getattr(score, measure) for score in scores]
-            rows.append((name, *("-" if value is None else _decimals(value) for value in values)))
+            rows.append((name, *("-" if value is None else DECIMALS.text(value) for value in values)))
         sheets.append(
             Sheet(measure.replace("f1", "F1").capitalize() + " by class", ("class", *names), tuple(rows))
         )
@@ -141,16 +123,16 @@ def by_class(found: Sequence[Metrics]) -> list[Sheet]:
 def confusions(found: Sequence[Metrics]) -> list[Sheet]:
     """The confusion matrix of each model, with each class's support."""
     return [
-        Sheet(
-            f"Confusion of {name} (down: actual, across: predicted)",
-            ("actual", *metrics.classes, "support"),
-            tuple(
-                (actual, *row, sum(row))
-                for actual, row in zip(metrics.classes, metrics.confusion, strict=True)
-            ),
-        )
+        confusion_sheet(name, metrics.classes, metrics.confusion)
         for name, metrics in zip(headings(found), found, strict=True)
     ]
+
+
+def confusion_sheet(of: str, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Sheet:
+    """A confusion matrix, [actual][predicted], with each class's support; `of` says whose."""
+    rows = tuple((actual, *row, sum(row)) for actual, row in zip(classes, counts, strict=True))
+    title = f"Confusion of {of} (down: actual, across: predicted)"
+    return Sheet(title, ("actual", *classes, "support"), rows)
 
 
 def sheets(found: Sequence[Metrics], sections: Sequence[EvaluationSection]) -> list[Sheet]:

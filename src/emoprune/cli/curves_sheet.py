@@ -8,8 +8,8 @@ from functools import cached_property
 from itertools import product
 from typing import Any, get_args
 
-from emoprune.cli.comparison import Sheet
-from emoprune.cli.estimates import SHARE, Unit, bounds, from_rows, told_apart
+from emoprune.cli.estimates import SHARE, Unit, bounds, told_apart
+from emoprune.cli.sheets import Sheet, from_rows
 from emoprune.core.learning import Learned, LearningPart, Pick, learned_by_label
 from emoprune.records import LearningCurve
 

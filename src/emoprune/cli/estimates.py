@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from emoprune.cli.comparison import Sheet
 from emoprune.records import Estimate, Printed
 
 
@@ -31,6 +30,7 @@ class Unit:
 
 
 SHARE = Unit(".1f", 100, "%")
+DECIMALS = Unit(".3f")
 
 
 def bounds(key: str, found: Estimate | None) -> dict[str, object]:
@@ -44,12 +44,6 @@ def flat_printed(key: str, entry: Printed | None) -> dict[str, object]:
         f"paper_{key}": entry.value if entry else None,
         f"paper_{key}_where": entry.where if entry else None,
     }
-
-
-def from_rows(title: str, rows: Sequence[Mapping[str, object]]) -> Sheet:
-    """A flat sheet of every column that some row has."""
-    columns = tuple(dict.fromkeys(key for row in rows for key in row))
-    return Sheet(title, columns, tuple(tuple(row.get(key) for key in columns) for row in rows))
 
 
 def told_apart(names: Iterable[str]) -> list[str]:

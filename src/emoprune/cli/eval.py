@@ -11,7 +11,7 @@ from emoprune.cli import console, options
 from emoprune.core.values import number_or_text
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.records.choices import Part
-from emoprune.records.scores import check_label, check_settings
+from emoprune.records.scores import check_settings
 
 EXAMPLES = """\b
 Examples:
@@ -46,6 +46,7 @@ def command(
         str | None,
         typer.Option(
             metavar="TEXT",
+            callback=options.said,
             help="What the run is called, kept in its metrics; report gathers equal labels.",
             show_default=False,
         ),
@@ -68,7 +69,7 @@ def command(
     In a pipe it prints one line of metrics (schema emoprune.metrics/1) for emoprune report. Of a network
     that reconstructs its input it measures the squared error instead.
     """
-    noted = _noted(label, settings or ())
+    noted = _noted(settings or ())
     from emoprune.cli import loading, measuring, reconstruction
     from emoprune.cli.report import tables
     from emoprune.core.objectives import task_of
@@ -91,8 +92,8 @@ def command(
     console.emit([metrics.to_record(result)], lambda: tables([result]), as_json=as_json)
 
 
-def _noted(label: str | None, settings: Sequence[str]) -> dict[str, int | float | str]:
-    """The settings by key; UsageFault for a label or a setting that metrics cannot have."""
+def _noted(settings: Sequence[str]) -> dict[str, int | float | str]:
+    """The settings by key; UsageFault for one that metrics cannot have."""
     found: dict[str, int | float | str] = {}
     for text in settings:
         key, given, value = text.partition("=")
@@ -102,7 +103,6 @@ def _noted(label: str | None, settings: Sequence[str]) -> dict[str, int | float 
             raise UsageFault(f"--set {key} is given twice", "give it once")
         found[key] = number_or_text(value)
     try:
-        check_label(label)
         check_settings(found)
     except InvalidRecord as error:
         raise UsageFault(error.fact, error.remedy) from error

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_args
 
-from emoprune.cli.comparison import Sheet, comparable
-from emoprune.cli.estimates import bounds, flat_printed, from_rows
+from emoprune.cli import console
+from emoprune.cli.comparison import comparable, confusion_sheet
+from emoprune.cli.estimates import DECIMALS, SHARE, bounds, flat_printed
+from emoprune.cli.sheets import Sheet, from_rows
 from emoprune.core.labels import CLASS_KEYS, KEYS, Labelled, all_changes, by_label, by_setting
 from emoprune.records import Estimate, Metrics, Printed
 from emoprune.records.choices import ClassMeasure, EvaluationSection, Measured
@@ -22,13 +24,9 @@ def _count(value: float) -> str:
     return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
 
 
-def _decimals(value: float) -> str:
-    return f"{value:.3f}"
-
-
 TEXTS: dict[Measured, Callable[[float], str]] = {
-    "accuracy": lambda value: f"{value:.1%}",
-    "macro F1": _decimals,
+    "accuracy": SHARE.text,
+    "macro F1": DECIMALS.text,
     "units": _count,
     "parameters": _count,
     "non-zero": _count,
@@ -135,24 +133,22 @@ def _class_sheet(view: Overview, measure: ClassMeasure) -> Sheet:
             columns.append([_mean_of_class(entry, measure, name) for name in view.classes])
         if view.has(measure, label):
             heads.append(f"{label} (paper)")
-            columns.append([_printed(view.paper(label, measure, name), _decimals) for name in view.classes])
+            columns.append(
+                [_printed(view.paper(label, measure, name), DECIMALS.text) for name in view.classes]
+            )
     return Sheet(f"{measure.capitalize()} by class", tuple(heads), tuple(zip(*columns, strict=True)))
 
 
 def _mean_of_class(entry: Labelled, measure: ClassMeasure, name: str) -> str | None:
     found = entry.mean_of_class(measure, name)
-    return _decimals(found.mean) if found else None
+    return DECIMALS.text(found.mean) if found else None
 
 
 def confusions(view: Overview) -> list[Sheet]:
     """The confusion matrix of each label, added up over its runs."""
     return [
-        Sheet(
-            f"Confusion of {entry.label}, {len(entry.runs)} runs (down: actual, across: predicted)",
-            ("actual", *entry.classes, "support"),
-            tuple(
-                (actual, *row, sum(row)) for actual, row in zip(entry.classes, entry.confusion, strict=True)
-            ),
+        confusion_sheet(
+            f"{entry.label}, {console.counted(len(entry.runs), 'run')}", entry.classes, entry.confusion
         )
         for entry in view.ours
     ]

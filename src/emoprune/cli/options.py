@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.records.choices import Centre, DeviceName
+from emoprune.records.choices import Centre, DeviceName, Kind
 
 if TYPE_CHECKING:
     import torch
@@ -159,6 +159,13 @@ def completing_list(names: Collection[str]) -> Callable[[str], list[str]]:
     return complete
 
 
+def said(value: str | None) -> str | None:
+    """A callback that refuses a label without text, before any work is done under it."""
+    if value is not None and not value.strip():
+        raise typer.BadParameter("an empty label; give it a text, or leave it out")
+    return value
+
+
 def fraction(text: str) -> float:
     """A parser of what lies in 0 to 1, which hints at the fraction that a percentage would be."""
     try:
@@ -176,6 +183,11 @@ def completing(names: Collection[str]) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
+def _ours(kind: Kind) -> str:
+    names = [name for name, entry in ARCHITECTURES.items() if entry.own and entry.takes[-1] == kind]
+    return ", ".join(names)
+
+
 Arch = Annotated[
     str,
     typer.Option(
@@ -183,8 +195,8 @@ Arch = Annotated[
         metavar="NAME",
         callback=one_of(ARCHITECTURES),
         autocompletion=completing(ARCHITECTURES),
-        help="conv1, conv2, lenet, wright_cnn, zhang_alexnet, zhang_vgg (convolutions, then dense layers); "
-        "mlp, autoencoder, svm (for feature tables); or any torchvision classifier by name.",
+        help=f"{_ours('image')} (convolutions, then dense layers); {_ours('table')} (for feature tables); "
+        "or any torchvision classifier by name.",
     ),
 ]
 USUAL_TORCHVISION = "mobilenet_v2"

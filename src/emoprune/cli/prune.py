@@ -160,7 +160,8 @@ def command(
         ),
     ] = False,
     label: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="What --steps are of, for emoprune report.")
+        str | None,
+        typer.Option(metavar="TEXT", callback=options.said, help="What --steps are of, for emoprune report."),
     ] = None,
     rewind: Annotated[
         str | None,
@@ -199,6 +200,10 @@ def command(
     amount = amounts.resolved(
         method, wanted, output=output, round_to=round_to, ladder=sensitivity, steps=steps
     )
+    if label is not None and not steps:
+        raise UsageFault(
+            "--label says what --steps are of, and they are not asked for", "give --steps as well"
+        )
     target = None if dry_run or sensitivity or steps else _target(model, output, method)
     before = checkpoints.read(model)
     earlier = checkpoints.read(rewind) if rewind else None

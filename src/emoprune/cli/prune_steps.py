@@ -12,6 +12,7 @@ from emoprune.cli.prune_job import Job
 from emoprune.cli.prune_plan import last_step
 from emoprune.core.angles import smallest_angle_deg
 from emoprune.core.importance import importances
+from emoprune.core.steps import KEYS
 from emoprune.records import Checkpoint, Plan, PruningCourse, PruningStep
 from emoprune.store.metrics import STEPS_SCHEMA
 
@@ -55,7 +56,7 @@ def _importances(job: Job, plan: Plan) -> Iterator[float]:
 def _table(job: Job, steps: Iterable[PruningStep]) -> Group:
     rows = [asdict(step) for step in steps]
     present = [key for key in rows[0] if any(row[key] is not None for row in rows)]
-    headings = {"smallest_angle_deg": "smallest angle", "least_importance": "least importance"}
+    headings = {key: measure for measure, key in KEYS.items()}
     return console.table(
         f"Step by step ({job.method}, {job.request.merge})",
         [headings.get(key, key) for key in present],

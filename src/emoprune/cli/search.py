@@ -127,6 +127,7 @@ Label = Annotated[
     str | None,
     typer.Option(
         metavar="TEXT",
+        callback=options.said,
         help="What the trials are called in report.  [default: the preset, else the architecture]",
         show_default=False,
     ),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoprune.errors import OutputFault, UsageFault
+from emoprune.errors import OutputFault
 from emoprune.records import Trial
 from emoprune.store import streams
 
@@ -24,9 +24,8 @@ class Outputs:
     def check(self) -> None:
         """Raise OutputFault for a place that could not be written when the first trial has ended."""
         places = [path for path in (self.storage, self.lines, self.best) if path]
+        streams.check_apart(places)
         for path in places:
-            if [Path(other).resolve() for other in places].count(Path(path).resolve()) > 1:
-                raise UsageFault(f"{path} cannot be two files at once", "give each a name of its own")
             if path == streams.STANDARD or (Path(path).exists() and not Path(path).is_file()):
                 raise OutputFault("is no file that a search can come back to", "name a file", place=path)
             streams.check_output(path, force=True)

@@ -66,8 +66,6 @@ def set_up(asked: Asked, found: Data) -> Search:
         sorted((parse_space(text, searchable()) for text in asked.spaces), key=lambda each: each.name)
     )
     fixed = parse_fixed(asked.fixed)
-    if asked.label is not None and not asked.label.strip():
-        raise UsageFault("--label without a text", "give it one, or leave it out")
     check_names(spaces, fixed)
     rounds = _rounds(asked, {space.name for space in spaces} | set(fixed))
     _check_steps(asked, spaces)

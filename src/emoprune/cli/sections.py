@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, get_args
 
 from emoprune.cli import comparison, curves_sheet, labels, steps_sheet
-from emoprune.cli.comparison import Sheet
+from emoprune.cli.sheets import Sheet
 from emoprune.core.steps import by_units, shared_out
 from emoprune.errors import BadMetrics
 from emoprune.records import Printed, Runs

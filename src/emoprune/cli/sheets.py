@@ -1,7 +1,9 @@
-"""Sheets as terminal tables, Markdown and CSV."""
+"""Tables before they have a form; as terminal tables, Markdown and CSV."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emoprune.cli import console
@@ -10,7 +12,23 @@ from emoprune.store import csvtext
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from emoprune.cli.comparison import Sheet
+Row = tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A titled table: `left` columns of text, then figures."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    left: int = 1
+
+
+def from_rows(title: str, rows: Sequence[Mapping[str, object]]) -> Sheet:
+    """A flat sheet of every column that some row has."""
+    columns = tuple(dict.fromkeys(key for row in rows for key in row))
+    return Sheet(title, columns, tuple(tuple(row.get(key) for key in columns) for row in rows))
 
 
 def to_table(sheet: Sheet) -> Group:

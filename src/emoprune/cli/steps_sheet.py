@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from emoprune.cli.comparison import Sheet
-from emoprune.cli.estimates import SHARE, Unit, bounds, flat_printed, from_rows, told_apart
+from emoprune.cli.estimates import DECIMALS, SHARE, Unit, bounds, flat_printed, told_apart
+from emoprune.cli.sheets import Sheet, from_rows
 from emoprune.core.steps import KEYS, Stage, by_units, with_printed
 from emoprune.records import Printed, PruningCourse
 from emoprune.records.choices import StepMeasure
 
 UNITS: dict[StepMeasure, Unit] = {
-    "loss": Unit(".3f"),
+    "loss": DECIMALS,
     "accuracy": SHARE,
     "smallest angle": Unit(".2f", sign="°"),
     "least importance": Unit(".3g"),

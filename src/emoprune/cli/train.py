@@ -96,9 +96,9 @@ def command(
         console.note(f"preset {preset}: {own.spelled_out(settings)}")
     found = open_data(data)
     setup = train_setup.set_up(settings, found)
+    _check_curve(curve, label, epochs=setup.recipe.epochs)
     outputs = [path for path in (output, save_init, curve) if path is not None]
-    if len(set(outputs)) < len(outputs):
-        raise UsageFault(f"two outputs are to be one file: {', '.join(outputs)}", "name each of its own")
+    streams.check_apart(outputs)
     for path in outputs:
         streams.check_output(path, force=force)
     if save_init is not None:
@@ -111,6 +111,13 @@ def command(
     summary = _summary(data, output, trained, parts)
     if output != streams.STANDARD:
         console.emit([summary], lambda: _tables(summary), as_json=as_json)
+
+
+def _check_curve(curve: str | None, label: str | None, *, epochs: int) -> None:
+    if curve is None and label is not None:
+        raise UsageFault("--label says what --curve is of, and there is none", "give --curve FILE as well")
+    if curve is not None and not epochs:
+        raise UsageFault("--curve needs epochs, and there are none", "leave it out")
 
 
 def _summary(data: str, output: str, trained: Checkpoint, parts: dict[str, int]) -> dict[str, Any]:

@@ -90,7 +90,10 @@ Curve = Annotated[
         metavar="FILE", help="Also write loss and accuracy per epoch, for emoprune report --figures."
     ),
 ]
-Label = Annotated[str | None, typer.Option(metavar="TEXT", help="What --curve is of, for emoprune report.")]
+Label = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", callback=options.said, help="What --curve is of, for emoprune report."),
+]
 Overfit = Annotated[
     int | None,
     typer.Option(

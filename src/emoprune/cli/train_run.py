@@ -79,12 +79,7 @@ def run(setup: Setup, settings: Settings) -> Checkpoint:
 
 
 def learning_curve(trained: Checkpoint, model: str, label: str | None) -> bytes:
-    """Loss and accuracy per epoch as one line (schema emoprune.training/1).
-
-    Raises UsageFault where there are none.
-    """
-    if not trained.training:
-        raise UsageFault("--curve needs epochs, and there were none", "leave it out")
+    """Loss and accuracy per epoch, of which there must be one, as a line (schema emoprune.training/1)."""
     record = {"schema": TRAINING_SCHEMA, **dataclasses.asdict(LearningCurve(model, trained.training, label))}
     return (json.dumps(record) + "\n").encode()
 

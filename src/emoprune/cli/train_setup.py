@@ -61,17 +61,18 @@ class Setup:
 def set_up(settings: Settings, found: Data) -> Setup:
     """The settings, checked against the data and one another, with every default filled in."""
     past = checkpoints.read(settings.earlier) if settings.earlier else None
-    if settings.preset is not None:
+    if past is None:
+        check(settings, found)
+    else:
         _check_kind(settings.preset, found)
-    if past is not None:
         _check_going_on(settings, past)
-    _check_used(settings, past.spec.arch if past else settings.arch)
+        _check_used(settings, past.spec.arch)
+        _check_combination(past.spec, settings)
     rule = _rule_of(settings, found.catalogue, past)
     with at(settings.data):
         parts = {name: torch.tensor(indices) for name, indices in partition(found.catalogue, rule).items()}
     if settings.overfit:
         parts["train"] = _few(parts["train"], settings.overfit, settings.seed)
-    strengths = parse_augmentations(settings.augment)
     recipe = Recipe(
         epochs=settings.epochs,
         lr=settings.lr,
@@ -81,18 +82,19 @@ def set_up(settings: Settings, found: Data) -> Setup:
         optimizer=settings.optimizer,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
-        augment=strengths,
+        augment=parse_augmentations(settings.augment),
         keep=_kept_epoch(settings.keep, parts),
         seed=settings.seed,
     )
     start = _fresh(settings, found, parts["train"]) if past is None else _gone_on_with(settings, found, past)
-    _check_combination(start.spec, settings, strengths)
     if start.spec.arch == "svm":
         recipe = replace(recipe, epochs=0)
     return Setup(start, rule, parts, recipe, past)
 
 
-def _check_kind(preset: str, found: Data) -> None:
+def _check_kind(preset: str | None, found: Data) -> None:
+    if preset is None:
+        return
     wanted, given = PRESETS[preset].data, "table" if isinstance(found, Table) else "image"
     if wanted != given:
         kinds = {"image": "photos", "table": "a feature table"}
@@ -159,11 +161,11 @@ def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
 
 
 def check(settings: Settings, found: Data) -> None:
-    """What `set_up` refuses of a fresh network, without building it or reading a sample."""
-    if settings.preset is not None:
-        _check_kind(settings.preset, found)
+    """What `set_up` refuses of the options of a fresh network, without building it or reading a sample."""
+    _check_kind(settings.preset, found)
+    _check_used(settings, settings.arch)
     spec, _, _ = _described(settings, found)
-    _check_combination(spec, settings, parse_augmentations(settings.augment))
+    _check_combination(spec, settings)
 
 
 def _described(settings: Settings, found: Data) -> tuple[Spec, Preprocess, tuple[str, ...]]:
@@ -217,9 +219,9 @@ def _tell_adoption(weights: str, fresh: tuple[str, ...], *, epochs: int) -> None
         console.note(f"{weights} has no weights for {', '.join(fresh)}: trained from the start")
 
 
-def _check_combination(spec: Spec, settings: Settings, augment: Mapping[str, float]) -> None:
+def _check_combination(spec: Spec, settings: Settings) -> None:
     """Raise UsageFault for options that make no sense for the architecture or the data; warn of the odd."""
-    table = len(spec.input) == 1
+    table, augment = len(spec.input) == 1, parse_augmentations(settings.augment)
     if spec.arch in TABLENETS and settings.freeze == "backbone":
         raise UsageFault(f"{spec.arch} has no backbone to freeze", "leave out --freeze")
     if table and augment:

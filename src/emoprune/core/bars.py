@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from emoprune.core.labels import SEED, settings_of
+from emoprune.core.labels import SEED, varying
 from emoprune.core.series import estimate
 from emoprune.records import BarChart, Metrics, Runs
 
@@ -36,11 +36,7 @@ def before_after(runs: Runs) -> list[BarChart]:
     """
     placed = _placed(runs.evaluations)
     unpruned = [entry.run for entry in placed if entry.bar == BEFORE]
-    keys = [
-        key
-        for key in settings_of(unpruned)
-        if key not in (SEED, PRUNED) and len({run.settings.get(key) for run in unpruned}) > 1
-    ]
+    keys = varying(unpruned, but=(SEED, PRUNED))
     groups: dict[tuple[str, tuple[object, ...]], dict[str, list[float]]] = {}
     for entry in placed:
         values = tuple(entry.run.settings.get(key) for key in keys)

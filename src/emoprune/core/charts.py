@@ -62,7 +62,7 @@ def charts(runs: Runs, wanted: Sequence[str] = ()) -> list[Chart]:
             raise BadMetrics(f"no record for figure {name}", f"it needs {FIGURES[kind_name].needs}")
     found = [chart for kind, chart in made if not wanted or kind in wanted or chart.name in wanted]
     if not found:
-        raise BadMetrics("nothing to draw", "give what emoprune eval printed")
+        raise BadMetrics("nothing to draw", "give what emoprune eval, prune --steps or train --curve made")
     return found
 
 

@@ -145,7 +145,7 @@ def progressive_within(subject: Subject, request: Request, angle_deg: float) -> 
 
 
 def progressive_course(subject: Subject, footprint: Footprint, request: Request) -> Course:
-    """The smallest angle of a layer first (Gedeon & Harris 1992; luan2020, section 2.1)."""
+    """The smallest angle of a layer first (Gedeon & Harris 1992; luan2020, section 3.1)."""
     taken = _taken(subject, request)
     merges = {
         name: {step.unit: step.into for step in steps if step.into is not None}

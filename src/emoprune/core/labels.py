@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -65,15 +65,6 @@ class Labelled:
             tuple(sum(cells) for cells in zip(*rows, strict=True)) for rows in zip(*matrices, strict=True)
         )
 
-    @property
-    def differing(self) -> list[str]:
-        """The settings, but for the seed, that are not the same in all of its runs."""
-        return [
-            key
-            for key in settings_of(self.runs)
-            if key != SEED and len({run.settings.get(key) for run in self.runs}) > 1
-        ]
-
 
 def by_label(found: Iterable[Metrics]) -> list[Labelled]:
     """Runs gathered by label, in the order in which labels first come; without one, by model.
@@ -97,8 +88,9 @@ def by_setting(entries: Iterable[Labelled]) -> list[Labelled]:
     found = []
     for entry in entries:
         apart: dict[str, list[Metrics]] = {}
+        keys = varying(entry.runs, but=(SEED,))
         for run in entry.runs:
-            made = [f"{key} {run.settings[key]}" for key in entry.differing if key in run.settings]
+            made = [f"{key} {run.settings[key]}" for key in keys if key in run.settings]
             apart.setdefault(", ".join([entry.label, *made]), []).append(run)
         found += [Labelled(label, tuple(runs)) for label, runs in apart.items()]
     return found
@@ -107,6 +99,15 @@ def by_setting(entries: Iterable[Labelled]) -> list[Labelled]:
 def settings_of(runs: Sequence[Metrics]) -> list[str]:
     """Every key that some run has a setting of, in order of appearance."""
     return list(dict.fromkeys(key for run in runs for key in run.settings))
+
+
+def varying(runs: Sequence[Metrics], *, but: Collection[str]) -> list[str]:
+    """The settings, without those in `but`, that are not the same in all of the runs."""
+    return [
+        key
+        for key in settings_of(runs)
+        if key not in but and len({run.settings.get(key) for run in runs}) > 1
+    ]
 
 
 def all_changes(entry: Labelled, first: Labelled) -> Mapping[Measured, Estimate | None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from emoprune.core.labels import SEED, by_label, settings_of
+from emoprune.core.labels import SEED, by_label, settings_of, varying
+from emoprune.core.learning import learned_by_label
 from emoprune.core.series import estimate
 from emoprune.core.steps import by_units
 from emoprune.records import Line, LineChart, Metrics, Panel, Point, Runs
@@ -48,12 +49,12 @@ def compression_by_hidden(runs: Runs) -> list[LineChart]:
 def curves(runs: Runs) -> list[LineChart]:
     """Accuracy per epoch on the training and, where there is one, on the validation part."""
     lines = []
-    for name in dict.fromkeys(curve.name for curve in runs.curves):
-        epochs = [epoch for curve in runs.curves if curve.name == name for epoch in curve.training]
+    for learned in learned_by_label(runs.curves):
+        epochs = [epoch for curve in learned.curves for epoch in curve.training]
         for part in ("train", "val"):
             values = ((epoch.index, getattr(epoch, f"{part}_accuracy")) for epoch in epochs)
             points = _points((x, y) for x, y in values if y is not None)
-            lines += [Line(name, points, part)] if points else []
+            lines += [Line(learned.label, points, part)] if points else []
     return [LineChart("curves", "epoch", (Panel("accuracy", tuple(lines), share=True),))] if lines else []
 
 
@@ -101,12 +102,8 @@ def _apart(label: str, runs: Sequence[Metrics], key: str) -> Iterator[tuple[str,
     places: dict[object, list[Metrics]] = {}
     for run in runs:
         places.setdefault((run.number(key), run.settings.get(SEED)), []).append(run)
-    others = [
-        other
-        for other in settings_of(runs)
-        if other not in (key, SEED)
-        and any(len({run.settings.get(other) for run in place}) > 1 for place in places.values())
-    ]
+    tried = {other for place in places.values() for other in varying(place, but=(key, SEED))}
+    others = [other for other in settings_of(runs) if other in tried]
     groups: dict[str, list[Metrics]] = {}
     for run in runs:
         tags = [f"{other}={run.settings[other]}" for other in others if other in run.settings]

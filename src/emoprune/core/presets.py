@@ -31,13 +31,13 @@ _JAIN_HEAD = {
     "epochs": 50,
     "split": "80/20",
 }
-_JAIN_OPEN = "optimizer (adam), batch size (32), how far pictures are turned (15 degrees)"
+_JAIN_OPEN = "optimizer (adam, as of its feed-forward network), batch size (32), turns (15 degrees)"
 _JAIN_AUGMENT = ["flip", "rotate:15"]
 
 
 def _jain_frozen(arch: str) -> Preset:
     settings = {"arch": arch, "size": "224", "augment": _JAIN_AUGMENT, **_JAIN_HEAD}
-    return Preset("jain2020, sections 2.2 to 2.4", "image", settings, _JAIN_OPEN)
+    return Preset("jain2020, sections 2.2 to 2.5", "image", settings, _JAIN_OPEN)
 
 
 def _jain_conv(arch: str) -> Preset:
@@ -46,7 +46,7 @@ def _jain_conv(arch: str) -> Preset:
         "jain2020, section 2.3",
         "image",
         {"arch": arch, "size": "48", **settings},
-        "channels, kernels, input size, batch size",
+        "channels, kernels, input size, batch size; head, rate, epochs and split are those of its AlexNet",
     )
 
 
@@ -133,7 +133,7 @@ PRESETS: dict[str, Preset] = {
             "batch_size": 0,
             "split": "80/20",
         },
-        "kernels (5x5), learning rate, batch size (the whole training part, which is as slow as the paper's)",
+        "kernels (5x5), scaling of pixels (-1 to 1), learning rate, batch size (the whole training part)",
     ),
     "elazar2020-resnet18": Preset(
         "elazar2020, section 3",

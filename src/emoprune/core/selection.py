@@ -76,8 +76,8 @@ def smallest_angle_first(
 ) -> list[Taken]:
     """One unit at a time until one is left: of the two at the smallest angle the higher index.
 
-    Units whose vectors have no length, hence no angle, go first (Gedeon & Harris 1992; luan2020, section
-    2.1).
+    So prune Gedeon & Harris 1992 and luan2020, section 3.1. Units whose vectors have no length, hence no
+    angle, go first (luan2020, section 2.1).
     """
     centre = centre or default_centre(layer.activation)
     angles = angles_deg(statistics, centre=centre)

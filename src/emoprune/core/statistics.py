@@ -102,7 +102,7 @@ class Collector:
 
     Taken are `layers` and all readings that have units of theirs. `prefix` is what the network's names lack
     of the graph's names, where it is a part of a larger one. A unit's activation is its channel's mean over
-    the positions of a map (jain2020, section 2.4); moments count every position.
+    the positions of a map (elazar2020, section 2); moments count every position.
     """
 
     def __init__(self, graph: ChannelGraph, layers: Iterable[HiddenLayer], *, prefix: str = "") -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 def augment(images: Tensor, strengths: dict[str, float], *, generator: torch.Generator) -> Tensor:
     """Randomly changed copies of `images` (n, channels, height, width) in 0..1; one interpolation for all.
 
-    Turns, mirrors, crops and shifts are one affine map per image (elazar2020, section on augmentation);
+    Turns, mirrors, crops and shifts are one affine map per image (elazar2020, section 3.1);
     what comes into view from outside repeats the edge.
     """
 

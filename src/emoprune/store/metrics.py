@@ -18,7 +18,7 @@ KINDS: dict[str, type[Metrics | LearningCurve | PruningCourse]] = {
     TRAINING_SCHEMA: LearningCurve,
     STEPS_SCHEMA: PruningCourse,
 }
-HOW = "give what emoprune eval printed"
+HOW = "give what emoprune eval, prune --steps or train --curve made"
 
 
 def to_record(metrics: Metrics) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from emoprune.errors import BadData, EmopruneError, OutputFault
+from emoprune.errors import BadData, EmopruneError, OutputFault, UsageFault
 
 STANDARD = "-"
 
@@ -56,6 +56,14 @@ def check_output(path: str | Path, *, force: bool) -> None:
         exists = target.is_file()
     if exists and not force:
         raise OutputFault("exists already", "give --force to replace it", place=str(path))
+
+
+def check_apart(paths: Sequence[str]) -> None:
+    """Raise UsageFault where two outputs of one command are the same file, however it is spelled."""
+    places = [Path(path).resolve() for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            raise UsageFault(f"{path} cannot be two files at once", "give each a name of its own")
 
 
 def check_parent(target: Path) -> None:
