@@ -14,6 +14,9 @@ from emoprune.records.choices import Centre
 INSIGNIFICANT_SHARE = 0.01
 """A vector shorter, or a unit varying less, than this share of the layer's range says nothing."""
 
+ROWS = 32
+"""Of a matrix of angles that are computed at once: few enough to stay in a processor's cache."""
+
 ANGLE_DECIMALS = 5
 """What float64 sums resolve in degrees, even near 0 and 180: angles that differ by less are ties."""
 
@@ -42,8 +45,9 @@ def centred_gram(statistics: UnitStatistics, centre: Centre) -> Tensor:
         return covariance(statistics) * statistics.count
     gram = scale**2 * statistics.gram
     # in place: a layer of thousands of units has a matrix of hundreds of megabytes
-    gram.addr_(statistics.total, shift, alpha=scale).addr_(shift, statistics.total, alpha=scale)
-    gram.addr_(shift, shift, alpha=statistics.count)
+    if bool(shift.any()):
+        gram.addr_(statistics.total, shift, alpha=scale).addr_(shift, statistics.total, alpha=scale)
+        gram.addr_(shift, shift, alpha=statistics.count)
     gram.diagonal().clamp_(min=0)
     return gram
 
@@ -53,9 +57,9 @@ def angles_deg(statistics: UnitStatistics, *, centre: Centre) -> Tensor:
     gram = centred_gram(statistics, centre)
     length = gram.diagonal().sqrt()
     length = torch.where(length > 0, length, torch.nan)
-    angles = gram.div_(length[:, None]).div_(length).clamp_(-1, 1).acos_().rad2deg_()
-    angles.fill_diagonal_(0)
-    return angles.round_(decimals=ANGLE_DECIMALS)
+    for rows, own in zip(gram.split(ROWS), length.split(ROWS), strict=True):
+        rows.div_(own[:, None] * length).clamp_(-1, 1).acos_().rad2deg_().round_(decimals=ANGLE_DECIMALS)
+    return gram.fill_diagonal_(0)
 
 
 def ordered(angles: Tensor, wanted: Tensor, *, descending: bool = False) -> Iterator[tuple[int, int, float]]:

@@ -40,10 +40,17 @@ class UnitSums:
 
     def __init__(self) -> None:
         self._count = 0
+        self._waiting: list[Tensor] = []
 
     def take(self, activations: Tensor) -> None:
         """Add what some patterns say."""
-        h = activations.detach().double()
+        self._waiting.append(activations.detach())
+        if sum(map(len, self._waiting)) >= WAITING:
+            self._fold()
+
+    def _fold(self) -> None:
+        h = torch.cat(self._waiting).double()
+        self._waiting = []
         units = h.shape[1]
         if not self._count:
             self._gram, self._total = h.new_zeros(units, units), h.new_zeros(units)
@@ -58,6 +65,8 @@ class UnitSums:
 
     def statistics(self) -> UnitStatistics:
         """The statistics of all that was taken; ends the taking."""
+        if self._waiting:
+            self._fold()
         for start in range(0, len(self._total), GRAM_BLOCK):
             stop = start + GRAM_BLOCK
             self._gram[stop:, start:stop] = self._gram[start:stop, stop:].T
@@ -118,7 +127,6 @@ class Collector:
             for reading in self._readings
         }
         self._shared = {reading.name for reading in self._readings if shared_layer(graph, reading)}
-        self._waiting: dict[str, list[Tensor]] = {}
         self._sums: defaultdict[str, UnitSums] = defaultdict(UnitSums)
         self.statistics: dict[str, UnitStatistics] = {}
         self.moments: dict[str, Moments] = {}
@@ -135,8 +143,6 @@ class Collector:
         ]
         try:
             yield
-            for layer in list(self._waiting):
-                self._fold(layer)
             self.statistics = {layer: sums.statistics() for layer, sums in self._sums.items()}
         finally:
             for hook in hooks:
@@ -150,19 +156,13 @@ class Collector:
                 f"what {reading.name} reads is not finite", "train with a lower --lr, or check the weights"
             )
         for layer, channels in self._units[reading.name]:
-            waiting = self._waiting.setdefault(layer, [])
-            waiting.append(means[:, channels.to(h.device)].transpose(1, 2).flatten(0, 1))
-            if sum(map(len, waiting)) >= WAITING:
-                self._fold(layer)
+            self._sums[layer].take(means[:, channels.to(h.device)].transpose(1, 2).flatten(0, 1))
         if reading.name not in self._shared:
             step = max(1, COPIED // (4 * h[0].numel()))
             for part in h.split(step):
                 more = channel_moments(part.transpose(0, 1).flatten(1))
                 found = self.moments.get(reading.name)
                 self.moments[reading.name] = pooled(found, more) if found else more
-
-    def _fold(self, layer: str) -> None:
-        self._sums[layer].take(torch.cat(self._waiting.pop(layer)))
 
 
 def by_channel(h: Tensor, reading: Reading) -> Tensor:
