@@ -65,13 +65,14 @@ single_weights() { # single_weights SEED METHOD SPLIT: tables 2, 4 and 5, figure
 
 units() { # tables 1 and 3, and the same number of units by reconstruction
   local seed=$1 angle left net="$out/whole-random-$1" stay
+  # the paper compares activations as they are; about the middle of a layer's range nearly all units look alike
   for angle in $angles; do
     left="$out/distinct-$angle-$seed"
-    run emoprune prune "$net.st" --angle "$angle" --merge sum --data none -o "$left.st" > "$left.json"
+    run emoprune prune "$net.st" --angle "$angle" --center none --merge sum --data none -o "$left.st" > "$left.json"
     measure "$out/runs-$seed.jsonl" "distinct $angle degrees, at once, random split" "$left.st" "$faces" seed="$seed"
     learn "$seed" "$left" "distinct $angle degrees, continuation, random split"
     if [ "$angle" = 15 ]; then
-      run emoprune prune "$net.st" --angle "$angle" --merge sum --data none --rewind "$net.init" -o "$left.init.st"
+      run emoprune prune "$net.st" --angle "$angle" --center none --merge sum --data none --rewind "$net.init" -o "$left.init.st"
       learn "$seed" "$left.init" "distinct $angle degrees, re-initialisation, random split"
       stay=$(sed -n 's/.*"units": {"before": [0-9]*, "after": \([0-9]*\)}.*/\1/p' "$left.json")
       run emoprune prune "$net.st" --method reconstruct --units "$stay" -o "$left.reconstruct.st"

@@ -16,9 +16,8 @@ degrees by the published merge and by least squares; rates, epochs and shares of
 Table 2; whole frames as before its face detector. With the paper's random split and with films kept apart.
 JOBS=2 runs two seeds at once.
 
-Other than in the paper: features are computed once, hence without augmentation; they are what a network's
-output layer reads, so of AlexNet 4,096 numbers after two of its dense layers and not the 9,216 before; conv1
-and conv2 see grey pictures of 48 pixels. --quick: one seed, few epochs and sizes."
+Other than in the paper: features are computed once, hence without augmentation; conv1 and conv2 see grey
+pictures of 48 pixels. --quick: one seed, few epochs and sizes."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -32,7 +31,7 @@ networks='alexnet vgg13 resnet18 resnet50 resnet152'
 if [ -n "$weights" ]; then
   networks=''
   for name in alexnet vgg13 resnet18 resnet50 resnet152 mobilenet_v2 squeezenet1_1; do
-    found=("$weights/$name"*imagenet*)
+    found=("$weights/${name}_imagenet"*)
     if ((${#found[@]})); then networks="$networks $name"; fi
   done
   [ -n "$networks" ] || complain "$weights: holds no file named after a network and imagenet; see --help"
@@ -40,10 +39,10 @@ if [ -n "$weights" ]; then
 fi
 first=$(set -- $networks && echo "$1")
 
-features() { # features NETWORK FACES TABLE: what its output layer reads; of a convolution the mean of each map
-  local file=imagenet files=("${weights:-/nowhere}/$1"*imagenet*)
+features() { # features NETWORK FACES TABLE: what its head reads, so of AlexNet the paper's 9,216 numbers
+  local file=imagenet files=("${weights:-/nowhere}/${1}_imagenet"*)
   if ((${#files[@]})); then file=${files[0]}; fi
-  run emoprune features "$2" "$3" --kind deep --arch "$1" --weights "$file"
+  run emoprune features "$2" "$3" --kind backbone --arch "$1" --weights "$file"
 }
 
 pruned() { # pruned RUNS LABEL MODEL DATA SETTINGS...: both merges at 15 degrees
@@ -83,16 +82,18 @@ own_network() { # conv1 or conv2, sections 2.2 and 2.3
   measure "$out/runs-$seed.jsonl" "$arch, random split" "$net" "$faces" seed="$seed"
 }
 
+unpruned='' # a setting of the networks that are compared with pruned ones
+
 new_head() { # new_head SEED NETWORK LABEL WIDTH NAME [OPTION ...]: two dense layers on frozen features
   local seed=$1 network=$2 label=$3 width=$4 net="$out/$5-$1.st"
   shift 5
   run emoprune train "$out/$network.st" "$net" --arch mlp --hidden "$width" --activation sigmoid --scale none \
     --lr 0.001 --epochs "$epochs" "$@" --seed "$seed"
-  measure "$out/runs-$seed.jsonl" "$label" "$net" "$out/$network.st" seed="$seed" hidden="$width" pruned=0
+  measure "$out/runs-$seed.jsonl" "$label" "$net" "$out/$network.st" seed="$seed" hidden="$width" $unpruned
 }
 
 widths_of_head() { # figures 4 to 6, tables 4 and 5
-  local seed=$1 width
+  local seed=$1 width unpruned=pruned=0 # what the figure of before and after starts from
   for width in $widths; do
     new_head "$seed" "$first" "frozen, whole, random split" "$width" "frozen-$width" --split 80/20
     pruned "$out/runs-$seed.jsonl" "frozen, pruned by SPLITrandom split" "$out/frozen-$width-$seed.st" \
@@ -104,7 +105,7 @@ films_apart() { # 200 units, once more
   local seed=$1
   new_head "$seed" "$first" "frozen, 200 units, whole, film split" 200 frozen-film --group-by "$films"
   pruned "$out/runs-$seed.jsonl" "frozen, 200 units, pruned by SPLITfilm split" "$out/frozen-film-$seed.st" \
-    "$out/$first.st" seed="$seed" hidden=200 pruned=1
+    "$out/$first.st" seed="$seed" hidden=200
 }
 
 rates_and_epochs() { # table 2

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from emoprune.core import heads
+from emoprune.core import heads, nets
 from emoprune.core.nets import build, features, input_of, load_pretrained, penultimate
 from emoprune.errors import BadCheckpoint
 from emoprune.records import Spec
@@ -185,6 +185,7 @@ def test_alexnet_has_4096_penultimate_and_with_a_new_head_9216_backbone_features
     found = penultimate(net, photos)
     assert found.shape == (2, 4096)
     torch.testing.assert_close(found, classifier[:-1](backbone))
+    torch.testing.assert_close(nets.backbone(net, photos), backbone)
     headed = network("alexnet", (5,))
     headed.get_submodule("features").load_state_dict(net.get_submodule("features").state_dict())
     assert backbone.shape == (2, 9216)

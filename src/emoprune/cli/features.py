@@ -19,6 +19,7 @@ SCHEMA = "emoprune.features-summary/1"
 KINDS: dict[str, str] = {
     "pixels": "the resized picture in 0..1, plane by plane",
     "deep": "what a network's output layer reads",
+    "backbone": "what a network's head reads, before any dense layer of its own",
     **{name: f"{entry.meaning}, of the grey picture" for name, entry in DESCRIPTORS.items()},
 }
 
@@ -28,7 +29,7 @@ FacesSize = Annotated[
         "--size",
         metavar="PX|HxW",
         help=f"What faces are resized to.  [default: 48 for pixels, 128 for {' and '.join(DESCRIPTORS)}, "
-        "the architecture's own for deep]",
+        "the architecture's own for a network]",
         show_default=False,
     ),
 ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from emoprune.cli import console, options, shaping, splitting
 from emoprune.core import nets
@@ -21,6 +21,12 @@ from emoprune.records import Catalogue, Preprocess, Samples, Spec
 from emoprune.records.data import FOLDERS
 from emoprune.store.datasets import Faces
 from emoprune.store.images import Photos
+
+OF_A_NETWORK: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "deep": nets.penultimate,
+    "backbone": nets.backbone,
+}
+"""Kinds that are read off a network, and where."""
 
 PIXELS_SIZE = 48
 DESCRIPTORS_SIZE = 128
@@ -41,8 +47,11 @@ class Look:
 
 def check_options(kinds: Sequence[str], look: Look, *, pca: int | None, splits: bool) -> None:
     """Raise UsageFault for options that none of what was asked for reads."""
-    if "deep" not in kinds and (look.arch or look.weights or look.mean or look.std):
-        raise UsageFault("--arch, --weights, --mean and --std are for --kind deep", "leave them out")
+    if not OF_A_NETWORK.keys() & set(kinds) and (look.arch or look.weights or look.mean or look.std):
+        raise UsageFault(
+            f"--arch, --weights, --mean and --std are for --kind {' or '.join(OF_A_NETWORK)}",
+            "leave them out",
+        )
     if pca is None and splits:
         raise UsageFault("--split, --group-by and --seed are for --pca", "leave them out")
 
@@ -99,7 +108,7 @@ def reduced(
 
 
 def _preprocess(kind: str, faces: Faces, look: Look) -> Preprocess:
-    if kind == "deep":
+    if kind in OF_A_NETWORK:
         return shaping.preprocess(
             faces,
             look.arch or options.USUAL_TORCHVISION,
@@ -117,8 +126,8 @@ def _preprocess(kind: str, faces: Faces, look: Look) -> Preprocess:
 
 def _rows(kind: str, samples: Samples, preprocess: Preprocess, look: Look) -> Iterator[Tensor]:
     indices = torch.arange(len(samples.labels))
-    if kind == "deep":
-        return _deep(samples, indices, preprocess, look)
+    if kind in OF_A_NETWORK:
+        return _read(kind, samples, indices, preprocess, look)
     raw = (samples.batch(chunk) for chunk in indices.split(READING_BATCH))
     if kind == "pixels":
         return (unit_scale(batch).flatten(1) for batch in raw)
@@ -126,7 +135,9 @@ def _rows(kind: str, samples: Samples, preprocess: Preprocess, look: Look) -> It
     return (torch.from_numpy(np.stack([describe(image) for image in batch[:, 0].numpy()])) for batch in raw)
 
 
-def _deep(samples: Samples, indices: Tensor, preprocess: Preprocess, look: Look) -> Iterator[Tensor]:
+def _read(
+    kind: str, samples: Samples, indices: Tensor, preprocess: Preprocess, look: Look
+) -> Iterator[Tensor]:
     spec = Spec(look.arch or options.USUAL_TORCHVISION, 1000, (3, *preprocess.size))
     net, _ = shaping.pretrained(spec, look.weights or "imagenet", seed=0)
     net = net.to(look.device).eval()
@@ -135,7 +146,7 @@ def _deep(samples: Samples, indices: Tensor, preprocess: Preprocess, look: Look)
         for batch in batches(samples, indices, preprocess, look.device):
             # not around the yield: the mode would leak into whoever takes the rows
             with torch.inference_mode():
-                read = nets.penultimate(net, batch).cpu()
+                read = OF_A_NETWORK[kind](net, batch).cpu()
             if not bool(read.isfinite().all()):
                 # a table's NaN is a value that is missing, and would be filled
                 place = look.weights or spec.arch

@@ -248,5 +248,13 @@ def features(net: nn.Module, batch: Tensor) -> Tensor:
 
 def penultimate(net: nn.Module, batch: Tensor) -> Tensor:
     """What the output layer reads, (n, features); maps are averaged over their positions."""
-    read = input_of(net, net.get_submodule(output_name(net)), batch)
+    return _averaged(input_of(net, net.get_submodule(output_name(net)), batch))
+
+
+def backbone(net: nn.Module, batch: Tensor) -> Tensor:
+    """What the head reads, (n, features), a new one as well; maps are averaged over their positions."""
+    return _averaged(features(net, batch))
+
+
+def _averaged(read: Tensor) -> Tensor:
     return read.mean((2, 3)) if read.ndim == 4 else read
