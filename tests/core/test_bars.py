@@ -45,7 +45,7 @@ def test_bars_of_several_labels_and_settings_have_both_in_their_names() -> None:
         for hidden in (100, 20)
         for pruned in (0, 0.5)
     ]
-    assert chart_of(*found).categories == ("z, hidden=20", "z, hidden=100", "a, hidden=20", "a, hidden=100")
+    assert chart_of(*found).categories == ("z, hidden 20", "z, hidden 100", "a, hidden 20", "a, hidden 100")
 
 
 def test_what_is_set_only_after_pruning_does_not_part_it_from_before() -> None:

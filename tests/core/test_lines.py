@@ -43,9 +43,9 @@ def test_neither_the_seed_nor_texts_nor_what_differs_only_between_labels_makes_a
 def test_what_else_was_tried_at_one_place_is_another_line() -> None:
     found = [run("a", 0.5, hidden=h, pruned=p, seed=s) for h in (1, 2) for p in (0, 0.5) for s in (0, 1)]
     by_name = {chart.name: lines_of(chart) for chart in accuracy_by_setting(runs(*found))}
-    assert list(by_name["accuracy-by-hidden"]) == ["a, pruned=0", "a, pruned=0.5"]
-    assert list(by_name["accuracy-by-pruned"]) == ["a, hidden=1", "a, hidden=2"]
-    assert by_name["accuracy-by-pruned"]["a, hidden=1"][0].n == 2
+    assert list(by_name["accuracy-by-hidden"]) == ["a, pruned 0", "a, pruned 0.5"]
+    assert list(by_name["accuracy-by-pruned"]) == ["a, hidden 1", "a, hidden 2"]
+    assert by_name["accuracy-by-pruned"]["a, hidden 1"][0].n == 2
 
 
 def test_a_setting_that_follows_from_another_or_from_the_seed_makes_no_further_lines() -> None:

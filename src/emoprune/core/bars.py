@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from emoprune.core.labels import SEED, varying
+from emoprune.core.labels import SEED, told_apart, varying
 from emoprune.core.series import estimate
 from emoprune.records import BarChart, Metrics, Runs
 
@@ -108,5 +108,5 @@ def _rank(
 def _category(name: str, keys: Sequence[str], values: Sequence[object], *, single: bool) -> str:
     if single and len(keys) == 1:
         return str(values[0])
-    tags = [f"{key}={value}" for key, value in zip(keys, values, strict=True) if value is not None]
-    return ", ".join([*([] if single and tags else [name]), *tags])
+    made = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
+    return told_apart("" if single and made else name, made)

@@ -90,10 +90,15 @@ def by_setting(entries: Iterable[Labelled]) -> list[Labelled]:
         apart: dict[str, list[Metrics]] = {}
         keys = varying(entry.runs, but=(SEED,))
         for run in entry.runs:
-            made = [f"{key} {run.settings[key]}" for key in keys if key in run.settings]
-            apart.setdefault(", ".join([entry.label, *made]), []).append(run)
+            made = {key: run.settings[key] for key in keys if key in run.settings}
+            apart.setdefault(told_apart(entry.label, made), []).append(run)
         found += [Labelled(label, tuple(runs)) for label, runs in apart.items()]
     return found
+
+
+def told_apart(label: str, settings: Mapping[str, object]) -> str:
+    """A label and what was set: "pruned, hidden 200"."""
+    return ", ".join([*([label] if label else []), *(f"{key} {value}" for key, value in settings.items())])
 
 
 def settings_of(runs: Sequence[Metrics]) -> list[str]:

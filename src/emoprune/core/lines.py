@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from emoprune.core.labels import SEED, by_label, settings_of, varying
+from emoprune.core.labels import SEED, by_label, settings_of, told_apart, varying
 from emoprune.core.learning import learned_by_label
 from emoprune.core.series import estimate
 from emoprune.core.steps import by_units
@@ -106,6 +106,6 @@ def _apart(label: str, runs: Sequence[Metrics], key: str) -> Iterator[tuple[str,
     others = [other for other in settings_of(runs) if other in tried]
     groups: dict[str, list[Metrics]] = {}
     for run in runs:
-        tags = [f"{other}={run.settings[other]}" for other in others if other in run.settings]
-        groups.setdefault(", ".join([label, *tags]), []).append(run)
+        made = {other: run.settings[other] for other in others if other in run.settings}
+        groups.setdefault(told_apart(label, made), []).append(run)
     yield from groups.items()
