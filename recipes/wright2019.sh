@@ -35,7 +35,7 @@ search() { # section 5.1
   run emoprune search "$faces" --preset wright2019-ff --space lr=log:1e-4:1e-1 --space momentum=0.5:0.95 \
     --space hidden="$(choose 250,500,1000 10,20)" --space layers=int:1:2 --sampler coarse-to-fine \
     --trials "$(choose 12 4)" --coarse-epochs 1 --fine-epochs "$(choose 4 1)" --set batch_size=64 \
-    --storage "$out/search.journal" -o "$out/search.jsonl" > /dev/null
+    --storage "$out/search.journal" -o "$out/search.json" > /dev/null
 }
 
 feed_forward() { # section 5.2
