@@ -82,19 +82,20 @@ own_network() { # conv1 or conv2, sections 2.2 and 2.3
   measure "$out/runs-$seed.jsonl" "$arch, random split" "$net" "$faces" seed="$seed"
 }
 
-unpruned='' # a setting of the networks that are compared with pruned ones
+swept='' # settings that figures are drawn over, of those networks that belong in them
 
 new_head() { # new_head SEED NETWORK LABEL WIDTH NAME [OPTION ...]: two dense layers on frozen features
   local seed=$1 network=$2 label=$3 width=$4 net="$out/$5-$1.st"
   shift 5
   run emoprune train "$out/$network.st" "$net" --arch mlp --hidden "$width" --activation sigmoid --scale none \
     --lr 0.001 --epochs "$epochs" "$@" --seed "$seed"
-  measure "$out/runs-$seed.jsonl" "$label" "$net" "$out/$network.st" seed="$seed" hidden="$width" $unpruned
+  measure "$out/runs-$seed.jsonl" "$label" "$net" "$out/$network.st" seed="$seed" $swept
 }
 
 widths_of_head() { # figures 4 to 6, tables 4 and 5
-  local seed=$1 width unpruned=pruned=0 # what the figure of before and after starts from
+  local seed=$1 width swept
   for width in $widths; do
+    swept="hidden=$width pruned=0"
     new_head "$seed" "$first" "frozen, whole, random split" "$width" "frozen-$width" --split 80/20
     pruned "$out/runs-$seed.jsonl" "frozen, pruned by SPLITrandom split" "$out/frozen-$width-$seed.st" \
       "$out/$first.st" seed="$seed" hidden="$width" pruned=1
@@ -105,7 +106,7 @@ films_apart() { # 200 units, once more
   local seed=$1
   new_head "$seed" "$first" "frozen, 200 units, whole, film split" 200 frozen-film --group-by "$films"
   pruned "$out/runs-$seed.jsonl" "frozen, 200 units, pruned by SPLITfilm split" "$out/frozen-film-$seed.st" \
-    "$out/$first.st" seed="$seed" hidden=200
+    "$out/$first.st" seed="$seed"
 }
 
 rates_and_epochs() { # table 2
