@@ -73,6 +73,10 @@ def _answer(link: socket.socket) -> None:
     os.chdir(folder)
     code = 70
     try:
+        import torch
+
+        # a fork makes its thread pool anew when it is first asked for, which two threads must not do at once
+        torch.set_num_threads(1)
         from emoprune.cli.main import main
 
         code = main(argv)
