@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from emoprune.core import nets
 from emoprune.core.footprint import Footprint
 from emoprune.core.graph import channel_graph
-from emoprune.core.statistics import channel_moments, collect, unit_statistics
+from emoprune.core.statistics import UnitSums, channel_moments, collect
 from emoprune.core.subject import Subject, subject_of
 from emoprune.records import (
     Checkpoint,
@@ -37,7 +37,9 @@ EPSILON = 1e-5
 
 def statistics_of(activations: Array) -> UnitStatistics:
     """One-pass statistics of (patterns, units) activations."""
-    return unit_statistics(torch.from_numpy(activations))
+    sums = UnitSums()
+    sums.take(torch.from_numpy(activations))
+    return sums.statistics()
 
 
 def sigmoid_layer(seed: int, *, patterns: int = 60, units: int = 12, spread: float = 2.0) -> Array:

@@ -94,6 +94,7 @@ def command(
     options.device(device)
     if preset is not None:
         console.note(f"preset {preset}: {own.spelled_out(settings)}")
+        console.note(own.where_from(preset))
     found = open_data(data)
     setup = train_setup.set_up(settings, found)
     _check_curve(curve, label, epochs=setup.recipe.epochs)

@@ -32,6 +32,12 @@ def spelled_out(settings: Settings) -> str:
     return " ".join(word for name in names for word in words(name, getattr(settings, name)))
 
 
+def where_from(preset: str) -> str:
+    """Where a preset is described, and what is not."""
+    entry = PRESETS[preset]
+    return entry.source + (f"; left open there, and chosen here: {entry.ours}" if entry.ours else "")
+
+
 def words(name: str, value: object) -> list[str]:
     """One setting as the words that ask for it; what is repeated for each of a tuple."""
     option = f"--{name.replace('_', '-')}"

@@ -24,13 +24,6 @@ COPIED = 2**28
 """Bytes of a map that are copied at once."""
 
 
-def unit_statistics(activations: Tensor) -> UnitStatistics:
-    """Sums over (patterns, units) activations."""
-    sums = UnitSums()
-    sums.take(activations)
-    return sums.statistics()
-
-
 class UnitSums:
     """Sums over (patterns, units) activations that come in parts; what it holds grows with none of them.
 
