@@ -36,6 +36,7 @@ GRID = [
     for hidden in (10, 20)
     for seed in (0, 1)
 ]
+ONE = scores("m.st", label="b")
 SUFFIXES = (".csv", ".png", ".svg")
 
 
@@ -43,7 +44,7 @@ def stream(*records: dict[str, Any]) -> bytes:
     return "".join(json.dumps(record) + "\n" for record in records).encode()
 
 
-ALL = stream(STEPS, *GRID, TRAINING)
+ALL = stream(STEPS, *GRID, ONE, TRAINING)
 
 
 def test_every_figure_that_the_records_make_is_three_files_and_the_report_is_printed_as_ever(
@@ -51,7 +52,7 @@ def test_every_figure_that_the_records_make_is_three_files_and_the_report_is_pri
 ) -> None:
     result = emoprune.done("report", "--figures", "out", stdin=ALL)
     assert result.out == emoprune.done("report", stdin=ALL).out
-    names = ("accuracy-by-hidden", "compression-by-hidden", "confusion-a", "curves", "steps")
+    names = ("accuracy-by-hidden", "compression-by-hidden", "confusion-b", "curves", "steps")
     assert set(tree(in_folder / "out")) == {f"{name}{suffix}" for name in names for suffix in SUFFIXES}
     assert [line for line in result.err.splitlines() if line.startswith("note: ")] == [
         f"note: out/{name}: .svg, .png, .csv" for name in names
@@ -73,7 +74,7 @@ def test_the_same_records_give_the_same_files(emoprune: Runner, in_folder: Path)
 
 def test_only_the_figures_that_are_wanted_are_drawn(emoprune: Runner, in_folder: Path) -> None:
     emoprune.done("report", "--figures", "out", "--figure", "steps", "--figure", "confusion", stdin=ALL)
-    assert {Path(name).stem for name in tree(in_folder / "out")} == {"steps", "confusion-a"}
+    assert {Path(name).stem for name in tree(in_folder / "out")} == {"steps", "confusion-b"}
 
 
 def test_curves_and_steps_alone_are_drawn_and_printed(emoprune: Runner, in_folder: Path) -> None:

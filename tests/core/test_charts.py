@@ -7,7 +7,7 @@ import pytest
 from emoprune.core.charts import FIGURES, charts, table
 from emoprune.core.series import estimate
 from emoprune.errors import BadMetrics, UsageFault
-from emoprune.records import BarChart, HeatChart, PruningStep, Runs
+from emoprune.records import BarChart, HeatChart, Metrics, PruningStep, Runs
 from tests.runs import course, curve, run
 
 GRID = [
@@ -30,7 +30,7 @@ def names(runs: Runs, *wanted: str) -> list[str]:
 def test_all_figures_that_the_records_make_are_made() -> None:
     assert names(EVERYTHING) == [
         *("accuracy-by-hidden", "compression-by-hidden", "before-after"),
-        *("confusion-a", "confusion-b-before", "confusion-b-after", "curves", "steps"),
+        *("confusion-b-before", "confusion-b-after", "curves", "steps"),
     ]
     assert names(Runs(curves=EVERYTHING.curves)) == ["curves"]
     assert names(Runs(evaluations=(run("a", 0.5),))) == ["confusion-a"]
@@ -45,7 +45,31 @@ def test_a_kind_is_wanted_by_its_name_or_by_a_figures(kind: str) -> None:
 
 
 def test_several_may_be_wanted_and_come_in_the_order_of_the_kinds() -> None:
-    assert names(EVERYTHING, "steps", "confusion-a") == ["confusion-a", "steps"]
+    assert names(EVERYTHING, "steps", "confusion-b-after") == ["confusion-b-after", "steps"]
+
+
+def test_a_confusion_adds_up_seeds() -> None:
+    seeds = (run("a", 0.5, seed=0, hidden=5), run("a", 0.6, seed=1, hidden=5))
+    (chart,) = charts(Runs(seeds), ["confusion-a"])
+    assert isinstance(chart, HeatChart)
+    assert chart.counts == ((8, 2), (4, 6))
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        GRID,
+        [run("a", 0.5, lr=rate, seed=0, trial=trial) for trial, rate in enumerate((0.1, 0.2))],
+        [run("a", 0.5, sampler="random"), run("a", 0.5, sampler="grid")],
+        [run("a", 0.5, seed=0), run("a", 0.5, seed=0, hidden=5)],
+    ],
+)
+def test_runs_of_different_settings_are_added_up_in_no_confusion(mixed: list[Metrics]) -> None:
+    one = run("b", 0.5, seed=0)
+    assert names(Runs((*mixed, one)), "confusion") == ["confusion-b"]
+    with pytest.raises(BadMetrics, match="confusion-a") as caught:
+        charts(Runs((*mixed, one)), ["confusion-a"])
+    assert "but seed" in caught.value.remedy
 
 
 @pytest.mark.parametrize("kind", FIGURES)

@@ -68,7 +68,8 @@ Figures (all that the records make, each as .svg, .png and .csv):
                          ", before" and ", after", or a setting pruned of 0
                          and of more; where one label alone has pruned=0, it
                          is what the others are compared with
-  confusion              a heatmap per label, its runs added up
+  confusion              a heatmap per label, its runs added up; none where
+                         they differ in more than the setting seed
   curves                 accuracy per epoch, of lines of emoprune.training/1
   steps                  loss and smallest angle while units go, of lines of
                          emoprune.steps/1"""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from emoprune.core import lines
 from emoprune.core.bars import before_after
-from emoprune.core.labels import by_label
+from emoprune.core.labels import SEED, by_label, varying
 from emoprune.errors import BadMetrics, UsageFault
 from emoprune.records import BarChart, Estimate, HeatChart, LineChart, Runs
 from emoprune.records.charts import Chart
@@ -27,10 +27,14 @@ class Kind:
 
 
 def confusion(runs: Runs) -> list[HeatChart]:
-    """One heatmap per label, its runs added up."""
+    """One heatmap per label, its runs added up; none of a label whose runs are no repetitions of one another.
+
+    Those of a search, or over several hidden widths, are as many networks as there are settings.
+    """
     return [
         HeatChart(f"confusion-{entry.label}", entry.label, entry.classes, entry.confusion)
         for entry in by_label(runs.evaluations)
+        if not varying(entry.runs, but=(SEED,))
     ]
 
 
@@ -42,7 +46,7 @@ FIGURES: dict[str, Kind] = {
     "before-after": Kind(
         before_after, "labels ending in ', before' and ', after', or a setting pruned of 0 and of more"
     ),
-    "confusion": Kind(confusion, "evaluations"),
+    "confusion": Kind(confusion, "a label whose evaluations differ in no setting but seed"),
     "curves": Kind(lines.curves, "learning curves (schema emoprune.training/1)"),
     "steps": Kind(lines.steps, "steps of a pruning that measured something (schema emoprune.steps/1)"),
 }
@@ -62,7 +66,7 @@ def charts(runs: Runs, wanted: Sequence[str] = ()) -> list[Chart]:
             raise BadMetrics(f"no record for figure {name}", f"it needs {FIGURES[kind_name].needs}")
     found = [chart for kind, chart in made if not wanted or kind in wanted or chart.name in wanted]
     if not found:
-        raise BadMetrics("nothing to draw", "give what emoprune eval, prune --steps or train --curve made")
+        raise BadMetrics("nothing to draw", "emoprune report --help tells what each figure needs")
     return found
 
 
