@@ -81,7 +81,7 @@ def command(
     found = open_data(data)
     test = measuring.lay_out(opened, found, split, chosen)
     if task_of(opened.card.spec.arch) == "reconstruct":
-        errors = reconstruction.measure(model, opened, test.inputs(), len(test.indices))
+        errors = reconstruction.measure(model, opened, test.inputs(), len(test))
         record = {"schema": reconstruction.SCHEMA, "model": model, "data": data, "split": test.part, **errors}
         record["latency_ms"] = test.latency_ms(opened) if latency else None
         console.emit([record], lambda: reconstruction.tables(record), as_json=as_json)

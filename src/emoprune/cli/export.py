@@ -130,7 +130,7 @@ def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:
         if isinstance(own, str):
             console.note(f"proven on random batches only: {own}; give --data for real ones")
             return []
-        samples = own.samples
+        samples = own.train.samples
     else:
         samples = loading.samples(open_data(data), checkpoint.preprocess, checkpoint.spec.input)
     count = len(samples.labels)

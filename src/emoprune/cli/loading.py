@@ -11,7 +11,8 @@ import torch
 
 from emoprune.cli import console
 from emoprune.core import costs, nets
-from emoprune.core.fitting import TensorSamples, predict
+from emoprune.core.fitting import TensorSamples, batches, predict
+from emoprune.core.objectives import task_of
 from emoprune.core.splits import partition
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.records import Card, Cost, Preprocess, Samples, Table
@@ -58,6 +59,38 @@ def samples(
             place=place,
         )
     return Photos(data.picture, labels, preprocess)
+
+
+def samples_for(card: Card, data: Data) -> Samples:
+    """The samples of a data set for the network of `card`, their labels counting its classes.
+
+    Raises BadData for a class that it does not know, and where `samples` does.
+    """
+    labels = labels_for(data, card.classes, task_of(card.spec.arch))
+    return samples(data, card.preprocess, card.spec.input, labels)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The samples at `indices` of a data set, as a network on `device` sees them."""
+
+    samples: Samples
+    indices: Tensor
+    preprocess: Preprocess
+    device: torch.device
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.indices)
+
+    @property
+    def labels(self) -> Tensor:
+        """Those of these samples, (samples,)."""
+        return self.samples.labels[self.indices]
+
+    def inputs(self, limit: int | None = None) -> Iterator[Tensor]:
+        """The network's inputs, a batch at a time; of the first `limit` samples."""
+        return batches(self.samples, self.indices[:limit], self.preprocess, self.device)
 
 
 def _tell_missing(table: Table, preprocess: Preprocess) -> None:

@@ -3,39 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from emoprune.cli import console, loading
-from emoprune.cli.loading import Model
+from emoprune.cli.loading import Model, Seen
 from emoprune.core import costs
-from emoprune.core.fitting import batches
-from emoprune.core.objectives import task_of
 from emoprune.core.scoring import score
-from emoprune.records import Metrics, Preprocess, Samples
+from emoprune.records import Metrics
 from emoprune.records.choices import Part
 from emoprune.store.datasets import Data
 
 
 @dataclass(frozen=True)
-class Layout:
-    """One part of a data set as a network sees it; `labels` (all samples) count the network's classes."""
+class Layout(Seen):
+    """One part of a data set as a network sees it; the fingerprint is that of the whole set."""
 
     part: str
     fingerprint: str
-    samples: Samples
-    labels: Tensor
-    indices: Tensor
-    preprocess: Preprocess
-    device: torch.device
-
-    def inputs(self, limit: int | None = None) -> Iterator[Tensor]:
-        """The network's inputs, a batch at a time; of the first `limit` samples."""
-        return batches(self.samples, self.indices[:limit], self.preprocess, self.device)
 
     def latency_ms(self, opened: Model) -> float:
         """Median time of one sample in milliseconds, on this machine."""
@@ -46,10 +34,9 @@ class Layout:
 def lay_out(opened: Model, found: Data, part: Part | None, device: torch.device) -> Layout:
     """The part of `found` by the network's own rule; BadData where it was made for other data."""
     card = opened.card
-    labels = loading.labels_for(found, card.classes, task_of(card.spec.arch))
+    samples = loading.samples_for(card, found)
     name, indices = loading.part_indices(found, card.split, part)
-    samples = loading.samples(found, card.preprocess, card.spec.input, labels)
-    return Layout(name, found.catalogue.fingerprint, samples, labels, indices, card.preprocess, device)
+    return Layout(samples, indices, card.preprocess, device, name, found.catalogue.fingerprint)
 
 
 def measure(
@@ -63,7 +50,7 @@ def measure(
     settings: Mapping[str, Any] | None = None,
 ) -> Metrics:
     """The metrics of a network that classifies; `model` and `data` are what the two are called."""
-    outputs = console.tracked(opened.logits(test.inputs()), "eval", len(test.indices), steps=len)
+    outputs = console.tracked(opened.logits(test.inputs()), "eval", len(test), steps=len)
     logits = torch.cat(list(outputs))
 
     return Metrics(
@@ -72,7 +59,7 @@ def measure(
         data=data,
         data_fingerprint=test.fingerprint,
         split=test.part,
-        **score(logits, test.labels[test.indices], opened.card.classes),
+        **score(logits, test.labels, opened.card.classes),
         **dataclasses.asdict(opened.cost),
         bytes=opened.bytes,
         units=opened.units,

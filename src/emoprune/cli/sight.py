@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from emoprune.cli import console, loading
+from emoprune.cli.loading import Seen
 from emoprune.core import nets
-from emoprune.core.fitting import batches
 from emoprune.core.graph import channel_graph
 from emoprune.core.objectives import judge, task_of
 from emoprune.core.splits import partition
 from emoprune.core.statistics import collect
 from emoprune.errors import BadCheckpoint, EmopruneError, at
-from emoprune.records import Card, Checkpoint, Preprocess, Samples
+from emoprune.records import Card, Checkpoint
 from emoprune.records.channels import ChannelGraph
 from emoprune.records.choices import Task
 from emoprune.store.datasets import open_data
@@ -26,18 +25,15 @@ from emoprune.store.datasets import open_data
 
 @dataclass(frozen=True)
 class Sight:
-    """A data set as a model sees it: indices of its training and validation parts.
+    """The training and validation parts of a data set as a model sees them.
 
     Data that the model was not trained on is all training part. `limit` samples of it, evenly spread, are
     looked at. `own`: the model was trained on it.
     """
 
-    samples: Samples
-    labels: Tensor
+    train: Seen
+    val: Seen | None
     task: Task
-    preprocess: Preprocess
-    train: Tensor
-    val: Tensor | None
     limit: int
     own: bool
 
@@ -48,19 +44,18 @@ class Sight:
 
     def train_batches(self, label: str) -> Iterator[Tensor]:
         """Network input from the training part, with a progress line."""
-        chosen = self.train[torch.linspace(0, len(self.train) - 1, self.count).round().long()]
-        inputs = batches(self.samples, chosen, self.preprocess, torch.device("cpu"))
-        return console.tracked(inputs, label, len(chosen), steps=len)
+        spread = torch.linspace(0, len(self.train) - 1, self.count).round().long()
+        chosen = replace(self.train, indices=self.train.indices[spread])
+        return console.tracked(chosen.inputs(), label, len(chosen), steps=len)
 
     @property
-    def judges(self) -> Tensor:
+    def judges(self) -> Seen:
         """The validation part or, where there is none, the training part."""
         return self.train if self.val is None else self.val
 
     def judge(self, net: nn.Module) -> tuple[float, float | None]:
         """Mean loss and, of a network that classifies, accuracy on the part that judges."""
-        inputs = batches(self.samples, self.judges, self.preprocess, torch.device("cpu"))
-        return judge(net, inputs, self.labels[self.judges], self.task)
+        return judge(net, self.judges.inputs(), self.judges.labels, self.task)
 
 
 def own_data(card: Card, *, limit: int) -> Sight | str:
@@ -80,25 +75,14 @@ def own_data(card: Card, *, limit: int) -> Sight | str:
 def look(card: Card, data: str, *, limit: int) -> Sight:
     """The data at a path, as the model of `card` sees it."""
     found = open_data(data)
-    indices = torch.arange(len(found.catalogue.names))
-    val = None
     own = found.catalogue.fingerprint == card.split.fingerprint
-    if own:
-        parts = partition(found.catalogue, card.split)
-        indices = torch.tensor(parts["train"])
-        val = torch.tensor(parts["val"]) if "val" in parts else None
-    task = task_of(card.spec.arch)
-    labels = loading.labels_for(found, card.classes, task)
-    return Sight(
-        samples=loading.samples(found, card.preprocess, card.spec.input, labels),
-        labels=labels,
-        task=task,
-        preprocess=card.preprocess,
-        train=indices,
-        val=val,
-        limit=limit,
-        own=own,
-    )
+    parts = partition(found.catalogue, card.split) if own else {"train": range(len(found.catalogue.names))}
+    samples = loading.samples_for(card, found)
+    seen = {
+        name: Seen(samples, torch.tensor(indices), card.preprocess, torch.device("cpu"))
+        for name, indices in parts.items()
+    }
+    return Sight(seen["train"], seen.get("val"), task_of(card.spec.arch), limit, own)
 
 
 def measured_on(checkpoint: Checkpoint, data: str, *, limit: int, place: str) -> Checkpoint:
@@ -129,6 +113,4 @@ def measured(checkpoint: Checkpoint, graph: ChannelGraph, sight: Sight) -> Check
     """The checkpoint with statistics of every layer of its network, from the training part."""
     net = nets.restore(checkpoint.spec, checkpoint.tensors)
     seen = collect(net, graph, graph.layers, sight.train_batches("statistics"))
-    return dataclasses.replace(
-        checkpoint, layers=graph.layers, statistics=seen.statistics, moments=seen.moments
-    )
+    return replace(checkpoint, layers=graph.layers, statistics=seen.statistics, moments=seen.moments)

@@ -152,8 +152,7 @@ def _kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
 
 def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
     """The network of an earlier checkpoint; BadData for data that it was not made for."""
-    labels = loading.labels_for(found, past.classes, task_of(past.spec.arch))
-    samples = loading.samples(found, past.preprocess, past.spec.input, labels)
+    samples = loading.samples_for(past, found)
     with at(streams.shown(settings.earlier or "")):
         # its own copy: training changes it in place
         net = nets.restore(past.spec, {name: tensor.clone() for name, tensor in past.tensors.items()})
