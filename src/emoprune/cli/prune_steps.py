@@ -12,6 +12,7 @@ from emoprune.cli.prune_job import Job
 from emoprune.cli.prune_plan import last_step
 from emoprune.core.angles import smallest_angle_deg
 from emoprune.core.importance import importances
+from emoprune.core.methods import METHODS
 from emoprune.core.steps import KEYS
 from emoprune.records import Checkpoint, Plan, PruningCourse, PruningStep
 from emoprune.store.metrics import STEPS_SCHEMA
@@ -34,9 +35,9 @@ def _step(job: Job, plan: Plan) -> PruningStep:
     pruned = job.carried_out(plan)
     loss, accuracy = job.judge(pruned)
     units = sum(len(removal.kept) for removal in plan.removals)
-    if job.method == "importance":
-        return PruningStep(units, loss, accuracy, least_importance=min(_importances(job, plan)))
-    return PruningStep(units, loss, accuracy, smallest_angle_deg=min(_angles(job, pruned), default=None))
+    tells = METHODS[job.method].tells
+    told = _importances(job, plan) if tells == "least importance" else _angles(job, pruned)
+    return PruningStep(units, loss, accuracy, **{KEYS[tells]: min(told, default=None)})
 
 
 def _angles(job: Job, pruned: Checkpoint) -> Iterator[float]:

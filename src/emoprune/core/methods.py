@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from emoprune.records.choices import UnitMeasure
+
 if TYPE_CHECKING:
     from emoprune.core.courses import Course, Request
     from emoprune.core.footprint import Footprint
@@ -19,6 +21,7 @@ class Method:
 
     `course` makes the method's plans; `within` the one for an angle, where the method looks at angles.
     `one_by_one`: it takes units in an order that can be cut anywhere. `weights`: it takes single weights.
+    `tells`: what is measured of the units that are left, step by step.
     """
 
     meaning: str
@@ -26,6 +29,7 @@ class Method:
     within: str | None = None
     one_by_one: bool = True
     weights: bool = False
+    tells: UnitMeasure = "smallest angle"
 
     def plans(self, subject: Subject, footprint: Footprint, request: Request) -> Course:
         """All plans of the method."""
@@ -60,7 +64,11 @@ METHODS: dict[str, Method] = {
         "units that others can make up for",
         course="emoprune.core.courses:reconstruct_course",
     ),
-    "importance": Method("the smallest kernel norm first", course="emoprune.core.courses:importance_course"),
+    "importance": Method(
+        "the smallest kernel norm first",
+        course="emoprune.core.courses:importance_course",
+        tells="least importance",
+    ),
     "random-units": Method("any units, for comparison", course="emoprune.core.courses:random_units_course"),
     "magnitude": Method(
         "small weights become zero",

@@ -25,7 +25,8 @@ EvaluationSection = Literal["summary", "classes", "confusion"]
 Section = Literal[EvaluationSection, "steps", "curves"]
 Measured = Literal["accuracy", "macro F1", "units", "parameters", "non-zero", "MACs"]
 ClassMeasure = Literal["precision", "recall", "F1"]
-StepMeasure = Literal["loss", "accuracy", "smallest angle", "least importance"]
+UnitMeasure = Literal["smallest angle", "least importance"]
+StepMeasure = Literal["loss", "accuracy", UnitMeasure]
 
 PARTS = ("train", "val", "test")
 """Parts of a data set, in the order in which commands name them."""
