@@ -2,7 +2,8 @@
 
 import pytest
 
-from emoprune.core.values import number_or_text
+from emoprune.core.values import keyed, number_or_text
+from emoprune.errors import UsageFault
 
 
 @pytest.mark.parametrize(
@@ -16,3 +17,22 @@ def test_decimal_notation_is_a_number(text: str, value: float) -> None:
 @pytest.mark.parametrize("text", ["", "nan", "inf", "1_000", "0x10", "1e", "e1", "1 ", "20+20", "٣"])
 def test_anything_else_stays_text(text: str) -> None:
     assert number_or_text(text) == text
+
+
+def test_a_value_is_all_after_the_first_equals_sign() -> None:
+    assert keyed("--set", ["a=1", "b=c=d", " e= f"]) == {"a": "1", "b": "c=d", " e": " f"}
+    assert keyed("--set", ["a="], empty=True) == {"a": ""}
+
+
+@pytest.mark.parametrize(
+    ("texts", "empty", "says"),
+    [
+        (["a=1", "b"], True, "--set b has no value; give KEY=VALUE"),
+        (["a="], False, "--set a= has no value; give KEY=VALUE"),
+        (["a=1", "a=1"], False, "--set a is given twice; give it once"),
+    ],
+)
+def test_a_key_without_a_value_or_with_two_is_refused(texts: list[str], empty: bool, says: str) -> None:
+    with pytest.raises(UsageFault) as caught:
+        keyed("--set", texts, empty=empty)
+    assert str(caught.value) == says

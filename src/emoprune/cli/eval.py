@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emoprune.cli import console, options
-from emoprune.core.values import number_or_text
+from emoprune.core.values import keyed, number_or_text
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.records.choices import Part
 from emoprune.records.scores import check_settings
@@ -94,14 +94,7 @@ def command(
 
 def _noted(settings: Sequence[str]) -> dict[str, int | float | str]:
     """The settings by key; UsageFault for one that metrics cannot have."""
-    found: dict[str, int | float | str] = {}
-    for text in settings:
-        key, given, value = text.partition("=")
-        if not given:
-            raise UsageFault(f"--set {text} has no value", "give KEY=VALUE")
-        if key in found:
-            raise UsageFault(f"--set {key} is given twice", "give it once")
-        found[key] = number_or_text(value)
+    found = {key: number_or_text(value) for key, value in keyed("--set", settings, empty=True).items()}
     try:
         check_settings(found)
     except InvalidRecord as error:

@@ -14,6 +14,7 @@ from emoprune.cli import train
 from emoprune.cli import train_options as own
 from emoprune.cli.train_settings import Settings, settings_of
 from emoprune.core.spaces import check_name
+from emoprune.core.values import keyed
 from emoprune.errors import UsageFault
 from emoprune.records import Space
 from emoprune.records.choices import DeviceName, Sampler
@@ -76,15 +77,9 @@ def searchable() -> dict[str, type]:
 
 def parse_fixed(texts: Iterable[str]) -> dict[str, str]:
     """The options after --set by name; UsageFault for one that is unknown, given twice or without value."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
+    found = keyed("--set", texts)
+    for name in found:
         check_name("--set", name, fixable())
-        if not value:
-            raise UsageFault(f"--set {text} has no value", f"write {name}=VALUE")
-        if name in found:
-            raise UsageFault(f"--set {name} is given twice", "give it once")
-        found[name] = value
     return found
 
 

@@ -1,8 +1,11 @@
-"""What a word of the command line stands for where it may be a number."""
+"""What a word of the command line stands for: a number or a text, a key and its value."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from emoprune.errors import UsageFault
 
 
 def number_or_text(text: str) -> int | float | str:
@@ -12,3 +15,19 @@ def number_or_text(text: str) -> int | float | str:
     if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
         return float(text)
     return text
+
+
+def keyed(option: str, texts: Iterable[str], *, empty: bool = False) -> dict[str, str]:
+    """The values in `texts` by key, each written KEY=VALUE after an `option` that may be repeated.
+
+    Raises UsageFault for a text without a value, which may be the `empty` one, or a key given twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        key, given, value = text.partition("=")
+        if not given or not (value or empty):
+            raise UsageFault(f"{option} {text} has no value", "give KEY=VALUE")
+        if key in found:
+            raise UsageFault(f"{option} {key} is given twice", "give it once")
+        found[key] = value
+    return found
