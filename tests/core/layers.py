@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emoprune.core import nets
+from emoprune.core.courses import Request
 from emoprune.core.footprint import Footprint
 from emoprune.core.graph import channel_graph
+from emoprune.core.pruning import Pruning
 from emoprune.core.statistics import UnitSums, channel_moments, collect
 from emoprune.core.subject import Subject, subject_of
 from emoprune.records import (
@@ -182,3 +185,12 @@ def opened(checkpoint: Checkpoint) -> Subject:
 def footprint_of(checkpoint: Checkpoint, subject: Subject) -> Footprint:
     """The footprint of a whole checkpoint."""
     return Footprint(subject.graph, nets.blueprint(checkpoint.spec))
+
+
+def table_pruning(method: str = "reconstruct", **request: Any) -> Pruning:
+    """A network of 8 and 6 hidden units on 5 inputs; its second layer may lose single weights."""
+    inputs = torch.randn(60, 5, generator=torch.Generator().manual_seed(1))
+    before = checkpoint_of(Spec("mlp", 3, (5,), (8, 6)), inputs)
+    subject = opened(before)
+    wanted = Request(weights=(f"{subject.layers[1].name}.weight",), **request)
+    return Pruning(before, nets.restore(before.spec, before.tensors), subject, method, wanted)

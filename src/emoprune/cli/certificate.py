@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from emoprune.cli import console
-from emoprune.cli.prune_plan import ladder
 from emoprune.core import costs, nets
 from emoprune.core.angles import default_centre
 from emoprune.core.certificate import certify
 from emoprune.core.methods import METHODS
+from emoprune.core.sensitivity import ladder
 from emoprune.records import Checkpoint, Plan
-from emoprune.records.choices import Centre, Merge
+from emoprune.records.choices import Merge
 
 if TYPE_CHECKING:
     from rich.console import Group
     from torch import Tensor
 
-    from emoprune.cli.amounts import Amount
     from emoprune.cli.prune_job import Job
+    from emoprune.core.amounts import Amount
 
 LADDER_SCHEMA = "emoprune.sensitivity/1"
 LADDER = tuple(tenths / 10 for tenths in range(1, 10))
@@ -34,8 +34,6 @@ def outcome(
     plan: Plan,
     merged: Mapping[Merge, Mapping[str, Tensor]],
     after: Checkpoint,
-    *,
-    centre: Centre | None,
 ) -> dict[str, Any]:
     """What the plan does, layer by layer and to the whole network (schema emoprune.prune/1)."""
     old, new = job.cost, costs.cost(nets.restore(after.spec, after.tensors), after.spec)
@@ -45,7 +43,7 @@ def outcome(
     layers = [
         {
             **dataclasses.asdict(entry),
-            "centre": centre or default_centre(activation[removal.layer]),
+            "centre": job.request.centre or default_centre(activation[removal.layer]),
             "removed": list(removal.removed),
             "merges": dict(removal.merges),
             "spared": removal.spared,
@@ -64,11 +62,34 @@ def outcome(
     }
 
 
-def looked_at(job: Job, amount: Amount) -> int:
+def settings(
+    job: Job, amount: Amount, *, layer: str, data: str | None, samples: int, rewind: str | None
+) -> dict[str, Any]:
+    """What a pruning was done with, as its history keeps it (schema emoprune.prune/1)."""
+    request = job.request
+    return {
+        "method": job.method,
+        "merge": request.merge,
+        "amount": {amount.name: amount.value},
+        **({"angle": amount.value} if amount.name == "angle" else {}),
+        "scope": request.scope,
+        "layer": layer,
+        "round_to": request.round_to,
+        "seed": request.seed,
+        "center": request.centre,
+        "data": data,
+        "samples": samples,
+        "rewind": rewind,
+        "images": _looked_at(job, amount),
+        "resolved_on": job.resolved_on,
+    }
+
+
+def _looked_at(job: Job, amount: Amount) -> int:
     """How many images statistics, the re-solving of layers and the judge look at, each counted once."""
     if job.images is None:
         return 0
-    trained = max(job.measured, job.images.count if job.resolves else 0)
+    trained = max(job.measured, job.resolved_on)
     if not amount.needs_images:
         return trained
     judges = len(job.images.judges)
@@ -130,9 +151,15 @@ def _and_so_in(others: int) -> str:
 def show_ladder(job: Job, model: str, *, as_json: bool) -> None:
     """Print the error of each layer alone at a ladder of amounts."""
     records = [
-        {"schema": LADDER_SCHEMA, "model": model, "method": job.method, **step}
+        {
+            "schema": LADDER_SCHEMA,
+            "model": model,
+            "method": job.method,
+            "amount": share,
+            **dataclasses.asdict(found),
+        }
         for layer in console.tracked(job.subject.layers, "sensitivity", len(job.subject.layers))
-        for step in ladder(job, layer, LADDER)
+        for share, found in ladder(job, layer, LADDER)
     ]
     console.emit(records, lambda: [_ladder_table(job, records)], as_json=as_json)
 

@@ -232,24 +232,8 @@ def command(
     plan = prune_plan.plan_of(job, amount)
     merged = job.merges(plan)
     after = job.carried_out(plan, merged.get(merge))
-    settings = {
-        "method": method,
-        "merge": merge,
-        "amount": {amount.name: amount.value},
-        **({"angle": amount.value} if amount.name == "angle" else {}),
-        "scope": scope,
-        "layer": layer,
-        "round_to": round_to,
-        "seed": seed,
-        "center": center,
-        "data": data,
-        "samples": limit,
-        "rewind": rewind,
-        "images": certificate.looked_at(job, amount),
-        "resolved_on": job.images.count if job.images and job.resolves else 0,
-    }
-    outcome = certificate.outcome(job, plan, merged, after, centre=center)
-    outcome |= certificate.judged(job, after, amount)
+    settings = certificate.settings(job, amount, layer=layer, data=data, samples=limit, rewind=rewind)
+    outcome = certificate.outcome(job, plan, merged, after) | certificate.judged(job, after, amount)
     if earlier is not None:
         after = surgery.rewound(after, earlier, job.subject, plan)
     done = dataclasses.replace(after, history=(*before.history, history.entry("prune", settings, outcome)))

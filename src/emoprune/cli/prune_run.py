@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from emoprune.cli import console, options
-from emoprune.cli.amounts import Amount
 from emoprune.cli.prune_job import Job
 from emoprune.cli.sight import Sight, look_at, measured, own_data, require_layers
 from emoprune.core import nets
+from emoprune.core.amounts import Amount
 from emoprune.core.courses import Request
 from emoprune.core.graph import channel_graph
 from emoprune.core.methods import METHODS
 from emoprune.core.path import Step
-from emoprune.core.refit import images_that_fit
+from emoprune.core.refit import Refit, images_that_fit
 from emoprune.core.statistics import readings_of
 from emoprune.core.subject import subject_of
 from emoprune.errors import UsageFault, at
@@ -73,9 +74,22 @@ def prepare(
     wanted = Request(**request, price=price, weights=weights, watch=watch)
     if images is not None and solves:
         images = _that_fit(images, net, before.spec)
-    return Job(
-        before, net, subject, method, wanted, images, resolves=images is not None and solves, measured=counted
-    )
+    resolve = _resolving(images) if images is not None and solves else None
+    return Job(before, net, subject, method, wanted, resolve, images, counted)
+
+
+def _resolving(images: Sight) -> Callable[[Refit], None]:
+    """What re-solves layers on the images, which are read once."""
+
+    @cache
+    def read() -> list[Tensor]:
+        return list(images.train_batches("images"))
+
+    def resolve(refit: Refit) -> None:
+        for _ in console.tracked(refit.run(read()), "re-solve", refit.steps):
+            pass
+
+    return resolve
 
 
 def _that_fit(images: Sight, net: nn.Module, spec: Spec) -> Sight:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from emoprune.cli import console
-from emoprune.cli.amounts import Amount
 from emoprune.cli.prune_job import Job
 from emoprune.cli.prune_plan import last_step
-from emoprune.core.angles import smallest_angle_deg
-from emoprune.core.importance import importances
+from emoprune.core.amounts import Amount
 from emoprune.core.methods import METHODS
 from emoprune.core.steps import KEYS
-from emoprune.records import Checkpoint, Plan, PruningCourse, PruningStep
+from emoprune.records import Plan, PruningCourse, PruningStep
 from emoprune.store.metrics import STEPS_SCHEMA
 
 if TYPE_CHECKING:
@@ -36,22 +34,8 @@ def _step(job: Job, plan: Plan) -> PruningStep:
     loss, accuracy = job.judge(pruned)
     units = sum(len(removal.kept) for removal in plan.removals)
     tells = METHODS[job.method].tells
-    told = _importances(job, plan) if tells == "least importance" else _angles(job, pruned)
-    return PruningStep(units, loss, accuracy, **{KEYS[tells]: min(told, default=None)})
-
-
-def _angles(job: Job, pruned: Checkpoint) -> Iterator[float]:
-    for layer in job.subject.layers:
-        smallest = smallest_angle_deg(
-            pruned.statistics[layer.name], centre=job.request.centre, activation=layer.activation
-        )
-        if smallest is not None:
-            yield smallest
-
-
-def _importances(job: Job, plan: Plan) -> Iterator[float]:
-    for removal in plan.removals:
-        yield float(importances(job.subject, removal.layer)[list(removal.kept)].min())
+    told = job.least_importance(plan) if tells == "least importance" else job.smallest_angle_deg(pruned)
+    return PruningStep(units, loss, accuracy, **{KEYS[tells]: told})
 
 
 def _table(job: Job, steps: Iterable[PruningStep]) -> Group:
