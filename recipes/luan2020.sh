@@ -34,9 +34,6 @@ compression() { # sections 2.1 and 3.1
   for merge in sum lstsq; do
     run emoprune prune "$model" --method progressive --merge "$merge" --steps --units 2 \
       --label "compression, $merge, $split split" >> "$out/steps-compression-$seed.jsonl"
-    run emoprune prune "$model" --method progressive --merge "$merge" --units 3 \
-      -o "${model%.st}.$merge.st"
-    run emoprune eval "${model%.st}.$merge.st" "$sheet" > "${model%.st}.$merge.json"
   done
 }
 
