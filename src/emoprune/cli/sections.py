@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from emoprune.cli import comparison, curves_sheet, labels, steps_sheet
 from emoprune.cli.sheets import Sheet
@@ -13,6 +13,8 @@ from emoprune.core.steps import by_units, shared_out
 from emoprune.errors import BadMetrics
 from emoprune.records import Printed, Runs
 from emoprune.records.choices import EvaluationSection, Section
+
+T = TypeVar("T")
 
 EVALUATED = ("no metrics", "give what emoprune eval printed")
 MISSING: dict[Section, tuple[str, str]] = {
@@ -53,7 +55,7 @@ class View:
 def one_by_one(found: Runs) -> View:
     """Every evaluation, course and learning curve for itself."""
     names = get_args(EvaluationSection) if found.evaluations else ()
-    parts = _evaluated(comparison, found.evaluations, names)
+    parts = _evaluated(found.evaluations, names, sheets=comparison.sheets, flat=comparison.flat)
     steps, curves = steps_sheet.one_by_one(found.courses), curves_sheet.one_by_one(found.curves)
     if steps.stages:
         parts["steps"] = Part(
@@ -79,7 +81,8 @@ def by_label(found: Runs, printed: Sequence[Printed] = ()) -> View:
     of_evaluations, of_steps = shared_out(printed, evaluated=evaluated, found=stages)
     overview = labels.overview(found.evaluations, of_evaluations)
     steps, curves = steps_sheet.gathered(stages, of_steps), curves_sheet.gathered(found.curves)
-    parts = _evaluated(labels, overview, [name for name, there in _there(overview).items() if there])
+    names = [name for name, there in _there(overview).items() if there]
+    parts = _evaluated(overview, names, sheets=labels.sheets, flat=labels.flat)
     if steps.stages:
         parts["steps"] = Part(lambda: [steps_sheet.sheet(steps)], lambda: steps_sheet.flat(steps))
     if curves.entries:
@@ -103,12 +106,15 @@ def _there(overview: labels.Overview) -> dict[EvaluationSection, bool]:
     }
 
 
-def _evaluated(module: Any, subject: object, names: Iterable[EvaluationSection]) -> dict[Section, Part]:
-    """The sections of evaluations, which `module` makes of `subject`."""
-    return {
-        name: Part(partial(module.sheets, subject, [name]), partial(module.flat, subject, name))
-        for name in names
-    }
+def _evaluated(
+    subject: T,
+    names: Iterable[EvaluationSection],
+    *,
+    sheets: Callable[[T, Sequence[EvaluationSection]], Sequence[Sheet]],
+    flat: Callable[[T, EvaluationSection], Sheet],
+) -> dict[Section, Part]:
+    """The named sections of evaluations, as `sheets` and `flat` make them of `subject`."""
+    return {name: Part(partial(sheets, subject, [name]), partial(flat, subject, name)) for name in names}
 
 
 def _curves(view: curves_sheet.Curves) -> Part:
