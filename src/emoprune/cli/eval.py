@@ -44,12 +44,7 @@ def command(
     ] = False,
     label: Annotated[
         str | None,
-        typer.Option(
-            metavar="TEXT",
-            callback=options.said,
-            help="What the run is called, kept in its metrics; report gathers equal labels.",
-            show_default=False,
-        ),
+        options.label("What the run is called, kept in its metrics; report gathers equal labels."),
     ] = None,
     settings: Annotated[
         list[str] | None,

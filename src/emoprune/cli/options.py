@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -159,15 +159,25 @@ def completing_list(names: Collection[str]) -> Callable[[str], list[str]]:
     return complete
 
 
-def said(value: str | None) -> str | None:
-    """A callback that refuses a label without text, before any work is done under it."""
+def label(meaning: str) -> Any:
+    """What a command's --label is: a text, of which `meaning` tells what it is said of."""
+    return typer.Option(metavar="TEXT", callback=_said, help=meaning, show_default=False)
+
+
+def _said(value: str | None) -> str | None:
+    """The label, refused without text before any work is done under it."""
     if value is not None and not value.strip():
         raise typer.BadParameter("an empty label; give it a text, or leave it out")
     return value
 
 
-def fraction(text: str) -> float:
-    """A parser of what lies in 0 to 1, which hints at the fraction that a percentage would be."""
+def fraction(meaning: str, *names: str) -> Any:
+    """An option, named after its parameter unless by `names`, that takes what lies in 0 to 1."""
+    return typer.Option(*names, metavar="FRACTION", parser=_fraction, help=meaning)
+
+
+def _fraction(text: str) -> float:
+    """The number, or a hint at the fraction that a percentage would be."""
     try:
         value = float(text)
     except ValueError:

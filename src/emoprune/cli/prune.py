@@ -66,32 +66,15 @@ Angle = Annotated[
 ]
 Share = Annotated[
     float | None,
-    typer.Option(
-        "--amount",
-        metavar="FRACTION",
-        parser=options.fraction,
-        help="Share of the units that goes, 0 to 1; with magnitude and random, of the weights.",
+    options.fraction(
+        "Share of the units that goes, 0 to 1; with magnitude and random, of the weights.", "--amount"
     ),
 ]
 Units = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="Units that stay, in all chosen layers together.")
 ]
-Macs = Annotated[
-    float | None,
-    typer.Option(
-        metavar="FRACTION",
-        parser=options.fraction,
-        help="Share of the multiply-accumulates that stays, 0 to 1.",
-    ),
-]
-Params = Annotated[
-    float | None,
-    typer.Option(
-        metavar="FRACTION",
-        parser=options.fraction,
-        help="Share of the parameters that stays, 0 to 1.",
-    ),
-]
+Macs = Annotated[float | None, options.fraction("Share of the multiply-accumulates that stays, 0 to 1.")]
+Params = Annotated[float | None, options.fraction("Share of the parameters that stays, 0 to 1.")]
 LossIncrease = Annotated[
     float | None,
     typer.Option(
@@ -159,10 +142,7 @@ def command(
             "nothing.  [down to an amount, else to one unit a layer]",
         ),
     ] = False,
-    label: Annotated[
-        str | None,
-        typer.Option(metavar="TEXT", callback=options.said, help="What --steps are of, for emoprune report."),
-    ] = None,
+    label: Annotated[str | None, options.label("What --steps are of, for emoprune report.")] = None,
     rewind: Annotated[
         str | None,
         typer.Option(

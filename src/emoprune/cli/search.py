@@ -125,12 +125,7 @@ KeepBest = Annotated[
 ]
 Label = Annotated[
     str | None,
-    typer.Option(
-        metavar="TEXT",
-        callback=options.said,
-        help="What the trials are called in report.  [default: the preset, else the architecture]",
-        show_default=False,
-    ),
+    options.label("What the trials are called in report.  [default: the preset, else the architecture]"),
 ]
 
 

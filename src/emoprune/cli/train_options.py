@@ -96,10 +96,7 @@ Curve = Annotated[
         metavar="FILE", help="Also write loss and accuracy per epoch, for emoprune report --figures."
     ),
 ]
-Label = Annotated[
-    str | None,
-    typer.Option(metavar="TEXT", callback=options.said, help="What --curve is of, for emoprune report."),
-]
+Label = Annotated[str | None, options.label("What --curve is of, for emoprune report.")]
 Overfit = Annotated[
     int | None,
     typer.Option(

@@ -39,16 +39,7 @@ LEARNED = 0.99
 
 def initial(setup: Setup, settings: Settings) -> Checkpoint:
     """The network before its first step, without statistics."""
-    start = setup.start
-    return Checkpoint(
-        spec=start.spec,
-        classes=start.outputs,
-        preprocess=start.preprocess,
-        split=setup.rule,
-        tensors=start.net.state_dict(),
-        history=(*_past(setup), _entry(setup, settings, ())),
-        masks=_masks(setup),
-    )
+    return _so_far(setup, settings, setup.start.net, ())
 
 
 def run(setup: Setup, settings: Settings) -> Checkpoint:
@@ -58,20 +49,23 @@ def run(setup: Setup, settings: Settings) -> Checkpoint:
     features computed once.
     """
     device = options.device(settings.device)
-    start = setup.start
-    net = start.net.to(device)
+    net = setup.start.net.to(device)
     with at(settings.data):
         curve, layers, seen = _run(net, setup, settings, device)
     _tell_learned(settings, curve)
+    trained = _so_far(setup, settings, net.cpu(), curve)
+    return dataclasses.replace(trained, layers=layers, statistics=seen.statistics, moments=seen.moments)
+
+
+def _so_far(setup: Setup, settings: Settings, net: nn.Module, curve: tuple[Epoch, ...]) -> Checkpoint:
+    """The network as it is after the epochs of `curve`, without statistics."""
+    start = setup.start
     return Checkpoint(
         spec=start.spec,
         classes=start.outputs,
         preprocess=start.preprocess,
         split=setup.rule,
-        tensors=net.cpu().state_dict(),
-        layers=layers,
-        statistics=seen.statistics,
-        moments=seen.moments,
+        tensors=net.state_dict(),
         history=(*_past(setup), _entry(setup, settings, curve)),
         training=curve,
         masks=_masks(setup),
