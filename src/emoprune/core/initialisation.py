@@ -19,7 +19,7 @@ def keep_spread(net: nn.Module, activation: Activation) -> None:
 
     Convolutions, which ReLU follows, as He et al. 2015; dense layers as Glorot & Bengio 2010, times what
     `activation` takes away. From torch's generator. Torch's own choice divides differences by about
-    2.4 in every convolution and ReLU: seven of them leave dense layers nothing to learn from.
+    2.5 in every convolution and ReLU: seven of them leave dense layers nothing to learn from.
     """
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
