@@ -79,15 +79,23 @@ def test_one_seed_draws_one_network_and_another_seed_another(arch: str) -> None:
 
 
 @pytest.mark.parametrize("activation", GAINS)
-def test_weights_have_the_deviations_of_he_and_of_glorot_and_biases_are_0(activation: Activation) -> None:
-    norm = nn.BatchNorm1d(9)
-    net = nn.Sequential(nn.Conv2d(16, 40, 3), nn.ReLU(), nn.Flatten(), nn.Linear(300, 200), norm)
+def test_a_weight_deviates_by_its_gain_over_the_root_of_the_inputs_and_biases_are_0(
+    activation: Activation,
+) -> None:
+    norm = nn.BatchNorm1d(200)
+    net = nn.Sequential(
+        *(nn.Conv2d(16, 40, 3), nn.ReLU(), nn.Flatten(), nn.Linear(300, 200), norm, nn.Linear(200, 50)),
+    )
     untouched = norm.weight.clone()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         keep_spread(net, activation)
-    # section 2.2 of He et al. 2015; formula 12 of Glorot & Bengio 2010, whose gain is 1
-    expected = {"0": math.sqrt(2 / (16 * 9)), "3": GAINS[activation] * math.sqrt(2 / (300 + 200))}
+    # section 2.2 of He et al. 2015 for the convolution
+    expected = {
+        "0": math.sqrt(2 / (16 * 9)),
+        "3": GAINS[activation] / math.sqrt(300),
+        "5": 1 / math.sqrt(200),
+    }
     for name, deviation in expected.items():
         layer = net.get_submodule(name)
         assert isinstance(layer, nn.Conv2d | nn.Linear)
@@ -96,3 +104,17 @@ def test_weights_have_the_deviations_of_he_and_of_glorot_and_biases_are_0(activa
         assert float(layer.weight.detach().mean()) == pytest.approx(0, abs=0.05 * deviation)
         assert not layer.bias.detach().any()
     assert torch.equal(norm.weight, untouched)
+
+
+@pytest.mark.parametrize(("gain", "left"), [(4.0, 2 / 3), (GAINS["sigmoid"], 0.9)])
+def test_of_a_difference_a_layer_of_sigmoids_leaves_what_its_gain_says(
+    gain: float, left: float
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    before, differences = (torch.randn(1000, generator=generator).double() for _ in range(2))
+    # a layer deep in a network: sigmoids of such weights read by further ones
+    weight = torch.randn(1000, 1000, generator=generator).double() * gain / math.sqrt(1000)
+    units = torch.sigmoid(gain * 0.65 * before)
+    moved = units + 1e-4 * differences
+    change = torch.sigmoid(weight @ moved) - torch.sigmoid(weight @ units)
+    assert float(change.norm() / (moved - units).norm()) == pytest.approx(left, rel=0.1)
