@@ -107,9 +107,7 @@ def test_a_weight_deviates_by_its_gain_over_the_root_of_the_inputs_and_biases_ar
 
 
 @pytest.mark.parametrize(("gain", "left"), [(4.0, 2 / 3), (GAINS["sigmoid"], 0.9)])
-def test_of_a_difference_a_layer_of_sigmoids_leaves_what_its_gain_says(
-    gain: float, left: float
-) -> None:
+def test_of_a_difference_a_layer_of_sigmoids_leaves_what_its_gain_says(gain: float, left: float) -> None:
     generator = torch.Generator().manual_seed(0)
     before, differences = (torch.randn(1000, generator=generator).double() for _ in range(2))
     # a layer deep in a network: sigmoids of such weights read by further ones

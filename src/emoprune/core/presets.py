@@ -67,8 +67,9 @@ def _zhang(arch: str, lr: float) -> Preset:
             "epochs": 10,
             "split": "80/20",
         },
-        "optimizer (sgd and its momentum, as of the AlexNet and VGG that it modifies), first weights (normal, "
-        "with gains of 1.4 for convolutions, 8 for dense layers, 1 for the last), padding of the convolutions",
+        "optimizer (sgd and its momentum, as of the AlexNet and VGG that it modifies), first weights "
+        "(normal, with gains of 1.4 for convolutions, 8 for dense layers, 1 for the last), padding of the "
+        "convolutions",
     )
 
 
