@@ -11,9 +11,9 @@ The modified AlexNet and VGG on whole frames, ten epochs, and their dense layer 
 and 5 degrees by the published merge, and at 15 by least squares; rates and batch sizes as in its Table 1 for
 the VGG. With the paper's random split and, for the VGG, with films kept apart. JOBS=2 runs two seeds at once.
 
-Reduced against the paper: frames of 320x400 for the AlexNet and of 288x360 for the VGG, whose own 576x720
+Reduced against the paper: frames of 320x400 for the AlexNet and of 128x160 for the VGG, whose own 576x720
 take hours on two cores (give SIZE=576x720 for them); Table 1 for the VGG alone. --quick: one seed, two epochs
-of the VGG on 128x160, its first two dense layers narrower."
+of the VGG, its first two dense layers narrower."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -25,14 +25,18 @@ epochs=$(choose 10 2)
 train() { # train SEED NETWORK SPLIT NAME LABEL [OPTION ...]
   local seed=$1 network=$2 split=$3 net="$out/$4-$1.st" label=$5 size group=()
   shift 5
-  size=${SIZE:-$(if [ "$network" = alexnet ]; then echo 320x400; else choose 288x360 128x160; fi)}
+  size=${SIZE:-$(if [ "$network" = alexnet ]; then echo 320x400; else echo 128x160; fi)}
   [ "$split" = random ] || group=(--group-by "$films")
   # the statistics of 5,120 units take longer than two epochs
   [ -z "$quick" ] || group+=(--hidden 200 --hidden 150 --hidden 100)
   run emoprune train "$frames" "$net" --preset "zhang2020-$network" --size "$size" --epochs "$epochs" \
     ${group[@]+"${group[@]}"} --seed "$seed" "$@"
-  measure "$out/runs-$seed.jsonl" "$label" "$net" "$frames" seed="$seed" angle=0
-  measure "$out/runs-$seed.jsonl" "$label, training part" "$net" "$frames" seed="$seed" -- --split train
+  measure_both "$seed" "$net" "$label"
+}
+
+measure_both() { # measure_both SEED NET LABEL: on the test part and on the training part
+  measure "$out/runs-$1.jsonl" "$3" "$2" "$frames" seed="$1" angle=0
+  measure "$out/runs-$1.jsonl" "$3, training part" "$2" "$frames" seed="$1" -- --split train
 }
 
 prune() { # prune SEED NAME LABEL: Table 4
@@ -52,11 +56,16 @@ both() { # both SEED NETWORK SPLIT
   prune "$1" "$2-$3" "$2, $3 split"
 }
 
-rates_and_batches() { # Table 1
-  local seed=$1 rate batch
+rates_and_batches() { # Table 1; its last line is what `both` has trained
+  local seed=$1 rate batch label
   for rate in 0.0005 0.001; do
     for batch in 64 128; do
-      train "$seed" vgg random "vgg-$rate-$batch" "vgg, rate $rate, batch $batch" --lr "$rate" --batch-size "$batch"
+      label="vgg, rate $rate, batch $batch"
+      if [ "$rate $batch" = "0.001 128" ]; then
+        measure_both "$seed" "$out/vgg-random-$seed.st" "$label"
+      else
+        train "$seed" vgg random "vgg-$rate-$batch" "$label" --lr "$rate" --batch-size "$batch"
+      fi
     done
   done
 }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor, nn
 
 from emoprune.core.heads import own_head
+from emoprune.core.initialisation import keep_spread
 from emoprune.errors import InvalidRecord
 from emoprune.records import Spec
 from emoprune.records.network import MAKE_ANEW
@@ -71,6 +72,9 @@ CONVNETS: dict[str, tuple[Stage, ...]] = {
     ),
 }
 
+SPREAD = frozenset({"zhang_alexnet", "zhang_vgg"})
+"""Too deep to learn from torch's own first weights; zhang2020 names none."""
+
 
 def stages_of(arch: str, channels: Sequence[int]) -> tuple[Stage, ...]:
     """The stages of an architecture, at the widths in `channels` where it names any; one for each stage."""
@@ -95,6 +99,8 @@ class ConvNet(nn.Module):
             height, width = (stage.shrunk(side) for side in (height, width))
         self.features = nn.Sequential(*layers, nn.Flatten())
         self.classifier = own_head(channels * height * width, spec)
+        if spec.arch in SPREAD:
+            keep_spread(self, spec.activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of images (n, channels, height, width)."""
