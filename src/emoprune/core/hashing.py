@@ -15,7 +15,9 @@ SIDE = 32
 LOW = slice(1, 9)
 """The frequencies that count in either direction; 0, the brightness of whole rows and columns, does not."""
 
-DIGITS = 16
+NEAR_BITS = 6
+"""Hashes that differ in no more bits are of near-duplicates; for why see benchmarks/near_duplicates.py."""
+
 NEGLIGIBLE = 1e-6
 """A coefficient as small as this is none: in a picture without structure rounding would choose the bits."""
 
@@ -42,7 +44,7 @@ def hamming(first: str, second: str) -> int:
     return (int(first, 16) ^ int(second, 16)).bit_count()
 
 
-def near_duplicates(hashes: Sequence[str], *, within_bits: int) -> tuple[tuple[int, ...], ...]:
+def near_duplicates(hashes: Sequence[str], *, within_bits: int = NEAR_BITS) -> tuple[tuple[int, ...], ...]:
     """Indices of pictures that belong together, in ascending order: two or more a group.
 
     A group is all that can be reached by steps between hashes of which at most `within_bits` bits differ.
