@@ -45,9 +45,11 @@ def tell_torn(data: Data, parts: Mapping[str, tuple[int, ...]], *, remedy: str) 
     torn = tuple(group for group in groups if len({part_of[index] for index in group}) > 1)
     if not torn:
         return
-    pairs = [(i, j) for i in torn[0] for j in torn[0] if i < j and part_of[i] != part_of[j]]
-    nearest = min(pairs, key=lambda pair: hamming(hashes[pair[0]], hashes[pair[1]]))
-    first, second = (f"{data.catalogue.names[index]} ({part_of[index]})" for index in nearest)
+    # in a small group hardly any are joined by others only
+    one, *rest = min(torn, key=len)
+    across = (index for index in rest if part_of[index] != part_of[one])
+    other = min(across, key=lambda index: hamming(hashes[index], hashes[one]))
+    first, second = (f"{data.catalogue.names[index]} ({part_of[index]})" for index in (one, other))
     example = f"such as {first} and {second}"
     console.warn(f"near-duplicates on both sides of the split: {_counted(torn)}, {example}; {remedy}")
 
