@@ -45,11 +45,10 @@ def tell_torn(data: Data, parts: Mapping[str, tuple[int, ...]], *, remedy: str) 
     torn = tuple(group for group in groups if len({part_of[index] for index in group}) > 1)
     if not torn:
         return
-    # in a small group hardly any are joined by others only
-    one, *rest = min(torn, key=len)
-    across = (index for index in rest if part_of[index] != part_of[one])
-    other = min(across, key=lambda index: hamming(hashes[index], hashes[one]))
-    first, second = (f"{data.catalogue.names[index]} ({part_of[index]})" for index in (one, other))
+    # the likest of them: two that only others join would not convince
+    pairs = ((one, other) for one, *rest in torn for other in rest if part_of[other] != part_of[one])
+    likest = min(pairs, key=lambda pair: hamming(hashes[pair[0]], hashes[pair[1]]))
+    first, second = (f"{data.catalogue.names[index]} ({part_of[index]})" for index in likest)
     example = f"such as {first} and {second}"
     console.warn(f"near-duplicates on both sides of the split: {_counted(torn)}, {example}; {remedy}")
 
