@@ -14,7 +14,16 @@ from safetensors import safe_open
 from emoprune.errors import BadCheckpoint
 from emoprune.records import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Preprocess, Spec, SplitRule
 from emoprune.store import checkpoints, streams
-from tests.store.making import card_of_file, checkpoint, header_of, moments, same, statistics, tensors
+from tests.store.making import (
+    card_of_file,
+    checkpoint,
+    header_of,
+    moments,
+    same,
+    statistics,
+    tensors,
+    with_card,
+)
 
 WORDS = st.text(max_size=12)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -42,6 +51,8 @@ PREPROCESSES = st.one_of(
     ),
 )
 
+TOGETHER = st.sampled_from(((), ((0, 2), (1, 3, 8))))
+
 
 @st.composite
 def any_checkpoint(draw: st.DrawFn) -> Checkpoint:
@@ -61,7 +72,9 @@ def any_checkpoint(draw: st.DrawFn) -> Checkpoint:
         ),
         classes=classes,
         preprocess=preprocess,
-        split=draw(st.builds(SplitRule, SHARES, st.integers(0, 2**32 - 1), st.none() | WORDS, WORDS)),
+        split=draw(
+            st.builds(SplitRule, SHARES, st.integers(0, 2**32 - 1), st.none() | WORDS, WORDS, TOGETHER)
+        ),
         tensors=tensors(3, units, len(classes), seed=seed),
         layers=(HiddenLayer("first", draw(WORDS), ("last",)),),
         statistics={"first": statistics(units, seed=seed)},
@@ -250,3 +263,11 @@ def test_a_trained_model_reads_back_with_its_statistics_and_curve(model: Path) -
     assert len(found.training) >= 1
     assert {layer.name for layer in found.layers} == set(found.statistics)
     assert all(entry.count > 0 for entry in found.statistics.values())
+
+
+def test_a_checkpoint_from_before_splits_by_duplicates_loads() -> None:
+    original = checkpoint()
+    data = checkpoints.to_bytes(original)
+    card = json.loads(header_of(data)["__metadata__"]["emoprune"])
+    del card["split"]["together"]
+    assert same(original, checkpoints.from_bytes(with_card(data, card)))

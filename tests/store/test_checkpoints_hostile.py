@@ -153,6 +153,7 @@ def replaced(path: str, value: object) -> dict[str, Any]:
         ("split.seed", "7"),
         ("split.group_by", 3),
         ("split.fingerprint", None),
+        ("split.together", [[0, "1"]]),
         ("layers", {}),
         ("layers.0", []),
         ("layers.0.name", 1),

@@ -71,6 +71,7 @@ def command(
     ] = None,
     split: options.Split = None,
     group_by: options.GroupBy = None,
+    split_by: options.SplitByOption = None,
     seed: options.Seed = 0,
     arch: options.TorchvisionArch = None,
     weights: options.Weights = None,
@@ -84,12 +85,13 @@ def command(
 ) -> None:
     """Turn faces into a feature table.
 
-    Its columns are name, label, then one per feature. --split, --group-by and --seed tell --pca the training
-    part; train the table with the same.
+    Its columns are name, label, then one per feature. --split, --group-by, --split-by and --seed tell --pca
+    the training part; train the table with the same. With --split-by names begin with their part, by which
+    train then splits.
     """
     import torch
 
-    from emoprune.cli import features_run
+    from emoprune.cli import features_run, splitting
     from emoprune.errors import at
     from emoprune.records import Table
     from emoprune.store import streams, tables
@@ -100,13 +102,14 @@ def command(
         raise UsageFault(f"{output} is neither .csv nor .st", "name the table so")
     kinds = kind.split(",")
     look = features_run.Look(size, gray, arch, weights, mean, std, options.device(device))
-    features_run.check_options(kinds, look, pca=pca, splits=bool(split or group_by or seed))
+    features_run.check_options(kinds, look, pca=pca, splits=bool(split or group_by or split_by or seed))
     streams.check_output(output, force=force)
     found = open_faces(faces)
-    count = len(found.catalogue.names)
+    catalogue, count = found.catalogue, len(found.catalogue.names)
     train = None
     if pca is not None:
-        train = features_run.training_part(found.catalogue, pca, split=split, group_by=group_by, seed=seed)
+        rule = splitting.split_rule(found, split, group_by, split_by, seed)
+        train, catalogue = features_run.training_part(found, rule, pca, named=split_by is not None)
     explained: dict[str, float] = {}
     rows = features_run.rows_by_kind(found, kinds, look)
     with at(faces):
@@ -114,7 +117,7 @@ def command(
         if pca is not None and train is not None:
             values, explained = features_run.reduced(values, train, pca)
     columns = tuple(f"{name}_{index}" for name in kinds for index in range(1, values[name].shape[1] + 1))
-    table = Table(found.catalogue, columns, torch.cat([values[name].float() for name in kinds], dim=1))
+    table = Table(catalogue, columns, torch.cat([values[name].float() for name in kinds], dim=1))
     streams.write_bytes(output, tables.to_bytes(table, suffix=suffix), force=force)
     summary = {
         "schema": SCHEMA,

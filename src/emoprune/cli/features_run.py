@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from emoprune.core.fitting import READING_BATCH, batches
 from emoprune.core.preprocessing import unit_scale
 from emoprune.core.splits import partition
 from emoprune.errors import BadCheckpoint, UsageFault, at
-from emoprune.records import Catalogue, Preprocess, Samples, Spec
+from emoprune.records import Catalogue, Preprocess, Samples, Spec, SplitRule
 from emoprune.records.data import FOLDERS
 from emoprune.store.datasets import Faces
 from emoprune.store.images import Photos
@@ -53,26 +53,31 @@ def check_options(kinds: Sequence[str], look: Look, *, pca: int | None, splits: 
             "leave them out",
         )
     if pca is None and splits:
-        raise UsageFault("--split, --group-by and --seed are for --pca", "leave them out")
+        raise UsageFault("--split, --group-by, --split-by and --seed are for --pca", "leave them out")
 
 
-def training_part(
-    catalogue: Catalogue, pca: int, *, split: str | None, group_by: str | None, seed: int
-) -> Tensor:
-    """Indices of the part that `pca` principal components are fitted to, told on stderr.
+def training_part(faces: Faces, rule: SplitRule, pca: int, *, named: bool) -> tuple[Tensor, Catalogue]:
+    """Indices of the part that `pca` principal components are fitted to, and the catalogue of the table.
 
-    Raises UsageFault where it has too few samples for them.
+    Tells them on stderr. `named`: names in the table begin with their part. Raises UsageFault where the part
+    has too few samples.
     """
-    rule = splitting.split_rule(catalogue, split, group_by, seed)
+    catalogue = faces.catalogue
     with at(catalogue.place):
-        train = partition(catalogue, rule)["train"]
+        parts = partition(catalogue, rule)
+        train = parts["train"]
         require_samples(pca, fitted=len(train))
-    splitting.tell_split(rule)
-    told = f"PCA is fitted to the train part, {len(train):,} of {len(catalogue.names):,} faces"
+    splitting.tell_split(faces, rule, parts)
     # the folders are in the names, and the table is split by them again
     again = "" if rule.shares == FOLDERS else "; train with the same --split, --group-by and --seed"
-    console.note(told + again)
-    return torch.tensor(train)
+    if named:
+        # a table has no pictures to find the parts by
+        again = "; names in the table begin with their part, and train splits by that"
+        part_of = {index: part for part, indices in parts.items() for index in indices}
+        names = tuple(f"{part_of[index]}/{name}" for index, name in enumerate(catalogue.names))
+        catalogue = replace(catalogue, names=names)
+    console.note(f"PCA is fitted to the train part, {len(train):,} of {len(catalogue.names):,} faces{again}")
+    return torch.tensor(train), catalogue
 
 
 def rows_by_kind(faces: Faces, kinds: Sequence[str], look: Look) -> dict[str, Iterator[Tensor]]:

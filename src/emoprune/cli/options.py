@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.records.choices import Centre, DeviceName, Kind
+from emoprune.records.choices import Centre, DeviceName, Kind, SplitBy
 
 if TYPE_CHECKING:
     import torch
@@ -114,6 +114,15 @@ GroupBy = Annotated[
         "--group-by",
         metavar="REGEX",
         help="Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
+    ),
+]
+SplitByOption = Annotated[
+    SplitBy | None,
+    typer.Option(
+        "--split-by",
+        help="Keep near-duplicates on one side: pictures that are copies of one another but for re-encoding, "
+        "resizing or light, by the hashes in crops.csv or computed. With --group-by as well both hold.",
+        show_default=False,
     ),
 ]
 

@@ -92,7 +92,9 @@ def _try(search: Search, outputs: Outputs, study: Study, claim: Claim, *, as_jso
 def _trained(search: Search, name: str, number: int, values: Mapping[str, Value]) -> tuple[bytes, Metrics]:
     """A trial's checkpoint, and how it does on the val part."""
     settings = search.options.settings(values)
-    data = checkpoints.to_bytes(train_run.run(train_setup.set_up(settings, search.found), settings))
+    data = checkpoints.to_bytes(
+        train_run.run(train_setup.set_up(settings, search.found, search.rule), settings)
+    )
     device = options.device(search.asked.device)
     opened = loading.open_bytes(data, device)
     result = measuring.measure(

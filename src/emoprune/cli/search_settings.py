@@ -17,13 +17,13 @@ from emoprune.core.spaces import check_name
 from emoprune.core.values import keyed
 from emoprune.errors import UsageFault
 from emoprune.records import Space
-from emoprune.records.choices import DeviceName, Sampler
+from emoprune.records.choices import DeviceName, Sampler, SplitBy
 from emoprune.records.search import Value
 
 LAYERS = "layers"
 """How many hidden layers of the same width: no option of train, which is told each width."""
 OF_THE_SEARCH = frozenset(
-    ("data", "preset", "given", "earlier", "overfit", "seed", "device", "split", "group_by")
+    ("data", "preset", "given", "earlier", "overfit", "seed", "device", "split", "group_by", "split_by")
 )
 """Settings that are the same in all trials, or that no trial can have."""
 FLAG, FLAG_VALUES = "gray", ("yes", "no")
@@ -52,6 +52,7 @@ class Asked:
     fine_epochs: int | None
     split: str | None
     group_by: str | None
+    split_by: SplitBy | None
     label: str | None
     seed: int
     device: DeviceName

@@ -24,7 +24,7 @@ from emoprune.core.sampling import coarse_trials
 from emoprune.core.spaces import grid_size, on_log_scale, parse_space
 from emoprune.core.splits import declared_parts, parse_shares, partition
 from emoprune.errors import BadData, UsageFault, at
-from emoprune.records import Catalogue, Space, Trial
+from emoprune.records import Catalogue, Space, SplitRule, Trial
 from emoprune.records.search import Value
 from emoprune.store.datasets import Data
 
@@ -36,12 +36,14 @@ FEWEST = 4
 class Search:
     """A search that can begin; `rounds` are the epochs of its coarse and of its fine trials, if it has any.
 
-    `identity` is what another process must have asked for to take part.
+    `rule` is how every trial splits the data, `identity` what another process must have asked for to take
+    part.
     """
 
     asked: Asked
     options: Options
     found: Data
+    rule: SplitRule
     spaces: tuple[Space, ...]
     total: int
     rounds: tuple[int, int] | None
@@ -74,7 +76,7 @@ def set_up(asked: Asked, found: Data) -> Search:
     options = Options(asked.data, _words(asked, shares), fixed)
     settings = _checked(options, spaces, found)
     with at(asked.data):
-        rule = split_rule(found.catalogue, settings.split, settings.group_by, asked.seed)
+        rule = split_rule(found, settings.split, settings.group_by, settings.split_by, asked.seed)
         partition(found.catalogue, rule)
     label = asked.label if asked.label is not None else asked.preset or settings.arch
     identity = {
@@ -86,6 +88,7 @@ def set_up(asked: Asked, found: Data) -> Search:
         "--seed": str(asked.seed),
         "--split": rule.shares,
         "--group-by": asked.group_by or "nothing",
+        "--split-by": asked.split_by or "nothing",
         "--label": label,
     }
     if rounds is not None:
@@ -96,7 +99,7 @@ def set_up(asked: Asked, found: Data) -> Search:
             "--fine-epochs": str(rounds[1]),
         }
         spaces = tuple(map(on_log_scale, spaces))
-    return Search(asked, options, found, spaces, total, rounds, label, identity)
+    return Search(asked, options, found, rule, spaces, total, rounds, label, identity)
 
 
 def _rounds(asked: Asked, names: set[str]) -> tuple[int, int] | None:
@@ -162,6 +165,7 @@ def _words(asked: Asked, shares: str | None) -> tuple[str, ...]:
         "--preset": asked.preset,
         "--split": shares,
         "--group-by": asked.group_by,
+        "--split-by": asked.split_by,
         "--seed": str(asked.seed),
         "--device": asked.device if asked.device != "auto" else None,
     }

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from emoprune.cli import console
-from emoprune.core.splits import declared_parts, parse_shares
+from emoprune.cli import console, duplicates
+from emoprune.core.splits import Parts, declared_parts, parse_shares
 from emoprune.errors import BadData, UsageFault
-from emoprune.records import Catalogue, SplitRule
+from emoprune.records import SplitRule
+from emoprune.records.choices import SplitBy
 from emoprune.records.data import FOLDERS
+from emoprune.store.datasets import Data
 
 DEFAULT_SPLIT = "80/20"
 
 
-def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, seed: int) -> SplitRule:
+def split_rule(
+    data: Data, split: str | None, group_by: str | None, split_by: SplitBy | None, seed: int
+) -> SplitRule:
     """The rule that the options ask for; UsageFault where they contradict data that is split already."""
+    catalogue = data.catalogue
     declared = declared_parts(catalogue.names)
     if len(set(catalogue.labels)) < 2:
         raise BadData(
@@ -20,10 +25,10 @@ def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, se
             "give at least two",
             place=catalogue.place,
         )
-    if declared and (split or group_by):
+    if declared and (split or group_by or split_by):
         raise UsageFault(
             f"{catalogue.place} is split into {', '.join(declared)} already",
-            "leave out --split and --group-by, or give one of its parts as the data",
+            "leave out --split, --group-by and --split-by, or give one of its parts as the data",
         )
     if declared and "train" not in declared:
         raise BadData(
@@ -34,12 +39,18 @@ def split_rule(catalogue: Catalogue, split: str | None, group_by: str | None, se
     if split:
         parse_shares(split)
     shares = FOLDERS if declared else split or DEFAULT_SPLIT
-    return SplitRule(shares, seed, group_by, catalogue.fingerprint)
+    together = duplicates.kept_together(data) if split_by else ()
+    return SplitRule(shares, seed, group_by, catalogue.fingerprint, together)
 
 
-def tell_split(rule: SplitRule) -> None:
-    """Say what a random split does to photos that belong together."""
+def tell_split(data: Data, rule: SplitRule, parts: Parts) -> None:
+    """Say what a split does to photos that belong together."""
     if rule.shares != FOLDERS and rule.group_by is None:
         console.note(
             "random split; where photos share a film or a person, keep them together with --group-by"
         )
+    if not rule.together:
+        # whoever made the folders can mend them; we cannot
+        ours = rule.shares != FOLDERS
+        remedy = "keep them together with --split-by duplicates" if ours else "keep one side of each"
+        duplicates.tell_torn(data, parts, remedy=remedy)

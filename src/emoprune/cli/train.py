@@ -70,6 +70,7 @@ def command(
     augment: own.Augment = None,
     split: options.Split = None,
     group_by: options.GroupBy = None,
+    split_by: options.SplitByOption = None,
     keep: own.KeepOption = None,
     overfit: own.Overfit = None,
     save_init: own.SaveInit = None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.records.choices import Activation, DeviceName, Freeze, Keep, Optimizer, Scale
+from emoprune.records.choices import Activation, DeviceName, Freeze, Keep, Optimizer, Scale, SplitBy
 
 OF_THE_NETWORK = frozenset(
     ("arch", "weights", "hidden", "channels", "activation", "dropout", "size", "gray", "mean", "std", "scale")
@@ -49,6 +49,7 @@ class Settings:
     augment: tuple[str, ...] = ()
     split: str | None = None
     group_by: str | None = None
+    split_by: SplitBy | None = None
     keep: Keep | None = None
     overfit: int | None = None
     seed: int = 0

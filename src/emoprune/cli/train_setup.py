@@ -22,7 +22,7 @@ from emoprune.core.splits import declared_parts, partition
 from emoprune.core.svm import fitted_svm
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadData, UsageFault, at
-from emoprune.records import Catalogue, Checkpoint, Preprocess, Samples, Spec, SplitRule, Table
+from emoprune.records import Checkpoint, Preprocess, Samples, Spec, SplitRule, Table
 from emoprune.records.choices import Keep
 from emoprune.store import checkpoints, streams
 from emoprune.store.datasets import Data
@@ -58,8 +58,11 @@ class Setup:
     past: Checkpoint | None
 
 
-def set_up(settings: Settings, found: Data) -> Setup:
-    """The settings, checked against the data and one another, with every default filled in."""
+def set_up(settings: Settings, found: Data, rule: SplitRule | None = None) -> Setup:
+    """The settings, checked against the data and one another, with every default filled in.
+
+    `rule` is how they split the data, where that has been found already.
+    """
     past = checkpoints.read(settings.earlier) if settings.earlier else None
     if past is None:
         check(settings, found)
@@ -68,9 +71,12 @@ def set_up(settings: Settings, found: Data) -> Setup:
         _check_going_on(settings, past)
         _check_used(settings, past.spec.arch)
         _check_combination(past.spec, settings)
-    rule = _rule_of(settings, found.catalogue, past)
+    rule = rule or _rule_of(settings, found, past)
     with at(settings.data):
-        parts = {name: torch.tensor(indices) for name, indices in partition(found.catalogue, rule).items()}
+        dealt = partition(found.catalogue, rule)
+    if past is None or rule is not past.split:
+        tell_split(found, rule, dealt)
+    parts = {name: torch.tensor(indices) for name, indices in dealt.items()}
     if settings.overfit:
         parts["train"] = _few(parts["train"], settings.overfit, settings.seed)
     recipe = Recipe(
@@ -121,18 +127,17 @@ def _check_used(settings: Settings, arch: str) -> None:
         raise UsageFault(f"--overfit counts right answers, and {arch} classifies nothing", "leave it out")
 
 
-def _rule_of(settings: Settings, catalogue: Catalogue, past: Checkpoint | None) -> SplitRule:
+def _rule_of(settings: Settings, found: Data, past: Checkpoint | None) -> SplitRule:
     """What the options ask for; going on, that of the checkpoint, lest its test part be trained on."""
-    same = past is not None and past.split.fingerprint == catalogue.fingerprint
-    if past is not None and same and not settings.given & {"split", "group_by"}:
+    same = past is not None and past.split.fingerprint == found.catalogue.fingerprint
+    if past is not None and same and not settings.given & {"split", "group_by", "split_by"}:
         return past.split
     # a preset's split is for data that is not split already
-    preset_alone = "split" not in settings.given and declared_parts(catalogue.names)
+    preset_alone = "split" not in settings.given and declared_parts(found.catalogue.names)
     split = None if preset_alone else settings.split
-    rule = split_rule(catalogue, split, settings.group_by, settings.seed)
+    rule = split_rule(found, split, settings.group_by, settings.split_by, settings.seed)
     if past is not None and past.split != rule:
         console.note("the split is not that of the earlier training: its test part may be trained on now")
-    tell_split(rule)
     return rule
 
 

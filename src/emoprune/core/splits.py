@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from emoprune.errors import BadData, UsageFault
+from emoprune.errors import BadData, InvalidRecord, UsageFault
 from emoprune.records import Catalogue, SplitRule
 from emoprune.records.choices import PARTS
 from emoprune.records.data import FOLDERS, SHARES
@@ -29,7 +29,7 @@ def partition(catalogue: Catalogue, rule: SplitRule) -> Parts:
 
     Without groups every class is spread evenly (stratified); with them whole groups are dealt out so that
     every part comes as near its size and class shares as they allow. Raises BadData where a part would
-    lack a class.
+    lack a class, InvalidRecord for a rule that names samples that are not there.
     """
     if rule.shares == FOLDERS:
         parts = declared_parts(catalogue.names)
@@ -39,10 +39,10 @@ def partition(catalogue: Catalogue, rule: SplitRule) -> Parts:
             )
     else:
         sizes = part_sizes(rule.shares, len(catalogue.names))
-        if rule.group_by is None:
+        if rule.group_by is None and not rule.together:
             parts = _stratified(catalogue, sizes, rule.seed)
         else:
-            parts = _grouped(catalogue, sizes, rule.seed, groups(catalogue.names, rule.group_by))
+            parts = _grouped(catalogue, sizes, rule)
     _require_every_class(catalogue, parts)
     return parts
 
@@ -89,6 +89,27 @@ def groups(names: Sequence[str], pattern: str) -> list[str]:
     return found
 
 
+def _groups_of(catalogue: Catalogue, rule: SplitRule) -> list[str]:
+    """The group of each sample, by name and by what stays together; groups that share a sample are one."""
+    count = len(catalogue.names)
+    if any(group[-1] >= count for group in rule.together):
+        raise InvalidRecord(f"its split names samples beyond the {count} that there are", "train anew")
+    # as wide as any count, so that they sort as numbers do
+    alone = [f"{index:010d}" for index in range(count)]
+    found = alone if rule.group_by is None else groups(catalogue.names, rule.group_by)
+    part_of: dict[str, str] = {}
+
+    def whole(group: str) -> str:
+        while group in part_of:
+            group = part_of[group]
+        return group
+
+    for indices in rule.together:
+        first, *others = sorted({whole(found[index]) for index in indices})
+        part_of.update(dict.fromkeys(others, first))
+    return [whole(group) for group in found]
+
+
 def _stratified(catalogue: Catalogue, sizes: Mapping[str, int], seed: int) -> Parts:
     # takes a second to import, and only those who split at random need it
     from sklearn.model_selection import train_test_split
@@ -119,21 +140,21 @@ def _stratified(catalogue: Catalogue, sizes: Mapping[str, int], seed: int) -> Pa
     return {part: parts[part] for part in sizes}
 
 
-def _grouped(catalogue: Catalogue, sizes: Mapping[str, int], seed: int, group_of: Sequence[str]) -> Parts:
+def _grouped(catalogue: Catalogue, sizes: Mapping[str, int], rule: SplitRule) -> Parts:
     members: dict[str, list[int]] = defaultdict(list)
-    for index, group in enumerate(group_of):
+    for index, group in enumerate(_groups_of(catalogue, rule)):
         members[group].append(index)
     if len(members) < len(sizes):
-        raise BadData(
-            f"groups made by --group-by: {len(members)}, fewer than the {len(sizes)} parts",
-            "choose another pattern",
+        option, remedy = (
+            ("--group-by", "choose another pattern") if rule.group_by else ("--split-by", "add samples")
         )
+        raise BadData(f"groups made by {option}: {len(members)}, fewer than the {len(sizes)} parts", remedy)
     classes = len(catalogue.classes)
     wanted = np.bincount(catalogue.labels, minlength=classes) / len(catalogue.labels)
     missing = {part: size * wanted for part, size in sizes.items()}
     parts: dict[str, list[int]] = {part: [] for part in sizes}
     names = sorted(members)
-    for position in np.random.default_rng(seed).permutation(len(names)):
+    for position in np.random.default_rng(rule.seed).permutation(len(names)):
         indices = members[names[position]]
         counts = np.bincount([catalogue.labels[i] for i in indices], minlength=classes)
         # the part whose shortfall, relative to its size, shrinks most

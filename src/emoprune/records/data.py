@@ -123,16 +123,23 @@ class SplitRule:
     """How a data set falls into parts, so that anyone with the data can redo it.
 
     `shares` is "80/20", "75/10/15", "346/329" or "folders" (the data came as train/, val/, test/);
-    `group_by` is a regular expression: samples whose match is the same stay on one side.
+    `group_by` is a regular expression: samples whose match is the same stay on one side. So do those that
+    `together` names, by their indices in ascending order, whatever was found that they share; they stand
+    here because no later run need have what it was found with.
     """
 
     shares: str
     seed: int
     group_by: str | None
     fingerprint: str
+    together: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if self.shares != FOLDERS and not re.fullmatch(SHARES, self.shares):
             raise InvalidRecord(f"{self.shares!r} is no split", "write 80/20, 75/10/15 or counts as 346/329")
         if not 0 <= self.seed < 2**32:
             raise InvalidRecord(f"{self.seed} is no seed", "give one from 0 to 4294967295")
+        tied = [index for group in self.together for index in group]
+        groups = all(len(group) > 1 and group == tuple(sorted(group)) for group in self.together)
+        if not groups or min(tied, default=0) < 0 or len(set(tied)) < len(tied):
+            raise InvalidRecord("what its split keeps together are no groups of samples", "train anew")

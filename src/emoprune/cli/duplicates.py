@@ -1,0 +1,69 @@
+"""Near-duplicates in a data set: what a split by them keeps together, and what another split tears apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from emoprune.cli import console
+from emoprune.core.hashing import hamming, near_duplicates, perceptual_hash
+from emoprune.errors import UsageFault
+from emoprune.records import Table
+from emoprune.store.datasets import Data, Faces, Folder
+from emoprune.store.hashes import read_hashes
+
+Groups = tuple[tuple[int, ...], ...]
+
+
+def kept_together(data: Data) -> Groups:
+    """Indices of pictures that are near-duplicates of one another, told on stderr.
+
+    Hashes that crop left are taken, the others computed. Raises UsageFault for a feature table.
+    """
+    if isinstance(data, Table):
+        raise UsageFault(
+            f"--split-by duplicates compares pictures, and {data.catalogue.place} is a feature table",
+            "keep rows together by their names, with --group-by",
+        )
+    hashes = _known_hashes(data)
+    lacking = [index for index in range(len(data.catalogue.names)) if index not in hashes]
+    for index in console.tracked(lacking, "looking for near-duplicates", len(lacking)):
+        hashes[index] = perceptual_hash(data.picture(index))
+    groups = near_duplicates([hashes[index] for index in range(len(hashes))])
+    console.note(f"near-duplicates among {len(hashes):,} pictures: {_counted(groups)}")
+    return groups
+
+
+def tell_torn(data: Data, parts: Mapping[str, tuple[int, ...]], *, remedy: str) -> None:
+    """Warn of near-duplicates in different parts, as far as crop left hashes; without any say nothing."""
+    if isinstance(data, Table):
+        return
+    hashes = _known_hashes(data)
+    part_of = {index: part for part, indices in parts.items() for index in indices}
+    known = sorted(hashes)
+    groups = (tuple(known[i] for i in group) for group in near_duplicates([hashes[i] for i in known]))
+    torn = tuple(group for group in groups if len({part_of[index] for index in group}) > 1)
+    if not torn:
+        return
+    # the likest of them: two that only others join would not convince
+    pairs = ((one, other) for one, *rest in torn for other in rest if part_of[other] != part_of[one])
+    likest = min(pairs, key=lambda pair: hamming(hashes[pair[0]], hashes[pair[1]]))
+    first, second = (f"{data.catalogue.names[index]} ({part_of[index]})" for index in likest)
+    example = f"such as {first} and {second}"
+    console.warn(f"near-duplicates on both sides of the split: {_counted(torn)}, {example}; {remedy}")
+
+
+def _known_hashes(faces: Faces) -> dict[int, str]:
+    """The hashes that crop left, by the index of the picture."""
+    if not isinstance(faces, Folder):
+        return {}
+    by_name = read_hashes(Path(faces.catalogue.place))
+    return {index: by_name[name] for index, name in enumerate(faces.catalogue.names) if name in by_name}
+
+
+def _counted(groups: Groups) -> str:
+    if not groups:
+        return "none"
+    sizes = [len(group) for group in groups]
+    found = f"{console.counted(len(sizes), 'group')} of {sum(sizes):,} pictures"
+    return f"{found}, the largest of {max(sizes):,}" if len(sizes) > 1 else found
