@@ -1,5 +1,7 @@
 """Captions: one line, no wider than their picture, and no boxes where a font has no letter."""
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,11 +50,11 @@ def test_a_long_name_keeps_its_beginning_and_its_end_and_as_much_as_fits() -> No
     head, tail = shown.split("…")
     assert name.startswith(head)
     assert name.endswith(tail)
-    assert 0 <= len(tail) - len(head) <= 1
-    one_more = (
-        name[: len(head) + (len(tail) > len(head))] + "…" + name[-len(tail) - (len(tail) == len(head)) :]
-    )
-    assert FONT.getlength(one_more) > 120 >= FONT.getlength(shown)
+    assert len(tail) == math.ceil(2 * (len(head) + len(tail)) / 3)
+    assert FONT.getlength(shown) <= 120
+    kept = len(head) + len(tail) + 1
+    more = math.ceil(2 * kept / 3)
+    assert FONT.getlength(name[: kept - more] + "…" + name[-more:]) > 120
 
 
 def test_a_sentence_breaks_between_words_and_its_last_line_is_cut() -> None:

@@ -48,8 +48,8 @@ def shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     if font.getlength(text) <= width:
         return text
     for kept in range(len(text) - 1, 0, -1):
-        # names of one folder differ in their ends
-        tail = (kept + 1) // 2
+        # names of one folder differ in their ends, which get two thirds
+        tail = -(-2 * kept // 3)
         shown = text[: kept - tail] + ELLIPSIS + text[-tail:]
         if font.getlength(shown) <= width:
             return shown

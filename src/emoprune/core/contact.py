@@ -13,7 +13,7 @@ from emoprune.core.captions import caption, lines, shortened, written
 from emoprune.errors import BadImage
 from emoprune.records.choices import Standing
 
-MOST = 10_000
+MOST = 6_000
 """Tiles of the largest sheet: 6,000 pixels wide, and far below the 65,500 that a JPEG may be high."""
 WIDEST, NARROWEST = 6_000, 860
 SHAPE = 1.4
@@ -186,7 +186,8 @@ def _draw_frame(sheet: Image.Image, box: tuple[int, int, int, int], look: Look, 
         side = 18
         draw.rectangle((left, top, left + side - 1, top + side - 1), fill=look.colour)
         light = float(np.dot(look.colour, (0.299, 0.587, 0.114))) > 140
-        middle = (left + side / 2, top + side / 2)
+        # letters are set from the left, a blank column first
+        middle = (left + side / 2 + 1, top + side / 2)
         draw.text(middle, look.letter, INK if light else PAPER, font(13), anchor="mm")
 
 
@@ -213,7 +214,7 @@ def _draw_nothing(square: Image.Image, reason: str, font: Font) -> None:
     draw, side, small = ImageDraw.Draw(square), square.width, font(11)
     for ends in ((0, 0, side, side), (0, side, side, 0)):
         draw.line(ends, CROSS, 2)
-    found = lines(reason, small, side - 16, most=max(1, side // 32))
+    found = lines(reason, small, side - 16, most=max(1, side // 20))
     top = (side - 14 * len(found)) / 2
     for row, line in enumerate(found):
         middle = (side / 2, top + 14 * row + 7)
