@@ -9,7 +9,7 @@ import inspect
 import re
 import sys
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -174,17 +174,38 @@ def test_every_dependency_says_why() -> None:
     block = text.partition("\ndependencies = [\n")[2].partition("\n]")[0]
     lines = [line for line in block.splitlines() if line.strip()]
     assert len(lines) == len(tomllib.loads(text)["project"]["dependencies"])
+    extras = text.partition("\n[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    lines += [line for line in extras.splitlines() if line.startswith("  ")]
     for line in lines:
         assert re.fullmatch(r'  "[^"]+",\s+# \S.{9,}', line), line
 
 
+def declared(lines: Iterable[str]) -> set[str]:
+    """The packages that such lines of pyproject.toml name."""
+    return {re.split(r"[<>=\[ ]", line)[0].lower().replace("-", "_") for line in lines}
+
+
 def test_every_third_party_import_is_declared() -> None:
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    names = {re.split(r"[<>=\[ ]", line)[0].lower().replace("-", "_") for line in declared}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [lines for name, lines in project["optional-dependencies"].items() if name != "dev"]
+    names = declared(project["dependencies"]).union(*map(declared, extras))
     known_as = {"sklearn": "scikit_learn", "PIL": "pillow"}
     used = {module.split(".")[0] for path in FILES for module in imported(path)}
     foreign = {name for name in used if name != "emoprune" and name not in sys.stdlib_module_names}
     assert {known_as.get(name, name) for name in foreign} <= names
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_what_an_extra_brings_is_imported_only_where_it_is_used(path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [lines for name, lines in project["optional-dependencies"].items() if name != "dev"]
+    optional = set[str]().union(*map(declared, extras)) - declared(project["dependencies"])
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            modules = (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            )
+            assert not {module.split(".")[0] for module in modules} & optional
 
 
 def travelling() -> list[Path]:

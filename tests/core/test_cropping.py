@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from emoprune.core.cropping import LARGEST, crop_face
+from emoprune.core import cropping
+from emoprune.core.padding import LARGEST
 from emoprune.errors import BadImage
 from emoprune.records import Box
+from emoprune.records.choices import Pad
 
 WIDTH, HEIGHT = 60, 40
 
@@ -26,12 +28,27 @@ def pixels(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def looked_up(image: Image.Image, left: int, top: int, side: int) -> NDArray[np.uint8]:
-    """The square pixel by pixel, with what lies outside taken from the nearest pixel of the edge."""
-    source = pixels(image)
-    down = np.clip(np.arange(top, top + side), 0, source.shape[0] - 1)
-    across = np.clip(np.arange(left, left + side), 0, source.shape[1] - 1)
-    return source[down][:, across]
+def crop_face(image: Image.Image, box: Box, *, margin: float, size: int, pad: Pad = "reflect") -> Image.Image:
+    return cropping.crop_face(image, box, margin=margin, size=size, pad=pad)
+
+
+def mirrored(place: int, length: int) -> int:
+    """Where a line of `length` shows what its mirrors at both ends show at `place`."""
+    while not 0 <= place < length:
+        place = -1 - place if place < 0 else 2 * length - 1 - place
+    return place
+
+
+def looked_up(image: Image.Image, left: int, top: int, side: int, pad: Pad = "reflect") -> NDArray[np.uint8]:
+    """The square pixel by pixel, with what lies outside taken from the mirrored photo, or black."""
+    source, found = pixels(image), np.zeros((side, side, 3), dtype=np.uint8)
+    for row in range(side):
+        for column in range(side):
+            x, y = left + column, top + row
+            inside = 0 <= x < image.width and 0 <= y < image.height
+            if inside or pad == "reflect":
+                found[row, column] = source[mirrored(y, image.height), mirrored(x, image.width)]
+    return found
 
 
 def test_a_square_box_at_its_own_size_is_cut_out_pixel_by_pixel() -> None:
@@ -53,37 +70,99 @@ def test_the_square_has_the_longer_side_of_the_box_and_its_centre(box: Box, left
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, WIDTH - 2), st.integers(0, HEIGHT - 2), st.integers(2, 40), st.integers(0, 20))
-def test_a_square_that_leaves_the_photo_on_any_side_repeats_its_edge(
-    left: int, top: int, side: int, beyond: int
+@given(
+    st.integers(0, WIDTH - 2),
+    st.integers(0, HEIGHT - 2),
+    st.integers(2, 40),
+    st.integers(0, 20),
+    st.sampled_from(["reflect", "constant"]),
+)
+def test_what_leaves_the_photo_on_any_side_is_mirrored_or_black(
+    left: int, top: int, side: int, beyond: int, pad: Pad
 ) -> None:
     side = min(side, WIDTH - left, HEIGHT - top)
     whole = side + 2 * beyond
     box = Box(left, top, left + side, top + side)
-    found = crop_face(photo(), box, margin=2 * beyond / side, size=whole)
-    wanted = looked_up(photo(), left - beyond, top - beyond, whole).astype(np.int16)
+    found = crop_face(photo(), box, margin=2 * beyond / side, size=whole, pad=pad)
+    wanted = looked_up(photo(), left - beyond, top - beyond, whole, pad).astype(np.int16)
     # the margin is a share, so its pixels can be off by a rounding error that resampling sees
     assert np.abs(pixels(found).astype(np.int16) - wanted).max() <= 1
 
 
+@pytest.mark.parametrize("pad", ["reflect", "constant"])
 @pytest.mark.parametrize(
-    ("box", "edge", "row", "column"),
+    "box", [Box(-55, -57, 5, 3), Box(1, 2, 21, 22), Box(4, -1, 34, 29), Box(-8, 1, 12, 21)]
+)
+def test_more_may_lie_outside_the_photo_than_inside(box: Box, pad: Pad) -> None:
+    for width, height in ((7, 5), (21, 2), (1, 23)):
+        small, side = photo(width, height), int(box.x2 - box.x1)
+        if box.x1 >= width or box.y1 >= height or side > LARGEST * max(width, height):
+            continue
+        found = crop_face(small, box, margin=0, size=side, pad=pad)
+        wanted = looked_up(small, int(box.x1), int(box.y1), side, pad)
+        np.testing.assert_array_equal(pixels(found), wanted)
+
+
+@pytest.mark.parametrize(
+    ("box", "left", "top", "side"),
     [
-        (Box(-20, 10, 20, 30), (slice(None), 0), slice(12, 28), slice(0, 4)),
-        (Box(40, 10, 80, 30), (slice(None), -1), slice(12, 28), slice(-4, None)),
-        (Box(20, -20, 40, 20), (0, slice(None)), slice(0, 4), slice(12, 28)),
-        (Box(20, 20, 40, 60), (-1, slice(None)), slice(-4, None), slice(12, 28)),
+        (Box(-6, 10, 14, 30), 0, 10, 20),
+        (Box(50, 30, 70, 50), 40, 20, 20),
+        (Box(-5, -5, 25, 25), 0, 0, 30),
+        (Box(20, -30, 90, 40), 20, 0, 40),
+        (Box(-60, 0, 60, 120), 0, 0, 40),
+        (Box(10, 8, 20, 18), 10, 8, 10),
     ],
 )
-def test_a_box_that_leaves_the_photo_shows_the_repeated_edge(
-    box: Box, edge: tuple[slice | int, ...], row: slice, column: slice
+def test_clipping_moves_the_square_inside_and_shrinks_it_only_where_it_must(
+    box: Box, left: int, top: int, side: int
 ) -> None:
-    striped = np.full((HEIGHT, WIDTH, 3), 200, dtype=np.uint8)
-    for border in ((0, slice(None)), (-1, slice(None)), (slice(None), 0), (slice(None), -1)):
-        striped[border] = 10
-    striped[edge] = 90
-    found = pixels(crop_face(Image.fromarray(striped), box, margin=1, size=40))
-    np.testing.assert_array_equal(found[row, column], 90)
+    found = crop_face(photo(), box, margin=0, size=side, pad="clip")
+    np.testing.assert_array_equal(pixels(found), pixels(photo())[top : top + side, left : left + side])
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.floats(-60, 59), st.floats(-60, 39), st.floats(1, 110), st.floats(0, 0.5), st.integers(8, 30))
+def test_clipping_invents_no_colour(x: float, y: float, side: float, margin: float, size: int) -> None:
+    box = Box(x, y, max(x + side, 0.5), max(y + side, 0.5))
+    # both ramps are straight: moved inside, their steps are all alike, and no mirror turns them round
+    found = pixels(crop_face(photo(), box, margin=margin, size=size, pad="clip")).astype(np.int16)
+    across, down = np.diff(found[..., 0], axis=1), np.diff(found[..., 1], axis=0)
+    assert across.min() >= 0
+    assert down.min() >= 0
+    assert across.max() - np.median(across) <= 6
+    assert found[..., 0].max() <= 4 * (WIDTH - 1)
+
+
+@pytest.mark.parametrize("pad", ["reflect", "constant", "clip"])
+@pytest.mark.parametrize("box", [Box(311, 187, 1203, 1079), Box(-190, 400, 900, 1490), Box(0, 0, 1500, 1100)])
+def test_a_large_face_is_shrunk_as_if_every_pixel_had_its_say(box: Box, pad: Pad) -> None:
+    down, across = np.mgrid[:1100, :1500].astype(np.float64)
+    waves = 127 + 60 * np.sin(across / 17) + 60 * np.cos(down / 23 + across / 90)
+    scene = Image.fromarray(np.repeat(waves.astype(np.uint8)[..., None], 3, 2))
+    found = pixels(crop_face(scene, box, margin=0, size=48, pad=pad)).astype(np.int16)
+    side = max(box.x2 - box.x1, box.y2 - box.y1)
+    side, size = (min(side, 1100.0) if pad == "clip" else side), 48
+    x, y = box.centre
+    if pad == "clip":
+        x, y = np.clip(x, side / 2, 1500 - side / 2), np.clip(y, side / 2, 1100 - side / 2)
+    left, top = round(x - side / 2), round(y - side / 2)
+    whole = Image.fromarray(_shown(pixels(scene), left, top, round(side), pad))
+    wanted = pixels(whole.resize((size, size), Image.Resampling.BICUBIC)).astype(np.int16)
+    # beyond the last row the mirror may stand a part of a pixel off
+    inside = np.s_[: round(size * (1100 - top) / side) - 1]
+    assert np.abs(found[inside] - wanted[inside]).max() <= 6
+    assert np.abs(found[inside] - wanted[inside]).mean() <= 0.7
+
+
+def _shown(source: NDArray[np.uint8], left: int, top: int, side: int, pad: Pad) -> NDArray[np.uint8]:
+    height, width = source.shape[:2]
+    before, after = (max(-top, 0), max(-left, 0)), (max(top + side - height, 0), max(left + side - width, 0))
+    mode = "symmetric" if pad == "reflect" else "constant"
+    edges = ((before[0], after[0]), (before[1], after[1]), (0, 0))
+    padded = np.pad(source, edges, mode=mode)  # type: ignore[call-overload]  # a mode told by name
+    top, left = top + before[0], left + before[1]
+    return np.asarray(padded[top : top + side, left : left + side])
 
 
 @pytest.mark.parametrize(
@@ -137,7 +216,8 @@ def test_the_centre_of_the_box_is_the_centre_of_the_picture(
 def test_a_drawn_circle_stays_a_circle(box: Box, margin: float) -> None:
     scene = Image.new("RGB", (200, 200))
     ImageDraw.Draw(scene).ellipse((80, 80, 120, 120), fill="white")
-    found = pixels(crop_face(scene, box, margin=margin, size=120))[..., 0] > 127
+    # mirrored, there would be others around it
+    found = pixels(crop_face(scene, box, margin=margin, size=120, pad="constant"))[..., 0] > 127
     height, width = np.flatnonzero(found.any(1)), np.flatnonzero(found.any(0))
     assert np.ptp(height) == pytest.approx(np.ptp(width), abs=1.5)
     side = max(box.x2 - box.x1, box.y2 - box.y1) * (1 + margin)
@@ -157,10 +237,10 @@ def test_a_face_that_the_photo_cuts_off_stays_in_the_middle() -> None:
     scene = Image.new("RGB", (60, 40), "black")
     scene.paste((255, 255, 255), (0, 10, 10, 30))  # the right half of a white square, cut off at the left
     found = pixels(crop_face(scene, Box(-10, 10, 10, 30), margin=1, size=40)).astype(np.float64)
-    # its edge is repeated outwards, so the white reaches from the left to three quarters of the width
+    # the photo is mirrored at the picture's middle, so the white is whole again
     row = found[20, :, 0]
-    assert row[:28].min() > 200
-    assert row[32:].max() < 50
+    assert row[12:28].min() > 200
+    assert max(row[:8].max(), row[32:].max()) < 50
 
 
 def test_the_photo_stays_as_it_was() -> None:

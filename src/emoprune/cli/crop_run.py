@@ -160,7 +160,7 @@ class Cropper:
     def _cut(self, image: Image.Image, box: Box | None) -> Image.Image:
         assert box is not None
         assert self.settings.size is not None
-        return crop_face(image, box, margin=self.settings.margin, size=self.settings.size)
+        return crop_face(image, box, margin=self.settings.margin, size=self.settings.size, pad="reflect")
 
 
 class OutputNames:

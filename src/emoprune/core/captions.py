@@ -1,0 +1,71 @@
+"""Names as captions: of one line, no wider than their picture, without letters that a font lacks."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from PIL import ImageFont
+
+ELLIPSIS = "…"
+MISSING = "\uffff"
+"""No font has a letter for this one."""
+
+
+def caption(name: str, number: int, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """`name` cut in its middle to `width` pixels; what `font` cannot write is an ellipsis.
+
+    A name that lost letters so is no longer told from others: it begins with its `number`.
+    """
+    shown = written(name, font)
+    if shown != unicodedata.normalize("NFC", name):
+        shown = f"#{number} {shown}"
+    return shortened(shown, font, width)
+
+
+def written(text: str, font: ImageFont.FreeTypeFont) -> str:
+    """`text` with every run of what `font` cannot write in a line as one ellipsis.
+
+    That is letters it lacks, scripts that run from right to left, which Pillow's own layout would write
+    backwards, and control characters.
+    """
+    missing = bytes(font.getmask(MISSING))
+    shown = ""
+    for letter in unicodedata.normalize("NFC", text):
+        if _is_written(letter) and (letter.isspace() or bytes(font.getmask(letter)) != missing):
+            shown += letter
+        elif not shown.endswith(ELLIPSIS):
+            shown += ELLIPSIS
+    return shown
+
+
+def _is_written(letter: str) -> bool:
+    other = unicodedata.category(letter) in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
+    return not other and unicodedata.bidirectional(letter) not in ("R", "AL")
+
+
+def shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """`text`, or as much of its beginning and end as fit into `width` pixels around an ellipsis."""
+    if font.getlength(text) <= width:
+        return text
+    for kept in range(len(text) - 1, 0, -1):
+        # names of one folder differ in their ends, which get two thirds
+        tail = -(-2 * kept // 3)
+        shown = text[: kept - tail] + ELLIPSIS + text[-tail:]
+        if font.getlength(shown) <= width:
+            return shown
+    return ELLIPSIS
+
+
+def lines(text: str, font: ImageFont.FreeTypeFont, width: float, *, most: int) -> list[str]:
+    """`text` in at most `most` lines of at most `width` pixels, broken between words; the last is cut."""
+    words, found = written(text, font).split(), [""]
+    for index, word in enumerate(words):
+        longer = f"{found[-1]} {word}".strip()
+        if not found[-1] or font.getlength(longer) <= width:
+            found[-1] = longer
+        elif len(found) < most:
+            found.append(word)
+        else:
+            found[-1] = " ".join([found[-1], *words[index:]])
+            break
+    return [shortened(line, font, width) for line in found]
