@@ -1,0 +1,27 @@
+"""Faces in photos: the networks of one room driven by the rules of another."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image
+
+from emoprune.backends.faces import networks
+from emoprune.core.detection import SMALLEST_FACE, Networks, find_faces
+from emoprune.errors import BadImage
+from emoprune.records import Face
+
+
+class Detector:
+    """Finds faces in upright RGB pictures; the networks are loaded once."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._networks = Networks(*networks(device), device)
+
+    def detect(self, image: Image.Image) -> list[Face]:
+        """Every face, the largest first; each face's box, probability and landmarks belong together.
+
+        Raises BadImage for a picture too small to hold a face that MTCNN could find.
+        """
+        if min(image.size) < SMALLEST_FACE:
+            raise BadImage(f"smaller than {SMALLEST_FACE} pixels", "give a larger picture")
+        return find_faces(image, self._networks)

@@ -1,0 +1,83 @@
+"""Squares that may be faces: the first network of MTCNN slid over every level of the pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.ops import nms
+
+from emoprune.core.detection.area import AreaSums
+from emoprune.core.detection.boxes import shifted, squared
+from emoprune.core.detection.pyramid import FIELD, Level, scales
+
+STRIDE = 2
+OVERLAP = FIELD - STRIDE
+"""Rows that one piece of a level shares with the next, so that no square is missed or seen twice."""
+LEAST_ROWS = 64
+"""A piece of a level waits for as many rows: short ones are mostly overlap."""
+ALIKE_IN_LEVEL = 0.5
+ALIKE = 0.7
+
+Proposer = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""A picture (1, 3, h, w) to shares (1, 4, r, c) by which corners are off and probabilities (1, 2, r, c)."""
+
+
+def candidates(sums: AreaSums, propose: Proposer, *, threshold: float, device: torch.device) -> Tensor:
+    """Square boxes (n, 4) in the photo that the first network takes for a face."""
+    size = sums.image.size
+    scans = [Scan(Level(size, scale), propose, threshold, device) for scale in scales(*size)]
+    for strip in sums.strips():
+        for scan in scans:
+            scan.take(scan.level.rows(sums, strip))
+    found = [scan.found() for scan in scans]
+    boxes, scores, shares = (torch.cat(part) for part in zip(*found, strict=True))
+    kept = nms(boxes, scores, ALIKE)
+    return squared(shifted(boxes[kept], shares[kept], inclusive=False))
+
+
+class Scan:
+    """The first network on its way down one level."""
+
+    def __init__(self, level: Level, propose: Proposer, threshold: float, device: torch.device) -> None:
+        self.level = level
+        self._propose = propose
+        self._threshold = threshold
+        self._device = device
+        self._rows = np.empty((0, level.shape[1], 3), dtype=np.float32)
+        self._next = 0
+        self._found: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def take(self, rows: NDArray[np.float32]) -> None:
+        """Look at the next rows (n, width, 3) of the level."""
+        self._rows = np.concatenate([self._rows, rows]) if len(self._rows) else rows
+        if self.level.complete:
+            if len(self._rows) > OVERLAP:
+                self._look(self._rows)
+        elif len(self._rows) >= LEAST_ROWS:
+            # the network pools pairs of rows: an odd one would be pooled alone, and again with the next
+            piece = self._rows[: len(self._rows) // STRIDE * STRIDE]
+            self._look(piece)
+            self._rows = self._rows[len(piece) - OVERLAP :].copy()
+
+    def found(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Boxes (n, 4), scores (n,) and shares (n, 4) of all pieces, without those that are much alike."""
+        boxes, scores, shares = (torch.cat(part) for part in zip(*self._found, strict=True))
+        kept = nms(boxes, scores, ALIKE_IN_LEVEL)
+        return boxes[kept], scores[kept], shares[kept]
+
+    def _look(self, piece: NDArray[np.float32]) -> None:
+        picture = torch.from_numpy(piece).permute(2, 0, 1)[None]
+        shares, probabilities = self._propose(picture.to(self._device))
+        likely = probabilities[0, 1]
+        chosen = (likely >= self._threshold).nonzero(as_tuple=True)
+        places = torch.stack(chosen[::-1], dim=1).cpu().float()
+        places[:, 1] += self._next
+        self._next += likely.shape[0]
+        boxes = [((STRIDE * places + edge) / self.level.scale).floor() for edge in (1, FIELD)]
+        self._found.append(
+            (torch.cat(boxes, dim=1), likely[chosen].cpu(), shares[0][:, *chosen].T.cpu())
+        )
