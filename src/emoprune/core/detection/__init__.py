@@ -6,6 +6,7 @@ read strip by strip, so that a large one needs little memory.
 """
 
 from emoprune.core.detection.cascade import Networks, find_faces
+from emoprune.core.detection.layers import quickened
 from emoprune.core.detection.pyramid import SMALLEST_FACE
 
-__all__ = ["SMALLEST_FACE", "Networks", "find_faces"]
+__all__ = ["SMALLEST_FACE", "Networks", "find_faces", "quickened"]

@@ -12,13 +12,14 @@ from torchvision.ops import nms
 
 from emoprune.core.detection.area import AreaSums
 from emoprune.core.detection.boxes import shifted, squared
+from emoprune.core.detection.layers import CACHED_PIXELS
 from emoprune.core.detection.pyramid import FIELD, Level, scales
 
 STRIDE = 2
 OVERLAP = FIELD - STRIDE
 """Rows that one piece of a level shares with the next, so that no square is missed or seen twice."""
-LEAST_ROWS = 64
-"""A piece of a level waits for as many rows: short ones are mostly overlap."""
+LEAST_ROWS = 32
+"""Pieces are not shorter than this, for short ones are mostly overlap."""
 ALIKE_IN_LEVEL = 0.5
 ALIKE = 0.7
 
@@ -47,21 +48,22 @@ class Scan:
         self._propose = propose
         self._threshold = threshold
         self._device = device
+        # the network pools pairs of rows: an odd one would be pooled alone, and again with the next
+        self._piece = max(LEAST_ROWS, CACHED_PIXELS // level.shape[1] // STRIDE * STRIDE)
         self._rows = np.empty((0, level.shape[1], 3), dtype=np.float32)
         self._next = 0
         self._found: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def take(self, rows: NDArray[np.float32]) -> None:
         """Look at the next rows (n, width, 3) of the level."""
-        self._rows = np.concatenate([self._rows, rows]) if len(self._rows) else rows
-        if self.level.complete:
-            if len(self._rows) > OVERLAP:
-                self._look(self._rows)
-        elif len(self._rows) >= LEAST_ROWS:
-            # the network pools pairs of rows: an odd one would be pooled alone, and again with the next
-            piece = self._rows[: len(self._rows) // STRIDE * STRIDE]
-            self._look(piece)
-            self._rows = self._rows[len(piece) - OVERLAP :].copy()
+        rows = np.concatenate([self._rows, rows]) if len(self._rows) else rows
+        while len(rows) > self._piece:
+            self._look(rows[: self._piece])
+            rows = rows[self._piece - OVERLAP :]
+        if self.level.complete and len(rows) > OVERLAP:
+            self._look(rows)
+        # a copy, or the whole strip would be kept for its last rows
+        self._rows = rows.copy()
 
     def found(self) -> tuple[Tensor, Tensor, Tensor]:
         """Boxes (n, 4), scores (n,) and shares (n, 4) of all pieces, without those that are much alike."""

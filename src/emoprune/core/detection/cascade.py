@@ -15,6 +15,7 @@ from emoprune.core.detection import crops, pyramid
 from emoprune.core.detection.area import STRIP_PIXELS, AreaSums
 from emoprune.core.detection.boxes import apart, hold_pixels, shifted, squared, windows
 from emoprune.core.detection.candidates import ALIKE, Proposer, candidates
+from emoprune.core.detection.layers import CACHED_PIXELS
 from emoprune.records import Box, Face
 
 THRESHOLDS = (0.6, 0.7, 0.7)
@@ -24,8 +25,6 @@ FINAL_SIDE = 48
 CONTAINED = 0.7
 AT_ONCE = 2048
 """Windows cut in one pass over the photo: their pictures fill memory."""
-BATCH = 64
-"""Pictures that a network looks at together: its layers then stay in the processor's cache."""
 STEP = 16
 """Batches are filled up to multiples of this: oneDNN compiles, and keeps, code for every size that it meets."""
 
@@ -124,7 +123,7 @@ def _answers(
     count, side = pictures.shape[:2]
     missing = -count % STEP if count else STEP
     filled = np.concatenate([pictures, np.zeros((missing, side, side, 3), dtype=np.float32)])
-    batches = torch.from_numpy(filled).permute(0, 3, 1, 2).split(BATCH)
+    batches = torch.from_numpy(filled).permute(0, 3, 1, 2).split(CACHED_PIXELS // side**2)
     answers = [network(batch.to(device)) for batch in batches]
     return tuple(torch.cat(part)[:count].cpu() for part in zip(*answers, strict=True))
 
