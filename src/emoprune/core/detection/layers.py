@@ -27,12 +27,14 @@ class MaxPool(nn.Module):
 
 
 def _pooled(x: Tensor, dim: int, size: int) -> Tensor:
-    length = x.shape[dim]
-    count = -(-(length - size) // 2) + 1
-    found = _every_second(x, dim, 0, count).clone(memory_format=torch.preserve_format)
-    for offset in range(1, size):
-        other = _every_second(x, dim, offset, count)
-        # the last window may hang over the end
+    count = -(-(x.shape[dim] - size) // 2) + 1
+    first, second, *more = (_every_second(x, dim, offset, count) for offset in range(size))
+    found = torch.empty_like(first, memory_format=torch.channels_last)
+    # the last window may hang over the end, and its other pixels be missing
+    there = second.shape[dim]
+    torch.maximum(first.narrow(dim, 0, there), second, out=found.narrow(dim, 0, there))
+    found.narrow(dim, there, count - there).copy_(first.narrow(dim, there, count - there))
+    for other in more:
         part = found.narrow(dim, 0, other.shape[dim])
         torch.maximum(part, other, out=part)
     return found
@@ -67,9 +69,7 @@ def quickened(network: nn.Module) -> nn.Module:
             setattr(network, name, MaxPool(layer.kernel_size))
         elif isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
             setattr(network, name, PixelwiseLinear(layer))
-    first = network.conv1
-    if first.out_channels < LANE:
-        _widen(network, LANE - first.out_channels)
+    _widen(network, -network.conv1.out_channels % LANE)
     return network
 
 
