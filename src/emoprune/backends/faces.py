@@ -1,27 +1,34 @@
-"""The networks of facenet-pytorch's MTCNN (Zhang et al. 2016), and which of the faces found is wanted."""
+"""The weights of facenet-pytorch's MTCNN (Zhang et al. 2016), and which of the faces found is wanted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
-from torch import nn
+from torch import Tensor
 
+from emoprune.errors import Unavailable
 from emoprune.records import Face
 from emoprune.records.choices import Select
 
+PACKAGE = "facenet_pytorch"
+NETWORKS = ("pnet", "rnet", "onet")
 
-def networks(device: torch.device) -> tuple[nn.Module, nn.Module, nn.Module]:
-    """MTCNN's first, second and third network on `device`, frozen; the weights come with the package.
 
-    Their layout in memory is that of pictures as Pillow keeps them, channels last: the convolutions are
-    about twice as fast in it.
+def mtcnn_weights() -> dict[str, dict[str, Tensor]]:
+    """The weights of MTCNN's three networks, by network and by their names in it.
+
+    They are read from the installed facenet-pytorch without importing it: that would import torchvision, a
+    second and 160 MB for every process that looks for faces. Raises Unavailable where they are not there.
     """
-    made = (PNet().eval(), RNet().eval(), ONet().eval())
-    for network in made:
-        network.requires_grad_(False).to(device, memory_format=torch.channels_last)
-    return made
+    spec = find_spec(PACKAGE)
+    for folder in (spec and spec.submodule_search_locations) or []:
+        files = {name: Path(folder) / "data" / f"{name}.pt" for name in NETWORKS}
+        if all(path.is_file() for path in files.values()):
+            return {name: torch.load(path, map_location="cpu") for name, path in files.items()}
+    raise Unavailable("facenet-pytorch, which has MTCNN's weights, is not installed", "install it with pip")
 
 
 def largest(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from PIL import Image
 
-from emoprune.backends.faces import networks
-from emoprune.core.detection import SMALLEST_FACE, Networks, find_faces, quickened
+from emoprune.backends.faces import mtcnn_weights
+from emoprune.core.detection import SMALLEST_FACE, Networks, find_faces
 from emoprune.errors import BadImage
 from emoprune.records import Face
 
@@ -15,7 +15,7 @@ class Detector:
     """Finds faces in upright RGB pictures; the networks are loaded once."""
 
     def __init__(self, device: torch.device) -> None:
-        self._networks = Networks(*map(quickened, networks(device)), device)
+        self._networks = Networks.from_weights(mtcnn_weights(), device)
 
     def detect(self, image: Image.Image) -> list[Face]:
         """Every face, the largest first; each face's box, probability and landmarks belong together.

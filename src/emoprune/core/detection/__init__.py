@@ -1,12 +1,11 @@
 """Faces in photos: our own driver of the three networks of MTCNN (Zhang et al. 2016).
 
-The networks, their weights, thresholds and scales are facenet-pytorch's, and so are the faces. What is ours is
+The networks' weights, thresholds and scales are facenet-pytorch's, and so are the faces. What is ours is
 the way there: all pictures that the networks look at are averaged from one summed-area table, and a photo is
 read strip by strip, so that a large one needs little memory.
 """
 
 from emoprune.core.detection.cascade import Networks, find_faces
-from emoprune.core.detection.layers import quickened
 from emoprune.core.detection.pyramid import SMALLEST_FACE
 
-__all__ = ["SMALLEST_FACE", "Networks", "find_faces", "quickened"]
+__all__ = ["SMALLEST_FACE", "Networks", "find_faces"]

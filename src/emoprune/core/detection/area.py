@@ -97,24 +97,26 @@ class AreaSums:
         """How the sums lie in the words of the tables."""
         return NARROW if self.largest <= NARROW.largest else WIDE
 
-    def strips(self) -> Iterator[Strip]:
-        """The whole table from top to bottom, each strip beginning with the row that the one before ended with.
+    def strips(self, top: int = 0, bottom: int | None = None) -> Iterator[Strip]:
+        """The table of the rows from `top` to `bottom`, or more, downwards in strips.
 
-        Where one strip is all, it is made once.
+        Each strip begins with the row that the one before ended with, and nothing is above the first. Where
+        one strip holds the whole photo it is made once.
         """
         width, height = self.image.size
         if width * height <= self.strip_pixels:
-            yield self._only
+            yield self._whole
             return
+        bottom = height if bottom is None else bottom
         rows = max(1, self.strip_pixels // width)
         above = None
-        for top in range(0, height, rows):
-            strip = self._strip(top, min(top + rows, height), above)
+        for first in range(top, bottom, rows):
+            strip = self._strip(first, min(first + rows, bottom), above)
             above = strip.table[:, -1].copy()
             yield strip
 
     @cached_property
-    def _only(self) -> Strip:
+    def _whole(self) -> Strip:
         return self._strip(0, self.image.height, None)
 
     def _strip(self, top: int, bottom: int, above: Words | None) -> Strip:

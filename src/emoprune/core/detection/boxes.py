@@ -44,22 +44,3 @@ def windows(boxes: Tensor, width: int, height: int) -> NDArray[np.int64]:
 def hold_pixels(found: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of these windows have any pixel."""
     return np.asarray((found[:, 2] > found[:, 0]) & (found[:, 3] > found[:, 1]))
-
-
-def apart(boxes: Tensor, scores: Tensor, largest_share: float) -> Tensor:
-    """Indices of boxes, best score first, of which none covers more than `largest_share` of a smaller one.
-
-    Areas count the pixels on both edges.
-    """
-    corners = boxes.numpy()
-    areas = np.prod(corners[:, 2:] - corners[:, :2] + 1, axis=1)
-    order = np.argsort(scores.numpy())
-    kept: list[int] = []
-    while order.size:
-        best, order = order[-1], order[:-1]
-        kept.append(int(best))
-        low = np.maximum(corners[best, :2], corners[order, :2])
-        high = np.minimum(corners[best, 2:], corners[order, 2:])
-        common = np.prod(np.maximum(high - low + 1, 0), axis=1)
-        order = order[common / np.minimum(areas[best], areas[order]) <= largest_share]
-    return torch.tensor(kept, dtype=torch.int64)

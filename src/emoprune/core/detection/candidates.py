@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.ops import nms
 
 from emoprune.core.detection.area import AreaSums
 from emoprune.core.detection.boxes import shifted, squared
-from emoprune.core.detection.layers import CACHED_PIXELS
 from emoprune.core.detection.pyramid import FIELD, Level, scales
+from emoprune.core.detection.suppression import apart, best_first, of_union
 
 STRIDE = 2
 OVERLAP = FIELD - STRIDE
@@ -23,11 +22,14 @@ LEAST_ROWS = 32
 ALIKE_IN_LEVEL = 0.5
 ALIKE = 0.7
 
-Proposer = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""A picture (1, 3, h, w) to shares (1, 4, r, c) by which corners are off and probabilities (1, 2, r, c)."""
+CACHED_PIXELS = 64 * 24**2
+"""Pixels that a network looks at together: its layers then stay in the processor's cache."""
+
+Answers = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""A network: see `networks.Network.forward`."""
 
 
-def candidates(sums: AreaSums, propose: Proposer, *, threshold: float, device: torch.device) -> Tensor:
+def candidates(sums: AreaSums, propose: Answers, *, threshold: float, device: torch.device) -> Tensor:
     """Square boxes (n, 4) in the photo that the first network takes for a face."""
     size = sums.image.size
     scans = [Scan(Level(size, scale), propose, threshold, device) for scale in scales(*size)]
@@ -36,14 +38,14 @@ def candidates(sums: AreaSums, propose: Proposer, *, threshold: float, device: t
             scan.take(scan.level.rows(sums, strip))
     found = [scan.found() for scan in scans]
     boxes, scores, shares = (torch.cat(part) for part in zip(*found, strict=True))
-    kept = nms(boxes, scores, ALIKE)
+    kept = apart(boxes, best_first(scores), ALIKE, of_union)
     return squared(shifted(boxes[kept], shares[kept], inclusive=False))
 
 
 class Scan:
     """The first network on its way down one level."""
 
-    def __init__(self, level: Level, propose: Proposer, threshold: float, device: torch.device) -> None:
+    def __init__(self, level: Level, propose: Answers, threshold: float, device: torch.device) -> None:
         self.level = level
         self._propose = propose
         self._threshold = threshold
@@ -68,18 +70,15 @@ class Scan:
     def found(self) -> tuple[Tensor, Tensor, Tensor]:
         """Boxes (n, 4), scores (n,) and shares (n, 4) of all pieces, without those that are much alike."""
         boxes, scores, shares = (torch.cat(part) for part in zip(*self._found, strict=True))
-        kept = nms(boxes, scores, ALIKE_IN_LEVEL)
+        kept = apart(boxes, best_first(scores), ALIKE_IN_LEVEL, of_union)
         return boxes[kept], scores[kept], shares[kept]
 
     def _look(self, piece: NDArray[np.float32]) -> None:
-        picture = torch.from_numpy(piece).permute(2, 0, 1)[None]
-        shares, probabilities = self._propose(picture.to(self._device))
-        likely = probabilities[0, 1]
+        picture = torch.from_numpy(piece)[None].to(self._device)
+        likely, shares = (answer[0] for answer in self._propose(picture))
         chosen = (likely >= self._threshold).nonzero(as_tuple=True)
         places = torch.stack(chosen[::-1], dim=1).cpu().float()
         places[:, 1] += self._next
         self._next += likely.shape[0]
         boxes = [((STRIDE * places + edge) / self.level.scale).floor() for edge in (1, FIELD)]
-        self._found.append(
-            (torch.cat(boxes, dim=1), likely[chosen].cpu(), shares[0][:, *chosen].T.cpu())
-        )
+        self._found.append((torch.cat(boxes, dim=1), likely[chosen].cpu(), shares[chosen].cpu()))

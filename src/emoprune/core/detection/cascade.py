@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.ops import nms
 
 from emoprune.core.detection import crops, pyramid
 from emoprune.core.detection.area import STRIP_PIXELS, AreaSums
-from emoprune.core.detection.boxes import apart, hold_pixels, shifted, squared, windows
-from emoprune.core.detection.candidates import ALIKE, Proposer, candidates
-from emoprune.core.detection.layers import CACHED_PIXELS
+from emoprune.core.detection.boxes import hold_pixels, shifted, squared, windows
+from emoprune.core.detection.candidates import ALIKE, CACHED_PIXELS, Answers, candidates
+from emoprune.core.detection.networks import DESIGNS, Network, Weights
+from emoprune.core.detection.suppression import apart, best_first, of_smaller, of_union
 from emoprune.records import Box, Face
 
 THRESHOLDS = (0.6, 0.7, 0.7)
@@ -23,25 +23,26 @@ THRESHOLDS = (0.6, 0.7, 0.7)
 REFINED_SIDE = 24
 FINAL_SIDE = 48
 CONTAINED = 0.7
-AT_ONCE = 2048
-"""Windows cut in one pass over the photo: their pictures fill memory."""
+AT_ONCE_PIXELS = 500_000
+"""Pixels of the windows that are cut in one pass over the photo: they fill memory."""
 STEP = 16
 """Batches are filled up to multiples of this: oneDNN compiles, and keeps, code for every size that it meets."""
 
 
 @dataclass(frozen=True)
 class Networks:
-    """MTCNN's networks on `device`, in evaluation mode.
+    """MTCNN's networks on `device`: one proposes squares, one refines them, one decides."""
 
-    `propose`: see `Proposer`. `refine`: pictures (n, 3, 24, 24) to shares (n, 4) and probabilities (n, 2).
-    `decide`: pictures (n, 3, 48, 48) to shares (n, 4), landmarks (n, 10), all x before all y, and
-    probabilities (n, 2).
-    """
-
-    propose: Proposer
-    refine: Callable[[Tensor], tuple[Tensor, ...]]
-    decide: Callable[[Tensor], tuple[Tensor, ...]]
+    propose: Answers
+    refine: Answers
+    decide: Answers
     device: torch.device
+
+    @classmethod
+    def from_weights(cls, weights: Mapping[str, Weights], device: torch.device) -> Networks:
+        """The networks with weights by network ("pnet", "rnet", "onet") and facenet-pytorch's names."""
+        made = [Network(design, weights[name]).to(device) for name, design in DESIGNS.items()]
+        return cls(made[0], made[1], made[2], device)
 
 
 @torch.inference_mode()
@@ -60,10 +61,8 @@ def find_faces(
     width, height = image.size
     if min(width, height) < pyramid.SMALLEST_FACE:
         return []
-    largest = max(
-        pyramid.largest_cell(width, height), crops.largest_cell(width, height, REFINED_SIDE)
-    )
-    sums = AreaSums(image, largest, strip_pixels)
+    cells = (pyramid.largest_cell(width, height), crops.largest_cell(width, height, REFINED_SIDE))
+    sums = AreaSums(image, max(cells), strip_pixels)
     boxes = candidates(sums, networks.propose, threshold=thresholds[0], device=networks.device)
     boxes = _refined(sums, boxes, networks, thresholds[1])
     return _by_area(*_decided(sums, boxes, networks, thresholds[2]))
@@ -71,10 +70,10 @@ def find_faces(
 
 def _refined(sums: AreaSums, boxes: Tensor, networks: Networks, threshold: float) -> Tensor:
     """The boxes that the second network confirms, moved to where it sees the faces, square."""
-    boxes, (shares, probabilities) = _seen(sums, boxes, networks.refine, REFINED_SIDE, networks.device)
-    likely = probabilities[:, 1] > threshold
-    boxes, scores, shares = boxes[likely], probabilities[likely, 1], shares[likely]
-    kept = nms(boxes, scores, ALIKE)
+    boxes, scores, shares = _confirmed(
+        sums, boxes, networks.refine, REFINED_SIDE, threshold, networks.device
+    )
+    kept = apart(boxes, best_first(scores), ALIKE, of_union)
     return squared(shifted(boxes[kept], shares[kept], inclusive=True))
 
 
@@ -82,50 +81,52 @@ def _decided(
     sums: AreaSums, boxes: Tensor, networks: Networks, threshold: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes (n, 4), scores (n,) and landmarks (n, 5, 2) that the third network confirms."""
-    boxes, (shares, points, probabilities) = _seen(
-        sums, boxes, networks.decide, FINAL_SIDE, networks.device
+    boxes, scores, answers = _confirmed(
+        sums, boxes, networks.decide, FINAL_SIDE, threshold, networks.device
     )
-    likely = probabilities[:, 1] > threshold
-    boxes, scores = boxes[likely], probabilities[likely, 1]
     sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
-    landmarks = sides * points[likely].reshape(-1, 2, 5).mT + boxes[:, None, :2] - 1
-    boxes = shifted(boxes, shares[likely], inclusive=True)
-    kept = apart(boxes, scores, CONTAINED)
+    landmarks = sides * answers[:, 4:].reshape(-1, 2, 5).mT + boxes[:, None, :2] - 1
+    boxes = shifted(boxes, answers[:, :4], inclusive=True)
+    # the order of equal scores is facenet-pytorch's own here
+    order = np.argsort(scores.numpy())[::-1].copy()
+    kept = apart(boxes, order, CONTAINED, of_smaller)
     return boxes[kept], scores[kept], landmarks[kept]
 
 
-def _seen(
-    sums: AreaSums,
-    boxes: Tensor,
-    network: Callable[[Tensor], tuple[Tensor, ...]],
-    side: int,
-    device: torch.device,
-) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """The boxes that hold any pixel of the photo, and what `network` says of each of these.
+def _confirmed(
+    sums: AreaSums, boxes: Tensor, network: Answers, side: int, threshold: float, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The boxes whose pictures of `side` score above `threshold`, their scores and the other answers.
 
-    facenet-pytorch leaves out the picture of a box outside the photo but keeps the box, and then fails on
-    their numbers: it cannot have meant another thing than this.
+    A box outside the photo has no picture and goes. facenet-pytorch leaves out the picture but keeps the
+    box, and then fails on their numbers: it cannot have meant another thing than this.
     """
     inside = windows(boxes, *sums.image.size)
     holding = hold_pixels(inside)
-    inside = inside[holding]
+    boxes, inside = boxes[torch.from_numpy(holding)], inside[holding]
+    # what lies close together is cut together, from few strips
+    order = np.argsort(inside[:, 3], kind="stable")
+    count = AT_ONCE_PIXELS // side**2
     # one batch at least, if an empty one, so that the answers have their shapes
     answers = [
-        _answers(network, crops.cut(sums, inside[first : first + AT_ONCE], side), device)
-        for first in range(0, max(len(inside), 1), AT_ONCE)
+        _answers(network, crops.cut(sums, inside[order[first : first + count]], side), device)
+        for first in range(0, max(len(inside), 1), count)
     ]
-    return boxes[torch.from_numpy(holding)], tuple(torch.cat(part) for part in zip(*answers, strict=True))
+    scores, others = (torch.cat(part) for part in zip(*answers, strict=True))
+    back = torch.from_numpy(np.argsort(order, kind="stable"))
+    scores, others = scores[back], others[back]
+    likely = scores > threshold
+    return boxes[likely], scores[likely], others[likely]
 
 
-def _answers(
-    network: Callable[[Tensor], tuple[Tensor, ...]], pictures: np.ndarray, device: torch.device
-) -> tuple[Tensor, ...]:
+def _answers(network: Answers, pictures: crops.Pictures, device: torch.device) -> tuple[Tensor, Tensor]:
     count, side = pictures.shape[:2]
     missing = -count % STEP if count else STEP
     filled = np.concatenate([pictures, np.zeros((missing, side, side, 3), dtype=np.float32)])
-    batches = torch.from_numpy(filled).permute(0, 3, 1, 2).split(CACHED_PIXELS // side**2)
+    batches = torch.from_numpy(filled).split(CACHED_PIXELS // side**2)
     answers = [network(batch.to(device)) for batch in batches]
-    return tuple(torch.cat(part)[:count].cpu() for part in zip(*answers, strict=True))
+    scores, others = (torch.cat(part)[:count].cpu() for part in zip(*answers, strict=True))
+    return scores, others
 
 
 def _by_area(boxes: Tensor, scores: Tensor, landmarks: Tensor) -> list[Face]:

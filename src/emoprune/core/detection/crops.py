@@ -7,18 +7,20 @@ from numpy.typing import NDArray
 
 from emoprune.core.detection.area import AreaSums, Indices, Strip, Words, averages, normalised, spans
 
+Pictures = NDArray[np.float32]
+
 
 def largest_cell(width: int, height: int, side: int) -> int:
     """A bound on the pixels that one pixel of a picture of `side` averages over."""
     return (height // side + 2) * (width // side + 2)
 
 
-def cut(sums: AreaSums, windows: NDArray[np.int64], side: int) -> NDArray[np.float32]:
+def cut(sums: AreaSums, windows: NDArray[np.int64], side: int) -> Pictures:
     """Pictures (n, side, side, 3), normalised, of windows (n, 4): left, top, right, bottom, none empty."""
     lefts, rights = _edges(windows[:, 0], windows[:, 2], side)
     tops, bottoms = _edges(windows[:, 1], windows[:, 3], side)
     words = sums.packing.zeros(len(windows), side, side)
-    for strip in sums.strips():
+    for strip in sums.strips(int(windows[:, 1].min(initial=sums.image.height)), int(windows[:, 3].max(initial=0))):
         for edges, sign in ((bottoms, 1), (tops, -1)):
             _add(words, strip, edges, lefts, rights, sign)
     return normalised(averages(sums.packing.unpack(words), bottoms - tops, rights - lefts))
@@ -31,7 +33,7 @@ def _edges(begins: Indices, ends: Indices, side: int) -> tuple[Indices, Indices]
 
 def _add(words: Words, strip: Strip, edges: Indices, lefts: Indices, rights: Indices, sign: int) -> None:
     """Add to `words` what lies above those of the `edges` (n, side) that are in the strip."""
-    # an edge on the border of two strips is the upper one's; above row 0 there is nothing
+    # an edge on the border of two strips is the upper one's; nothing is above the first row of all
     window, row = ((edges > strip.top) & (edges <= strip.bottom)).nonzero()
     planes, _, columns = strip.table.shape
     flat = strip.table.reshape(planes, -1)
