@@ -1,7 +1,7 @@
 """Averages over rectangles of a photo from its summed-area table (Crow 1984, section 2).
 
-They equal torch's `interpolate(mode="area")` to the last bit: sums of whole numbers are exact in either, and the
-divisions are the same.
+They equal torch's `interpolate(mode="area")` to the last bit: sums of whole numbers are exact in either, and
+the divisions are the same.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Packing:
     @property
     def largest(self) -> int:
         """Pixels of the largest rectangle whose sums fit."""
-        return (2**self.bits - 1) // 255
+        return int(2**self.bits - 1) // 255
 
     def pack(self, pixels: NDArray[np.uint8]) -> Words:
         """Pixels (rows, columns, 3) as words (planes, rows, columns)."""
@@ -133,7 +133,7 @@ class AreaSums:
         return Strip(top, bottom, table)
 
 
-def spans(source: Indices, target: int) -> tuple[Indices, Indices]:
+def spans(source: Indices | int, target: int) -> tuple[Indices, Indices]:
     """Where each of `target` cells begins and ends among so many source pixels: (..., target) twice.
 
     Cells begin at floor(i * source / target) and end at ceil((i + 1) * source / target), so neighbours may
@@ -145,7 +145,7 @@ def spans(source: Indices, target: int) -> tuple[Indices, Indices]:
 
 
 def averages(sums: NDArray[np.float32], heights: Indices, widths: Indices) -> NDArray[np.float32]:
-    """Sums over cells (..., rows, columns, 3), divided in place by heights (..., rows), widths (..., columns)."""
+    """Sums (..., rows, columns, 3) over cells of heights (..., rows) and widths (..., columns), in place."""
     sums /= heights.astype(np.float32)[..., :, None, None]
     sums /= widths.astype(np.float32)[..., None, :, None]
     return sums

@@ -22,7 +22,7 @@ LEAST_ROWS = 32
 ALIKE_IN_LEVEL = 0.5
 ALIKE = 0.7
 
-CACHED_PIXELS = 64 * 24**2
+CACHED_PIXELS = 128 * 24**2
 """Pixels that a network looks at together: its layers then stay in the processor's cache."""
 
 Answers = Callable[[Tensor], tuple[Tensor, Tensor]]

@@ -1,4 +1,4 @@
-"""The three networks of MTCNN one after the other (Zhang et al. 2016, section 2), as facenet-pytorch runs them."""
+"""MTCNN's three networks one after the other (Zhang et al. 2016, section 2), as in facenet-pytorch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CONTAINED = 0.7
 AT_ONCE_PIXELS = 500_000
 """Pixels of the windows that are cut in one pass over the photo: they fill memory."""
 STEP = 16
-"""Batches are filled up to multiples of this: oneDNN compiles, and keeps, code for every size that it meets."""
+"""Batches are filled up to multiples of this: oneDNN compiles and keeps code for every size it meets."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,7 @@ def find_faces(
 
 def _refined(sums: AreaSums, boxes: Tensor, networks: Networks, threshold: float) -> Tensor:
     """The boxes that the second network confirms, moved to where it sees the faces, square."""
-    boxes, scores, shares = _confirmed(
-        sums, boxes, networks.refine, REFINED_SIDE, threshold, networks.device
-    )
+    boxes, scores, shares = _confirmed(sums, boxes, networks.refine, REFINED_SIDE, threshold, networks.device)
     kept = apart(boxes, best_first(scores), ALIKE, of_union)
     return squared(shifted(boxes[kept], shares[kept], inclusive=True))
 
@@ -81,9 +79,7 @@ def _decided(
     sums: AreaSums, boxes: Tensor, networks: Networks, threshold: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Boxes (n, 4), scores (n,) and landmarks (n, 5, 2) that the third network confirms."""
-    boxes, scores, answers = _confirmed(
-        sums, boxes, networks.decide, FINAL_SIDE, threshold, networks.device
-    )
+    boxes, scores, answers = _confirmed(sums, boxes, networks.decide, FINAL_SIDE, threshold, networks.device)
     sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
     landmarks = sides * answers[:, 4:].reshape(-1, 2, 5).mT + boxes[:, None, :2] - 1
     boxes = shifted(boxes, answers[:, :4], inclusive=True)

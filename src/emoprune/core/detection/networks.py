@@ -129,7 +129,10 @@ def _dense(name: str, weights: Weights) -> list[nn.Module]:
     side = int((weight.shape[1] / channels) ** 0.5)
     # facenet-pytorch unrolls columns before rows
     weight = weight.unflatten(1, (side, side, channels)).transpose(1, 2).flatten(1)
-    return [_linear(weight, weights[f"{name}.bias"]), _prelu(weights[f"{name.replace('dense', 'prelu')}.weight"])]
+    return [
+        _linear(weight, weights[f"{name}.bias"]),
+        _prelu(weights[f"{name.replace('dense', 'prelu')}.weight"]),
+    ]
 
 
 def _last_channels(weights: Weights) -> int:

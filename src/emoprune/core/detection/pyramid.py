@@ -39,8 +39,8 @@ class Level:
         self.scale = scale
         width, height = size
         self.shape = (int(height * scale + 1), int(width * scale + 1))
-        self._tops, self._bottoms = spans(np.int64(height), self.shape[0])
-        self._lefts, self._rights = spans(np.int64(width), self.shape[1])
+        self._tops, self._bottoms = spans(height, self.shape[0])
+        self._lefts, self._rights = spans(width, self.shape[1])
         self._open: NDArray[np.signedinteger] | None = None
         self._done = 0
 

@@ -1,4 +1,4 @@
-"""Of boxes that show the same face, the best: greedy non-maximum suppression (Zhang et al. 2016, section 2)."""
+"""Of boxes around one face the best: greedy non-maximum suppression (Zhang et al. 2016, section 2)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ BLOCK = 256
 def of_union(first: Corners, second: Corners) -> Corners:
     """The common area as a share of what both cover."""
     common = _common(first, second, np.float32(0))
-    return common / (_area(first, np.float32(0)) + _area(second, np.float32(0)) - common)
+    union = _area(first, np.float32(0)) + _area(second, np.float32(0)) - common
+    return np.asarray(common / union)
 
 
 def of_smaller(first: Corners, second: Corners) -> Corners:
     """The common area as a share of the smaller box; both count the pixels on their far edges."""
     one = np.float32(1)
-    return _common(first, second, one) / np.minimum(_area(first, one), _area(second, one))
+    least = np.minimum(_area(first, one), _area(second, one))
+    return np.asarray(_common(first, second, one) / least)
 
 
 def best_first(scores: Tensor) -> Indices:
@@ -65,7 +67,9 @@ def _pairs(corners: Corners, largest: np.float64, share: Share) -> Iterator[tupl
         block = placed[first : first + BLOCK]
         # boxes further left have met these already; the pixel on the far edge may be shared too
         last = int(np.searchsorted(placed[:, 0], block[:, 2].max() + 1, side="right"))
-        close = share(block[:, None], placed[first:last]) > largest
+        # a box that regression turned inside out may have no area: it shares nothing
+        with np.errstate(invalid="ignore", divide="ignore"):
+            close = share(block[:, None], placed[first:last]) > largest
         here, there = np.nonzero(close)
         one, other = by_left[first + here], by_left[first + there]
         # a pair within the block is met from both sides, and a box meets itself
