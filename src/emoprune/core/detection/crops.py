@@ -20,9 +20,8 @@ def cut(sums: AreaSums, windows: NDArray[np.int64], side: int) -> Pictures:
     lefts, rights = _edges(windows[:, 0], windows[:, 2], side)
     tops, bottoms = _edges(windows[:, 1], windows[:, 3], side)
     words = sums.packing.zeros(len(windows), side, side)
-    for strip in sums.strips(
-        int(windows[:, 1].min(initial=sums.image.height)), int(windows[:, 3].max(initial=0))
-    ):
+    first, last = windows[:, 1].min(initial=sums.image.height), windows[:, 3].max(initial=0)
+    for strip in sums.strips(int(first), int(last)):
         for edges, sign in ((bottoms, 1), (tops, -1)):
             _add(words, strip, edges, lefts, rights, sign)
     return normalised(averages(sums.packing.unpack(words), bottoms - tops, rights - lefts))
