@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from emoprune.backends.faces import mtcnn_weights
-from emoprune.core.detection import SMALLEST_FACE, Networks, find_faces
+from emoprune.core.detection import SMALLEST_FACE, Networks, Rescue, find_faces, rescue
 from emoprune.errors import BadImage
 from emoprune.records import Face
 
@@ -25,3 +25,7 @@ class Detector:
         if min(image.size) < SMALLEST_FACE:
             raise BadImage(f"smaller than {SMALLEST_FACE} pixels", "give a larger picture")
         return find_faces(image, self._networks)
+
+    def rescue(self, image: Image.Image) -> Rescue | None:
+        """What a second look finds in a picture in which `detect` finds no face."""
+        return rescue(image, self._networks)

@@ -7,5 +7,6 @@ read strip by strip, so that a large one needs little memory.
 
 from emoprune.core.detection.cascade import Networks, find_faces
 from emoprune.core.detection.pyramid import SMALLEST_FACE
+from emoprune.core.detection.rescue import Rescue, rescue
 
-__all__ = ["SMALLEST_FACE", "Networks", "find_faces"]
+__all__ = ["SMALLEST_FACE", "Networks", "Rescue", "find_faces", "rescue"]

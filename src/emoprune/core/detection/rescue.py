@@ -1,7 +1,8 @@
 """A second look at photos in which MTCNN sees no face: dark, tinted or turned ones.
 
-A single look with lower thresholds finds faces in wallpaper. Here several looks that differ in light have to
-agree on a face, and one of them has to be rather sure.
+A single look with lower thresholds finds faces in wallpaper, and in faces that lie on their side. So four
+looks that differ in light vote for each face with the probability that they see, and what was no face is
+seldom seen twice. A face in a turned photo needs nearly all of the votes, for most photos are upright.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from emoprune.core.detection import views
@@ -18,17 +20,19 @@ from emoprune.core.detection.suppression import of_union
 from emoprune.records import Face
 
 LONGEST = 1280
-"""Pixels of the longer side: larger photos are shrunk to it, for faces that fill little of one are not meant."""
+"""Pixels of the longer side: larger photos are shrunk to it, for a face that is lost so is too small here."""
 LOW_THRESHOLDS = (0.5, 0.5, 0.5)
-SURE = 0.8
-"""Least probability of the look that is surest."""
-AGREEING = 2
-"""Looks that must see the face."""
+LEAST_SHARE = 1 / 16
+"""Least side of a face as a share of the photo's shorter side."""
+UPRIGHT_VOTES = 1.8
+TURNED_VOTES = 3.5
+"""Votes that a face needs: sums over four looks of what each takes for its probability."""
 SAME = 0.4
 """Boxes of different looks with this share in common show the same face."""
 
-VIEWS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    "lower thresholds": views.as_it_is,
+AS_IT_IS = "lower thresholds"
+LOOKS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    AS_IT_IS: views.as_it_is,
     "stretched contrast": views.stretched,
     "equalised contrast": views.equalised,
     "brightened": views.brightened,
@@ -49,57 +53,66 @@ class Rescue:
 
 
 Sight = tuple[str, Face]
-"""The name of a view, and a face in it."""
+"""The name of a look, and a face in it."""
 
 
 def rescue(image: Image.Image, networks: Networks) -> Rescue | None:
-    """What a second look finds in an RGB photo, upright first, then turned; None if nothing."""
+    """What a second look finds in an RGB photo that way up which has the face with most votes, or None."""
     factor = max(max(image.size) / LONGEST, 1)
-    small = image if factor == 1 else image.resize((round(image.width / factor), round(image.height / factor)))
-    upright = _look(small, 0, networks)
-    found = [upright] if upright else [_look(small, turn, networks) for turn in (90, 270, 180)]
-    rescues = [one for one in found if one is not None]
-    if not rescues:
+    size = (round(image.width / factor), round(image.height / factor))
+    small = image if factor == 1 else image.resize(size)
+    found = {turn: _elected(small, turn, networks) for turn in views.TURNS}
+    turn = max(found, key=lambda turn: max(map(votes, found[turn]), default=0))
+    if not found[turn]:
         return None
-    best = max(rescues, key=lambda one: max(face.probability for face in one.faces))
-    return Rescue(tuple(views.enlarged(face, factor) for face in best.faces), best.turn, best.how)
+    shown = [views.turned_back(_best(group)[1], turn, small.size) for group in found[turn]]
+    faces = sorted((views.enlarged(face, factor) for face in shown), key=lambda face: -face.box.area)
+    return Rescue(tuple(faces), turn, _how(turn, _best(max(found[turn], key=votes))[0]))
 
 
-def _look(image: Image.Image, turn: int, networks: Networks) -> Rescue | None:
-    """What the views of one turn agree on."""
+def _how(turn: int, look: str) -> str:
+    if not turn:
+        return look
+    return f"turned {turn}" if look == AS_IT_IS else f"turned {turn}, {look}"
+
+
+def _best(group: Sequence[Sight]) -> Sight:
+    """The sight whose box and landmarks count: that of the photo's own light, else the surest."""
+    return next((sight for sight in group if sight[0] == AS_IT_IS), group[0])
+
+
+def votes(group: Sequence[Sight]) -> float:
+    """What the looks at one face say together, from 0 to the number of looks."""
+    return sum(face.probability for _, face in group)
+
+
+def _elected(image: Image.Image, turn: int, networks: Networks) -> list[list[Sight]]:
+    """The faces of the turned photo that have votes enough: what each look sees of them, the surest first."""
     upright = views.turned(image, turn)
     sights = [
         (name, face)
-        for name, view in VIEWS.items()
-        for face in find_faces(view(upright), networks, thresholds=LOW_THRESHOLDS)
+        for name, look in LOOKS.items()
+        for face in find_faces(look(upright), networks, thresholds=LOW_THRESHOLDS)
+        if min(face.box.x2 - face.box.x1, face.box.y2 - face.box.y1) >= LEAST_SHARE * min(image.size)
     ]
-    agreed = [group[0] for group in _groups(sights) if _trusted(group)]
-    if not agreed:
-        return None
-    agreed.sort(key=lambda sight: sight[1].box.area, reverse=True)
-    how = max(agreed, key=lambda sight: sight[1].probability)[0]
-    faces = tuple(views.turned_back(face, turn, image.size) for _, face in agreed)
-    return Rescue(faces, turn, f"turned {turn}, {how}" if turn else how)
+    needed = TURNED_VOTES if turn else UPRIGHT_VOTES
+    return [group for group in _groups(sights) if votes(group) >= needed]
 
 
 def _groups(sights: Sequence[Sight]) -> list[list[Sight]]:
-    """Sights of the same face together, the surest first, each view once."""
+    """Sights of the same face together, the surest first, each look once."""
     left = sorted(sights, key=lambda sight: -sight[1].probability)
     groups = []
     while left:
         shares = of_union(_corners(left[:1])[:, None], _corners(left))[0]
         same = [sight for sight, share in zip(left, shares, strict=True) if share > SAME]
         left = [sight for sight, share in zip(left, shares, strict=True) if share <= SAME]
-        # reversed, so that of a view's sights the surest is kept
+        # reversed, so that of a look's sights the surest is kept
         once = {name: (name, face) for name, face in reversed(same)}
         groups.append(sorted(once.values(), key=lambda sight: -sight[1].probability))
     return groups
 
 
-def _trusted(group: Sequence[Sight]) -> bool:
-    return len(group) >= AGREEING and group[0][1].probability >= SURE
-
-
-def _corners(sights: Sequence[Sight]) -> np.ndarray:
+def _corners(sights: Sequence[Sight]) -> NDArray[np.float32]:
     boxes = (face.box for _, face in sights)
     return np.array([[box.x1, box.y1, box.x2, box.y2] for box in boxes], dtype=np.float32)
