@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +9,7 @@ from torch import Tensor
 
 from emoprune.core.detection.area import AreaSums
 from emoprune.core.detection.boxes import shifted, squared
+from emoprune.core.detection.networks import Network
 from emoprune.core.detection.pyramid import FIELD, Level, scales
 from emoprune.core.detection.suppression import apart, best_first, of_union
 
@@ -25,11 +24,12 @@ ALIKE = 0.7
 CACHED_PIXELS = 128 * 24**2
 """Pixels that a network looks at together: its layers then stay in the processor's cache."""
 
-Answers = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""A network: see `networks.Network.forward`."""
+GRAIN = 32
+"""Pieces are filled up to multiples of this: oneDNN compiles code for every size that it meets, which takes
+longer than to run it, and what it keeps of that is scattered over memory, a megabyte for every photo."""
 
 
-def candidates(sums: AreaSums, propose: Answers, *, threshold: float, device: torch.device) -> Tensor:
+def candidates(sums: AreaSums, propose: Network, *, threshold: float, device: torch.device) -> Tensor:
     """Square boxes (n, 4) in the photo that the first network takes for a face."""
     size = sums.image.size
     scans = [Scan(Level(size, scale), propose, threshold, device) for scale in scales(*size)]
@@ -45,13 +45,14 @@ def candidates(sums: AreaSums, propose: Answers, *, threshold: float, device: to
 class Scan:
     """The first network on its way down one level."""
 
-    def __init__(self, level: Level, propose: Answers, threshold: float, device: torch.device) -> None:
+    def __init__(self, level: Level, propose: Network, threshold: float, device: torch.device) -> None:
         self.level = level
         self._propose = propose
         self._threshold = threshold
         self._device = device
         # the network pools pairs of rows: an odd one would be pooled alone, and again with the next
-        self._piece = max(LEAST_ROWS, CACHED_PIXELS // level.shape[1] // STRIDE * STRIDE)
+        self._width = _filled_up(level.shape[1])
+        self._piece = max(LEAST_ROWS, CACHED_PIXELS // self._width // STRIDE * STRIDE)
         self._rows = np.empty((0, level.shape[1], 3), dtype=np.float32)
         self._next = 0
         self._found: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -74,11 +75,23 @@ class Scan:
         return boxes[kept], scores[kept], shares[kept]
 
     def _look(self, piece: NDArray[np.float32]) -> None:
-        picture = torch.from_numpy(piece)[None].to(self._device)
-        likely, shares = (answer[0] for answer in self._propose(picture))
+        rows, columns = piece.shape[:2]
+        picture = np.zeros((1, min(_filled_up(rows), self._piece), self._width, 3), dtype=np.float32)
+        picture[0, :rows, :columns] = piece
+        answers = self._propose(torch.from_numpy(picture).to(self._device), (rows, columns))
+        likely, shares = (answer[0, : _squares(rows), : _squares(columns)] for answer in answers)
         chosen = (likely >= self._threshold).nonzero(as_tuple=True)
         places = torch.stack(chosen[::-1], dim=1).cpu().float()
         places[:, 1] += self._next
         self._next += likely.shape[0]
         boxes = [((STRIDE * places + edge) / self.level.scale).floor() for edge in (1, FIELD)]
         self._found.append((torch.cat(boxes, dim=1), likely[chosen].cpu(), shares[chosen].cpu()))
+
+
+def _filled_up(length: int) -> int:
+    return -(-length // GRAIN) * GRAIN
+
+
+def _squares(length: int) -> int:
+    """How many squares the network sees along a side, the last of them perhaps with a pixel less."""
+    return -(-(length - FIELD) // STRIDE) + 1

@@ -13,7 +13,7 @@ from torch import Tensor
 from emoprune.core.detection import crops, pyramid
 from emoprune.core.detection.area import STRIP_PIXELS, AreaSums
 from emoprune.core.detection.boxes import hold_pixels, shifted, squared, windows
-from emoprune.core.detection.candidates import ALIKE, CACHED_PIXELS, Answers, candidates
+from emoprune.core.detection.candidates import ALIKE, CACHED_PIXELS, candidates
 from emoprune.core.detection.networks import DESIGNS, Network, Weights
 from emoprune.core.detection.suppression import apart, best_first, of_smaller, of_union
 from emoprune.records import Box, Face
@@ -33,9 +33,9 @@ STEP = 16
 class Networks:
     """MTCNN's networks on `device`: one proposes squares, one refines them, one decides."""
 
-    propose: Answers
-    refine: Answers
-    decide: Answers
+    propose: Network
+    refine: Network
+    decide: Network
     device: torch.device
 
     @classmethod
@@ -90,7 +90,7 @@ def _decided(
 
 
 def _confirmed(
-    sums: AreaSums, boxes: Tensor, network: Answers, side: int, threshold: float, device: torch.device
+    sums: AreaSums, boxes: Tensor, network: Network, side: int, threshold: float, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The boxes whose pictures of `side` score above `threshold`, their scores and the other answers.
 
@@ -115,7 +115,7 @@ def _confirmed(
     return boxes[likely], scores[likely], others[likely]
 
 
-def _answers(network: Answers, pictures: crops.Pictures, device: torch.device) -> tuple[Tensor, Tensor]:
+def _answers(network: Network, pictures: crops.Pictures, device: torch.device) -> tuple[Tensor, Tensor]:
     count, side = pictures.shape[:2]
     missing = -count % STEP if count else STEP
     filled = np.concatenate([pictures, np.zeros((missing, side, side, 3), dtype=np.float32)])

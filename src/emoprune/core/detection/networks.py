@@ -49,7 +49,7 @@ class Network(nn.Module):
         layers = _convolutions(design, weights)
         if design.dense is not None:
             layers += [nn.Flatten(), *_dense(design.dense, weights)]
-        self.trunk = nn.Sequential(*layers)
+        self.first, self.trunk = nn.Sequential(*layers[:2]), nn.Sequential(*layers[2:])
         heads = [weights[f"{name}.weight"].flatten(1) for name in design.answers]
         biases = [weights[f"{name}.bias"] for name in design.answers]
         # softmax over yes and no is the sigmoid of their difference, a third of the work
@@ -57,14 +57,22 @@ class Network(nn.Module):
         self.answers = _linear(torch.cat(heads), torch.cat(biases))
         self.requires_grad_(False)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:
         """Probabilities of a face (...) and the other answers (..., k) for pictures (n, h, w, 3).
 
         ... is n, or n, rows, columns for the first network, which answers for every second square of 12
         pixels. The answers are by how much of its side each corner of the box is off, four of them, then,
         from the last network, x of five landmarks and y of five, as shares too.
+
+        Of pictures with a margin below and on the right only `size`, rows and columns, counts: in that part
+        the answers are those of the pictures without it.
         """
-        found = self.answers(self.trunk(x.permute(0, 3, 1, 2)))
+        maps = self.first(x.permute(0, 3, 1, 2))
+        if size is not None:
+            # pooling may take one row and one column of the margin in; nothing is less than this
+            rows, columns = (length - 2 for length in size)
+            maps[:, :, rows : rows + 1] = maps[..., columns : columns + 1] = torch.finfo(maps.dtype).min
+        found = self.answers(self.trunk(maps))
         return found[..., 0].sigmoid(), found[..., 1:]
 
 
