@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from emoprune.backends.faces import mtcnn_weights
+from emoprune.backends.memory import give_back
 from emoprune.core.detection import SMALLEST_FACE, Networks, Rescue, find_faces, rescue
 from emoprune.errors import BadImage
 from emoprune.records import Face
@@ -24,7 +25,7 @@ class Detector:
         """
         if min(image.size) < SMALLEST_FACE:
             raise BadImage(f"smaller than {SMALLEST_FACE} pixels", "give a larger picture")
-        return find_faces(image, self._networks)
+        return find_faces(image, self._networks, after_strip=give_back)
 
     def rescue(self, image: Image.Image) -> Rescue | None:
         """What a second look finds in a picture in which `detect` finds no face."""

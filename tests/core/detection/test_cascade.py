@@ -92,6 +92,14 @@ def test_reading_a_photo_in_strips_changes_no_face(networks: Networks, strip_pix
     assert_same(find_faces(group(5), networks, strip_pixels=strip_pixels), arrays(whole))
 
 
+def test_memory_can_be_given_back_between_the_strips_of_a_large_photo(networks: Networks) -> None:
+    calls: list[int] = []
+    for strip_pixels in (10**6, 52_000):
+        find_faces(group(5), networks, strip_pixels=strip_pixels, after_strip=lambda: calls.append(1))
+    # 520 x 300 pixels are three strips of 100 rows, or one that is all
+    assert len(calls) == 3
+
+
 def test_a_photo_large_enough_for_wide_sums_has_facenets_faces(networks: Networks, mtcnn: MTCNN) -> None:
     assert_facenets(scene(3).resize((1400, 1190)), networks, mtcnn)
 

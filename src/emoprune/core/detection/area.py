@@ -101,7 +101,7 @@ class AreaSums:
         """The table of the rows from `top` to `bottom`, or more, downwards in strips.
 
         Each strip begins with the row that the one before ended with, and nothing is above the first. Where
-        one strip holds the whole photo it is made once.
+        one strip holds the whole photo it is made once; of several each is overwritten by the next.
         """
         width, height = self.image.size
         if width * height <= self.strip_pixels:
@@ -109,24 +109,26 @@ class AreaSums:
             return
         bottom = height if bottom is None else bottom
         rows = max(1, self.strip_pixels // width)
-        above = None
+        table = self._blank(rows)
         for first in range(top, bottom, rows):
-            strip = self._strip(first, min(first + rows, bottom), above)
-            above = strip.table[:, -1].copy()
+            strip = self._strip(first, min(first + rows, bottom), table)
             yield strip
+            table[:, 0] = strip.table[:, -1]
 
     @cached_property
     def _whole(self) -> Strip:
-        return self._strip(0, self.image.height, None)
+        return self._strip(0, self.image.height, self._blank(self.image.height))
 
-    def _strip(self, top: int, bottom: int, above: Words | None) -> Strip:
+    def _blank(self, rows: int) -> Words:
+        return self.packing.zeros(rows + 1, self.image.width + 1)
+
+    def _strip(self, top: int, bottom: int, table: Words) -> Strip:
+        """The strip of these rows in `table`, whose first row is what lies above them."""
         width, height = self.image.size
         whole = (top, bottom) == (0, height)
         pixels = np.asarray(self.image if whole else self.image.crop((0, top, width, bottom)))
+        table = table[:, : bottom - top + 1]
         words = self.packing.pack(pixels)
-        table = np.empty((len(words), bottom - top + 1, width + 1), dtype=words.dtype)
-        table[:, 0] = 0 if above is None else above
-        table[:, 1:, 0] = 0
         np.cumsum(words, axis=2, out=words)
         words[:, 0] += table[:, 0, 1:]
         np.cumsum(words, axis=1, out=table[:, 1:, 1:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,13 +31,25 @@ GRAIN = 32
 longer than to run it, and what it keeps of that is scattered over memory, a megabyte for every photo."""
 
 
-def candidates(sums: AreaSums, propose: Network, *, threshold: float, device: torch.device) -> Tensor:
-    """Square boxes (n, 4) in the photo that the first network takes for a face."""
+def candidates(
+    sums: AreaSums,
+    propose: Network,
+    *,
+    threshold: float,
+    device: torch.device,
+    after_strip: Callable[[], object],
+) -> Tensor:
+    """Square boxes (n, 4) in the photo that the first network takes for a face.
+
+    `after_strip` is called after each strip of a photo that has several.
+    """
     size = sums.image.size
     scans = [Scan(Level(size, scale), propose, threshold, device) for scale in scales(*size)]
     for strip in sums.strips():
         for scan in scans:
             scan.take(scan.level.rows(sums, strip))
+        if strip.bottom - strip.top < sums.image.height:
+            after_strip()
     found = [scan.found() for scan in scans]
     boxes, scores, shares = (torch.cat(part) for part in zip(*found, strict=True))
     kept = apart(boxes, best_first(scores), ALIKE, of_union)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,18 +52,22 @@ def find_faces(
     *,
     thresholds: tuple[float, float, float] = THRESHOLDS,
     strip_pixels: int = STRIP_PIXELS,
+    after_strip: Callable[[], object] = lambda: None,
 ) -> list[Face]:
     """Every face of an RGB photo, the largest first.
 
     The faces of facenet-pytorch's MTCNN with its default settings. A photo with a side under 20 pixels has
-    none. Photos of more than `strip_pixels` are read in strips; what is found stays the same.
+    none. Photos of more than `strip_pixels` are read in strips; what is found stays the same, and after
+    each strip `after_strip` is called: the place to give back memory.
     """
     width, height = image.size
     if min(width, height) < pyramid.SMALLEST_FACE:
         return []
     cells = (pyramid.largest_cell(width, height), crops.largest_cell(width, height, REFINED_SIDE))
     sums = AreaSums(image, max(cells), strip_pixels)
-    boxes = candidates(sums, networks.propose, threshold=thresholds[0], device=networks.device)
+    boxes = candidates(
+        sums, networks.propose, threshold=thresholds[0], device=networks.device, after_strip=after_strip
+    )
     boxes = _refined(sums, boxes, networks, thresholds[1])
     return _by_area(*_decided(sums, boxes, networks, thresholds[2]))
 

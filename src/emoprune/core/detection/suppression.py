@@ -14,7 +14,7 @@ Indices = NDArray[np.int64]
 Share = Callable[[Corners, Corners], Corners]
 """How much boxes (n, 1, 4) have in common with boxes (m, 4): (n, m), from 0 to 1."""
 
-BLOCK = 256
+BLOCK = 64
 """Boxes compared at once with all that may touch them: what bounds memory."""
 
 
