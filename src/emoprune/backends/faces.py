@@ -1,48 +1,34 @@
-"""Faces in photos, by facenet-pytorch's MTCNN (Zhang et al. 2016); its weights come with the package."""
+"""The weights of facenet-pytorch's MTCNN (Zhang et al. 2016), and which of the faces found is wanted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
-from facenet_pytorch import MTCNN
-from PIL import Image
+from torch import Tensor
 
-from emoprune.errors import BadImage
-from emoprune.records import Box, Face
+from emoprune.errors import Unavailable
+from emoprune.records import Face
 from emoprune.records.choices import Select
 
-SMALLEST_SIDE = 20
-"""MTCNN's own limit: the least face it looks for."""
+PACKAGE = "facenet_pytorch"
+NETWORKS = ("pnet", "rnet", "onet")
 
 
-class Detector:
-    """Finds faces in upright RGB pictures."""
+def mtcnn_weights() -> dict[str, dict[str, Tensor]]:
+    """The weights of MTCNN's three networks, by network and by their names in it.
 
-    def __init__(self, device: torch.device) -> None:
-        self._mtcnn = MTCNN(keep_all=True, device=device)
-
-    def detect(self, image: Image.Image) -> list[Face]:
-        """Every face, in MTCNN's order; each face's box, probability and landmarks belong together.
-
-        Raises BadImage for a picture too small to hold a face that MTCNN could find.
-        """
-        if min(image.size) < SMALLEST_SIDE:
-            raise BadImage(f"smaller than {SMALLEST_SIDE} pixels", "give a larger picture")
-        with torch.inference_mode():
-            boxes, probabilities, landmarks = self._mtcnn.detect(image, landmarks=True)
-        if boxes is None:
-            return []
-        return [
-            Face(
-                Box(*(float(value) for value in box)),
-                float(probability),
-                tuple((float(x), float(y)) for x, y in points),
-            )
-            for box, probability, points in zip(boxes, probabilities, landmarks, strict=True)
-            # its regression can, in theory, turn a box inside out
-            if box[2] > box[0] and box[3] > box[1]
-        ]
+    They are read from the installed facenet-pytorch without importing it: that would import torchvision, a
+    second and 160 MB for every process that looks for faces. Raises Unavailable where they are not there.
+    """
+    spec = find_spec(PACKAGE)
+    for folder in (spec and spec.submodule_search_locations) or []:
+        files = {name: Path(folder) / "data" / f"{name}.pt" for name in NETWORKS}
+        if all(path.is_file() for path in files.values()):
+            return {name: torch.load(path, map_location="cpu") for name, path in files.items()}
+    raise Unavailable("facenet-pytorch, which has MTCNN's weights, is not installed", "install it with pip")
 
 
 def largest(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from emoprune.backends.faces import CHOICES, Detector
+from emoprune.backends.faces import CHOICES
 from emoprune.cli import console
+from emoprune.cli.detector import Detector
 from emoprune.core.cropping import crop_face
 from emoprune.errors import BadData, BadImage, OutputFault, UsageFault
 from emoprune.records import Box, CropRow
