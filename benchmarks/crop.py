@@ -33,8 +33,8 @@ from PIL import Image
 from benchmarks.common import interleaved, machine, markdown, parser, progress, workplace
 from emoprune.cli.detector import Detector
 from emoprune.records import Face
-from emoprune.store.datasets import pictures
 from emoprune.store.images import read_photo
+from emoprune.store.listing import pictures
 
 SECTIONS = ("faces", "speed", "command", "memory")
 SAME = 0.999

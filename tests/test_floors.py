@@ -17,9 +17,8 @@ import pytest
 import torchvision
 
 from emoprune import records
-from emoprune.backends import faces
 from emoprune.cli import sections
-from emoprune.core import compensation, convnets, heads, tablenets
+from emoprune.core import choosing, compensation, convnets, heads, tablenets
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.methods import METHODS
 from emoprune.records import PruningStep, Runs, choices
@@ -115,7 +114,7 @@ def test_every_record_is_frozen(kind: type) -> None:
 
 CHOICES: dict[str, tuple[object, Collection[str]]] = {
     "Merge": (choices.Merge, compensation.MERGES),
-    "Select": (choices.Select, faces.CHOICES),
+    "Select": (choices.Select, choosing.CHOICES),
     "Activation": (choices.Activation, heads.MODULES),
 }
 

@@ -4,7 +4,7 @@ import io
 import itertools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from PIL import Image
 from emoprune.backends import video
 from emoprune.core.synthetic import EMOTIONS, draw_scene
 from emoprune.errors import BadData, Unavailable
+from tests.films import film
 from tests.store.making import outcome
 
 SIZE = (64, 48)
@@ -33,36 +34,6 @@ def number(image: Image.Image) -> int:
     return round(float(np.asarray(image).mean() - 10) / 7)
 
 
-def film(
-    count: int,
-    *,
-    rate: int = 10,
-    codec: str = "libx264",
-    form: str = "mp4",
-    times: Sequence[int] | None = None,
-    picture: Callable[[int], Image.Image] = grey,
-    turn: tuple[int, bool, bool] | None = None,
-    shape: Fraction | None = None,
-) -> bytes:
-    """A video of `count` frames; `times` are theirs in units of 1/rate seconds."""
-    stream = io.BytesIO()
-    with av.open(stream, "w", format=form) as container:
-        track = container.add_stream(codec, rate=rate)
-        assert isinstance(track, av.VideoStream)
-        track.width, track.height = picture(0).size
-        track.pix_fmt = "yuv420p"
-        if turn:
-            track.set_display_rotation(turn[0], hflip=turn[1], vflip=turn[2])
-        if shape:
-            track.codec_context.sample_aspect_ratio = shape
-        for index in range(count):
-            frame = av.VideoFrame.from_image(picture(index))  # type: ignore[no-untyped-call]
-            frame.pts, frame.time_base = times[index] if times else index, Fraction(1, rate)
-            container.mux(track.encode(frame))
-        container.mux(track.encode())
-    return stream.getvalue()
-
-
 def seen(path: Path, every: float) -> list[tuple[float, int]]:
     return [(time, number(image)) for time, image in video.frames(path, every)]
 
@@ -70,7 +41,7 @@ def seen(path: Path, every: float) -> list[tuple[float, int]]:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("video") / "clip.mp4"
-    path.write_bytes(film(30))
+    path.write_bytes(film(grey, 30))
     return path
 
 
@@ -95,14 +66,14 @@ def test_one_frame_comes_for_every_so_many_seconds(clip: Path, every: float, wan
     [("webm", "libvpx"), ("matroska", "libx264"), ("avi", "mpeg4"), ("mpeg", "mpeg1video"), ("mov", "mpeg4")],
 )
 def test_every_format_keeps_the_times(tmp_path: Path, form: str, codec: str) -> None:
-    (tmp_path / "a.mp4").write_bytes(film(31, rate=30, form=form, codec=codec))
+    (tmp_path / "a.mp4").write_bytes(film(grey, 31, rate=30, form=form, codec=codec))
     found = seen(tmp_path / "a.mp4", 0.2)
     assert [index for _, index in found] == [0, 6, 12, 18, 24, 30]
     assert [time for time, _ in found] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1], abs=0.001)
 
 
 def test_times_are_counted_from_the_first_frame(tmp_path: Path) -> None:
-    (tmp_path / "a.mkv").write_bytes(film(20, times=range(70, 90), form="matroska"))
+    (tmp_path / "a.mkv").write_bytes(film(grey, 20, times=range(70, 90), form="matroska"))
     assert seen(tmp_path / "a.mkv", 1) == [(0, 0), (1, 10)]
 
 
@@ -123,7 +94,7 @@ def test_frames_that_come_unevenly_are_taken_by_their_times(
 ) -> None:
     times = [0, *itertools.accumulate(gaps)]
     path = tmp_path_factory.mktemp("uneven") / "a.mkv"
-    path.write_bytes(film(len(times), times=times, form="matroska"))
+    path.write_bytes(film(grey, len(times), times=times, form="matroska"))
     assert [index for _, index in seen(path, every / 10)] == shown(times, every)
 
 
@@ -142,7 +113,7 @@ def corners(index: int = 0) -> Image.Image:
 def test_frames_stand_as_the_camera_was_held(
     tmp_path: Path, degrees: int, mirrored: tuple[bool, bool]
 ) -> None:
-    (tmp_path / "a.mp4").write_bytes(film(2, picture=corners, turn=(degrees, *mirrored)))
+    (tmp_path / "a.mp4").write_bytes(film(corners, 2, turn=(degrees, *mirrored)))
     _, found = next(video.frames(tmp_path / "a.mp4", 1))
     # PyAV tells the matrix as a turn against the clock and mirrors after it
     wanted = corners().rotate(degrees, expand=True)
@@ -159,7 +130,7 @@ def test_frames_stand_as_the_camera_was_held(
 def test_pixels_that_are_not_square_squash_no_face(
     tmp_path: Path, shape: Fraction, size: tuple[int, int]
 ) -> None:
-    (tmp_path / "a.mp4").write_bytes(film(2, shape=shape))
+    (tmp_path / "a.mp4").write_bytes(film(grey, 2, shape=shape))
     assert next(video.frames(tmp_path / "a.mp4", 1))[1].size == size
 
 
@@ -167,7 +138,7 @@ def test_drawn_faces_come_out_as_they_went_in(tmp_path: Path) -> None:
     def scene(index: int) -> Image.Image:
         return draw_scene(EMOTIONS[index], generator=np.random.default_rng(index), size=(320, 240))
 
-    (tmp_path / "a.mp4").write_bytes(film(4, rate=1, picture=scene, codec="mpeg4"))
+    (tmp_path / "a.mp4").write_bytes(film(scene, 4, rate=1, codec="mpeg4"))
     for time, image in video.frames(tmp_path / "a.mp4", 1):
         assert np.abs(np.asarray(image, dtype=int) - np.asarray(scene(round(time)))).mean() < 12
 
@@ -251,7 +222,11 @@ def test_a_video_cut_off_is_damaged(clip: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("form", "codec"), [("mp4", "libx264"), ("matroska", "libx264"), ("avi", "mpeg4")])
 def test_damage_gives_frames_or_bad_data(tmp_path: Path, form: str, codec: str) -> None:
-    whole, path, generator = film(12, form=form, codec=codec), tmp_path / "a.mp4", np.random.default_rng(3)
+    whole, path, generator = (
+        film(grey, 12, form=form, codec=codec),
+        tmp_path / "a.mp4",
+        np.random.default_rng(3),
+    )
     for _ in range(60):
         data = bytearray(whole)
         for place in generator.integers(0, len(data), generator.integers(1, 6)):

@@ -17,8 +17,10 @@ from tests.cli.conftest import Runner, tree
 
 COLUMNS = (
     "source,output,status,x1,y1,x2,y2,probability,left_eye_x,left_eye_y,right_eye_x,right_eye_y,"
-    "nose_x,nose_y,mouth_left_x,mouth_left_y,mouth_right_x,mouth_right_y,reason"
+    "nose_x,nose_y,mouth_left_x,mouth_left_y,mouth_right_x,mouth_right_y,"
+    "turned,phash,sha256,reason"
 )
+LISTS = ("crops.csv", "failures.csv", "crop.json", "contact-sheet.jpg")
 SIZE = (180, 144)
 
 
@@ -71,8 +73,7 @@ def test_every_photo_becomes_a_square_face_or_a_reason(emoprune: Runner, raw: Pa
     pictures = {"angry/a.jpg", "angry/pair.jpg", "happy/b.jpg"}
     assert {name for name, content in tree(in_folder / "faces").items() if content is not None} == {
         *pictures,
-        "crops.csv",
-        "failures.csv",
+        *LISTS,
     }
     for name in pictures:
         with Image.open(in_folder / "faces" / name) as picture:
@@ -90,8 +91,8 @@ def test_every_photo_becomes_a_square_face_or_a_reason(emoprune: Runner, raw: Pa
     assert "not an image" in failed["happy/text.jpg"]["reason"]
     assert all(listed[name] == row for name, row in failed.items())
     assert {**summary, "schema": "", "input": ""} == {
-        **{"schema": "", "input": "", "output": "faces", "photos": 5, "faces": 3, "face": 3},
-        **{"box": 0, "whole": 0, "no-face": 1, "unreadable": 1},
+        **{"schema": "", "input": "", "output": "faces", "photos": 5, "looked at": 5, "faces": 3, "face": 3},
+        **{"rescued": 0, "box": 0, "whole": 0, "no-face": 1, "unreadable": 1},
     }
 
 
@@ -118,8 +119,13 @@ def test_on_missing_whole_takes_the_whole_photo(emoprune: Runner, raw: Path, in_
     assert (in_folder / "faces" / "happy" / "wall.jpg").is_file()
 
 
-def test_on_missing_fail_names_the_photo_and_writes_nothing(emoprune: Runner, raw: Path) -> None:
-    emoprune.check_refused("crop", raw, "faces", "--on-missing", "fail", says=("wall.jpg", "--boxes"))
+def test_on_missing_fail_names_the_photo_and_shows_no_face(emoprune: Runner, raw: Path) -> None:
+    result = emoprune("crop", raw, "faces", "--on-missing", "fail")
+    assert (result.code, result.raw) == (1, b"")
+    (line,) = result.complaints
+    assert "wall.jpg: no face found; " in line
+    assert "--boxes" in line
+    assert [path.name for path in Path("faces").iterdir()] == [".crop"]
 
 
 def test_a_box_by_hand_adds_that_face_and_touches_no_other(
@@ -139,7 +145,7 @@ def test_a_box_by_hand_adds_that_face_and_touches_no_other(
     assert now == listed
     assert list(rows(faces / "failures.csv")) == ["happy/text.jpg"]
     changed = {name for name, content in tree(faces).items() if before.get(name) != content}
-    assert changed == {"happy/wall.jpg", "crops.csv", "failures.csv"}
+    assert changed == {"happy/wall.jpg", "crops.csv", "failures.csv", "contact-sheet.jpg"}
 
 
 def test_boxes_serve_a_first_run_too(emoprune: Runner, raw: Path, in_folder: Path) -> None:
@@ -189,12 +195,9 @@ def test_a_folder_of_crops_is_replaced_with_force_alone(emoprune: Runner, raw: P
     mine = in_folder / "faces" / "angry" / "notes.txt"
     mine.write_text("of someone else")
     emoprune.check_refused("crop", raw, "faces", "--size", "40", says=("faces", "--force"))
-    emoprune.done("crop", raw, "faces", "--size", "40", "--force")
+    emoprune.done("crop", raw, "faces", "--size", "40", "--select", "largest", "--force")
     left = {name for name, content in tree(in_folder / "faces").items() if content is not None}
-    assert left == {
-        *("angry/a.jpg", "angry/pair.jpg", "happy/b.jpg"),
-        *("crops.csv", "failures.csv", "angry/notes.txt"),
-    }
+    assert left == {"angry/a.jpg", "angry/pair.jpg", "happy/b.jpg", "angry/notes.txt", *LISTS}
     assert mine.read_text() == "of someone else"
     with Image.open(in_folder / "faces" / "angry" / "a.jpg") as picture:
         assert picture.size == (40, 40)
@@ -228,7 +231,7 @@ def test_photos_without_any_face_leave_a_list_to_fill_in(emoprune: Runner, in_fo
     (in_folder / "raw" / "happy" / "wall.jpg").write_bytes(PHOTOS["happy/wall.jpg"])
     result = emoprune.done("crop", "raw", "faces")
     assert result.record["faces"] == 0
-    assert "warning: " in result.err
+    assert "note: 1 photo without a face" in result.err
     assert "--boxes" in result.err
     assert list(rows(in_folder / "faces" / "failures.csv")) == ["happy/wall.jpg"]
 
@@ -289,7 +292,7 @@ def test_boxes_by_hand_take_the_size_of_the_faces_that_are_there(
     emoprune.done("crop", raw, "faces", "--size", "32")
     (in_folder / "boxes.csv").write_text("source,x1,y1,x2,y2\nhappy/wall.jpg,10,20,70,90\n")
     emoprune.check_refused(
-        "crop", raw, "faces", "--size", "64", "--boxes", "boxes.csv", code=2, says=("32", "64")
+        "crop", raw, "faces", "--size", "64", "--boxes", "boxes.csv", says=("--size 32", "64", "--force")
     )
     emoprune.done("crop", raw, "faces", "--boxes", "boxes.csv")
     with Image.open(in_folder / "faces" / "happy" / "wall.jpg") as face:

@@ -3,8 +3,8 @@ import pytest
 import torch
 from PIL import Image
 
-from emoprune.backends.faces import CHOICES
 from emoprune.cli.detector import Detector
+from emoprune.core.choosing import CHOICES
 from emoprune.core.detection import SMALLEST_FACE
 from emoprune.core.synthetic import draw_scene
 from emoprune.core.synthetic.scene import sample_pose

@@ -169,11 +169,13 @@ def test_ctrl_c_during_training_leaves_nothing(small: Path, in_folder: Path) -> 
     assert tree(in_folder) == {}
 
 
-def test_ctrl_c_during_cropping_leaves_nothing(in_folder: Path) -> None:
+def test_ctrl_c_during_cropping_shows_no_face_and_keeps_what_is_done(in_folder: Path) -> None:
+    journal = in_folder / "faces" / ".crop" / "journal.jsonl"
+
     def cropping(_: subprocess.Popen[str]) -> None:
         deadline = time.monotonic() + 60
-        # a face that is done: what is imported, is imported
-        while not list(in_folder.glob(".faces.*/made/happy/*")):
+        # a photo that is done: what is imported, is imported
+        while not (journal.is_file() and journal.read_text()):
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
@@ -181,10 +183,13 @@ def test_ctrl_c_during_cropping_leaves_nothing(in_folder: Path) -> None:
     photo = (in_folder / "raw" / "happy" / "film0_happy000.jpg").read_bytes()
     for index in range(200):
         (in_folder / "raw" / "happy" / f"{index}.jpg").write_bytes(photo)
-    before = tree(in_folder)
     code, err = interrupted(["crop", "raw", "faces"], in_folder, cropping)
-    assert (code, err) == (130, "emoprune: interrupted\n")
-    assert tree(in_folder) == before
+    assert code == 130
+    note, complaint = err.splitlines()
+    assert "the same command goes on" in note
+    assert complaint == "emoprune: interrupted"
+    assert list((in_folder / "faces").iterdir()) == [journal.parent]
+    assert 0 < len(journal.read_text().splitlines()) < 200
 
 
 @pytest.mark.parametrize("lines", [1, 1000])

@@ -32,6 +32,9 @@ ROWS = st.builds(
     st.none() | boxes(),
     st.none() | st.integers(0, 10**6).map(lambda value: value / 10**6),
     st.just(()) | POINTS,
+    st.sampled_from([0, 90, 180, 270]),
+    TEXTS,
+    TEXTS,
     TEXTS,
 )
 
@@ -110,7 +113,7 @@ def test_a_file_nobody_filled_in_has_no_boxes(tmp_path: Path) -> None:
         (("10", "20", "30", "wide"), "10,20,30,wide is no box"),
         (("10", "20", "30", "nan"), "is no box"),
         (("10", "20", "inf", "40"), "is no box"),
-        (("10,5", "20", "30", "40"), "is no box"),
+        (("10,5,1", "20", "30", "40"), "is no box"),
         (("30", "20", "10", "40"), "has no area"),
         (("10", "20", "10", "40"), "has no area"),
     ],
@@ -124,12 +127,31 @@ def test_a_box_that_is_none_is_named_by_its_line(
     assert caught.value.place == path
 
 
-@pytest.mark.parametrize("text", ["", "source,x1,y1,x2\na,1,2,3\n", "source;x1;y1;x2;y2\n", "\x89PNG"])
+@pytest.mark.parametrize("text", ["", "source,x1,y1,x2\na,1,2,3\n", "name;x1;y1;x2;y2\n", "\x89PNG"])
 def test_a_file_without_the_columns_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "boxes.csv").write_text(text)
     with pytest.raises(BadData, match="has no column") as caught:
         crops.read_boxes(str(tmp_path / "boxes.csv"))
     assert caught.value.place == str(tmp_path / "boxes.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ('"source";"x1";"y1";"x2";"y2"\n"a,1;b.jpg";10,5;2;30;4\n', "utf-8-sig"),
+        ("Source\t x1\ty1\tx2\ty2\na,1;b.jpg\t10,5\t2\t30\t4\n", "utf-16"),
+        ('y1,x1,source , y2,x2\n2,10.5,"a,1;b.jpg",4,30\n', "utf-8"),
+    ],
+)
+def test_boxes_come_back_from_a_spreadsheet_of_any_country(tmp_path: Path, text: str, encoding: str) -> None:
+    (tmp_path / "boxes.csv").write_bytes(text.encode(encoding))
+    assert crops.read_boxes(str(tmp_path / "boxes.csv")) == {"a,1;b.jpg": Box(10.5, 2, 30, 4)}
+
+
+def test_a_second_box_for_a_photo_is_named(tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("source,x1,y1,x2,y2\na.jpg,1,2,3,4\na.jpg,5,6,7,8\n")
+    with pytest.raises(BadData, match=r"line 3: a second box for a\.jpg"):
+        crops.read_boxes(str(tmp_path / "boxes.csv"))
 
 
 def test_boxes_need_only_their_own_columns(tmp_path: Path) -> None:
@@ -161,13 +183,6 @@ def test_a_quote_that_never_ends_is_a_fault_of_the_file(tmp_path: Path) -> None:
         with pytest.raises(BadData) as caught:
             read(str(path))
         assert caught.value.place == str(path)
-
-
-def test_a_folder_is_ours_once_its_manifest_is_written(tmp_path: Path) -> None:
-    assert not crops.is_ours(tmp_path)
-    assert not crops.is_ours(tmp_path / "none")
-    (tmp_path / "crops.csv").write_bytes(crops.to_bytes([]))
-    assert crops.is_ours(tmp_path)
 
 
 @pytest.mark.parametrize("output", ["/etc/passwd", "../elsewhere.jpg", "happy/../../elsewhere.jpg"])

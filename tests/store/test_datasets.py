@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from emoprune.errors import BadData
 from emoprune.records import Catalogue, Table
 from emoprune.store import tables
-from emoprune.store.datasets import Folder, open_data, open_faces, open_folder, pictures
+from emoprune.store.datasets import Folder, open_data, open_faces, open_folder
 from emoprune.store.fer2013 import Pixels
 from tests.store.making import fer2013_csv, noise_pixels
 
@@ -201,12 +201,6 @@ def test_names_that_are_not_utf8_are_data_too(usual: Path) -> None:
     name = os.fsdecode(b"gl\xfccklich.jpg")
     lay(usual, (f"happy/{name}",))
     assert f"happy/{name}" in open_folder(str(usual)).catalogue.names
-
-
-def test_pictures_are_found_at_every_depth_in_order(tmp_path: Path) -> None:
-    lay(tmp_path, ("b.jpg", "a/c.png", "a/b/d.gif", "a/.x/e.jpg", ".f.jpg", "a/g.txt"))
-    found = [path.relative_to(tmp_path).as_posix() for path in pictures(tmp_path)]
-    assert found == ["a/b/d.gif", "a/c.png", "b.jpg"]
 
 
 def test_data_is_opened_by_what_it_is(usual: Path, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 from emoprune.errors import BadImage
 from emoprune.records import Preprocess
 from emoprune.store import images
-from emoprune.store.images import Photos, to_array
+from emoprune.store import photos as samples
+from emoprune.store.photos import Photos, to_array
 
 RGB = Preprocess("image", (6, 8), "rgb", (0.5,) * 3, (0.5,) * 3)
 GRAY = Preprocess("image", (6, 8), "gray", (0.5,), (0.5,))
@@ -86,7 +87,7 @@ def test_with_and_without_cache_the_pictures_are_the_same(
 ) -> None:
     everything = torch.arange(len(paths))
     cached = photos_of(paths, [0] * 5, GRAY)
-    monkeypatch.setattr(images, "CACHE_BYTES", 0)
+    monkeypatch.setattr(samples, "CACHE_BYTES", 0)
     uncached = photos_of(paths, [0] * 5, GRAY)
     first = cached.batch(everything)
     assert torch.equal(first, uncached.batch(everything))

@@ -133,7 +133,7 @@ _shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Advance]:
+def progress(label: str, total: int | None) -> Iterator[Advance]:
     """A live line on stderr while long work runs; none without work or where stderr is no terminal.
 
     Within the work of another line it stands below that one, and goes when it is done.
@@ -182,7 +182,7 @@ def _advance(lines: Progress, task: TaskID) -> Advance:
 
 
 def tracked(
-    items: Iterable[T], label: str, total: int, *, steps: Callable[[T], int] = lambda item: 1
+    items: Iterable[T], label: str, total: int | None, *, steps: Callable[[T], int] = lambda item: 1
 ) -> Iterator[T]:
     """`items` one by one, with a progress line that moves by `steps` for each."""
     with progress(label, total) as advance:

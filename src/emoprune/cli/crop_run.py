@@ -2,193 +2,198 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import torch
-from PIL import Image
-
-from emoprune.backends.faces import CHOICES
+from emoprune.backends import video, workers
 from emoprune.cli import console
-from emoprune.cli.detector import Detector
-from emoprune.core.cropping import crop_face
-from emoprune.errors import BadData, BadImage, OutputFault, UsageFault
-from emoprune.records import Box, CropRow
-from emoprune.records.choices import OnMissing, Select
-from emoprune.store import crops, datasets, folders, images, streams
+from emoprune.cli.crop_sources import Originals, OutputNames, Photo, PhotoFolder, Seen
+from emoprune.cli.crop_video import VideoFrames
+from emoprune.errors import BadData, OutputFault, UsageFault
+from emoprune.records import Box, CropRow, CropSettings
+from emoprune.records.choices import DeviceName
+from emoprune.store import crops
+from emoprune.store.cropfolder import CropFolder
 
-DEFAULT_SIZE = 224
+PHOTOS_PER_WORKER = 12
+"""Fewer are done before a worker has started."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the user asked for."""
+class Engine:
+    """Where photos are looked at, and in how many processes; None: as many as the machine has cores."""
 
-    size: int | None
-    margin: float
-    select: Select
-    on_missing: OnMissing
+    device: DeviceName
+    jobs: int | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """All rows of a folder of faces, and how many photos were looked at in this run."""
+
+    rows: tuple[CropRow, ...]
+    looked_at: int
 
 
 def crop_folder(
     raw: str,
     faces: str,
-    settings: Settings,
+    given: Mapping[str, Any],
     by_hand: Mapping[str, Box],
-    device: torch.device,
+    engine: Engine,
     *,
     force: bool,
-) -> list[CropRow]:
-    """Crop all photos, or only those in `by_hand` where the folder of faces is there already.
+) -> Result:
+    """Crop the photos below `raw` into `faces`, but not those that are done.
 
-    Returns every row of the manifest. Raises BadData for a folder without photos, a box that fits no photo,
-    or, under "fail", a photo without a face; OutputFault for an output that is someone else's.
+    `given` are the settings that were asked for; others are those of the folder, else their defaults. Raises
+    BadData for a folder without photos, a box that fits no photo, or, under "fail", a photo without a face;
+    OutputFault for an output that is someone else's or was made otherwise.
     """
-    source_folder, target = Path(raw), Path(faces)
-    photos = _photos(source_folder, target)
-    for source in by_hand:
-        if source not in photos:
-            raise BadData(f"{source} has a box but is not there", "correct its name", place=raw)
-    mending = bool(by_hand) and crops.is_ours(target)
-    if not mending:
-        _check_output(target, force=force)
-    old = crops.read_rows(str(target / crops.MANIFEST)) if crops.is_ours(target) else []
-    kept = [row for row in old if row.source not in by_hand] if mending else []
-    settings = _resolved(settings, target, kept)
-    todo = list(by_hand) if mending else list(photos)
-    with folders.workshop(target) as made:
-        cropper = Cropper(settings, device, OutputNames(photos, kept), made)
-        new = [
+    if not raw or not faces:
+        raise UsageFault("the name of a folder is empty", "give RAW and FACES")
+    originals = _originals(Path(raw), Path(faces))
+    for source in originals.lacks(by_hand):
+        raise BadData(f"{source} has a box but is not there", "correct its name", place=raw)
+    folder = CropFolder(faces)
+    with folder.held():
+        settings = _settings(folder, given, force=force)
+        known = folder.known_rows()
+        drawn = [row for row in known if row.status == crops.BOXED]
+        _require_boxes_given(faces, drawn, by_hand)
+        gone = _gone(originals, known, raw, faces, force=force)
+        boxes = _boxes(originals.unchanged(drawn)) | dict(by_hand)
+        kept = [
             row
-            for source in console.tracked(todo, "crop", len(todo))
-            for row in cropper.rows(source, photos[source], by_hand.get(source))
+            for row in originals.unchanged(folder.rows(settings, anew=force))
+            if (row.box if row.status == crops.BOXED else None) == boxes.get(row.source)
         ]
-        rows = sorted(kept + new, key=lambda row: row.source)
-        streams.write_bytes(made / crops.FAILURES, crops.to_bytes(row for row in rows if not row.output))
-        streams.write_bytes(made / crops.MANIFEST, crops.to_bytes(rows))
-        stale = {row.output for row in old} - {row.output for row in rows} - {""}
-        folders.move_in(made, target, last=crops.MANIFEST, stale=stale)
-    return rows
+        todo = originals.todo({row.source for row in kept}, boxes, settings.every)
+        if todo == [] and not gone and folder.settled:
+            return Result(tuple(kept), 0)
+        taken = {row.output for row in kept} | folder.strangers()
+        with folder.work(settings), _told_when_interrupted():
+            new = list(_look_at(todo, settings, originals.names(taken), folder, engine))
+            rows = sorted([*kept, *new], key=lambda row: row.source)
+            # after the photos: its letters come from a library that takes a while to import
+            from emoprune.cli.crop_sheet import sheet_of
+
+            folder.finish(rows, {crops.SHEET: sheet_of(rows, originals, folder)})
+    return Result(tuple(rows), len({row.source for row in new}))
 
 
-def _photos(raw: Path, faces: Path) -> dict[str, Path]:
-    """Photos by their path below `raw`, without the faces of earlier runs where those lie among them."""
-    if not raw.is_dir():
-        fact = "is a file, not a folder" if raw.exists() else "no such folder"
-        raise BadData(fact, "check the name", place=str(raw))
-    if raw.resolve().is_relative_to(faces.resolve()):
-        raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
-    made = [manifest.parent for manifest in raw.rglob(crops.MANIFEST) if manifest.parent != raw]
-    found = [
-        path for path in datasets.pictures(raw) if not any(path.is_relative_to(folder) for folder in made)
-    ]
-    if not found:
-        raise BadData("no photos in it", "give a folder of pictures", place=str(raw))
-    return {path.relative_to(raw).as_posix(): path for path in found}
+@contextmanager
+def _told_when_interrupted() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.note("photos that are done need not be done again: the same command goes on")
+        raise
 
 
-def _check_output(faces: Path, *, force: bool) -> None:
-    if faces.exists() and not faces.is_dir():
-        raise OutputFault("is no folder", "name a folder to make", place=str(faces))
-    if faces.is_dir() and any(faces.iterdir()):
-        if not crops.is_ours(faces):
-            raise OutputFault("holds files that crop did not write", "name another folder", place=str(faces))
-        if not force:
-            raise OutputFault("exists already", "give --force to crop anew", place=str(faces))
-    streams.check_parent(faces)
+def _boxes(rows: Iterable[CropRow]) -> dict[str, Box]:
+    return {row.source: row.box for row in rows if row.box is not None}
 
 
-def _resolved(settings: Settings, faces: Path, kept: Iterable[CropRow]) -> Settings:
-    """The settings with a size: that of the faces that stay, else 224; UsageFault if another is asked."""
-    output = next((row.output for row in kept if row.output and (faces / row.output).is_file()), None)
-    if output is None:
-        return replace(settings, size=settings.size or DEFAULT_SIZE)
-    there = images.read_photo(faces / output).width
-    if settings.size and settings.size != there:
-        raise UsageFault(
-            f"{faces} has pictures of {there} pixels, not {settings.size}", f"give --size {there}"
-        )
-    return replace(settings, size=there)
+def _require_boxes_given(faces: str, drawn: Sequence[CropRow], by_hand: Mapping[str, Box]) -> None:
+    """OutputFault where a person has filled in boxes that this run would write over."""
+    path = Path(faces) / crops.FAILURES
+    filled = crops.read_boxes(str(path)) if path.is_file() else {}
+    known = _boxes(drawn)
+    if any(source not in by_hand and known.get(source) != box for source, box in filled.items()):
+        fact = f"{crops.FAILURES} has boxes that were not given"
+        raise OutputFault(fact, f"give --boxes {path}, or empty them", place=faces)
 
 
-@dataclass
-class Cropper:
-    """Turns photos into rows, and their faces into pictures below `made`."""
+def _gone(originals: Originals, known: Sequence[CropRow], raw: str, faces: str, *, force: bool) -> list[str]:
+    """Photos whose faces go as they are gone themselves.
 
-    settings: Settings
-    device: torch.device
-    names: OutputNames
-    made: Path
-    _detector: Detector | None = field(default=None, init=False)
-
-    def rows(self, source: str, path: Path, box: Box | None) -> list[CropRow]:
-        """The rows of one photo: a face each, or one that says why there is none.
-
-        A box by hand that does not fit its photo raises BadImage: the user is there to mend it.
-        """
-        try:
-            image = images.read_photo(path)
-            found = [(row, self._cut(image, row.box)) for row in self._choose(source, image, box)]
-        except BadImage as error:
-            if box is not None:
-                error.place = str(path)
-                raise
-            return [CropRow(source, "", crops.UNREADABLE, reason=error.fact)]
-        if not found:
-            if self.settings.on_missing == "fail":
-                raise BadData("no face found", "leave it out or give its box with --boxes", place=str(path))
-            return [CropRow(source, "", crops.NO_FACE, reason="no face found")]
-        outputs = self.names.take(source, len(found))
-        for (_, face), output in zip(found, outputs, strict=True):
-            target = self.made / output
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(images.jpeg_bytes(face))
-        return [replace(row, output=output) for (row, _), output in zip(found, outputs, strict=True)]
-
-    def _choose(self, source: str, image: Image.Image, box: Box | None) -> Iterator[CropRow]:
-        if box is not None:
-            yield CropRow(source, "", "box", box)
-            return
-        self._detector = self._detector or Detector(self.device)
-        faces = self._detector.detect(image)
-        for face in CHOICES[self.settings.select](faces, image.size) if faces else []:
-            yield CropRow(source, "", "face", face.box, face.probability, face.landmarks)
-        if not faces and self.settings.on_missing == "whole":
-            yield CropRow(source, "", "whole", Box(0, 0, *image.size))
-
-    def _cut(self, image: Image.Image, box: Box | None) -> Image.Image:
-        assert box is not None
-        assert self.settings.size is not None
-        return crop_face(image, box, margin=self.settings.margin, size=self.settings.size, pad="reflect")
-
-
-class OutputNames:
-    """Names of face pictures below the output folder, no two alike even where case does not count.
-
-    A photo's face has its photo's name; photos that differ in suffix alone keep it in the name, and the
-    faces of one photo are numbered. `kept` are rows whose outputs are taken already.
+    Raises OutputFault where that costs a box by hand, or half of the photos: as likely, `raw` is another
+    folder.
     """
+    gone = originals.lacks(row.source for row in known)
+    lost = set(gone) & set(_boxes(row for row in known if row.status == crops.BOXED))
+    photos = console.counted(len(gone), "photo")
+    if not force and (lost or 2 * len(gone) > len({row.source for row in known})):
+        raise OutputFault(
+            f"has {photos} that {raw} lacks, {min(lost or gone)} one of them",
+            "name the folder they came from, or give --force to drop them",
+            place=faces,
+        )
+    if gone:
+        console.note(f"{photos} gone from {raw} and with them their faces, {gone[0]} one of them")
+    return gone
 
-    def __init__(self, photos: Mapping[str, Path], kept: Iterable[CropRow]) -> None:
-        self._stems = {source: source.removesuffix(path.suffix) for source, path in photos.items()}
-        shared = Counter(stem.lower() for stem in self._stems.values())
-        for source, stem in self._stems.items():
-            if shared[stem.lower()] > 1:
-                self._stems[source] = f"{stem}_{photos[source].suffix[1:]}"
-        self._owners = {stem.lower(): source for source, stem in reversed(self._stems.items())}
-        self._taken = {row.output.lower() for row in kept}
 
-    def take(self, source: str, count: int) -> list[str]:
-        """Outputs for the `count` faces of `source`, taken from now on."""
-        stem = self._stems[source]
-        wanted = [stem] if count == 1 else [f"{stem}_{index}" for index in range(1, count + 1)]
-        return [self._free(name, source) for name in wanted]
+def _originals(raw: Path, faces: Path) -> Originals:
+    if raw.is_file() and video.is_video_name(raw):
+        return VideoFrames(raw)
+    return PhotoFolder(raw, faces)
 
-    def _free(self, name: str, source: str) -> str:
-        # a name that another photo's single face would bear is not free either
-        while f"{name}.jpg".lower() in self._taken or self._owners.get(name.lower(), source) != source:
-            name += "_"
-        self._taken.add(f"{name}.jpg".lower())
-        return f"{name}.jpg"
+
+def _settings(folder: CropFolder, given: Mapping[str, Any], *, force: bool) -> CropSettings:
+    """What to crop with; OutputFault where the folder was cropped with something else and `force` is not."""
+    there = folder.settings()
+    if there is None and folder.finished and not force:
+        fact = "does not say how it was cropped"
+        raise OutputFault(fact, "give --force to crop anew", place=str(folder.place))
+    wanted = replace(there or CropSettings(), **given)
+    if there is None or force or wanted == there:
+        return wanted
+    name = next(name for name in given if getattr(wanted, name) != getattr(there, name))
+    old, new = (_option(name, getattr(settings, name)) for settings in (there, wanted))
+    raise OutputFault(
+        f"{'is being' if folder.begun else 'was'} cropped with {old}, not {new}",
+        "leave that out, or give --force to crop anew",
+        place=str(folder.place),
+    )
+
+
+def _option(name: str, value: object) -> str:
+    option = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{option}" if value else f"--no-{option}"
+    return f"no --{option}" if value is None else f"--{option} {value}"
+
+
+def _look_at(
+    todo: Sequence[Photo] | Iterator[Photo],
+    settings: CropSettings,
+    names: OutputNames,
+    folder: CropFolder,
+    engine: Engine,
+) -> Iterator[CropRow]:
+    """Rows of the photos in `todo`, each kept in `folder` when it is there."""
+    # of a video nobody knows how many frames there will be
+    total = len(todo) if isinstance(todo, Sequence) else None
+    enough = workers.cores() if total is None else min(workers.cores(), total // PHOTOS_PER_WORKER)
+    seen = workers.ordered(
+        partial(_look, settings=settings, device=engine.device),
+        todo,
+        jobs=engine.jobs or max(1, enough),
+        lost=_lost,
+        preload=["emoprune.cli.crop_photo"],
+    )
+    for found in console.tracked(seen, "crop", total):
+        source = found.rows[0].source
+        if settings.on_missing == "fail" and found.rows[0].status == crops.NO_FACE:
+            raise BadData("no face found", "leave it out or give its box with --boxes", place=source)
+        outputs = names.take(source, len(found.pictures)) if found.pictures else [""]
+        rows = [replace(row, output=output) for row, output in zip(found.rows, outputs, strict=True)]
+        folder.add(rows, found.pictures)
+        yield from rows
+
+
+def _look(photo: Photo, settings: CropSettings, device: DeviceName) -> Seen:
+    # imports torch, which only the processes that look at photos need
+    from emoprune.cli.crop_photo import look
+
+    return look(photo, settings, device)
+
+
+def _lost(photo: Photo) -> Seen:
+    return Seen((CropRow(photo.source, "", crops.UNREADABLE, reason="ended the process that read it"),))

@@ -20,7 +20,7 @@ from emoprune.errors import BadCheckpoint, UsageFault, at
 from emoprune.records import Catalogue, Preprocess, Samples, Spec, SplitRule
 from emoprune.records.data import FOLDERS
 from emoprune.store.datasets import Faces
-from emoprune.store.images import Photos
+from emoprune.store.photos import Photos
 
 OF_A_NETWORK: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "deep": nets.penultimate,

@@ -19,7 +19,7 @@ from emoprune.records import Card, Cost, Preprocess, Samples, Table
 from emoprune.store import checkpoints, streams, tensorfiles
 from emoprune.store.cells import LABEL
 from emoprune.store.datasets import Data, Folder
-from emoprune.store.images import Photos
+from emoprune.store.photos import Photos
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

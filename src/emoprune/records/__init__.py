@@ -2,7 +2,7 @@
 
 from emoprune.records.charts import BarChart, Estimate, HeatChart, Line, LineChart, Panel, Point
 from emoprune.records.data import Catalogue, Preprocess, Samples, SplitRule, Table
-from emoprune.records.faces import Box, CropRow, Face
+from emoprune.records.faces import Box, CropRow, CropSettings, Face
 from emoprune.records.network import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
 from emoprune.records.pruning import (
     Certificate,
@@ -27,6 +27,7 @@ __all__ = [
     "ClassScore",
     "Cost",
     "CropRow",
+    "CropSettings",
     "Epoch",
     "Estimate",
     "Face",

@@ -29,12 +29,12 @@ def to_bytes(rows: Iterable[Sequence[object]]) -> bytes:
     return to_text(rows).encode(ENCODING, ERRORS)
 
 
-def parse(data: bytes) -> Iterator[tuple[int, list[str]]]:
+def parse(data: bytes, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     """Rows with the number of the line they end on, a byte order mark skipped; BadData for what is no CSV."""
     if b"\0" in data:
         raise BadData("not a CSV table (it has zero bytes)", "give a text file")
     text = data.decode(ENCODING, ERRORS).removeprefix("\ufeff")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         for row in reader:
             yield reader.line_num, row

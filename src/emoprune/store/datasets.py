@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +11,11 @@ from PIL import Image
 from emoprune.errors import BadData, at
 from emoprune.records import Catalogue, Table
 from emoprune.records.choices import PARTS
-from emoprune.store import fer2013, tables
+from emoprune.store import cropfolder, fer2013, tables
 from emoprune.store.fer2013 import Pixels
 from emoprune.store.fingerprints import fingerprint
-from emoprune.store.images import is_image_name, read_photo
+from emoprune.store.images import read_photo
+from emoprune.store.listing import is_picture, pictures, readable
 from emoprune.store.streams import STANDARD, reading, shown
 
 LAYOUT = "give a folder with one folder of pictures per class"
@@ -93,8 +92,10 @@ def open_folder(place: str) -> Folder:
         class_folders = [folder for part in parts for folder in _folders(part)] if parts else tops
         found = [(path, folder.name) for folder in class_folders for path in _pictures_of(folder)]
         loose = next(
-            (path for top in [root, *parts] for path in sorted(top.iterdir()) if _is_picture(path)), None
+            (path for top in [root, *parts] for path in sorted(top.iterdir()) if is_picture(path)), None
         )
+        if cropfolder.is_unfinished(root):
+            raise BadData("its photos are not all cropped", "run the same emoprune crop once more")
         if not found or loose is not None:
             fact = f"{loose.name} is in no class folder" if loose else "no pictures in class folders"
             raise BadData(fact, LAYOUT)
@@ -112,28 +113,6 @@ def open_folder(place: str) -> Folder:
     return Folder(catalogue, tuple(path for path, _ in found))
 
 
-@contextmanager
-def readable() -> Iterator[None]:
-    """Turn the system's refusal to read into a BadData that names the file or folder and the reason."""
-    try:
-        yield
-    except OSError as error:
-        place = str(error.filename or "")
-        raise BadData(f"cannot be read ({error.strerror})", "check its permissions", place=place) from error
-
-
-def pictures(root: Path) -> list[Path]:
-    """Every picture below `root` in order of its path, hidden files and folders passed over."""
-    found = [
-        path
-        for path in root.rglob("*")
-        if is_image_name(path) and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    ]
-    return sorted(
-        (path for path in found if not path.is_dir()), key=lambda path: path.relative_to(root).as_posix()
-    )
-
-
 def _folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
 
@@ -143,7 +122,3 @@ def _pictures_of(folder: Path) -> list[Path]:
     if not found:
         raise BadData(f"class folder {folder.name}/ has no pictures", "add some or remove the folder")
     return found
-
-
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and is_image_name(path)

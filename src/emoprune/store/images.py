@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import os
 import re
 import stat
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
-from torch import Tensor
 
 from emoprune.errors import BadImage, at
-from emoprune.records import Preprocess
 
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000"),
@@ -38,8 +34,6 @@ MOST_PIXELS = 150_000_000
 """A picture that declares more is not decoded: its RGB alone takes 3 bytes a pixel."""
 WHITES = (1.0, 255.0, 65535.0, 2.0**31 - 1)
 """What white is in pictures of more than 8 bits, by their brightest value."""
-CACHE_BYTES = 2 * 1024**3
-"""Decoded pictures are kept in memory up to this size; larger sets are decoded every time."""
 
 JPEG_QUALITY = 95
 REMOVE, SHRINK = "remove it or replace it", "make it smaller"
@@ -78,7 +72,12 @@ def read_reduced(path: Path, max_side: int) -> Reduced:
     not to the bit what shrinking the whole photo gives.
     """
     decoded, full = _decoded(path, max_side)
-    image = _as_rgb(decoded)
+    return replace(reduced(_as_rgb(decoded), max_side), full=full)
+
+
+def reduced(image: Image.Image, max_side: int) -> Reduced:
+    """A picture whose longer side is at most `max_side` pixels; never enlarged."""
+    full = image.size
     share = max_side / max(image.size)
     if share < 1:
         width, height = (max(1, round(length * share)) for length in image.size)
@@ -100,16 +99,11 @@ def _decoded(path: Path, max_side: int | None) -> tuple[Image.Image, tuple[int, 
                 image.draft(None, (math.ceil(full[0] * share), math.ceil(full[1] * share)))
             image.load()
             lying = image.size
-            upright = _upright(image)
-            return upright, full if upright.size == lying else full[::-1]
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        # only what the camera wrote about the picture is damaged: it is shown as it lies, as viewers do
-        return image
+            with contextlib.suppress(Exception):
+                # where only what the camera wrote about the picture is damaged, it is shown as it lies, as
+                # viewers do; in place, for a copy of a large photo is a fifth of a gigabyte
+                ImageOps.exif_transpose(image, in_place=True)
+            return image, full if image.size == lying else full[::-1]
 
 
 def _check_file(path: Path) -> None:
@@ -122,7 +116,7 @@ def _check_file(path: Path) -> None:
         raise BadImage("the file is empty", REMOVE)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _faults(path: Path) -> Iterator[None]:
     """What Pillow and the system raise over the file at `path`, as BadImage that names it."""
     try:
@@ -166,7 +160,8 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image.convert("RGBA"))
-    image = image.convert("RGB")
+    if image.mode != "RGB":
+        image = image.convert("RGB")
     return _in_srgb(image, profile) or image
 
 
@@ -196,54 +191,6 @@ def _in_srgb(image: Image.Image, profile: object) -> Image.Image | None:
     except (ImageCms.PyCMSError, OSError):
         # damaged, or of other channels than the picture: as if there were none
         return None
-
-
-def to_array(image: Image.Image, preprocess: Preprocess) -> Tensor:
-    """An RGB picture resized to the preprocess's size and colour: (channels, height, width) uint8.
-
-    Shrinking averages over all source pixels. Grey pictures are repeated where three channels are wanted.
-    """
-    height, width = preprocess.size
-    if preprocess.colour == "gray":
-        image = image.convert("L")
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    pixels = torch.from_numpy(np.array(image))
-    planes = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
-    return planes.expand(preprocess.channels, -1, -1).contiguous()
-
-
-class Photos:
-    """The pictures of a data set as samples: made in threads, kept as they are fed while they fit in memory.
-
-    `picture` gives the one at an index as RGB; it runs in several threads at once.
-    """
-
-    def __init__(
-        self,
-        picture: Callable[[int], Image.Image],
-        labels: Sequence[int] | Tensor,
-        preprocess: Preprocess,
-    ) -> None:
-        self.labels = torch.as_tensor(labels, dtype=torch.int64)
-        self._source = picture
-        self._preprocess = preprocess
-        height, width = preprocess.size
-        self._shape = (preprocess.channels, height, width)
-        fits = len(labels) * int(np.prod(self._shape)) <= CACHE_BYTES
-        self._cache: dict[int, Tensor] | None = {} if fits else None
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
-
-    def batch(self, indices: Tensor) -> Tensor:
-        """The pictures at `indices`, (n, channels, height, width) uint8; BadImage for a file that is none."""
-        return torch.stack(list(self._pool.map(self._picture, indices.tolist())))
-
-    def _picture(self, index: int) -> Tensor:
-        if self._cache is None:
-            return to_array(self._source(index), self._preprocess)
-        if index not in self._cache:
-            self._cache[index] = to_array(self._source(index), self._preprocess)
-        return self._cache[index]
 
 
 def jpeg_bytes(image: Image.Image) -> bytes:

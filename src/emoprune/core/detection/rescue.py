@@ -66,7 +66,7 @@ def rescue(image: Image.Image, networks: Networks) -> Rescue | None:
     if not found[turn]:
         return None
     shown = [views.turned_back(_best(group)[1], turn, small.size) for group in found[turn]]
-    faces = sorted((views.enlarged(face, factor) for face in shown), key=lambda face: -face.box.area)
+    faces = sorted((face.scaled(factor, factor) for face in shown), key=lambda face: -face.box.area)
     return Rescue(tuple(faces), turn, _how(turn, _best(max(found[turn], key=votes))[0]))
 
 
@@ -93,7 +93,7 @@ def _elected(image: Image.Image, turn: int, networks: Networks) -> list[list[Sig
         (name, face)
         for name, look in LOOKS.items()
         for face in find_faces(look(upright), networks, thresholds=LOW_THRESHOLDS)
-        if min(face.box.x2 - face.box.x1, face.box.y2 - face.box.y1) >= LEAST_SHARE * min(image.size)
+        if face.box.shorter >= LEAST_SHARE * min(image.size)
     ]
     needed = TURNED_VOTES if turn else UPRIGHT_VOTES
     return [group for group in _groups(sights) if votes(group) >= needed]

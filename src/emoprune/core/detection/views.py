@@ -49,12 +49,6 @@ def turned_back(face: Face, turn: int, size: tuple[int, int]) -> Face:
     return Face(box, face.probability, tuple(place[turn](*point) for point in face.landmarks))
 
 
-def enlarged(face: Face, factor: float) -> Face:
-    """A face of a photo, as it lies in the same photo `factor` times as large."""
-    box = Box(*(factor * edge for edge in (face.box.x1, face.box.y1, face.box.x2, face.box.y2)))
-    return Face(box, face.probability, tuple((factor * x, factor * y) for x, y in face.landmarks))
-
-
 def as_it_is(image: Image.Image) -> Image.Image:
     """The photo itself."""
     return image

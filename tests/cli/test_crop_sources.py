@@ -4,16 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from emoprune.cli.crop_run import OutputNames
+from emoprune.cli.crop_sources import OutputNames
 from emoprune.core.synthetic import draw_scene
-from emoprune.records import CropRow
 from emoprune.store.images import jpeg_bytes
 from tests.cli.conftest import Runner
 
 
 def test_sources_that_differ_in_suffix_alone_get_different_outputs() -> None:
     sources = ("x/a.jpg", "x/a.PNG", "x/A.png", "x/a_jpg.bmp", "x/b.jpg", "y/a.jpg")
-    names = OutputNames({name: Path(name) for name in sources}, [])
+    names = OutputNames(sources, [])
     made = {name: names.take(name, 1)[0] for name in sources}
     assert (made["x/b.jpg"], made["y/a.jpg"]) == ("x/b.jpg", "y/a.jpg")
     assert len({output.lower() for output in made.values()}) == len(sources)
@@ -21,13 +20,24 @@ def test_sources_that_differ_in_suffix_alone_get_different_outputs() -> None:
 
 def test_faces_of_one_photo_are_numbered_and_never_take_anothers_name() -> None:
     sources = ("x/pair.jpg", "x/pair_1.jpg", "x/pair_2.png")
-    names = OutputNames(
-        {name: Path(name) for name in sources}, [CropRow("x/old.jpg", "x/pair_3.jpg", "face")]
-    )
+    names = OutputNames(sources, ["x/pair_3.jpg"])
     taken = [output for source in sources for output in names.take(source, 3 if source == sources[0] else 1)]
     assert len(set(taken)) == 5
     assert taken[3:] == ["x/pair_1.jpg", "x/pair_2.jpg"]
     assert "x/pair_3.jpg" not in taken
+
+
+def test_a_name_as_long_as_file_systems_allow_leaves_room_for_what_sets_faces_apart() -> None:
+    sources = ("x/" + "é" * 125 + ".png", "x/" + "é" * 125 + ".PNG", "x/" + "é" * 124 + "e.png")
+    names = OutputNames(sources, [])
+    made = [output for source in sources for output in names.take(source, 2)]
+    assert len(set(made)) == 6
+    assert all(len(Path(output).name.encode()) <= 255 for output in made)
+
+
+def test_no_face_bears_the_name_of_a_folder_of_photos() -> None:
+    names = OutputNames(["a.jpg/one.png", "a.png"], [])
+    assert (names.take("a.png", 1), names.take("a.jpg/one.png", 1)) == (["a_.jpg"], ["a.jpg/one.jpg"])
 
 
 def test_faces_of_an_earlier_run_among_the_photos_are_no_photos(emoprune: Runner, in_folder: Path) -> None:

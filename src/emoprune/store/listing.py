@@ -1,0 +1,57 @@
+"""Which files of a folder are pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from emoprune.errors import BadData
+from emoprune.store import crops
+from emoprune.store.images import is_image_name
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turn the system's refusal to read into a BadData that names the file or folder and the reason."""
+    try:
+        yield
+    except OSError as error:
+        place = str(error.filename or "")
+        raise BadData(f"cannot be read ({error.strerror})", "check its permissions", place=place) from error
+
+
+def pictures(root: Path) -> list[Path]:
+    """Every picture below `root` in order of its path, hidden files and folders passed over.
+
+    Links to folders are followed, except to a folder that they lie in.
+    """
+    return sorted(
+        (path for path in files(root) if _is_photo_name(path)),
+        key=lambda path: path.relative_to(root).as_posix(),
+    )
+
+
+def files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Everything below `root` but folders and what is hidden."""
+    real = os.path.realpath(root)
+    if real in above:
+        return
+    for path in root.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from files(path, (*above, real))
+        else:
+            yield path
+
+
+def is_picture(path: Path) -> bool:
+    """Whether there is a file of a picture's name, other than a contact sheet of ours."""
+    return path.is_file() and _is_photo_name(path)
+
+
+def _is_photo_name(path: Path) -> bool:
+    sheet = path.name == crops.SHEET and (path.parent / crops.MANIFEST).is_file()
+    return is_image_name(path) and not sheet

@@ -1,0 +1,65 @@
+"""The pictures of a data set as samples of a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from emoprune.records import Preprocess
+
+CACHE_BYTES = 2 * 1024**3
+"""Decoded pictures are kept in memory up to this size; larger sets are decoded every time."""
+
+
+def to_array(image: Image.Image, preprocess: Preprocess) -> Tensor:
+    """An RGB picture resized to the preprocess's size and colour: (channels, height, width) uint8.
+
+    Shrinking averages over all source pixels. Grey pictures are repeated where three channels are wanted.
+    """
+    height, width = preprocess.size
+    if preprocess.colour == "gray":
+        image = image.convert("L")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = torch.from_numpy(np.array(image))
+    planes = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+    return planes.expand(preprocess.channels, -1, -1).contiguous()
+
+
+class Photos:
+    """The pictures of a data set as samples: made in threads, kept as they are fed while they fit in memory.
+
+    `picture` gives the one at an index as RGB; it runs in several threads at once.
+    """
+
+    def __init__(
+        self,
+        picture: Callable[[int], Image.Image],
+        labels: Sequence[int] | Tensor,
+        preprocess: Preprocess,
+    ) -> None:
+        self.labels = torch.as_tensor(labels, dtype=torch.int64)
+        self._source = picture
+        self._preprocess = preprocess
+        height, width = preprocess.size
+        self._shape = (preprocess.channels, height, width)
+        fits = len(labels) * int(np.prod(self._shape)) <= CACHE_BYTES
+        self._cache: dict[int, Tensor] | None = {} if fits else None
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """The pictures at `indices`, (n, channels, height, width) uint8; BadImage for a file that is none."""
+        return torch.stack(list(self._pool.map(self._picture, indices.tolist())))
+
+    def _picture(self, index: int) -> Tensor:
+        if self._cache is None:
+            return to_array(self._source(index), self._preprocess)
+        if index not in self._cache:
+            self._cache[index] = to_array(self._source(index), self._preprocess)
+        return self._cache[index]

@@ -1,0 +1,179 @@
+"""emoprune crop that is interrupted, repeated, or run on photos that changed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from emoprune.core.synthetic import draw_scene
+from emoprune.store.images import jpeg_bytes
+from tests.cli.conftest import Runner, tree
+
+PHOTOS = 10
+HOLDER = """import fcntl, sys
+lock = open(sys.argv[1], "ab")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+print(flush=True)
+input()"""
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of two classes, the last of each without a face, and one that is none."""
+    raw = tmp_path_factory.mktemp("drawn")
+    for number in range(PHOTOS - 1):
+        emotion = ("angry", "happy")[number % 2]
+        scene = draw_scene(emotion, generator=np.random.default_rng(number), size=(180, 144))
+        if number > PHOTOS - 4:
+            scene = Image.new("RGB", scene.size, "gray")
+        (raw / emotion).mkdir(exist_ok=True)
+        (raw / emotion / f"{number:02d}.jpg").write_bytes(jpeg_bytes(scene))
+    (raw / "happy" / "text.jpg").write_bytes(b"not a picture")
+    return raw
+
+
+@pytest.fixture
+def raw(drawn: Path, in_folder: Path) -> Path:
+    return Path(shutil.copytree(drawn, in_folder / "raw"))
+
+
+@pytest.mark.parametrize(("kills", "jobs"), [(10, "1"), (1, "2")])
+def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bytes(
+    drawn: Path, tmp_path: Path, kills: int, jobs: str
+) -> None:
+    command = [sys.executable, "-m", "tests.cli.killing", str(drawn), str(tmp_path), str(kills), jobs]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout)
+    assert seen["files"] > PHOTOS / 2
+    assert all(run["same"] and run["gone"] for run in seen["runs"]), seen
+    # else nothing was shown
+    assert sum(run["killed"] for run in seen["runs"]) > kills * 0.6
+    assert any(0 < run["so far"] < PHOTOS for run in seen["runs"]), seen
+
+
+def test_a_second_run_looks_at_no_photo_and_changes_no_byte(
+    emoprune: Runner, raw: Path, in_folder: Path
+) -> None:
+    first = emoprune.done("crop", raw, "faces", "--size", "32").record
+    before = tree(in_folder / "faces")
+    again = emoprune.done("crop", raw, "faces", "--size", "32").record
+    assert (first["looked at"], again["looked at"]) == (PHOTOS, 1)  # the file that cannot be read
+    assert {**again, "looked at": PHOTOS} == first
+    assert tree(in_folder / "faces") == before
+
+
+def test_settings_that_are_not_given_are_those_of_the_folder(
+    emoprune: Runner, raw: Path, in_folder: Path
+) -> None:
+    emoprune.done("crop", raw, "faces", "--size", "32", "--margin", "0.25", "--pad", "constant")
+    before = tree(in_folder / "faces")
+    assert emoprune.done("crop", raw, "faces").record["looked at"] == 1
+    assert tree(in_folder / "faces") == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--size", "48"), ("--margin", "0.5"), ("--align", "eyes"), ("--min-face", "30")]
+)
+def test_other_settings_want_force(emoprune: Runner, raw: Path, option: str, value: str) -> None:
+    emoprune.done("crop", raw, "faces", "--size", "32")
+    emoprune.check_refused("crop", raw, "faces", option, value, says=("faces", option, value, "--force"))
+    assert emoprune.done("crop", raw, "faces", option, value, "--force").record["looked at"] == PHOTOS
+
+
+def test_only_photos_that_are_new_or_changed_are_done(emoprune: Runner, raw: Path, in_folder: Path) -> None:
+    emoprune.done("crop", raw, "faces", "--size", "32")
+    shutil.copy(raw / "happy" / "01.jpg", raw / "happy" / "new.jpg")
+    shutil.copy(raw / "happy" / "03.jpg", raw / "happy" / "05.jpg")
+    assert emoprune.done("crop", raw, "faces").record["looked at"] == 1 + 2
+    faces = in_folder / "faces" / "happy"
+    assert (faces / "new.jpg").read_bytes() == (faces / "01.jpg").read_bytes()
+    assert (faces / "05.jpg").read_bytes() == (faces / "03.jpg").read_bytes()
+    emoprune.done("crop", raw, "anew", "--size", "32")
+    assert tree(in_folder / "anew") == tree(in_folder / "faces")
+
+
+def test_a_face_that_was_deleted_is_made_again(emoprune: Runner, raw: Path, in_folder: Path) -> None:
+    emoprune.done("crop", raw, "faces", "--size", "32")
+    before = tree(in_folder / "faces")
+    (in_folder / "faces" / "happy" / "01.jpg").unlink()
+    emoprune.done("crop", raw, "faces")
+    assert tree(in_folder / "faces") == before
+
+
+def test_the_face_of_a_photo_that_is_gone_goes_and_no_other_is_done_again(
+    emoprune: Runner, raw: Path, in_folder: Path
+) -> None:
+    emoprune.done("crop", raw, "faces", "--size", "32")
+    (raw / "happy" / "01.jpg").unlink()
+    result = emoprune.done("crop", raw, "faces")
+    assert "1 photo gone" in result.err
+    assert result.record["looked at"] == 1  # the file that cannot be read
+    emoprune.done("crop", raw, "anew", "--size", "32")
+    assert tree(in_folder / "anew") == tree(in_folder / "faces")
+
+
+def test_where_most_photos_are_gone_or_a_box_by_hand_would_be_force_is_wanted(
+    emoprune: Runner, raw: Path, in_folder: Path
+) -> None:
+    emoprune.done("crop", raw, "faces", "--size", "32")
+    (in_folder / "boxes.csv").write_text("source,x1,y1,x2,y2\nhappy/01.jpg,10,20,70.5,90\n")
+    emoprune.done("crop", raw, "faces", "--boxes", "boxes.csv")
+    (raw / "happy" / "01.jpg").unlink()
+    emoprune.check_refused("crop", raw, "faces", says=("1 photo", "raw lacks", "happy/01.jpg", "--force"))
+    shutil.rmtree(raw / "angry")
+    for path in sorted((raw / "happy").iterdir())[1:]:
+        path.unlink()
+    emoprune.check_refused("crop", raw, "faces", says=("photos that", "raw lacks", "--force"))
+    emoprune.done("crop", raw, "faces", "--force")
+    assert not (in_folder / "faces" / "angry").exists()
+    with Image.open(next((in_folder / "faces" / "happy").iterdir())) as face:
+        assert face.size == (32, 32)
+
+
+def test_a_box_by_hand_outlives_force(emoprune: Runner, raw: Path, in_folder: Path) -> None:
+    emoprune.done("crop", raw, "faces", "--size", "32")
+    (in_folder / "boxes.csv").write_text(
+        "source,x1,y1,x2,y2\nhappy/text.jpg,0,0,9,9\nhappy/01.jpg,10,20,70.5,90\n"
+    )
+    (raw / "happy" / "text.jpg").write_bytes((raw / "happy" / "01.jpg").read_bytes())
+    assert emoprune.done("crop", raw, "faces", "--boxes", "boxes.csv").record["box"] == 2
+    assert emoprune.done("crop", raw, "faces").record["looked at"] == 0
+    again = emoprune.done("crop", raw, "faces", "--size", "40", "--force").record
+    assert (again["box"], again["looked at"]) == (2, PHOTOS)
+
+
+def test_the_number_of_processes_changes_no_byte(emoprune: Runner, raw: Path, in_folder: Path) -> None:
+    emoprune.done("crop", raw, "one", "--size", "32", "--jobs", "1")
+    emoprune.done("crop", raw, "two", "--size", "32", "--jobs", "2")
+    assert tree(in_folder / "one") == tree(in_folder / "two")
+
+
+def test_a_folder_that_is_not_finished_is_no_data(emoprune: Runner, raw: Path, in_folder: Path) -> None:
+    assert emoprune("crop", raw, "faces", "--on-missing", "fail").code == 1
+    assert list((in_folder / "faces").iterdir()) == [in_folder / "faces" / ".crop"]
+    emoprune.check_refused("train", "faces", "model.st", says=("faces", "not all cropped", "emoprune crop"))
+
+
+def test_a_folder_in_the_hands_of_another_process_is_refused(
+    emoprune: Runner, raw: Path, in_folder: Path
+) -> None:
+    (in_folder / "faces" / ".crop").mkdir(parents=True)
+    lock = in_folder / "faces" / ".crop" / "lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        emoprune.check_refused("crop", raw, "faces", says=("faces", "another emoprune crop"))
+        other.communicate(b"\n")
+    assert emoprune.done("crop", raw, "faces", "--size", "32").record["looked at"] == PHOTOS
