@@ -47,4 +47,7 @@ def test_faces_of_an_earlier_run_among_the_photos_are_no_photos(emoprune: Runner
         (in_folder / "raw" / name / "a.jpg").write_bytes(jpeg_bytes(scene))
     assert emoprune.done("crop", "raw", "raw/faces", "--size", "32").record["photos"] == 2
     assert emoprune.done("crop", "raw", "others", "--size", "32").record["photos"] == 2
+    # a folder of photos until now
+    (in_folder / "raw" / "happy" / "crops.csv").write_text("source,x1,y1,x2,y2\n")
+    assert emoprune.done("crop", "raw", "third", "--size", "32").record["photos"] == 1
     emoprune.check_refused("crop", "raw", ".", code=2, says=("raw", "would lie in"))

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -75,7 +75,7 @@ class PhotoFolder:
         if raw.resolve().is_relative_to(faces.resolve()):
             raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
         with listing.readable():
-            found = [path for path in listing.pictures(raw) if not _is_face(path, raw)]
+            found = _without_faces(listing.pictures(raw), raw)
             videos = sum(video.is_video_name(path) for path in listing.files(raw))
         if not found:
             raise BadData("no photos in it", "give a folder of pictures", place=str(raw))
@@ -114,11 +114,10 @@ class PhotoFolder:
         return partial(images.read_photo, self._paths[source])
 
 
-def _is_face(path: Path, raw: Path) -> bool:
-    return any(_is_crop_folder(folder) for folder in path.parents if folder != raw and raw in folder.parents)
-
-
-_is_crop_folder = lru_cache(maxsize=None)(is_crop_folder)
+def _without_faces(pictures: Sequence[Path], raw: Path) -> list[Path]:
+    folders = {folder for path in pictures for folder in path.parents if raw in folder.parents}
+    made = {folder for folder in folders if is_crop_folder(folder)}
+    return [path for path in pictures if made.isdisjoint(path.parents)]
 
 
 def sha256_of(path: Path) -> str:
