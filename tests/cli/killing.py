@@ -12,11 +12,14 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from unittest import mock
 
 from emoprune.cli import crop_photo  # noqa: F401  # once, for all the forks
 from emoprune.cli.main import main
+from emoprune.records import CropRow
+from emoprune.store.cropfolder import CropFolder
 
 
 def forked(work: Callable[[], int]) -> int:
@@ -28,8 +31,29 @@ def forked(work: Callable[[], int]) -> int:
     return pid
 
 
-def crop(raw: str, faces: Path, jobs: str) -> int:
-    return forked(lambda: main(["crop", raw, str(faces), "--size", "32", "--jobs", jobs]))
+def crop(raw: str, faces: Path, jobs: str, stop_after: int | None = None) -> int:
+    """Crop in a process of its own, which stops itself when so many photos are done, if any are told."""
+
+    def work() -> int:
+        if stop_after is not None:
+            stop_itself(stop_after)
+        return main(["crop", raw, str(faces), "--size", "32", "--jobs", jobs])
+
+    return forked(work)
+
+
+def stop_itself(photos: int) -> None:
+    """Let this process stop (SIGSTOP) when `photos` are done and the next would be."""
+    add, begun = CropFolder.add, 0
+
+    def counted(folder: CropFolder, rows: Sequence[CropRow], pictures: Sequence[bytes]) -> None:
+        nonlocal begun
+        if begun == photos:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        begun += 1
+        add(folder, rows, pictures)
+
+    mock.patch.object(CropFolder, "add", counted).start()
 
 
 def done(pid: int) -> bool:
@@ -45,7 +69,7 @@ def contents(folder: Path) -> dict[str, str]:
 
 def photos_done(folder: Path) -> int:
     journal = folder / ".crop" / "journal.jsonl"
-    return len(journal.read_text().splitlines()) if journal.is_file() else -1
+    return len(journal.read_text().splitlines()) if journal.is_file() else 0
 
 
 def all_gone(group: int) -> bool:
@@ -59,19 +83,22 @@ def all_gone(group: int) -> bool:
     return False
 
 
-def kill(raw: str, faces: Path, jobs: str, photos: int, pause: float) -> dict[str, bool | int]:
-    """Kill a run `pause` seconds after so many photos are done, if it has not ended by then."""
-    pid = crop(raw, faces, jobs)
-    status = (0, 0)
-    while photos_done(faces) < photos and status == (0, 0):
-        time.sleep(0.001)
-        status = os.waitpid(pid, os.WNOHANG)
-    if status == (0, 0):
+def kill(raw: str, faces: Path, jobs: str, photos: int, pause: float | None) -> dict[str, bool | int]:
+    """Kill a run when `photos` are done: at a standstill, or `pause` seconds on, wherever it is by then."""
+    pid = crop(raw, faces, jobs, stop_after=photos)
+    stopped = os.WIFSTOPPED(os.waitpid(pid, os.WUNTRACED)[1])
+    so_far = photos_done(faces)
+    if pause is not None:
+        os.kill(pid, signal.SIGCONT)
         time.sleep(pause)
-        os.kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)
-    was_killed = os.waitstatus_to_exitcode(status[1]) == -signal.SIGKILL
-    return {"killed": was_killed, "so far": photos_done(faces), "gone": all_gone(pid)}
+    os.kill(pid, signal.SIGKILL)
+    was_killed = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    return {
+        "midway": stopped and so_far == photos,
+        "killed": was_killed,
+        "ran on": pause is not None,
+        "gone": all_gone(pid),
+    }
 
 
 def run(raw: str, room: Path, kills: int, jobs: str) -> None:
@@ -82,7 +109,8 @@ def run(raw: str, room: Path, kills: int, jobs: str) -> None:
     seen = []
     for number in range(kills):
         faces = room / f"killed-{number}"
-        what = kill(raw, faces, jobs, moments.randint(0, photos), moments.uniform(0, 0.03))
+        pause = moments.uniform(0, 0.05) if number % 2 else None
+        what = kill(raw, faces, jobs, moments.randrange(photos), pause)
         assert done(crop(raw, faces, "1"))
         seen.append({**what, "same": contents(faces) == wanted})
     print(json.dumps({"files": len(wanted), "runs": seen}))  # noqa: T201

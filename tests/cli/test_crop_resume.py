@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -50,15 +51,22 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bytes(
 ) -> None:
     command = [sys.executable, "-m", "tests.cli.killing", str(drawn), str(tmp_path), str(kills), jobs]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2], timeout=300
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+        # threads that wait for one another while other tests run take many times as long
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert seen["files"] > PHOTOS / 2
-    assert all(run["same"] and run["gone"] for run in seen["runs"]), seen
-    # else nothing was shown
-    assert sum(run["killed"] for run in seen["runs"]) > kills * 0.6
-    assert any(0 < run["so far"] < PHOTOS for run in seen["runs"]), seen
+    assert len(seen["runs"]) == kills
+    assert all(run["midway"] and run["same"] and run["gone"] for run in seen["runs"]), seen
+    # one that ran on may have ended by itself before it was killed
+    assert all(run["killed"] or run["ran on"] for run in seen["runs"]), seen
 
 
 def test_a_second_run_looks_at_no_photo_and_changes_no_byte(
