@@ -11,7 +11,7 @@ from emoprune.core.compensation import inside_taps, variances
 from emoprune.core.subject import Subject, stays
 from emoprune.records import Plan
 
-POWER = 1.25
+POWER = 1.5
 """More than 1, for what the layers before have lost reaches a reader too."""
 
 LEAST = 0.25
@@ -21,7 +21,7 @@ LEAST = 0.25
 def rescaled(subject: Subject, plan: Plan, merged: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Running variances, scaled by what the survivors still make of each channel's variance.
 
-    The factor is that share, at least a quarter, to the power of 1.25. Least squares shrinks what a layer
+    The factor is that share, at least a quarter, to the power of 1.5. Least squares shrinks what a layer
     computes towards its mean; a batch norm that divides by the old deviation would pass the shrinkage on and
     on. The share follows from the moments, the taps of a kernel taken as independent.
     """
