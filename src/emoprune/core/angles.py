@@ -57,8 +57,11 @@ def angles_deg(statistics: UnitStatistics, *, centre: Centre) -> Tensor:
     gram = centred_gram(statistics, centre)
     length = gram.diagonal().sqrt()
     length = torch.where(length > 0, length, torch.nan)
-    for rows, own in zip(gram.split(ROWS), length.split(ROWS), strict=True):
-        rows.div_(own[:, None] * length).clamp_(-1, 1).acos_().rad2deg_().round_(decimals=ANGLE_DECIMALS)
+    for start in range(0, len(gram), ROWS):
+        stop = start + ROWS
+        rows = gram[start:stop, start:].div_(length[start:stop, None] * length[start:])
+        rows.clamp_(-1, 1).acos_().rad2deg_().round_(decimals=ANGLE_DECIMALS)
+        gram[stop:, start:stop] = rows[:, ROWS:].T
     return gram.fill_diagonal_(0)
 
 
