@@ -1,6 +1,6 @@
 """Accuracy of a ResNet-18 pruned to a budget of multiply-accumulates without one gradient step.
 
-    python -m benchmarks.resnet18_budget DATA WEIGHTS [--images 2000] [--seeds 1] [--work DIR]
+    python -m benchmarks.resnet18_budget DATA WEIGHTS [--images 2000] [--seeds 1] [--only NAME ...]
 
 DATA has train/ and val/ with a folder per class, WEIGHTS is a torchvision ResNet-18 for these classes. The
 network is adopted as it is, its statistics are measured on --images of the training images, and it is
@@ -182,8 +182,8 @@ def mended(net: nn.Module, images: Sequence[Tensor]) -> tuple[nn.Module, float]:
     return net.eval(), time.perf_counter() - start
 
 
-def measured(bench: Bench, budgets: Sequence[float]) -> Results:
-    """All rows for one choice of images."""
+def measured(bench: Bench, budgets: Sequence[float], only: Sequence[str]) -> Results:
+    """The rows of the methods in `only` for one choice of images."""
     results: Results = {}
 
     def note(budget: float, name: str, result: Result | None) -> None:
@@ -193,10 +193,11 @@ def measured(bench: Bench, budgets: Sequence[float]) -> Results:
 
     note(*WHOLE, bench.result(bench.net, 0))
     for budget in budgets:
-        for name, options in OURS.items():
-            note(budget, name, ours(bench, options, budget))
-        for name, global_pruning in THEIRS.items():
-            net, seconds = theirs(bench, budget, global_pruning=global_pruning)
+        for name in only:
+            if name in OURS:
+                note(budget, name, ours(bench, OURS[name], budget))
+                continue
+            net, seconds = theirs(bench, budget, global_pruning=THEIRS[name])
             note(budget, name, bench.result(net, seconds))
             net, more = mended(net, bench.train)
             note(budget, name + MENDED, bench.result(net, seconds + more))
@@ -234,6 +235,8 @@ def arguments() -> argparse.Namespace:
     options.add_argument("weights", type=Path, help="ResNet-18, .safetensors or .pth")
     options.add_argument("--images", type=int, default=2000, help="training images looked at")
     options.add_argument("--seeds", type=int, default=1, help="how many choices of training images")
+    methods = [*OURS, *THEIRS]
+    options.add_argument("--only", nargs="+", choices=methods, default=methods, help="(default: all)")
     options.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25, 0.125], metavar="SHARE")
     options.add_argument("--size", type=int, default=64, help="side of the network's input in pixels")
     options.add_argument("--mean", type=float, default=0.5, help="of the network's preprocessing")
@@ -249,7 +252,7 @@ def run() -> None:
     where = machine()
     with workplace(args.work) as place:
         benches = (adopted(args, place, seed) for seed in range(args.seeds))
-        runs = [measured(bench, args.budgets) for bench in benches]
+        runs = [measured(bench, args.budgets, args.only) for bench in benches]
     headings = ["MACs", "method", "accuracy, %", "points lost", "parameters left", "MACs left", "seconds"]
     print(markdown(headings, [row(key, runs) for key in runs[0]], left=2))
     print(f"\n{args.images:,} training images looked at, chosen by {args.seeds} seeds, {where}")
