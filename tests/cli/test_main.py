@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -202,6 +203,18 @@ def test_a_closed_pipe_ends_with_141_and_without_a_word(in_folder: Path, lines: 
     ended = subprocess.run(argv, stdout=writing, stderr=subprocess.PIPE, check=False)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("closed", "file", "code"), [(">&-", "m.json", 0), ("2>&-", "m.json", 0), ("<&-", "-", 1)]
+)
+def test_streams_that_are_closed_lead_nowhere(in_folder: Path, closed: str, file: str, code: int) -> None:
+    (in_folder / "m.json").write_text(METRICS)
+    line = shlex.join([*PROGRAM, "report", file])
+    ended = subprocess.run(["sh", "-c", f"{line} {closed}"], capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert (ended.stdout != "") == (closed == "2>&-")
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_closed_pipe_ends_binary_output_too(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

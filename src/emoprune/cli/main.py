@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="Turn photos of faces into a small, fast expression classifier, and prove what small cost.",
+    help="Turn photos of faces into a small, fast expression classifier, and prove what that cost.",
     epilog="""\b
 A pipeline:
   emoprune crop raw/ faces/
@@ -116,8 +116,17 @@ def _drop_unwritten() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _open_closed_streams() -> None:
+    """Let streams that whoever starts the program has closed (`>&-`) lead nowhere; Python has None there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # of the numbers that are free the least, so the one that was closed
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
 def run() -> None:
     """The console script."""
+    _open_closed_streams()
     # idle threads that spin instead of sleeping keep a second run on the machine from its cores; torch
     # reads this when it is imported, which no command has done yet
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -131,7 +131,7 @@ def command(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Compare evaluations, steps of prunings and learning curves side by side, and draw them.
+    """Compare evaluations, prunings and trainings, and draw them.
 
     Accuracy with its 95% interval, size and cost, each with its change against the first; then
     precision, recall and F1 per class, and confusion matrices; then what was measured while units
