@@ -51,6 +51,11 @@ def test_every_pair_has_the_angle_of_the_stored_statistics(emoprune: Runner, mod
     assert (record["smallest_deg"], record["largest_deg"]) == (min(listed), max(listed))
 
 
+def test_two_formats_are_one_too_many(emoprune: Runner, model: Path) -> None:
+    emoprune.check_refused("angles", model, "--format", "csv", "--json", code=2, says=("--json", "csv"))
+    assert emoprune.done("angles", model, "--format", "json", "--json").lines
+
+
 def test_without_all_only_similar_and_complementary_pairs_are_listed(emoprune: Runner, model: Path) -> None:
     everything = emoprune.done("angles", model, "--all", *HIDDEN).record["pairs"]
     record = emoprune.done("angles", model, "--below", "40", "--above", "150", *HIDDEN).record

@@ -187,3 +187,17 @@ def test_units_that_fall_silent_really_go_and_nobody_misses_them(
         )
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
     check_works(emoprune, "o.st", small)
+
+
+def test_statistics_of_before_the_masks_are_not_passed_over_in_silence(
+    emoprune: Runner, zoo: Zoo, small: Path
+) -> None:
+    stale = "its statistics are of before weights of it were masked"
+    masked(emoprune, zoo("conv2"), "magnitude", 0.5, *OFFLINE)
+    units_go = ("--method", "reconstruct", "--amount", "0.2", "-o", "p.st", "--force")
+    assert stale in emoprune.done("angles", "o.st").err
+    assert stale in emoprune.done("prune", "o.st", *units_go, *OFFLINE).err
+    assert stale not in emoprune.done("prune", "o.st", *units_go, "--data", small).err
+    # measured anew, it hands what it measured on
+    assert stale not in emoprune.done("angles", "p.st").err
+    assert stale not in emoprune.done("angles", zoo("conv2")).err

@@ -50,11 +50,31 @@ def test_it_has_no_statistics_and_is_trained_on(emoprune: Runner, trained: Path)
     options = ("--method", "magnitude", "--amount", "0.5", "--rewind", "init.st", "-o", "first.st")
     emoprune.done("prune", "m.st", *options)
     assert not read("first.st").statistics
+    # though nothing was measured of it, its units are there
+    counts = [emoprune.done("eval", path, trained).record["units"] for path in ("first.st", "m.st")]
+    assert counts[0] == counts[1] > 0
     emoprune.check_refused("angles", "first.st", says=("no statistics",))
     emoprune.done("train", trained, "on.st", "--from", "first.st", "--epochs", "1")
     on = read("on.st")
     assert on.statistics
     assert all(not bool(on.tensors[name][~mask].any()) for name, mask in on.masks.items())
+
+
+def test_nothing_is_solved_for_the_weights_that_are_gone_back_on(
+    emoprune: Runner, small: Path, in_folder: Path
+) -> None:
+    emoprune.done("train", small, "b.st", "--arch", "conv2", "--size", "16", "--epochs", "1", "--hidden", "6")
+    for rewind, solved in (((), True), (("--rewind", "b.st"), False)):
+        options = ("--method", "reconstruct", "--amount", "0.3", "--data", small, "-o", "o.st", "--force")
+        assert (emoprune.done("prune", "b.st", *options, *rewind).record["resolved_on"] > 0) == solved
+
+
+def test_what_it_is_judged_by_is_the_network_that_is_written(emoprune: Runner, trained: Path) -> None:
+    options = ("--method", "importance", "--max-drop", "20", "--data", trained, "--rewind", "init.st")
+    record = emoprune.done("prune", "m.st", *options, "-o", "first.st").record
+    part = record["judged_on"]["part"]
+    found = emoprune.done("eval", "first.st", trained, "--split", part).record
+    assert record["accuracy"]["after"] == pytest.approx(found["accuracy"])
 
 
 def test_a_network_of_another_shape_is_refused_before_anything_is_done(

@@ -65,6 +65,13 @@ def test_importance_tells_the_least_kernel_that_is_left(emoprune: Runner, small:
     assert all(step["smallest_angle_deg"] is None for step in steps)
 
 
+def test_rounded_to_a_multiple_every_step_takes_something(emoprune: Runner, table_model: str) -> None:
+    options = ("--method", "progressive", "--steps", "--round-to", "4")
+    counts = [step["units"] for step in emoprune.done("prune", table_model, *options).record["steps"]]
+    assert len(counts) > 1
+    assert counts == sorted(set(counts), reverse=True)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -74,6 +81,7 @@ def test_importance_tells_the_least_kernel_that_is_left(emoprune: Runner, small:
         (("--method", "progressive", "-o", "o.st"), "--output"),
         (("--method", "progressive", "--data", "none"), "forbids"),
         (("--method", "progressive", "--sensitivity"), "--sensitivity"),
+        (("--method", "progressive", "--rewind", "t.st"), "--rewind"),
     ],
 )
 def test_what_has_no_steps_is_the_command_lines_fault(

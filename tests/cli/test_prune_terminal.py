@@ -67,6 +67,25 @@ def test_no_figure_of_the_ladder_is_cut(screen: Screen, zoo: Zoo, columns: int) 
     assert max(map(len, lines)) <= 80
 
 
+def test_layers_that_rounding_keeps_whole_have_no_figure_and_one_is_named(
+    screen: Screen, emoprune: Runner, zoo: Zoo
+) -> None:
+    found = units(zoo("conv2"))
+    argv = (
+        "prune",
+        zoo("conv2"),
+        "--method",
+        "reconstruct",
+        "--sensitivity",
+        "--round-to",
+        max(found.values()),
+    )
+    rows = {cells[0]: cells[1:] for line in screen(*argv) if (cells := line.split()) and cells[0] in found}
+    assert rows == {name: [str(count), *["-"] * 9] for name, count in found.items()}
+    told = emoprune.done(*argv)
+    assert (told.raw, "3 layers can lose none" in told.err) == (b"", True)
+
+
 @pytest.mark.parametrize("merge", ["sum", "lstsq"])
 def test_the_ladder_is_that_of_the_chosen_merge(
     screen: Screen, emoprune: Runner, zoo: Zoo, merge: str
@@ -127,7 +146,9 @@ def test_the_summary_of_a_training_run_is_not_cut(screen: Screen, small: Path) -
 def test_progress_is_shown_to_the_end_and_to_a_terminal_alone(
     screen: Screen, zoo: Zoo, small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = ("prune", zoo("conv2"), *some("reconstruct"), "--data", small, "--dry-run")
+    argv = ("prune", zoo("conv2"), *some("reconstruct"), "--data", small)
+    assert not any(line.startswith("re-solve ") for line in screen(*argv, "--dry-run"))
+    argv += ("-o", "o.st", "--force")
     lines = screen(*argv)
     for label in ("statistics", "images", "re-solve"):
         line = [line for line in lines if line.startswith(f"{label} ")][-1]

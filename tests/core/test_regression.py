@@ -165,3 +165,18 @@ def test_more_features_than_rows_are_no_obstacle() -> None:
     assert found is not None
     left = features[40:] @ found[0].numpy().T + found[1].numpy() - missing[40:]
     assert float(np.square(left).mean()) < 0.1 * float(np.square(missing[40:]).mean())
+
+
+@settings(max_examples=40)
+@given(seed=SEEDS, wobble=st.sampled_from([0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5]))
+def test_features_that_hardly_move_are_solved_for_or_left_alone(seed: int, wobble: float) -> None:
+    generator = np.random.default_rng(seed)
+    level = generator.normal(size=40)
+    features = (level + wobble * generator.normal(size=(60, 40))).astype(np.float32)
+    missing = 3.0 + generator.normal(size=(60, 3)).astype(np.float32)
+    found = correction(*halves(features, missing, held=12), constant=True)
+    assert found is not None
+    change, offset = (tensor.numpy() for tensor in found)
+    fitted = features.astype(np.float64) @ change.T + offset
+    assert np.isfinite(fitted).all()
+    assert np.square(fitted - missing).mean() <= np.square(missing).mean()

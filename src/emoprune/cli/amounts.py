@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from emoprune.core.amounts import Amount
 from emoprune.core.methods import METHODS
 from emoprune.errors import UsageFault
+from emoprune.records.choices import Scope
 
 DEFAULT_ANGLE_DEG = 15.0
 STRUCTURAL = ("--units", "--macs", "--params")
@@ -17,21 +18,23 @@ def resolved(
     method: str,
     options: Mapping[str, float | None],
     *,
-    output: str | None,
+    unwritten: Mapping[str, str | None],
     round_to: int,
+    scope: Scope,
     ladder: bool,
     steps: bool,
 ) -> Amount | None:
     """The amount; None with a `ladder` of all amounts, or with `steps` that go all the way.
 
+    `unwritten` are the options that matter to what is written, which is nothing with these two.
     Raises UsageFault for options that contradict one another or the method.
     """
     if ladder:
-        none_with_ladder(options, output)
+        none_with_ladder({**options, **unwritten})
     if steps:
-        check_steps(method, options, output, ladder=ladder)
+        check_steps(method, {"--angle": options["--angle"], **unwritten}, ladder=ladder)
     amount = None if ladder else chosen(method, options, needed=not steps)
-    check_units(method, amount, round_to=round_to, ladder=ladder)
+    check_units(method, amount, round_to=round_to, scope=scope, ladder=ladder)
     return amount
 
 
@@ -66,11 +69,9 @@ def chosen(method: str, options: Mapping[str, float | None], *, needed: bool = T
     return amount
 
 
-def none_with_ladder(options: Mapping[str, float | None], output: str | None) -> None:
-    """Raise UsageFault where --sensitivity meets an amount, or an output that it would not write."""
-    given = [option for option, value in options.items() if value is not None] + ["--output"] * (
-        output is not None
-    )
+def none_with_ladder(options: Mapping[str, float | str | None]) -> None:
+    """Raise UsageFault where --sensitivity meets an amount, or an option for what it would not write."""
+    given = [option for option, value in options.items() if value is not None]
     if given:
         raise UsageFault(
             f"--sensitivity goes through all amounts and writes nothing, and {given[0]} is given",
@@ -78,23 +79,21 @@ def none_with_ladder(options: Mapping[str, float | None], output: str | None) ->
         )
 
 
-def check_steps(
-    method: str, options: Mapping[str, float | None], output: str | None, *, ladder: bool
-) -> None:
+def check_steps(method: str, options: Mapping[str, float | str | None], *, ladder: bool) -> None:
     """Raise UsageFault where --steps meets a method or options that know no steps."""
     if not METHODS[method].one_by_one:
         raise UsageFault(
             f"--steps needs units that go one by one, which --method {method} does not do",
             f"use --method {_one_by_one()}",
         )
-    others = {"--angle": options["--angle"] is not None, "--output": output is not None}
-    for option, is_given in {**others, "--sensitivity": ladder}.items():
+    given = {option: value is not None for option, value in options.items()}
+    for option, is_given in {**given, "--sensitivity": ladder}.items():
         if is_given:
             fact = f"--steps goes down unit by unit and writes nothing, and {option} is given"
             raise UsageFault(fact, "leave it out")
 
 
-def check_units(method: str, amount: Amount | None, *, round_to: int, ladder: bool) -> None:
+def check_units(method: str, amount: Amount | None, *, round_to: int, scope: Scope, ladder: bool) -> None:
     """Raise UsageFault where units are counted of a method that does not take them one by one."""
     entry = METHODS[method]
     if ladder and entry.weights:
@@ -103,6 +102,11 @@ def check_units(method: str, amount: Amount | None, *, round_to: int, ladder: bo
             "give a method that takes units",
         )
     by_angle = amount is not None and amount.option == "--angle"
+    if scope == "layer" and (by_angle or not (entry.one_by_one or entry.weights)):
+        raise UsageFault(
+            "--scope layer shares out what goes, and an angle is the same for all layers",
+            f"leave it out, or use it with --amount of --method {_one_by_one()}",
+        )
     if round_to > 1 and (by_angle or not entry.one_by_one):
         raise UsageFault(
             "--round-to needs units that go one by one",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from emoprune.cli import console, options, sheets
+from emoprune.errors import UsageFault
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -50,14 +51,17 @@ def command(
     Counts are units that stand in at least one similar or complementary pair; insignificant units have a
     vector shorter, or vary less, than 1% of the layer's range.
     """
+    from emoprune.cli import sight
     from emoprune.core.angles import survey
     from emoprune.store import checkpoints, streams
 
+    if as_json and form not in (None, "json"):
+        raise UsageFault(f"--json and --format {form} name two formats", "give one of them")
     checkpoint = checkpoints.read(model)
     if data not in (None, options.NO_DATA):
-        from emoprune.cli import sight
-
         checkpoint = sight.measured_on(checkpoint, data, limit=limit, place=streams.shown(model))
+    else:
+        sight.note_stale_statistics(checkpoint)
     records = []
     for found in options.matching_layers(checkpoint, layer, place=streams.shown(model)):
         surveyed = survey(

@@ -69,7 +69,7 @@ def settings(
     request = job.request
     return {
         "method": job.method,
-        "merge": request.merge,
+        "merge": None if METHODS[job.method].weights else request.merge,
         "amount": {amount.name: amount.value},
         **({"angle": amount.value} if amount.name == "angle" else {}),
         "scope": request.scope,
@@ -161,18 +161,27 @@ def show_ladder(job: Job, model: str, *, as_json: bool) -> None:
         for layer in console.tracked(job.subject.layers, "sensitivity", len(job.subject.layers))
         for share, found in ladder(job, layer, LADDER)
     ]
+    whole = sorted({layer.name for layer in job.subject.layers} - {record["layer"] for record in records})
+    if whole:
+        layers = console.counted(len(whole), "layer")
+        console.note(f"{layers} can lose none of these shares, {whole[0]} one of them")
     console.emit(records, lambda: [_ladder_table(job, records)], as_json=as_json)
 
 
 def _ladder_table(job: Job, records: list[dict[str, Any]]) -> Group:
     merge = job.request.merge
+    errors = {(record["layer"], record["amount"]): record[f"error_{merge}"] for record in records}
     return console.table(
         f"Error at the next layer by share of units removed ({job.method}, {merge})",
         ["layer", "units", *(f"{amount:g}".lstrip("0") for amount in LADDER)],
         (
-            [layer.name, rows[0]["before"], *(_short(row[f"error_{merge}"]) for row in rows)]
+            [
+                layer.name,
+                job.subject.statistics[layer.name].units,
+                # a share that is out of reach has none
+                *(_short(errors.get((layer.name, amount))) for amount in LADDER),
+            ]
             for layer in job.subject.layers
-            for rows in [[record for record in records if record["layer"] == layer.name]]
         ),
     )
 

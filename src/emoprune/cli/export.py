@@ -71,7 +71,7 @@ def command(
         net = nets.restore(checkpoint.spec, checkpoint.tensors)
     streams.check_output(output, force=force)
     cost = costs.cost(net, checkpoint.spec)
-    card = checkpoints.card_json(checkpoint, cost=cost, units=checkpoint.units)
+    card = checkpoints.card_json(checkpoint, cost=cost, units=costs.hidden_units(checkpoint))
     example = torch.zeros(2, *checkpoint.spec.input)
     exported = onnx.export(net, example, {checkpoints.METADATA_KEY: card})
     engine = onnx.Engine(exported)

@@ -139,7 +139,7 @@ def open_bytes(data: bytes, device: torch.device) -> Model:
     return Model(
         card=checkpoint,
         cost=costs.cost(net, checkpoint.spec),
-        units=checkpoint.units,
+        units=costs.hidden_units(checkpoint),
         fingerprint=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
         net=net,

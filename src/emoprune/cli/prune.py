@@ -60,7 +60,8 @@ Angle = Annotated[
         min=0,
         max=90,
         metavar="DEGREES",
-        help="distinct, progressive: similar under it, complementary over 180 minus it.  [default: 15]",
+        help="distinct: similar under it, complementary over 180 minus it; progressive: while the smallest "
+        "is under it.  [default: 15]",
         show_default=False,
     ),
 ]
@@ -102,7 +103,8 @@ MergeOption = Annotated[
 ScopeOption = Annotated[
     Scope,
     typer.Option(
-        help="global: a budget is spent where it costs least; layer: the same share in every layer."
+        help="global: a budget is spent where it costs least; layer: the same share in every layer. Of no "
+        "use to angles, which are the same for all layers."
     ),
 ]
 RoundTo = Annotated[
@@ -178,7 +180,13 @@ def command(
         "--max-drop": max_drop,
     }
     amount = amounts.resolved(
-        method, wanted, output=output, round_to=round_to, ladder=sensitivity, steps=steps
+        method,
+        wanted,
+        unwritten={"--output": output, "--rewind": rewind},
+        round_to=round_to,
+        scope=scope,
+        ladder=sensitivity,
+        steps=steps,
     )
     if label is not None and not steps:
         raise UsageFault(
@@ -192,11 +200,14 @@ def command(
             surgery.check_rewind(earlier, before)
     if target is not None:
         streams.check_output(target, force=force)
+    judged = steps or (amount is not None and amount.needs_images)
     job = prune_run.prepare(
         before,
         method,
         amount,
-        judged=steps or (amount is not None and amount.needs_images),
+        judged=judged,
+        # weights that are gone back on, and those of a ladder, would be solved for nothing
+        solved=judged or not (sensitivity or rewind),
         layers=layer,
         data=data,
         limit=limit,
@@ -209,13 +220,16 @@ def command(
     if steps or amount is None:
         prune_steps.show(job, amount, model, label=label, as_json=as_json)
         return
-    plan = prune_plan.plan_of(job, amount)
-    merged = job.merges(plan)
-    after = job.carried_out(plan, merged.get(merge))
-    settings = certificate.settings(job, amount, layer=layer, data=data, samples=limit, rewind=rewind)
-    outcome = certificate.outcome(job, plan, merged, after) | certificate.judged(job, after, amount)
-    if earlier is not None:
-        after = surgery.rewound(after, earlier, job.subject, plan)
+    with at(streams.shown(model)):
+        plan = prune_plan.plan_of(job, amount)
+        merged = job.merges(plan)
+        # what a dry run prints is known without images, but for an accuracy
+        maker = dataclasses.replace(job, resolve=None) if dry_run and not judged else job
+        after = maker.carried_out(plan, merged.get(merge))
+        settings = certificate.settings(job, amount, layer=layer, data=data, samples=limit, rewind=rewind)
+        if earlier is not None:
+            after = surgery.rewound(after, earlier, job.subject, plan)
+        outcome = certificate.outcome(job, plan, merged, after) | certificate.judged(job, after, amount)
     done = dataclasses.replace(after, history=(*before.history, history.entry("prune", settings, outcome)))
     summary = {"schema": SCHEMA, "input": model, "output": target, **settings, **outcome}
     _deliver(done, summary, target, force=force, as_json=as_json)

@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from emoprune.cli import console, options
 from emoprune.cli.prune_job import Job
-from emoprune.cli.sight import Sight, look_at, measured, own_data, require_layers
+from emoprune.cli.sight import (
+    Sight,
+    look_at,
+    measured,
+    note_stale_statistics,
+    own_data,
+    require_layers,
+)
 from emoprune.core import nets
 from emoprune.core.amounts import Amount
 from emoprune.core.courses import Request
@@ -34,6 +41,7 @@ def prepare(
     amount: Amount | None,
     *,
     judged: bool,
+    solved: bool,
     layers: str,
     data: str | None,
     limit: int,
@@ -42,7 +50,7 @@ def prepare(
 ) -> Job:
     """A checkpoint with its channel graph, its statistics, and images where any are wanted.
 
-    They are where the network is `judged`, or re-solved: with `data`, or where a batch norm is to be mended.
+    They are where the network is `judged`, or `solved`: with `data`, or where a batch norm is to be mended.
     `layers` is a glob; `data` a path, "none", or None for what the checkpoint was trained on.
     """
     with at(place):
@@ -56,10 +64,12 @@ def prepare(
         with at(place):
             before = measured(before, graph, images)
         counted = images.count
+    elif not METHODS[method].weights:
+        note_stale_statistics(before)
     found, weights = _chosen(before, graph, method, layers, place)
     with at(place):
         subject = subject_of(before, graph, found)
-    solves = request["merge"] == "lstsq" and not METHODS[method].weights
+    solves = solved and request["merge"] == "lstsq" and not METHODS[method].weights
     if data is None:
         solves = solves and _before_norms(graph, found)
         images = _own_images(before, limit, judged=judged) if judged or solves else None

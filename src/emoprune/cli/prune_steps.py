@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from emoprune.cli import console
@@ -23,8 +24,9 @@ def show(job: Job, amount: Amount | None, model: str, *, label: str | None, as_j
     """Print every step down to the amount, or to one unit a layer (schema emoprune.steps/1)."""
     course = job.course()
     last = course.length if amount is None else last_step(job, course, amount)
-    plans = (course.plan(step) for step in range(last + 1))
-    steps = tuple(_step(job, plan) for plan in console.tracked(plans, "steps", last + 1))
+    plans = console.tracked(map(course.plan, range(last + 1)), "steps", last + 1)
+    # rounded to a multiple, some steps take nothing
+    steps = tuple(_step(job, plan) for plan, _ in groupby(plans))
     record = {"schema": STEPS_SCHEMA, **asdict(PruningCourse(model, job.method, steps, label))}
     console.emit([record], lambda: [_table(job, steps)], as_json=as_json)
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from emoprune.cli import console, loading
+from emoprune.cli import console, loading, options
 from emoprune.cli.loading import Seen
 from emoprune.core import nets
 from emoprune.core.graph import channel_graph
+from emoprune.core.methods import METHODS
 from emoprune.core.objectives import judge, task_of
 from emoprune.core.splits import partition
 from emoprune.core.statistics import collect
@@ -93,6 +94,23 @@ def measured_on(checkpoint: Checkpoint, data: str, *, limit: int, place: str) ->
     sight = look_at(checkpoint, data, limit=limit)
     with at(place):
         return measured(checkpoint, graph, sight)
+
+
+def note_stale_statistics(checkpoint: Checkpoint) -> None:
+    """Say so where weights were masked after the statistics were taken."""
+    if _masked_unmeasured(checkpoint):
+        console.note("its statistics are of before weights of it were masked; --data measures them anew")
+
+
+def _masked_unmeasured(card: Card) -> bool:
+    for entry in reversed(card.history):
+        if entry.command == "train":
+            return False
+        if entry.command == "prune" and METHODS[entry.parameters["method"]].weights:
+            return True
+        if entry.command == "prune" and entry.parameters["data"] not in (None, options.NO_DATA):
+            return False
+    return False
 
 
 def require_layers(graph: ChannelGraph) -> None:

@@ -8,9 +8,12 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from emoprune.records import Cost, Spec
+from emoprune.core import nets
+from emoprune.core.graph import channel_graph
+from emoprune.records import Checkpoint, Cost, Spec
 
 
 def cost(net: nn.Module, spec: Spec) -> Cost:
@@ -18,10 +21,10 @@ def cost(net: nn.Module, spec: Spec) -> Cost:
     parameters = [parameter.detach() for parameter in net.parameters()]
     counter = FlopCounterMode(display=False)
     fused = torch.backends.mha.get_fastpath_enabled()
-    # the counter does not see what the fused attention computes
+    # the counter does not see what fused attention computes
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.inference_mode(), counter:
+        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
             net(torch.zeros(1, *spec.input, device=parameters[0].device))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
@@ -30,6 +33,13 @@ def cost(net: nn.Module, spec: Spec) -> Cost:
         nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in parameters),
         macs=counter.get_total_flops() // 2,
     )
+
+
+def hidden_units(checkpoint: Checkpoint) -> int:
+    """Units of its measured layers; of a network that has not been measured, all that could be removed."""
+    if checkpoint.layers:
+        return checkpoint.units
+    return channel_graph(nets.blueprint(checkpoint.spec), checkpoint.spec.input).units
 
 
 WARM_UP, REPEATS = 5, 50

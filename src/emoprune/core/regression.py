@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from emoprune.core.compensation import ROUNDING
+
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Strengths tried, relative to the features' mean variance: one that rarely moves is not trusted far."""
 
@@ -56,22 +58,31 @@ def correction(learned: Sums, held: Sums, *, constant: bool) -> tuple[Tensor, Te
     none = torch.zeros_like(learned.crossed), torch.zeros_like(learned.missing_total)
     best, chosen = held.error(*none), None
     for ridge in RIDGES:
-        error = held.error(*_solution(learned, ridge, constant=constant))
+        found = _solution(learned, ridge, constant=constant)
+        error = best if found is None else held.error(*found)
         if error < best:
             best, chosen = error, ridge
     return None if chosen is None else _solution(learned.joined(held), chosen, constant=constant)
 
 
-def _solution(sums: Sums, ridge: float, *, constant: bool) -> tuple[Tensor, Tensor]:
+def _solution(sums: Sums, ridge: float, *, constant: bool) -> tuple[Tensor, Tensor] | None:
+    """What `correction` adds at one ridge; None where rounding leaves no equations that can be solved."""
     features, missing = sums.feature_total / sums.count, sums.missing_total / sums.count
     second, crossed = sums.features / sums.count, sums.crossed / sums.count
     if constant:
+        energy = second.diagonal().clone()
         second = second - torch.outer(features, features)
         crossed = crossed - torch.outer(missing, features)
+        # what is left of a feature that hardly moves is rounding: the constant says all of it
+        still = second.diagonal() <= ROUNDING * energy
+        second[still], second[:, still], crossed[:, still] = 0, 0, 0
     strength = ridge * float(second.diagonal().mean())
     if strength <= 0:
         return torch.zeros_like(crossed), missing if constant else torch.zeros_like(missing)
     second.diagonal().add_(strength)
-    change = torch.cholesky_solve(crossed.T, torch.linalg.cholesky(second)).T
+    factor, fault = torch.linalg.cholesky_ex(second)
+    if int(fault):
+        return None
+    change = torch.cholesky_solve(crossed.T, factor).T
     offset = missing - change @ features if constant else torch.zeros_like(missing)
     return change, offset
