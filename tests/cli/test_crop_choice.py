@@ -112,3 +112,29 @@ def test_aligned_eyes_are_at_their_place(emoprune: Runner, raw: Path, in_folder:
     for name, (x, y) in zip(("left_eye", "right_eye"), eye_places(160, margin=0.6), strict=True):
         assert float(row[f"{name}_x"]) == pytest.approx(x, abs=8)
         assert float(row[f"{name}_y"]) == pytest.approx(y, abs=8)
+
+
+def test_a_wide_margin_loses_no_face_that_fills_its_photo(emoprune: Runner, raw: Path) -> None:
+    scene().save(raw / "a.jpg")
+    emoprune.done("crop", raw, "faces", "--size", "64")
+    for name in ("one", "two"):
+        (raw / f"{name}.jpg").write_bytes(Path("faces/a.jpg").read_bytes())
+    statuses = []
+    for margin in ("0", "2"):
+        emoprune.done("crop", raw, f"faces{margin}", "--size", "64", "--margin", margin)
+        statuses.append([row["status"] for row in rows(f"faces{margin}")])
+    assert statuses[0] == statuses[1]
+    assert "face" in statuses[0]
+    assert "unreadable" not in statuses[0]
+
+
+def test_the_interval_of_a_video_is_none_of_a_folder(emoprune: Runner, raw: Path) -> None:
+    scene().save(raw / "a.jpg")
+    emoprune.check_refused("crop", raw, "faces", "--every", "5", code=2, says=("--every", "videos"))
+
+
+def test_on_missing_fail_says_what_was_missing_and_where(emoprune: Runner, raw: Path) -> None:
+    scene().save(raw / "a.jpg")
+    argv = ("crop", raw, "faces", "--on-missing", "fail", "--min-face", "5000")
+    line = emoprune("crop", *argv[1:]).complaints[-1]
+    assert f"{raw}/a.jpg: only faces below --min-face" in line

@@ -53,6 +53,7 @@ LR = ("--space", "lr=log:1e-3:1e-1")
         ((*LR, "--trials", "0"), "--trials"),
         (("--trials", "3"), "--space"),
         (("--set", "arch=svm", *LR), "svm makes no use of --lr"),
+        (("--set", "arch=svm", "--space", "penalty=1:2", "--sampler", "coarse-to-fine"), "fitted in one go"),
         (("--set", "arch=mlp", "--space", "penalty=1,2"), "mlp makes no use of --penalty"),
     ],
 )
@@ -95,7 +96,7 @@ def test_data_split_already_needs_a_val_part(emoprune: Runner, table: Path, in_f
     ("more", "says"),
     [
         (("--set", "weight_decay=0.1"), "--set weight_decay nothing, not 0.1"),
-        (("--space", "momentum=0:1"), "--space momentum nothing, not 0.0:1.0"),
+        (("--space", "weight_decay=0:1"), "--space weight_decay nothing, not 0.0:1.0"),
         (("--seed", "1"), "--seed 0, not 1"),
         (("--split", "50/25/25"), "--split 60/20/20, not 50/25/25"),
         (("--sampler", "coarse-to-fine"), "--sampler"),
@@ -140,3 +141,17 @@ def test_a_search_without_a_trial_that_succeeds_says_so(emoprune: Runner, table:
     result = emoprune("search", table, *rounds, *rates)
     assert result.code == 2
     assert "every coarse trial failed" in result.complaints[0]
+
+
+def test_a_combination_that_train_refuses_is_a_trial_that_fails(emoprune: Runner, small: Path) -> None:
+    spaces = ("--space", "arch=conv2,mlp", "--space", "freeze=none,backbone", "--sampler", "grid")
+    fixed = ("--set", "epochs=1", "--set", "size=16", "--set", "gray=yes", "--split", "60/20/20")
+    result = searched(emoprune, small, *spaces, *fixed)
+    assert len(result.lines) == 3
+    assert "failed, mlp has no backbone to freeze" in result.err
+    assert "1 of 4 trials failed" in result.err
+
+
+def test_json_lines_that_optuna_did_not_write_are_no_journal(emoprune: Runner, table: Path) -> None:
+    Path("s.j").write_text('{"op_code": 99, "worker_id": "x"}\n')
+    emoprune.check_refused("search", table, *MLP, *LR, "--storage", "s.j", says=("s.j", "no journal"))

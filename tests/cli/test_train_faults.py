@@ -104,6 +104,7 @@ def test_a_file_that_is_no_whole_picture(
         (["--weights", "imagenet"], 2, ("conv1",)),
         (["--weights", "no.st"], 1, ("no.st: no such file",)),
         (["--arch", "mlp", "--freeze", "backbone"], 2, ("mlp", "--freeze")),
+        (["--scale", "standard"], 2, ("--scale", "photos")),
         (["--epochs", "-1"], 2, ("--epochs",)),
         (["--lr", "-1"], 2, ("--lr",)),
         (["--lr", "nan"], 2, ("--lr",)),
@@ -266,3 +267,32 @@ def test_a_broken_picture_is_refused_in_whatever_part_it_falls(
         says = (str(broken.relative_to(in_folder)),)
         emoprune.check_refused("train", "data", "m.st", *SMALL, "--seed", seed, "--split", "50/50", says=says)
         shutil.rmtree(in_folder / "data")
+
+
+@pytest.mark.parametrize("option", [("--size", "5"), ("--gray",), ("--mean", "0.5"), ("--std", "0.5")])
+def test_a_table_has_no_pictures(emoprune: Runner, in_folder: Path, option: tuple[str, ...]) -> None:
+    (in_folder / "t.csv").write_text("name,label,x\n" + "".join(f"{n},{n % 2},{n}\n" for n in range(20)))
+    argv = ("train", "t.csv", "m.st", "--arch", "mlp", *option)
+    emoprune.check_refused(*argv, code=2, says=(option[0], "a feature table"))
+
+
+def test_batch_norm_cannot_learn_a_single_sample_by_heart(emoprune: Runner, small: Path) -> None:
+    argv = (
+        "train",
+        small,
+        "m.st",
+        "--arch",
+        "resnet18",
+        "--weights",
+        "none",
+        "--size",
+        "32",
+        "--epochs",
+        "1",
+    )
+    emoprune.check_refused(*argv, "--overfit", "1", code=2, says=("batch norm", "one sample"))
+
+
+def test_a_curve_on_standard_output_is_there_alone(emoprune: Runner, small: Path) -> None:
+    record = emoprune.done("train", small, "m.st", *SMALL, "--epochs", "1", "--curve", "-").record
+    assert record["schema"] == "emoprune.training/1"

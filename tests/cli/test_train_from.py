@@ -176,7 +176,8 @@ def test_some_of_the_classes_keep_the_places_that_the_model_gave_them(
     (in_folder / "two").mkdir()
     for label in ("happy", "surprise"):
         (in_folder / "two" / label).symlink_to(faces / label)
-    emoprune.done("train", "two", "on.st", "--from", "m.st", "--lr", "0.01", "--epochs", "40")
+    result = emoprune.done("train", "two", "on.st", "--from", "m.st", "--lr", "0.01", "--epochs", "40")
+    assert "warning: two has no angry, which m.st tells apart" in result.err
     found = read("on.st")
     assert found.classes == ("angry", "happy", "surprise")
     record = emoprune.done("eval", "on.st", "two", "--split", "train").record

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from emoprune.core.labels import all_changes, by_label, varying
+from emoprune.core.labels import all_changes, by_label, by_setting, varying
 from emoprune.core.series import estimate
 from emoprune.errors import BadMetrics
 from emoprune.records import ClassScore, Estimate
@@ -78,3 +78,18 @@ def test_settings_that_differ_within_a_label_are_told_but_for_the_seed() -> None
         [run("x", 0.5, seed=0, hidden=5, rule="a"), run("x", 0.5, seed=1, hidden=6, rule="a")]
     )
     assert varying(label.runs, but=("seed",)) == ["hidden"]
+
+
+def test_a_row_whose_name_a_user_has_given_to_another_is_numbered() -> None:
+    runs = [run("a", 0.1, x=1), run("a", 0.2, x=2), run("a, x 1", 0.3)]
+    found = by_setting(by_label(runs))
+    assert [entry.label for entry in found] == ["a, x 1", "a, x 2", "a, x 1 (2)"]
+    assert [entry.runs[0].accuracy for entry in found] == [0.1, 0.2, 0.3]
+
+
+def test_the_number_of_a_trial_is_nothing_that_a_network_is_made_with() -> None:
+    runs = [run("a", 0.1 * trial, trial=trial, seed=0, hidden=5 * (trial % 2)) for trial in range(4)]
+    assert [(entry.label, len(entry.runs)) for entry in by_setting(by_label(runs))] == [
+        ("a, hidden 0", 2),
+        ("a, hidden 5", 2),
+    ]

@@ -140,6 +140,10 @@ def test_a_missing_field_is_named(name: str) -> None:
     ("change", "fact"),
     [
         ({"n": 5}, "does not add up to n = 5"),
+        ({"bytes": 10**400}, "bytes cannot be 1000"),
+        ({"units": -1}, "units cannot be -1"),
+        ({"accuracy": 1.5}, "accuracy"),
+        ({"accuracy_interval": [0.9, 0.1]}, "interval"),
         ({"confusion": [[0, 2], [0, 3]]}, "does not add up"),
         ({"confusion": [[0, 2]]}, "confusion"),
         ({"confusion": [[0, 2, 0], [0, 2, 0]]}, "confusion"),

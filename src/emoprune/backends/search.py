@@ -35,6 +35,8 @@ ASKED, NUMBER, REASON, LINE, FINGERPRINT = "asked", "number", "reason", "line", 
 Our number of a trial is not Optuna's, which counts what was interrupted as well.
 """
 BEGINNING = b'{"op_code":'
+OPERATIONS = range(11)
+"""What Optuna writes in a journal, by number."""
 
 Propose = Callable[[int, Sequence[Trial]], Sequence[Space] | None]
 
@@ -243,4 +245,4 @@ def _is_entry(line: bytes) -> bool:
     except (ValueError, RecursionError):
         # ValueError also stands for bytes that are no text
         return False
-    return isinstance(entry, dict) and isinstance(entry.get("op_code"), int) and "worker_id" in entry
+    return isinstance(entry, dict) and entry.get("op_code") in OPERATIONS and "worker_id" in entry

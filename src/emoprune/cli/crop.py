@@ -149,7 +149,7 @@ def command(
     result = crop_folder(raw, faces, given, by_hand, Engine(device, jobs), force=force)
     counts = {status: sum(row.status == status for row in result.rows) for status in crops.STATUSES}
     photos = {row.source for row in result.rows}
-    failed = len(photos - {row.source for row in result.rows if row.output})
+    listed = f"{faces}/{crops.FAILURES}"
     summary = {
         "schema": SCHEMA,
         "input": raw,
@@ -159,10 +159,13 @@ def command(
         "faces": sum(bool(row.output) for row in result.rows),
         **counts,
     }
-    if failed:
+    if counts[crops.NO_FACE]:
         console.note(
-            f"{console.counted(failed, 'photo')} without a face in {faces}/{crops.FAILURES}, to be seen in "
+            f"{console.counted(counts[crops.NO_FACE], 'photo')} without a face in {listed}, to be seen in "
             f"{crops.SHEET}; fill in boxes there and give it to --boxes"
         )
+    if counts[crops.UNREADABLE]:
+        photos_ = console.counted(counts[crops.UNREADABLE], "photo")
+        console.note(f"{photos_} that cannot be used in {listed}, with the reason")
     lines = [(key, value) for key, value in summary.items() if key != "schema"]
     console.emit([summary], lambda: [console.table("Crop", ["", ""], lines)], as_json=as_json)

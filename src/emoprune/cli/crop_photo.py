@@ -30,9 +30,9 @@ def look(photo: Photo, settings: CropSettings, device: DeviceName) -> Seen:
     A photo that cannot be used is a row with the reason. A box by hand that does not fit its photo raises
     BadImage: the user is there to mend it.
     """
+    # before the photo is read: should it change meanwhile, it is done again
+    sha256 = photo.sha256 or sha256_of(photo.path)
     try:
-        # before the photo is read: should it change meanwhile, it is done again
-        sha256 = photo.sha256 or sha256_of(photo.path)
         image, scale = _read(photo, settings.max_side)
         rows = [
             replace(row.scaled(*scale), sha256=sha256)
@@ -43,7 +43,7 @@ def look(photo: Photo, settings: CropSettings, device: DeviceName) -> Seen:
         if photo.box is not None:
             error.place = str(photo.path)
             raise
-        return Seen((CropRow(photo.source, "", crops.UNREADABLE, reason=error.fact),))
+        return Seen((CropRow(photo.source, "", crops.UNREADABLE, sha256=sha256, reason=error.fact),))
     if pictures:
         hashes = map(perceptual_hash, pictures)
         rows = [replace(row, phash=phash) for row, phash in zip(rows, hashes, strict=True)]

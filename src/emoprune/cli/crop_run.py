@@ -57,6 +57,8 @@ def crop_folder(
     if not raw or not faces:
         raise UsageFault("the name of a folder is empty", "give RAW and FACES")
     originals = _originals(Path(raw), Path(faces))
+    if "every" in given and isinstance(originals, PhotoFolder):
+        raise UsageFault(f"--every is of videos, and {raw} is a folder of photos", "leave it out")
     for source in originals.lacks(by_hand):
         raise BadData(f"{source} has a box but is not there", "correct its name", place=raw)
     folder = CropFolder(faces)
@@ -77,7 +79,7 @@ def crop_folder(
             return Result(tuple(kept), 0)
         taken = {row.output for row in kept} | folder.strangers()
         with folder.work(settings), _told_when_interrupted():
-            new = list(_look_at(todo, settings, originals.names(taken), folder, engine))
+            new = list(_look_at(raw, todo, settings, originals.names(taken), folder, engine))
             rows = sorted([*kept, *new], key=lambda row: row.source)
             # after the photos: its letters come from a library that takes a while to import
             from emoprune.cli.crop_sheet import sheet_of
@@ -161,6 +163,7 @@ def _option(name: str, value: object) -> str:
 
 
 def _look_at(
+    raw: str,
     todo: Sequence[Photo] | Iterator[Photo],
     settings: CropSettings,
     names: OutputNames,
@@ -181,7 +184,9 @@ def _look_at(
     for found in console.tracked(seen, "crop", total):
         source = found.rows[0].source
         if settings.on_missing == "fail" and found.rows[0].status == crops.NO_FACE:
-            raise BadData("no face found", "leave it out or give its box with --boxes", place=source)
+            raise BadData(
+                found.rows[0].reason, "leave it out or give its box with --boxes", place=f"{raw}/{source}"
+            )
         outputs = names.take(source, len(found.pictures)) if found.pictures else [""]
         rows = [replace(row, output=output) for row, output in zip(found.rows, outputs, strict=True)]
         folder.add(rows, found.pictures)

@@ -14,7 +14,7 @@ from emoprune.cli import console, loading, measuring, options, train_run, train_
 from emoprune.cli.search_output import Outputs
 from emoprune.cli.search_setup import Search
 from emoprune.core.sampling import SAMPLERS
-from emoprune.errors import TrainingFault, UsageFault
+from emoprune.errors import BadData, TrainingFault, UsageFault
 from emoprune.records import Metrics, Space, Trial
 from emoprune.records.search import Value
 from emoprune.store import checkpoints, metrics
@@ -74,7 +74,8 @@ def _try(search: Search, outputs: Outputs, study: Study, claim: Claim, *, as_jso
     values = search.values(claim.number, claim.values)
     try:
         data, result = _trained(search, f"{outputs.storage}#{claim.number}", claim.number, values)
-    except TrainingFault as error:
+    except (TrainingFault, UsageFault, BadData) as error:
+        # options that do not go together are another trial's fault as little as a rate that is too high
         study.fail(claim, error.fact)
         spelled = " ".join(f"{name}={value}" for name, value in values.items())
         console.warn(f"trial {claim.number} failed, {error.fact}: {spelled}")
@@ -130,7 +131,7 @@ def _conclude(search: Search, outputs: Outputs, ended: Sequence[Trial], *, as_js
     console.note(
         f"best of {console.counted(len(ended), 'trial')}: {share}, trial {best.number}; to train it:"
     )
-    console.paste(shlex.join(search.options.line(search.values_of(best), outputs.best or "model.st")))
+    console.paste(shlex.join(search.options.line(search.values_of(best), "model.st")))
 
 
 def _table(search: Search, ranked: Sequence[Trial]) -> Iterator[Group]:

@@ -75,6 +75,9 @@ def set_up(asked: Asked, found: Data) -> Search:
     shares = _shares(asked, found.catalogue)
     options = Options(asked.data, _words(asked, shares), fixed)
     settings = _checked(options, spaces, found)
+    if rounds is not None and settings.arch == "svm":
+        fact = "--sampler coarse-to-fine goes by epochs, and svm is fitted in one go"
+        raise UsageFault(fact, "give --sampler random or grid")
     with at(asked.data):
         rule = split_rule(found, settings.split, settings.group_by, settings.split_by, asked.seed)
         partition(found.catalogue, rule)

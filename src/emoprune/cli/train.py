@@ -111,7 +111,7 @@ def command(
     streams.write_bytes(output, checkpoints.to_bytes(trained), force=force)
     parts = {name: len(indices) for name, indices in setup.parts.items()}
     summary = _summary(data, output, trained, parts)
-    if output != streams.STANDARD:
+    if streams.STANDARD not in outputs:
         console.emit([summary], lambda: _tables(summary), as_json=as_json)
 
 

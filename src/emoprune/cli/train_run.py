@@ -116,7 +116,13 @@ def _run(
 ) -> tuple[tuple[Epoch, ...], tuple[HiddenLayer, ...], Collector]:
     recipe, spec, samples = setup.recipe, setup.start.spec, setup.start.samples
     frozen = settings.freeze == "backbone"
-    if recipe.batch_size == 1 and not frozen and any(map(_is_batch_norm, net.modules())):
+    learned = len(setup.parts["train"])
+    if (
+        recipe.epochs
+        and min(recipe.batch_size or learned, learned) == 1
+        and not frozen
+        and any(map(_is_batch_norm, net.modules()))
+    ):
         raise UsageFault("batch norm cannot learn from one sample", "give --batch-size 2 or more")
     graph = channel_graph(nets.blueprint(spec), spec.input)
     layers = graph.layers

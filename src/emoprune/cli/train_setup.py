@@ -32,6 +32,8 @@ UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
     *("keep", "overfit"),
 }
 
+OF_PHOTOS = {"size", "gray", "mean", "std"}
+
 
 @dataclass(frozen=True)
 class Start:
@@ -158,6 +160,12 @@ def _kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
 def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
     """The network of an earlier checkpoint; BadData for data that it was not made for."""
     samples = loading.samples_for(past, found)
+    absent = sorted(set(past.classes) - set(found.catalogue.classes))
+    if absent and task_of(past.spec.arch) == "classify":
+        console.warn(
+            f"{found.catalogue.place} has no {', '.join(absent)}, which {settings.earlier} tells apart: "
+            "going on without, the network forgets"
+        )
     with at(streams.shown(settings.earlier or "")):
         # its own copy: training changes it in place
         net = nets.restore(past.spec, {name: tensor.clone() for name, tensor in past.tensors.items()})
@@ -230,5 +238,10 @@ def _check_combination(spec: Spec, settings: Settings) -> None:
         raise UsageFault(f"{spec.arch} has no backbone to freeze", "leave out --freeze")
     if table and augment:
         raise UsageFault("--augment changes photos, and this is a feature table", "leave it out")
+    misplaced = settings.given & (OF_PHOTOS if table else {"scale"})
+    if misplaced:
+        photos, a_table = "photos", "a feature table"
+        of, this = (photos, f"this is {a_table}") if table else (a_table, f"these are {photos}")
+        raise UsageFault(f"--{min(misplaced)} is of {of}, and {this}", "leave it out")
     if settings.freeze == "backbone" and settings.start == "none":
         console.warn("the frozen backbone has random weights; --weights gives it learned ones")

@@ -49,7 +49,7 @@ def align_face(
     """
     left, right = np.array(landmarks[0]), np.array(landmarks[1])
     centre, along = _square(left, right, margin)
-    _check(image.size, left, right, side=float(np.hypot(*along)))
+    _check(image.size, left, right, side=float(np.hypot(*along)) / (1 + margin))
     if pad == "clip":
         centre, along = _inside(centre, along, image.size)
     side = float(np.hypot(*along))

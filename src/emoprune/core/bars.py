@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from emoprune.core.labels import SEED, told_apart, varying
+from emoprune.core.labels import IDENTITY, told_apart, varying
 from emoprune.core.series import estimate
 from emoprune.records import BarChart, Metrics, Runs
 
@@ -36,7 +36,7 @@ def before_after(runs: Runs) -> list[BarChart]:
     """
     placed = _placed(runs.evaluations)
     unpruned = [entry.run for entry in placed if entry.bar == BEFORE]
-    keys = varying(unpruned, but=(SEED, PRUNED))
+    keys = varying(unpruned, but=(*IDENTITY, PRUNED))
     groups: dict[tuple[str, tuple[object, ...]], dict[str, list[float]]] = {}
     for entry in placed:
         values = tuple(entry.run.settings.get(key) for key in keys)

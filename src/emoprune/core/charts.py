@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from emoprune.core import lines
 from emoprune.core.bars import before_after
-from emoprune.core.labels import SEED, by_label, varying
+from emoprune.core.labels import IDENTITY, by_label, varying
 from emoprune.errors import BadMetrics, UsageFault
 from emoprune.records import BarChart, Estimate, HeatChart, LineChart, Runs
 from emoprune.records.charts import Chart
@@ -34,7 +34,7 @@ def confusion(runs: Runs) -> list[HeatChart]:
     return [
         HeatChart(f"confusion-{entry.label}", entry.label, entry.classes, entry.confusion)
         for entry in by_label(runs.evaluations)
-        if not varying(entry.runs, but=(SEED,))
+        if not varying(entry.runs, but=IDENTITY)
     ]
 
 

@@ -21,11 +21,12 @@ def crop_face(image: Image.Image, box: Box, *, margin: float, size: int, pad: Pa
     """
     width, height = image.size
     outside = box.x1 >= width or box.y1 >= height or box.x2 <= 0 or box.y2 <= 0
-    side = max(box.x2 - box.x1, box.y2 - box.y1) * (1 + margin)
+    side = max(box.x2 - box.x1, box.y2 - box.y1)
     if outside or side > LARGEST * max(width, height):
         fact = "lies outside" if outside else "is far larger than"
         raise BadImage(f"the box {fact} the photo of {width}x{height} pixels", "give a box inside the photo")
     x, y = box.centre
+    side *= 1 + margin
     if pad == "clip":
         side = min(side, width, height)
         x, y = within(x, side, width), within(y, side, height)

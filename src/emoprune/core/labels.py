@@ -12,6 +12,9 @@ from emoprune.records import Estimate, Metrics
 from emoprune.records.choices import ClassMeasure, Measured
 
 SEED = "seed"
+IDENTITY = (SEED, "trial")
+"""Settings that tell runs apart and are nothing that a network is made with."""
+
 KEYS: dict[Measured, str] = {
     "accuracy": "accuracy",
     "macro F1": "macro_f1",
@@ -85,15 +88,24 @@ def by_setting(entries: Iterable[Labelled]) -> list[Labelled]:
 
     Such a row is named after what it was made with: "pruned, hidden 200".
     """
-    found = []
+    found: list[Labelled] = []
     for entry in entries:
         apart: dict[str, list[Metrics]] = {}
-        keys = varying(entry.runs, but=(SEED,))
+        keys = varying(entry.runs, but=IDENTITY)
         for run in entry.runs:
             made = {key: run.settings[key] for key in keys if key in run.settings}
             apart.setdefault(told_apart(entry.label, made), []).append(run)
-        found += [Labelled(label, tuple(runs)) for label, runs in apart.items()]
+        taken = {each.label for each in found}
+        found += [Labelled(_free(label, taken), tuple(runs)) for label, runs in apart.items()]
     return found
+
+
+def _free(label: str, taken: Collection[str]) -> str:
+    """The label or, where a user has written one just like it, the label numbered."""
+    number = 1
+    while (free := label if number == 1 else f"{label} ({number})") in taken:
+        number += 1
+    return free
 
 
 def told_apart(label: str, settings: Mapping[str, object]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from emoprune.core.labels import SEED, by_label, settings_of, told_apart, varying
+from emoprune.core.labels import IDENTITY, SEED, by_label, settings_of, told_apart, varying
 from emoprune.core.learning import learned_by_label
 from emoprune.core.series import estimate
 from emoprune.core.steps import by_units
@@ -27,7 +27,7 @@ def accuracy_by_setting(runs: Runs) -> list[LineChart]:
     return [
         LineChart(f"accuracy-by-{key}", key, (Panel("accuracy", tuple(lines), share=True),))
         for key in settings_of(runs.evaluations)
-        if key != SEED and _varies(lines := _over(runs.evaluations, key, lambda run: run.accuracy))
+        if key not in IDENTITY and _varies(lines := _over(runs.evaluations, key, lambda run: run.accuracy))
     ]
 
 
@@ -102,7 +102,7 @@ def _apart(label: str, runs: Sequence[Metrics], key: str) -> Iterator[tuple[str,
     places: dict[object, list[Metrics]] = {}
     for run in runs:
         places.setdefault((run.number(key), run.settings.get(SEED)), []).append(run)
-    tried = {other for place in places.values() for other in varying(place, but=(key, SEED))}
+    tried = {other for place in places.values() for other in varying(place, but=(key, *IDENTITY))}
     others = [other for other in settings_of(runs) if other in tried]
     groups: dict[str, list[Metrics]] = {}
     for run in runs:

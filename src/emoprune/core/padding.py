@@ -9,7 +9,7 @@ from PIL import Image
 from emoprune.records.choices import Pad
 
 LARGEST = 3
-"""A square cut out of a photo may be this many times as long as the photo's longer side."""
+"""A box, its margin left out, may be this many times as long as the photo's longer side."""
 SPARE = 3
 """Averaging whole blocks first leaves the filter at least this many pixels for one of the result."""
 

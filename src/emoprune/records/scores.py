@@ -13,6 +13,8 @@ from emoprune.records.choices import ClassMeasure, Measured, StepMeasure
 LARGEST = 2**53
 """Beyond this a number is no longer what it was written as."""
 
+COUNTS = ("n", "parameters", "nonzero_parameters", "macs", "bytes", "units")
+
 STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3})+|\d+) units?")
 
 
@@ -85,6 +87,14 @@ class Metrics:
         square = len(self.confusion) == width and all(len(row) == width for row in self.confusion)
         if not square or set(self.per_class) != set(self.classes):
             raise InvalidRecord("confusion or per_class contradict the classes", "run emoprune eval again")
+        for name in COUNTS:
+            if not 0 <= getattr(self, name) < LARGEST:
+                raise InvalidRecord(
+                    f"{name} cannot be {str(getattr(self, name))[:40]}", "run emoprune eval again"
+                )
+        low, high = self.accuracy_interval
+        if not (0 <= self.accuracy <= 1 and 0 <= low <= high <= 1):
+            raise InvalidRecord("accuracy or its interval is no share", "run emoprune eval again")
         if sum(map(sum, self.confusion)) != self.n:
             raise InvalidRecord(
                 f"the confusion matrix does not add up to n = {self.n}", "run emoprune eval again"

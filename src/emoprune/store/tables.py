@@ -15,7 +15,7 @@ import torch
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.records import Catalogue, Table
 from emoprune.store import csvtext, sfew, tensorfiles, workbooks
-from emoprune.store.cells import LABEL, NAME, Row, number
+from emoprune.store.cells import LABEL, NAME, Row, is_missing, number
 from emoprune.store.checkpoints import METADATA_KEY
 from emoprune.store.decoding import decode, loads
 from emoprune.store.streams import read_bytes, shown
@@ -71,13 +71,24 @@ def _from_rows(place: str, rows: list[Row]) -> Table:
     if sfew.is_one(rows):
         rows = sfew.as_table(rows)
     (_, header), *samples = rows
-    columns = tuple(header[2:])
+    columns = _columns(header)
     values = [
         [number(cell, line=line, column=column) for cell, column in zip(row[2:], columns, strict=True)]
         for line, row in samples
     ]
-    names, labels = ([row[index] for _, row in samples] for index in (0, 1))
+    # a space behind a word, as spreadsheets have it, makes no other class
+    names, labels = [row[0] for _, row in samples], [row[1].strip() for _, row in samples]
+    for (line, _), label in zip(samples, labels, strict=True):
+        if is_missing(label):
+            raise BadData(f"line {line} has no label", "write one, or remove the line")
     return _table(place, names, labels, columns, torch.tensor(values, dtype=torch.float32))
+
+
+def _columns(header: list[str]) -> tuple[str, ...]:
+    for place, title in enumerate(header, 1):
+        if not title.strip():
+            raise BadData(f"column {place} has no title", "write one over it in the first line")
+    return tuple(header[2:])
 
 
 def _to_safetensors(table: Table) -> bytes:
