@@ -8,7 +8,7 @@ demo: .venv/installed
 	$(BIN)/emoprune demo demo --force
 
 test: .venv/installed lint
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed
 	$(BIN)/ruff check .

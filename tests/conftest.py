@@ -24,6 +24,13 @@ settings.load_profile("repeatable")
 # a shell starts what it runs in the background with Ctrl-C ignored, and so would be what a test starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LONGEST = ("tests/recipes/test_recipes.py", "tests/core/test_surgery_exact.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take minutes go first: begun last, each would keep one core busy and the other idle."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
