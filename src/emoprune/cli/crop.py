@@ -165,7 +165,7 @@ def command(
             f"{crops.SHEET}; fill in boxes there and give it to --boxes"
         )
     if counts[crops.UNREADABLE]:
-        photos_ = console.counted(counts[crops.UNREADABLE], "photo")
-        console.note(f"{photos_} that cannot be used in {listed}, with the reason")
+        unusable = console.counted(counts[crops.UNREADABLE], "photo")
+        console.note(f"{unusable} that cannot be used in {listed}, with the reason")
     lines = [(key, value) for key, value in summary.items() if key != "schema"]
     console.emit([summary], lambda: [console.table("Crop", ["", ""], lines)], as_json=as_json)
