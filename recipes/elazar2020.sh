@@ -17,7 +17,7 @@ network and magnitude also with films kept apart. JOBS=2 runs two seeds at once.
 Reduced against the paper: with FILE, 12 epochs instead of 50 (4 after pruning); shares of 50 and 90 percent
 (SHARES='0.5 0.9 0.99' asks for more) and angles of 5, 15 and 30 degrees (ANGLES), re-initialised at 15 alone;
 photos in which no face is found are taken whole, which it cropped by hand. --quick: one seed, one
-epoch, 32 pixels, one share, nothing at random."
+epoch, 32 pixels, one share, no random pruning."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 

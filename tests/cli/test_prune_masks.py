@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from emoprune.core import nets
-from emoprune.records import Checkpoint
+from emoprune.records import Checkpoint, HistoryEntry
 from tests.cli.conftest import Runner
-from tests.cli.pruning import OF_WEIGHTS, OFFLINE, check_agrees, check_works, read, units
+from tests.cli.pruning import OF_WEIGHTS, OFFLINE, changed, check_agrees, check_works, read, units
 
 Zoo = Callable[[str], Path]
 WEIGHTS = {
@@ -201,3 +201,12 @@ def test_statistics_of_before_the_masks_are_not_passed_over_in_silence(
     # measured anew, it hands what it measured on
     assert stale not in emoprune.done("angles", "p.st").err
     assert stale not in emoprune.done("angles", zoo("conv2")).err
+
+
+@pytest.mark.parametrize("parameters", [{}, {"method": "of tomorrow"}, {"method": ["magnitude"], "data": {}}])
+def test_a_history_of_another_version_is_no_fault(
+    emoprune: Runner, zoo: Zoo, parameters: dict[str, object]
+) -> None:
+    entry = HistoryEntry("prune", parameters, {}, {})
+    Path("h.st").write_bytes(changed(zoo("conv2").read_bytes(), lambda found: {"history": (entry,)}))
+    assert emoprune.done("angles", "h.st").lines

@@ -14,7 +14,7 @@ from emoprune.cli import console, loading, measuring, options, train_run, train_
 from emoprune.cli.search_output import Outputs
 from emoprune.cli.search_setup import Search
 from emoprune.core.sampling import SAMPLERS
-from emoprune.errors import BadData, TrainingFault, UsageFault
+from emoprune.errors import TrainingFault, UsageFault
 from emoprune.records import Metrics, Space, Trial
 from emoprune.records.search import Value
 from emoprune.store import checkpoints, metrics
@@ -74,8 +74,8 @@ def _try(search: Search, outputs: Outputs, study: Study, claim: Claim, *, as_jso
     values = search.values(claim.number, claim.values)
     try:
         data, result = _trained(search, f"{outputs.storage}#{claim.number}", claim.number, values)
-    except (TrainingFault, UsageFault, BadData) as error:
-        # options that do not go together are another trial's fault as little as a rate that is too high
+    except (TrainingFault, UsageFault) as error:
+        # options that do not go together, like a rate that is too high, are the fault of this trial alone
         study.fail(claim, error.fact)
         spelled = " ".join(f"{name}={value}" for name, value in values.items())
         console.warn(f"trial {claim.number} failed, {error.fact}: {spelled}")

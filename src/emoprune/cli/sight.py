@@ -103,12 +103,13 @@ def note_stale_statistics(checkpoint: Checkpoint) -> None:
 
 
 def _masked_unmeasured(card: Card) -> bool:
+    masking = [name for name, method in METHODS.items() if method.weights]
     for entry in reversed(card.history):
         if entry.command == "train":
             return False
-        if entry.command == "prune" and METHODS[entry.parameters["method"]].weights:
+        if entry.command == "prune" and entry.parameters.get("method") in masking:
             return True
-        if entry.command == "prune" and entry.parameters["data"] not in (None, options.NO_DATA):
+        if entry.command == "prune" and entry.parameters.get("data") not in (None, options.NO_DATA):
             return False
     return False
 

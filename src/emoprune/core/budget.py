@@ -88,7 +88,7 @@ def _out_of_reach(pruning: Pruning, course: Course, amount: Amount) -> UsageFaul
     left = _left(pruning, amount, course.plan(course.length))
     if pruning.request.round_to > 1 and left == _left(pruning, amount, course.plan(0)):
         fact = f"{amount} cannot be met: no layer has more than --round-to {pruning.request.round_to} units"
-        raise UsageFault(fact, "round to fewer")
+        return UsageFault(fact, "round to fewer")
     if amount.option == "--units":
         stay = "1 unit has" if left == 1 else f"{left:,} units have"
         return UsageFault(f"{amount} cannot be met: {stay} to stay", f"give --units {left}")
