@@ -30,7 +30,13 @@ if [ -z "$data" ] || [ -z "$out" ]; then echo "$usage" >&2 && exit 2; fi
 [ -d "$data" ] || complain "$data: no such folder; give one laid out as --help says"
 [ ! -e "$out" ] || complain "$out: there already; name a new folder"
 command -v emoprune > /dev/null || complain "emoprune: no such command; activate the environment that has it"
-films='^[^_-]+' # what stands before the first underscore (or, of one, hyphen) of an SFEW name
+
+group=() # the options of a command that splits
+keep_apart() { # keep_apart SPLIT: in `group`, those that make a random split, or one that keeps films apart
+  group=()
+  # a film is what stands before the first underscore (or, of one, hyphen) of an SFEW name
+  [ "$1" = random ] || group=(--group-by '^[^_-]+')
+}
 
 need() { # what a recipe reads of the data folder
   local path

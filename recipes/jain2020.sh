@@ -13,11 +13,11 @@ classifying faces-emotion via transfer learning), and the baseline of Dhall et a
 On the sheet: a feed-forward network of 20 hidden units and a support vector machine. On cropped faces: conv1,
 conv2, and frozen networks with a new head of two dense layers, with 50 to 1,000 sigmoid units, pruned at 15
 degrees by the published merge and by least squares; rates, epochs and shares of training data as in its
-Table 2; whole frames as before its face detector. With the paper's random split and with films kept apart.
-JOBS=2 runs two seeds at once.
+Table 2; whole frames as before its face detector. All of it with the paper's random split and with films
+kept apart. JOBS=2 runs two seeds at once.
 
 Other than in the paper: features are computed once, hence without augmentation; conv1 and conv2 see grey
-pictures of 48 pixels. --quick: one seed, few epochs and sizes."
+pictures of 48 pixels. --quick: one seed, one split, few epochs and sizes."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -55,8 +55,8 @@ pruned() { # pruned RUNS LABEL MODEL DATA SETTINGS...: both merges at 15 degrees
 }
 
 on_the_sheet() { # sections 2.1 and 3.1
-  local seed=$1 split=$2 group=() runs="$out/runs-$1.jsonl" net="$out/ff-$2-$1.st" svm="$out/svm-$2-$1.st"
-  [ "$split" = random ] || group=(--group-by "$films")
+  local seed=$1 split=$2 runs="$out/runs-$1.jsonl" net="$out/ff-$2-$1.st" svm="$out/svm-$2-$1.st"
+  keep_apart "$split"
   run emoprune train "$sheet" "$net" --preset jain2020-ff --epochs "$(choose 500 20)" \
     ${group[@]+"${group[@]}"} --seed "$seed"
   measure "$runs" "sheet, whole, $split split" "$net" "$sheet" seed="$seed"
@@ -67,55 +67,52 @@ on_the_sheet() { # sections 2.1 and 3.1
 }
 
 unit_by_unit() { # figure 3: accuracy against the units pruned, of the network that on_the_sheet trained
-  local seed=$1 count net="$out/ff-random-$1.st" left
+  local seed=$1 split=$2 count net="$out/ff-$2-$1.st" left
   for count in $(choose '2 4 6 8 10 12 14 16' 8); do
     left="${net%.st}.$count.st"
     run emoprune prune "$net" --method progressive --merge sum --units "$((20 - count))" -o "$left"
-    measure "$out/runs-$seed.jsonl" "sheet, smallest angles pruned" "$left" "$sheet" \
+    measure "$out/runs-$seed.jsonl" "sheet, smallest angles pruned, $split split" "$left" "$sheet" \
       seed="$seed" pruned="$count"
   done
 }
 
 own_network() { # conv1 or conv2, sections 2.2 and 2.3
-  local seed=$1 arch=$2 net="$out/$2-$1.st"
-  run emoprune train "$faces" "$net" --preset "jain2020-$arch" --gray --epochs "$epochs" --seed "$seed"
-  measure "$out/runs-$seed.jsonl" "$arch, random split" "$net" "$faces" seed="$seed"
+  local seed=$1 arch=$2 split=$3 net="$out/$2-$3-$1.st"
+  keep_apart "$split"
+  run emoprune train "$faces" "$net" --preset "jain2020-$arch" --gray --epochs "$epochs" \
+    ${group[@]+"${group[@]}"} --seed "$seed"
+  measure "$out/runs-$seed.jsonl" "$arch, $split split" "$net" "$faces" seed="$seed"
 }
 
-swept='' # settings that figures are drawn over, of those networks that belong in them
-
-new_head() { # new_head SEED NETWORK LABEL WIDTH NAME [OPTION ...]: two dense layers on frozen features
-  local seed=$1 network=$2 label=$3 width=$4 net="$out/$5-$1.st"
-  shift 5
-  run emoprune train "$out/$network.st" "$net" --arch mlp --hidden "$width" --activation sigmoid --scale none \
-    --lr 0.001 --epochs "$epochs" "$@" --seed "$seed"
-  measure "$out/runs-$seed.jsonl" "$label" "$net" "$out/$network.st" seed="$seed" $swept
+new_head() { # new_head SEED TABLE NAME LABEL SPLIT WIDTH [OPTION ...]: two dense layers on frozen features
+  local seed=$1 table="$out/$2.st" net="$out/$3-$5-$1.st" label="$4, $5 split" width=$6
+  keep_apart "$5"
+  shift 6
+  run emoprune train "$table" "$net" --arch mlp --hidden "$width" --activation sigmoid --scale none \
+    --lr 0.001 --epochs "$epochs" ${group[@]+"${group[@]}"} "$@" --seed "$seed"
+  measure "$out/runs-$seed.jsonl" "$label" "$net" "$table" seed="$seed" $swept
 }
 
-widths_of_head() { # figures 4 to 6, tables 4 and 5
-  local seed=$1 width swept
+swept='' # settings that figures are drawn over
+
+widths_of_head() { # figures 4 to 6, tables 4 and 5; before and after pruning is drawn of the random split
+  local seed=$1 split=$2 width swept whole='' left='' table="$out/$first.st"
+  if [ "$split" = random ]; then whole='pruned=0' left='pruned=1'; fi
   for width in $widths; do
-    swept="hidden=$width pruned=0"
-    new_head "$seed" "$first" "frozen, whole, random split" "$width" "frozen-$width" --split 80/20
-    pruned "$out/runs-$seed.jsonl" "frozen, pruned by SPLITrandom split" "$out/frozen-$width-$seed.st" \
-      "$out/$first.st" seed="$seed" hidden="$width" pruned=1
+    swept="hidden=$width $whole"
+    new_head "$seed" "$first" "frozen-$width" "frozen, whole" "$split" "$width"
+    pruned "$out/runs-$seed.jsonl" "frozen, pruned by SPLIT$split split" "$out/frozen-$width-$split-$seed.st" \
+      "$table" seed="$seed" hidden="$width" $left
   done
 }
 
-films_apart() { # 200 units, once more
-  local seed=$1
-  new_head "$seed" "$first" "frozen, 200 units, whole, film split" 200 frozen-film --group-by "$films"
-  pruned "$out/runs-$seed.jsonl" "frozen, 200 units, pruned by SPLITfilm split" "$out/frozen-film-$seed.st" \
-    "$out/$first.st" seed="$seed"
-}
-
 rates_and_epochs() { # table 2
-  local seed=$1 split rate count epochs
-  for split in 70/30 80/20; do
+  local seed=$1 split=$2 shares rate count epochs
+  for shares in 70/30 80/20; do
     for rate in 0.001 0.002 0.003; do
       for count in 30 50 80; do
-        epochs=$count new_head "$seed" "$first" "frozen, split $split, rate $rate, $count epochs" 200 \
-          "frozen-${split%/*}-$rate-$count" --split "$split" --lr "$rate"
+        epochs=$count new_head "$seed" "$first" "frozen-${shares%/*}-$rate-$count" \
+          "frozen, split $shares, rate $rate, $count epochs" "$split" 200 --split "$shares" --lr "$rate"
       done
     done
   done
@@ -124,17 +121,17 @@ rates_and_epochs() { # table 2
 begin
 run emoprune crop "$frames" "$faces" --on-missing whole
 for network in $networks; do features "$network" "$faces" "$out/$network.st"; done
-for split in $(choose 'random film' random); do each_seed on_the_sheet "$split"; done
-each_seed unit_by_unit
-each_seed widths_of_head
-if [ -z "$quick" ]; then
-  each_seed films_apart
-  features "$first" "$frames" "$out/frames.st"
-  each_seed new_head frames "before the face detector" 200 frames
+if [ -z "$quick" ]; then features "$first" "$frames" "$out/frames.st"; fi
+for split in $(choose 'random film' random); do
+  each_seed on_the_sheet "$split"
+  each_seed unit_by_unit "$split"
+  each_seed widths_of_head "$split"
+  if [ -n "$quick" ]; then continue; fi
+  each_seed new_head frames frames "before the face detector" "$split" 200
   for network in $networks; do
-    if [ "$network" != "$first" ]; then each_seed new_head "$network" "frozen $network, random split" 200 "$network"; fi
+    [ "$network" = "$first" ] || each_seed new_head "$network" "$network" "frozen $network" "$split" 200
   done
-  for arch in conv1 conv2; do each_seed own_network "$arch"; done
-  each_seed rates_and_epochs
-fi
+  for arch in conv1 conv2; do each_seed own_network "$arch" "$split"; done
+  each_seed rates_and_epochs "$split"
+done
 report "$here/papers/jain2020.csv"

@@ -43,6 +43,16 @@ def test_rows_become_named_pictures_with_their_split() -> None:
     assert np.array_equal(found.values, pixels)
 
 
+def test_without_usage_the_pictures_come_without_a_split() -> None:
+    pixels = noise_pixels(5)
+    text = fer2013_csv(pixels, ROWS)
+    found = read(b"\n".join(line.rpartition(b",")[0] for line in text.splitlines()))
+    assert found.catalogue.names == ("00000", "00001", "00002", "00003", "00004")
+    assert declared_parts(found.catalogue.names) is None
+    assert found.catalogue.labels == read(text).catalogue.labels
+    assert np.array_equal(found.values, pixels)
+
+
 def test_emotions_are_numbered_as_published() -> None:
     found = read(fer2013_csv(noise_pixels(7), [(emotion, "Training") for emotion in range(7)]))
     named = [found.catalogue.classes[label] for label in found.catalogue.labels]
@@ -176,7 +186,10 @@ def test_a_file_without_line_ends_is_not_taken_in_whole() -> None:
     [
         (b"emotion,pixels,Usage\n", True),
         (b"emotion, Usage, pixels\r\n", True),
-        (b"emotion,pixels\n", False),
+        (b"emotion,pixels\n", True),
+        (b"emotion,pixels,pixels\n", False),
+        (b"emotion,pixels,Usage,more\n", False),
+        (b"emotion\n", False),
         (b"name,label,pixels\n", False),
         (b"", False),
         (b"\xff\xfe\x00", False),

@@ -1,4 +1,4 @@
-"""Pictures as FER-2013 was published: a CSV of emotion, pixels and Usage."""
+"""Pictures as FER-2013 was published: a CSV of emotion, pixels and mostly Usage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 SIDE = 48
-HEADER = ("emotion", "pixels", "Usage")
+HEADERS = ({"emotion", "pixels", "usage"}, {"emotion", "pixels"})
+"""Without Usage, as the competition handed out its training part, the pictures come without a split."""
+
 LONGEST = 2**16
 """Of a line, in bytes: several times what one takes; a file without line ends must not fill the memory."""
 
@@ -44,30 +46,32 @@ class Pixels:
 
 def is_header(line: bytes) -> bool:
     """Whether a file that begins with `line` is such a CSV."""
-    return sorted(_header(line)) == sorted(name.lower() for name in HEADER)
+    cells = _header(line)
+    return set(cells) in HEADERS and len(set(cells)) == len(cells)
 
 
 def read(place: str, header: bytes, lines: IO[bytes]) -> Pixels:
     """The pictures on the `lines` after the `header`, one by one, so that little more than they is in memory.
 
-    They are named train/00000 and so on, by Usage and row, and so come with their split. Raises BadData
-    that names the line of a picture that is none.
+    They are named train/00000 and so on, by Usage and row, and so come with their split; without Usage by row
+    alone. Raises BadData that names the line of a picture that is none.
     """
-    columns = [_header(header).index(name.lower()) for name in HEADER]
-    parts, labels, contents, values = [], [], [], bytearray()
+    titles = _header(header)
+    names: list[str] = []
+    labels, contents, values = [], [], bytearray()
     for line, cells in _rows(lines):
-        if len(cells) != len(HEADER):
-            raise BadData(f"line {line} has {len(cells)} cells, not {len(HEADER)}", MEND)
-        emotion, pixels, usage = (cells[column] for column in columns)
-        labels.append(_label(emotion, line))
-        parts.append(_part(usage, line))
-        picture = _picture(pixels, line)
+        if len(cells) != len(titles):
+            raise BadData(f"line {line} has {len(cells)} cells, not {len(titles)}", MEND)
+        row = dict(zip(titles, cells, strict=True))
+        part = f"{_part(row['usage'], line)}/" if "usage" in row else ""
+        names.append(f"{part}{len(names):05d}")
+        labels.append(_label(row["emotion"], line))
+        picture = _picture(row["pixels"], line)
         contents.append(hashlib.sha256(picture).hexdigest())
         values += picture
     if not labels:
         raise BadData("has no rows", "copy it again")
     classes = sorted(set(labels))
-    names = [f"{part}/{row:05d}" for row, part in enumerate(parts)]
     catalogue = Catalogue(
         place=place,
         names=tuple(names),
