@@ -26,11 +26,10 @@ sheet="$data/sfew/SFEW.xlsx"
 seeds=${seeds:-$(choose '0 1 2' 0)}
 
 compression() { # sections 2.1 and 3.1
-  local seed=$1 split=$2 model="$out/compression-$2-$1.st" group=()
-  [ "$split" = random ] || group=(--group-by "$films")
+  local seed=$1 split=$2 model="$out/compression-$2-$1.st" merge
+  keep_apart "$split"
   run emoprune train "$sheet" "$model" --preset luan2020-autoencoder --epochs "$(choose 3000 300)" \
     ${group[@]+"${group[@]}"} --seed "$seed"
-  local merge
   for merge in sum lstsq; do
     run emoprune prune "$model" --method progressive --merge "$merge" --steps --units 2 \
       --label "compression, $merge, $split split" >> "$out/steps-compression-$seed.jsonl"
@@ -38,9 +37,9 @@ compression() { # sections 2.1 and 3.1
 }
 
 lenet() { # sections 2.2 and 3.2
-  local seed=$1 split=$2 number=$3 first=$4 second=$5 group=()
+  local seed=$1 split=$2 number=$3 first=$4 second=$5
   local name="LeNet, combination $number, $split split" model="$out/lenet-$number-$split-$seed.st"
-  [ "$split" = random ] || group=(--group-by "$films")
+  keep_apart "$split"
   run emoprune train "$frames" "$model" --preset luan2020-lenet --channels "$first" --channels "$second" \
     --epochs "$(choose 40 3)" --lr 0.001 --batch-size 32 ${group[@]+"${group[@]}"} --seed "$seed" \
     --curve "$out/curve-$number-$split-$seed.jsonl" --label "$name"
@@ -64,12 +63,11 @@ for split in $(choose 'random film' random); do
   each_seed compression "$split"
   each_seed lenet "$split" 1 16 32
   each_seed importance "$split"
+  if [ -n "$quick" ]; then continue; fi
+  each_seed lenet "$split" 2 12 24
+  each_seed lenet "$split" 3 20 40
+  each_seed lenet "$split" 4 6 12
 done
-if [ -z "$quick" ]; then
-  each_seed lenet random 2 12 24
-  each_seed lenet random 3 20 40
-  each_seed lenet random 4 6 12
-fi
 figures=(--figure confusion --figure curves)
 report "$here/papers/luan2020.csv" summary steps
 for system in compression kernels; do
