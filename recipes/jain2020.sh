@@ -72,7 +72,7 @@ unit_by_unit() { # figure 3: accuracy against the units pruned, of the network t
     left="${net%.st}.$count.st"
     run emoprune prune "$net" --method progressive --merge sum --units "$((20 - count))" -o "$left"
     measure "$out/runs-$seed.jsonl" "sheet, smallest angles pruned, $split split" "$left" "$sheet" \
-      seed="$seed" pruned="$count"
+      seed="$seed" removed="$count"
   done
 }
 
