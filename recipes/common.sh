@@ -32,7 +32,7 @@ if [ -z "$data" ] || [ -z "$out" ]; then echo "$usage" >&2 && exit 2; fi
 command -v emoprune > /dev/null || complain "emoprune: no such command; activate the environment that has it"
 
 group=() # the options of a command that splits
-keep_apart() { # keep_apart SPLIT: in `group`, those that make a random split, or one that keeps films apart
+split_options() { # split_options SPLIT: in `group`, those of a random split, or of one that keeps films apart
   group=()
   # a film is what stands before the first underscore (or, of one, hyphen) of an SFEW name
   [ "$1" = random ] || group=(--group-by '^[^_-]+')
@@ -52,6 +52,8 @@ begin() { # once all that the recipe needs is there: a folder that stays behind 
 choose() { # choose FULL QUICK: the one or the other
   if [ -n "$quick" ]; then echo "$2"; else echo "$1"; fi
 }
+
+splits=$(choose 'random film' random)
 
 run() { # a command, echoed
   echo "\$ $*" >&2
@@ -92,6 +94,13 @@ each_seed() { # each_seed FUNCTION [ARGUMENT ...]: FUNCTION SEED ARGUMENT ..., $
 next_ended() { # wait for the oldest; a seed that fails ends the recipe
   wait "${pids[0]}"
   pids=("${pids[@]:1}")
+}
+
+curves_by_split() { # a figure of learning curves for each split, of files named NAME-SPLIT-SEED.jsonl
+  local split
+  for split in $splits; do
+    run emoprune report "$out"/*-"$split"-*.jsonl --figures "$out/figures/$split" --figure curves > /dev/null
+  done
 }
 
 figures=() # --figure NAME ... where not all are wanted of all runs together

@@ -36,7 +36,7 @@ angles=${ANGLES:-$(choose '5 15 30' 15)}
 
 whole() { # sections 3.2 and 3.3
   local seed=$1 split=$2 net="$out/whole-$2-$1"
-  keep_apart "$split"
+  split_options "$split"
   run emoprune train "$faces" "$net.st" --preset elazar2020-resnet18 "${start[@]}" --epochs "$epochs" \
     ${group[@]+"${group[@]}"} --seed "$seed" --save-init "$net.init" \
     --curve "$net.jsonl" --label "whole, $split split"
@@ -86,11 +86,13 @@ units() { # tables 1 and 3, and the same number of units by reconstruction
 
 begin
 run emoprune crop "$frames" "$faces" --on-missing whole
-for split in $(choose 'random film' random); do
+for split in $splits; do
   each_seed whole "$split"
   each_seed single_weights magnitude "$split"
   each_seed units "$split"
   if [ -n "$quick" ]; then continue; fi
   each_seed single_weights random "$split"
 done
+figures=(--figure confusion)
 report "$here/papers/elazar2020.csv" summary curves
+curves_by_split

@@ -56,7 +56,7 @@ pruned() { # pruned RUNS LABEL MODEL DATA SETTINGS...: both merges at 15 degrees
 
 on_the_sheet() { # sections 2.1 and 3.1
   local seed=$1 split=$2 runs="$out/runs-$1.jsonl" net="$out/ff-$2-$1.st" svm="$out/svm-$2-$1.st"
-  keep_apart "$split"
+  split_options "$split"
   run emoprune train "$sheet" "$net" --preset jain2020-ff --epochs "$(choose 500 20)" \
     ${group[@]+"${group[@]}"} --seed "$seed"
   measure "$runs" "sheet, whole, $split split" "$net" "$sheet" seed="$seed"
@@ -78,7 +78,7 @@ unit_by_unit() { # figure 3: accuracy against the units pruned, of the network t
 
 own_network() { # conv1 or conv2, sections 2.2 and 2.3
   local seed=$1 arch=$2 split=$3 net="$out/$2-$3-$1.st"
-  keep_apart "$split"
+  split_options "$split"
   run emoprune train "$faces" "$net" --preset "jain2020-$arch" --gray --epochs "$epochs" \
     ${group[@]+"${group[@]}"} --seed "$seed"
   measure "$out/runs-$seed.jsonl" "$arch, $split split" "$net" "$faces" seed="$seed"
@@ -86,7 +86,7 @@ own_network() { # conv1 or conv2, sections 2.2 and 2.3
 
 new_head() { # new_head SEED TABLE NAME LABEL SPLIT WIDTH [OPTION ...]: two dense layers on frozen features
   local seed=$1 table="$out/$2.st" net="$out/$3-$5-$1.st" label="$4, $5 split" width=$6
-  keep_apart "$5"
+  split_options "$5"
   shift 6
   run emoprune train "$table" "$net" --arch mlp --hidden "$width" --activation sigmoid --scale none \
     --lr 0.001 --epochs "$epochs" ${group[@]+"${group[@]}"} "$@" --seed "$seed"
@@ -122,7 +122,7 @@ begin
 run emoprune crop "$frames" "$faces" --on-missing whole
 for network in $networks; do features "$network" "$faces" "$out/$network.st"; done
 if [ -z "$quick" ]; then features "$first" "$frames" "$out/frames.st"; fi
-for split in $(choose 'random film' random); do
+for split in $splits; do
   each_seed on_the_sheet "$split"
   each_seed unit_by_unit "$split"
   each_seed widths_of_head "$split"

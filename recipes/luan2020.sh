@@ -27,7 +27,7 @@ seeds=${seeds:-$(choose '0 1 2' 0)}
 
 compression() { # sections 2.1 and 3.1
   local seed=$1 split=$2 model="$out/compression-$2-$1.st" merge
-  keep_apart "$split"
+  split_options "$split"
   run emoprune train "$sheet" "$model" --preset luan2020-autoencoder --epochs "$(choose 3000 300)" \
     ${group[@]+"${group[@]}"} --seed "$seed"
   for merge in sum lstsq; do
@@ -39,7 +39,7 @@ compression() { # sections 2.1 and 3.1
 lenet() { # sections 2.2 and 3.2
   local seed=$1 split=$2 number=$3 first=$4 second=$5
   local name="LeNet, combination $number, $split split" model="$out/lenet-$number-$split-$seed.st"
-  keep_apart "$split"
+  split_options "$split"
   run emoprune train "$frames" "$model" --preset luan2020-lenet --channels "$first" --channels "$second" \
     --epochs "$(choose 40 3)" --lr 0.001 --batch-size 32 ${group[@]+"${group[@]}"} --seed "$seed" \
     --curve "$out/curve-$number-$split-$seed.jsonl" --label "$name"
@@ -59,7 +59,7 @@ importance() { # sections 2.3 and 3.3, on what lenet has trained
 }
 
 begin
-for split in $(choose 'random film' random); do
+for split in $splits; do
   each_seed compression "$split"
   each_seed lenet "$split" 1 16 32
   each_seed importance "$split"
@@ -68,8 +68,9 @@ for split in $(choose 'random film' random); do
   each_seed lenet "$split" 3 20 40
   each_seed lenet "$split" 4 6 12
 done
-figures=(--figure confusion --figure curves)
+figures=(--figure confusion)
 report "$here/papers/luan2020.csv" summary steps
+curves_by_split
 for system in compression kernels; do
   run emoprune report "$out/steps-$system"-*.jsonl --by-label --figures "$out/figures/$system" > /dev/null
 done

@@ -14,8 +14,8 @@ else on the validation part: with the split that the data comes with, and with i
 
 Other than in the paper: the sanity check on these faces instead of CIFAR-10, at a constant rate of 0.01 for 60
 epochs. Reduced: 8 of the 50 epochs of the convolutional network, at a rate of 0.01; 10 of the feed-forward one,
-whose number it leaves open; 12 trials of the search, the fine ones of 4 epochs. --quick: one seed, one epoch,
-narrow networks, four trials."
+whose number it leaves open; 12 trials of the search, the fine ones of 4 epochs. --quick: one seed, one split, one
+epoch, narrow networks, four trials."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -23,7 +23,17 @@ faces="$data/fer2013"
 [ -e "$faces" ] || faces="$data/fer2013.csv"
 [ -e "$faces" ] || complain "$data/fer2013: not there, nor fer2013.csv; see --help"
 seeds=${seeds:-$(choose '0 1 2' 0)}
+training="$faces/train"
+if [ -f "$faces" ]; then
+  training="$out/training.csv"
+  head -n 1 "$faces" | grep -qi usage || complain "$faces: has no column Usage; take the file as published"
+fi
 widths=(--hidden "$(choose 1000 20)" --hidden "$(choose 1000 20)")
+
+training_rows() { # of a CSV, without their Usage, so that they can be split anew
+  awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) { name = tolower($i); gsub(/[^a-z]/, "", name); at[name] = i } }
+    NR == 1 { print "emotion,pixels" } NR > 1 && $at["usage"] ~ /Training/ { print $at["emotion"] "," $at["pixels"] }' "$faces"
+}
 
 sanity() { # section 4.1
   run emoprune train "$faces" "$out/sanity.st" --preset wright2019-ff --hidden 40 --hidden 40 --overfit 50 \
@@ -55,15 +65,11 @@ both() { # both SEED NAME LABEL DATA [OPTION ...]: sections 5.2 and 6
 }
 
 begin
+[ ! -f "$faces" ] || training_rows > "$training"
 sanity
 search
 each_seed both '' '' "$faces"
 if [ -z "$quick" ]; then
-  training="$faces/train"
-  if [ -f "$faces" ]; then
-    training="$out/training.csv"
-    awk -F, 'NR == 1 || $3 ~ /Training/ { print $1 "," $2 }' "$faces" > "$training"
-  fi
-  each_seed both -apart ', duplicates apart' "$training" --split 80/10/10 --split-by duplicates
+  each_seed both -together ', near-duplicates together' "$training" --split 80/10/10 --split-by duplicates
 fi
 report "$here/papers/wright2019.csv" summary curves

@@ -23,14 +23,14 @@ seeds=${seeds:-$(choose '0 1 2' 0)}
 epochs=$(choose 10 2)
 
 train() { # train SEED NETWORK SPLIT NAME LABEL [OPTION ...]
-  local seed=$1 network=$2 split=$3 net="$out/$4-$1.st" label=$5 size
+  local seed=$1 network=$2 split=$3 net="$out/$4-$1.st" label=$5 size narrow=()
   shift 5
   size=${SIZE:-$(if [ "$network" = alexnet ]; then echo 320x400; else echo 128x160; fi)}
-  keep_apart "$split"
+  split_options "$split"
   # the statistics of 5,120 units take longer than two epochs
-  [ -z "$quick" ] || group+=(--hidden 200 --hidden 150 --hidden 100)
+  [ -z "$quick" ] || narrow=(--hidden 200 --hidden 150 --hidden 100)
   run emoprune train "$frames" "$net" --preset "zhang2020-$network" --size "$size" --epochs "$epochs" \
-    ${group[@]+"${group[@]}"} --seed "$seed" "$@"
+    ${group[@]+"${group[@]}"} ${narrow[@]+"${narrow[@]}"} --seed "$seed" "$@"
   measure_both "$seed" "$net" "$label"
 }
 
@@ -71,7 +71,7 @@ rates_and_batches() { # Table 1; its last line is what `both` has trained
 }
 
 begin
-for split in $(choose 'random film' random); do
+for split in $splits; do
   each_seed both vgg "$split"
   if [ -n "$quick" ]; then continue; fi
   each_seed both alexnet "$split"

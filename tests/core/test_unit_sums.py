@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from emoprune.core import statistics
 
 
-def test_sums_of_many_units_in_uneven_parts_are_those_of_the_whole() -> None:
+@pytest.mark.parametrize("waiting", [8, 1024])
+def test_sums_of_many_units_in_uneven_parts_are_those_of_the_whole(
+    waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "WAITING", waiting)
     units = 2 * statistics.GRAM_BLOCK + 100
     h = torch.randn(40, units, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     sums = statistics.UnitSums()
@@ -19,3 +24,22 @@ def test_sums_of_many_units_in_uneven_parts_are_those_of_the_whole() -> None:
     assert torch.allclose(found.total, h.sum(0), rtol=1e-12, atol=1e-12)
     assert torch.equal(found.low, h.amin(0))
     assert torch.equal(found.high, h.amax(0))
+    assert torch.equal(sums.statistics().gram, found.gram)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("units", [1, 3])
+def test_activations_of_any_type_and_layout_are_taken(
+    dtype: torch.dtype, units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "WAITING", 2)
+    h = torch.randn(units, 7, generator=torch.Generator().manual_seed(0)).to(dtype).T
+    sums = statistics.UnitSums()
+    with torch.inference_mode():
+        for part in h.split(1):
+            sums.take(part)
+        sums.take(h)
+        found = sums.statistics()
+    exact = h.double()
+    assert found.count == 14
+    assert torch.allclose(found.gram, 2 * exact.T @ exact, rtol=1e-12, atol=1e-12)

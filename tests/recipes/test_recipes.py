@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from emoprune.store.datasets import open_data
+from emoprune.store.fer2013 import CLASSES
 from tests.recipes.conftest import ROOT, Recipe
+from tests.store.making import fer2013_csv, noise_pixels
 
 NEEDS = {
     "luan2020": (),
@@ -19,10 +22,10 @@ NEEDS = {
     "wright2019": (),
 }
 FIGURES = {
-    "luan2020": ("curves", "compression/steps", "kernels/steps"),
+    "luan2020": ("random/curves", "compression/steps", "kernels/steps"),
     "jain2020": ("accuracy-by-hidden", "compression-by-hidden", "before-after"),
     "zhang2020": (),
-    "elazar2020": ("curves",),
+    "elazar2020": ("random/curves",),
     "wright2019": ("curves",),
 }
 
@@ -52,6 +55,30 @@ def test_a_recipe_ends_with_tables_and_figures(
     assert drawn >= set(FIGURES[name])
     assert any(stem.startswith("confusion") for stem in drawn)
     assert done.stdout.strip().splitlines()
+
+
+@pytest.mark.parametrize("form", ["emotion,pixels,Usage", "Usage, Pixels, emotion"])
+def test_the_training_rows_of_a_csv_are_there_to_be_split_anew(
+    recipe: Recipe, tmp_path: Path, form: str
+) -> None:
+    rows = [(index % 7, ("Training", "Training", "PublicTest")[index // 7 % 3]) for index in range(84)]
+    lines = fer2013_csv(noise_pixels(84), rows).decode().splitlines()[1:]
+    if form.startswith("Usage"):
+        lines = [",".join(line.split(",")[at] for at in (2, 1, 0)) for line in lines]
+    (tmp_path / "fer2013.csv").write_text("\r\n".join([form, *lines]))
+    out = tmp_path / "out"
+    done = recipe("wright2019", tmp_path, out, "--quick")
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = open_data(str(out / "training.csv"))
+    emotions = [CLASSES[emotion] for emotion, usage in rows if usage == "Training"]
+    assert [found.catalogue.classes[label] for label in found.catalogue.labels] == emotions
+
+
+def test_a_csv_without_its_split_is_refused_before_anything_runs(recipe: Recipe, tmp_path: Path) -> None:
+    (tmp_path / "fer2013.csv").write_text("emotion,pixels\n")
+    refused = recipe("wright2019", tmp_path, tmp_path / "out", "--quick")
+    assert (refused.returncode, "no column Usage" in refused.stderr) == (1, True)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", NEEDS)

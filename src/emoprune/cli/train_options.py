@@ -59,9 +59,9 @@ Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder of faces by class, a CSV of faces as FER-2013's (emotion,pixels,Usage), or a feature "
-        "table: .csv or .xlsx (name, label, features; or the sheet published with SFEW) or .st; - is CSV on "
-        "standard input.",
+        help="A folder of faces by class, a CSV of faces as FER-2013's (emotion,pixels[,Usage]), or a "
+        "feature table: .csv or .xlsx (name, label, features; or the sheet published with SFEW) or .st; - is "
+        "CSV on standard input.",
     ),
 ]
 Output = Annotated[
