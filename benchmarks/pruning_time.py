@@ -47,8 +47,8 @@ from emoprune.records import Spec
 ARCH = "resnet18"
 SIDE = 224
 BATCH, BATCHES = 32, 2
-UNITS, PATTERNS, STREAMED = 4096, 10_000, 2_500
-LONGER = 4
+UNITS, PATTERNS = 4096, 10_000
+LONGER = 1, 4, 16
 PICTURES = 70
 AGREEMENT_DEG = 1e-3
 
@@ -131,7 +131,7 @@ def peak_mib(patterns: int, batch: int) -> float:
 def memory(args: argparse.Namespace) -> list[Row]:
     """Peak memory of processes of their own, for more and more patterns."""
     rows = []
-    for patterns in (PATTERNS, LONGER * PATTERNS):
+    for patterns in (times * PATTERNS for times in LONGER):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             peak = pool.apply(peak_mib, (patterns, args.batch))
         progress(f"{patterns:,} patterns: {peak:,.0f} MiB")

@@ -84,6 +84,8 @@ own_network() { # conv1 or conv2, sections 2.2 and 2.3
   measure "$out/runs-$seed.jsonl" "$arch, $split split" "$net" "$faces" seed="$seed"
 }
 
+swept='' # settings that figures are drawn over, for new_head to record
+
 new_head() { # new_head SEED TABLE NAME LABEL SPLIT WIDTH [OPTION ...]: two dense layers on frozen features
   local seed=$1 table="$out/$2.st" net="$out/$3-$5-$1.st" label="$4, $5 split" width=$6
   split_options "$5"
@@ -93,16 +95,14 @@ new_head() { # new_head SEED TABLE NAME LABEL SPLIT WIDTH [OPTION ...]: two dens
   measure "$out/runs-$seed.jsonl" "$label" "$net" "$table" seed="$seed" $swept
 }
 
-swept='' # settings that figures are drawn over
-
 widths_of_head() { # figures 4 to 6, tables 4 and 5; before and after pruning is drawn of the random split
-  local seed=$1 split=$2 width swept whole='' left='' table="$out/$first.st"
-  if [ "$split" = random ]; then whole='pruned=0' left='pruned=1'; fi
+  local seed=$1 split=$2 width swept before='' after='' table="$out/$first.st"
+  if [ "$split" = random ]; then before='pruned=0' after='pruned=1'; fi
   for width in $widths; do
-    swept="hidden=$width $whole"
+    swept="hidden=$width $before"
     new_head "$seed" "$first" "frozen-$width" "frozen, whole" "$split" "$width"
     pruned "$out/runs-$seed.jsonl" "frozen, pruned by SPLIT$split split" "$out/frozen-$width-$split-$seed.st" \
-      "$table" seed="$seed" hidden="$width" $left
+      "$table" seed="$seed" hidden="$width" $after
   done
 }
 

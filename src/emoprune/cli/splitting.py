@@ -28,7 +28,8 @@ def split_rule(
     if declared and (split or group_by or split_by):
         raise UsageFault(
             f"{catalogue.place} is split into {', '.join(declared)} already",
-            "leave out --split, --group-by and --split-by, or give one of its parts as the data",
+            "leave out --split, --group-by and --split-by, or give one of its parts as the data "
+            "(of FER-2013's CSV, its rows without Usage)",
         )
     if declared and "train" not in declared:
         raise BadData(

@@ -1,4 +1,4 @@
-"""Pictures as FER-2013 was published: a CSV of emotion, pixels and mostly Usage."""
+"""Pictures as FER-2013 was published: a CSV of emotion, pixels and, where it is split, Usage."""
 
 from __future__ import annotations
 
