@@ -32,7 +32,7 @@ from PIL import Image
 
 from benchmarks.common import interleaved, machine, markdown, parser, progress, workplace
 from emoprune.cli.detector import Detector
-from emoprune.records import Face
+from emoprune.records.faces import Face
 from emoprune.store.images import read_photo
 from emoprune.store.listing import pictures
 

@@ -42,7 +42,7 @@ from emoprune.core import nets
 from emoprune.core.angles import angles_deg
 from emoprune.core.graph import channel_graph
 from emoprune.core.statistics import UnitSums, collect
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 ARCH = "resnet18"
 SIDE = 224

@@ -42,7 +42,7 @@ from emoprune.core import costs, nets
 from emoprune.core.fitting import batches, predict
 from emoprune.core.heads import output_name
 from emoprune.core.splits import partition
-from emoprune.records import Checkpoint
+from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_folder
 

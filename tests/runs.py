@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from emoprune.records import ClassScore, Epoch, LearningCurve, Metrics, PruningCourse, PruningStep
+from emoprune.records.network import Epoch
+from emoprune.records.pruning import PruningCourse, PruningStep
+from emoprune.records.scores import ClassScore, Metrics
+from emoprune.records.training import LearningCurve
 
 
 def run(label: str | None, accuracy: float, *, units: int = 10, **settings: Any) -> Metrics:

@@ -8,22 +8,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emoprune import records
 from emoprune.errors import InvalidRecord
-from emoprune.records import (
-    BarChart,
-    Box,
-    Catalogue,
-    ClassScore,
-    Estimate,
-    HiddenLayer,
-    Metrics,
-    Preprocess,
-    Removal,
-    Spec,
-    Table,
-    UnitStatistics,
-)
+from emoprune.records.charts import BarChart, Estimate
+from emoprune.records.data import Catalogue, Preprocess, Table
+from emoprune.records.faces import Box
+from emoprune.records.network import HiddenLayer, Spec, UnitStatistics
+from emoprune.records.pruning import Removal
+from emoprune.records.scores import ClassScore, Metrics
 from tests.store.making import checkpoint, moments, statistics, tensors
 
 FINITE = st.floats(-1e6, 1e6)
@@ -37,17 +28,6 @@ def metrics(
         *("m", "f", "d", "f", "test", n, ("a", "b"), 0.5, (0.1, 0.9), 0.5, scores, confusion),
         *(0.7, 0.1, 1, 1, 1, 1, 1),
     )
-
-
-@pytest.mark.parametrize("name", records.__all__)
-def test_records_are_frozen_and_typed(name: str) -> None:
-    kind = getattr(records, name)
-    if name == "Samples":
-        assert not dataclasses.is_dataclass(kind)
-        return
-    assert dataclasses.is_dataclass(kind)
-    assert kind.__dataclass_params__.frozen  # type: ignore[union-attr]  # typeshed leaves it out
-    assert kind.__doc__
 
 
 @given(FINITE, FINITE, FINITE, FINITE)

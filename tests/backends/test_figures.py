@@ -19,8 +19,7 @@ from PIL import Image
 
 from emoprune.backends import figures
 from emoprune.core.series import estimate
-from emoprune.records import BarChart, Estimate, HeatChart, Line, LineChart, Panel, Point
-from emoprune.records.charts import Chart
+from emoprune.records.charts import BarChart, Chart, Estimate, HeatChart, Line, LineChart, Panel, Point
 
 LABELS = ("whole, random split", "pruned at 15 degrees, merged by least squares", "a third")
 

@@ -16,7 +16,7 @@ from emoprune.backends.onnx import Engine, export, largest_difference
 from emoprune.core import nets
 from emoprune.core.scaling import fitted_scaling
 from emoprune.errors import BadCheckpoint
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 METADATA = json.dumps({"schema": "x", "classes": ["glücklich", "traurig"]}, ensure_ascii=False)
 

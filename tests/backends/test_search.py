@@ -13,7 +13,7 @@ import pytest
 
 from emoprune.backends.search import Claim, Study
 from emoprune.errors import OutputFault
-from emoprune.records import Space, Trial
+from emoprune.records.search import Space, Trial
 
 SPACES = (
     Space("lr", "log", 1e-4, 1.0),

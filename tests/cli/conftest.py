@@ -17,7 +17,7 @@ from torch import nn
 
 from emoprune.cli.main import main
 from emoprune.core import nets
-from emoprune.records import Checkpoint
+from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
 from tests.conftest import draw_faces
 

@@ -18,7 +18,7 @@ from unittest import mock
 
 from emoprune.cli import crop_photo  # noqa: F401  # once, for all the forks
 from emoprune.cli.main import main
-from emoprune.records import CropRow
+from emoprune.records.faces import CropRow
 from emoprune.store.cropfolder import CropFolder
 
 

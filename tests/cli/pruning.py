@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.core.methods import METHODS
-from emoprune.records import Checkpoint
+from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
 from tests.cli.conftest import Runner, opened
 

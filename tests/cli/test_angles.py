@@ -17,7 +17,7 @@ import torch
 from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
 from emoprune.core.splits import partition
-from emoprune.records import UnitStatistics
+from emoprune.records.network import UnitStatistics
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
 from tests.cli.conftest import Runner, opened, tree

@@ -2,14 +2,18 @@
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from emoprune.cli import comparison
+from emoprune.cli import comparison, sections
 from emoprune.cli.comparison import by_class, comparable, confusions, flat, headings, sheets, summary
 from emoprune.cli.sheets import Sheet
-from emoprune.records import ClassScore, Metrics
+from emoprune.records import choices
+from emoprune.records.pruning import PruningStep
+from emoprune.records.runs import Runs
+from emoprune.records.scores import ClassScore, Metrics
+from tests.runs import course, curve, run
 
 BEFORE = Metrics(
     model="runs/model.st",
@@ -216,3 +220,9 @@ def test_the_record_gives_no_change_where_one_side_was_not_timed() -> None:
 
 def test_the_record_says_when_models_cannot_be_compared() -> None:
     assert comparison.to_record([BEFORE, dataclasses.replace(AFTER, split="val")])["comparable"] is False
+
+
+def test_report_shows_every_section() -> None:
+    found = Runs((run("a", 0.5),), (curve("a", (0.5, None)),), (course("a", PruningStep(9)),))
+    for view in (sections.one_by_one(found), sections.by_label(found)):
+        assert tuple(view.parts) == get_args(choices.Section)

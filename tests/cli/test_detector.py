@@ -9,7 +9,7 @@ from emoprune.core.detection import SMALLEST_FACE
 from emoprune.core.synthetic import draw_scene
 from emoprune.core.synthetic.scene import sample_pose
 from emoprune.errors import BadImage
-from emoprune.records import Face
+from emoprune.records.faces import Face
 
 SCENE = (240, 240)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from emoprune.cli import duplicates
 from emoprune.core.hashing import perceptual_hash
 from emoprune.core.splits import partition
-from emoprune.records import SplitRule
+from emoprune.records.data import SplitRule
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_folder
 from emoprune.store.images import read_photo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from emoprune.cli.estimates import SHARE, Unit, bounds, told_apart
 from emoprune.cli.sheets import from_rows
-from emoprune.records import Estimate
+from emoprune.records.charts import Estimate
 
 
 def test_a_mean_is_written_with_the_reach_of_its_interval_and_alone_without_one() -> None:

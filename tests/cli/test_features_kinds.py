@@ -14,7 +14,7 @@ from PIL import Image
 
 from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.core.splits import partition
-from emoprune.records import SplitRule
+from emoprune.records.data import SplitRule
 from emoprune.store.datasets import open_folder
 from tests.cli.conftest import Runner
 

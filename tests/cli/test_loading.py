@@ -18,7 +18,7 @@ from emoprune.cli import loading
 from emoprune.core.fitting import batches
 from emoprune.core.splits import partition
 from emoprune.errors import BadData
-from emoprune.records import Catalogue, SplitRule, Table
+from emoprune.records.data import Catalogue, SplitRule, Table
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
 from tests.cli.conftest import Runner

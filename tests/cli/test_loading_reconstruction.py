@@ -9,7 +9,7 @@ import torch
 
 from emoprune.cli.loading import labels_for, outputs, samples
 from emoprune.errors import BadData
-from emoprune.records import Preprocess, Table
+from emoprune.records.data import Preprocess, Table
 from emoprune.store.datasets import open_data
 from tests.cli.drawn_tables import draw_table
 

@@ -13,7 +13,7 @@ import torch
 from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
 from emoprune.core.splits import partition
-from emoprune.records import Checkpoint
+from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
 from tests.cli.conftest import Runner, opened, tree

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from emoprune.core import nets
-from emoprune.records import Checkpoint, HistoryEntry
+from emoprune.records.network import Checkpoint, HistoryEntry
 from tests.cli.conftest import Runner
 from tests.cli.pruning import OF_WEIGHTS, OFFLINE, changed, check_agrees, check_works, read, units
 

@@ -10,7 +10,7 @@ import torch
 
 from emoprune.cli.main import main
 from emoprune.core.splits import partition
-from emoprune.records import Checkpoint
+from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
 from tests.cli.conftest import SMALL, Runner, opened

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from emoprune.core.fitting import Recipe, fit
-from emoprune.records import Checkpoint
+from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
 from tests.cli.conftest import SMALL, Runner, tree
 

@@ -11,7 +11,7 @@ from sklearn.svm import SVC
 
 from emoprune.cli.main import main
 from emoprune.core.splits import partition
-from emoprune.records import Table
+from emoprune.records.data import Table
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
 from tests.cli.conftest import Runner, opened, tree

@@ -16,8 +16,8 @@ from emoprune.core.padding import LARGEST
 from emoprune.core.synthetic import draw_scene
 from emoprune.core.synthetic.scene import sample_pose
 from emoprune.errors import BadImage
-from emoprune.records import Box
 from emoprune.records.choices import Pad
+from emoprune.records.faces import Box
 
 Point = tuple[float, float]
 LEFT, RIGHT, NOSE = (120.0, 90.0), (200.0, 90.0), (160.0, 150.0)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
 from emoprune.core import angles
-from emoprune.records import Survey, UnitStatistics
 from emoprune.records.choices import Centre
+from emoprune.records.network import UnitStatistics
+from emoprune.records.pruning import Survey
 from tests import reference
 from tests.core.layers import sigmoid_layer, statistics_of
 

@@ -8,7 +8,7 @@ from torchvision import models
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.nets import build, check_input
 from emoprune.errors import InvalidRecord, UsageFault
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 SMALLEST_OF_FAMILY = (
     *("alexnet", "convnext_tiny", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet"),

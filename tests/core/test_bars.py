@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from emoprune.core.bars import before_after
 from emoprune.core.series import estimate
-from emoprune.records import BarChart, Estimate, Metrics, Runs
+from emoprune.records.charts import BarChart, Estimate
+from emoprune.records.runs import Runs
+from emoprune.records.scores import Metrics
 from tests.runs import run
 
 

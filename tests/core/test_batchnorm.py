@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from emoprune.core.batchnorm import LEAST, POWER, rescaled
 from emoprune.core.compensation import MERGES, least_squares
 from emoprune.core.subject import Subject
-from emoprune.records import Plan, Removal
+from emoprune.records.pruning import Plan, Removal
 from tests import reference_pruning as literal
 from tests.core.graph.wiring import Wired, conv, head
 from tests.core.layers import Array, carried_out, relu_maps, subject_of_net, subject_with, without

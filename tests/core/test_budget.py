@@ -17,7 +17,8 @@ from emoprune.core.footprint import Footprint
 from emoprune.core.methods import METHODS
 from emoprune.core.pruning import Pruning
 from emoprune.errors import UsageFault
-from emoprune.records import Cost, Plan, Removal
+from emoprune.records.network import Cost
+from emoprune.records.pruning import Plan, Removal
 from tests.core.graph.wiring import conv, head
 from tests.core.layers import subject_of_net, table_pruning
 

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from emoprune.core.certificate import certify
 from emoprune.core.compensation import MERGES
 from emoprune.core.subject import Subject
-from emoprune.records import Certificate, Plan, Removal
 from emoprune.records.choices import Merge
+from emoprune.records.pruning import Certificate, Plan, Removal
 from tests import reference
 from tests import reference_pruning as literal
 from tests.core.graph.wiring import Wired, conv, head

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.core.choosing import CHOICES
-from emoprune.records import Box, Face
 from emoprune.records.choices import Select
+from emoprune.records.faces import Box, Face
 
 BOXES = st.tuples(st.integers(0, 90), st.integers(0, 90), st.integers(1, 50), st.integers(1, 50)).map(
     lambda entry: Box(entry[0], entry[1], entry[0] + entry[2], entry[1] + entry[3])

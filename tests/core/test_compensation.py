@@ -14,7 +14,7 @@ from torch import Tensor
 from emoprune.core import compensation
 from emoprune.core.compensation import MERGES, least_squares, summed
 from emoprune.core.subject import Subject
-from emoprune.records import Plan, Removal
+from emoprune.records.pruning import Plan, Removal
 from tests import reference
 from tests import reference_pruning as literal
 from tests.core.layers import Array, relu_maps, sigmoid_layer, subject_with, without

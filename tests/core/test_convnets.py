@@ -12,7 +12,7 @@ from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.convnets import CONVNETS, POOLS, Stage, stages_of
 from emoprune.core.nets import blueprint
 from emoprune.errors import InvalidRecord
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 Side = tuple[int, int]
 

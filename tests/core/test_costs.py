@@ -9,7 +9,7 @@ from torchvision import models
 
 from emoprune.core import nets
 from emoprune.core.costs import cost, latency_ms
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 
 def test_a_dense_layer_costs_inputs_times_outputs_and_its_bias_is_a_parameter() -> None:

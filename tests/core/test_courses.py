@@ -18,8 +18,9 @@ from emoprune.core.methods import METHODS
 from emoprune.core.path import Step
 from emoprune.core.selection import distinct, smallest_angle_first
 from emoprune.core.subject import Subject
-from emoprune.records import HiddenLayer, Plan, Removal
 from emoprune.records.choices import Centre, Scope
+from emoprune.records.network import HiddenLayer
+from emoprune.records.pruning import Plan, Removal
 from tests import reference_pruning as literal
 from tests.core.graph.wiring import conv, head
 from tests.core.layers import Array, sigmoid_layer, statistics_of, subject_of_net, subject_with

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw
 from emoprune.core import cropping
 from emoprune.core.padding import LARGEST
 from emoprune.errors import BadImage
-from emoprune.records import Box
 from emoprune.records.choices import Pad
+from emoprune.records.faces import Box
 
 WIDTH, HEIGHT = 60, 40
 

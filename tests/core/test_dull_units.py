@@ -16,8 +16,8 @@ from emoprune.core.courses import Request
 from emoprune.core.footprint import Footprint
 from emoprune.core.methods import METHODS
 from emoprune.core.subject import Subject
-from emoprune.records import Plan
 from emoprune.records.choices import Merge
+from emoprune.records.pruning import Plan
 from tests.core.graph.silencing import randomise
 from tests.core.graph.wiring import conv, head
 from tests.core.layers import carried_out, subject_of_net, without

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from emoprune.core.fitting import Recipe, TensorSamples, batches, fit, predict, training_batches
 from emoprune.core.nets import build
 from emoprune.errors import TrainingFault
-from emoprune.records import Epoch, Preprocess, Spec
 from emoprune.records.choices import Optimizer
+from emoprune.records.data import Preprocess
+from emoprune.records.network import Epoch, Spec
 
 CPU = torch.device("cpu")
 TABLE = Preprocess(kind="table")

@@ -15,8 +15,8 @@ from emoprune.core.fitting import Recipe, TensorSamples, fit
 from emoprune.core.nets import build
 from emoprune.core.objectives import judge
 from emoprune.core.scaling import fitted_scaling
-from emoprune.records import Epoch, Spec
 from emoprune.records.choices import Keep
+from emoprune.records.network import Epoch, Spec
 from tests.core.test_fitting import CPU, RECIPE, TABLE, clouds, mlp, parts_of, same, state_of
 
 

@@ -12,9 +12,9 @@ from emoprune.core import nets, surgery
 from emoprune.core.costs import cost
 from emoprune.core.footprint import Footprint
 from emoprune.core.graph import channel_graph
-from emoprune.records import Cost, Spec
 from emoprune.records.channels import ChannelGraph
 from emoprune.records.choices import Price
+from emoprune.records.network import Cost, Spec
 from tests.core.graph.wiring import Wired, conv, head, smaller
 
 SPECS = (

@@ -6,7 +6,7 @@ from torch import nn
 
 from emoprune.core import heads
 from emoprune.core.nets import build
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 OUTPUTS = {
     "conv1": "classifier.output",

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from emoprune.core.convnets import SPREAD
 from emoprune.core.initialisation import GAINS, keep_spread
 from emoprune.core.nets import blueprint, build
-from emoprune.records import Spec
 from emoprune.records.choices import Activation
+from emoprune.records.network import Spec
 
 SPECS = {
     "zhang_vgg": Spec("zhang_vgg", 7, (3, 128, 160), (200, 150, 100)),

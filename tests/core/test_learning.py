@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from emoprune.core.learning import learned_by_label
-from emoprune.records import Estimate
+from emoprune.records.charts import Estimate
 from tests.runs import curve
 
 

@@ -15,7 +15,7 @@ from emoprune.core.courses import Request
 from emoprune.core.footprint import Footprint
 from emoprune.core.methods import METHODS, Method
 from emoprune.core.subject import Subject
-from emoprune.records import Plan
+from emoprune.records.pruning import Plan
 from tests.core.layers import subject_of_net
 
 

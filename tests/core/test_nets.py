@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.nets import build, restore
 from emoprune.errors import BadCheckpoint, EmopruneError
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 from tests.core.test_architectures import SMALLEST_OF_FAMILY
 
 CONV1 = Spec("conv1", 3, (1, 12, 14), (7,))

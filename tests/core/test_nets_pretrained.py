@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from emoprune.core import heads, nets
 from emoprune.core.nets import build, features, input_of, load_pretrained, penultimate
 from emoprune.errors import BadCheckpoint
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 
 def network(

@@ -13,7 +13,7 @@ from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.nets import build
 from emoprune.core.objectives import LOSSES, hits, judge, squared_errors, task_of
 from emoprune.core.scaling import fitted_scaling
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 ROWS = (
     torch.randn(23, 4, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 50.0, 0.1, 3.0]) + 7

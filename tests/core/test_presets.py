@@ -14,7 +14,7 @@ from emoprune.core.augmentations import parse_augmentations
 from emoprune.core.nets import blueprint
 from emoprune.core.presets import PRESETS
 from emoprune.core.splits import parse_shares
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 # jain2020, sections 2.2 to 2.4: 224 pixels, turned and mirrored, ImageNet's mean and deviation (which are
 # torchvision's own defaults), all frozen but two dense layers, 200 hidden neurons of sigmoids, rate 0.001,

@@ -12,7 +12,7 @@ from emoprune.core import regression
 from emoprune.core.compensation import least_squares
 from emoprune.core.refit import MEMORY, Refit, images_that_fit
 from emoprune.core.subject import Subject, stays
-from emoprune.records import Plan
+from emoprune.records.pruning import Plan
 from tests import reference_pruning as literal
 from tests.core.graph.silencing import randomise
 from tests.core.graph.wiring import Wired, conv, head

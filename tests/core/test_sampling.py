@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emoprune.core.sampling import SAMPLERS, coarse_trials
-from emoprune.records import Space, Trial
+from emoprune.records.search import Space, Trial
 
 LR = Space("lr", "log", 1e-4, 1.0)
 

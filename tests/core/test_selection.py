@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.core.selection import distinct, to_survivors
-from emoprune.records import HiddenLayer, Removal
 from emoprune.records.choices import Centre, Merge
+from emoprune.records.network import HiddenLayer
+from emoprune.records.pruning import Removal
 from tests import reference
 from tests.core.layers import Array, sigmoid_layer, statistics_of
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from emoprune.core.series import estimate, paired, t_quantile
-from emoprune.records import Estimate
+from emoprune.records.charts import Estimate
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda found: np.std(found) > 1e-6)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from emoprune.core.graph import channel_graph
 from emoprune.core.sparsity import silenced
 from emoprune.core.statistics import collect
-from emoprune.records import Plan
+from emoprune.records.pruning import Plan
 from tests.core.graph.silencing import randomise
 from tests.core.graph.wiring import Wired, conv, head, smaller
 

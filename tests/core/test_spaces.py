@@ -18,7 +18,7 @@ from emoprune.core.spaces import (
     points,
 )
 from emoprune.errors import UsageFault
-from emoprune.records import Space, Trial
+from emoprune.records.search import Space, Trial
 
 TYPES: dict[str, type] = {"lr": float, "lr_factor": float, "hidden": int, "optimizer": str, "augment": str}
 positive = st.floats(1e-9, 1e9)

@@ -12,8 +12,9 @@ from torch import Tensor
 from emoprune.core import surgery
 from emoprune.core.courses import Course, Request
 from emoprune.core.methods import METHODS
-from emoprune.records import Checkpoint, Plan, Spec
 from emoprune.records.choices import Scope
+from emoprune.records.network import Checkpoint, Spec
+from emoprune.records.pruning import Plan
 from tests import reference_pruning as literal
 from tests.core.layers import checkpoint_of, footprint_of, opened
 

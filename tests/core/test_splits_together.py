@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emoprune.core.splits import partition
 from emoprune.errors import BadData, InvalidRecord
-from emoprune.records import Catalogue, SplitRule
+from emoprune.records.data import Catalogue, SplitRule
 
 Groups = tuple[tuple[int, ...], ...]
 CLASSES = ("angry", "happy", "sad")

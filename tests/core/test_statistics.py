@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from emoprune.core import angles, nets, statistics
 from emoprune.core.graph import channel_graph
 from emoprune.errors import TrainingFault
-from emoprune.records import Spec, UnitStatistics
 from emoprune.records.channels import ChannelGraph, Reading
 from emoprune.records.choices import Centre
+from emoprune.records.network import Spec, UnitStatistics
 from tests import reference
 from tests.core.graph.wiring import Wired, conv, head, reading
 from tests.core.layers import Array, relu_maps, sigmoid_layer, statistics_of

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from emoprune.core.steps import Stage, by_units, shared_out, with_printed
-from emoprune.records import Estimate, Printed, PruningStep
+from emoprune.records.charts import Estimate
+from emoprune.records.pruning import PruningStep
+from emoprune.records.runs import Printed
 from tests.runs import course
 
 COURSES = (

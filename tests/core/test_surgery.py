@@ -17,8 +17,9 @@ from emoprune.core.methods import METHODS
 from emoprune.core.statistics import collect
 from emoprune.core.subject import Subject, subject_of
 from emoprune.errors import InvalidRecord
-from emoprune.records import Checkpoint, Moments, Plan, Removal, Spec
 from emoprune.records.choices import Merge
+from emoprune.records.network import Checkpoint, Moments, Spec
+from emoprune.records.pruning import Plan, Removal
 from tests.core.graph.silencing import apart, randomise, silent
 from tests.core.layers import checkpoint_of, opened, statistics_of, without
 

@@ -17,8 +17,8 @@ from emoprune.core import nets, surgery
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.graph import channel_graph
 from emoprune.core.heads import output_name
-from emoprune.records import Spec
 from emoprune.records.channels import FROZEN, ChannelGraph
+from emoprune.records.network import Spec
 from tests.core.graph.silencing import apart, randomise, silent
 
 CLASSES = 7

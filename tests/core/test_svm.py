@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from emoprune.core.nets import restore
 from emoprune.core.scaling import fitted_scaling
 from emoprune.core.svm import fitted_svm
-from emoprune.records import Spec
 from emoprune.records.choices import Scale
+from emoprune.records.network import Spec
 
 
 def rows(classes: int, n: int = 90, seed: int = 0) -> tuple[Tensor, Tensor]:

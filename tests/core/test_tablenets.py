@@ -11,7 +11,7 @@ from torch import Tensor
 
 from emoprune.core.nets import build, restore
 from emoprune.core.tablenets import SupportVectorMachine
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 
 def machine(classes: int, decisions: Tensor) -> SupportVectorMachine:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from emoprune.core import nets, surgery
 from emoprune.core.graph import channel_graph
-from emoprune.records import Spec
 from emoprune.records.channels import ChannelGraph
+from emoprune.records.network import Spec
 
 NAMES = ("resnet18", "resnet50", "vgg13_bn", "densenet121", "mobilenet_v2")
 SINGLE = 4

@@ -15,15 +15,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from emoprune.errors import EmopruneError
-from emoprune.records import (
+from emoprune.records.data import Preprocess, SplitRule
+from emoprune.records.network import (
     Checkpoint,
     Epoch,
     HiddenLayer,
     HistoryEntry,
     Moments,
-    Preprocess,
     Spec,
-    SplitRule,
     UnitStatistics,
 )
 

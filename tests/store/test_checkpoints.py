@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from emoprune.errors import BadCheckpoint
-from emoprune.records import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Preprocess, Spec, SplitRule
+from emoprune.records.data import Preprocess, SplitRule
+from emoprune.records.network import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
 from emoprune.store import checkpoints, streams
 from tests.store.making import (
     card_of_file,

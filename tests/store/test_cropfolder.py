@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from emoprune.errors import OutputFault
-from emoprune.records import CropRow, CropSettings
+from emoprune.records.faces import CropRow, CropSettings
 from emoprune.store.cropfolder import CropFolder, is_crop_folder, is_unfinished
 
 SMALL, LARGE = CropSettings(size=32), CropSettings(size=64)

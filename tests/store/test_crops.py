@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
-from emoprune.records import Box, CropRow
+from emoprune.records.faces import Box, CropRow
 from emoprune.store import crops
 from tests.store.making import TEXTS
 

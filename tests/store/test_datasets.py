@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoprune.errors import BadData
-from emoprune.records import Catalogue, Table
+from emoprune.records.data import Catalogue, Table
 from emoprune.store import tables
 from emoprune.store.datasets import Folder, open_data, open_faces, open_folder
 from emoprune.store.fer2013 import Pixels

@@ -13,7 +13,7 @@ from PIL import Image
 
 from emoprune.core.splits import declared_parts
 from emoprune.errors import BadData
-from emoprune.records import Preprocess
+from emoprune.records.data import Preprocess
 from emoprune.store import fer2013
 from emoprune.store.datasets import open_data, open_folder
 from emoprune.store.fer2013 import CLASSES, SIDE, USAGES, Pixels

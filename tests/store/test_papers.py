@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emoprune.errors import BadData
-from emoprune.records import Printed
+from emoprune.records.runs import Printed
 from emoprune.store import papers
 
 HEADER = "label,measure,value,where\n"

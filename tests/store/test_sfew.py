@@ -10,7 +10,7 @@ import torch
 
 from emoprune.core.splits import groups
 from emoprune.errors import BadData
-from emoprune.records import Table
+from emoprune.records.data import Table
 from emoprune.store import sfew, tables
 from tests.store.making import Rows, workbook
 

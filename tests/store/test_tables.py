@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
-from emoprune.records import Catalogue, Table
+from emoprune.records.data import Catalogue, Table
 from emoprune.store import checkpoints, tables
 from tests.store.making import TEXTS, checkpoint, header_of, raw_safetensors, with_header
 

@@ -25,8 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from emoprune.backends.locks import Locks
 from emoprune.errors import OutputFault
-from emoprune.records import Space, Trial
-from emoprune.records.search import Value
+from emoprune.records.search import Space, Trial, Value
 
 NAME = "emoprune"
 ASKED, NUMBER, REASON, LINE, FINGERPRINT = "asked", "number", "reason", "line", "fingerprint"

@@ -13,8 +13,9 @@ from emoprune.core.angles import default_centre
 from emoprune.core.certificate import certify
 from emoprune.core.methods import METHODS
 from emoprune.core.sensitivity import ladder
-from emoprune.records import Checkpoint, Plan
 from emoprune.records.choices import Merge
+from emoprune.records.network import Checkpoint
+from emoprune.records.pruning import Plan
 
 if TYPE_CHECKING:
     from rich.console import Group

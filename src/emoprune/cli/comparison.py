@@ -10,8 +10,8 @@ from typing import Any
 
 from emoprune.cli.estimates import DECIMALS, SHARE
 from emoprune.cli.sheets import Row, Sheet
-from emoprune.records import Metrics
 from emoprune.records.choices import EvaluationSection
+from emoprune.records.scores import Metrics
 
 SCHEMA = "emoprune.report/1"
 

@@ -17,8 +17,8 @@ from emoprune.core.cropping import crop_face
 from emoprune.core.detection import views
 from emoprune.core.hashing import perceptual_hash
 from emoprune.errors import BadImage
-from emoprune.records import Box, CropRow, CropSettings, Face
 from emoprune.records.choices import DeviceName
+from emoprune.records.faces import Box, CropRow, CropSettings, Face
 from emoprune.store import crops, images
 
 Scale = tuple[float, float]

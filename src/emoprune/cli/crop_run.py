@@ -14,8 +14,8 @@ from emoprune.cli import console
 from emoprune.cli.crop_sources import Originals, OutputNames, Photo, PhotoFolder, Seen
 from emoprune.cli.crop_video import VideoFrames
 from emoprune.errors import BadData, OutputFault, UsageFault
-from emoprune.records import Box, CropRow, CropSettings
 from emoprune.records.choices import DeviceName
+from emoprune.records.faces import Box, CropRow, CropSettings
 from emoprune.store import crops
 from emoprune.store.cropfolder import CropFolder
 

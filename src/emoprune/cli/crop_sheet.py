@@ -11,8 +11,8 @@ from emoprune.backends.lettering import lettering
 from emoprune.cli import console
 from emoprune.cli.crop_sources import Originals
 from emoprune.core.contact import Tile, contact_sheet
-from emoprune.records import CropRow
 from emoprune.records.choices import Standing
+from emoprune.records.faces import CropRow
 from emoprune.store import crops, images
 from emoprune.store.cropfolder import CropFolder
 

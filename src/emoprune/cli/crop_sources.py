@@ -17,7 +17,7 @@ from PIL import Image
 from emoprune.backends import video
 from emoprune.cli import console
 from emoprune.errors import BadData, UsageFault
-from emoprune.records import Box, CropRow
+from emoprune.records.faces import Box, CropRow
 from emoprune.store import crops, images, listing
 from emoprune.store.cropfolder import is_crop_folder
 

@@ -10,7 +10,7 @@ from emoprune.backends import video
 from emoprune.cli import console
 from emoprune.cli.crop_sources import Boxes, OutputNames, Photo, sha256_of
 from emoprune.errors import BadData
-from emoprune.records import CropRow
+from emoprune.records.faces import CropRow
 
 
 class VideoFrames:

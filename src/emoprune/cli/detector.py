@@ -9,7 +9,7 @@ from emoprune.backends.faces import mtcnn_weights
 from emoprune.backends.memory import give_back
 from emoprune.core.detection import SMALLEST_FACE, Networks, Rescue, find_faces, rescue
 from emoprune.errors import BadImage
-from emoprune.records import Face
+from emoprune.records.faces import Face
 
 LARGE_PIXELS = 16_000_000
 """Photos from which on memory is given back between strips, which takes a fifth longer."""

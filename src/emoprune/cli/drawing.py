@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from emoprune.cli import console
 from emoprune.core.charts import charts, table
-from emoprune.records import Runs
+from emoprune.records.runs import Runs
 from emoprune.store import csvtext, folders
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from emoprune.cli import console
 from emoprune.core.hashing import hamming, near_duplicates, perceptual_hash
 from emoprune.errors import UsageFault
-from emoprune.records import Table
+from emoprune.records.data import Table
 from emoprune.store.datasets import Data, Faces, Folder
 from emoprune.store.hashes import read_hashes
 

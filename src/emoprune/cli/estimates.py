@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from emoprune.records import Estimate, Printed
+from emoprune.records.charts import Estimate
+from emoprune.records.runs import Printed
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from emoprune.records import Checkpoint
+    from emoprune.records.network import Checkpoint
 
 SCHEMA = "emoprune.export/1"
 REAL_SAMPLES = 64

@@ -93,7 +93,7 @@ def command(
 
     from emoprune.cli import features_run, splitting
     from emoprune.errors import at
-    from emoprune.records import Table
+    from emoprune.records.data import Table
     from emoprune.store import streams, tables
     from emoprune.store.datasets import open_faces
 

@@ -17,8 +17,8 @@ from emoprune.core.fitting import READING_BATCH, batches
 from emoprune.core.preprocessing import unit_scale
 from emoprune.core.splits import partition
 from emoprune.errors import BadCheckpoint, UsageFault, at
-from emoprune.records import Catalogue, Preprocess, Samples, Spec, SplitRule
-from emoprune.records.data import FOLDERS
+from emoprune.records.data import FOLDERS, Catalogue, Preprocess, Samples, SplitRule
+from emoprune.records.network import Spec
 from emoprune.store.datasets import Faces
 from emoprune.store.photos import Photos
 

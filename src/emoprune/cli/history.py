@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from emoprune import __version__
-from emoprune.records import HistoryEntry
+from emoprune.records.network import HistoryEntry
 
 
 def entry(command: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> HistoryEntry:

@@ -15,7 +15,8 @@ from emoprune.core.fitting import TensorSamples, batches, predict
 from emoprune.core.objectives import task_of
 from emoprune.core.splits import partition
 from emoprune.errors import BadCheckpoint, BadData, at
-from emoprune.records import Card, Cost, Preprocess, Samples, Table
+from emoprune.records.data import Preprocess, Samples, Table
+from emoprune.records.network import Card, Cost
 from emoprune.store import checkpoints, streams, tensorfiles
 from emoprune.store.cells import LABEL
 from emoprune.store.datasets import Data, Folder
@@ -24,8 +25,8 @@ from emoprune.store.photos import Photos
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from emoprune.records import SplitRule
     from emoprune.records.choices import Part, Task
+    from emoprune.records.data import SplitRule
 
 
 def samples(

@@ -13,8 +13,8 @@ from emoprune.cli import console, loading
 from emoprune.cli.loading import Model, Seen
 from emoprune.core import costs
 from emoprune.core.scoring import score
-from emoprune.records import Metrics
 from emoprune.records.choices import Part
+from emoprune.records.scores import Metrics
 from emoprune.store.datasets import Data
 
 

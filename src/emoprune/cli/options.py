@@ -15,7 +15,7 @@ from emoprune.records.choices import Centre, DeviceName, Kind, SplitBy
 if TYPE_CHECKING:
     import torch
 
-    from emoprune.records import Checkpoint, HiddenLayer
+    from emoprune.records.network import Checkpoint, HiddenLayer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, also on a terminal.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]

@@ -15,7 +15,7 @@ from emoprune.errors import UsageFault, at
 from emoprune.records.choices import Merge, Scope
 
 if TYPE_CHECKING:
-    from emoprune.records import Checkpoint
+    from emoprune.records.network import Checkpoint
 
 SCHEMA = "emoprune.prune/1"
 DEFAULT_METHOD = "distinct"

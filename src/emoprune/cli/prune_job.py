@@ -8,7 +8,7 @@ from functools import cached_property
 from emoprune.cli.sight import Sight
 from emoprune.core import nets
 from emoprune.core.pruning import Pruning
-from emoprune.records import Checkpoint
+from emoprune.records.network import Checkpoint
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from emoprune.core.budget import first_step, is_too_much, step_for
 from emoprune.core.courses import Course
 from emoprune.core.methods import METHODS
 from emoprune.errors import UsageFault
-from emoprune.records import Plan
+from emoprune.records.pruning import Plan
 
 
 def plan_of(job: Job, amount: Amount) -> Plan:

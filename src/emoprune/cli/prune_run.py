@@ -31,8 +31,8 @@ from emoprune.core.refit import Refit, images_that_fit
 from emoprune.core.statistics import readings_of
 from emoprune.core.subject import subject_of
 from emoprune.errors import UsageFault, at
-from emoprune.records import Checkpoint, HiddenLayer, Spec
 from emoprune.records.channels import ChannelGraph
+from emoprune.records.network import Checkpoint, HiddenLayer, Spec
 
 
 def prepare(

@@ -13,7 +13,7 @@ from emoprune.cli.prune_plan import last_step
 from emoprune.core.amounts import Amount
 from emoprune.core.methods import METHODS
 from emoprune.core.steps import KEYS
-from emoprune.records import Plan, PruningCourse, PruningStep
+from emoprune.records.pruning import Plan, PruningCourse, PruningStep
 from emoprune.store.metrics import STEPS_SCHEMA
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from emoprune.cli.sections import View
-    from emoprune.records import Metrics, Runs
+    from emoprune.records.runs import Runs
+    from emoprune.records.scores import Metrics
 
 EXAMPLES = """\b
 Examples:
@@ -160,7 +161,7 @@ def _check_options(
 
 
 def _read(files: Sequence[str] | None) -> Runs:
-    from emoprune.records import Runs
+    from emoprune.records.runs import Runs
     from emoprune.store import metrics, streams
 
     if not files and sys.stdin.isatty():

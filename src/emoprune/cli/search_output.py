@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoprune.errors import OutputFault
-from emoprune.records import Trial
+from emoprune.records.search import Trial
 from emoprune.store import streams
 
 

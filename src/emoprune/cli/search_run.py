@@ -15,8 +15,8 @@ from emoprune.cli.search_output import Outputs
 from emoprune.cli.search_setup import Search
 from emoprune.core.sampling import SAMPLERS
 from emoprune.errors import TrainingFault, UsageFault
-from emoprune.records import Metrics, Space, Trial
-from emoprune.records.search import Value
+from emoprune.records.scores import Metrics
+from emoprune.records.search import Space, Trial, Value
 from emoprune.store import checkpoints, metrics
 
 if TYPE_CHECKING:

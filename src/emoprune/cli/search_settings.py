@@ -16,9 +16,8 @@ from emoprune.cli.train_settings import Settings, settings_of
 from emoprune.core.spaces import check_name
 from emoprune.core.values import keyed
 from emoprune.errors import UsageFault
-from emoprune.records import Space
 from emoprune.records.choices import DeviceName, Sampler, SplitBy
-from emoprune.records.search import Value
+from emoprune.records.search import Space, Value
 
 LAYERS = "layers"
 """How many hidden layers of the same width: no option of train, which is told each width."""

@@ -24,8 +24,8 @@ from emoprune.core.sampling import coarse_trials
 from emoprune.core.spaces import grid_size, on_log_scale, parse_space
 from emoprune.core.splits import declared_parts, parse_shares, partition
 from emoprune.errors import BadData, UsageFault, at
-from emoprune.records import Catalogue, Space, SplitRule, Trial
-from emoprune.records.search import Value
+from emoprune.records.data import Catalogue, SplitRule
+from emoprune.records.search import Space, Trial, Value
 from emoprune.store.datasets import Data
 
 FEWEST = 4

@@ -11,8 +11,8 @@ from emoprune.cli import comparison, curves_sheet, labels, steps_sheet
 from emoprune.cli.sheets import Sheet
 from emoprune.core.steps import by_units, shared_out
 from emoprune.errors import BadMetrics
-from emoprune.records import Printed, Runs
 from emoprune.records.choices import EvaluationSection, Section
+from emoprune.records.runs import Printed, Runs
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from torch import nn
 from emoprune.core import heads, nets
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.errors import UsageFault, at
-from emoprune.records import Preprocess, Spec, Table
-from emoprune.records.data import LARGEST_SIDE
+from emoprune.records.data import LARGEST_SIDE, Preprocess, Table
+from emoprune.records.network import Spec
 from emoprune.store import weights as weights_files
 from emoprune.store.datasets import Data
 

@@ -18,9 +18,9 @@ from emoprune.core.objectives import judge, task_of
 from emoprune.core.splits import partition
 from emoprune.core.statistics import collect
 from emoprune.errors import BadCheckpoint, EmopruneError, at
-from emoprune.records import Card, Checkpoint
 from emoprune.records.channels import ChannelGraph
 from emoprune.records.choices import Task
+from emoprune.records.network import Card, Checkpoint
 from emoprune.store.datasets import open_data
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from emoprune.cli import console, duplicates
 from emoprune.core.splits import Parts, declared_parts, parse_shares
 from emoprune.errors import BadData, UsageFault
-from emoprune.records import SplitRule
 from emoprune.records.choices import SplitBy
-from emoprune.records.data import FOLDERS
+from emoprune.records.data import FOLDERS, SplitRule
 from emoprune.store.datasets import Data
 
 DEFAULT_SPLIT = "80/20"

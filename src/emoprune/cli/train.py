@@ -17,7 +17,7 @@ from emoprune.records.choices import Activation, Optimizer, Scale
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from emoprune.records import Checkpoint
+    from emoprune.records.network import Checkpoint
 
 SCHEMA = "emoprune.train/1"
 FEW = 5

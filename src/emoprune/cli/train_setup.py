@@ -22,8 +22,9 @@ from emoprune.core.splits import declared_parts, partition
 from emoprune.core.svm import fitted_svm
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadData, UsageFault, at
-from emoprune.records import Checkpoint, Preprocess, Samples, Spec, SplitRule, Table
 from emoprune.records.choices import Keep
+from emoprune.records.data import Preprocess, Samples, SplitRule, Table
+from emoprune.records.network import Checkpoint, Spec
 from emoprune.store import checkpoints, streams
 from emoprune.store.datasets import Data
 

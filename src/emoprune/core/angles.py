@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from emoprune.core.statistics import covariance, layer_range
-from emoprune.records import Pair, Survey, UnitStatistics
 from emoprune.records.choices import Centre
+from emoprune.records.network import UnitStatistics
+from emoprune.records.pruning import Pair, Survey
 
 INSIGNIFICANT_SHARE = 0.01
 """A vector shorter, or a unit varying less, than this share of the layer's range says nothing."""

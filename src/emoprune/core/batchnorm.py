@@ -9,7 +9,7 @@ from torch import Tensor
 
 from emoprune.core.compensation import inside_taps, variances
 from emoprune.core.subject import Subject, stays
-from emoprune.records import Plan
+from emoprune.records.pruning import Plan
 
 POWER = 1.5
 """More than 1, for what the layers before have lost reaches a reader too."""

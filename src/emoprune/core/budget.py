@@ -14,7 +14,7 @@ from emoprune.core.methods import METHODS
 from emoprune.core.pruning import Pruning
 from emoprune.core.subject import Subject
 from emoprune.errors import UsageFault
-from emoprune.records import Plan
+from emoprune.records.pruning import Plan
 
 
 def after(plan: Plan, subject: Subject, footprint: Footprint) -> Footprint:

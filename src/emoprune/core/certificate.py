@@ -10,9 +10,10 @@ from torch import Tensor
 
 from emoprune.core.compensation import inside_taps, variances
 from emoprune.core.subject import Subject
-from emoprune.records import Certificate, Moments, Plan
 from emoprune.records.channels import Reader, Reading
 from emoprune.records.choices import Merge
+from emoprune.records.network import Moments
+from emoprune.records.pruning import Certificate, Plan
 
 ROUNDING = 1e-12
 

@@ -11,8 +11,8 @@ from emoprune.core import lines
 from emoprune.core.bars import before_after
 from emoprune.core.labels import IDENTITY, by_label, varying
 from emoprune.errors import BadMetrics, UsageFault
-from emoprune.records import BarChart, Estimate, HeatChart, LineChart, Runs
-from emoprune.records.charts import Chart
+from emoprune.records.charts import BarChart, Chart, Estimate, HeatChart, LineChart
+from emoprune.records.runs import Runs
 
 C = TypeVar("C", bound=Chart)
 Row = tuple[object, ...]

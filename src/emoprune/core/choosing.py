@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from emoprune.records import Face
 from emoprune.records.choices import Select
+from emoprune.records.faces import Face
 
 
 def largest(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from emoprune.core.subject import Subject, stays
-from emoprune.records import Moments, Plan
 from emoprune.records.channels import Reader, Reading
 from emoprune.records.choices import Merge
+from emoprune.records.network import Moments
+from emoprune.records.pruning import Plan
 
 ROUNDING = 1e-10
 """Share of a channel's energy under which what moves of it is rounding."""

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from emoprune.core.heads import own_head
 from emoprune.core.initialisation import keep_spread
 from emoprune.errors import InvalidRecord
-from emoprune.records import Spec
-from emoprune.records.network import MAKE_ANEW
+from emoprune.records.network import MAKE_ANEW, Spec
 
 POOLS: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 

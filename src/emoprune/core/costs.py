@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from emoprune.core import nets
 from emoprune.core.graph import channel_graph
-from emoprune.records import Checkpoint, Cost, Spec
+from emoprune.records.network import Checkpoint, Cost, Spec
 
 
 def cost(net: nn.Module, spec: Spec) -> Cost:

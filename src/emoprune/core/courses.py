@@ -14,8 +14,8 @@ from emoprune.core.footprint import Footprint
 from emoprune.core.importance import importances
 from emoprune.core.selection import Taken, distinct, smallest_angle_first, to_survivors
 from emoprune.core.subject import Subject
-from emoprune.records import Plan, Removal
 from emoprune.records.choices import Centre, Merge, Price, Scope
+from emoprune.records.pruning import Plan, Removal
 
 HUNDREDTHS = 100
 WIDEST_ANGLE_DEG = 90

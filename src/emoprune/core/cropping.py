@@ -8,8 +8,8 @@ from PIL import Image
 
 from emoprune.core.padding import LARGEST, block_side, surrounded
 from emoprune.errors import BadImage
-from emoprune.records import Box
 from emoprune.records.choices import Pad
+from emoprune.records.faces import Box
 
 
 def crop_face(image: Image.Image, box: Box, *, margin: float, size: int, pad: Pad) -> Image.Image:

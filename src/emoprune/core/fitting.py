@@ -15,8 +15,9 @@ from emoprune.core.objectives import LOSSES, hits, judge
 from emoprune.core.preprocessing import standardise, to_input, unit_scale
 from emoprune.core.warping import augment
 from emoprune.errors import TrainingFault
-from emoprune.records import Epoch, Preprocess, Samples
 from emoprune.records.choices import Keep, Optimizer, Task
+from emoprune.records.data import Preprocess, Samples
+from emoprune.records.network import Epoch
 
 READING_BATCH = 64
 """Samples per forward pass where nothing is learned: the size changes speed, not results."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from emoprune.records import Spec
 from emoprune.records.choices import Activation
+from emoprune.records.network import Spec
 
 HEAD_NAMES = ("classifier", "fc", "heads", "head")
 """What torchvision calls the end of its networks, and we the end of ours."""

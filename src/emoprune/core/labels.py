@@ -8,8 +8,9 @@ from typing import get_args
 
 from emoprune.core.series import estimate, paired
 from emoprune.errors import BadMetrics
-from emoprune.records import Estimate, Metrics
+from emoprune.records.charts import Estimate
 from emoprune.records.choices import ClassMeasure, Measured
+from emoprune.records.scores import Metrics
 
 SEED = "seed"
 IDENTITY = (SEED, "trial")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from emoprune.core.series import estimate
-from emoprune.records import Estimate, LearningCurve
+from emoprune.records.charts import Estimate
+from emoprune.records.training import LearningCurve
 
 Pick = Literal["last", "best"]
 LearningPart = Literal["train", "val"]

@@ -8,8 +8,10 @@ from emoprune.core.labels import IDENTITY, SEED, by_label, settings_of, told_apa
 from emoprune.core.learning import learned_by_label
 from emoprune.core.series import estimate
 from emoprune.core.steps import by_units
-from emoprune.records import Line, LineChart, Metrics, Panel, Point, Runs
+from emoprune.records.charts import Line, LineChart, Panel, Point
 from emoprune.records.choices import StepMeasure
+from emoprune.records.runs import Runs
+from emoprune.records.scores import Metrics
 
 HIDDEN = "hidden"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from emoprune.core.courses import Course, Request
     from emoprune.core.footprint import Footprint
     from emoprune.core.subject import Subject
-    from emoprune.records import Plan
+    from emoprune.records.pruning import Plan
 
 
 @dataclass(frozen=True)

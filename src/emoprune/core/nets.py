@@ -15,9 +15,8 @@ from emoprune.core.heads import head_name, head_of, output_name, replace_head
 from emoprune.core.scaling import LATER
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
-from emoprune.records import Spec
 from emoprune.records.choices import Kind
-from emoprune.records.network import MAKE_ANEW
+from emoprune.records.network import MAKE_ANEW, Spec
 
 SAME_ARCHITECTURE = "give the weights of the same architecture"
 

@@ -21,8 +21,9 @@ from emoprune.core.refit import Refit
 from emoprune.core.sparsity import silenced
 from emoprune.core.statistics import collect
 from emoprune.core.subject import Subject, stays
-from emoprune.records import Checkpoint, Cost, Plan, Removal
 from emoprune.records.choices import Merge
+from emoprune.records.network import Checkpoint, Cost
+from emoprune.records.pruning import Plan, Removal
 
 NOISE_BATCH = 2
 

@@ -16,8 +16,9 @@ from emoprune.core.angles import (
     short_units,
     silent_units,
 )
-from emoprune.records import HiddenLayer, Removal, UnitStatistics
 from emoprune.records.choices import Centre, Merge
+from emoprune.records.network import HiddenLayer, UnitStatistics
+from emoprune.records.pruning import Removal
 
 
 def distinct(

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable
 from functools import cache
 from statistics import fmean, stdev
 
-from emoprune.records import Estimate
+from emoprune.records.charts import Estimate
 
 CONFIDENCE = 0.95
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from emoprune.core.values import number_or_text
 from emoprune.errors import InvalidRecord, UsageFault
-from emoprune.records import Space, Trial
 from emoprune.records.choices import SpaceKind
+from emoprune.records.search import Space, Trial
 
 EXAMPLES: dict[type, str] = {float: "log:1e-4:1e-1", int: "20,50,100", str: "sgd,adam"}
 PREFIXES = ("log", "int")

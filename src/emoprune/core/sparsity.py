@@ -14,8 +14,8 @@ from emoprune.core.courses import Request
 from emoprune.core.footprint import Footprint
 from emoprune.core.statistics import Collector, moments_of, shared_layer
 from emoprune.core.subject import Subject, stays
-from emoprune.records import Plan, Removal
 from emoprune.records.channels import FROZEN, ChannelGraph
+from emoprune.records.pruning import Plan, Removal
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from emoprune.errors import BadData, InvalidRecord, UsageFault
-from emoprune.records import Catalogue, SplitRule
 from emoprune.records.choices import PARTS
-from emoprune.records.data import FOLDERS, SHARES
+from emoprune.records.data import FOLDERS, SHARES, Catalogue, SplitRule
 
 Parts = Mapping[str, tuple[int, ...]]
 

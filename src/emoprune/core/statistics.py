@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.errors import TrainingFault
-from emoprune.records import HiddenLayer, Moments, UnitStatistics
 from emoprune.records.channels import ChannelGraph, Reading
+from emoprune.records.network import HiddenLayer, Moments, UnitStatistics
 
 GRAM_BLOCK = 512
 """Units whose products are mirrored at once."""

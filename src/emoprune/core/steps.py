@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from emoprune.core.series import estimate
-from emoprune.records import Estimate, Printed, PruningCourse, PruningStep
+from emoprune.records.charts import Estimate
 from emoprune.records.choices import StepMeasure
+from emoprune.records.pruning import PruningCourse, PruningStep
+from emoprune.records.runs import Printed
 
 KEYS: dict[StepMeasure, str] = {
     "loss": "loss",

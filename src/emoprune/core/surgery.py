@@ -11,8 +11,9 @@ from torch import Tensor
 from emoprune.core.statistics import survivors
 from emoprune.core.subject import Subject, stays
 from emoprune.errors import BadCheckpoint
-from emoprune.records import Checkpoint, Moments, Plan
 from emoprune.records.channels import ChannelGraph
+from emoprune.records.network import Checkpoint, Moments
+from emoprune.records.pruning import Plan
 
 
 def apply(plan: Plan, checkpoint: Checkpoint, subject: Subject, merged: Mapping[str, Tensor]) -> Checkpoint:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from emoprune.core.nets import build
 from emoprune.core.scaling import Scaling
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 
 def fitted_svm(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from emoprune.core.heads import own_head
 from emoprune.core.scaling import Scaling
-from emoprune.records import Spec
+from emoprune.records.network import Spec
 
 
 class MultilayerPerceptron(nn.Module):

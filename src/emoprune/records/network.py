@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from emoprune.errors import InvalidRecord
 from emoprune.records.choices import Activation
 from emoprune.records.data import Preprocess, SplitRule
-from emoprune.records.pruning import Moments, UnitStatistics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +17,70 @@ WIDEST = 2**22
 """Beyond what any network of ours can use; a damaged or hostile file must not ask for all memory."""
 
 MAKE_ANEW = "make the checkpoint anew with emoprune train"
+
+
+@dataclass(frozen=True)
+class UnitStatistics:
+    """One-pass second moments of the activations of one layer's units over the training patterns.
+
+    `gram` (units, units) and `total` (units,) are sums over `count` patterns, float64; `low` and `high`
+    (units,) the observed extremes. Sums add up: two halves of the data give the whole.
+    """
+
+    count: int
+    gram: Tensor
+    total: Tensor
+    low: Tensor
+    high: Tensor
+
+    def __post_init__(self) -> None:
+        units = self.total.shape[0]
+        shapes = tuple(tuple(sums.shape) for sums in (self.gram, self.total, self.low, self.high))
+        if self.count < 1 or units < 1 or shapes != ((units, units), (units,), (units,), (units,)):
+            raise InvalidRecord(
+                f"statistics of {self.count} patterns with shapes {shapes}", "train the checkpoint anew"
+            )
+        if not all(bool(sums.isfinite().all()) for sums in (self.gram, self.total, self.low, self.high)):
+            raise InvalidRecord("statistics that are not finite", "train the checkpoint anew")
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return int(self.total.shape[0])
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean (channels,) and covariance (channels, channels), float64, of what a layer reads.
+
+    Every position of a map counts as one of `count` samples.
+    """
+
+    count: int
+    mean: Tensor
+    covariance: Tensor
+
+    def __post_init__(self) -> None:
+        channels = self.mean.numel()
+        square = tuple(self.covariance.shape) == (channels, channels)
+        if self.count < 1 or self.mean.ndim != 1 or not square:
+            raise InvalidRecord(f"moments of {self.count} samples are none", "train the checkpoint anew")
+        if not bool(self.mean.isfinite().all() and self.covariance.isfinite().all()):
+            raise InvalidRecord("moments that are not finite", "train the checkpoint anew")
+        # products in float32, of channels that hardly move, are rounding to one side or the other
+        rounding = 1e-3 * self.covariance.abs().max() + 1e-9 * self.mean.square().max()
+        lopsided = (self.covariance - self.covariance.mT).abs().max() > rounding
+        if bool(lopsided) or bool((self.covariance.diagonal() < 0).any()):
+            raise InvalidRecord("a covariance that is none", "train the checkpoint anew")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters, those of them that are not zero, and multiply-accumulates for one sample."""
+
+    parameters: int
+    nonzero_parameters: int
+    macs: int
 
 
 @dataclass(frozen=True)

@@ -8,64 +8,41 @@ from typing import TYPE_CHECKING
 
 from emoprune.errors import InvalidRecord
 from emoprune.records.choices import Centre
+from emoprune.records.scores import check_label
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class UnitStatistics:
-    """One-pass second moments of the activations of one layer's units over the training patterns.
+class PruningStep:
+    """The network with so many units left; None is what was not measured."""
 
-    `gram` (units, units) and `total` (units,) are sums over `count` patterns, float64; `low` and `high`
-    (units,) the observed extremes. Sums add up: two halves of the data give the whole.
-    """
-
-    count: int
-    gram: Tensor
-    total: Tensor
-    low: Tensor
-    high: Tensor
-
-    def __post_init__(self) -> None:
-        units = self.total.shape[0]
-        shapes = tuple(tuple(sums.shape) for sums in (self.gram, self.total, self.low, self.high))
-        if self.count < 1 or units < 1 or shapes != ((units, units), (units,), (units,), (units,)):
-            raise InvalidRecord(
-                f"statistics of {self.count} patterns with shapes {shapes}", "train the checkpoint anew"
-            )
-        if not all(bool(sums.isfinite().all()) for sums in (self.gram, self.total, self.low, self.high)):
-            raise InvalidRecord("statistics that are not finite", "train the checkpoint anew")
-
-    @property
-    def units(self) -> int:
-        """Number of units."""
-        return int(self.total.shape[0])
+    units: int
+    loss: float | None = None
+    accuracy: float | None = None
+    smallest_angle_deg: float | None = None
+    least_importance: float | None = None
 
 
 @dataclass(frozen=True)
-class Moments:
-    """Mean (channels,) and covariance (channels, channels), float64, of what a layer reads.
+class PruningCourse:
+    """What happened while units went one by one (schema emoprune.steps/1)."""
 
-    Every position of a map counts as one of `count` samples.
-    """
-
-    count: int
-    mean: Tensor
-    covariance: Tensor
+    model: str
+    method: str
+    steps: tuple[PruningStep, ...]
+    label: str | None = None
 
     def __post_init__(self) -> None:
-        channels = self.mean.numel()
-        square = tuple(self.covariance.shape) == (channels, channels)
-        if self.count < 1 or self.mean.ndim != 1 or not square:
-            raise InvalidRecord(f"moments of {self.count} samples are none", "train the checkpoint anew")
-        if not bool(self.mean.isfinite().all() and self.covariance.isfinite().all()):
-            raise InvalidRecord("moments that are not finite", "train the checkpoint anew")
-        # products in float32, of channels that hardly move, are rounding to one side or the other
-        rounding = 1e-3 * self.covariance.abs().max() + 1e-9 * self.mean.square().max()
-        lopsided = (self.covariance - self.covariance.mT).abs().max() > rounding
-        if bool(lopsided) or bool((self.covariance.diagonal() < 0).any()):
-            raise InvalidRecord("a covariance that is none", "train the checkpoint anew")
+        check_label(self.label)
+        if not self.steps:
+            raise InvalidRecord("a pruning without steps", "give a pruning that takes units")
+
+    @property
+    def name(self) -> str:
+        """Its label or, without one, its model and method."""
+        return self.label or f"{self.model}, {self.method}"
 
 
 @dataclass(frozen=True)

@@ -2,61 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from emoprune.errors import InvalidRecord
-from emoprune.records.network import Epoch
-from emoprune.records.scores import Metrics, check_label
+from emoprune.records.choices import ClassMeasure, Measured, StepMeasure
+from emoprune.records.pruning import PruningCourse
+from emoprune.records.scores import Metrics
+from emoprune.records.training import LearningCurve
+
+STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3})+|\d+) units?")
 
 
 @dataclass(frozen=True)
-class LearningCurve:
-    """How the training of one model went (schema emoprune.training/1)."""
+class Printed:
+    """A number that a paper prints, and where; of one class, or of the whole."""
 
-    model: str
-    training: tuple[Epoch, ...]
-    label: str | None = None
-
-    def __post_init__(self) -> None:
-        check_label(self.label)
-        if not self.training:
-            raise InvalidRecord("a learning curve without epochs", "give a model that was trained")
+    label: str
+    measure: Measured | ClassMeasure | StepMeasure
+    value: float
+    where: str
+    of_class: str | None = None
 
     @property
-    def name(self) -> str:
-        """Its label or, without one, its model."""
-        return self.label or self.model
-
-
-@dataclass(frozen=True)
-class PruningStep:
-    """The network with so many units left; None is what was not measured."""
-
-    units: int
-    loss: float | None = None
-    accuracy: float | None = None
-    smallest_angle_deg: float | None = None
-    least_importance: float | None = None
-
-
-@dataclass(frozen=True)
-class PruningCourse:
-    """What happened while units went one by one (schema emoprune.steps/1)."""
-
-    model: str
-    method: str
-    steps: tuple[PruningStep, ...]
-    label: str | None = None
-
-    def __post_init__(self) -> None:
-        check_label(self.label)
-        if not self.steps:
-            raise InvalidRecord("a pruning without steps", "give a pruning that takes units")
-
-    @property
-    def name(self) -> str:
-        """Its label or, without one, its model and method."""
-        return self.label or f"{self.model}, {self.method}"
+    def step(self) -> tuple[str, int] | None:
+        """The label of a pruning and the units left, of a label as "sum, 9 units"; None of any other."""
+        found = STEP_LABEL.fullmatch(self.label)
+        return (found[1], int(found[2].replace(",", ""))) if found else None
 
 
 @dataclass(frozen=True)

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from emoprune.errors import InvalidRecord
-from emoprune.records.choices import ClassMeasure, Measured, StepMeasure
 
 LARGEST = 2**53
 """Beyond this a number is no longer what it was written as."""
 
 COUNTS = ("n", "parameters", "nonzero_parameters", "macs", "bytes", "units")
-
-STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3})+|\d+) units?")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Parameters, those of them that are not zero, and multiply-accumulates for one sample."""
-
-    parameters: int
-    nonzero_parameters: int
-    macs: int
 
 
 @dataclass(frozen=True)
@@ -99,23 +86,6 @@ class Metrics:
             raise InvalidRecord(
                 f"the confusion matrix does not add up to n = {self.n}", "run emoprune eval again"
             )
-
-
-@dataclass(frozen=True)
-class Printed:
-    """A number that a paper prints, and where; of one class, or of the whole."""
-
-    label: str
-    measure: Measured | ClassMeasure | StepMeasure
-    value: float
-    where: str
-    of_class: str | None = None
-
-    @property
-    def step(self) -> tuple[str, int] | None:
-        """The label of a pruning and the units left, of a label as "sum, 9 units"; None of any other."""
-        found = STEP_LABEL.fullmatch(self.label)
-        return (found[1], int(found[2].replace(",", ""))) if found else None
 
 
 def check_label(label: str | None) -> None:

@@ -11,7 +11,7 @@ import safetensors.torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint, InvalidRecord, at
-from emoprune.records import Card, Checkpoint, Moments, UnitStatistics
+from emoprune.records.network import Card, Checkpoint, Moments, UnitStatistics
 from emoprune.store import decoding, tensorfiles
 from emoprune.store.streams import read_bytes, shown
 from emoprune.store.tensorfiles import COPY_AGAIN

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from emoprune.errors import InvalidRecord, OutputFault
-from emoprune.records import CropRow, CropSettings
+from emoprune.records.faces import CropRow, CropSettings
 from emoprune.store import crops
 from emoprune.store.streams import check_parent, explained
 

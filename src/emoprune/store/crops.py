@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from emoprune.errors import BadData, InvalidRecord, at
-from emoprune.records import Box, CropRow
+from emoprune.records.faces import Box, CropRow
 from emoprune.store import csvtext
 from emoprune.store.streams import read_bytes
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 from emoprune.errors import BadData, at
-from emoprune.records import Catalogue, Table
 from emoprune.records.choices import PARTS
+from emoprune.records.data import Catalogue, Table
 from emoprune.store import cropfolder, fer2013, tables
 from emoprune.store.fer2013 import Pixels
 from emoprune.store.fingerprints import fingerprint

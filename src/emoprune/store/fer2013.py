@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from emoprune.errors import BadData
-from emoprune.records import Catalogue
+from emoprune.records.data import Catalogue
 from emoprune.store.fingerprints import fingerprint
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")

@@ -6,8 +6,8 @@ import math
 from typing import get_args
 
 from emoprune.errors import BadData, at
-from emoprune.records import Printed
 from emoprune.records.choices import ClassMeasure, Measured, StepMeasure
+from emoprune.records.runs import Printed
 from emoprune.store import csvtext
 from emoprune.store.streams import read_bytes, shown
 

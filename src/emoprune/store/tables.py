@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 
 from emoprune.errors import BadCheckpoint, BadData, at
-from emoprune.records import Catalogue, Table
+from emoprune.records.data import Catalogue, Table
 from emoprune.store import csvtext, sfew, tensorfiles, workbooks
 from emoprune.store.cells import LABEL, NAME, Row, is_missing, number
 from emoprune.store.checkpoints import METADATA_KEY

@@ -12,7 +12,7 @@ from emoprune.core.detection.area import AreaSums
 from emoprune.core.detection.cascade import _confirmed
 from emoprune.core.detection.pyramid import scales
 from emoprune.core.synthetic import draw_scene
-from emoprune.records import Face
+from emoprune.records.faces import Face
 from emoprune.store.images import read_photo
 
 PIXELS = 0.01

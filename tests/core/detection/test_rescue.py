@@ -9,7 +9,7 @@ from emoprune.core.detection.views import TURNS, brightened, turned, turned_back
 from emoprune.core.synthetic import draw_scene
 from emoprune.core.synthetic.backdrop import draw_backdrop
 from emoprune.core.synthetic.scene import sample_pose
-from emoprune.records import Box, Face
+from emoprune.records.faces import Box, Face
 from emoprune.store.images import read_photo
 
 SIZE = (240, 300)

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from emoprune.records import HiddenLayer
 from emoprune.records.channels import Obstacle
+from emoprune.records.network import HiddenLayer
 from tests.core.graph.wiring import Wired, check_frozen, conv, cuts, graph_of, head, owner, smaller
 
 

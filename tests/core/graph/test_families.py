@@ -7,8 +7,8 @@ import pytest
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.graph import channel_graph
 from emoprune.core.nets import blueprint
-from emoprune.records import HiddenLayer, Spec
 from emoprune.records.channels import ChannelGraph
+from emoprune.records.network import HiddenLayer, Spec
 from tests.core.graph.wiring import cuts
 
 

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from emoprune.core.graph import channel_graph
-from emoprune.records import HiddenLayer
 from emoprune.records.channels import Obstacle, Work
+from emoprune.records.network import HiddenLayer
 from tests.core.graph.wiring import IMAGE, Wired, check_frozen, conv, cuts, graph_of, head, owner, reading
 
 

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from emoprune.backends.figures.bars import draw_bars
 from emoprune.backends.figures.heat import draw_heat
 from emoprune.backends.figures.lines import draw_lines
-from emoprune.records import BarChart, LineChart
-from emoprune.records.charts import Chart
+from emoprune.records.charts import BarChart, Chart, LineChart
 
 WIDTH_IN = 3.4
 """Half a page of two columns."""

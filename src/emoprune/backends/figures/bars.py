@@ -17,7 +17,7 @@ from emoprune.backends.figures.looks import (
     set_upright,
     wrapped,
 )
-from emoprune.records import BarChart
+from emoprune.records.charts import BarChart
 
 ROW_IN, AXIS_IN = 1.75, 0.25
 ABREAST = 18

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from emoprune.backends.figures.looks import LETTERS, LINE_IN, percent, set_height, wrapped
-from emoprune.records import HeatChart
+from emoprune.records.charts import HeatChart
 
 DARK = 0.55
 """The share from which on white numbers are read better than black ones."""

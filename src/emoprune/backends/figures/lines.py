@@ -23,7 +23,7 @@ from emoprune.backends.figures.looks import (
     set_height,
     set_upright,
 )
-from emoprune.records import Line, LineChart
+from emoprune.records.charts import Line, LineChart
 
 MANY = 15
 """Points from which on error bars and markers would run into each other."""

@@ -16,7 +16,7 @@ from emoprune.core.detection.boxes import hold_pixels, shifted, squared, windows
 from emoprune.core.detection.candidates import ALIKE, CACHED_PIXELS, candidates
 from emoprune.core.detection.networks import DESIGNS, Network, Weights
 from emoprune.core.detection.suppression import apart, best_first, of_smaller, of_union
-from emoprune.records import Box, Face
+from emoprune.records.faces import Box, Face
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Least probability after each network: facenet-pytorch's."""

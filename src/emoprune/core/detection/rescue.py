@@ -17,7 +17,7 @@ from PIL import Image
 from emoprune.core.detection import views
 from emoprune.core.detection.cascade import Networks, find_faces
 from emoprune.core.detection.suppression import of_union
-from emoprune.records import Face
+from emoprune.records.faces import Face
 
 LONGEST = 1280
 """Pixels of the longer side: larger photos are shrunk to it, for a face that is lost so is too small here."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
-from emoprune.records import Box, Face
+from emoprune.records.faces import Box, Face
 
 Point = tuple[float, float]
 

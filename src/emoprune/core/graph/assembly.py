@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from emoprune.core.graph.channels import Channels, Ids, Pool
-from emoprune.records import HiddenLayer
 from emoprune.records.channels import FROZEN, ChannelGraph, Cut, Obstacle, Reader, Reading, Work
+from emoprune.records.network import HiddenLayer
 
 
 @dataclass

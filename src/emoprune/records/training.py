@@ -1,0 +1,28 @@
+"""How a training went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emoprune.errors import InvalidRecord
+from emoprune.records.network import Epoch
+from emoprune.records.scores import check_label
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """How the training of one model went (schema emoprune.training/1)."""
+
+    model: str
+    training: tuple[Epoch, ...]
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        check_label(self.label)
+        if not self.training:
+            raise InvalidRecord("a learning curve without epochs", "give a model that was trained")
+
+    @property
+    def name(self) -> str:
+        """Its label or, without one, its model."""
+        return self.label or self.model
