@@ -17,6 +17,8 @@ from emoprune.cli.main import main
 from emoprune.core.synthetic import draw_scene
 from emoprune.store.images import jpeg_bytes
 
+pytest_plugins = ["tests.support.command_line"]
+
 # the same examples every time: a test that fails by chance is found when it is written, not by a user
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

@@ -15,7 +15,7 @@ from emoprune.records.faces import Box
 from emoprune.records.network import HiddenLayer, Spec, UnitStatistics
 from emoprune.records.pruning import Removal
 from emoprune.records.scores import ClassScore, Metrics
-from tests.store.making import checkpoint, moments, statistics, tensors
+from tests.support.records import checkpoint, moments, statistics, tensors
 
 FINITE = st.floats(-1e6, 1e6)
 

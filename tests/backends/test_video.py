@@ -19,8 +19,8 @@ from PIL import Image
 from emoprune.backends import video
 from emoprune.core.synthetic import EMOTIONS, draw_scene
 from emoprune.errors import BadData, Unavailable
-from tests.films import film
-from tests.store.making import outcome
+from tests.support.films import film
+from tests.support.records import outcome
 
 SIZE = (64, 48)
 

@@ -20,7 +20,7 @@ from emoprune.core.splits import partition
 from emoprune.records.network import UnitStatistics
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
-from tests.cli.conftest import Runner, opened, tree
+from tests.support.command_line import Runner, opened, tree
 
 HIDDEN = ("--layer", "classifier.hidden1")
 KEYS = {"model", "layer", "units", "centre", "similar", "complementary", "insignificant"}

@@ -13,7 +13,7 @@ from emoprune.records import choices
 from emoprune.records.pruning import PruningStep
 from emoprune.records.runs import Runs
 from emoprune.records.scores import ClassScore, Metrics
-from tests.runs import course, curve, run
+from tests.support.runs import course, curve, run
 
 BEFORE = Metrics(
     model="runs/model.st",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from emoprune.core.architectures import ARCHITECTURES
-from tests.cli.conftest import clean_environment
+from tests.support.command_line import clean_environment
 
 ROOT = Path(__file__).parents[2]
 FILES = {"bash": "emoprune.bash", "zsh": "_emoprune", "fish": "emoprune.fish"}

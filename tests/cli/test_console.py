@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from emoprune.cli import console, sheets
 from emoprune.cli.sheets import Sheet
-from tests.cli.conftest import PROGRAM, SMALL, clean_environment, process, scores
-from tests.cli.terminal import bytes_on_terminal
+from tests.support.command_line import PROGRAM, SMALL, clean_environment, process, scores
+from tests.support.terminal import bytes_on_terminal
 
 ESCAPE = b"\x1b"
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|38|48|9[0-7]|10[0-7])[;\dm]")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from emoprune.core.synthetic import draw_scene
 from emoprune.store.images import jpeg_bytes
-from tests.cli.conftest import Runner, tree
+from tests.support.command_line import Runner, tree
 
 COLUMNS = (
     "source,output,status,x1,y1,x2,y2,probability,left_eye_x,left_eye_y,right_eye_x,right_eye_y,"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from emoprune.core.alignment import eye_places
 from emoprune.core.synthetic import draw_scene
-from tests.cli.conftest import Runner
+from tests.support.command_line import Runner
 
 SIZE = (240, 300)
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from emoprune.core.synthetic import draw_scene
-from tests.cli.conftest import Runner
+from tests.support.command_line import Runner
 
 SIZE = (180, 144)
 ORIENTATION = 0x0112

@@ -15,7 +15,7 @@ from PIL import Image
 
 from emoprune.core.synthetic import draw_scene
 from emoprune.store.images import jpeg_bytes
-from tests.cli.conftest import Runner, tree
+from tests.support.command_line import Runner, tree
 
 PHOTOS = 10
 HOLDER = """import fcntl, sys
@@ -49,7 +49,7 @@ def raw(drawn: Path, in_folder: Path) -> Path:
 def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bytes(
     drawn: Path, tmp_path: Path, kills: int, jobs: str
 ) -> None:
-    command = [sys.executable, "-m", "tests.cli.killing", str(drawn), str(tmp_path), str(kills), jobs]
+    command = [sys.executable, "-m", "tests.support.killing", str(drawn), str(tmp_path), str(kills), jobs]
     done = subprocess.run(
         command,
         capture_output=True,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from emoprune.core.synthetic import draw_scene
-from tests.cli.conftest import Runner, tree
+from tests.support.command_line import Runner, tree
 
 BOX = "source,x1,y1,x2,y2\nhappy/a.png,10,10,60,60\n"
 

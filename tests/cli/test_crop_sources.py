@@ -7,7 +7,7 @@ import numpy as np
 from emoprune.cli.crop_sources import OutputNames
 from emoprune.core.synthetic import draw_scene
 from emoprune.store.images import jpeg_bytes
-from tests.cli.conftest import Runner
+from tests.support.command_line import Runner
 
 
 def test_sources_that_differ_in_suffix_alone_get_different_outputs() -> None:

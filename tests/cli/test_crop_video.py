@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from emoprune.core.synthetic import draw_scene
-from tests.cli.conftest import Runner, tree
-from tests.films import film
+from tests.support.command_line import Runner, tree
+from tests.support.films import film
 
 
 def frame(index: int) -> Image.Image:

@@ -10,7 +10,7 @@ import pytest
 
 from emoprune.cli import demo
 from emoprune.core.synthetic import EMOTIONS
-from tests.cli.conftest import Runner
+from tests.support.command_line import Runner
 
 STEPS = ["crop", "features", "train", "angles", "prune", "prune", "export", *["eval"] * 4, "report"]
 MODELS = ("model.st", "model.distinct.st", "model.reconstruct.st", "model.onnx")

@@ -16,10 +16,10 @@ from emoprune.records.data import SplitRule
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_folder
 from emoprune.store.images import read_photo
-from tests.cli.conftest import CLASSES, SMALL, Runner
-from tests.cli.searching import lines
 from tests.conftest import draw_faces
-from tests.store.making import fer2013_csv, noise_pixels
+from tests.support.command_line import CLASSES, SMALL, Runner
+from tests.support.records import fer2013_csv, noise_pixels
+from tests.support.searching import lines
 
 BY_DUPLICATES = ("--split-by", "duplicates")
 COPIES = 6

@@ -16,7 +16,7 @@ from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
 from emoprune.core.splits import partition
 from emoprune.store.datasets import open_data
-from tests.cli.conftest import SMALL, Runner, opened
+from tests.support.command_line import SMALL, Runner, opened
 
 FacesHere = Callable[..., Path]
 KEYS = {

@@ -12,8 +12,8 @@ from emoprune.cli.main import main
 from emoprune.core.splits import partition
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
-from tests.cli.conftest import Runner
-from tests.cli.drawn_tables import draw_table
+from tests.support.command_line import Runner
+from tests.support.feature_tables import draw_table
 
 Compressed = Callable[[int], tuple[Path, Path]]
 

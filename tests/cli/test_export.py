@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 import torch
 
-from tests.cli.conftest import SMALL, Runner, opened, tree
+from tests.support.command_line import SMALL, Runner, opened, tree
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torchvision import models
 
-from tests.cli.conftest import Runner, tree
+from tests.support.command_line import Runner, tree
 
 DEEP = ("--kind", "deep", "--arch", "squeezenet1_1", "--size", "64")
 

@@ -16,7 +16,7 @@ from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.core.splits import partition
 from emoprune.records.data import SplitRule
 from emoprune.store.datasets import open_folder
-from tests.cli.conftest import Runner
+from tests.support.command_line import Runner
 
 FacesHere = Callable[..., Path]
 DEEP = ("--arch", "squeezenet1_1", "--weights", "none")

@@ -21,7 +21,7 @@ from emoprune.errors import BadData
 from emoprune.records.data import Catalogue, SplitRule, Table
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
-from tests.cli.conftest import Runner
+from tests.support.command_line import Runner
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from emoprune.cli.loading import labels_for, outputs, samples
 from emoprune.errors import BadData
 from emoprune.records.data import Preprocess, Table
 from emoprune.store.datasets import open_data
-from tests.cli.drawn_tables import draw_table
+from tests.support.feature_tables import draw_table
 
 WITH_LABEL = Preprocess(kind="table", label=True)
 

@@ -18,8 +18,8 @@ from emoprune import __version__
 from emoprune.cli.main import app, main
 from emoprune.core.methods import METHODS
 from emoprune.errors import EmopruneError, UsageFault
-from tests.cli.conftest import PROGRAM, SMALL, Runner, clean_environment, process, scores, tree
 from tests.conftest import draw_faces
+from tests.support.command_line import PROGRAM, SMALL, Runner, clean_environment, process, scores, tree
 
 METRICS = json.dumps(scores("m.st")) + "\n"
 COMMANDS = ("crop", "features", "train", "search", "angles", "prune", "eval", "report", "export", "demo")

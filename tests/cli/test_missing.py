@@ -15,8 +15,8 @@ import torch
 
 from emoprune.core.splits import partition
 from emoprune.store import tables
-from tests.cli.conftest import Runner, opened
-from tests.store.making import workbook
+from tests.support.command_line import Runner, opened
+from tests.support.records import workbook
 
 NOTE = "missing values: "
 MLP = ("--arch", "mlp", "--hidden", "8", "--epochs", "3")

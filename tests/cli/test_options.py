@@ -19,7 +19,7 @@ from emoprune.core.methods import METHODS
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadCheckpoint, Unavailable
 from emoprune.store import checkpoints
-from tests.cli.conftest import Runner
+from tests.support.command_line import Runner
 
 
 def test_a_known_name_is_handed_on() -> None:

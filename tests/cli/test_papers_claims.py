@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Runner
+from tests.support.command_line import Runner
 
 SEEDS = range(10)
 

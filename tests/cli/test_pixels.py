@@ -10,8 +10,8 @@ from PIL import Image
 
 from emoprune.store.datasets import open_data
 from emoprune.store.fer2013 import Pixels
-from tests.cli.conftest import SMALL, Runner, opened
-from tests.store.making import fer2013_csv, noise_pixels
+from tests.support.command_line import SMALL, Runner, opened
+from tests.support.records import fer2013_csv, noise_pixels
 
 USAGES = [*["Training"] * 12, *["PublicTest"] * 6, *["PrivateTest"] * 6]
 

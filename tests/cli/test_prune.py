@@ -16,7 +16,7 @@ from emoprune.core.splits import partition
 from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
-from tests.cli.conftest import Runner, opened, tree
+from tests.support.command_line import Runner, opened, tree
 
 KEYS = {
     *("schema", "input", "output", "method", "merge", "units", "compression_rate", "parameters", "macs"),

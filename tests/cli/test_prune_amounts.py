@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Runner, tree
-from tests.cli.pruning import OF_UNITS, OFFLINE, ONE_BY_ONE, check_agrees, counted, read, remedy, units
+from tests.support.checkpoints import (
+    OF_UNITS,
+    OFFLINE,
+    ONE_BY_ONE,
+    check_agrees,
+    counted,
+    read,
+    remedy,
+    units,
+)
+from tests.support.command_line import Runner, tree
 
 Zoo = Callable[[str], Path]
 KEYS = {"--macs": "macs", "--params": "parameters"}

@@ -17,9 +17,9 @@ from emoprune.cli.main import main
 from emoprune.core.methods import METHODS
 from emoprune.core.refit import Refit
 from emoprune.records.network import Checkpoint
-from tests.cli.conftest import Runner, opened, tree
-from tests.cli.pruning import OF_UNITS, OFFLINE, changed, check_agrees, check_works, read, some, units
 from tests.cli.test_loading import rewritten
+from tests.support.checkpoints import OF_UNITS, OFFLINE, changed, check_agrees, check_works, read, some, units
+from tests.support.command_line import Runner, opened, tree
 
 Zoo = Callable[[str], Path]
 Held = dict[str, Tensor]

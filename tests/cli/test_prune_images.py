@@ -12,10 +12,10 @@ import torch
 
 from emoprune.cli.main import main
 from emoprune.core.methods import METHODS
-from tests.cli.conftest import Runner
-from tests.cli.pruning import OF_WEIGHTS, check_agrees, check_works, read, units
 from tests.conftest import draw_faces
-from tests.store.making import card_of_file, with_card
+from tests.support.checkpoints import OF_WEIGHTS, check_agrees, check_works, read, units
+from tests.support.command_line import Runner
+from tests.support.records import card_of_file, with_card
 
 Zoo = Callable[[str], Path]
 GONE = "training data is not here"

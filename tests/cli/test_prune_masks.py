@@ -10,8 +10,8 @@ import torch
 
 from emoprune.core import nets
 from emoprune.records.network import Checkpoint, HistoryEntry
-from tests.cli.conftest import Runner
-from tests.cli.pruning import OF_WEIGHTS, OFFLINE, changed, check_agrees, check_works, read, units
+from tests.support.checkpoints import OF_WEIGHTS, OFFLINE, changed, check_agrees, check_works, read, units
+from tests.support.command_line import Runner
 
 Zoo = Callable[[str], Path]
 WEIGHTS = {

@@ -15,8 +15,7 @@ from emoprune.core.fitting import batches
 from emoprune.core.methods import METHODS
 from emoprune.core.splits import partition
 from emoprune.store.datasets import open_data
-from tests.cli.conftest import Result, Runner, opened, tree
-from tests.cli.pruning import (
+from tests.support.checkpoints import (
     OF_UNITS,
     OF_WEIGHTS,
     OFFLINE,
@@ -26,6 +25,7 @@ from tests.cli.pruning import (
     some,
     units,
 )
+from tests.support.command_line import Result, Runner, opened, tree
 
 Zoo = Callable[[str], Path]
 

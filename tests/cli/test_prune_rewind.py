@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.cli.conftest import SMALL, Runner
-from tests.cli.pruning import read
+from tests.support.checkpoints import read
+from tests.support.command_line import SMALL, Runner
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from emoprune.core.angles import angles_deg, default_centre
-from tests.cli.conftest import SMALL, Runner, tree
-from tests.cli.drawn_tables import draw_table
-from tests.cli.pruning import read
+from tests.support.checkpoints import read
+from tests.support.command_line import SMALL, Runner, tree
+from tests.support.feature_tables import draw_table
 
 
 @pytest.fixture

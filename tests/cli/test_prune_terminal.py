@@ -11,9 +11,9 @@ from typing import IO
 import pytest
 
 from emoprune.cli.main import main
-from tests.cli.conftest import Runner
-from tests.cli.pruning import OFFLINE, read, some, units
-from tests.cli.terminal import bytes_on_terminal, lines_of
+from tests.support.checkpoints import OFFLINE, read, some, units
+from tests.support.command_line import Runner
+from tests.support.terminal import bytes_on_terminal, lines_of
 
 Zoo = Callable[[str], Path]
 Screen = Callable[..., list[str]]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from emoprune.cli.main import main
-from tests.cli.conftest import Runner, scores
+from tests.support.command_line import Runner, scores
 
 FIRST = scores("big.st")
 SECOND = scores(

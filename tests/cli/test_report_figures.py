@@ -11,7 +11,7 @@ import pytest
 
 from emoprune.core.charts import FIGURES
 from emoprune.core.series import estimate
-from tests.cli.conftest import Runner, scores, tree
+from tests.support.command_line import Runner, scores, tree
 
 TRAINING = {
     "schema": "emoprune.training/1",

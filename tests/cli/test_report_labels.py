@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from emoprune.core.series import estimate
-from tests.cli.conftest import Runner, scores
+from tests.support.command_line import Runner, scores
 
 WHOLE, SMALL = (0.5, 0.6, 0.7), (0.45, 0.5, 0.7)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from emoprune.core.series import estimate
-from tests.cli.conftest import Runner, scores
+from tests.support.command_line import Runner, scores
 
 
 def pruning(label: str | None, *steps: dict[str, Any], method: str = "progressive") -> dict[str, Any]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Runner, opened, process, tree
-from tests.cli.searching import GRID, MLP, SMALL_SEARCH, lines, searched, settings
-from tests.cli.terminal import bytes_on_terminal, lines_of
+from tests.support.command_line import Runner, opened, process, tree
+from tests.support.searching import GRID, MLP, SMALL_SEARCH, lines, searched, settings
+from tests.support.terminal import bytes_on_terminal, lines_of
 
 
 def test_every_trial_is_a_line_of_metrics_of_the_val_part(emoprune: Runner, table: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Runner
-from tests.cli.searching import GRID, MLP, SMALL_SEARCH, searched
+from tests.support.command_line import Runner
+from tests.support.searching import GRID, MLP, SMALL_SEARCH, searched
 
 LR = ("--space", "lr=log:1e-3:1e-1")
 

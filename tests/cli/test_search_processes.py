@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import PROGRAM, Runner, clean_environment
-from tests.cli.searching import GRID, lines, searched, settings
+from tests.support.command_line import PROGRAM, Runner, clean_environment
+from tests.support.searching import GRID, lines, searched, settings
 
 LONGER = ("--set", "arch=mlp", "--set", "epochs=60", "--space", "lr=log:1e-3:1e-1", "--set", "hidden=8")
 ARGV = (*LONGER, "--trials", "8", "-o", "runs.json", "--keep-best", "best.st")

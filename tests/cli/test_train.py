@@ -15,7 +15,7 @@ from torchvision import models
 
 from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
-from tests.cli.conftest import SMALL, Runner, tree
+from tests.support.command_line import SMALL, Runner, tree
 
 DEEP = ("--arch", "squeezenet1_1", "--size", "64")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from emoprune.store import checkpoints
-from tests.cli.conftest import SMALL, Runner
-from tests.cli.drawn_tables import draw_table
 from tests.conftest import draw_faces
+from tests.support.command_line import SMALL, Runner
+from tests.support.feature_tables import draw_table
 
 MLP = ("--arch", "mlp", "--epochs", "1")
 

@@ -14,8 +14,8 @@ import safetensors.torch
 import torch
 from torchvision import models
 
-from tests.cli.conftest import SMALL, Runner
 from tests.conftest import draw_faces
+from tests.support.command_line import SMALL, Runner
 
 FacesHere = Callable[..., Path]
 DEEP = ("--arch", "squeezenet1_1", "--size", "64", "--epochs", "0")

@@ -13,8 +13,8 @@ from emoprune.core.splits import partition
 from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
-from tests.cli.conftest import SMALL, Runner, opened
 from tests.conftest import draw_faces
+from tests.support.command_line import SMALL, Runner, opened
 
 ON = ("--lr", "0.003", "--epochs", "4")
 

@@ -10,7 +10,7 @@ import torch
 from emoprune.core.fitting import Recipe, fit
 from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
-from tests.cli.conftest import SMALL, Runner, tree
+from tests.support.command_line import SMALL, Runner, tree
 
 MLP = ("--arch", "mlp", "--hidden", "10", "--lr", "0.05")
 

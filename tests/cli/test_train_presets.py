@@ -12,8 +12,8 @@ from emoprune.cli.train_settings import Settings
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.presets import PRESETS
 from emoprune.store import checkpoints
-from tests.cli.conftest import Runner
 from tests.conftest import draw_faces
+from tests.support.command_line import Runner
 
 IMAGES = [name for name, preset in PRESETS.items() if preset.data == "image"]
 TABLES = [name for name, preset in PRESETS.items() if preset.data == "table"]

@@ -14,8 +14,8 @@ from emoprune.core.splits import partition
 from emoprune.records.data import Table
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_data
-from tests.cli.conftest import Runner, opened, tree
-from tests.cli.drawn_tables import draw_table
+from tests.support.command_line import Runner, opened, tree
+from tests.support.feature_tables import draw_table
 
 
 @pytest.fixture(scope="session")

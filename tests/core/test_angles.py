@@ -14,8 +14,8 @@ from emoprune.core import angles
 from emoprune.records.choices import Centre
 from emoprune.records.network import UnitStatistics
 from emoprune.records.pruning import Survey
-from tests import reference
-from tests.core.layers import sigmoid_layer, statistics_of
+from tests.support import reference
+from tests.support.layers import sigmoid_layer, statistics_of
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "gedeon_harris_1991.json").read_text())
 CENTRES: tuple[Centre, ...] = ("half", "range", "mean", "none")

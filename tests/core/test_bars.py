@@ -7,7 +7,7 @@ from emoprune.core.series import estimate
 from emoprune.records.charts import BarChart, Estimate
 from emoprune.records.runs import Runs
 from emoprune.records.scores import Metrics
-from tests.runs import run
+from tests.support.runs import run
 
 
 def chart_of(*found: Metrics) -> BarChart:

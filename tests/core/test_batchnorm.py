@@ -11,9 +11,9 @@ from emoprune.core.batchnorm import LEAST, POWER, rescaled
 from emoprune.core.compensation import MERGES, least_squares
 from emoprune.core.subject import Subject
 from emoprune.records.pruning import Plan, Removal
-from tests import reference_pruning as literal
-from tests.core.graph.wiring import Wired, conv, head
-from tests.core.layers import Array, carried_out, relu_maps, subject_of_net, subject_with, without
+from tests.support import reference_pruning as literal
+from tests.support.layers import Array, carried_out, relu_maps, subject_of_net, subject_with, without
+from tests.support.wiring import Wired, conv, head
 
 SEEDS = st.integers(0, 10_000)
 

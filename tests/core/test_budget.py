@@ -19,8 +19,8 @@ from emoprune.core.pruning import Pruning
 from emoprune.errors import UsageFault
 from emoprune.records.network import Cost
 from emoprune.records.pruning import Plan, Removal
-from tests.core.graph.wiring import conv, head
-from tests.core.layers import subject_of_net, table_pruning
+from tests.support.layers import subject_of_net, table_pruning
+from tests.support.wiring import conv, head
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from emoprune.core.compensation import MERGES
 from emoprune.core.subject import Subject
 from emoprune.records.choices import Merge
 from emoprune.records.pruning import Certificate, Plan, Removal
-from tests import reference
-from tests import reference_pruning as literal
-from tests.core.graph.wiring import Wired, conv, head
-from tests.core.layers import (
+from tests.support import reference
+from tests.support import reference_pruning as literal
+from tests.support.layers import (
     Array,
     carried_out,
     relu_maps,
@@ -28,6 +27,7 @@ from tests.core.layers import (
     subject_with,
     without,
 )
+from tests.support.wiring import Wired, conv, head
 
 SEEDS = st.integers(0, 10_000)
 REMOVAL = Removal("hidden", 12, similar=(4, 9), complementary=(1,), insignificant=(7,), merges={4: 0, 9: 2})

@@ -11,7 +11,7 @@ from emoprune.records.charts import BarChart, HeatChart
 from emoprune.records.pruning import PruningStep
 from emoprune.records.runs import Runs
 from emoprune.records.scores import Metrics
-from tests.runs import course, curve, run
+from tests.support.runs import course, curve, run
 
 GRID = [
     run("a", 0.5 + seed / 10, units=hidden if not pruned else hidden // 2, **{"hidden": hidden, "seed": seed})

@@ -15,9 +15,9 @@ from emoprune.core import compensation
 from emoprune.core.compensation import MERGES, least_squares, summed
 from emoprune.core.subject import Subject
 from emoprune.records.pruning import Plan, Removal
-from tests import reference
-from tests import reference_pruning as literal
-from tests.core.layers import Array, relu_maps, sigmoid_layer, subject_with, without
+from tests.support import reference
+from tests.support import reference_pruning as literal
+from tests.support.layers import Array, relu_maps, sigmoid_layer, subject_with, without
 
 SEEDS = st.integers(0, 10_000)
 

@@ -21,9 +21,9 @@ from emoprune.core.subject import Subject
 from emoprune.records.choices import Centre, Scope
 from emoprune.records.network import HiddenLayer
 from emoprune.records.pruning import Plan, Removal
-from tests import reference_pruning as literal
-from tests.core.graph.wiring import conv, head
-from tests.core.layers import Array, sigmoid_layer, statistics_of, subject_of_net, subject_with
+from tests.support import reference_pruning as literal
+from tests.support.layers import Array, sigmoid_layer, statistics_of, subject_of_net, subject_with
+from tests.support.wiring import conv, head
 
 WALKS = ("progressive", "reconstruct", "importance", "random-units")
 UNITS = tuple(name for name, method in METHODS.items() if not method.weights)

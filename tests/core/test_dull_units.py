@@ -18,9 +18,9 @@ from emoprune.core.methods import METHODS
 from emoprune.core.subject import Subject
 from emoprune.records.choices import Merge
 from emoprune.records.pruning import Plan
-from tests.core.graph.silencing import randomise
-from tests.core.graph.wiring import conv, head
-from tests.core.layers import carried_out, subject_of_net, without
+from tests.support.layers import carried_out, subject_of_net, without
+from tests.support.silencing import randomise
+from tests.support.wiring import conv, head
 
 Make = Callable[[], nn.Module]
 DULL = 6

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.core.elimination import PENDING, RIDGE, Elimination, ReadingLedger
-from tests import reference_pruning as literal
-from tests.core.layers import Array, relu_maps, subject_with
+from tests.support import reference_pruning as literal
+from tests.support.layers import Array, relu_maps, subject_with
 
 SEEDS = st.integers(0, 10_000)
 

@@ -15,7 +15,7 @@ from emoprune.core.graph import channel_graph
 from emoprune.records.channels import ChannelGraph
 from emoprune.records.choices import Price
 from emoprune.records.network import Cost, Spec
-from tests.core.graph.wiring import Wired, conv, head, smaller
+from tests.support.wiring import Wired, conv, head, smaller
 
 SPECS = (
     Spec("resnet18", 7, (3, 64, 64)),

@@ -11,7 +11,7 @@ from emoprune.core.series import estimate
 from emoprune.errors import BadMetrics
 from emoprune.records.charts import Estimate
 from emoprune.records.scores import ClassScore
-from tests.runs import run
+from tests.support.runs import run
 
 WHOLE = [run("whole", accuracy, seed=seed) for seed, accuracy in enumerate((0.5, 0.6, 0.7))]
 SMALL = [run("small", accuracy, units=4, seed=seed) for seed, accuracy in enumerate((0.45, 0.5, 0.7))]

@@ -8,7 +8,7 @@ import pytest
 
 from emoprune.core.learning import learned_by_label
 from emoprune.records.charts import Estimate
-from tests.runs import curve
+from tests.support.runs import curve
 
 
 def test_the_last_and_the_best_accuracy_are_means_over_the_curves_of_a_label() -> None:

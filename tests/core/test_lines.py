@@ -8,7 +8,7 @@ from emoprune.records.charts import Estimate, LineChart
 from emoprune.records.pruning import PruningStep
 from emoprune.records.runs import Runs
 from emoprune.records.scores import Metrics
-from tests.runs import course, curve, run
+from tests.support.runs import course, curve, run
 
 Lines = dict[str, dict[float, Estimate]]
 

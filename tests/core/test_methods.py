@@ -16,7 +16,7 @@ from emoprune.core.footprint import Footprint
 from emoprune.core.methods import METHODS, Method
 from emoprune.core.subject import Subject
 from emoprune.records.pruning import Plan
-from tests.core.layers import subject_of_net
+from tests.support.layers import subject_of_net
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from emoprune.core.footprint import Footprint
 from emoprune.core.path import SAVING_POWER, Step
 from emoprune.core.subject import Subject
 from emoprune.records.choices import Price, Scope
-from tests import reference_pruning as literal
-from tests.core.graph.wiring import conv, head
-from tests.core.layers import subject_of_net
+from tests.support import reference_pruning as literal
+from tests.support.layers import subject_of_net
+from tests.support.wiring import conv, head
 
 WIDTHS = (30, 7, 9, 3)
 

@@ -9,7 +9,7 @@ import torch
 
 from emoprune.core.angles import angles_deg
 from emoprune.core.refit import Refit
-from tests.core.layers import table_pruning
+from tests.support.layers import table_pruning
 
 
 def test_layers_are_re_solved_where_someone_does_it() -> None:

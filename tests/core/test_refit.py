@@ -13,10 +13,10 @@ from emoprune.core.compensation import least_squares
 from emoprune.core.refit import MEMORY, Refit, images_that_fit
 from emoprune.core.subject import Subject, stays
 from emoprune.records.pruning import Plan
-from tests import reference_pruning as literal
-from tests.core.graph.silencing import randomise
-from tests.core.graph.wiring import Wired, conv, head
-from tests.core.layers import carried_out, subject_of_net, without
+from tests.support import reference_pruning as literal
+from tests.support.layers import carried_out, subject_of_net, without
+from tests.support.silencing import randomise
+from tests.support.wiring import Wired, conv, head
 
 Make = Callable[[], nn.Module]
 

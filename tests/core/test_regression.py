@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from emoprune.core import regression
 from emoprune.core.regression import Sums, correction
-from tests import reference_pruning as literal
-from tests.core.layers import Array
+from tests.support import reference_pruning as literal
+from tests.support.layers import Array
 
 Real = NDArray[np.floating[Any]]
 """Float64, or the float32 of a network."""

@@ -12,8 +12,8 @@ from emoprune.core.selection import distinct, to_survivors
 from emoprune.records.choices import Centre, Merge
 from emoprune.records.network import HiddenLayer
 from emoprune.records.pruning import Removal
-from tests import reference
-from tests.core.layers import Array, sigmoid_layer, statistics_of
+from tests.support import reference
+from tests.support.layers import Array, sigmoid_layer, statistics_of
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "gedeon_harris_1991.json").read_text())
 LITERAL = {"sum": reference.published_rule, "lstsq": reference.one_of_each_rule}

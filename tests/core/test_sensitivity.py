@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from emoprune.core.certificate import certify
 from emoprune.core.sensitivity import ladder
-from tests.core.layers import table_pruning
+from tests.support.layers import table_pruning
 
 
 def test_every_share_of_a_layer_costs_what_a_plan_of_that_layer_alone_does() -> None:

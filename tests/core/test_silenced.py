@@ -11,8 +11,8 @@ from emoprune.core.graph import channel_graph
 from emoprune.core.sparsity import silenced
 from emoprune.core.statistics import collect
 from emoprune.records.pruning import Plan
-from tests.core.graph.silencing import randomise
-from tests.core.graph.wiring import Wired, conv, head, smaller
+from tests.support.silencing import randomise
+from tests.support.wiring import Wired, conv, head, smaller
 
 Planting = Callable[[Wired], dict[str, set[int]]]
 

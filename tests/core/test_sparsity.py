@@ -15,8 +15,8 @@ from emoprune.core.methods import METHODS
 from emoprune.records.choices import Scope
 from emoprune.records.network import Checkpoint, Spec
 from emoprune.records.pruning import Plan
-from tests import reference_pruning as literal
-from tests.core.layers import checkpoint_of, footprint_of, opened
+from tests.support import reference_pruning as literal
+from tests.support.layers import checkpoint_of, footprint_of, opened
 
 WEIGHTS = ("classifier.hidden1.weight", "classifier.hidden2.weight", "classifier.output.weight")
 

@@ -16,10 +16,10 @@ from emoprune.errors import TrainingFault
 from emoprune.records.channels import ChannelGraph, Reading
 from emoprune.records.choices import Centre
 from emoprune.records.network import Spec, UnitStatistics
-from tests import reference
-from tests.core.graph.wiring import Wired, conv, head, reading
-from tests.core.layers import Array, relu_maps, sigmoid_layer, statistics_of
-from tests.reference_pruning import samples
+from tests.support import reference
+from tests.support.layers import Array, relu_maps, sigmoid_layer, statistics_of
+from tests.support.reference_pruning import samples
+from tests.support.wiring import Wired, conv, head, reading
 
 CENTRES: tuple[Centre, ...] = ("half", "range", "mean", "none")
 FIELDS = ("gram", "total", "low", "high")

@@ -8,7 +8,7 @@ from emoprune.core.steps import Stage, by_units, shared_out, with_printed
 from emoprune.records.charts import Estimate
 from emoprune.records.pruning import PruningStep
 from emoprune.records.runs import Printed
-from tests.runs import course
+from tests.support.runs import course
 
 COURSES = (
     course("sum", PruningStep(9, loss=1.0, accuracy=0.5), PruningStep(8, loss=1.5)),

@@ -20,8 +20,8 @@ from emoprune.errors import InvalidRecord
 from emoprune.records.choices import Merge
 from emoprune.records.network import Checkpoint, Moments, Spec
 from emoprune.records.pruning import Plan, Removal
-from tests.core.graph.silencing import apart, randomise, silent
-from tests.core.layers import checkpoint_of, opened, statistics_of, without
+from tests.support.layers import checkpoint_of, opened, statistics_of, without
+from tests.support.silencing import apart, randomise, silent
 
 CONV = Spec("conv2", 3, (1, 24, 24), (12, 9))
 

@@ -19,7 +19,7 @@ from emoprune.core.graph import channel_graph
 from emoprune.core.heads import output_name
 from emoprune.records.channels import FROZEN, ChannelGraph
 from emoprune.records.network import Spec
-from tests.core.graph.silencing import apart, randomise, silent
+from tests.support.silencing import apart, randomise, silent
 
 CLASSES = 7
 SIDE = 32

@@ -12,7 +12,7 @@ import pytest
 from emoprune.store.datasets import open_data
 from emoprune.store.fer2013 import CLASSES
 from tests.recipes.conftest import ROOT, Recipe
-from tests.store.making import fer2013_csv, noise_pixels
+from tests.support.records import fer2013_csv, noise_pixels
 
 NEEDS = {
     "luan2020": (),

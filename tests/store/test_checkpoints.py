@@ -15,7 +15,7 @@ from emoprune.errors import BadCheckpoint
 from emoprune.records.data import Preprocess, SplitRule
 from emoprune.records.network import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
 from emoprune.store import checkpoints, streams
-from tests.store.making import (
+from tests.support.records import (
     card_of_file,
     checkpoint,
     header_of,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emoprune.errors import BadCheckpoint, EmopruneError, InvalidRecord
 from emoprune.store import checkpoints
-from tests.store.making import card_of_file, checkpoint, header_of, outcome, raw_safetensors, with_card
+from tests.support.records import card_of_file, checkpoint, header_of, outcome, raw_safetensors, with_card
 
 DATA = checkpoints.to_bytes(checkpoint())
 CARD = card_of_file(DATA)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from emoprune.errors import BadCheckpoint, EmopruneError
 from emoprune.store import checkpoints
-from tests.store.making import checkpoint, header_of, moments, outcome, same
+from tests.support.records import checkpoint, header_of, moments, outcome, same
 
 MASK = torch.tensor([[True, False, True, True], [False, True, True, True]])
 ORIGINAL = checkpoint(moments={"last": moments(4)}, masks={"last.weight": MASK})

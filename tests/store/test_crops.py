@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
 from emoprune.records.faces import Box, CropRow
 from emoprune.store import crops
-from tests.store.making import TEXTS
+from tests.support.records import TEXTS
 
 # thousandths of a pixel are what the file keeps
 PIXELS = st.integers(-10_000_000, 10_000_000).map(lambda value: value / 1000)

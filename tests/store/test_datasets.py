@@ -14,7 +14,7 @@ from emoprune.records.data import Catalogue, Table
 from emoprune.store import tables
 from emoprune.store.datasets import Folder, open_data, open_faces, open_folder
 from emoprune.store.fer2013 import Pixels
-from tests.store.making import fer2013_csv, noise_pixels
+from tests.support.records import fer2013_csv, noise_pixels
 
 
 def lay(root: Path, names: Iterable[str]) -> Path:

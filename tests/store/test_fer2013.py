@@ -18,7 +18,7 @@ from emoprune.store import fer2013
 from emoprune.store.datasets import open_data, open_folder
 from emoprune.store.fer2013 import CLASSES, SIDE, USAGES, Pixels
 from emoprune.store.photos import Photos
-from tests.store.making import fer2013_csv, noise_pixels
+from tests.support.records import fer2013_csv, noise_pixels
 
 HEADER = b"emotion,pixels,Usage\n"
 

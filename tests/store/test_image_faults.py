@@ -11,8 +11,8 @@ from PIL import ExifTags, Image
 
 from emoprune.errors import BadImage
 from emoprune.store import images
-from tests.store.handmade import deep_png, p3_profile
-from tests.store.making import outcome
+from tests.support.image_bytes import deep_png, p3_profile
+from tests.support.records import outcome
 
 
 def refused(path: Path) -> BadImage:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from emoprune.store import images
-from tests.store.handmade import deep_png, p3_profile
+from tests.support.image_bytes import deep_png, p3_profile
 
 STEPS = np.linspace(0, 255, 24 * 32).reshape(24, 32)
 EIGHT = STEPS.astype(np.uint8)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from emoprune.errors import BadImage
 from emoprune.store import images
-from tests.store.making import outcome
+from tests.support.records import outcome
 
 Pixels = NDArray[np.uint8]
 

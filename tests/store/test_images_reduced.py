@@ -7,7 +7,7 @@ import pytest
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from emoprune.store.images import read_photo, read_reduced
-from tests.store.handmade import p3_profile
+from tests.support.image_bytes import p3_profile
 
 
 def drawn(width: int, height: int) -> Image.Image:

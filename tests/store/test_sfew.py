@@ -12,7 +12,7 @@ from emoprune.core.splits import groups
 from emoprune.errors import BadData
 from emoprune.records.data import Table
 from emoprune.store import sfew, tables
-from tests.store.making import Rows, workbook
+from tests.support.records import Rows, workbook
 
 LPQ = "First 2 Principal Components of Local Phase Quantization (LPQ) features\nagain (LPQ)"
 PHOG = "First 2 Principal Components of Pyramid of Histogram of Gradients (PHOG) features"

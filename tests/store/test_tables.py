@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
 from emoprune.records.data import Catalogue, Table
 from emoprune.store import checkpoints, tables
-from tests.store.making import TEXTS, checkpoint, header_of, raw_safetensors, with_header
+from tests.support.records import TEXTS, checkpoint, header_of, raw_safetensors, with_header
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from emoprune.errors import BadCheckpoint
 from emoprune.store import tensorfiles
-from tests.store.making import raw_safetensors
+from tests.support.records import raw_safetensors
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
 SHAPES = st.lists(st.integers(0, 4), max_size=3)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from emoprune.errors import BadCheckpoint
 from emoprune.store import checkpoints, weights
-from tests.store.making import checkpoint, outcome
+from tests.support.records import checkpoint, outcome
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.ones(2), "seen": torch.tensor(3)}
 

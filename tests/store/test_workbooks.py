@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emoprune.errors import BadData
 from emoprune.store import workbooks
-from tests.store.making import workbook
+from tests.support.records import workbook
 
 
 def repacked(data: bytes, **files: bytes | None) -> bytes:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.core.descriptors.grey import unit_grey
 from emoprune.errors import BadData
-from tests.core.descriptors.pictures import noise
+from tests.support.descriptor_pictures import noise
 
 
 def test_the_whole_range_of_a_type_is_0_to_1() -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from emoprune.core.descriptors.lpq import decorrelation, frequency_responses, lpq, lpq_codes
 from emoprune.errors import BadData
-from tests.core.descriptors import reference
-from tests.core.descriptors.pictures import Grey, grey_photo, noise, photos_of
+from tests.support import descriptor_reference
+from tests.support.descriptor_pictures import Grey, grey_photo, noise, photos_of
 
 
 def check_against_reference(image: Grey) -> None:
-    picture = reference.picture(image)
-    assert lpq_codes(image).tolist() == reference.lpq_codes(picture)
-    np.testing.assert_allclose(lpq(image), reference.lpq(picture), rtol=0, atol=1e-15)
+    picture = descriptor_reference.picture(image)
+    assert lpq_codes(image).tolist() == descriptor_reference.lpq_codes(picture)
+    np.testing.assert_allclose(lpq(image), descriptor_reference.lpq(picture), rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (30, 41), (9, 60)])
@@ -42,7 +42,8 @@ def test_responses_are_the_transform_of_each_window() -> None:
     found = frequency_responses(image)
     assert found.shape == (8, 3, 5)
     expected = [
-        [reference.lpq_parts(reference.picture(image), x, y) for x in range(3, 8)] for y in range(3, 6)
+        [descriptor_reference.lpq_parts(descriptor_reference.picture(image), x, y) for x in range(3, 8)]
+        for y in range(3, 6)
     ]
     np.testing.assert_allclose(found.transpose(1, 2, 0), expected, rtol=0, atol=1e-12)
 
@@ -54,7 +55,7 @@ def test_responses_are_the_transform_of_each_window() -> None:
 def test_a_cosine_answers_at_its_own_frequency_in_the_quadrant_of_its_phase(
     frequency: int, phase_deg: float, real: int, imaginary: int
 ) -> None:
-    right, down = reference.FREQUENCIES[frequency]
+    right, down = descriptor_reference.FREQUENCIES[frequency]
     y, x = np.mgrid[-3:4, -3:4]
     phase = math.radians(phase_deg)
     image = 0.5 + 0.5 * np.cos(2 * np.pi * (right * x + down * y) + phase)
@@ -69,7 +70,7 @@ def test_a_cosine_answers_at_its_own_frequency_in_the_quadrant_of_its_phase(
 def test_components_are_independent_and_the_strongest_comes_first() -> None:
     rows = decorrelation()
     np.testing.assert_allclose(rows @ rows.T, np.eye(8), rtol=0, atol=1e-12)
-    covariance = rows @ np.array(reference.lpq_covariance()) @ rows.T
+    covariance = rows @ np.array(descriptor_reference.lpq_covariance()) @ rows.T
     strengths = np.diag(covariance)
     # up to the millionths that keep equal ones apart
     np.testing.assert_allclose(covariance, np.diag(strengths), rtol=0, atol=1e-4 * strengths[0])
@@ -80,7 +81,7 @@ def test_the_signs_of_components_follow_the_convention() -> None:
     for row in decorrelation():
         notable = row[np.abs(row) > np.abs(row).max() / 10]
         assert notable[0] > 0
-    np.testing.assert_allclose(decorrelation(), reference.lpq_axes(), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(decorrelation(), descriptor_reference.lpq_axes(), rtol=0, atol=1e-8)
 
 
 def test_a_constant_picture_has_one_code() -> None:

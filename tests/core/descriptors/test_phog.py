@@ -10,8 +10,8 @@ import pytest
 
 from emoprune.core.descriptors.canny import edges
 from emoprune.core.descriptors.phog import phog
-from tests.core.descriptors import reference
-from tests.core.descriptors.pictures import Grey, grey_photo, noise, photos_of
+from tests.support import descriptor_reference
+from tests.support.descriptor_pictures import Grey, grey_photo, noise, photos_of
 
 
 def edge_set(image: Grey) -> frozenset[tuple[int, int]]:
@@ -19,11 +19,11 @@ def edge_set(image: Grey) -> frozenset[tuple[int, int]]:
 
 
 def check_against_reference(image: Grey) -> None:
-    picture = reference.picture(image)
-    assert edge_set(image) == reference.edges(picture)
+    picture = descriptor_reference.picture(image)
+    assert edge_set(image) == descriptor_reference.edges(picture)
     for levels in (2, 3):
         np.testing.assert_allclose(
-            phog(image, levels=levels), reference.phog(picture, levels), rtol=0, atol=1e-12
+            phog(image, levels=levels), descriptor_reference.phog(picture, levels), rtol=0, atol=1e-12
         )
 
 
@@ -53,9 +53,9 @@ def test_equal_neighbours_are_told_apart_as_defined(period: int) -> None:
 
 def test_weak_edges_stay_where_they_are_joined_to_strong_ones_alone() -> None:
     image = noise(30, 40)
-    picture = reference.picture(image)
-    ridge = reference.thin(picture)
-    low, high = reference.thresholds(picture)
+    picture = descriptor_reference.picture(image)
+    ridge = descriptor_reference.thin(picture)
+    low, high = descriptor_reference.thresholds(picture)
     weak = {(x, y) for y, row in enumerate(ridge) for x, size in enumerate(row) if low <= size < high}
     assert weak & edge_set(image)
     assert weak - edge_set(image)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from emoprune.records.channels import Obstacle
 from emoprune.records.network import HiddenLayer
-from tests.core.graph.wiring import Wired, check_frozen, conv, cuts, graph_of, head, owner, smaller
+from tests.support.wiring import Wired, check_frozen, conv, cuts, graph_of, head, owner, smaller
 
 
 def test_units_are_numbered_layer_by_layer_in_the_order_in_which_the_network_runs() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.records.channels import ChannelGraph
-from tests.core.graph.wiring import conv, cuts, graph_of
+from tests.support.wiring import conv, cuts, graph_of
 
 SHAPE = (2, 4, 4)
 WIDTHS = (2, 4, 6)

@@ -9,7 +9,7 @@ from emoprune.core.graph import channel_graph
 from emoprune.core.nets import blueprint
 from emoprune.records.channels import ChannelGraph
 from emoprune.records.network import HiddenLayer, Spec
-from tests.core.graph.wiring import cuts
+from tests.support.wiring import cuts
 
 
 def graph_of(arch: str, hidden: tuple[int, ...] = ()) -> ChannelGraph:

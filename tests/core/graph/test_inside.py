@@ -12,7 +12,7 @@ from torch import nn
 
 from emoprune.core.graph import channel_graph
 from emoprune.core.graph.rules import inside_shares
-from tests.core.graph.wiring import Wired, conv, graph_of, head, reading
+from tests.support.wiring import Wired, conv, graph_of, head, reading
 
 Pair = tuple[int, int]
 PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))

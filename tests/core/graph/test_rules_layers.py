@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from emoprune.core.graph import channel_graph
 from emoprune.records.channels import Obstacle, Work
 from emoprune.records.network import HiddenLayer
-from tests.core.graph.wiring import IMAGE, Wired, check_frozen, conv, cuts, graph_of, head, owner, reading
+from tests.support.wiring import IMAGE, Wired, check_frozen, conv, cuts, graph_of, head, owner, reading
 
 
 def test_a_chain_is_written_normed_and_read_layer_by_layer() -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from emoprune.records.channels import Obstacle, Work
 from emoprune.records.network import HiddenLayer
-from tests.core.graph.wiring import Wired, check_frozen, conv, cuts, graph_of, owner, reading
+from tests.support.wiring import Wired, check_frozen, conv, cuts, graph_of, owner, reading
 
 
 def between(function: Callable[[Any], Any], *, inputs: int, channels: int = 4) -> Wired:

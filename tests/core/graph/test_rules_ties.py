@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from emoprune.core.graph import channel_graph
 from emoprune.records.channels import Obstacle, Work
 from emoprune.records.network import HiddenLayer
-from tests.core.graph.wiring import Wired, check_frozen, conv, cuts, graph_of, head, owner, reading
+from tests.support.wiring import Wired, check_frozen, conv, cuts, graph_of, head, owner, reading
 
 SUMS: list[Callable[[Any, Any], Any]] = [operator.add, torch.add, operator.iadd]
 PRODUCTS: list[Callable[[Any, Any], Any]] = [operator.mul, torch.mul, operator.imul]

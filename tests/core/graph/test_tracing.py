@@ -13,7 +13,7 @@ from emoprune.core.graph import channel_graph
 from emoprune.core.nets import blueprint, build
 from emoprune.records.channels import ChannelGraph, Obstacle
 from emoprune.records.network import HiddenLayer, Spec
-from tests.core.graph.wiring import IMAGE, Wired, check_frozen, conv, cuts, graph_of, head, owner
+from tests.support.wiring import IMAGE, Wired, check_frozen, conv, cuts, graph_of, head, owner
 
 
 def sample() -> Wired:

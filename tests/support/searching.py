@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.cli.conftest import Result, Runner
+from tests.support.command_line import Result, Runner
 
 MLP = ("--set", "arch=mlp", "--set", "epochs=2")
 SMALL_SEARCH = (*MLP, "--space", "lr=log:1e-3:1e-1", "--space", "hidden=4,8", "--trials", "4")

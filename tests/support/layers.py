@@ -22,8 +22,8 @@ from emoprune.records.channels import ChannelGraph, Reader, Reading
 from emoprune.records.data import Preprocess, SplitRule
 from emoprune.records.network import Checkpoint, HiddenLayer, Spec, UnitStatistics
 from emoprune.records.pruning import Plan, Removal
-from tests.core.graph.wiring import smaller
-from tests.reference_pruning import Seen, samples
+from tests.support.reference_pruning import Seen, samples
+from tests.support.wiring import smaller
 
 Array = NDArray[np.float64]
 

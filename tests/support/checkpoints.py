@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from emoprune.core.methods import METHODS
 from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
-from tests.cli.conftest import Runner, opened
+from tests.support.command_line import Runner, opened
 
 OF_UNITS = [name for name, entry in METHODS.items() if not entry.weights]
 ONE_BY_ONE = ["reconstruct", "progressive", "importance", "random-units"]

@@ -13,7 +13,7 @@ from emoprune.core import nets, surgery
 from emoprune.core.graph import channel_graph
 from emoprune.core.subject import stays
 from emoprune.records.channels import ChannelGraph, Obstacle, Reading
-from tests.core.graph.silencing import apart, randomise, silent
+from tests.support.silencing import apart, randomise, silent
 
 IMAGE = (3, 6, 6)
 

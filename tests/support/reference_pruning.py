@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tests import reference
+from tests.support import reference
 
 Array = NDArray[np.float64]
 
