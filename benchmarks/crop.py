@@ -32,9 +32,9 @@ from PIL import Image
 
 from benchmarks.common import interleaved, machine, markdown, parser, progress, workplace
 from emoprune.cli.detector import Detector
+from emoprune.io.image_files import pictures
+from emoprune.io.images import read_photo
 from emoprune.records.faces import Face
-from emoprune.store.images import read_photo
-from emoprune.store.listing import pictures
 
 SECTIONS = ("faces", "speed", "command", "memory")
 SAME = 0.999

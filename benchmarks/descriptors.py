@@ -20,8 +20,8 @@ from PIL import Image
 from benchmarks.common import interleaved, machine, markdown, parser
 from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.core.synthetic import draw_scene
-from emoprune.store.images import read_photo
-from emoprune.store.listing import pictures
+from emoprune.io.image_files import pictures
+from emoprune.io.images import read_photo
 
 EXPRESSIONS = ("angry", "happy", "surprise")
 TARGET = 50

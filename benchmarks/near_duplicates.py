@@ -27,7 +27,7 @@ from PIL import Image
 
 from benchmarks.common import machine, markdown, parser, progress
 from benchmarks.descriptors import drawn
-from emoprune.core.hashing import NEAR_BITS, hamming, near_duplicates, perceptual_hash
+from emoprune.io.perceptual_hash import NEAR_BITS, hamming, near_duplicates, perceptual_hash
 from emoprune.store.datasets import open_faces
 
 DRAWN, DRAWN_SIDE = 300, 96

@@ -15,7 +15,7 @@ from PIL import Image
 
 from emoprune.cli.main import main
 from emoprune.core.synthetic import draw_scene
-from emoprune.store.images import jpeg_bytes
+from emoprune.io.images import jpeg_bytes
 
 pytest_plugins = ["tests.support.command_line"]
 

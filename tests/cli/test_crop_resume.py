@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from emoprune.core.synthetic import draw_scene
-from emoprune.store.images import jpeg_bytes
+from emoprune.io.images import jpeg_bytes
 from tests.support.command_line import Runner, tree
 
 PHOTOS = 10

@@ -6,7 +6,7 @@ import numpy as np
 
 from emoprune.cli.crop_sources import OutputNames
 from emoprune.core.synthetic import draw_scene
-from emoprune.store.images import jpeg_bytes
+from emoprune.io.images import jpeg_bytes
 from tests.support.command_line import Runner
 
 

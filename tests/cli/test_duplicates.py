@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from emoprune.cli import duplicates
-from emoprune.core.hashing import perceptual_hash
 from emoprune.core.splits import partition
+from emoprune.io.images import read_photo
+from emoprune.io.perceptual_hash import perceptual_hash
 from emoprune.records.data import SplitRule
 from emoprune.store import checkpoints
 from emoprune.store.datasets import open_folder
-from emoprune.store.images import read_photo
 from tests.conftest import draw_faces
 from tests.support.command_line import CLASSES, SMALL, Runner
 from tests.support.records import fer2013_csv, noise_pixels

@@ -115,7 +115,7 @@ def test_a_checkpoint_from_stdin_is_exported(emoprune: Runner, model: Path, onnx
 def test_what_differs_too_much_is_not_written(
     emoprune: Runner, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emoprune.backends.onnx.largest_difference", lambda *_: 0.25)
+    monkeypatch.setattr("emoprune.io.onnx_files.largest_difference", lambda *_: 0.25)
     emoprune.check_refused("export", model, "m.onnx", says=("m.onnx: ", "0.25", "0.0001", "--tolerance"))
 
 
@@ -123,7 +123,7 @@ def test_a_nan_never_passes(emoprune: Runner, model: Path, monkeypatch: pytest.M
     def nothing(_: object, batch: torch.Tensor) -> torch.Tensor:
         return torch.full((len(batch), 3), torch.nan)
 
-    monkeypatch.setattr("emoprune.backends.onnx.Engine.logits", nothing)
+    monkeypatch.setattr("emoprune.io.onnx_files.Engine.logits", nothing)
     emoprune.check_refused("export", model, "m.onnx", "--tolerance", "1e6", says=("m.onnx: ",))
 
 

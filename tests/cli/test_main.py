@@ -104,7 +104,7 @@ def test_an_error_of_the_tree_is_one_line_with_its_exit_code(
     def fail(*_: object) -> bytes:
         raise error
 
-    monkeypatch.setattr("emoprune.store.streams.read_bytes", fail)
+    monkeypatch.setattr("emoprune.io.files.read_bytes", fail)
     result = emoprune("report", "x.json")
     assert (result.code, result.err) == (code, f"emoprune: {error}\n")
 
@@ -115,7 +115,7 @@ def test_a_bug_prints_its_traceback_and_ends_with_70(
     def fail(*_: object) -> bytes:
         raise ValueError("nobody expects this")
 
-    monkeypatch.setattr("emoprune.store.streams.read_bytes", fail)
+    monkeypatch.setattr("emoprune.io.files.read_bytes", fail)
     result = emoprune("report", "x.json")
     assert result.code == 70
     assert "Traceback" in result.err

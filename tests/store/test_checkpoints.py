@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from emoprune.errors import BadCheckpoint
+from emoprune.io import files
 from emoprune.records.data import Preprocess, SplitRule
 from emoprune.records.network import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
-from emoprune.store import checkpoints, streams
+from emoprune.store import checkpoints
 from tests.support.records import (
     card_of_file,
     checkpoint,
@@ -149,7 +150,7 @@ def test_the_formats_own_reader_sees_the_names_of_the_contract(tmp_path: Path) -
     mask = torch.tensor([[True, False, True, True], [False, True, True, True]])
     original = checkpoint(moments={"last": moments(4)}, masks={"last.weight": mask})
     path = tmp_path / "model.st"
-    streams.write_bytes(path, checkpoints.to_bytes(original))
+    files.write_bytes(path, checkpoints.to_bytes(original))
     with safe_open(path, "pt") as file:
         assert set(file.metadata()) == {"emoprune"}
         stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping

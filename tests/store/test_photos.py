@@ -11,8 +11,8 @@ from PIL import Image
 from torch.nn import functional as F
 
 from emoprune.errors import BadImage
+from emoprune.io import images
 from emoprune.records.data import Preprocess
-from emoprune.store import images
 from emoprune.store import photos as samples
 from emoprune.store.photos import Photos, to_array
 

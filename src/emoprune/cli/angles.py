@@ -53,17 +53,18 @@ def command(
     """
     from emoprune.cli import sight
     from emoprune.core.angles import survey
-    from emoprune.store import checkpoints, streams
+    from emoprune.io import files
+    from emoprune.store import checkpoints
 
     if as_json and form not in (None, "json"):
         raise UsageFault(f"--json and --format {form} name two formats", "give one of them")
     checkpoint = checkpoints.read(model)
     if data not in (None, options.NO_DATA):
-        checkpoint = sight.measured_on(checkpoint, data, limit=limit, place=streams.shown(model))
+        checkpoint = sight.measured_on(checkpoint, data, limit=limit, place=files.shown(model))
     else:
         sight.note_stale_statistics(checkpoint)
     records = []
-    for found in options.matching_layers(checkpoint, layer, place=streams.shown(model)):
+    for found in options.matching_layers(checkpoint, layer, place=files.shown(model)):
         surveyed = survey(
             checkpoint.statistics[found.name],
             centre=center,

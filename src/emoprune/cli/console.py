@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
-from emoprune.store.streams import explained
+from emoprune.io.files import explained
 
 if TYPE_CHECKING:
     from rich.console import Group

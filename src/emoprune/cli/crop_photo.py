@@ -15,11 +15,12 @@ from emoprune.core.alignment import align_face
 from emoprune.core.choosing import CHOICES
 from emoprune.core.cropping import crop_face
 from emoprune.core.detection import views
-from emoprune.core.hashing import perceptual_hash
 from emoprune.errors import BadImage
+from emoprune.io import images
+from emoprune.io.perceptual_hash import perceptual_hash
 from emoprune.records.choices import DeviceName
 from emoprune.records.faces import Box, CropRow, CropSettings, Face
-from emoprune.store import crops, images
+from emoprune.store import crops
 
 Scale = tuple[float, float]
 

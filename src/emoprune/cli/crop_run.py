@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from emoprune.backends import video, workers
 from emoprune.cli import console
 from emoprune.cli.crop_sources import Originals, OutputNames, Photo, PhotoFolder, Seen
 from emoprune.cli.crop_video import VideoFrames
 from emoprune.errors import BadData, OutputFault, UsageFault
+from emoprune.io import process_pool, video
 from emoprune.records.choices import DeviceName
 from emoprune.records.faces import Box, CropRow, CropSettings
 from emoprune.store import crops
@@ -173,8 +173,8 @@ def _look_at(
     """Rows of the photos in `todo`, each kept in `folder` when it is there."""
     # of a video nobody knows how many frames there will be
     total = len(todo) if isinstance(todo, Sequence) else None
-    enough = workers.cores() if total is None else min(workers.cores(), total // PHOTOS_PER_WORKER)
-    seen = workers.ordered(
+    enough = process_pool.cores() if total is None else min(process_pool.cores(), total // PHOTOS_PER_WORKER)
+    seen = process_pool.ordered(
         partial(_look, settings=settings, device=engine.device),
         todo,
         jobs=engine.jobs or max(1, enough),

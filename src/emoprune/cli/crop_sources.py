@@ -14,11 +14,11 @@ from typing import Protocol
 
 from PIL import Image
 
-from emoprune.backends import video
 from emoprune.cli import console
 from emoprune.errors import BadData, UsageFault
+from emoprune.io import image_files, images, video
 from emoprune.records.faces import Box, CropRow
-from emoprune.store import crops, images, listing
+from emoprune.store import crops
 from emoprune.store.cropfolder import is_crop_folder
 
 Boxes = Mapping[str, Box]
@@ -74,9 +74,9 @@ class PhotoFolder:
             raise BadData(fact, "check the name", place=str(raw))
         if raw.resolve().is_relative_to(faces.resolve()):
             raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
-        with listing.readable():
-            found = _without_faces(listing.pictures(raw), raw)
-            videos = sum(video.is_video_name(path) for path in listing.files(raw))
+        with image_files.readable():
+            found = _without_faces(image_files.pictures(raw), raw)
+            videos = sum(video.is_video_name(path) for path in image_files.files(raw))
         if not found:
             raise BadData("no photos in it", "give a folder of pictures", place=str(raw))
         if videos:

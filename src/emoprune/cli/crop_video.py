@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from emoprune.backends import video
 from emoprune.cli import console
 from emoprune.cli.crop_sources import Boxes, OutputNames, Photo, sha256_of
 from emoprune.errors import BadData
+from emoprune.io import video
 from emoprune.records.faces import CropRow
 
 

@@ -72,7 +72,7 @@ def _draw(raw: Path, seed: int) -> None:
     import numpy as np
 
     from emoprune.core.synthetic import EMOTIONS, draw_scene
-    from emoprune.store import images, streams
+    from emoprune.io import files, images
 
     scenes = [(emotion, index) for emotion in EMOTIONS for index in range(SCENES_PER_CLASS)]
     sys.stdout.write(f"drawing {len(scenes)} scenes in {raw}\n")
@@ -80,7 +80,7 @@ def _draw(raw: Path, seed: int) -> None:
         generator = np.random.default_rng((seed, number))
         target = raw / emotion / f"{emotion}_{index:02d}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)
-        streams.write_bytes(target, images.jpeg_bytes(draw_scene(emotion, generator=generator)), force=True)
+        files.write_bytes(target, images.jpeg_bytes(draw_scene(emotion, generator=generator)), force=True)
 
 
 def _run(*argv: str, to: str | None = None) -> None:

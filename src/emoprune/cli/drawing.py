@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from emoprune.cli import console
 from emoprune.core.charts import charts, table
+from emoprune.io import csv_text, folders
 from emoprune.records.runs import Runs
-from emoprune.store import csvtext, folders
 
 
 def draw(runs: Runs, folder: str, wanted: Sequence[str], *, force: bool) -> None:
@@ -27,7 +27,7 @@ def draw(runs: Runs, folder: str, wanted: Sequence[str], *, force: bool) -> None
         for text in dict.fromkeys(str(warning.message) for warning in said):
             console.warn(f"{chart.name}: {text}")
         files |= {f"{chart.name}.{suffix}": data for suffix, data in pictures.items()}
-        files[f"{chart.name}.csv"] = csvtext.to_bytes(table(chart))
+        files[f"{chart.name}.csv"] = csv_text.to_bytes(table(chart))
     folders.write_files(folder, files, force=force)
     for chart in chosen:
         console.note(f"{folder.rstrip('/')}/{chart.name}: .svg, .png, .csv")

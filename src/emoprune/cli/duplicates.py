@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from emoprune.cli import console
-from emoprune.core.hashing import hamming, near_duplicates, perceptual_hash
 from emoprune.errors import UsageFault
+from emoprune.io.perceptual_hash import hamming, near_duplicates, perceptual_hash
 from emoprune.records.data import Table
 from emoprune.store.datasets import Data, Faces, Folder
 from emoprune.store.hashes import read_hashes

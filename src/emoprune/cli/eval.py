@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from emoprune.cli import console, options
-from emoprune.core.values import keyed, number_or_text
 from emoprune.errors import InvalidRecord, UsageFault
+from emoprune.io.key_values import keyed, number_or_text
 from emoprune.records.choices import Part
 from emoprune.records.scores import check_settings
 

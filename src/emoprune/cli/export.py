@@ -58,26 +58,26 @@ def command(
     """
     import torch
 
-    from emoprune.backends import onnx
     from emoprune.core import costs, nets
     from emoprune.errors import BadCheckpoint, ToleranceExceeded, UsageFault, at
-    from emoprune.store import checkpoints, streams
+    from emoprune.io import files, onnx_files
+    from emoprune.store import checkpoints
 
-    if output != streams.STANDARD and not output.endswith(".onnx"):
+    if output != files.STANDARD and not output.endswith(".onnx"):
         raise UsageFault(f"{output} does not end in .onnx", "eval knows such files by their name")
-    original = streams.read_bytes(model, fault=BadCheckpoint)
-    with at(streams.shown(model)):
+    original = files.read_bytes(model, fault=BadCheckpoint)
+    with at(files.shown(model)):
         checkpoint = checkpoints.from_bytes(original)
         net = nets.restore(checkpoint.spec, checkpoint.tensors)
-    streams.check_output(output, force=force)
+    files.check_output(output, force=force)
     cost = costs.cost(net, checkpoint.spec)
     card = checkpoints.card_json(checkpoint, cost=cost, units=costs.hidden_units(checkpoint))
     example = torch.zeros(2, *checkpoint.spec.input)
-    exported = onnx.export(net, example, {checkpoints.METADATA_KEY: card})
-    engine = onnx.Engine(exported)
-    on_random = onnx.largest_difference(engine, net, _random_batches(checkpoint, seed))
+    exported = onnx_files.export(net, example, {checkpoints.METADATA_KEY: card})
+    engine = onnx_files.Engine(exported)
+    on_random = onnx_files.largest_difference(engine, net, _random_batches(checkpoint, seed))
     real = _real_batches(checkpoint, data)
-    on_real = onnx.largest_difference(engine, net, real) if real else None
+    on_real = onnx_files.largest_difference(engine, net, real) if real else None
     worst = max(on_random, on_real or 0.0)
     if worst > tolerance:
         raise ToleranceExceeded(
@@ -85,7 +85,7 @@ def command(
             "give --tolerance if that is close enough",
             place=output,
         )
-    streams.write_bytes(output, exported, force=force)
+    files.write_bytes(output, exported, force=force)
     summary = {
         "schema": SCHEMA,
         "input": model,
@@ -99,7 +99,7 @@ def command(
         "parameters": cost.parameters,
         "macs": cost.macs,
     }
-    if output != streams.STANDARD:
+    if output != files.STANDARD:
         rows = [(key.replace("_", " "), value) for key, value in summary.items() if key != "schema"]
         console.emit([summary], lambda: [console.table("Export", ["", ""], rows)], as_json=as_json)
 

@@ -93,17 +93,18 @@ def command(
 
     from emoprune.cli import features_run, splitting
     from emoprune.errors import at
+    from emoprune.io import files
     from emoprune.records.data import Table
-    from emoprune.store import streams, tables
+    from emoprune.store import tables
     from emoprune.store.datasets import open_faces
 
-    suffix = ".csv" if output == streams.STANDARD else Path(output).suffix
+    suffix = ".csv" if output == files.STANDARD else Path(output).suffix
     if suffix not in tables.SUFFIXES:
         raise UsageFault(f"{output} is neither .csv nor .st", "name the table so")
     kinds = kind.split(",")
     look = features_run.Look(size, gray, arch, weights, mean, std, options.device(device))
     features_run.check_options(kinds, look, pca=pca, splits=bool(split or group_by or split_by or seed))
-    streams.check_output(output, force=force)
+    files.check_output(output, force=force)
     found = open_faces(faces)
     catalogue, count = found.catalogue, len(found.catalogue.names)
     train = None
@@ -118,7 +119,7 @@ def command(
             values, explained = features_run.reduced(values, train, pca)
     columns = tuple(f"{name}_{index}" for name in kinds for index in range(1, values[name].shape[1] + 1))
     table = Table(catalogue, columns, torch.cat([values[name].float() for name in kinds], dim=1))
-    streams.write_bytes(output, tables.to_bytes(table, suffix=suffix), force=force)
+    files.write_bytes(output, tables.to_bytes(table, suffix=suffix), force=force)
     summary = {
         "schema": SCHEMA,
         "input": faces,
@@ -130,7 +131,7 @@ def command(
     }
     if train is not None:
         summary["pca"] = {"components": pca, "part": "train", "samples": len(train), "explained": explained}
-    if output != streams.STANDARD:
+    if output != files.STANDARD:
         console.emit([summary], lambda: _lines(summary), as_json=as_json)
 
 

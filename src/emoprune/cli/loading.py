@@ -15,10 +15,11 @@ from emoprune.core.fitting import TensorSamples, batches, predict
 from emoprune.core.objectives import task_of
 from emoprune.core.splits import partition
 from emoprune.errors import BadCheckpoint, BadData, at
+from emoprune.io import files, safetensors_files
+from emoprune.io.cells import LABEL
 from emoprune.records.data import Preprocess, Samples, Table
 from emoprune.records.network import Card, Cost
-from emoprune.store import checkpoints, streams, tensorfiles
-from emoprune.store.cells import LABEL
+from emoprune.store import checkpoints
 from emoprune.store.datasets import Data, Folder
 from emoprune.store.photos import Photos
 
@@ -126,9 +127,9 @@ class Model:
 
 def open_model(path: str, device: torch.device) -> Model:
     """The network in a .onnx file or, for any other name, a checkpoint."""
-    data = streams.read_bytes(path)
-    with at(streams.shown(path)):
-        if path.endswith(".onnx") and not tensorfiles.looks_like_one(data):
+    data = files.read_bytes(path)
+    with at(files.shown(path)):
+        if path.endswith(".onnx") and not safetensors_files.looks_like_one(data):
             return _onnx(data, hashlib.sha256(data).hexdigest())
         return open_bytes(data, device)
 
@@ -149,8 +150,8 @@ def open_bytes(data: bytes, device: torch.device) -> Model:
 
 
 def _onnx(data: bytes, fingerprint: str) -> Model:
-    from emoprune.backends.onnx import Engine
-    from emoprune.store.decoding import decode
+    from emoprune.io.json_records import decode
+    from emoprune.io.onnx_files import Engine
 
     engine = Engine(data)
     text = engine.metadata.get(checkpoints.METADATA_KEY)

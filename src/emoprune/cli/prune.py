@@ -168,7 +168,8 @@ def command(
     """
     from emoprune.cli import certificate, history, prune_plan, prune_run, prune_steps
     from emoprune.core import surgery
-    from emoprune.store import checkpoints, streams
+    from emoprune.io import files
+    from emoprune.store import checkpoints
 
     wanted = {
         "--angle": angle,
@@ -196,10 +197,10 @@ def command(
     before = checkpoints.read(model)
     earlier = checkpoints.read(rewind) if rewind else None
     if earlier is not None:
-        with at(streams.shown(rewind or "")):
+        with at(files.shown(rewind or "")):
             surgery.check_rewind(earlier, before)
     if target is not None:
-        streams.check_output(target, force=force)
+        files.check_output(target, force=force)
     judged = steps or (amount is not None and amount.needs_images)
     job = prune_run.prepare(
         before,
@@ -211,7 +212,7 @@ def command(
         layers=layer,
         data=data,
         limit=limit,
-        place=streams.shown(model),
+        place=files.shown(model),
         request={"merge": merge, "centre": center, "scope": scope, "round_to": round_to, "seed": seed},
     )
     if sensitivity:
@@ -220,7 +221,7 @@ def command(
     if steps or amount is None:
         prune_steps.show(job, amount, model, label=label, as_json=as_json)
         return
-    with at(streams.shown(model)):
+    with at(files.shown(model)):
         plan = prune_plan.plan_of(job, amount)
         merged = job.merges(plan)
         # what a dry run prints is known without images, but for an accuracy
@@ -240,17 +241,18 @@ def _deliver(
 ) -> None:
     """Certificate and checkpoint, each where it belongs."""
     from emoprune.cli import certificate, certificate_tables
-    from emoprune.store import checkpoints, streams
+    from emoprune.io import files
+    from emoprune.store import checkpoints
 
     certificate.warn(summary)
     # people see the certificate before anything is written; programs read of what has been done
-    for_people = sys.stderr if target == streams.STANDARD else sys.stdout
+    for_people = sys.stderr if target == files.STANDARD else sys.stdout
     as_table = for_people.isatty() and not as_json
     if as_table:
         console.show(certificate_tables.tables(summary), for_people)
     if target is not None:
-        streams.write_bytes(target, checkpoints.to_bytes(done), force=force)
-    if target == streams.STANDARD:
+        files.write_bytes(target, checkpoints.to_bytes(done), force=force)
+    if target == files.STANDARD:
         return
     if as_table:
         console.write(f"  wrote {target}\n" if target else "  dry run: nothing written\n")

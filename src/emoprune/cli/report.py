@@ -161,8 +161,9 @@ def _check_options(
 
 
 def _read(files: Sequence[str] | None) -> Runs:
+    from emoprune.io import files as streams
     from emoprune.records.runs import Runs
-    from emoprune.store import metrics, streams
+    from emoprune.store import metrics
 
     if not files and sys.stdin.isatty():
         raise UsageFault(

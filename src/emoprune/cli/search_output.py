@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emoprune.errors import OutputFault
+from emoprune.io import files
 from emoprune.records.search import Trial
-from emoprune.store import streams
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Outputs:
     def check(self) -> None:
         """Raise OutputFault for a place that could not be written when the first trial has ended."""
         places = [path for path in (self.storage, self.lines, self.best) if path]
-        streams.check_apart(places)
+        files.check_apart(places)
         for path in places:
-            if path == streams.STANDARD or (Path(path).exists() and not Path(path).is_file()):
+            if path == files.STANDARD or (Path(path).exists() and not Path(path).is_file()):
                 raise OutputFault("is no file that a search can come back to", "name a file", place=path)
-            streams.check_output(path, force=True)
+            files.check_output(path, force=True)
         if not Path(self.storage).exists():
             self.check_best(frozenset())
 
@@ -46,14 +46,14 @@ class Outputs:
         """Add the lines of trials that are not there: also those that a killed process could not write."""
         if self.lines is None:
             return
-        there = b"" if not Path(self.lines).exists() else streams.read_bytes(self.lines)
+        there = b"" if not Path(self.lines).exists() else files.read_bytes(self.lines)
         known = set(there.splitlines())
         lines = [trial.line.encode() for trial in trials if trial.line is not None]
         missing = [line for line in lines if line not in known]
         if missing:
             end = b"\n" if there and not there.endswith(b"\n") else b""
             # whole, not appended: an interruption leaves no half line
-            streams.write_bytes(self.lines, there + end + b"\n".join([*missing, b""]), force=True)
+            files.write_bytes(self.lines, there + end + b"\n".join([*missing, b""]), force=True)
 
     def offer(self, checkpoint: bytes, accuracy: float, trials: Sequence[Trial]) -> None:
         """Keep a checkpoint if it is better than the one there, or that one is of no trial that has ended."""
@@ -64,7 +64,7 @@ class Outputs:
             trial.accuracy for trial in trials if trial.fingerprint == held and trial.accuracy is not None
         ]
         if not there or accuracy > max(there):
-            streams.write_bytes(self.best, checkpoint, force=True)
+            files.write_bytes(self.best, checkpoint, force=True)
 
     def holds(self, trial: Trial) -> bool:
         """Whether the checkpoint kept is that trial's."""
@@ -73,4 +73,4 @@ class Outputs:
     def _held(self) -> str | None:
         if self.best is None or not Path(self.best).exists():
             return None
-        return hashlib.sha256(streams.read_bytes(self.best)).hexdigest()
+        return hashlib.sha256(files.read_bytes(self.best)).hexdigest()

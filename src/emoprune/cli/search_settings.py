@@ -14,8 +14,8 @@ from emoprune.cli import train
 from emoprune.cli import train_options as own
 from emoprune.cli.train_settings import Settings, settings_of
 from emoprune.core.spaces import check_name
-from emoprune.core.values import keyed
 from emoprune.errors import UsageFault
+from emoprune.io.key_values import keyed
 from emoprune.records.choices import DeviceName, Sampler, SplitBy
 from emoprune.records.search import Space, Value
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emoprune.cli import console
-from emoprune.store import csvtext
+from emoprune.io import csv_text
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -50,4 +50,4 @@ def _escaped(cell: object) -> str:
 
 def to_csv(sheet: Sheet) -> str:
     """A header line and raw values; what is not there stays empty."""
-    return csvtext.to_text([sheet.columns, *sheet.rows])
+    return csv_text.to_text([sheet.columns, *sheet.rows])

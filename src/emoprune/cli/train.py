@@ -88,7 +88,8 @@ def command(
     those of the head.
     """
     from emoprune.cli import train_run, train_setup
-    from emoprune.store import checkpoints, streams
+    from emoprune.io import files
+    from emoprune.store import checkpoints
     from emoprune.store.datasets import open_data
 
     settings = settings_of(context.params, own.given(context))
@@ -100,18 +101,18 @@ def command(
     setup = train_setup.set_up(settings, found)
     _check_curve(curve, label, epochs=setup.recipe.epochs)
     outputs = [path for path in (output, save_init, curve) if path is not None]
-    streams.check_apart(outputs)
+    files.check_apart(outputs)
     for path in outputs:
-        streams.check_output(path, force=force)
+        files.check_output(path, force=force)
     if save_init is not None:
-        streams.write_bytes(save_init, checkpoints.to_bytes(train_run.initial(setup, settings)), force=force)
+        files.write_bytes(save_init, checkpoints.to_bytes(train_run.initial(setup, settings)), force=force)
     trained = train_run.run(setup, settings)
     if curve is not None:
-        streams.write_bytes(curve, train_run.learning_curve(trained, output, label), force=force)
-    streams.write_bytes(output, checkpoints.to_bytes(trained), force=force)
+        files.write_bytes(curve, train_run.learning_curve(trained, output, label), force=force)
+    files.write_bytes(output, checkpoints.to_bytes(trained), force=force)
     parts = {name: len(indices) for name, indices in setup.parts.items()}
     summary = _summary(data, output, trained, parts)
-    if streams.STANDARD not in outputs:
+    if files.STANDARD not in outputs:
         console.emit([summary], lambda: _tables(summary), as_json=as_json)
 
 

@@ -22,10 +22,11 @@ from emoprune.core.splits import declared_parts, partition
 from emoprune.core.svm import fitted_svm
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadData, UsageFault, at
+from emoprune.io import files
 from emoprune.records.choices import Keep
 from emoprune.records.data import Preprocess, Samples, SplitRule, Table
 from emoprune.records.network import Checkpoint, Spec
-from emoprune.store import checkpoints, streams
+from emoprune.store import checkpoints
 from emoprune.store.datasets import Data
 
 UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
@@ -167,7 +168,7 @@ def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
             f"{found.catalogue.place} has no {', '.join(absent)}, which {settings.earlier} tells apart: "
             "going on without, the network forgets"
         )
-    with at(streams.shown(settings.earlier or "")):
+    with at(files.shown(settings.earlier or "")):
         # its own copy: training changes it in place
         net = nets.restore(past.spec, {name: tensor.clone() for name, tensor in past.tensors.items()})
     return Start(past.spec, past.preprocess, net, past.classes, samples)

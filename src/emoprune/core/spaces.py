@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from emoprune.core.values import number_or_text
 from emoprune.errors import InvalidRecord, UsageFault
+from emoprune.io.key_values import number_or_text
 from emoprune.records.choices import SpaceKind
 from emoprune.records.search import Space, Trial
 

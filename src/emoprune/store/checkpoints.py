@@ -11,10 +11,10 @@ import safetensors.torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint, InvalidRecord, at
+from emoprune.io import json_records, safetensors_files
+from emoprune.io.files import read_bytes, shown
+from emoprune.io.safetensors_files import COPY_AGAIN
 from emoprune.records.network import Card, Checkpoint, Moments, UnitStatistics
-from emoprune.store import decoding, tensorfiles
-from emoprune.store.streams import read_bytes, shown
-from emoprune.store.tensorfiles import COPY_AGAIN
 
 SCHEMA = "emoprune.checkpoint/1"
 METADATA_KEY = "emoprune"
@@ -40,7 +40,7 @@ def _plain(value: Any) -> Any:
 def card_record(text: str) -> dict[str, Any]:
     """The JSON object that `card_json` wrote; BadCheckpoint for anything else."""
     try:
-        record = decoding.loads(text)
+        record = json_records.loads(text)
     except (ValueError, RecursionError):
         # ValueError also stands for a number of thousands of digits, or one that is not finite
         raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
@@ -54,7 +54,7 @@ def card_record(text: str) -> dict[str, Any]:
 
 def parse_card(text: str) -> Card:
     """What `card_json` wrote; BadCheckpoint for another schema, InvalidRecord for a field that is wrong."""
-    return decoding.decode(Card, card_record(text))
+    return json_records.decode(Card, card_record(text))
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -98,7 +98,7 @@ def read(path: str) -> Checkpoint:
 
 def from_bytes(data: bytes) -> Checkpoint:
     """The checkpoint in the bytes of a safetensors file; BadCheckpoint or InvalidRecord for anything else."""
-    tensors, metadata = tensorfiles.load(data)
+    tensors, metadata = safetensors_files.load(data)
     if METADATA_KEY not in metadata:
         raise BadCheckpoint(
             "a safetensors file, but not of emoprune",

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import IO
 
 from emoprune.errors import InvalidRecord, OutputFault
+from emoprune.io.files import check_parent, explained
 from emoprune.records.faces import CropRow, CropSettings
 from emoprune.store import crops
-from emoprune.store.streams import check_parent, explained
 
 SETTINGS, SCHEMA = "crop.json", "emoprune.crops/1"
 WORK = ".crop"

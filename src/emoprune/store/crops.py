@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
 from emoprune.errors import BadData, InvalidRecord, at
+from emoprune.io import csv_text
+from emoprune.io.files import read_bytes
 from emoprune.records.faces import Box, CropRow
-from emoprune.store import csvtext
-from emoprune.store.streams import read_bytes
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 BOX = ("x1", "y1", "x2", "y2")
@@ -39,7 +39,7 @@ STATUSES = (FACE, RESCUED, BOXED, WHOLE, NO_FACE, UNREADABLE)
 def to_bytes(rows: Iterable[CropRow]) -> bytes:
     """Rows as CSV with a header line; what a row does not have stays empty."""
     cells = map(to_cells, rows)
-    return csvtext.to_bytes([COLUMNS, *([row.get(column) for column in COLUMNS] for row in cells)])
+    return csv_text.to_bytes([COLUMNS, *([row.get(column) for column in COLUMNS] for row in cells)])
 
 
 def to_cells(row: CropRow) -> dict[str, str]:
@@ -121,10 +121,10 @@ def _rows(path: str) -> Iterator[tuple[int, dict[str, str]]]:
     with at(path):
         data = read_bytes(path)
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            data = data.decode("utf-16", csvtext.ERRORS).encode(csvtext.ENCODING, csvtext.ERRORS)
+            data = data.decode("utf-16", csv_text.ERRORS).encode(csv_text.ENCODING, csv_text.ERRORS)
         # what spreadsheets of other countries than the first make of commas
-        first = data.split(b"\n", 1)[0].decode(csvtext.ENCODING, csvtext.ERRORS)
-        rows = csvtext.parse(data, max(DELIMITERS, key=first.count))
+        first = data.split(b"\n", 1)[0].decode(csv_text.ENCODING, csv_text.ERRORS)
+        rows = csv_text.parse(data, max(DELIMITERS, key=first.count))
         _, header = next(rows, (0, []))
         header = [name.strip().lower() for name in header]
         lacking = sorted({"source", *BOX} - set(header))

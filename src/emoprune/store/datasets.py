@@ -9,14 +9,14 @@ from pathlib import Path
 from PIL import Image
 
 from emoprune.errors import BadData, at
+from emoprune.io.content_hash import fingerprint
+from emoprune.io.files import STANDARD, reading, shown
+from emoprune.io.image_files import is_picture, pictures, readable
+from emoprune.io.images import read_photo
 from emoprune.records.choices import PARTS
 from emoprune.records.data import Catalogue, Table
 from emoprune.store import cropfolder, fer2013, tables
 from emoprune.store.fer2013 import Pixels
-from emoprune.store.fingerprints import fingerprint
-from emoprune.store.images import read_photo
-from emoprune.store.listing import is_picture, pictures, readable
-from emoprune.store.streams import STANDARD, reading, shown
 
 LAYOUT = "give a folder with one folder of pictures per class"
 

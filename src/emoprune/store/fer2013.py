@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from emoprune.errors import BadData
+from emoprune.io.content_hash import fingerprint
 from emoprune.records.data import Catalogue
-from emoprune.store.fingerprints import fingerprint
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """What its emotions 0 to 6 stand for."""

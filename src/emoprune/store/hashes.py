@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from emoprune.errors import BadData
-from emoprune.store import csvtext
+from emoprune.io import csv_text
+from emoprune.io.files import read_bytes
 from emoprune.store.crops import MANIFEST
-from emoprune.store.streams import read_bytes
 
 NAME, HASH = "output", "phash"
 SPELLED = re.compile("[0-9a-f]{16}")
@@ -20,7 +20,7 @@ def read_hashes(folder: Path) -> dict[str, str]:
     Nothing here is a fault: no manifest, or one of another kind, gives none; a damaged row is left out.
     """
     try:
-        rows = list(csvtext.parse(read_bytes(str(folder / MANIFEST))))
+        rows = list(csv_text.parse(read_bytes(str(folder / MANIFEST))))
     except BadData:
         # the faces can be used without it
         return {}

@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 from emoprune.errors import BadMetrics, at
+from emoprune.io.json_records import decode, refuse_constant
 from emoprune.records.pruning import PruningCourse
 from emoprune.records.runs import Runs
 from emoprune.records.scores import Metrics
 from emoprune.records.training import LearningCurve
-from emoprune.store.decoding import decode, refuse_constant
 
 SCHEMA = "emoprune.metrics/1"
 TRAINING_SCHEMA = "emoprune.training/1"

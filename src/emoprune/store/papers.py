@@ -6,10 +6,10 @@ import math
 from typing import get_args
 
 from emoprune.errors import BadData, at
+from emoprune.io import csv_text
+from emoprune.io.files import read_bytes, shown
 from emoprune.records.choices import ClassMeasure, Measured, StepMeasure
 from emoprune.records.runs import Printed
-from emoprune.store import csvtext
-from emoprune.store.streams import read_bytes, shown
 
 COLUMNS = ["label", "measure", "value", "where"]
 WHOLE: dict[str, Measured] = {name.lower(): name for name in get_args(Measured)}
@@ -26,7 +26,7 @@ def read(place: str) -> list[Printed]:
     """
     data = read_bytes(place)
     with at(shown(place)):
-        rows = csvtext.parse(data)
+        rows = csv_text.parse(data)
         _, header = next(rows, (0, []))
         if [cell.strip().lower() for cell in header] != COLUMNS:
             raise BadData(f"line 1 is not {','.join(COLUMNS)}", "begin the file with that line")

@@ -13,12 +13,13 @@ import safetensors.torch
 import torch
 
 from emoprune.errors import BadCheckpoint, BadData, at
+from emoprune.io import csv_text, safetensors_files
+from emoprune.io.cells import LABEL, NAME, Row, is_missing, number
+from emoprune.io.files import read_bytes, shown
+from emoprune.io.json_records import decode, loads
 from emoprune.records.data import Catalogue, Table
-from emoprune.store import csvtext, sfew, tensorfiles, workbooks
-from emoprune.store.cells import LABEL, NAME, Row, is_missing, number
+from emoprune.store import sfew, workbooks
 from emoprune.store.checkpoints import METADATA_KEY
-from emoprune.store.decoding import decode, loads
-from emoprune.store.streams import read_bytes, shown
 
 SCHEMA = "emoprune.features/1"
 SUFFIXES = (".csv", ".st")
@@ -44,13 +45,13 @@ def from_bytes(place: str, data: bytes) -> Table:
     with at(name):
         if suffix == ".st":
             return _from_safetensors(name, data)
-        return _from_rows(name, workbooks.parse(data) if suffix == ".xlsx" else list(csvtext.parse(data)))
+        return _from_rows(name, workbooks.parse(data) if suffix == ".xlsx" else list(csv_text.parse(data)))
 
 
 def _to_csv(table: Table) -> bytes:
     catalogue = table.catalogue
     rows = zip(catalogue.names, catalogue.labels, table.values.tolist(), strict=True)
-    return csvtext.to_bytes(
+    return csv_text.to_bytes(
         [
             (NAME, LABEL, *table.columns),
             *((name, catalogue.classes[label], *(f"{x:.9g}" for x in row)) for name, label, row in rows),
@@ -105,7 +106,7 @@ def _to_safetensors(table: Table) -> bytes:
 
 def _from_safetensors(place: str, data: bytes) -> Table:
     try:
-        tensors, metadata = tensorfiles.load(data)
+        tensors, metadata = safetensors_files.load(data)
         card = loads(metadata.get(METADATA_KEY, "null"))
     except BadCheckpoint as error:
         raise BadData(error.fact, error.remedy) from error
@@ -130,7 +131,7 @@ def _table(
     classes = sorted(set(labels))
     shape = f"{len(names)}x{len(columns)}"
     try:
-        text = "\0".join([shape, *names, *labels, *columns]).encode(csvtext.ENCODING, csvtext.ERRORS)
+        text = "\0".join([shape, *names, *labels, *columns]).encode(csv_text.ENCODING, csv_text.ERRORS)
     except UnicodeEncodeError:
         raise BadData("has a name that is no text", HOW) from None
     digest = hashlib.sha256(text)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint, at
-from emoprune.store import tensorfiles
+from emoprune.io import safetensors_files
+from emoprune.io.files import read_bytes
 from emoprune.store.checkpoints import NET
-from emoprune.store.streams import read_bytes
 
 SAFETENSORS_SUFFIXES = (".safetensors", ".st")
 WRAPPERS = ("state_dict", "model_state_dict", "model")
@@ -32,7 +32,7 @@ def read(path: str) -> dict[str, Tensor]:
     data = read_bytes(path, fault=BadCheckpoint)
     with at(path):
         if path.endswith(SAFETENSORS_SUFFIXES):
-            tensors, _ = tensorfiles.load(data)
+            tensors, _ = safetensors_files.load(data)
         else:
             tensors = _unpickled(data)
     if any(name.startswith(NET) for name in tensors):

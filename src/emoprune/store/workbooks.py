@@ -8,7 +8,7 @@ import zipfile
 from collections import Counter
 
 from emoprune.errors import BadData
-from emoprune.store.cells import Row
+from emoprune.io.cells import Row
 
 LARGEST = 2**30
 """Of a workbook unpacked, in bytes; a damaged or hostile file must not ask for all memory."""

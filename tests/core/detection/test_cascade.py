@@ -12,8 +12,8 @@ from emoprune.core.detection.area import AreaSums
 from emoprune.core.detection.cascade import _confirmed
 from emoprune.core.detection.pyramid import scales
 from emoprune.core.synthetic import draw_scene
+from emoprune.io.images import read_photo
 from emoprune.records.faces import Face
-from emoprune.store.images import read_photo
 
 PIXELS = 0.01
 """How far a corner or a landmark may be from facenet-pytorch's."""

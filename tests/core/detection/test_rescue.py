@@ -9,8 +9,8 @@ from emoprune.core.detection.views import TURNS, brightened, turned, turned_back
 from emoprune.core.synthetic import draw_scene
 from emoprune.core.synthetic.backdrop import draw_backdrop
 from emoprune.core.synthetic.scene import sample_pose
+from emoprune.io.images import read_photo
 from emoprune.records.faces import Box, Face
-from emoprune.store.images import read_photo
 
 SIZE = (240, 300)
 

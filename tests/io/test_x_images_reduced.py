@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, JpegImagePlugin
 
-from emoprune.store.images import read_photo, read_reduced
+from emoprune.io.images import read_photo, read_reduced
 from tests.support.image_bytes import p3_profile
 
 

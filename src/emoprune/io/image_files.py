@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emoprune.errors import BadData
+from emoprune.io.images import is_image_name
 from emoprune.store import crops
-from emoprune.store.images import is_image_name
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 import pytest
 
-from emoprune.core.values import keyed, number_or_text
 from emoprune.errors import UsageFault
+from emoprune.io.key_values import keyed, number_or_text
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.errors import InvalidRecord
-from emoprune.store.decoding import decode
+from emoprune.io.json_records import decode
 
 
 @dataclass(frozen=True)

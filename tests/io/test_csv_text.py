@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emoprune.errors import BadData
-from emoprune.store.cells import is_missing, number
+from emoprune.io.cells import is_missing, number
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoprune.errors import BadCheckpoint, BadData, OutputFault
-from emoprune.store import streams
+from emoprune.io import files
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def full_disk(*_: object) -> None:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read_back(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "out.bin"
-    streams.write_bytes(path, data, force=True)
-    assert streams.read_bytes(str(path)) == data
+    files.write_bytes(path, data, force=True)
+    assert files.read_bytes(str(path)) == data
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -40,7 +40,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, data: bytes) -> None:
 def test_the_umask_decides_who_may_read(tmp_path: Path, umask: int, mode: int) -> None:
     old = os.umask(umask)
     try:
-        streams.write_bytes(tmp_path / "out.bin", b"x")
+        files.write_bytes(tmp_path / "out.bin", b"x")
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "out.bin").stat().st_mode) == mode
@@ -50,10 +50,10 @@ def test_an_existing_file_is_refused_and_kept_without_force(tmp_path: Path) -> N
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
     with pytest.raises(OutputFault, match="exists already; give --force") as caught:
-        streams.write_bytes(path, b"new")
+        files.write_bytes(path, b"new")
     assert caught.value.place == str(path)
     assert path.read_bytes() == b"old"
-    streams.write_bytes(path, b"new", force=True)
+    files.write_bytes(path, b"new", force=True)
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -67,7 +67,7 @@ def test_a_full_disk_names_the_output_and_leaves_what_was_there(
         path.write_bytes(before)
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OutputFault, match="No space left on device") as caught:
-        streams.write_bytes(path, b"new", force=True)
+        files.write_bytes(path, b"new", force=True)
     assert caught.value.place == str(path)
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == ([] if before is None else [before])
 
@@ -82,7 +82,7 @@ def test_an_interruption_leaves_the_old_file_and_nothing_else(
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        streams.write_bytes(path, b"new", force=True)
+        files.write_bytes(path, b"new", force=True)
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"old"]
 
 
@@ -99,7 +99,7 @@ def test_the_data_is_synced_before_it_takes_the_place_of_the_old(
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watch)
-    streams.write_bytes(path, b"newer", force=True)
+    files.write_bytes(path, b"newer", force=True)
     assert seen == [(b"old", 5)]
     assert path.read_bytes() == b"newer"
 
@@ -108,7 +108,7 @@ def test_the_data_is_synced_before_it_takes_the_place_of_the_old(
 def test_a_missing_folder_is_named_with_the_way_to_make_it(tmp_path: Path, force: bool) -> None:
     path = tmp_path / "none" / "out.bin"
     with pytest.raises(OutputFault, match="no such folder; make it first: mkdir -p") as caught:
-        streams.write_bytes(path, b"x", force=force)
+        files.write_bytes(path, b"x", force=force)
     assert caught.value.place == str(path.parent)
     assert list(tmp_path.iterdir()) == []
 
@@ -117,14 +117,14 @@ def test_a_missing_folder_is_named_with_the_way_to_make_it(tmp_path: Path, force
 def test_a_folder_is_no_target(tmp_path: Path, force: bool) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(OutputFault, match="is a folder"):
-        streams.write_bytes(tmp_path / "out", b"x", force=force)
+        files.write_bytes(tmp_path / "out", b"x", force=force)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OutputFault, match="cannot be written") as caught:
-        streams.check_output(tmp_path / "out.bin", force=False)
+        files.check_output(tmp_path / "out.bin", force=False)
     assert caught.value.place == str(tmp_path)
 
 
@@ -133,12 +133,12 @@ def test_the_check_before_the_work_refuses_what_the_write_would_refuse(tmp_path:
     (tmp_path / "folder").mkdir()
     for name in ("old", "folder", "none/out", "old/out"):
         with pytest.raises(OutputFault):
-            streams.check_output(tmp_path / name, force=False)
+            files.check_output(tmp_path / name, force=False)
         with pytest.raises(OutputFault):
-            streams.write_bytes(tmp_path / name, b"x")
-    streams.check_output(tmp_path / "old", force=True)
-    streams.check_output(tmp_path / "fresh", force=False)
-    streams.check_output("-", force=False)
+            files.write_bytes(tmp_path / name, b"x")
+    files.check_output(tmp_path / "old", force=True)
+    files.check_output(tmp_path / "fresh", force=False)
+    files.check_output("-", force=False)
     assert not (tmp_path / "fresh").exists()
 
 
@@ -148,7 +148,7 @@ def test_a_named_pipe_carries_the_data_and_stays_a_pipe(tmp_path: Path) -> None:
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()), daemon=True)
     reader.start()
-    streams.write_bytes(pipe, b"through the pipe")
+    files.write_bytes(pipe, b"through the pipe")
     reader.join(timeout=5)
     assert got == [b"through the pipe"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
@@ -156,14 +156,14 @@ def test_a_named_pipe_carries_the_data_and_stays_a_pipe(tmp_path: Path) -> None:
 
 
 def test_the_null_device_swallows_the_data_and_stays_a_device() -> None:
-    streams.write_bytes(os.devnull, b"gone")
+    files.write_bytes(os.devnull, b"gone")
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
 def test_a_device_needs_no_right_to_write_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, *_, **__: str(path) != "/dev")
-    streams.check_output(os.devnull, force=False)
-    streams.write_bytes(os.devnull, b"gone")
+    files.check_output(os.devnull, force=False)
+    files.write_bytes(os.devnull, b"gone")
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
@@ -173,7 +173,7 @@ def test_a_symbolic_link_stays_one_and_its_file_gets_the_data(tmp_path: Path) ->
     real.write_bytes(b"old")
     link = tmp_path / "link.bin"
     link.symlink_to(real)
-    streams.write_bytes(link, b"new", force=True)
+    files.write_bytes(link, b"new", force=True)
     assert link.is_symlink()
     assert real.read_bytes() == b"new"
 
@@ -181,34 +181,34 @@ def test_a_symbolic_link_stays_one_and_its_file_gets_the_data(tmp_path: Path) ->
 @pytest.mark.usefixtures("usual_umask")
 def test_a_name_as_long_as_the_system_allows_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 252 + ".st")
-    streams.write_bytes(path, b"x")
+    files.write_bytes(path, b"x")
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_name_too_long_is_told_by_its_own_name(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 300)
     with pytest.raises(OutputFault, match="File name too long") as caught:
-        streams.write_bytes(path, b"x")
+        files.write_bytes(path, b"x")
     assert caught.value.place == str(path)
 
 
 def test_a_dash_is_standard_output(capsysbinary: pytest.CaptureFixture[bytes], in_folder: Path) -> None:
-    streams.write_bytes("-", b"\x00\xffdata")
+    files.write_bytes("-", b"\x00\xffdata")
     assert capsysbinary.readouterr().out == b"\x00\xffdata"
     assert list(in_folder.iterdir()) == []
 
 
 def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\x00\xffdata")))
-    assert streams.read_bytes("-") == b"\x00\xffdata"
+    assert files.read_bytes("-") == b"\x00\xffdata"
 
 
 def test_a_missing_file_and_a_folder_are_no_input(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="no such file") as caught:
-        streams.read_bytes(str(tmp_path / "none"))
+        files.read_bytes(str(tmp_path / "none"))
     assert caught.value.place == str(tmp_path / "none")
     with pytest.raises(BadCheckpoint, match="is a folder"):
-        streams.read_bytes(str(tmp_path), fault=BadCheckpoint)
+        files.read_bytes(str(tmp_path), fault=BadCheckpoint)
 
 
 def test_what_the_system_will_not_read_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,15 +217,15 @@ def test_what_the_system_will_not_read_is_explained(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(BadData, match=r"cannot be read \(Permission denied\); check its permissions"):
-        streams.read_bytes(str(tmp_path / "secret"))
+        files.read_bytes(str(tmp_path / "secret"))
 
 
 def test_a_broken_pipe_is_not_a_fault_of_the_file(tmp_path: Path) -> None:
-    with pytest.raises(BrokenPipeError), streams.explained(tmp_path):
+    with pytest.raises(BrokenPipeError), files.explained(tmp_path):
         raise BrokenPipeError
 
 
 def test_a_refusal_by_the_system_names_the_output_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(OutputFault) as caught, streams.explained(tmp_path):
+    with pytest.raises(OutputFault) as caught, files.explained(tmp_path):
         (tmp_path / "none" / "deeper").mkdir()
     assert caught.value.place == str(tmp_path)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from emoprune.errors import BadImage
-from emoprune.store import images
+from emoprune.io import images
 from tests.support.records import outcome
 
 Pixels = NDArray[np.uint8]

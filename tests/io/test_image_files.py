@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from emoprune.store.listing import is_picture, pictures
+from emoprune.io.image_files import is_picture, pictures
 
 
 def test_pictures_are_found_at_every_depth_in_order(tmp_path: Path) -> None:

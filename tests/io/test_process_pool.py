@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from emoprune.backends import workers
 from emoprune.errors import BadImage
+from emoprune.io import process_pool
 
 
 def squared(number: int) -> int:
@@ -44,13 +44,13 @@ def as_lost(number: int) -> int:
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_results_come_in_the_order_of_the_items(jobs: int) -> None:
-    found = workers.ordered(squared, range(12), jobs=jobs, lost=never)
+    found = process_pool.ordered(squared, range(12), jobs=jobs, lost=never)
     assert list(found) == [number**2 for number in range(12)]
 
 
 def test_one_job_runs_in_this_process_and_several_in_processes_of_one_thread() -> None:
-    assert {pid for pid, _ in workers.ordered(place, range(3), jobs=1, lost=lost_place)} == {os.getpid()}
-    found = list(workers.ordered(place, range(20), jobs=2, lost=lost_place))
+    assert {pid for pid, _ in process_pool.ordered(place, range(3), jobs=1, lost=lost_place)} == {os.getpid()}
+    found = list(process_pool.ordered(place, range(20), jobs=2, lost=lost_place))
     assert os.getpid() not in {pid for pid, _ in found}
     assert {threads for _, threads in found} == {1}
 
@@ -60,13 +60,13 @@ def lost_place(number: int) -> tuple[int, int]:
 
 
 def test_what_ends_its_process_is_lost_and_all_else_is_done() -> None:
-    found = list(workers.ordered(deadly, range(12), jobs=2, lost=as_lost))
+    found = list(process_pool.ordered(deadly, range(12), jobs=2, lost=as_lost))
     assert found == [-number if number in (3, 4, 9) else number for number in range(12)]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_an_error_is_raised_here_as_it_was_there(jobs: int) -> None:
-    found = workers.ordered(faulty, range(6), jobs=jobs, lost=never)
+    found = process_pool.ordered(faulty, range(6), jobs=jobs, lost=never)
     assert [next(found), next(found)] == [0, 1]
     with pytest.raises(BadImage) as caught:
         next(found)
@@ -84,7 +84,7 @@ def lost_bytes(number: int) -> bytes:
 def test_to_stop_early_is_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     # results that do not fit into a pipe are on their way when nobody wants them any more
     for _ in range(5):
-        found = workers.ordered(large, range(100), jobs=2, lost=lost_bytes)
+        found = process_pool.ordered(large, range(100), jobs=2, lost=lost_bytes)
         assert len(next(found)) == 1_000_000
         found.close()  # type: ignore[attr-defined]
 
@@ -97,7 +97,7 @@ def test_items_are_taken_as_they_are_needed() -> None:
             asked.append(number)
             yield number
 
-    found = workers.ordered(squared, items(), jobs=2, lost=never)
+    found = process_pool.ordered(squared, items(), jobs=2, lost=never)
     assert [next(found) for _ in range(3)] == [0, 1, 4]
-    assert len(asked) <= 3 + workers.AHEAD * 2
+    assert len(asked) <= 3 + process_pool.AHEAD * 2
     found.close()  # type: ignore[attr-defined]

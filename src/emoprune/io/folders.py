@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from emoprune.errors import OutputFault
-from emoprune.store.streams import check_output, check_parent, explained, write_bytes
+from emoprune.io.files import check_output, check_parent, explained, write_bytes
 
 
 def check_files(folder: str, names: Iterable[str], *, force: bool) -> None:

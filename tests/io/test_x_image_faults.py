@@ -10,7 +10,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from emoprune.errors import BadImage
-from emoprune.store import images
+from emoprune.io import images
 from tests.support.image_bytes import deep_png, p3_profile
 from tests.support.records import outcome
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from emoprune.backends.onnx import Engine, export, largest_difference
 from emoprune.core import nets
 from emoprune.core.scaling import fitted_scaling
 from emoprune.errors import BadCheckpoint
+from emoprune.io.onnx_files import Engine, export, largest_difference
 from emoprune.records.network import Spec
 
 METADATA = json.dumps({"schema": "x", "classes": ["glücklich", "traurig"]}, ensure_ascii=False)

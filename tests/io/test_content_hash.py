@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emoprune.store.fingerprints import fingerprint
+from emoprune.io.content_hash import fingerprint
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), max_size=4))

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
-from emoprune.store import images
+from emoprune.io import images
 from tests.support.image_bytes import deep_png, p3_profile
 
 STEPS = np.linspace(0, 255, 24 * 32).reshape(24, 32)

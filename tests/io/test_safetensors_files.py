@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.errors import BadCheckpoint
-from emoprune.store import tensorfiles
+from emoprune.io import safetensors_files
 from tests.support.records import raw_safetensors
 
 DTYPES = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
@@ -22,7 +22,7 @@ def test_a_file_of_the_formats_own_writer_is_read_as_it_is(
     forms: dict[str, tuple[list[int], torch.dtype]], metadata: dict[str, str]
 ) -> None:
     tensors = {name: torch.randint(0, 2, shape).to(dtype) for name, (shape, dtype) in forms.items()}
-    found, words = tensorfiles.load(safetensors.torch.save(tensors, metadata or None))
+    found, words = safetensors_files.load(safetensors.torch.save(tensors, metadata or None))
     assert words == metadata
     assert found.keys() == tensors.keys()
     for name, value in tensors.items():
@@ -31,14 +31,14 @@ def test_a_file_of_the_formats_own_writer_is_read_as_it_is(
 
 
 def test_a_file_without_metadata_has_no_words() -> None:
-    tensors, words = tensorfiles.load(safetensors.torch.save({"a": torch.ones(2)}))
+    tensors, words = safetensors_files.load(safetensors.torch.save({"a": torch.ones(2)}))
     assert words == {}
     assert torch.equal(tensors["a"], torch.ones(2))
 
 
 def test_tensors_outlive_the_bytes_that_they_came_from() -> None:
     data = bytearray(safetensors.torch.save({"a": torch.ones(1000)}))
-    tensors, _ = tensorfiles.load(bytes(data))
+    tensors, _ = safetensors_files.load(bytes(data))
     del data
     assert float(tensors["a"].sum()) == 1000.0
 
@@ -54,16 +54,16 @@ def test_tensors_outlive_the_bytes_that_they_came_from() -> None:
 )
 def test_what_is_wrong_is_said(data: bytes, fact: str) -> None:
     with pytest.raises(BadCheckpoint, match=fact):
-        tensorfiles.load(data)
+        safetensors_files.load(data)
 
 
 def test_a_header_longer_than_the_format_allows_is_never_parsed() -> None:
-    length = tensorfiles.LONGEST_HEADER + 1
+    length = safetensors_files.LONGEST_HEADER + 1
     with pytest.raises(BadCheckpoint, match="not a safetensors file"):
-        tensorfiles.load(length.to_bytes(8, "little") + b"{}")
+        safetensors_files.load(length.to_bytes(8, "little") + b"{}")
 
 
 def test_two_tensors_on_the_same_bytes_are_refused() -> None:
     entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
     with pytest.raises(BadCheckpoint):
-        tensorfiles.load(raw_safetensors({"a": entry, "b": entry}, b"1234"))
+        safetensors_files.load(raw_safetensors({"a": entry, "b": entry}, b"1234"))
