@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from emoprune.records import choices
+from emoprune import choices
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "emoprune"

@@ -6,10 +6,10 @@ from typing import Any, get_args
 
 import pytest
 
+from emoprune import choices
 from emoprune.cli import comparison, sections
 from emoprune.cli.comparison import by_class, comparable, confusions, flat, headings, sheets, summary
 from emoprune.cli.sheets import Sheet
-from emoprune.records import choices
 from emoprune.records.pruning import PruningStep
 from emoprune.records.runs import Runs
 from emoprune.records.scores import ClassScore, Metrics

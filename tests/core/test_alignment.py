@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from emoprune.choices import Pad
 from emoprune.core import alignment
 from emoprune.core.alignment import EYE_LEVEL, EYE_REACH, eye_places
 from emoprune.core.cropping import crop_face
@@ -16,7 +17,6 @@ from emoprune.core.padding import LARGEST
 from emoprune.core.synthetic import draw_scene
 from emoprune.core.synthetic.scene import sample_pose
 from emoprune.errors import BadImage
-from emoprune.records.choices import Pad
 from emoprune.records.faces import Box
 
 Point = tuple[float, float]

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
+from emoprune.choices import Centre
 from emoprune.core import angles
-from emoprune.records.choices import Centre
 from emoprune.records.network import UnitStatistics
 from emoprune.records.pruning import Survey
 from tests.support import reference

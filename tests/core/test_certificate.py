@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from emoprune.choices import Merge
 from emoprune.core.certificate import certify
 from emoprune.core.compensation import MERGES
 from emoprune.core.subject import Subject
-from emoprune.records.choices import Merge
 from emoprune.records.pruning import Certificate, Plan, Removal
 from tests.support import reference
 from tests.support import reference_pruning as literal

@@ -3,8 +3,8 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emoprune.choices import Select
 from emoprune.core.choosing import CHOICES
-from emoprune.records.choices import Select
 from emoprune.records.faces import Box, Face
 
 BOXES = st.tuples(st.integers(0, 90), st.integers(0, 90), st.integers(1, 50), st.integers(1, 50)).map(

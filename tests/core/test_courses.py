@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from emoprune.choices import Centre, Scope
 from emoprune.core import courses
 from emoprune.core.courses import Course, Request
 from emoprune.core.footprint import Footprint
@@ -18,7 +19,6 @@ from emoprune.core.methods import METHODS
 from emoprune.core.path import Step
 from emoprune.core.selection import distinct, smallest_angle_first
 from emoprune.core.subject import Subject
-from emoprune.records.choices import Centre, Scope
 from emoprune.records.network import HiddenLayer
 from emoprune.records.pruning import Plan, Removal
 from tests.support import reference_pruning as literal

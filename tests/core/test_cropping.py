@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from emoprune.choices import Pad
 from emoprune.core import cropping
 from emoprune.core.padding import LARGEST
 from emoprune.errors import BadImage
-from emoprune.records.choices import Pad
 from emoprune.records.faces import Box
 
 WIDTH, HEIGHT = 60, 40

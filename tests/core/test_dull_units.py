@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Merge
 from emoprune.core.batchnorm import rescaled
 from emoprune.core.certificate import certify
 from emoprune.core.compensation import MERGES, least_squares
@@ -16,7 +17,6 @@ from emoprune.core.courses import Request
 from emoprune.core.footprint import Footprint
 from emoprune.core.methods import METHODS
 from emoprune.core.subject import Subject
-from emoprune.records.choices import Merge
 from emoprune.records.pruning import Plan
 from tests.support.layers import carried_out, subject_of_net, without
 from tests.support.silencing import randomise

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from emoprune.choices import Optimizer
 from emoprune.core.fitting import Recipe, TensorSamples, batches, fit, predict, training_batches
 from emoprune.core.nets import build
 from emoprune.errors import TrainingFault
-from emoprune.records.choices import Optimizer
 from emoprune.records.data import Preprocess
 from emoprune.records.network import Epoch, Spec
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from emoprune.choices import Price
 from emoprune.core import nets, surgery
 from emoprune.core.costs import cost
 from emoprune.core.footprint import Footprint
 from emoprune.core.graph import channel_graph
 from emoprune.records.channels import ChannelGraph
-from emoprune.records.choices import Price
 from emoprune.records.network import Cost, Spec
 from tests.support.wiring import Wired, conv, head, smaller
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Activation
 from emoprune.core.convnets import SPREAD
 from emoprune.core.initialisation import GAINS, keep_spread
 from emoprune.core.nets import blueprint, build
-from emoprune.records.choices import Activation
 from emoprune.records.network import Spec
 
 SPECS = {

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from emoprune.choices import Scale
 from emoprune.core.scaling import Scaling, fitted_scaling
 from emoprune.errors import BadData
-from emoprune.records.choices import Scale
 
 
 def fitted(rows: Tensor, scale: Scale) -> Scaling:

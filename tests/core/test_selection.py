@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emoprune.choices import Centre, Merge
 from emoprune.core.selection import distinct, to_survivors
-from emoprune.records.choices import Centre, Merge
 from emoprune.records.network import HiddenLayer
 from emoprune.records.pruning import Removal
 from tests.support import reference

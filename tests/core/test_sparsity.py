@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from emoprune.choices import Scope
 from emoprune.core import surgery
 from emoprune.core.courses import Course, Request
 from emoprune.core.methods import METHODS
-from emoprune.records.choices import Scope
 from emoprune.records.network import Checkpoint, Spec
 from emoprune.records.pruning import Plan
 from tests.support import reference_pruning as literal

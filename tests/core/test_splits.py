@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emoprune.choices import PARTS
 from emoprune.core.splits import Parts, declared_parts, groups, part_sizes, partition
 from emoprune.errors import BadData, UsageFault
-from emoprune.records.choices import PARTS
 from emoprune.records.data import FOLDERS, Catalogue, SplitRule
 
 SHARES = ("80/20", "75/10/15", "50/50", "20/80", "60/20/20")

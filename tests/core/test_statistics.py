@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from emoprune.choices import Centre
 from emoprune.core import angles, nets, statistics
 from emoprune.core.graph import channel_graph
 from emoprune.errors import TrainingFault
 from emoprune.records.channels import ChannelGraph, Reading
-from emoprune.records.choices import Centre
 from emoprune.records.network import Spec, UnitStatistics
 from tests.support import reference
 from tests.support.layers import Array, relu_maps, sigmoid_layer, statistics_of

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from emoprune.choices import Merge
 from emoprune.core import nets, surgery
 from emoprune.core.compensation import MERGES
 from emoprune.core.courses import Request
@@ -17,7 +18,6 @@ from emoprune.core.methods import METHODS
 from emoprune.core.statistics import collect
 from emoprune.core.subject import Subject, subject_of
 from emoprune.errors import InvalidRecord
-from emoprune.records.choices import Merge
 from emoprune.records.network import Checkpoint, Moments, Spec
 from emoprune.records.pruning import Plan, Removal
 from tests.support.layers import checkpoint_of, opened, statistics_of, without

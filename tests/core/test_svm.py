@@ -8,10 +8,10 @@ import torch
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
+from emoprune.choices import Scale
 from emoprune.core.nets import restore
 from emoprune.core.scaling import fitted_scaling
 from emoprune.core.svm import fitted_svm
-from emoprune.records.choices import Scale
 from emoprune.records.network import Spec
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from emoprune.choices import Scope
 from emoprune.core.amounts import Amount
 from emoprune.core.methods import METHODS
 from emoprune.errors import UsageFault
-from emoprune.records.choices import Scope
 
 DEFAULT_ANGLE_DEG = 15.0
 STRUCTURAL = ("--units", "--macs", "--params")

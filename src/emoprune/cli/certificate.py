@@ -7,13 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from emoprune.choices import Merge
 from emoprune.cli import console
 from emoprune.core import costs, nets
 from emoprune.core.angles import default_centre
 from emoprune.core.certificate import certify
 from emoprune.core.methods import METHODS
 from emoprune.core.sensitivity import ladder
-from emoprune.records.choices import Merge
 from emoprune.records.network import Checkpoint
 from emoprune.records.pruning import Plan
 

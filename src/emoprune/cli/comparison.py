@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
+from emoprune.choices import EvaluationSection
 from emoprune.cli.estimates import DECIMALS, SHARE
 from emoprune.cli.sheets import Row, Sheet
-from emoprune.records.choices import EvaluationSection
 from emoprune.records.scores import Metrics
 
 SCHEMA = "emoprune.report/1"

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from emoprune.choices import Align, OnMissing, Pad, Select
 from emoprune.cli import console, options
 from emoprune.errors import BadData
-from emoprune.records.choices import Align, OnMissing, Pad, Select
 
 SCHEMA = "emoprune.crop/1"
 

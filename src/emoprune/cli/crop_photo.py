@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from PIL import Image
 
+from emoprune.choices import DeviceName
 from emoprune.cli import options
 from emoprune.cli.crop_sources import Photo, Seen, sha256_of
 from emoprune.cli.detector import Detector
@@ -18,7 +19,6 @@ from emoprune.core.detection import views
 from emoprune.errors import BadImage
 from emoprune.io import images
 from emoprune.io.perceptual_hash import perceptual_hash
-from emoprune.records.choices import DeviceName
 from emoprune.records.faces import Box, CropRow, CropSettings, Face
 from emoprune.store import crops
 

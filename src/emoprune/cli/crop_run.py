@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from emoprune.choices import DeviceName
 from emoprune.cli import console
 from emoprune.cli.crop_sources import Originals, OutputNames, Photo, PhotoFolder, Seen
 from emoprune.cli.crop_video import VideoFrames
 from emoprune.errors import BadData, OutputFault, UsageFault
 from emoprune.io import process_pool, video
-from emoprune.records.choices import DeviceName
 from emoprune.records.faces import Box, CropRow, CropSettings
 from emoprune.store import crops
 from emoprune.store.cropfolder import CropFolder

@@ -8,11 +8,11 @@ from functools import partial
 from PIL import Image
 
 from emoprune.backends.lettering import lettering
+from emoprune.choices import Standing
 from emoprune.cli import console
 from emoprune.cli.crop_sources import Originals
 from emoprune.core.contact import Tile, contact_sheet
 from emoprune.io import images
-from emoprune.records.choices import Standing
 from emoprune.records.faces import CropRow
 from emoprune.store import crops
 from emoprune.store.cropfolder import CropFolder

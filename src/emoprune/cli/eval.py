@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from emoprune.choices import Part
 from emoprune.cli import console, options
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.io.key_values import keyed, number_or_text
-from emoprune.records.choices import Part
 from emoprune.records.scores import check_settings
 
 EXAMPLES = """\b

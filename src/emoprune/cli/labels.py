@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_args
 
+from emoprune.choices import ClassMeasure, EvaluationSection, Measured
 from emoprune.cli import console
 from emoprune.cli.comparison import comparable, confusion_sheet
 from emoprune.cli.estimates import DECIMALS, SHARE, bounds, flat_printed
 from emoprune.cli.sheets import Sheet, from_rows
 from emoprune.core.labels import CLASS_KEYS, KEYS, Labelled, all_changes, by_label, by_setting
 from emoprune.records.charts import Estimate
-from emoprune.records.choices import ClassMeasure, EvaluationSection, Measured
 from emoprune.records.runs import Printed
 from emoprune.records.scores import Metrics
 

@@ -26,7 +26,7 @@ from emoprune.store.photos import Photos
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from emoprune.records.choices import Part, Task
+    from emoprune.choices import Part, Task
     from emoprune.records.data import SplitRule
 
 

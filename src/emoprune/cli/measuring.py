@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
+from emoprune.choices import Part
 from emoprune.cli import console, loading
 from emoprune.cli.loading import Model, Seen
 from emoprune.core import costs
 from emoprune.core.scoring import score
-from emoprune.records.choices import Part
 from emoprune.records.scores import Metrics
 from emoprune.store.datasets import Data
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emoprune.choices import Centre, DeviceName, Kind, SplitBy
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.records.choices import Centre, DeviceName, Kind, SplitBy
 
 if TYPE_CHECKING:
     import torch

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emoprune.choices import Merge, Scope
 from emoprune.cli import amounts, console, options
 from emoprune.core.methods import METHODS
 from emoprune.errors import UsageFault, at
-from emoprune.records.choices import Merge, Scope
 
 if TYPE_CHECKING:
     from emoprune.records.network import Checkpoint

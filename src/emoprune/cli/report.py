@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
+from emoprune.choices import EvaluationSection, Section
 from emoprune.cli import console, options, sheets
 from emoprune.core.charts import FIGURES
 from emoprune.errors import UsageFault
-from emoprune.records.choices import EvaluationSection, Section
 
 if TYPE_CHECKING:
     from rich.console import Group

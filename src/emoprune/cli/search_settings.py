@@ -10,13 +10,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import typer
 
+from emoprune.choices import DeviceName, Sampler, SplitBy
 from emoprune.cli import train
 from emoprune.cli import train_options as own
 from emoprune.cli.train_settings import Settings, settings_of
 from emoprune.core.spaces import check_name
 from emoprune.errors import UsageFault
 from emoprune.io.key_values import keyed
-from emoprune.records.choices import DeviceName, Sampler, SplitBy
 from emoprune.records.search import Space, Value
 
 LAYERS = "layers"

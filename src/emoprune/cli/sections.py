@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, get_args
 
+from emoprune.choices import EvaluationSection, Section
 from emoprune.cli import comparison, curves_sheet, labels, steps_sheet
 from emoprune.cli.sheets import Sheet
 from emoprune.core.steps import by_units, shared_out
 from emoprune.errors import BadMetrics
-from emoprune.records.choices import EvaluationSection, Section
 from emoprune.records.runs import Printed, Runs
 
 T = TypeVar("T")

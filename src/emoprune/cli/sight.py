@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Task
 from emoprune.cli import console, loading, options
 from emoprune.cli.loading import Seen
 from emoprune.core import nets
@@ -19,7 +20,6 @@ from emoprune.core.splits import partition
 from emoprune.core.statistics import collect
 from emoprune.errors import BadCheckpoint, EmopruneError, at
 from emoprune.records.channels import ChannelGraph
-from emoprune.records.choices import Task
 from emoprune.records.network import Card, Checkpoint
 from emoprune.store.datasets import open_data
 

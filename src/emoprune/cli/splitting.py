@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from emoprune.choices import SplitBy
 from emoprune.cli import console, duplicates
 from emoprune.core.splits import Parts, declared_parts, parse_shares
 from emoprune.errors import BadData, UsageFault
-from emoprune.records.choices import SplitBy
 from emoprune.records.data import FOLDERS, SplitRule
 from emoprune.store.datasets import Data
 

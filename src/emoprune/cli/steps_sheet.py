@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from emoprune.choices import StepMeasure
 from emoprune.cli.estimates import DECIMALS, SHARE, Unit, bounds, flat_printed, told_apart
 from emoprune.cli.sheets import Sheet, from_rows
 from emoprune.core.steps import KEYS, Stage, by_units, with_printed
-from emoprune.records.choices import StepMeasure
 from emoprune.records.pruning import PruningCourse
 from emoprune.records.runs import Printed
 

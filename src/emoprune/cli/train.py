@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emoprune.choices import Activation, Optimizer, Scale
 from emoprune.cli import console, options
 from emoprune.cli import train_options as own
 from emoprune.cli.train_settings import Settings, settings_of
 from emoprune.errors import UsageFault
-from emoprune.records.choices import Activation, Optimizer, Scale
 
 if TYPE_CHECKING:
     from rich.console import Group

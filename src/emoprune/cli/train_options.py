@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from emoprune.choices import Freeze, Keep
 from emoprune.cli import options
 from emoprune.cli.train_settings import OF_THE_NETWORK, Settings
 from emoprune.core.augmentations import AUGMENTATIONS
 from emoprune.core.presets import PRESETS
-from emoprune.records.choices import Freeze, Keep
 
 
 def given(context: typer.Context) -> frozenset[str]:

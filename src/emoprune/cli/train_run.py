@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Task
 from emoprune.cli import console, history, options
 from emoprune.cli.train_settings import Settings
 from emoprune.cli.train_setup import Setup
@@ -20,7 +21,6 @@ from emoprune.core.heads import freeze_all_but_head, head_name, head_of
 from emoprune.core.objectives import task_of
 from emoprune.core.statistics import Collector, collect
 from emoprune.errors import UsageFault, at
-from emoprune.records.choices import Task
 from emoprune.records.data import Preprocess, Samples
 from emoprune.records.network import Checkpoint, Epoch, HiddenLayer, HistoryEntry
 from emoprune.records.training import LearningCurve

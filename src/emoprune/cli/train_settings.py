@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from emoprune.choices import Activation, DeviceName, Freeze, Keep, Optimizer, Scale, SplitBy
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.records.choices import Activation, DeviceName, Freeze, Keep, Optimizer, Scale, SplitBy
 
 OF_THE_NETWORK = frozenset(
     ("arch", "weights", "hidden", "channels", "activation", "dropout", "size", "gray", "mean", "std", "scale")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Keep
 from emoprune.cli import console, loading, shaping
 from emoprune.cli.splitting import split_rule, tell_split
 from emoprune.cli.train_settings import OF_THE_NETWORK, Settings
@@ -23,7 +24,6 @@ from emoprune.core.svm import fitted_svm
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.io import files
-from emoprune.records.choices import Keep
 from emoprune.records.data import Preprocess, Samples, SplitRule, Table
 from emoprune.records.network import Checkpoint, Spec
 from emoprune.store import checkpoints

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from emoprune.choices import Pad
 from emoprune.core.cropping import within
 from emoprune.core.padding import LARGEST, block_side, surrounded
 from emoprune.errors import BadImage
-from emoprune.records.choices import Pad
 
 EYE_LEVEL, EYE_REACH = 0.4607, 0.1573
 """Where the eyes are in a square of side 1: below its upper edge, and to each side of its middle.

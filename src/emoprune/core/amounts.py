@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emoprune.records.choices import Price
+from emoprune.choices import Price
 
 DROPS = ("--max-loss-increase", "--max-drop")
 PRICES: dict[str, Price] = {"--macs": "macs", "--params": "parameters"}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from emoprune.choices import Centre
 from emoprune.core.statistics import covariance, layer_range
-from emoprune.records.choices import Centre
 from emoprune.records.network import UnitStatistics
 from emoprune.records.pruning import Pair, Survey
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emoprune.records.choices import Kind, Task
+from emoprune.choices import Kind, Task
 
 
 @dataclass(frozen=True)

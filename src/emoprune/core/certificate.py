@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from emoprune.choices import Merge
 from emoprune.core.compensation import inside_taps, variances
 from emoprune.core.subject import Subject
 from emoprune.records.channels import Reader, Reading
-from emoprune.records.choices import Merge
 from emoprune.records.network import Moments
 from emoprune.records.pruning import Certificate, Plan
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from emoprune.records.choices import Select
+from emoprune.choices import Select
 from emoprune.records.faces import Face
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from emoprune.choices import Merge
 from emoprune.core.subject import Subject, stays
 from emoprune.records.channels import Reader, Reading
-from emoprune.records.choices import Merge
 from emoprune.records.network import Moments
 from emoprune.records.pruning import Plan
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from emoprune.choices import Standing
 from emoprune.core.captions import caption, lines, shortened, written
 from emoprune.errors import BadImage
-from emoprune.records.choices import Standing
 
 MOST = 6_000
 """Tiles of the largest sheet: 6,000 pixels wide, and far below the 65,500 that a JPEG may be high."""

@@ -6,9 +6,9 @@ import math
 
 from PIL import Image
 
+from emoprune.choices import Pad
 from emoprune.core.padding import LARGEST, block_side, surrounded
 from emoprune.errors import BadImage
-from emoprune.records.choices import Pad
 from emoprune.records.faces import Box
 
 

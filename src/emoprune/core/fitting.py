@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Keep, Optimizer, Task
 from emoprune.core.nets import features
 from emoprune.core.objectives import LOSSES, hits, judge
 from emoprune.core.preprocessing import standardise, to_input, unit_scale
 from emoprune.core.warping import augment
 from emoprune.errors import TrainingFault
-from emoprune.records.choices import Keep, Optimizer, Task
 from emoprune.records.data import Preprocess, Samples
 from emoprune.records.network import Epoch
 

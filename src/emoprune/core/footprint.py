@@ -7,8 +7,8 @@ from collections import defaultdict
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Price
 from emoprune.records.channels import FROZEN, ChannelGraph
-from emoprune.records.choices import Price
 
 ROWS, COLUMNS = 0, 1
 

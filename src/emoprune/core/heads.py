@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from emoprune.records.choices import Activation
+from emoprune.choices import Activation
 from emoprune.records.network import Spec
 
 HEAD_NAMES = ("classifier", "fc", "heads", "head")

@@ -6,7 +6,7 @@ import math
 
 from torch import nn
 
-from emoprune.records.choices import Activation
+from emoprune.choices import Activation
 
 GAINS: dict[Activation, float] = {
     # a slope of 1/4 asks for 4 only about the middle: what all sigmoids have in common, 0.5, pushes the next

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from emoprune.choices import ClassMeasure, Measured
 from emoprune.core.series import estimate, paired
 from emoprune.errors import BadMetrics
 from emoprune.records.charts import Estimate
-from emoprune.records.choices import ClassMeasure, Measured
 from emoprune.records.scores import Metrics
 
 SEED = "seed"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from emoprune.choices import StepMeasure
 from emoprune.core.labels import IDENTITY, SEED, by_label, settings_of, told_apart, varying
 from emoprune.core.learning import learned_by_label
 from emoprune.core.series import estimate
 from emoprune.core.steps import by_units
 from emoprune.records.charts import Line, LineChart, Panel, Point
-from emoprune.records.choices import StepMeasure
 from emoprune.records.runs import Runs
 from emoprune.records.scores import Metrics
 

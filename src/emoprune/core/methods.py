@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from emoprune.records.choices import UnitMeasure
+from emoprune.choices import UnitMeasure
 
 if TYPE_CHECKING:
     from emoprune.core.courses import Course, Request

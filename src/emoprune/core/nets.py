@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Kind
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.convnets import CONVNETS, ConvNet
 from emoprune.core.graph.rules import LAST_GROUP
@@ -15,7 +16,6 @@ from emoprune.core.heads import head_name, head_of, output_name, replace_head
 from emoprune.core.scaling import LATER
 from emoprune.core.tablenets import TABLENETS
 from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
-from emoprune.records.choices import Kind
 from emoprune.records.network import MAKE_ANEW, Spec
 
 SAME_ARCHITECTURE = "give the weights of the same architecture"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Task
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.records.choices import Task
 
 Loss = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
 """Mean loss of a network, its inputs, what it made of them, and the labels."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from emoprune.records.choices import Pad
+from emoprune.choices import Pad
 
 LARGEST = 3
 """A box, its margin left out, may be this many times as long as the photo's longer side."""

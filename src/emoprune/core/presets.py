@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from emoprune.records.choices import Kind
+from emoprune.choices import Kind
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Merge
 from emoprune.core import batchnorm, costs, nets, surgery
 from emoprune.core.angles import smallest_angle_deg
 from emoprune.core.compensation import MERGES
@@ -21,7 +22,6 @@ from emoprune.core.refit import Refit
 from emoprune.core.sparsity import silenced
 from emoprune.core.statistics import collect
 from emoprune.core.subject import Subject, stays
-from emoprune.records.choices import Merge
 from emoprune.records.network import Checkpoint, Cost
 from emoprune.records.pruning import Plan, Removal
 

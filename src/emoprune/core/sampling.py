@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from emoprune.choices import Sampler
 from emoprune.core.spaces import grid_point, narrowed
-from emoprune.records.choices import Sampler
 from emoprune.records.search import Space, Trial
 
 Propose = Callable[[Sequence[Space], int, int, Sequence[Trial]], Sequence[Space] | None]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Scale
 from emoprune.errors import BadData
-from emoprune.records.choices import Scale
 
 LATER = ("scaling.fill",)
 """Buffers that networks made by older versions lack."""

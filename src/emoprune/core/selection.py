@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from emoprune.choices import Centre, Merge
 from emoprune.core.angles import (
     angles_deg,
     centred_gram,
@@ -16,7 +17,6 @@ from emoprune.core.angles import (
     short_units,
     silent_units,
 )
-from emoprune.records.choices import Centre, Merge
 from emoprune.records.network import HiddenLayer, UnitStatistics
 from emoprune.records.pruning import Removal
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from emoprune.choices import SpaceKind
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.io.key_values import number_or_text
-from emoprune.records.choices import SpaceKind
 from emoprune.records.search import Space, Trial
 
 EXAMPLES: dict[type, str] = {float: "log:1e-4:1e-1", int: "20,50,100", str: "sgd,adam"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from emoprune.choices import StepMeasure
 from emoprune.core.series import estimate
 from emoprune.records.charts import Estimate
-from emoprune.records.choices import StepMeasure
 from emoprune.records.pruning import PruningCourse, PruningStep
 from emoprune.records.runs import Printed
 

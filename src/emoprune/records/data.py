@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from emoprune.choices import Kind
 from emoprune.errors import InvalidRecord
-from emoprune.records.choices import Kind
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import get_args
 
+from emoprune.choices import Align, OnMissing, Pad, Select
 from emoprune.errors import InvalidRecord
-from emoprune.records.choices import Align, OnMissing, Pad, Select
 
 Landmarks = tuple[tuple[float, float], ...]
 

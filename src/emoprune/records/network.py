@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from emoprune.choices import Activation
 from emoprune.errors import InvalidRecord
-from emoprune.records.choices import Activation
 from emoprune.records.data import Preprocess, SplitRule
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from emoprune.choices import Centre
 from emoprune.errors import InvalidRecord
-from emoprune.records.choices import Centre
 from emoprune.records.scores import check_label
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from emoprune.records.choices import ClassMeasure, Measured, StepMeasure
+from emoprune.choices import ClassMeasure, Measured, StepMeasure
 from emoprune.records.pruning import PruningCourse
 from emoprune.records.scores import Metrics
 from emoprune.records.training import LearningCurve

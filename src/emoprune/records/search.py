@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from emoprune.choices import SpaceKind
 from emoprune.errors import InvalidRecord
-from emoprune.records.choices import SpaceKind
 from emoprune.records.scores import LARGEST
 
 Value = int | float | str

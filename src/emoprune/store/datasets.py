@@ -8,12 +8,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from emoprune.choices import PARTS
 from emoprune.errors import BadData, at
 from emoprune.io.content_hash import fingerprint
 from emoprune.io.files import STANDARD, reading, shown
 from emoprune.io.image_files import is_picture, pictures, readable
 from emoprune.io.images import read_photo
-from emoprune.records.choices import PARTS
 from emoprune.records.data import Catalogue, Table
 from emoprune.store import cropfolder, fer2013, tables
 from emoprune.store.fer2013 import Pixels

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import get_args
 
+from emoprune.choices import ClassMeasure, Measured, StepMeasure
 from emoprune.errors import BadData, at
 from emoprune.io import csv_text
 from emoprune.io.files import read_bytes, shown
-from emoprune.records.choices import ClassMeasure, Measured, StepMeasure
 from emoprune.records.runs import Printed
 
 COLUMNS = ["label", "measure", "value", "where"]
