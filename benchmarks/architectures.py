@@ -25,8 +25,8 @@ from emoprune.core import nets, surgery
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.graph import channel_graph
 from emoprune.core.subject import Subject, stays
+from emoprune.data.types import Preprocess, SplitRule
 from emoprune.records.channels import ChannelGraph
-from emoprune.records.data import Preprocess, SplitRule
 from emoprune.records.network import Checkpoint, Spec
 from emoprune.records.pruning import Plan, Removal
 

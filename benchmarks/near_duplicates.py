@@ -27,8 +27,8 @@ from PIL import Image
 
 from benchmarks.common import machine, markdown, parser, progress
 from benchmarks.descriptors import drawn
+from emoprune.data.datasets import open_faces
 from emoprune.io.perceptual_hash import NEAR_BITS, hamming, near_duplicates, perceptual_hash
-from emoprune.store.datasets import open_faces
 
 DRAWN, DRAWN_SIDE = 300, 96
 STEPS = (0, 2, 4, 6, 8, 10, 12)

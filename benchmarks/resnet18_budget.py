@@ -41,10 +41,10 @@ from emoprune.cli import loading
 from emoprune.core import costs, nets
 from emoprune.core.fitting import batches, predict
 from emoprune.core.heads import output_name
-from emoprune.core.splits import partition
+from emoprune.data.datasets import open_folder
+from emoprune.data.splits import partition
 from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
-from emoprune.store.datasets import open_folder
 
 ARCH = "resnet18"
 OURS = {

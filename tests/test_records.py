@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emoprune.data.types import Catalogue, Preprocess, Table
 from emoprune.errors import InvalidRecord
 from emoprune.records.charts import BarChart, Estimate
-from emoprune.records.data import Catalogue, Preprocess, Table
 from emoprune.records.faces import Box
 from emoprune.records.network import HiddenLayer, Spec, UnitStatistics
 from emoprune.records.pruning import Removal

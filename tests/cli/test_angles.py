@@ -16,10 +16,10 @@ import torch
 
 from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
-from emoprune.core.splits import partition
+from emoprune.data.datasets import open_data
+from emoprune.data.splits import partition
 from emoprune.records.network import UnitStatistics
 from emoprune.store import checkpoints
-from emoprune.store.datasets import open_data
 from tests.support.command_line import Runner, opened, tree
 
 HIDDEN = ("--layer", "classifier.hidden1")
@@ -133,7 +133,7 @@ def test_no_image_is_needed(
         raise AssertionError
 
     (in_folder / "alone.st").write_bytes(model.read_bytes())
-    monkeypatch.setattr("emoprune.store.datasets.open_data", fail)
+    monkeypatch.setattr("emoprune.data.datasets.open_data", fail)
     emoprune.done("angles", "alone.st")
     assert set(tree(in_folder)) == {"alone.st"}
 

@@ -14,8 +14,8 @@ from sklearn import metrics
 
 from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
-from emoprune.core.splits import partition
-from emoprune.store.datasets import open_data
+from emoprune.data.datasets import open_data
+from emoprune.data.splits import partition
 from tests.support.command_line import SMALL, Runner, opened
 
 FacesHere = Callable[..., Path]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from emoprune.cli.main import main
-from emoprune.core.splits import partition
+from emoprune.data.datasets import open_data
+from emoprune.data.splits import partition
 from emoprune.store import checkpoints
-from emoprune.store.datasets import open_data
 from tests.support.command_line import Runner
 from tests.support.feature_tables import draw_table
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from emoprune.core.descriptors import DESCRIPTORS
-from emoprune.core.splits import partition
-from emoprune.records.data import SplitRule
-from emoprune.store.datasets import open_folder
+from emoprune.data.datasets import open_folder
+from emoprune.data.splits import partition
+from emoprune.data.types import SplitRule
 from tests.support.command_line import Runner
 
 FacesHere = Callable[..., Path]

@@ -16,11 +16,11 @@ import torch
 
 from emoprune.cli import loading
 from emoprune.core.fitting import batches
-from emoprune.core.splits import partition
+from emoprune.data.datasets import open_data
+from emoprune.data.splits import partition
+from emoprune.data.types import Catalogue, SplitRule, Table
 from emoprune.errors import BadData
-from emoprune.records.data import Catalogue, SplitRule, Table
 from emoprune.store import checkpoints
-from emoprune.store.datasets import open_data
 from tests.support.command_line import Runner
 
 CPU = torch.device("cpu")

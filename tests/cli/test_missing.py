@@ -13,8 +13,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from emoprune.core.splits import partition
-from emoprune.store import tables
+from emoprune.data import feature_tables
+from emoprune.data.splits import partition
 from tests.support.command_line import Runner, opened
 from tests.support.records import workbook
 
@@ -76,7 +76,7 @@ def test_the_sheet_goes_through_every_command(emoprune: Runner, gappy: Path) -> 
 
 def test_films_of_the_sheet_stay_on_one_side(emoprune: Runner, gappy: Path) -> None:
     emoprune.done("train", gappy, "m.st", *MLP, "--group-by", "^[^_]+")
-    catalogue = tables.read(str(gappy)).catalogue
+    catalogue = feature_tables.read(str(gappy)).catalogue
     parts = partition(catalogue, opened(Path("m.st"))[0].split)
     films = [{catalogue.names[index].split("_")[0] for index in indices} for indices in parts.values()]
     assert not films[0] & films[1]
@@ -94,7 +94,7 @@ def test_the_same_sheet_as_csv_gives_the_same_network(emoprune: Runner, gappy: P
 def test_what_fills_is_the_mean_of_the_training_part_alone(emoprune: Runner, gappy: Path) -> None:
     emoprune.done("train", gappy, "m.st", *MLP, "--scale", "none")
     checkpoint, _ = opened(Path("m.st"))
-    table = tables.read(str(gappy))
+    table = feature_tables.read(str(gappy))
     rows = table.values.numpy()[list(partition(table.catalogue, checkpoint.split)["train"])]
     expected = [row[~np.isnan(row)].astype(float).mean() for row in rows.T]
     np.testing.assert_allclose(checkpoint.tensors["scaling.fill"].numpy(), expected, rtol=1e-6)

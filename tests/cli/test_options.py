@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from emoprune.cli import options
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.core.augmentations import AUGMENTATIONS
 from emoprune.core.convnets import CONVNETS
 from emoprune.core.methods import METHODS
 from emoprune.core.tablenets import TABLENETS
+from emoprune.data.augmentation import AUGMENTATIONS
 from emoprune.errors import BadCheckpoint, Unavailable
 from emoprune.store import checkpoints
 from tests.support.command_line import Runner

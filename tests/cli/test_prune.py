@@ -12,10 +12,10 @@ import torch
 
 from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
-from emoprune.core.splits import partition
+from emoprune.data.datasets import open_data
+from emoprune.data.splits import partition
 from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
-from emoprune.store.datasets import open_data
 from tests.support.command_line import Runner, opened, tree
 
 KEYS = {

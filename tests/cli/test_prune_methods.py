@@ -13,8 +13,8 @@ import torch
 from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
 from emoprune.core.methods import METHODS
-from emoprune.core.splits import partition
-from emoprune.store.datasets import open_data
+from emoprune.data.datasets import open_data
+from emoprune.data.splits import partition
 from tests.support.checkpoints import (
     OF_UNITS,
     OF_WEIGHTS,

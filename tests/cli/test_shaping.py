@@ -12,10 +12,10 @@ from torchvision.models import get_model_weights
 
 from emoprune.cli import shaping
 from emoprune.core.architectures import ARCHITECTURES
+from emoprune.data.datasets import Folder
+from emoprune.data.types import Catalogue, Table
 from emoprune.errors import BadCheckpoint, UsageFault
-from emoprune.records.data import Catalogue, Table
 from emoprune.records.network import Spec
-from emoprune.store.datasets import Folder
 
 FOLDER = Folder(Catalogue("faces", ("a/1.jpg",), (0,), ("a",), "f"), (Path("faces/a/1.jpg"),))
 TABLE = Table(Catalogue("t.csv", ("a",), (0,), ("a",), "f"), ("x", "y"), torch.zeros(1, 2))

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from emoprune.cli.main import main
-from emoprune.core.splits import partition
+from emoprune.data.datasets import open_data
+from emoprune.data.splits import partition
 from emoprune.records.network import Checkpoint
 from emoprune.store import checkpoints
-from emoprune.store.datasets import open_data
 from tests.conftest import draw_faces
 from tests.support.command_line import SMALL, Runner, opened
 

@@ -10,10 +10,10 @@ import torch
 from sklearn.svm import SVC
 
 from emoprune.cli.main import main
-from emoprune.core.splits import partition
-from emoprune.records.data import Table
+from emoprune.data.datasets import open_data
+from emoprune.data.splits import partition
+from emoprune.data.types import Table
 from emoprune.store import checkpoints
-from emoprune.store.datasets import open_data
 from tests.support.command_line import Runner, opened, tree
 from tests.support.feature_tables import draw_table
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from emoprune.choices import Optimizer
 from emoprune.core.fitting import Recipe, TensorSamples, batches, fit, predict, training_batches
 from emoprune.core.nets import build
+from emoprune.data.types import Preprocess
 from emoprune.errors import TrainingFault
-from emoprune.records.data import Preprocess
 from emoprune.records.network import Epoch, Spec
 
 CPU = torch.device("cpu")

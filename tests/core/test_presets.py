@@ -10,10 +10,10 @@ import torch
 
 from emoprune.cli import train
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.core.augmentations import parse_augmentations
 from emoprune.core.nets import blueprint
 from emoprune.core.presets import PRESETS
-from emoprune.core.splits import parse_shares
+from emoprune.data.augmentation import parse_augmentations
+from emoprune.data.splits import parse_shares
 from emoprune.records.network import Spec
 
 # jain2020, sections 2.2 to 2.4: 224 pixels, turned and mirrored, ImageNet's mean and deviation (which are

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from emoprune.store.datasets import open_data
-from emoprune.store.fer2013 import CLASSES
+from emoprune.data.datasets import open_data
+from emoprune.data.fer2013 import CLASSES
 from tests.recipes.conftest import ROOT, Recipe
 from tests.support.records import fer2013_csv, noise_pixels
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from emoprune.data.types import Preprocess, SplitRule
 from emoprune.errors import BadCheckpoint
 from emoprune.io import files
-from emoprune.records.data import Preprocess, SplitRule
 from emoprune.records.network import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
 from emoprune.store import checkpoints
 from tests.support.records import (

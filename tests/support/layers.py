@@ -18,8 +18,8 @@ from emoprune.core.graph import channel_graph
 from emoprune.core.pruning import Pruning
 from emoprune.core.statistics import UnitSums, channel_moments, collect
 from emoprune.core.subject import Subject, subject_of
+from emoprune.data.types import Preprocess, SplitRule
 from emoprune.records.channels import ChannelGraph, Reader, Reading
-from emoprune.records.data import Preprocess, SplitRule
 from emoprune.records.network import Checkpoint, HiddenLayer, Spec, UnitStatistics
 from emoprune.records.pruning import Plan, Removal
 from tests.support.reference_pruning import Seen, samples

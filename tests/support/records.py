@@ -14,8 +14,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
+from emoprune.data.types import Preprocess, SplitRule
 from emoprune.errors import EmopruneError
-from emoprune.records.data import Preprocess, SplitRule
 from emoprune.records.network import (
     Checkpoint,
     Epoch,

@@ -68,8 +68,8 @@ def command(
     from emoprune.cli import loading, measuring, reconstruction
     from emoprune.cli.report import tables
     from emoprune.core.objectives import task_of
+    from emoprune.data.datasets import open_data
     from emoprune.store import metrics
-    from emoprune.store.datasets import open_data
 
     chosen = options.device(device)
     opened = loading.open_model(model, chosen)

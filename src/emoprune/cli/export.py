@@ -123,7 +123,7 @@ def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:
     from emoprune.cli import loading
     from emoprune.cli.sight import own_data
     from emoprune.core.fitting import batches
-    from emoprune.store.datasets import open_data
+    from emoprune.data.datasets import open_data
 
     if data is None:
         own = own_data(checkpoint, limit=REAL_SAMPLES)

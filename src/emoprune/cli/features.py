@@ -91,15 +91,15 @@ def command(
     """
     import torch
 
-    from emoprune.cli import features_run, splitting
+    from emoprune.cli import features_run
+    from emoprune.data import feature_tables, splitting
+    from emoprune.data.datasets import open_faces
+    from emoprune.data.types import Table
     from emoprune.errors import at
     from emoprune.io import files
-    from emoprune.records.data import Table
-    from emoprune.store import tables
-    from emoprune.store.datasets import open_faces
 
     suffix = ".csv" if output == files.STANDARD else Path(output).suffix
-    if suffix not in tables.SUFFIXES:
+    if suffix not in feature_tables.SUFFIXES:
         raise UsageFault(f"{output} is neither .csv nor .st", "name the table so")
     kinds = kind.split(",")
     look = features_run.Look(size, gray, arch, weights, mean, std, options.device(device))
@@ -119,7 +119,7 @@ def command(
             values, explained = features_run.reduced(values, train, pca)
     columns = tuple(f"{name}_{index}" for name in kinds for index in range(1, values[name].shape[1] + 1))
     table = Table(catalogue, columns, torch.cat([values[name].float() for name in kinds], dim=1))
-    files.write_bytes(output, tables.to_bytes(table, suffix=suffix), force=force)
+    files.write_bytes(output, feature_tables.to_bytes(table, suffix=suffix), force=force)
     summary = {
         "schema": SCHEMA,
         "input": faces,

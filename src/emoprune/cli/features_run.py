@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emoprune.cli import console, options, shaping, splitting
+from emoprune.cli import console, options, shaping
 from emoprune.core import nets
 from emoprune.core.components import principal_components, require_samples
 from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.core.fitting import READING_BATCH, batches
-from emoprune.core.preprocessing import unit_scale
-from emoprune.core.splits import partition
+from emoprune.data import splitting
+from emoprune.data.datasets import Faces
+from emoprune.data.image_dataset import Photos
+from emoprune.data.preprocessing import unit_scale
+from emoprune.data.splits import partition
+from emoprune.data.types import FOLDERS, Catalogue, Preprocess, Samples, SplitRule
 from emoprune.errors import BadCheckpoint, UsageFault, at
-from emoprune.records.data import FOLDERS, Catalogue, Preprocess, Samples, SplitRule
 from emoprune.records.network import Spec
-from emoprune.store.datasets import Faces
-from emoprune.store.photos import Photos
 
 OF_A_NETWORK: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "deep": nets.penultimate,

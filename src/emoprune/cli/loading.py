@@ -13,21 +13,21 @@ from emoprune.cli import console
 from emoprune.core import costs, nets
 from emoprune.core.fitting import TensorSamples, batches, predict
 from emoprune.core.objectives import task_of
-from emoprune.core.splits import partition
+from emoprune.data.datasets import Data, Folder
+from emoprune.data.image_dataset import Photos
+from emoprune.data.splits import partition
+from emoprune.data.types import Preprocess, Samples, Table
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.io import files, safetensors_files
 from emoprune.io.cells import LABEL
-from emoprune.records.data import Preprocess, Samples, Table
 from emoprune.records.network import Card, Cost
 from emoprune.store import checkpoints
-from emoprune.store.datasets import Data, Folder
-from emoprune.store.photos import Photos
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from emoprune.choices import Part, Task
-    from emoprune.records.data import SplitRule
+    from emoprune.data.types import SplitRule
 
 
 def samples(

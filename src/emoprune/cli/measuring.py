@@ -14,8 +14,8 @@ from emoprune.cli import console, loading
 from emoprune.cli.loading import Model, Seen
 from emoprune.core import costs
 from emoprune.core.scoring import score
+from emoprune.data.datasets import Data
 from emoprune.records.scores import Metrics
-from emoprune.store.datasets import Data
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def command(
     """
     from emoprune.cli import search_run, search_setup
     from emoprune.cli.search_output import Outputs
-    from emoprune.store.datasets import open_data
+    from emoprune.data.datasets import open_data
 
     asked = Asked(
         data=data,

@@ -16,17 +16,17 @@ from emoprune.cli.search_settings import (
     parse_fixed,
     searchable,
 )
-from emoprune.cli.splitting import split_rule
 from emoprune.cli.train_settings import Settings
 from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.presets import PRESETS
 from emoprune.core.sampling import coarse_trials
 from emoprune.core.spaces import grid_size, on_log_scale, parse_space
-from emoprune.core.splits import declared_parts, parse_shares, partition
+from emoprune.data.datasets import Data
+from emoprune.data.splits import declared_parts, parse_shares, partition
+from emoprune.data.splitting import split_rule
+from emoprune.data.types import Catalogue, SplitRule
 from emoprune.errors import BadData, UsageFault, at
-from emoprune.records.data import Catalogue, SplitRule
 from emoprune.records.search import Space, Trial, Value
-from emoprune.store.datasets import Data
 
 FEWEST = 4
 """Trials of a search from coarse to fine: two rounds of two."""

@@ -10,11 +10,11 @@ from torch import nn
 
 from emoprune.core import heads, nets
 from emoprune.core.architectures import ARCHITECTURES
+from emoprune.data.datasets import Data
+from emoprune.data.types import LARGEST_SIDE, Preprocess, Table
 from emoprune.errors import UsageFault, at
-from emoprune.records.data import LARGEST_SIDE, Preprocess, Table
 from emoprune.records.network import Spec
 from emoprune.store import weights as weights_files
-from emoprune.store.datasets import Data
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

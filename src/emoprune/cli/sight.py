@@ -16,12 +16,12 @@ from emoprune.core import nets
 from emoprune.core.graph import channel_graph
 from emoprune.core.methods import METHODS
 from emoprune.core.objectives import judge, task_of
-from emoprune.core.splits import partition
 from emoprune.core.statistics import collect
+from emoprune.data.datasets import open_data
+from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, EmopruneError, at
 from emoprune.records.channels import ChannelGraph
 from emoprune.records.network import Card, Checkpoint
-from emoprune.store.datasets import open_data
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,9 @@ def command(
     those of the head.
     """
     from emoprune.cli import train_run, train_setup
+    from emoprune.data.datasets import open_data
     from emoprune.io import files
     from emoprune.store import checkpoints
-    from emoprune.store.datasets import open_data
 
     settings = settings_of(context.params, own.given(context))
     options.device(device)

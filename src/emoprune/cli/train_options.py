@@ -9,8 +9,8 @@ import typer
 from emoprune.choices import Freeze, Keep
 from emoprune.cli import options
 from emoprune.cli.train_settings import OF_THE_NETWORK, Settings
-from emoprune.core.augmentations import AUGMENTATIONS
 from emoprune.core.presets import PRESETS
+from emoprune.data.augmentation import AUGMENTATIONS
 
 
 def given(context: typer.Context) -> frozenset[str]:

@@ -20,8 +20,8 @@ from emoprune.core.graph import channel_graph
 from emoprune.core.heads import freeze_all_but_head, head_name, head_of
 from emoprune.core.objectives import task_of
 from emoprune.core.statistics import Collector, collect
+from emoprune.data.types import Preprocess, Samples
 from emoprune.errors import UsageFault, at
-from emoprune.records.data import Preprocess, Samples
 from emoprune.records.network import Checkpoint, Epoch, HiddenLayer, HistoryEntry
 from emoprune.records.training import LearningCurve
 from emoprune.store.metrics import TRAINING_SCHEMA

@@ -10,24 +10,24 @@ from torch import Tensor, nn
 
 from emoprune.choices import Keep
 from emoprune.cli import console, loading, shaping
-from emoprune.cli.splitting import split_rule, tell_split
 from emoprune.cli.train_settings import OF_THE_NETWORK, Settings
 from emoprune.core import nets
 from emoprune.core.architectures import ARCHITECTURES
-from emoprune.core.augmentations import parse_augmentations
 from emoprune.core.fitting import Recipe
 from emoprune.core.objectives import task_of
 from emoprune.core.presets import PRESETS
 from emoprune.core.scaling import fitted_scaling
-from emoprune.core.splits import declared_parts, partition
 from emoprune.core.svm import fitted_svm
 from emoprune.core.tablenets import TABLENETS
+from emoprune.data.augmentation import parse_augmentations
+from emoprune.data.datasets import Data
+from emoprune.data.splits import declared_parts, partition
+from emoprune.data.splitting import split_rule, tell_split
+from emoprune.data.types import Preprocess, Samples, SplitRule, Table
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.io import files
-from emoprune.records.data import Preprocess, Samples, SplitRule, Table
 from emoprune.records.network import Checkpoint, Spec
 from emoprune.store import checkpoints
-from emoprune.store.datasets import Data
 
 UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
     *("epochs", "lr", "lr_factor", "lr_decay", "batch_size", "optimizer", "momentum", "weight_decay"),

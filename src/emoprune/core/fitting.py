@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from emoprune.choices import Keep, Optimizer, Task
 from emoprune.core.nets import features
 from emoprune.core.objectives import LOSSES, hits, judge
-from emoprune.core.preprocessing import standardise, to_input, unit_scale
-from emoprune.core.warping import augment
+from emoprune.data.preprocessing import standardise, to_input, unit_scale
+from emoprune.data.types import Preprocess, Samples
+from emoprune.data.warping import augment
 from emoprune.errors import TrainingFault
-from emoprune.records.data import Preprocess, Samples
 from emoprune.records.network import Epoch
 
 READING_BATCH = 64

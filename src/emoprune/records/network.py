@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emoprune.choices import Activation
+from emoprune.data.types import Preprocess, SplitRule
 from emoprune.errors import InvalidRecord
-from emoprune.records.data import Preprocess, SplitRule
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,9 +14,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from emoprune.data import feature_tables
+from emoprune.data.types import Catalogue, Table
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
-from emoprune.records.data import Catalogue, Table
-from emoprune.store import checkpoints, tables
+from emoprune.store import checkpoints
 from tests.support.records import TEXTS, checkpoint, header_of, raw_safetensors, with_header
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -55,8 +56,8 @@ def any_table(draw: st.DrawFn) -> Table:
 
 def read_back(folder: Path, original: Table, suffix: str) -> Table:
     path = folder / f"table{suffix}"
-    path.write_bytes(tables.to_bytes(original, suffix=suffix))
-    return tables.read(str(path))
+    path.write_bytes(feature_tables.to_bytes(original, suffix=suffix))
+    return feature_tables.read(str(path))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".st"])
@@ -99,14 +100,18 @@ def test_both_forms_of_a_table_are_the_same_data(tmp_path: Path) -> None:
 
 def test_the_csv_is_one_that_any_reader_understands() -> None:
     original = table([[1.5, 2.0]], names=('odd, "name"\n.jpg',), labels=("a",))
-    rows = list(csv.DictReader(io.StringIO(tables.to_bytes(original, suffix=".csv").decode(), newline="")))
+    rows = list(
+        csv.DictReader(io.StringIO(feature_tables.to_bytes(original, suffix=".csv").decode(), newline=""))
+    )
     assert rows == [{"name": 'odd, "name"\n.jpg', "label": "a", "f0": "1.5", "f1": "2"}]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".st"])
 def test_the_same_table_gives_the_same_bytes(suffix: str) -> None:
     original = table([[1.0, 2.0], [3.0, 4.0]])
-    assert tables.to_bytes(original, suffix=suffix) == tables.to_bytes(original, suffix=suffix)
+    assert feature_tables.to_bytes(original, suffix=suffix) == feature_tables.to_bytes(
+        original, suffix=suffix
+    )
 
 
 def test_the_fingerprint_tells_apart_what_differs(tmp_path: Path) -> None:
@@ -137,7 +142,7 @@ def test_duplicates_are_kept_in_their_order(tmp_path: Path) -> None:
 def from_csv(folder: Path, text: str | bytes) -> Table:
     path = folder / "table.csv"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return tables.read(str(path))
+    return feature_tables.read(str(path))
 
 
 @pytest.mark.parametrize(
@@ -209,15 +214,15 @@ def test_however_a_missing_value_is_written_it_is_the_same_data(tmp_path: Path) 
 
 
 def test_csv_comes_from_standard_input_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = tables.to_bytes(table([[1.0, 2.0]]), suffix=".csv")
+    data = feature_tables.to_bytes(table([[1.0, 2.0]]), suffix=".csv")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    assert tables.read("-").catalogue.place == "standard input"
+    assert feature_tables.read("-").catalogue.place == "standard input"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     with pytest.raises(BadData, match=r"^standard input: "):
-        tables.read("-")
+        feature_tables.read("-")
 
 
-GOOD = tables.to_bytes(table([[1.0, 2.0], [3.0, 4.0]]), suffix=".st")
+GOOD = feature_tables.to_bytes(table([[1.0, 2.0], [3.0, 4.0]]), suffix=".st")
 
 
 def changed(**fields: Any) -> bytes:
@@ -252,11 +257,19 @@ BROKEN = {
     "surrogates": changed(names=["\ud800", "b"]),
     "no rows": safetensors.torch.save(
         {"features": torch.ones(0, 2)},
-        {"emoprune": json.dumps({"schema": tables.SCHEMA, "names": [], "labels": [], "columns": ["a", "b"]})},
+        {
+            "emoprune": json.dumps(
+                {"schema": feature_tables.SCHEMA, "names": [], "labels": [], "columns": ["a", "b"]}
+            )
+        },
     ),
     "no columns": safetensors.torch.save(
         {"features": torch.ones(1, 0)},
-        {"emoprune": json.dumps({"schema": tables.SCHEMA, "names": ["a"], "labels": ["b"], "columns": []})},
+        {
+            "emoprune": json.dumps(
+                {"schema": feature_tables.SCHEMA, "names": ["a"], "labels": ["b"], "columns": []}
+            )
+        },
     ),
     "flat": with_values(torch.ones(4)),
     "nan": with_values(torch.tensor([[1.0, float("nan")], [1.0, 1.0]])),
@@ -269,7 +282,7 @@ def test_what_is_no_safetensors_table_is_refused_by_name(tmp_path: Path, name: s
     path = tmp_path / "table.st"
     path.write_bytes(BROKEN[name])
     with pytest.raises((BadData, InvalidRecord)) as caught:
-        tables.read(str(path))
+        feature_tables.read(str(path))
     assert caught.value.place == str(path)
     assert "\n" not in str(caught.value)
 
@@ -277,8 +290,8 @@ def test_what_is_no_safetensors_table_is_refused_by_name(tmp_path: Path, name: s
 @given(st.binary(max_size=100))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_random_bytes_are_no_table(tmp_path: Path, data: bytes) -> None:
-    for suffix in tables.READABLE:
+    for suffix in feature_tables.READABLE:
         path = tmp_path / f"table{suffix}"
         path.write_bytes(data)
         with pytest.raises(EmopruneError):
-            tables.read(str(path))
+            feature_tables.read(str(path))

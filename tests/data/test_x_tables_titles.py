@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from emoprune.data import feature_tables
 from emoprune.errors import BadData
-from emoprune.store import tables
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,10 @@ from emoprune.store import tables
 def test_what_has_no_label_or_no_title_is_named(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(BadData, match=says):
-        tables.read(str(tmp_path / "t.csv"))
+        feature_tables.read(str(tmp_path / "t.csv"))
 
 
 def test_spaces_around_a_label_make_no_other_class(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,label,x\na,happy,1\nb, happy ,2\nc,sad,3\n")
-    catalogue = tables.read(str(tmp_path / "t.csv")).catalogue
+    catalogue = feature_tables.read(str(tmp_path / "t.csv")).catalogue
     assert (catalogue.classes, catalogue.labels) == (("happy", "sad"), (0, 0, 1))

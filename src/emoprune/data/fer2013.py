@@ -11,9 +11,9 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from emoprune.data.types import Catalogue
 from emoprune.errors import BadData
 from emoprune.io.content_hash import fingerprint
-from emoprune.records.data import Catalogue
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """What its emotions 0 to 6 stand for."""

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from emoprune.cli import duplicates
-from emoprune.core.splits import partition
+from emoprune.data import near_duplicates
+from emoprune.data.datasets import open_folder
+from emoprune.data.splits import partition
+from emoprune.data.types import SplitRule
 from emoprune.io.images import read_photo
 from emoprune.io.perceptual_hash import perceptual_hash
-from emoprune.records.data import SplitRule
 from emoprune.store import checkpoints
-from emoprune.store.datasets import open_folder
 from tests.conftest import draw_faces
 from tests.support.command_line import CLASSES, SMALL, Runner
 from tests.support.records import fer2013_csv, noise_pixels
@@ -88,7 +88,7 @@ def test_hashes_that_crop_left_are_not_computed_again(
         asked.append(image)
         return perceptual_hash(image)
 
-    monkeypatch.setattr(duplicates, "perceptual_hash", hashed)
+    monkeypatch.setattr(near_duplicates, "perceptual_hash", hashed)
     emoprune.done("train", "faces", "m.st", *SMALL, *BY_DUPLICATES, "--epochs", 0)
     assert not asked
     manifest = copied / "crops.csv"
@@ -103,7 +103,7 @@ def test_eval_and_further_training_find_the_same_parts_without_any_hash(
     add_hashes(copied)
     summary = emoprune.done("train", "faces", "m.st", *SMALL, *BY_DUPLICATES, "--split", "50/20/30").record
     (copied / "crops.csv").unlink()
-    monkeypatch.setattr(duplicates, "perceptual_hash", None)
+    monkeypatch.setattr(near_duplicates, "perceptual_hash", None)
     for part, size in summary["parts"].items():
         assert emoprune.done("eval", "m.st", "faces", "--split", part).record["n"] == size
     emoprune.done("train", "faces", "on.st", "--from", "m.st", "--epochs", 1)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from emoprune.records.data import Preprocess
+from emoprune.data.types import Preprocess
 
 CACHE_BYTES = 2 * 1024**3
 """Decoded pictures are kept in memory up to this size; larger sets are decoded every time."""

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn import functional as F
 
+from emoprune.data import image_dataset as samples
+from emoprune.data.image_dataset import Photos, to_array
+from emoprune.data.types import Preprocess
 from emoprune.errors import BadImage
 from emoprune.io import images
-from emoprune.records.data import Preprocess
-from emoprune.store import photos as samples
-from emoprune.store.photos import Photos, to_array
 
 RGB = Preprocess("image", (6, 8), "rgb", (0.5,) * 3, (0.5,) * 3)
 GRAY = Preprocess("image", (6, 8), "gray", (0.5,), (0.5,))

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from emoprune.core.splits import declared_parts
+from emoprune.data import fer2013
+from emoprune.data.datasets import open_data, open_folder
+from emoprune.data.fer2013 import CLASSES, SIDE, USAGES, Pixels
+from emoprune.data.image_dataset import Photos
+from emoprune.data.splits import declared_parts
+from emoprune.data.types import Preprocess
 from emoprune.errors import BadData
-from emoprune.records.data import Preprocess
-from emoprune.store import fer2013
-from emoprune.store.datasets import open_data, open_folder
-from emoprune.store.fer2013 import CLASSES, SIDE, USAGES, Pixels
-from emoprune.store.photos import Photos
 from tests.support.records import fer2013_csv, noise_pixels
 
 HEADER = b"emotion,pixels,Usage\n"

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from emoprune.cli import console
+from emoprune.data.datasets import Data, Faces, Folder
+from emoprune.data.hashes import read_hashes
+from emoprune.data.types import Table
 from emoprune.errors import UsageFault
 from emoprune.io.perceptual_hash import hamming, near_duplicates, perceptual_hash
-from emoprune.records.data import Table
-from emoprune.store.datasets import Data, Faces, Folder
-from emoprune.store.hashes import read_hashes
 
 Groups = tuple[tuple[int, ...], ...]
 

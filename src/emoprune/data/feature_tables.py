@@ -12,13 +12,13 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
+from emoprune.data import sfew, workbooks
+from emoprune.data.types import Catalogue, Table
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.io import csv_text, safetensors_files
 from emoprune.io.cells import LABEL, NAME, Row, is_missing, number
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.json_records import decode, loads
-from emoprune.records.data import Catalogue, Table
-from emoprune.store import sfew, workbooks
 from emoprune.store.checkpoints import METADATA_KEY
 
 SCHEMA = "emoprune.features/1"

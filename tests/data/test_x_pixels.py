@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from emoprune.store.datasets import open_data
-from emoprune.store.fer2013 import Pixels
+from emoprune.data.datasets import open_data
+from emoprune.data.fer2013 import Pixels
 from tests.support.command_line import SMALL, Runner, opened
 from tests.support.records import fer2013_csv, noise_pixels
 

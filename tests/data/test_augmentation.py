@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emoprune.core.augmentations import AUGMENTATIONS, parse_augmentations
+from emoprune.data.augmentation import AUGMENTATIONS, parse_augmentations
 from emoprune.errors import UsageFault
 
 names = st.sampled_from(sorted(AUGMENTATIONS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from emoprune.records.data import Preprocess
+from emoprune.data.types import Preprocess
 
 
 def to_input(batch: Tensor, preprocess: Preprocess) -> Tensor:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.choices import PARTS
-from emoprune.core.splits import Parts, declared_parts, groups, part_sizes, partition
+from emoprune.data.splits import Parts, declared_parts, groups, part_sizes, partition
+from emoprune.data.types import FOLDERS, Catalogue, SplitRule
 from emoprune.errors import BadData, UsageFault
-from emoprune.records.data import FOLDERS, Catalogue, SplitRule
 
 SHARES = ("80/20", "75/10/15", "50/50", "20/80", "60/20/20")
 PERSON = "^[^_]+"

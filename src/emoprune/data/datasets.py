@@ -9,14 +9,15 @@ from pathlib import Path
 from PIL import Image
 
 from emoprune.choices import PARTS
+from emoprune.data import feature_tables, fer2013
+from emoprune.data.fer2013 import Pixels
+from emoprune.data.types import Catalogue, Table
 from emoprune.errors import BadData, at
 from emoprune.io.content_hash import fingerprint
 from emoprune.io.files import STANDARD, reading, shown
 from emoprune.io.image_files import is_picture, pictures, readable
 from emoprune.io.images import read_photo
-from emoprune.records.data import Catalogue, Table
-from emoprune.store import cropfolder, fer2013, tables
-from emoprune.store.fer2013 import Pixels
+from emoprune.store import cropfolder
 
 LAYOUT = "give a folder with one folder of pictures per class"
 
@@ -47,8 +48,8 @@ def open_data(place: str) -> Data:
         return open_folder(place)
     if place == STANDARD or path.suffix == ".csv":
         return _open_csv(place)
-    if path.suffix in tables.READABLE:
-        return tables.read(place)
+    if path.suffix in feature_tables.READABLE:
+        return feature_tables.read(place)
     if path.exists():
         raise BadData(
             "neither a folder nor a feature table", f"{LAYOUT}, or a .csv, .st or .xlsx", place=place
@@ -71,7 +72,7 @@ def _open_csv(place: str) -> Pixels | Table:
         if fer2013.is_header(start):
             with at(shown(place)):
                 return fer2013.read(shown(place), start, stream)
-        return tables.from_bytes(place, start + stream.read())
+        return feature_tables.from_bytes(place, start + stream.read())
 
 
 def open_folder(place: str) -> Folder:

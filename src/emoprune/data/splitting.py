@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from emoprune.choices import SplitBy
-from emoprune.cli import console, duplicates
-from emoprune.core.splits import Parts, declared_parts, parse_shares
+from emoprune.cli import console
+from emoprune.data import near_duplicates
+from emoprune.data.datasets import Data
+from emoprune.data.splits import Parts, declared_parts, parse_shares
+from emoprune.data.types import FOLDERS, SplitRule
 from emoprune.errors import BadData, UsageFault
-from emoprune.records.data import FOLDERS, SplitRule
-from emoprune.store.datasets import Data
 
 DEFAULT_SPLIT = "80/20"
 
@@ -39,7 +40,7 @@ def split_rule(
     if split:
         parse_shares(split)
     shares = FOLDERS if declared else split or DEFAULT_SPLIT
-    together = duplicates.kept_together(data) if split_by else ()
+    together = near_duplicates.kept_together(data) if split_by else ()
     return SplitRule(shares, seed, group_by, catalogue.fingerprint, together)
 
 
@@ -53,4 +54,4 @@ def tell_split(data: Data, rule: SplitRule, parts: Parts) -> None:
         # whoever made the folders can mend them; we cannot
         ours = rule.shares != FOLDERS
         remedy = "keep them together with --split-by duplicates" if ours else "keep one side of each"
-        duplicates.tell_torn(data, parts, remedy=remedy)
+        near_duplicates.tell_torn(data, parts, remedy=remedy)

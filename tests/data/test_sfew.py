@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from emoprune.core.splits import groups
+from emoprune.data import feature_tables, sfew
+from emoprune.data.splits import groups
+from emoprune.data.types import Table
 from emoprune.errors import BadData
-from emoprune.records.data import Table
-from emoprune.store import sfew, tables
 from tests.support.records import Rows, workbook
 
 LPQ = "First 2 Principal Components of Local Phase Quantization (LPQ) features\nagain (LPQ)"
@@ -38,7 +38,7 @@ both = pytest.mark.parametrize("suffix", WRITERS)
 def read(folder: Path, suffix: str, rows: Rows) -> Table:
     path = folder / f"anything{suffix}"
     path.write_bytes(WRITERS[suffix](rows))
-    return tables.read(str(path))
+    return feature_tables.read(str(path))
 
 
 @both
@@ -164,7 +164,7 @@ def test_our_own_tables_are_never_taken_for_the_sheet() -> None:
 
 @pytest.mark.parametrize(("suffix", "rows", "missing"), [(".csv", 674, 0), (".xlsx", 675, 5)])
 def test_the_real_sheet_is_read_as_it_is(shared_data: Path, suffix: str, rows: int, missing: int) -> None:
-    table = tables.read(str(shared_data / "data" / "sfew" / f"SFEW{suffix}"))
+    table = feature_tables.read(str(shared_data / "data" / "sfew" / f"SFEW{suffix}"))
     assert table.values.shape == (rows, 10)
     assert table.columns == tuple(f"{kind}_{index}" for kind in ("lpq", "phog") for index in range(1, 6))
     assert table.catalogue.names[0] == "Airheads_000519240_00000005"

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from emoprune.choices import PARTS
+from emoprune.data.types import FOLDERS, SHARES, Catalogue, SplitRule
 from emoprune.errors import BadData, InvalidRecord, UsageFault
-from emoprune.records.data import FOLDERS, SHARES, Catalogue, SplitRule
 
 Parts = Mapping[str, tuple[int, ...]]
 

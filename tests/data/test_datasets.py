@@ -9,11 +9,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from emoprune.data import feature_tables
+from emoprune.data.datasets import Folder, open_data, open_faces, open_folder
+from emoprune.data.fer2013 import Pixels
+from emoprune.data.types import Catalogue, Table
 from emoprune.errors import BadData
-from emoprune.records.data import Catalogue, Table
-from emoprune.store import tables
-from emoprune.store.datasets import Folder, open_data, open_faces, open_folder
-from emoprune.store.fer2013 import Pixels
 from tests.support.records import fer2013_csv, noise_pixels
 
 
@@ -207,7 +207,7 @@ def test_data_is_opened_by_what_it_is(usual: Path, tmp_path: Path) -> None:
     catalogue = Catalogue("here", ("a", "b"), (0, 1), ("x", "y"), "0")
     table = Table(catalogue, ("f",), torch.tensor([[1.0], [2.0]]))
     for suffix in (".csv", ".st"):
-        (tmp_path / f"table{suffix}").write_bytes(tables.to_bytes(table, suffix=suffix))
+        (tmp_path / f"table{suffix}").write_bytes(feature_tables.to_bytes(table, suffix=suffix))
         assert isinstance(open_data(str(tmp_path / f"table{suffix}")), Table)
     assert isinstance(open_data(str(usual)), Folder)
     (tmp_path / "notes.txt").touch()

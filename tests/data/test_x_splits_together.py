@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emoprune.core.splits import partition
+from emoprune.data.splits import partition
+from emoprune.data.types import Catalogue, SplitRule
 from emoprune.errors import BadData, InvalidRecord
-from emoprune.records.data import Catalogue, SplitRule
 
 Groups = tuple[tuple[int, ...], ...]
 CLASSES = ("angry", "happy", "sad")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from emoprune.data.hashes import read_hashes
 from emoprune.store.crops import MANIFEST
-from emoprune.store.hashes import read_hashes
 
 GOOD = "0123456789abcdef"
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emoprune.data import workbooks
 from emoprune.errors import BadData
-from emoprune.store import workbooks
 from tests.support.records import workbook
 
 
