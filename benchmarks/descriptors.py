@@ -19,9 +19,9 @@ from PIL import Image
 
 from benchmarks.common import interleaved, machine, markdown, parser
 from emoprune.core.descriptors import DESCRIPTORS
-from emoprune.core.synthetic import draw_scene
 from emoprune.io.image_files import pictures
 from emoprune.io.images import read_photo
+from emoprune.synthetic_faces import draw_scene
 
 EXPRESSIONS = ("angry", "happy", "surprise")
 TARGET = 50

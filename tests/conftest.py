@@ -14,8 +14,8 @@ from hypothesis import settings
 from PIL import Image
 
 from emoprune.cli.main import main
-from emoprune.core.synthetic import draw_scene
 from emoprune.io.images import jpeg_bytes
+from emoprune.synthetic_faces import draw_scene
 
 pytest_plugins = ["tests.support.command_line"]
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from emoprune.core.alignment import eye_places
-from emoprune.core.synthetic import draw_scene
+from emoprune.synthetic_faces import draw_scene
 from tests.support.command_line import Runner
 
 SIZE = (240, 300)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emoprune.core.synthetic import draw_scene
+from emoprune.synthetic_faces import draw_scene
 from tests.support.command_line import Runner
 
 SIZE = (180, 144)

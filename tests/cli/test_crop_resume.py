@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emoprune.core.synthetic import draw_scene
 from emoprune.io.images import jpeg_bytes
+from emoprune.synthetic_faces import draw_scene
 from tests.support.command_line import Runner, tree
 
 PHOTOS = 10

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emoprune.core.synthetic import draw_scene
+from emoprune.synthetic_faces import draw_scene
 from tests.support.command_line import Runner, tree
 
 BOX = "source,x1,y1,x2,y2\nhappy/a.png,10,10,60,60\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from emoprune.cli.crop_sources import OutputNames
-from emoprune.core.synthetic import draw_scene
 from emoprune.io.images import jpeg_bytes
+from emoprune.synthetic_faces import draw_scene
 from tests.support.command_line import Runner
 
 

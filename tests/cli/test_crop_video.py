@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emoprune.core.synthetic import draw_scene
+from emoprune.synthetic_faces import draw_scene
 from tests.support.command_line import Runner, tree
 from tests.support.films import film
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emoprune.cli import demo
-from emoprune.core.synthetic import EMOTIONS
+from emoprune.synthetic_faces import EMOTIONS
 from tests.support.command_line import Runner
 
 STEPS = ["crop", "features", "train", "angles", "prune", "prune", "export", *["eval"] * 4, "report"]

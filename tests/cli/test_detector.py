@@ -6,10 +6,10 @@ from PIL import Image
 from emoprune.cli.detector import Detector
 from emoprune.core.choosing import CHOICES
 from emoprune.core.detection import SMALLEST_FACE
-from emoprune.core.synthetic import draw_scene
-from emoprune.core.synthetic.scene import sample_pose
 from emoprune.errors import BadImage
 from emoprune.records.faces import Face
+from emoprune.synthetic_faces import draw_scene
+from emoprune.synthetic_faces.scene import sample_pose
 
 SCENE = (240, 240)
 

@@ -14,10 +14,10 @@ from emoprune.core import alignment
 from emoprune.core.alignment import EYE_LEVEL, EYE_REACH, eye_places
 from emoprune.core.cropping import crop_face
 from emoprune.core.padding import LARGEST
-from emoprune.core.synthetic import draw_scene
-from emoprune.core.synthetic.scene import sample_pose
 from emoprune.errors import BadImage
 from emoprune.records.faces import Box
+from emoprune.synthetic_faces import draw_scene
+from emoprune.synthetic_faces.scene import sample_pose
 
 Point = tuple[float, float]
 LEFT, RIGHT, NOSE = (120.0, 90.0), (200.0, 90.0), (160.0, 150.0)

@@ -17,8 +17,8 @@ from emoprune.backends.lettering import lettering
 from emoprune.choices import Standing
 from emoprune.core import contact
 from emoprune.core.contact import HEAD, LOOKS, SECTIONS, Tile, contact_sheet
-from emoprune.core.synthetic import draw_scene
 from emoprune.errors import BadImage
+from emoprune.synthetic_faces import draw_scene
 
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 PLAIN = Image.new("RGB", (40, 40), (9, 120, 9))

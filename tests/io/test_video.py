@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from emoprune.core.synthetic import EMOTIONS, draw_scene
 from emoprune.errors import BadData, Unavailable
 from emoprune.io import video
+from emoprune.synthetic_faces import EMOTIONS, draw_scene
 from tests.support.films import film
 from tests.support.records import outcome
 

@@ -71,8 +71,8 @@ def _is_demo(root: Path) -> bool:
 def _draw(raw: Path, seed: int) -> None:
     import numpy as np
 
-    from emoprune.core.synthetic import EMOTIONS, draw_scene
     from emoprune.io import files, images
+    from emoprune.synthetic_faces import EMOTIONS, draw_scene
 
     scenes = [(emotion, index) for emotion in EMOTIONS for index in range(SCENES_PER_CLASS)]
     sys.stdout.write(f"drawing {len(scenes)} scenes in {raw}\n")

@@ -11,9 +11,9 @@ from emoprune.core.detection import Networks, find_faces
 from emoprune.core.detection.area import AreaSums
 from emoprune.core.detection.cascade import _confirmed
 from emoprune.core.detection.pyramid import scales
-from emoprune.core.synthetic import draw_scene
 from emoprune.io.images import read_photo
 from emoprune.records.faces import Face
+from emoprune.synthetic_faces import draw_scene
 
 PIXELS = 0.01
 """How far a corner or a landmark may be from facenet-pytorch's."""

@@ -6,11 +6,11 @@ from PIL import Image, ImageFilter
 
 from emoprune.core.detection import Networks, find_faces, rescue
 from emoprune.core.detection.views import TURNS, brightened, turned, turned_back
-from emoprune.core.synthetic import draw_scene
-from emoprune.core.synthetic.backdrop import draw_backdrop
-from emoprune.core.synthetic.scene import sample_pose
 from emoprune.io.images import read_photo
 from emoprune.records.faces import Box, Face
+from emoprune.synthetic_faces import draw_scene
+from emoprune.synthetic_faces.background import draw_backdrop
+from emoprune.synthetic_faces.scene import sample_pose
 
 SIZE = (240, 300)
 

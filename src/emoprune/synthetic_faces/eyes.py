@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emoprune.core.synthetic.canvas import Canvas, Color, Points, ellipse, mix, moved, shade, smooth
-from emoprune.core.synthetic.expression import Expression, Manner
-from emoprune.core.synthetic.look import Look
+from emoprune.synthetic_faces.appearance import Look
+from emoprune.synthetic_faces.canvas import Canvas, Color, Points, ellipse, mix, moved, shade, smooth
+from emoprune.synthetic_faces.expression import Expression, Manner
 
 EYE_Y = -0.01
 BROW_Y = -0.245

@@ -7,9 +7,9 @@ from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 from PIL import Image
 
-from emoprune.core.synthetic import EMOTIONS, draw_scene
-from emoprune.core.synthetic.canvas import Pose
-from emoprune.core.synthetic.scene import sample_pose
+from emoprune.synthetic_faces import EMOTIONS, draw_scene
+from emoprune.synthetic_faces.canvas import Pose
+from emoprune.synthetic_faces.scene import sample_pose
 
 
 def scene(emotion: str, seed: int) -> Image.Image:

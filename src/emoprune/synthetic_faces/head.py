@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from emoprune.core.synthetic.canvas import Canvas, Color, Points, ellipse, mix, moved, shade, smooth
-from emoprune.core.synthetic.expression import Expression
-from emoprune.core.synthetic.look import Look
+from emoprune.synthetic_faces.appearance import Look
+from emoprune.synthetic_faces.canvas import Canvas, Color, Points, ellipse, mix, moved, shade, smooth
+from emoprune.synthetic_faces.expression import Expression
 
 GLASSES_SHARE = 0.16
 EAR_COVERING_LENGTH = 0.5

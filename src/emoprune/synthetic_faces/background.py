@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from emoprune.core.synthetic.canvas import Color
+from emoprune.synthetic_faces.canvas import Color
 
 HUES = (0.04, 0.08, 0.12, 0.4, 0.46, 0.52, 0.57, 0.61)  # terracotta to sand, sage, teal to blue
 

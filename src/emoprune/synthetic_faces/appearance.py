@@ -6,7 +6,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from emoprune.core.synthetic.canvas import Color, mix
+from emoprune.synthetic_faces.canvas import Color, mix
 
 Option = TypeVar("Option")
 

@@ -3,11 +3,12 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from emoprune.core.synthetic.backdrop import draw_backdrop
-from emoprune.core.synthetic.canvas import Canvas, Layer, Pose
-from emoprune.core.synthetic.expression import Expression, Manner, perform, sample_manner
-from emoprune.core.synthetic.eyes import draw_brow, draw_eye
-from emoprune.core.synthetic.head import (
+from emoprune.synthetic_faces.appearance import Look, sample_look
+from emoprune.synthetic_faces.background import draw_backdrop
+from emoprune.synthetic_faces.canvas import Canvas, Layer, Pose
+from emoprune.synthetic_faces.expression import Expression, Manner, perform, sample_manner
+from emoprune.synthetic_faces.eyes import draw_brow, draw_eye
+from emoprune.synthetic_faces.head import (
     draw_back_hair,
     draw_body,
     draw_front_hair,
@@ -16,9 +17,8 @@ from emoprune.core.synthetic.head import (
     draw_skin_lines,
     draw_skull,
 )
-from emoprune.core.synthetic.lighting import light_person, sample_light
-from emoprune.core.synthetic.look import Look, sample_look
-from emoprune.core.synthetic.mouth import draw_mouth
+from emoprune.synthetic_faces.lighting import light_person, sample_light
+from emoprune.synthetic_faces.mouth import draw_mouth
 
 
 def draw_scene(

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from emoprune.core.synthetic.canvas import Layer, Points, Pose
-from emoprune.core.synthetic.expression import Expression
+from emoprune.synthetic_faces.canvas import Layer, Points, Pose
+from emoprune.synthetic_faces.expression import Expression
 
 Plane = NDArray[np.float32]
 
