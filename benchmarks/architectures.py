@@ -21,13 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import machine, markdown, parser, progress
-from emoprune.core import nets, surgery
-from emoprune.core.architectures import ARCHITECTURES
-from emoprune.core.graph import channel_graph
+from emoprune.core import surgery
 from emoprune.core.subject import Subject, stays
 from emoprune.data.types import Preprocess, SplitRule
-from emoprune.records.channels import ChannelGraph
-from emoprune.records.network import Checkpoint, Spec
+from emoprune.networks import build
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.types import Checkpoint, Spec
 from emoprune.records.pruning import Plan, Removal
 
 CLASSES = 7
@@ -111,7 +112,7 @@ def drawn(spec: Spec, batch: Tensor) -> nn.Module:
         for name in dir(nn.init):
             if name.endswith("_") and not name.startswith("_"):
                 stack.enter_context(mock.patch.object(nn.init, name, lambda tensor, *_, **__: tensor))
-        net = nets.build(spec).eval()
+        net = build.build(spec).eval()
     with torch.no_grad():
         for name, tensor in net.named_parameters():
             if name.endswith("bias"):
@@ -155,7 +156,7 @@ def pruned(spec: Spec, net: nn.Module, subject: Subject, plan: Plan) -> nn.Modul
         tensors=net.state_dict(),
     )
     small = surgery.apply(plan, checkpoint, subject, {})
-    return nets.restore(small.spec, small.tensors)
+    return build.restore(small.spec, small.tensors)
 
 
 def silence(net: nn.Module, graph: ChannelGraph, alive: Tensor) -> None:
@@ -174,7 +175,7 @@ def tried(name: str, seed: int) -> Trial:
     spec = spec_of(name)
     batch = torch.randn(BATCH, *spec.input)
     net = drawn(spec, batch)
-    graph = channel_graph(nets.blueprint(spec), spec.input)
+    graph = channel_graph(build.blueprint(spec), spec.input)
     subject = Subject(graph, net.state_dict(), {}, {}, graph.layers)
     plan = random_plan(graph)
     small = pruned(spec, net, subject, plan)

@@ -38,11 +38,11 @@ from benchmarks.common import (
     parser,
     progress,
 )
-from emoprune.core import nets
 from emoprune.core.angles import angles_deg
-from emoprune.core.graph import channel_graph
-from emoprune.core.statistics import UnitSums, collect
-from emoprune.records.network import Spec
+from emoprune.networks import build
+from emoprune.networks.activation_statistics import UnitSums, collect
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.types import Spec
 
 ARCH = "resnet18"
 SIDE = 224
@@ -72,8 +72,8 @@ def statistics_pass(args: argparse.Namespace) -> Row:
     """Gathering statistics against a plain forward pass."""
     torch.manual_seed(0)
     spec = Spec(ARCH, classes=7, input=(3, SIDE, SIDE))
-    net = nets.build(spec).eval()
-    graph = channel_graph(nets.blueprint(spec), spec.input)
+    net = build.build(spec).eval()
+    graph = channel_graph(build.blueprint(spec), spec.input)
     images = [torch.randn(BATCH, *spec.input) for _ in range(BATCHES)]
 
     def forward() -> None:

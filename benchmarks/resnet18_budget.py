@@ -38,13 +38,13 @@ from benchmarks.common import (
     workplace,
 )
 from emoprune.cli import loading
-from emoprune.core import costs, nets
 from emoprune.core.fitting import batches, predict
-from emoprune.core.heads import output_name
 from emoprune.data.datasets import open_folder
 from emoprune.data.splits import partition
-from emoprune.records.network import Checkpoint
-from emoprune.store import checkpoints
+from emoprune.networks import build, profiling
+from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.heads import output_name
+from emoprune.networks.types import Checkpoint
 
 ARCH = "resnet18"
 OURS = {
@@ -87,7 +87,9 @@ class Bench:
     @property
     def net(self) -> nn.Module:
         """A copy of its own that may be pruned."""
-        return copy.deepcopy(nets.restore(self.checkpoint.spec, self.checkpoint.tensors)).requires_grad_(True)
+        return copy.deepcopy(build.restore(self.checkpoint.spec, self.checkpoint.tensors)).requires_grad_(
+            True
+        )
 
     def accuracy(self, net: nn.Module) -> float:
         """Share of val that a network gets right."""
@@ -96,7 +98,7 @@ class Bench:
 
     def result(self, net: nn.Module, seconds: float) -> Result:
         """What became of the network."""
-        before, after = (costs.cost(each, self.checkpoint.spec) for each in (self.net, net))
+        before, after = (profiling.cost(each, self.checkpoint.spec) for each in (self.net, net))
         return Result(
             self.accuracy(net), after.parameters / before.parameters, after.macs / before.macs, seconds
         )
@@ -140,7 +142,7 @@ def theirs(bench: Bench, budget: float, *, global_pruning: bool) -> tuple[nn.Mod
     """The least that Torch-Pruning takes to keep within the budget, and its seconds."""
     start = time.perf_counter()
     spec = bench.checkpoint.spec
-    wanted = costs.cost(bench.net, spec).macs * budget
+    wanted = profiling.cost(bench.net, spec).macs * budget
 
     def pruned(ratio: float) -> nn.Module:
         net = bench.net
@@ -159,7 +161,7 @@ def theirs(bench: Bench, budget: float, *, global_pruning: bool) -> tuple[nn.Mod
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         net = pruned(middle)
-        if costs.cost(net, spec).macs <= wanted:
+        if profiling.cost(net, spec).macs <= wanted:
             high, best = middle, net
         else:
             low = middle

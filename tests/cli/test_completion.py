@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from emoprune.core.architectures import ARCHITECTURES
+from emoprune.networks.registry import ARCHITECTURES
 from tests.support.command_line import clean_environment
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 from emoprune.cli.main import main
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint as checkpoints
 from tests.support.command_line import Runner
 from tests.support.feature_tables import draw_table
 

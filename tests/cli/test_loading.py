@@ -20,7 +20,7 @@ from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.data.types import Catalogue, SplitRule, Table
 from emoprune.errors import BadData
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint
 from tests.support.command_line import Runner
 
 CPU = torch.device("cpu")
@@ -151,7 +151,7 @@ def test_a_model_knows_its_file(model: Path) -> None:
     opened = loading.open_model(str(model), CPU)
     data = model.read_bytes()
     assert (opened.bytes, opened.fingerprint) == (len(data), hashlib.sha256(data).hexdigest())
-    assert opened.units == checkpoints.read(str(model)).units == 16 + 24
+    assert opened.units == checkpoint.read(str(model)).units == 16 + 24
 
 
 def test_onnx_and_checkpoint_give_the_same_logits(model: Path, onnx_model: Path, faces: Path) -> None:
@@ -166,7 +166,7 @@ def test_onnx_and_checkpoint_give_the_same_logits(model: Path, onnx_model: Path,
 
 
 def test_parts_are_those_of_the_rule(model: Path, faces: Path) -> None:
-    data, rule = open_data(str(faces)), checkpoints.read(str(model)).split
+    data, rule = open_data(str(faces)), checkpoint.read(str(model)).split
     expected = partition(data.catalogue, rule)
     for asked, name in ((None, "test"), ("train", "train"), ("test", "test")):
         found, indices = loading.part_indices(data, rule, asked)  # type: ignore[arg-type]  # from a tuple

@@ -14,8 +14,8 @@ from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
-from emoprune.records.network import Checkpoint
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.types import Checkpoint
 from tests.support.command_line import Runner, opened, tree
 
 KEYS = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from emoprune.core import nets
-from emoprune.records.network import Checkpoint, HistoryEntry
+from emoprune.networks import build
+from emoprune.networks.types import Checkpoint, HistoryEntry
 from tests.support.checkpoints import OF_WEIGHTS, OFFLINE, changed, check_agrees, check_works, read, units
 from tests.support.command_line import Runner
 
@@ -182,7 +182,7 @@ def test_units_that_fall_silent_really_go_and_nobody_misses_them(
     batch = torch.randn(5, *before.spec.input, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         one, other = (
-            nets.restore(found.spec, tensors)(batch)
+            build.restore(found.spec, tensors)(batch)
             for found, tensors in ((before, masked), (after, after.tensors))
         )
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from emoprune.records.network import Checkpoint
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint
+from emoprune.networks.types import Checkpoint
 from tests.support.command_line import SMALL, Runner, tree
 
 DEEP = ("--arch", "squeezenet1_1", "--size", "64")
 
 
 def read(path: Path) -> Checkpoint:
-    return checkpoints.read(str(path))
+    return checkpoint.read(str(path))
 
 
 def state(seed: int, classes: int = 1000) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint
 from tests.conftest import draw_faces
 from tests.support.command_line import SMALL, Runner
 from tests.support.feature_tables import draw_table
@@ -118,7 +118,7 @@ def test_a_preset_tells_nothing_of_a_network_that_is_given(
 def test_the_scale_of_an_earlier_training_is_recorded(emoprune: Runner, table: Path) -> None:
     emoprune.done("train", table, "m.st", *MLP, "--scale", "none")
     emoprune.done("train", table, "on.st", "--from", "m.st", "--epochs", "1")
-    assert checkpoints.read("on.st").history[-1].parameters["scale"] != "minmax"
+    assert checkpoint.read("on.st").history[-1].parameters["scale"] != "minmax"
 
 
 def test_a_split_said_again_is_the_same_split(emoprune: Runner, small: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_split_said_again_is_the_same_split(emoprune: Runner, small: Path) -> 
     result = emoprune.done(
         "train", small, "on.st", "--from", "m.st", "--epochs", "1", "--split", "80/20", "--group-by", "^[^_]+"
     )
-    assert checkpoints.read("on.st").split == checkpoints.read("m.st").split
+    assert checkpoint.read("on.st").split == checkpoint.read("m.st").split
     assert "not that of the earlier" not in result.err
 
 

@@ -11,8 +11,8 @@ import torch
 from emoprune.cli.main import main
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
-from emoprune.records.network import Checkpoint
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint
+from emoprune.networks.types import Checkpoint
 from tests.conftest import draw_faces
 from tests.support.command_line import SMALL, Runner, opened
 
@@ -20,7 +20,7 @@ ON = ("--lr", "0.003", "--epochs", "4")
 
 
 def read(path: str | Path) -> Checkpoint:
-    return checkpoints.read(str(path))
+    return checkpoint.read(str(path))
 
 
 def same_tensors(one: Checkpoint, other: Checkpoint) -> bool:
@@ -212,7 +212,7 @@ def test_no_epochs_give_the_same_tensors_and_statistics_measured_anew(
             name: dataclasses.replace(entry, gram=2 * entry.gram) for name, entry in before.statistics.items()
         },
     )
-    (in_folder / "stale.st").write_bytes(checkpoints.to_bytes(doubled))
+    (in_folder / "stale.st").write_bytes(checkpoint.to_bytes(doubled))
     emoprune.done("train", faces, "fresh.st", "--from", "stale.st", "--epochs", "0")
     for name, entry in before.statistics.items():
         torch.testing.assert_close(read("fresh.st").statistics[name].gram, entry.gram)
@@ -221,7 +221,7 @@ def test_no_epochs_give_the_same_tensors_and_statistics_measured_anew(
 def test_one_command_gives_the_same_bytes(emoprune: Runner, narrow: Path, faces: Path) -> None:
     raw = [emoprune.done("train", faces, "-", "--from", narrow, *ON).raw for _ in range(2)]
     assert raw[0] == raw[1]
-    checkpoints.from_bytes(raw[0])
+    checkpoint.from_bytes(raw[0])
 
 
 def test_a_checkpoint_from_stdin_is_gone_on_with(emoprune: Runner, model: Path, faces: Path) -> None:

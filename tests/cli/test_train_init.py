@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from emoprune.core.fitting import Recipe, fit
-from emoprune.records.network import Checkpoint
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint
+from emoprune.networks.types import Checkpoint
 from tests.support.command_line import SMALL, Runner, tree
 
 MLP = ("--arch", "mlp", "--hidden", "10", "--lr", "0.05")
 
 
 def read(path: str | Path) -> Checkpoint:
-    return checkpoints.read(str(path))
+    return checkpoint.read(str(path))
 
 
 def same_tensors(one: Checkpoint, other: Checkpoint) -> bool:

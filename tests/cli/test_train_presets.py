@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from emoprune.cli.train_settings import Settings
-from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.presets import PRESETS
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint
+from emoprune.networks.registry import ARCHITECTURES
 from tests.conftest import draw_faces
 from tests.support.command_line import Runner
 
@@ -45,7 +45,7 @@ def test_every_preset_trains_and_its_model_is_evaluated(
     data = table if name in TABLES else faces
     result = emoprune.done("train", data, "m.st", "--preset", name, *smaller(name))
     assert f"note: preset {name}: " in result.err
-    found = checkpoints.read("m.st")
+    found = checkpoint.read("m.st")
     assert found.spec.arch == PRESETS[name].settings["arch"]
     assert found.history[-1].parameters["preset"] == name
     record = emoprune.done("eval", "m.st", data).record
@@ -63,7 +63,7 @@ def test_the_recorded_training_is_the_papers(
 ) -> None:
     data = table if name in TABLES else faces
     emoprune.done("train", data, "m.st", "--preset", name, *smaller(name), "--epochs", "0")
-    settings, entry = PRESETS[name].settings, checkpoints.read("m.st").history[-1]
+    settings, entry = PRESETS[name].settings, checkpoint.read("m.st").history[-1]
     for key in ("optimizer", "lr", "lr_decay", "momentum", "batch_size", "keep"):
         if key in settings:
             assert entry.parameters[key] == settings[key], key
@@ -73,7 +73,7 @@ def test_the_recorded_training_is_the_papers(
 
 def test_a_papers_pictures_are_prepared_as_it_says(emoprune: Runner, faces: Path, in_folder: Path) -> None:
     emoprune.done("train", faces, "m.st", "--preset", "luan2020-lenet", "--epochs", "0")
-    found = checkpoints.read("m.st")
+    found = checkpoint.read("m.st")
     assert (found.preprocess.size, found.preprocess.colour) == ((72, 90), "gray")
     assert (found.preprocess.mean, found.preprocess.std) == ((0.5,), (0.5,))
     assert found.tensors["features.0.weight"].shape == (16, 1, 5, 5)
@@ -83,7 +83,7 @@ def test_a_papers_pictures_are_prepared_as_it_says(emoprune: Runner, faces: Path
 
 def test_dropout_of_wrights_network_is_a_half(emoprune: Runner, faces: Path, in_folder: Path) -> None:
     emoprune.done("train", faces, "m.st", "--preset", "wright2019-cnn", "--epochs", "0")
-    spec = checkpoints.read("m.st").spec
+    spec = checkpoint.read("m.st").spec
     assert (spec.dropout, spec.input, len(spec.hidden)) == (0.5, (1, 48, 48), 2)
 
 
@@ -113,7 +113,7 @@ def test_an_option_beats_the_preset_wherever_it_stands(
     preset = ("--preset", "wright2019-ff")
     options = (*less, *option, *preset) if place == "before" else (*preset, *less, *option)
     result = emoprune.done("train", small, "m.st", *options)
-    found = checkpoints.read("m.st")
+    found = checkpoint.read("m.st")
     assert found.history[-1].parameters[key] == value
     assert (found.spec.hidden, found.spec.input) == ((4,), (1, 16, 16))
     (told,) = [line for line in result.err.splitlines() if "preset wright2019-ff: " in line]
@@ -139,7 +139,7 @@ def test_what_is_told_written_out_trains_the_same_network(
         result = emoprune.done("train", small, "a.st", "--preset", name, *size, "--force")
         options = result.err.splitlines()[0].partition(f"preset {name}: ")[2].split()
         emoprune.done("train", small, "b.st", *options, "--force")
-        one, other = checkpoints.read("a.st"), checkpoints.read("b.st")
+        one, other = checkpoint.read("a.st"), checkpoint.read("b.st")
         assert one.training == other.training
         assert one.spec == other.spec
 
@@ -147,12 +147,12 @@ def test_what_is_told_written_out_trains_the_same_network(
 def test_grey_and_augmentation_of_a_preset_can_be_taken_back(emoprune: Runner, small: Path) -> None:
     less = ("--size", "18", "--epochs", "0")
     emoprune.done("train", small, "m.st", "--preset", "luan2020-lenet", *less, "--colour")
-    found = checkpoints.read("m.st")
+    found = checkpoint.read("m.st")
     assert (found.preprocess.colour, found.spec.input) == ("rgb", (3, 18, 18))
     frozen = ("--preset", "jain2020-resnet18", "--weights", "none", "--size", "32", "--epochs", "0")
     for augment, wanted in (((), {"flip": 0.5, "rotate": 15.0}), (("--augment", "none"), {})):
         emoprune.done("train", small, "n.st", *frozen, *augment, "--force")
-        assert checkpoints.read("n.st").history[-1].parameters["augment"] == wanted
+        assert checkpoint.read("n.st").history[-1].parameters["augment"] == wanted
 
 
 def test_the_machine_tells_most_drawn_faces_apart(emoprune: Runner, table: Path) -> None:
@@ -196,7 +196,7 @@ def test_without_a_preset_the_defaults_are_those_of_the_help(
 ) -> None:
     result = emoprune.done("train", small, "m.st", "--size", "16", "--epochs", "0")
     assert "preset" not in result.err
-    found = checkpoints.read("m.st")
+    found = checkpoint.read("m.st")
     assert found.spec.arch == Settings.arch
     assert found.history[-1].parameters["lr"] == Settings.lr
     assert found.history[-1].parameters["preset"] is None

@@ -9,7 +9,7 @@ import pytest
 
 from emoprune.cli import train
 from emoprune.cli.train_settings import OF_THE_NETWORK, Settings, settings_of
-from emoprune.core.architectures import ARCHITECTURES
+from emoprune.networks.registry import ARCHITECTURES
 
 FIELDS = {field.name: field.default for field in dataclasses.fields(Settings)}
 OPTIONS = inspect.signature(train.command).parameters

@@ -12,7 +12,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 
 from emoprune.choices import Centre
 from emoprune.core import angles
-from emoprune.records.network import UnitStatistics
+from emoprune.networks.types import UnitStatistics
 from emoprune.records.pruning import Survey
 from tests.support import reference
 from tests.support.layers import sigmoid_layer, statistics_of

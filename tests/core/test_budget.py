@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from emoprune.core import costs, nets
 from emoprune.core.amounts import Amount
 from emoprune.core.budget import after, first_step, is_met, is_too_much, step_for
 from emoprune.core.courses import Request
-from emoprune.core.footprint import Footprint
 from emoprune.core.methods import METHODS
 from emoprune.core.pruning import Pruning
 from emoprune.errors import UsageFault
-from emoprune.records.network import Cost
+from emoprune.networks import build, profiling
+from emoprune.networks.footprint import Footprint
+from emoprune.networks.types import Cost
 from emoprune.records.pruning import Plan, Removal
 from tests.support.layers import subject_of_net, table_pruning
 from tests.support.wiring import conv, head
@@ -93,7 +93,7 @@ def cost_at(found: Pruning, step: int) -> tuple[int, Cost]:
     """The units and the cost of the network that is really built at a step."""
     after = found.carried_out(found.course().plan(step))
     units = sum(statistics.units for statistics in after.statistics.values())
-    return units, costs.cost(nets.restore(after.spec, after.tensors), after.spec)
+    return units, profiling.cost(build.restore(after.spec, after.tensors), after.spec)
 
 
 @pytest.mark.parametrize("option", ["--units", "--amount", "--macs", "--params"])

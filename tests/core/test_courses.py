@@ -14,12 +14,12 @@ from torch import nn
 from emoprune.choices import Centre, Scope
 from emoprune.core import courses
 from emoprune.core.courses import Course, Request
-from emoprune.core.footprint import Footprint
 from emoprune.core.methods import METHODS
 from emoprune.core.path import Step
 from emoprune.core.selection import distinct, smallest_angle_first
 from emoprune.core.subject import Subject
-from emoprune.records.network import HiddenLayer
+from emoprune.networks.footprint import Footprint
+from emoprune.networks.types import HiddenLayer
 from emoprune.records.pruning import Plan, Removal
 from tests.support import reference_pruning as literal
 from tests.support.layers import Array, sigmoid_layer, statistics_of, subject_of_net, subject_with

@@ -14,9 +14,9 @@ from emoprune.core.batchnorm import rescaled
 from emoprune.core.certificate import certify
 from emoprune.core.compensation import MERGES, least_squares
 from emoprune.core.courses import Request
-from emoprune.core.footprint import Footprint
 from emoprune.core.methods import METHODS
 from emoprune.core.subject import Subject
+from emoprune.networks.footprint import Footprint
 from emoprune.records.pruning import Plan
 from tests.support.layers import carried_out, subject_of_net, without
 from tests.support.silencing import randomise

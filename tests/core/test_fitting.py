@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from emoprune.choices import Optimizer
 from emoprune.core.fitting import Recipe, TensorSamples, batches, fit, predict, training_batches
-from emoprune.core.nets import build
 from emoprune.data.types import Preprocess
 from emoprune.errors import TrainingFault
-from emoprune.records.network import Epoch, Spec
+from emoprune.networks.build import build
+from emoprune.networks.types import Epoch, Spec
 
 CPU = torch.device("cpu")
 TABLE = Preprocess(kind="table")

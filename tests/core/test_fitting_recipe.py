@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from emoprune.choices import Keep
 from emoprune.core.fitting import Recipe, TensorSamples, fit
-from emoprune.core.nets import build
-from emoprune.core.objectives import judge
-from emoprune.core.scaling import fitted_scaling
-from emoprune.records.network import Epoch, Spec
+from emoprune.networks.build import build
+from emoprune.networks.losses import judge
+from emoprune.networks.scaling import fitted_scaling
+from emoprune.networks.types import Epoch, Spec
 from tests.core.test_fitting import CPU, RECIPE, TABLE, clouds, mlp, parts_of, same, state_of
 
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from emoprune.core import courses
 from emoprune.core.courses import Request
-from emoprune.core.footprint import Footprint
 from emoprune.core.methods import METHODS, Method
 from emoprune.core.subject import Subject
+from emoprune.networks.footprint import Footprint
 from emoprune.records.pruning import Plan
 from tests.support.layers import subject_of_net
 

@@ -13,9 +13,9 @@ from torch import nn
 from emoprune.choices import Price, Scope
 from emoprune.core import path
 from emoprune.core.elimination import RIDGE, Elimination
-from emoprune.core.footprint import Footprint
 from emoprune.core.path import SAVING_POWER, Step
 from emoprune.core.subject import Subject
+from emoprune.networks.footprint import Footprint
 from tests.support import reference_pruning as literal
 from tests.support.layers import subject_of_net
 from tests.support.wiring import conv, head

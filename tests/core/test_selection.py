@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emoprune.choices import Centre, Merge
 from emoprune.core.selection import distinct, to_survivors
-from emoprune.records.network import HiddenLayer
+from emoprune.networks.types import HiddenLayer
 from emoprune.records.pruning import Removal
 from tests.support import reference
 from tests.support.layers import Array, sigmoid_layer, statistics_of

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from emoprune.core.graph import channel_graph
 from emoprune.core.sparsity import silenced
-from emoprune.core.statistics import collect
+from emoprune.networks.activation_statistics import collect
+from emoprune.networks.graph import channel_graph
 from emoprune.records.pruning import Plan
 from tests.support.silencing import randomise
 from tests.support.wiring import Wired, conv, head, smaller

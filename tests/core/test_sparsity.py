@@ -13,7 +13,7 @@ from emoprune.choices import Scope
 from emoprune.core import surgery
 from emoprune.core.courses import Course, Request
 from emoprune.core.methods import METHODS
-from emoprune.records.network import Checkpoint, Spec
+from emoprune.networks.types import Checkpoint, Spec
 from emoprune.records.pruning import Plan
 from tests.support import reference_pruning as literal
 from tests.support.layers import checkpoint_of, footprint_of, opened

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.choices import Merge
-from emoprune.core import nets, surgery
+from emoprune.core import surgery
 from emoprune.core.compensation import MERGES
 from emoprune.core.courses import Request
-from emoprune.core.graph import channel_graph
 from emoprune.core.methods import METHODS
-from emoprune.core.statistics import collect
 from emoprune.core.subject import Subject, subject_of
 from emoprune.errors import InvalidRecord
-from emoprune.records.network import Checkpoint, Moments, Spec
+from emoprune.networks import build
+from emoprune.networks.activation_statistics import collect
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.types import Checkpoint, Moments, Spec
 from emoprune.records.pruning import Plan, Removal
 from tests.support.layers import checkpoint_of, opened, statistics_of, without
 from tests.support.silencing import apart, randomise, silent
@@ -41,7 +42,7 @@ def conv() -> Checkpoint:
 
 
 def restored(checkpoint: Checkpoint) -> nn.Module:
-    return nets.restore(checkpoint.spec, checkpoint.tensors)
+    return build.restore(checkpoint.spec, checkpoint.tensors)
 
 
 def applied(plan: Plan, checkpoint: Checkpoint, merge: Merge) -> Checkpoint:
@@ -114,7 +115,7 @@ def with_twins(checkpoint: Checkpoint, inputs: Tensor, layer: str) -> Checkpoint
     for name in ("weight", "bias"):
         tensors[f"{layer}.{name}"][4] = tensors[f"{layer}.{name}"][1]
     subject = opened(checkpoint)
-    seen = collect(nets.restore(checkpoint.spec, tensors), subject.graph, subject.layers, [inputs])
+    seen = collect(build.restore(checkpoint.spec, tensors), subject.graph, subject.layers, [inputs])
     return dataclasses.replace(checkpoint, tensors=tensors, statistics=seen.statistics, moments=seen.moments)
 
 
@@ -206,7 +207,7 @@ def test_masks_are_cut_with_the_weights_and_zero_them(conv: Checkpoint) -> None:
 def test_the_4096_unit_layers_of_alexnet_are_pruned_too() -> None:
     spec = Spec("alexnet", 3, (3, 63, 63))
     inputs = torch.randn(2, 3, 63, 63, generator=torch.Generator().manual_seed(0))
-    net = nets.blueprint(spec).to_empty(device="cpu").eval()
+    net = build.blueprint(spec).to_empty(device="cpu").eval()
     randomise(net)
     graph = channel_graph(net, spec.input)
     layers = tuple(layer for layer in graph.layers if layer.name.startswith("classifier"))
@@ -219,7 +220,7 @@ def test_the_4096_unit_layers_of_alexnet_are_pruned_too() -> None:
     after = dataclasses.replace(spec, widths=surgery._widths(graph, tensors, alive))
     assert after.widths == {"classifier.1": (9216, 96), "classifier.4": (96, 96), "classifier.6": (96, 3)}
     with torch.no_grad():
-        small = nets.restore(after, tensors)(inputs)
+        small = build.restore(after, tensors)(inputs)
         with silent(net, graph, alive):
             assert apart(net(inputs), small) < 1e-5
 
@@ -255,7 +256,7 @@ def test_moments_that_are_missing_or_of_another_width_are_refused_by_their_reade
 
 
 def test_moments_of_layers_that_are_not_chosen_are_not_asked_for(conv: Checkpoint) -> None:
-    graph = channel_graph(nets.blueprint(CONV), CONV.input)
+    graph = channel_graph(build.blueprint(CONV), CONV.input)
     (layer,) = (layer for layer in conv.layers if layer.name == "classifier.hidden1")
     subject = subject_of(dataclasses.replace(conv, moments={}), graph, (layer,))
     assert [reading.name for reading in subject.readings] == ["classifier.hidden2"]

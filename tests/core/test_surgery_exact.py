@@ -13,12 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from emoprune.core import nets, surgery
-from emoprune.core.architectures import ARCHITECTURES
-from emoprune.core.graph import channel_graph
-from emoprune.core.heads import output_name
-from emoprune.records.channels import FROZEN, ChannelGraph
-from emoprune.records.network import Spec
+from emoprune.core import surgery
+from emoprune.networks import build
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.graph.types import FROZEN, ChannelGraph
+from emoprune.networks.heads import output_name
+from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.types import Spec
 from tests.support.silencing import apart, randomise, silent
 
 CLASSES = 7
@@ -93,15 +94,15 @@ def trial(request: pytest.FixtureRequest) -> Trial:
     spec = spec_of(request.param)
     batch = torch.randn(2, *spec.input)
     with uninitialised():
-        net = nets.build(spec).eval()
+        net = build.build(spec).eval()
         randomise(net)
         settle(net, batch)
         tensors = net.state_dict()
-        graph = channel_graph(nets.blueprint(spec), spec.input)
+        graph = channel_graph(build.blueprint(spec), spec.input)
         alive = some_alive(graph)
         left = surgery.cut(tensors, graph, alive)
         widths = surgery._widths(graph, left, alive)
-        small = nets.restore(dataclasses.replace(spec, widths=widths), left)
+        small = build.restore(dataclasses.replace(spec, widths=widths), left)
     with torch.inference_mode():
         whole = net(batch)
         with silent(net, graph, alive):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from emoprune.data import feature_tables
 from emoprune.data.types import Catalogue, Table
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint as checkpoints
 from tests.support.records import TEXTS, checkpoint, header_of, raw_safetensors, with_header
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)

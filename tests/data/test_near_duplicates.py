@@ -15,7 +15,7 @@ from emoprune.data.splits import partition
 from emoprune.data.types import SplitRule
 from emoprune.io.images import read_photo
 from emoprune.io.perceptual_hash import perceptual_hash
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint
 from tests.conftest import draw_faces
 from tests.support.command_line import CLASSES, SMALL, Runner
 from tests.support.records import fer2013_csv, noise_pixels
@@ -75,7 +75,7 @@ def test_no_copy_is_on_the_other_side(emoprune: Runner, copied: Path, known: boo
         )
         assert f"note: {FOUND}" in result.err
         assert WARNED not in result.err
-        assert not torn(names_by_part(copied, checkpoints.read("m.st").split))
+        assert not torn(names_by_part(copied, checkpoint.read("m.st").split))
 
 
 def test_hashes_that_crop_left_are_not_computed_again(
@@ -108,7 +108,7 @@ def test_eval_and_further_training_find_the_same_parts_without_any_hash(
         assert emoprune.done("eval", "m.st", "faces", "--split", part).record["n"] == size
     emoprune.done("train", "faces", "on.st", "--from", "m.st", "--epochs", 1)
     emoprune.done("export", "m.st", "m.onnx")
-    assert checkpoints.read("on.st").split == checkpoints.read("m.st").split
+    assert checkpoint.read("on.st").split == checkpoint.read("m.st").split
     scores = [emoprune.done("eval", model, "faces").record["confusion"] for model in ("m.st", "m.onnx")]
     assert scores[0] == scores[1]
 
@@ -118,7 +118,7 @@ def test_films_and_copies_are_both_kept_together(emoprune: Runner, copied: Path)
         *("train", "faces", "m.st", *SMALL, "--epochs", 0, "--split", "50/50"),
         *("--group-by", "(film[0-9])_", *BY_DUPLICATES),
     )
-    parts = names_by_part(copied, checkpoints.read("m.st").split)
+    parts = names_by_part(copied, checkpoint.read("m.st").split)
     assert not torn(parts)
     films = [{name.split("film")[1][0] for name in names} for names in parts.values()]
     assert not films[0] & films[1]
@@ -129,7 +129,7 @@ def test_a_random_split_that_tears_copies_apart_is_warned_of(emoprune: Runner, c
     assert WARNED not in emoprune.done(*argv).err
     add_hashes(copied)
     (warning,) = (line for line in emoprune.done(*argv).err.splitlines() if line.startswith(WARNED))
-    count = len(torn(names_by_part(copied, checkpoints.read("m.st").split)))
+    count = len(torn(names_by_part(copied, checkpoint.read("m.st").split)))
     assert count > 1
     found = re.fullmatch(
         f"{WARNED}{count} groups of {2 * count} pictures, the largest of 2, such as "
@@ -174,7 +174,7 @@ def test_components_and_a_network_on_them_learn_on_the_same_part(
     told = emoprune.done(*argv)
     assert "names in the table begin with their part" in told.err
     emoprune.done("train", "faces", "m.st", *SMALL, *BY_DUPLICATES, "--epochs", 0)
-    expected = names_by_part(copied, checkpoints.read("m.st").split)
+    expected = names_by_part(copied, checkpoint.read("m.st").split)
     rows = (in_folder / "t.csv").read_text().splitlines()[1:]
     names = {row.split(",")[0] for row in rows}
     assert names == {f"{part}/{name}" for part, found in expected.items() for name in found}
@@ -194,11 +194,11 @@ def test_every_trial_of_a_search_has_the_split_that_its_command_has(
     assert len(lines(in_folder / "t.json")) == 2
     command = result.err.splitlines()[-1].split()
     assert command[command.index("--split-by") + 1] == "duplicates"
-    rule = checkpoints.read("best.st").split
+    rule = checkpoint.read("best.st").split
     assert not torn(names_by_part(copied, rule))
     (model,) = (word for word in command if word.endswith(".st"))
     emoprune.done(*command[1:], "--force")
-    assert checkpoints.read(model).split == rule
+    assert checkpoint.read(model).split == rule
 
 
 def test_options_that_cannot_be_met(emoprune: Runner, copied: Path, table: Path, in_folder: Path) -> None:

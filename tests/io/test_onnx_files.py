@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from emoprune.core import nets
-from emoprune.core.scaling import fitted_scaling
 from emoprune.errors import BadCheckpoint
 from emoprune.io.onnx_files import Engine, export, largest_difference
-from emoprune.records.network import Spec
+from emoprune.networks import build
+from emoprune.networks.scaling import fitted_scaling
+from emoprune.networks.types import Spec
 
 METADATA = json.dumps({"schema": "x", "classes": ["glücklich", "traurig"]}, ensure_ascii=False)
 
@@ -74,7 +74,7 @@ def test_feature_tables_go_in_by_their_own_name(dense: tuple[nn.Module, bytes], 
 
 
 def test_missing_values_are_filled_as_torch_fills_them() -> None:
-    net = nets.build(Spec("mlp", 3, (4,), (5,))).eval()
+    net = build.build(Spec("mlp", 3, (4,), (5,))).eval()
     generator = torch.Generator().manual_seed(0)
     rows = torch.rand(20, 4, generator=generator)
     rows[torch.rand(20, 4, generator=generator) < 0.4] = torch.nan

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.core.methods import METHODS
-from emoprune.records.network import Checkpoint
-from emoprune.store import checkpoints
+from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.types import Checkpoint
 from tests.support.command_line import Runner, opened
 
 OF_UNITS = [name for name, entry in METHODS.items() if not entry.weights]

@@ -16,9 +16,9 @@ import pytest
 from torch import nn
 
 from emoprune.cli.main import main
-from emoprune.core import nets
-from emoprune.records.network import Checkpoint
-from emoprune.store import checkpoints
+from emoprune.networks import build
+from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.types import Checkpoint
 from tests.conftest import draw_faces
 
 CLASSES = ("angry", "happy", "surprise")
@@ -230,4 +230,4 @@ def scores(model: str, **changes: Any) -> dict[str, Any]:
 def opened(path: Path) -> tuple[Checkpoint, nn.Module]:
     """A checkpoint and its network."""
     checkpoint = checkpoints.read(str(path))
-    return checkpoint, nets.restore(checkpoint.spec, checkpoint.tensors)
+    return checkpoint, build.restore(checkpoint.spec, checkpoint.tensors)

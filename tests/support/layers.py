@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emoprune.core import nets
 from emoprune.core.courses import Request
-from emoprune.core.footprint import Footprint
-from emoprune.core.graph import channel_graph
 from emoprune.core.pruning import Pruning
-from emoprune.core.statistics import UnitSums, channel_moments, collect
 from emoprune.core.subject import Subject, subject_of
 from emoprune.data.types import Preprocess, SplitRule
-from emoprune.records.channels import ChannelGraph, Reader, Reading
-from emoprune.records.network import Checkpoint, HiddenLayer, Spec, UnitStatistics
+from emoprune.networks import build
+from emoprune.networks.activation_statistics import UnitSums, channel_moments, collect
+from emoprune.networks.footprint import Footprint
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.graph.types import ChannelGraph, Reader, Reading
+from emoprune.networks.types import Checkpoint, HiddenLayer, Spec, UnitStatistics
 from emoprune.records.pruning import Plan, Removal
 from tests.support.reference_pruning import Seen, samples
 from tests.support.wiring import smaller
@@ -147,7 +147,7 @@ def checkpoint_of(spec: Spec, inputs: Tensor, *, seed: int = 0) -> Checkpoint:
     """An untrained network with the statistics of `inputs`."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = nets.build(spec)
+        net = build.build(spec)
     graph = channel_graph(net, spec.input)
     seen = collect(net, graph, graph.layers, [inputs])
     table = len(spec.input) == 1
@@ -171,13 +171,13 @@ def picture(spec: Spec) -> Preprocess:
 
 def opened(checkpoint: Checkpoint) -> Subject:
     """The subject of a whole checkpoint."""
-    graph = channel_graph(nets.blueprint(checkpoint.spec), checkpoint.spec.input)
+    graph = channel_graph(build.blueprint(checkpoint.spec), checkpoint.spec.input)
     return subject_of(checkpoint, graph, graph.layers)
 
 
 def footprint_of(checkpoint: Checkpoint, subject: Subject) -> Footprint:
     """The footprint of a whole checkpoint."""
-    return Footprint(subject.graph, nets.blueprint(checkpoint.spec))
+    return Footprint(subject.graph, build.blueprint(checkpoint.spec))
 
 
 def table_pruning(method: str = "reconstruct", **request: Any) -> Pruning:
@@ -186,4 +186,4 @@ def table_pruning(method: str = "reconstruct", **request: Any) -> Pruning:
     before = checkpoint_of(Spec("mlp", 3, (5,), (8, 6)), inputs)
     subject = opened(before)
     wanted = Request(weights=(f"{subject.layers[1].name}.weight",), **request)
-    return Pruning(before, nets.restore(before.spec, before.tensors), subject, method, wanted)
+    return Pruning(before, build.restore(before.spec, before.tensors), subject, method, wanted)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from emoprune.data.types import Preprocess, SplitRule
 from emoprune.errors import EmopruneError
-from emoprune.records.network import (
+from emoprune.networks.types import (
     Checkpoint,
     Epoch,
     HiddenLayer,

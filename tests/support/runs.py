@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emoprune.records.network import Epoch
+from emoprune.networks.types import Epoch
 from emoprune.records.pruning import PruningCourse, PruningStep
 from emoprune.records.scores import ClassScore, Metrics
 from emoprune.records.training import LearningCurve

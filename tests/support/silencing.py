@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from emoprune.records.channels import FROZEN, ChannelGraph, Reading
+from emoprune.networks.graph.types import FROZEN, ChannelGraph, Reading
 
 
 def randomise(net: nn.Module) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from emoprune.core import nets, surgery
-from emoprune.core.graph import channel_graph
+from emoprune.core import surgery
 from emoprune.core.subject import stays
-from emoprune.records.channels import ChannelGraph, Obstacle, Reading
+from emoprune.networks import build
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.graph.types import ChannelGraph, Obstacle, Reading
 from tests.support.silencing import apart, randomise, silent
 
 IMAGE = (3, 6, 6)
@@ -87,7 +88,7 @@ def smaller(net: nn.Module, graph: ChannelGraph, alive: Tensor) -> nn.Module:
     left = surgery.cut(net.state_dict(), graph, alive)
     small = copy.deepcopy(net)
     for name, (inputs, written) in surgery._widths(graph, left, alive).items():
-        nets._narrow(small, name, inputs, written)
+        build._narrow(small, name, inputs, written)
     small.load_state_dict(left, assign=True)
     return small.eval()
 

@@ -54,7 +54,7 @@ def command(
     from emoprune.cli import sight
     from emoprune.core.angles import survey
     from emoprune.io import files
-    from emoprune.store import checkpoints
+    from emoprune.networks import checkpoint as checkpoints
 
     if as_json and form not in (None, "json"):
         raise UsageFault(f"--json and --format {form} name two formats", "give one of them")

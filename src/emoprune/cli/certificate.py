@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from emoprune.choices import Merge
 from emoprune.cli import console
-from emoprune.core import costs, nets
 from emoprune.core.angles import default_centre
 from emoprune.core.certificate import certify
 from emoprune.core.methods import METHODS
 from emoprune.core.sensitivity import ladder
-from emoprune.records.network import Checkpoint
+from emoprune.networks import build, profiling
+from emoprune.networks.types import Checkpoint
 from emoprune.records.pruning import Plan
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def outcome(
     after: Checkpoint,
 ) -> dict[str, Any]:
     """What the plan does, layer by layer and to the whole network (schema emoprune.prune/1)."""
-    old, new = job.cost, costs.cost(nets.restore(after.spec, after.tensors), after.spec)
+    old, new = job.cost, profiling.cost(build.restore(after.spec, after.tensors), after.spec)
     activation = {layer.name: layer.activation for layer in job.subject.graph.layers}
     units = sum(removal.units for removal in plan.removals)
     left = sum(len(removal.kept) for removal in plan.removals)

@@ -67,8 +67,8 @@ def command(
     noted = _noted(settings or ())
     from emoprune.cli import loading, measuring, reconstruction
     from emoprune.cli.report import tables
-    from emoprune.core.objectives import task_of
     from emoprune.data.datasets import open_data
+    from emoprune.networks.losses import task_of
     from emoprune.store import metrics
 
     chosen = options.device(device)

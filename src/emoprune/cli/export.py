@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from emoprune.records.network import Checkpoint
+    from emoprune.networks.types import Checkpoint
 
 SCHEMA = "emoprune.export/1"
 REAL_SAMPLES = 64
@@ -58,20 +58,20 @@ def command(
     """
     import torch
 
-    from emoprune.core import costs, nets
     from emoprune.errors import BadCheckpoint, ToleranceExceeded, UsageFault, at
     from emoprune.io import files, onnx_files
-    from emoprune.store import checkpoints
+    from emoprune.networks import build, profiling
+    from emoprune.networks import checkpoint as checkpoints
 
     if output != files.STANDARD and not output.endswith(".onnx"):
         raise UsageFault(f"{output} does not end in .onnx", "eval knows such files by their name")
     original = files.read_bytes(model, fault=BadCheckpoint)
     with at(files.shown(model)):
         checkpoint = checkpoints.from_bytes(original)
-        net = nets.restore(checkpoint.spec, checkpoint.tensors)
+        net = build.restore(checkpoint.spec, checkpoint.tensors)
     files.check_output(output, force=force)
-    cost = costs.cost(net, checkpoint.spec)
-    card = checkpoints.card_json(checkpoint, cost=cost, units=costs.hidden_units(checkpoint))
+    cost = profiling.cost(net, checkpoint.spec)
+    card = checkpoints.card_json(checkpoint, cost=cost, units=profiling.hidden_units(checkpoint))
     example = torch.zeros(2, *checkpoint.spec.input)
     exported = onnx_files.export(net, example, {checkpoints.METADATA_KEY: card})
     engine = onnx_files.Engine(exported)

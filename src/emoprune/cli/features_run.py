@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emoprune.cli import console, options, shaping
-from emoprune.core import nets
+from emoprune.cli import console, options
 from emoprune.core.components import principal_components, require_samples
 from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.core.fitting import READING_BATCH, batches
@@ -21,11 +20,12 @@ from emoprune.data.preprocessing import unit_scale
 from emoprune.data.splits import partition
 from emoprune.data.types import FOLDERS, Catalogue, Preprocess, Samples, SplitRule
 from emoprune.errors import BadCheckpoint, UsageFault, at
-from emoprune.records.network import Spec
+from emoprune.networks import build, inputs
+from emoprune.networks.types import Spec
 
 OF_A_NETWORK: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
-    "deep": nets.penultimate,
-    "backbone": nets.backbone,
+    "deep": build.penultimate,
+    "backbone": build.backbone,
 }
 """Kinds that are read off a network, and where."""
 
@@ -115,7 +115,7 @@ def reduced(
 
 def _preprocess(kind: str, faces: Faces, look: Look) -> Preprocess:
     if kind in OF_A_NETWORK:
-        return shaping.preprocess(
+        return inputs.preprocess(
             faces,
             look.arch or options.USUAL_TORCHVISION,
             look.size,
@@ -124,7 +124,7 @@ def _preprocess(kind: str, faces: Faces, look: Look) -> Preprocess:
             std=look.std,
         )
     usual = DESCRIPTORS_SIZE if kind in DESCRIPTORS else PIXELS_SIZE
-    size = shaping.parse_size(look.size) if look.size else (usual, usual)
+    size = inputs.parse_size(look.size) if look.size else (usual, usual)
     gray = look.gray or kind in DESCRIPTORS
     channels = 1 if gray else 3
     return Preprocess("image", size, "gray" if gray else "rgb", mean=(0.0,) * channels, std=(1.0,) * channels)
@@ -145,7 +145,7 @@ def _read(
     kind: str, samples: Samples, indices: Tensor, preprocess: Preprocess, look: Look
 ) -> Iterator[Tensor]:
     spec = Spec(look.arch or options.USUAL_TORCHVISION, 1000, (3, *preprocess.size))
-    net, _ = shaping.pretrained(spec, look.weights or "imagenet", seed=0)
+    net, _ = inputs.pretrained(spec, look.weights or "imagenet", seed=0)
     net = net.to(look.device).eval()
 
     def rows() -> Iterator[Tensor]:

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from emoprune.cli import console
-from emoprune.core import costs, nets
 from emoprune.core.fitting import TensorSamples, batches, predict
-from emoprune.core.objectives import task_of
 from emoprune.data.datasets import Data, Folder
 from emoprune.data.image_dataset import Photos
 from emoprune.data.splits import partition
@@ -20,8 +18,10 @@ from emoprune.data.types import Preprocess, Samples, Table
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.io import files, safetensors_files
 from emoprune.io.cells import LABEL
-from emoprune.records.network import Card, Cost
-from emoprune.store import checkpoints
+from emoprune.networks import build, profiling
+from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.losses import task_of
+from emoprune.networks.types import Card, Cost
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -137,11 +137,11 @@ def open_model(path: str, device: torch.device) -> Model:
 def open_bytes(data: bytes, device: torch.device) -> Model:
     """The network in the bytes of a checkpoint."""
     checkpoint = checkpoints.from_bytes(data)
-    net = nets.restore(checkpoint.spec, checkpoint.tensors).to(device)
+    net = build.restore(checkpoint.spec, checkpoint.tensors).to(device)
     return Model(
         card=checkpoint,
-        cost=costs.cost(net, checkpoint.spec),
-        units=costs.hidden_units(checkpoint),
+        cost=profiling.cost(net, checkpoint.spec),
+        units=profiling.hidden_units(checkpoint),
         fingerprint=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
         net=net,

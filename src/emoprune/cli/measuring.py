@@ -12,9 +12,9 @@ import torch
 from emoprune.choices import Part
 from emoprune.cli import console, loading
 from emoprune.cli.loading import Model, Seen
-from emoprune.core import costs
 from emoprune.core.scoring import score
 from emoprune.data.datasets import Data
+from emoprune.networks import profiling
 from emoprune.records.scores import Metrics
 
 
@@ -28,7 +28,7 @@ class Layout(Seen):
     def latency_ms(self, opened: Model) -> float:
         """Median time of one sample in milliseconds, on this machine."""
         one = next(self.inputs(1))
-        return costs.latency_ms(lambda: list(opened.logits(iter([one]))))
+        return profiling.latency_ms(lambda: list(opened.logits(iter([one]))))
 
 
 def lay_out(opened: Model, found: Data, part: Part | None, device: torch.device) -> Layout:

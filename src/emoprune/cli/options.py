@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emoprune.choices import Centre, DeviceName, Kind, SplitBy
-from emoprune.core.architectures import ARCHITECTURES
+from emoprune.networks.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
     import torch
 
-    from emoprune.records.network import Checkpoint, HiddenLayer
+    from emoprune.networks.types import Checkpoint, HiddenLayer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, also on a terminal.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]

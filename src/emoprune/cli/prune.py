@@ -15,7 +15,7 @@ from emoprune.core.methods import METHODS
 from emoprune.errors import UsageFault, at
 
 if TYPE_CHECKING:
-    from emoprune.records.network import Checkpoint
+    from emoprune.networks.types import Checkpoint
 
 SCHEMA = "emoprune.prune/1"
 DEFAULT_METHOD = "distinct"
@@ -166,10 +166,10 @@ def command(
 
     The certificate tells, per layer, the relative error at the next layers' input under either merge.
     """
-    from emoprune.cli import certificate, history, prune_plan, prune_run, prune_steps
+    from emoprune.cli import certificate, prune_plan, prune_run, prune_steps
     from emoprune.core import surgery
     from emoprune.io import files
-    from emoprune.store import checkpoints
+    from emoprune.networks import checkpoint, history
 
     wanted = {
         "--angle": angle,
@@ -194,8 +194,8 @@ def command(
             "--label says what --steps are of, and they are not asked for", "give --steps as well"
         )
     target = None if dry_run or sensitivity or steps else _target(model, output, method)
-    before = checkpoints.read(model)
-    earlier = checkpoints.read(rewind) if rewind else None
+    before = checkpoint.read(model)
+    earlier = checkpoint.read(rewind) if rewind else None
     if earlier is not None:
         with at(files.shown(rewind or "")):
             surgery.check_rewind(earlier, before)
@@ -242,7 +242,7 @@ def _deliver(
     """Certificate and checkpoint, each where it belongs."""
     from emoprune.cli import certificate, certificate_tables
     from emoprune.io import files
-    from emoprune.store import checkpoints
+    from emoprune.networks import checkpoint
 
     certificate.warn(summary)
     # people see the certificate before anything is written; programs read of what has been done
@@ -251,7 +251,7 @@ def _deliver(
     if as_table:
         console.show(certificate_tables.tables(summary), for_people)
     if target is not None:
-        files.write_bytes(target, checkpoints.to_bytes(done), force=force)
+        files.write_bytes(target, checkpoint.to_bytes(done), force=force)
     if target == files.STANDARD:
         return
     if as_table:

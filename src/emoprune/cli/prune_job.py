@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from emoprune.cli.sight import Sight
-from emoprune.core import nets
 from emoprune.core.pruning import Pruning
-from emoprune.records.network import Checkpoint
+from emoprune.networks import build
+from emoprune.networks.types import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -34,4 +34,4 @@ class Job(Pruning):
     def judge(self, pruned: Checkpoint) -> tuple[float, float | None]:
         """Mean loss and accuracy of what is left of it, on the part of its images that judges."""
         assert self.images is not None
-        return self.images.judge(nets.restore(pruned.spec, pruned.tensors))
+        return self.images.judge(build.restore(pruned.spec, pruned.tensors))

@@ -21,18 +21,18 @@ from emoprune.cli.sight import (
     own_data,
     require_layers,
 )
-from emoprune.core import nets
 from emoprune.core.amounts import Amount
 from emoprune.core.courses import Request
-from emoprune.core.graph import channel_graph
 from emoprune.core.methods import METHODS
 from emoprune.core.path import Step
 from emoprune.core.refit import Refit, images_that_fit
-from emoprune.core.statistics import readings_of
 from emoprune.core.subject import subject_of
 from emoprune.errors import UsageFault, at
-from emoprune.records.channels import ChannelGraph
-from emoprune.records.network import Checkpoint, HiddenLayer, Spec
+from emoprune.networks import build
+from emoprune.networks.activation_statistics import readings_of
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.types import Checkpoint, HiddenLayer, Spec
 
 
 def prepare(
@@ -54,9 +54,9 @@ def prepare(
     `layers` is a glob; `data` a path, "none", or None for what the checkpoint was trained on.
     """
     with at(place):
-        nets.require_finite(before.tensors)
-        net = nets.restore(before.spec, before.tensors)
-        graph = channel_graph(nets.blueprint(before.spec), before.spec.input)
+        build.require_finite(before.tensors)
+        net = build.restore(before.spec, before.tensors)
+        graph = channel_graph(build.blueprint(before.spec), before.spec.input)
     images = None
     counted = 0
     if data not in (None, options.NO_DATA):

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from emoprune.cli import console
 from emoprune.cli.loading import Model
-from emoprune.core.objectives import squared_errors
 from emoprune.errors import BadCheckpoint
+from emoprune.networks.losses import squared_errors
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -15,9 +15,10 @@ from emoprune.cli.search_output import Outputs
 from emoprune.cli.search_setup import Search
 from emoprune.core.sampling import SAMPLERS
 from emoprune.errors import TrainingFault, UsageFault
+from emoprune.networks import checkpoint
 from emoprune.records.scores import Metrics
 from emoprune.records.search import Space, Trial, Value
-from emoprune.store import checkpoints, metrics
+from emoprune.store import metrics
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -93,7 +94,7 @@ def _try(search: Search, outputs: Outputs, study: Study, claim: Claim, *, as_jso
 def _trained(search: Search, name: str, number: int, values: Mapping[str, Value]) -> tuple[bytes, Metrics]:
     """A trial's checkpoint, and how it does on the val part."""
     settings = search.options.settings(values)
-    data = checkpoints.to_bytes(
+    data = checkpoint.to_bytes(
         train_run.run(train_setup.set_up(settings, search.found, search.rule), settings)
     )
     device = options.device(search.asked.device)

@@ -17,7 +17,6 @@ from emoprune.cli.search_settings import (
     searchable,
 )
 from emoprune.cli.train_settings import Settings
-from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.presets import PRESETS
 from emoprune.core.sampling import coarse_trials
 from emoprune.core.spaces import grid_size, on_log_scale, parse_space
@@ -26,6 +25,7 @@ from emoprune.data.splits import declared_parts, parse_shares, partition
 from emoprune.data.splitting import split_rule
 from emoprune.data.types import Catalogue, SplitRule
 from emoprune.errors import BadData, UsageFault, at
+from emoprune.networks.registry import ARCHITECTURES
 from emoprune.records.search import Space, Trial, Value
 
 FEWEST = 4

@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from emoprune.choices import Task
 from emoprune.cli import console, loading, options
 from emoprune.cli.loading import Seen
-from emoprune.core import nets
-from emoprune.core.graph import channel_graph
 from emoprune.core.methods import METHODS
-from emoprune.core.objectives import judge, task_of
-from emoprune.core.statistics import collect
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, EmopruneError, at
-from emoprune.records.channels import ChannelGraph
-from emoprune.records.network import Card, Checkpoint
+from emoprune.networks import build
+from emoprune.networks.activation_statistics import collect
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.losses import judge, task_of
+from emoprune.networks.types import Card, Checkpoint
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def look(card: Card, data: str, *, limit: int) -> Sight:
 def measured_on(checkpoint: Checkpoint, data: str, *, limit: int, place: str) -> Checkpoint:
     """`measured` for the data at a path, whoever's it is; `place` is the checkpoint's, for faults."""
     with at(place):
-        graph = channel_graph(nets.blueprint(checkpoint.spec), checkpoint.spec.input)
+        graph = channel_graph(build.blueprint(checkpoint.spec), checkpoint.spec.input)
         require_layers(graph)
     sight = look_at(checkpoint, data, limit=limit)
     with at(place):
@@ -130,6 +130,6 @@ def look_at(card: Card, data: str, *, limit: int) -> Sight:
 
 def measured(checkpoint: Checkpoint, graph: ChannelGraph, sight: Sight) -> Checkpoint:
     """The checkpoint with statistics of every layer of its network, from the training part."""
-    net = nets.restore(checkpoint.spec, checkpoint.tensors)
+    net = build.restore(checkpoint.spec, checkpoint.tensors)
     seen = collect(net, graph, graph.layers, sight.train_batches("statistics"))
     return replace(checkpoint, layers=graph.layers, statistics=seen.statistics, moments=seen.moments)

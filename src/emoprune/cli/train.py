@@ -17,7 +17,7 @@ from emoprune.errors import UsageFault
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from emoprune.records.network import Checkpoint
+    from emoprune.networks.types import Checkpoint
 
 SCHEMA = "emoprune.train/1"
 FEW = 5
@@ -90,7 +90,7 @@ def command(
     from emoprune.cli import train_run, train_setup
     from emoprune.data.datasets import open_data
     from emoprune.io import files
-    from emoprune.store import checkpoints
+    from emoprune.networks import checkpoint
 
     settings = settings_of(context.params, own.given(context))
     options.device(device)
@@ -105,11 +105,11 @@ def command(
     for path in outputs:
         files.check_output(path, force=force)
     if save_init is not None:
-        files.write_bytes(save_init, checkpoints.to_bytes(train_run.initial(setup, settings)), force=force)
+        files.write_bytes(save_init, checkpoint.to_bytes(train_run.initial(setup, settings)), force=force)
     trained = train_run.run(setup, settings)
     if curve is not None:
         files.write_bytes(curve, train_run.learning_curve(trained, output, label), force=force)
-    files.write_bytes(output, checkpoints.to_bytes(trained), force=force)
+    files.write_bytes(output, checkpoint.to_bytes(trained), force=force)
     parts = {name: len(indices) for name, indices in setup.parts.items()}
     summary = _summary(data, output, trained, parts)
     if files.STANDARD not in outputs:

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Task
-from emoprune.cli import console, history, options
+from emoprune.cli import console, options
 from emoprune.cli.train_settings import Settings
 from emoprune.cli.train_setup import Setup
-from emoprune.core import nets
 from emoprune.core.fitting import READING_BATCH, Recipe, TensorSamples, batches, fit, precompute
-from emoprune.core.graph import channel_graph
-from emoprune.core.heads import freeze_all_but_head, head_name, head_of
-from emoprune.core.objectives import task_of
-from emoprune.core.statistics import Collector, collect
 from emoprune.data.types import Preprocess, Samples
 from emoprune.errors import UsageFault, at
-from emoprune.records.network import Checkpoint, Epoch, HiddenLayer, HistoryEntry
+from emoprune.networks import build, history
+from emoprune.networks.activation_statistics import Collector, collect
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
+from emoprune.networks.losses import task_of
+from emoprune.networks.types import Checkpoint, Epoch, HiddenLayer, HistoryEntry
 from emoprune.records.training import LearningCurve
 from emoprune.store.metrics import TRAINING_SCHEMA
 
@@ -118,7 +118,7 @@ def _run(
         and any(map(_is_batch_norm, net.modules()))
     ):
         raise UsageFault("batch norm cannot learn from one sample", "give --batch-size 2 or more")
-    graph = channel_graph(nets.blueprint(spec), spec.input)
+    graph = channel_graph(build.blueprint(spec), spec.input)
     layers = graph.layers
     _read_the_rest(samples, setup.parts)
     feed = whole = _Feed(net, "", samples, dict(setup.parts), setup.start.preprocess, _masks(setup))

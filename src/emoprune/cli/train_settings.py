@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from emoprune.choices import Activation, DeviceName, Freeze, Keep, Optimizer, Scale, SplitBy
-from emoprune.core.architectures import ARCHITECTURES
+from emoprune.networks.registry import ARCHITECTURES
 
 OF_THE_NETWORK = frozenset(
     ("arch", "weights", "hidden", "channels", "activation", "dropout", "size", "gray", "mean", "std", "scale")

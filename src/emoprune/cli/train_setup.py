@@ -9,16 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Keep
-from emoprune.cli import console, loading, shaping
+from emoprune.cli import console, loading
 from emoprune.cli.train_settings import OF_THE_NETWORK, Settings
-from emoprune.core import nets
-from emoprune.core.architectures import ARCHITECTURES
 from emoprune.core.fitting import Recipe
-from emoprune.core.objectives import task_of
 from emoprune.core.presets import PRESETS
-from emoprune.core.scaling import fitted_scaling
-from emoprune.core.svm import fitted_svm
-from emoprune.core.tablenets import TABLENETS
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
 from emoprune.data.splits import declared_parts, partition
@@ -26,8 +20,13 @@ from emoprune.data.splitting import split_rule, tell_split
 from emoprune.data.types import Preprocess, Samples, SplitRule, Table
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.io import files
-from emoprune.records.network import Checkpoint, Spec
-from emoprune.store import checkpoints
+from emoprune.networks import build, checkpoint, inputs
+from emoprune.networks.losses import task_of
+from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.scaling import fitted_scaling
+from emoprune.networks.svm import fitted_svm
+from emoprune.networks.table_networks import TABLENETS
+from emoprune.networks.types import Checkpoint, Spec
 
 UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
     *("epochs", "lr", "lr_factor", "lr_decay", "batch_size", "optimizer", "momentum", "weight_decay"),
@@ -67,7 +66,7 @@ def set_up(settings: Settings, found: Data, rule: SplitRule | None = None) -> Se
 
     `rule` is how they split the data, where that has been found already.
     """
-    past = checkpoints.read(settings.earlier) if settings.earlier else None
+    past = checkpoint.read(settings.earlier) if settings.earlier else None
     if past is None:
         check(settings, found)
     else:
@@ -170,7 +169,7 @@ def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
         )
     with at(files.shown(settings.earlier or "")):
         # its own copy: training changes it in place
-        net = nets.restore(past.spec, {name: tensor.clone() for name, tensor in past.tensors.items()})
+        net = build.restore(past.spec, {name: tensor.clone() for name, tensor in past.tensors.items()})
     return Start(past.spec, past.preprocess, net, past.classes, samples)
 
 
@@ -185,20 +184,20 @@ def check(settings: Settings, found: Data) -> None:
 def _described(settings: Settings, found: Data) -> tuple[Spec, Preprocess, tuple[str, ...]]:
     """The network that the settings ask for, what it reads, and what its outputs stand for."""
     entry = ARCHITECTURES[settings.arch]
-    preprocess = shaping.preprocess(
+    preprocess = inputs.preprocess(
         found, settings.arch, settings.size, gray=settings.gray, mean=settings.mean, std=settings.std
     )
     outputs = loading.outputs(found, entry.task)
     spec = Spec(
         arch=settings.arch,
         classes=len(outputs),
-        input=shaping.input_shape(found, preprocess),
+        input=inputs.input_shape(found, preprocess),
         hidden=settings.hidden or entry.hidden,
         activation=settings.activation,
         dropout=settings.dropout,
         channels=settings.channels,
     )
-    nets.check_input(spec)
+    build.check_input(spec)
     if entry.own and settings.start == "imagenet":
         raise UsageFault(f"there are no ImageNet weights of {spec.arch}", "give --weights none or a file")
     return spec, preprocess, outputs
@@ -209,7 +208,7 @@ def _fresh(settings: Settings, found: Data, train: Tensor) -> Start:
     spec, preprocess, outputs = _described(settings, found)
     samples = loading.samples(found, preprocess, spec.input)
     if spec.arch != "svm":
-        net, fresh = shaping.pretrained(spec, settings.start, seed=settings.seed)
+        net, fresh = inputs.pretrained(spec, settings.start, seed=settings.seed)
         _tell_adoption(settings.start, fresh, epochs=settings.epochs)
     with at(settings.data):
         if isinstance(found, Table):

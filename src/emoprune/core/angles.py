@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from emoprune.choices import Centre
-from emoprune.core.statistics import covariance, layer_range
-from emoprune.records.network import UnitStatistics
+from emoprune.networks.activation_statistics import covariance, layer_range
+from emoprune.networks.types import UnitStatistics
 from emoprune.records.pruning import Pair, Survey
 
 INSIGNIFICANT_SHARE = 0.01

@@ -9,11 +9,11 @@ from functools import partial
 
 from emoprune.core.amounts import Amount
 from emoprune.core.courses import Course
-from emoprune.core.footprint import Footprint
 from emoprune.core.methods import METHODS
 from emoprune.core.pruning import Pruning
 from emoprune.core.subject import Subject
 from emoprune.errors import UsageFault
+from emoprune.networks.footprint import Footprint
 from emoprune.records.pruning import Plan
 
 

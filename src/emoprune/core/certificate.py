@@ -11,8 +11,8 @@ from torch import Tensor
 from emoprune.choices import Merge
 from emoprune.core.compensation import inside_taps, variances
 from emoprune.core.subject import Subject
-from emoprune.records.channels import Reader, Reading
-from emoprune.records.network import Moments
+from emoprune.networks.graph.types import Reader, Reading
+from emoprune.networks.types import Moments
 from emoprune.records.pruning import Certificate, Plan
 
 ROUNDING = 1e-12

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from emoprune.choices import Merge
 from emoprune.core.subject import Subject, stays
-from emoprune.records.channels import Reader, Reading
-from emoprune.records.network import Moments
+from emoprune.networks.graph.types import Reader, Reading
+from emoprune.networks.types import Moments
 from emoprune.records.pruning import Plan
 
 ROUNDING = 1e-10

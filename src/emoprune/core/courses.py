@@ -11,10 +11,10 @@ import torch
 
 from emoprune.choices import Centre, Merge, Price, Scope
 from emoprune.core import path
-from emoprune.core.footprint import Footprint
 from emoprune.core.importance import importances
 from emoprune.core.selection import Taken, distinct, smallest_angle_first, to_survivors
 from emoprune.core.subject import Subject
+from emoprune.networks.footprint import Footprint
 from emoprune.records.pruning import Plan, Removal
 
 HUNDREDTHS = 100

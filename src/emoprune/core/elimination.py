@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from emoprune.core.compensation import constant_share, gram_of_taps, inside_taps, second_moments, variances
-from emoprune.core.statistics import unit_channels
 from emoprune.core.subject import MEASURE_ANEW, Subject
 from emoprune.errors import InvalidRecord
-from emoprune.records.channels import FROZEN, Reader, Reading
+from emoprune.networks.activation_statistics import unit_channels
+from emoprune.networks.graph.types import FROZEN, Reader, Reading
 
 RIDGE = 1e-4
 """Least ridge, relative to a channel's own variance."""

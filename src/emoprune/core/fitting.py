@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Keep, Optimizer, Task
-from emoprune.core.nets import features
-from emoprune.core.objectives import LOSSES, hits, judge
 from emoprune.data.preprocessing import standardise, to_input, unit_scale
 from emoprune.data.types import Preprocess, Samples
 from emoprune.data.warping import augment
 from emoprune.errors import TrainingFault
-from emoprune.records.network import Epoch
+from emoprune.networks.build import features
+from emoprune.networks.losses import LOSSES, hits, judge
+from emoprune.networks.types import Epoch
 
 READING_BATCH = 64
 """Samples per forward pass where nothing is learned: the size changes speed, not results."""

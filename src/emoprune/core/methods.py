@@ -10,8 +10,8 @@ from emoprune.choices import UnitMeasure
 
 if TYPE_CHECKING:
     from emoprune.core.courses import Course, Request
-    from emoprune.core.footprint import Footprint
     from emoprune.core.subject import Subject
+    from emoprune.networks.footprint import Footprint
     from emoprune.records.pruning import Plan
 
 

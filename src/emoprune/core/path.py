@@ -10,8 +10,8 @@ from torch import Tensor
 
 from emoprune.choices import Price, Scope
 from emoprune.core.elimination import Elimination
-from emoprune.core.footprint import Footprint
 from emoprune.core.subject import Subject
+from emoprune.networks.footprint import Footprint
 
 SAVING_POWER = 0.75
 """How much a saving counts against its cost; 0 would take what is cheapest, however little it saves."""

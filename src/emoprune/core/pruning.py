@@ -11,18 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Merge
-from emoprune.core import batchnorm, costs, nets, surgery
+from emoprune.core import batchnorm, surgery
 from emoprune.core.angles import smallest_angle_deg
 from emoprune.core.compensation import MERGES
 from emoprune.core.courses import Course, Request
-from emoprune.core.footprint import Footprint
 from emoprune.core.importance import importances
 from emoprune.core.methods import METHODS
 from emoprune.core.refit import Refit
 from emoprune.core.sparsity import silenced
-from emoprune.core.statistics import collect
 from emoprune.core.subject import Subject, stays
-from emoprune.records.network import Checkpoint, Cost
+from emoprune.networks import build, profiling
+from emoprune.networks.activation_statistics import collect
+from emoprune.networks.footprint import Footprint
+from emoprune.networks.types import Checkpoint, Cost
 from emoprune.records.pruning import Plan, Removal
 
 NOISE_BATCH = 2
@@ -47,7 +48,7 @@ class Pruning:
     @cached_property
     def cost(self) -> Cost:
         """What it costs before."""
-        return costs.cost(self.net, self.before.spec)
+        return profiling.cost(self.net, self.before.spec)
 
     @cached_property
     def footprint(self) -> Footprint:
@@ -69,7 +70,7 @@ class Pruning:
         noise = torch.randn(
             NOISE_BATCH, *self.before.spec.input, generator=torch.Generator().manual_seed(self.request.seed)
         )
-        seen = collect(nets.restore(self.before.spec, tensors), graph, graph.layers, [noise])
+        seen = collect(build.restore(self.before.spec, tensors), graph, graph.layers, [noise])
         found = {
             removal.layer: removal
             for removal in silenced(graph, tensors, seen).removals
@@ -118,7 +119,7 @@ class Pruning:
         norms = {reader.layer: reader.norm for reading in graph.readings for reader in reading.readers}
         # its own copy: what was not cut is the original's still
         tensors = {name: tensor.clone() for name, tensor in pruned.tensors.items()}
-        net = nets.restore(pruned.spec, tensors)
+        net = build.restore(pruned.spec, tensors)
         resolve(Refit(self.net, net, kept=kept, norms=norms, seed=self.request.seed))
         left = {name: tensor.detach() for name, tensor in net.state_dict().items()}
         masked = {name: left[name] * mask for name, mask in pruned.masks.items()}

@@ -17,7 +17,7 @@ from emoprune.core.angles import (
     short_units,
     silent_units,
 )
-from emoprune.records.network import HiddenLayer, UnitStatistics
+from emoprune.networks.types import HiddenLayer, UnitStatistics
 from emoprune.records.pruning import Removal
 
 

@@ -10,7 +10,7 @@ from emoprune.core.amounts import Amount
 from emoprune.core.budget import first_step, is_met
 from emoprune.core.certificate import certify
 from emoprune.core.pruning import Pruning
-from emoprune.records.network import HiddenLayer
+from emoprune.networks.types import HiddenLayer
 from emoprune.records.pruning import Certificate
 
 

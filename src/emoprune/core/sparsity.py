@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from emoprune.core.courses import Request
-from emoprune.core.footprint import Footprint
-from emoprune.core.statistics import Collector, moments_of, shared_layer
 from emoprune.core.subject import Subject, stays
-from emoprune.records.channels import FROZEN, ChannelGraph
+from emoprune.networks.activation_statistics import Collector, moments_of, shared_layer
+from emoprune.networks.footprint import Footprint
+from emoprune.networks.graph.types import FROZEN, ChannelGraph
 from emoprune.records.pruning import Plan, Removal
 
 

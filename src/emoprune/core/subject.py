@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from emoprune.core.statistics import moments_of, readings_of, shared_layer
 from emoprune.errors import InvalidRecord
-from emoprune.records.channels import FROZEN, ChannelGraph, Reader, Reading
-from emoprune.records.network import Checkpoint, HiddenLayer, Moments, UnitStatistics
+from emoprune.networks.activation_statistics import moments_of, readings_of, shared_layer
+from emoprune.networks.graph.types import FROZEN, ChannelGraph, Reader, Reading
+from emoprune.networks.types import Checkpoint, HiddenLayer, Moments, UnitStatistics
 from emoprune.records.pruning import Plan
 
 MEASURE_ANEW = "measure it anew with --data"

@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from emoprune.core.statistics import survivors
 from emoprune.core.subject import Subject, stays
 from emoprune.errors import BadCheckpoint
-from emoprune.records.channels import ChannelGraph
-from emoprune.records.network import Checkpoint, Moments
+from emoprune.networks.activation_statistics import survivors
+from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.types import Checkpoint, Moments
 from emoprune.records.pruning import Plan
 
 

@@ -19,7 +19,7 @@ from emoprune.io import csv_text, safetensors_files
 from emoprune.io.cells import LABEL, NAME, Row, is_missing, number
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.json_records import decode, loads
-from emoprune.store.checkpoints import METADATA_KEY
+from emoprune.networks.checkpoint import METADATA_KEY
 
 SCHEMA = "emoprune.features/1"
 SUFFIXES = (".csv", ".st")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emoprune.errors import InvalidRecord
-from emoprune.records.network import Epoch
+from emoprune.networks.types import Epoch
 from emoprune.records.scores import check_label
 
 

@@ -1,5 +1,0 @@
-"""The channel graph: which layers write a unit, which read it, and what ties units together."""
-
-from emoprune.core.graph.tracing import channel_graph
-
-__all__ = ["channel_graph"]

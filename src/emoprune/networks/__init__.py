@@ -1,0 +1,1 @@
+"""Networks: their architectures, checkpoints, channel graphs and activation statistics."""

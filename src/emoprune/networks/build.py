@@ -1,0 +1,259 @@
+"""Build networks from their spec, fill them with tensors, and take them apart at the head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from emoprune.choices import Kind
+from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
+from emoprune.networks.convnets import CONVNETS, ConvNet
+from emoprune.networks.graph.rules import LAST_GROUP
+from emoprune.networks.heads import head_name, head_of, output_name, replace_head
+from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.scaling import LATER
+from emoprune.networks.table_networks import TABLENETS
+from emoprune.networks.types import MAKE_ANEW, Spec
+
+SAME_ARCHITECTURE = "give the weights of the same architecture"
+
+
+def check_input(spec: Spec) -> None:
+    """Raise UsageFault where the architecture cannot take inputs of the spec's shape."""
+    entry = ARCHITECTURES.get(spec.arch)
+    if entry is None:
+        raise InvalidRecord(f"unknown architecture {spec.arch!r}", "see emoprune train --help")
+    kind: Kind = "table" if len(spec.input) == 1 else "image"
+    if kind not in entry.takes:
+        others = {"image": ("images", "a feature table"), "table": ("a feature table", "images")}
+        needed, given = others[entry.takes[0]]
+        raise UsageFault(f"{spec.arch} needs {needed}, not {given}", "use --arch mlp, or other data")
+    if spec.channels and len(spec.channels) != entry.channels:
+        raise UsageFault(
+            f"{spec.arch} has {entry.channels} convolutions whose width can be set, and --channels names "
+            f"{len(spec.channels)}",
+            "name one width for each, or leave it out",
+        )
+    if kind == "table":
+        return
+    channels, height, width = spec.input
+    if channels != 3 and not entry.own:
+        raise UsageFault(f"{spec.arch} takes 3 channels, not {channels}", "use a network of ours")
+    fits = min(height, width) >= entry.smallest and height % entry.step == 0 and width % entry.step == 0
+    if not fits or (entry.square and height != width):
+        rule = f"at least {entry.smallest} pixels" + (f", in steps of {entry.step}" if entry.step > 1 else "")
+        raise UsageFault(
+            f"{spec.arch} takes no {height}x{width} images", f"give --size {rule}{', square' * entry.square}"
+        )
+
+
+def build(spec: Spec) -> nn.Module:
+    """The network that `spec` describes, at its pruned widths, freshly initialised from torch's generator."""
+    check_input(spec)
+    net = _whole(spec)
+    for name, (inputs, outputs) in spec.widths.items():
+        _narrow(net, name, inputs, outputs)
+    return net
+
+
+def _whole(spec: Spec) -> nn.Module:
+    if spec.arch in CONVNETS:
+        return ConvNet(spec)
+    if spec.arch in TABLENETS:
+        return TABLENETS[spec.arch](spec)
+    # takes as long to import as torch itself, and our own networks need none of it
+    from torchvision import models
+
+    net: nn.Module = models.get_model(
+        spec.arch, weights=None, num_classes=spec.classes, **_torchvision_arguments(spec)
+    )
+    if spec.hidden:
+        replace_head(net, spec.hidden, spec.classes, activation=spec.activation, dropout=spec.dropout)
+    return net
+
+
+def _torchvision_arguments(spec: Spec) -> dict[str, Any]:
+    if spec.arch in ("googlenet", "inception_v3"):
+        # their ImageNet weights expect inputs of another scale, which they make from the usual one
+        return {"aux_logits": False, "init_weights": False, "transform_input": True}
+    if spec.arch.startswith("vit"):
+        return {"image_size": spec.input[1]}
+    if spec.arch == "maxvit_t":
+        return {"input_size": spec.input[1:]}
+    return {}
+
+
+def _narrow(net: nn.Module, name: str, inputs: int, outputs: int) -> None:
+    parent_name, _, child = name.rpartition(".")
+    try:
+        old = net.get_submodule(name)
+    except AttributeError:
+        raise BadCheckpoint(f"its spec narrows {name}, which the network lacks", MAKE_ANEW) from None
+    setattr(net.get_submodule(parent_name), child, _narrowed(old, name, inputs, outputs))
+
+
+def _narrowed(old: nn.Module, name: str, inputs: int, outputs: int) -> nn.Module:
+    if isinstance(old, nn.Linear):
+        return nn.Linear(inputs, outputs, bias=old.bias is not None, device=old.weight.device)
+    if isinstance(old, nn.BatchNorm1d | nn.BatchNorm2d):
+        return type(old)(
+            outputs, old.eps, old.momentum, old.affine, old.track_running_stats, device=old.weight.device
+        )
+    if not isinstance(old, nn.Conv2d):
+        raise BadCheckpoint(f"its spec narrows {name}, which is no layer that can be narrowed", MAKE_ANEW)
+    each = old.in_channels // old.groups
+    groups = 1 if old.groups == 1 else inputs // each
+    if groups < 1 or inputs % groups or outputs % groups:
+        raise BadCheckpoint(f"its spec gives {name} {inputs} inputs, which fill no groups", MAKE_ANEW)
+    new = nn.Conv2d(
+        inputs,
+        outputs,
+        old.kernel_size,  # type: ignore[arg-type]  # torch types what it stores more widely than what it takes
+        old.stride,  # type: ignore[arg-type]
+        old.padding,  # type: ignore[arg-type]
+        old.dilation,  # type: ignore[arg-type]
+        groups,
+        bias=old.bias is not None,
+        device=old.weight.device,
+    )
+    if old.groups > 1 and groups == 1:
+        setattr(new, LAST_GROUP, True)
+    return new
+
+
+def blueprint(spec: Spec) -> nn.Module:
+    """The network of `spec` on the meta device: shapes without numbers."""
+    # torchvision's regnets compute with real numbers while they are built
+    device = torch.get_default_device() if spec.arch.startswith("regnet") else torch.device("meta")
+    with device:
+        net = build(spec)
+    return net.to("meta")
+
+
+def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The network of `spec` filled with `tensors`, in evaluation mode.
+
+    Names and shapes are compared on the meta device first, so a spec that contradicts the tensors costs
+    no memory (regnets excepted, which cannot be built there); raises BadCheckpoint with the first
+    difference. Tensors of an older version may lack what a table's missing values are filled with: 0 then,
+    and `Preprocess.fills` says that it means nothing.
+    """
+    try:
+        net = blueprint(spec)
+    except UsageFault as fault:
+        raise BadCheckpoint(f"its spec is impossible: {fault.fact}", MAKE_ANEW) from fault
+    expected = net.state_dict()
+    later = {name: torch.zeros(expected[name].shape) for name in LATER if name in expected}
+    tensors = {**later, **tensors}
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in tensors:
+            raise BadCheckpoint(f"lacks tensor {name} of {spec.arch}", MAKE_ANEW)
+        if name not in expected:
+            raise BadCheckpoint(f"has a tensor {name} that {spec.arch} has no place for", MAKE_ANEW)
+        if expected[name].shape != tensors[name].shape or expected[name].dtype != tensors[name].dtype:
+            raise BadCheckpoint(
+                f"tensor {name} is {_form(tensors[name])}, its spec says {_form(expected[name])}", MAKE_ANEW
+            )
+    _fill(net, tensors)
+    return net.eval()
+
+
+def require_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Raise BadCheckpoint for a network with a weight that is no finite number."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise BadCheckpoint(f"tensor {name} has numbers that are not finite", MAKE_ANEW)
+
+
+def _form(tensor: Tensor) -> str:
+    sides = "x".join(str(side) for side in tensor.shape) or "a number"
+    return f"{sides} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def load_pretrained(net: nn.Module, tensors: Mapping[str, Tensor], *, fresh: tuple[str, ...]) -> list[str]:
+    """Fill `net` from a file of pre-trained tensors; returns the parameters that it does not hold.
+
+    Only layers whose names begin with one of `fresh` may be missing or of another shape, and only the head
+    may be left over; anything else raises BadCheckpoint, for a network half pre-trained is a trap.
+    """
+    expected = net.state_dict()
+    chosen, missing = {}, []
+    for name, own in expected.items():
+        found = tensors.get(name)
+        if found is not None and found.shape == own.shape:
+            chosen[name] = found.to(own.dtype)
+        elif name.startswith(fresh):
+            missing.append(name)
+        elif name.endswith("num_batches_tracked") or name in LATER:
+            chosen[name] = own
+        else:
+            fact = "lacks it" if found is None else f"has it as {_form(found)}, not {_form(own)}"
+            raise BadCheckpoint(f"needs tensor {name}, and the file {fact}", SAME_ARCHITECTURE)
+    if len(missing) == len(expected):
+        raise BadCheckpoint("holds no tensor of this architecture", SAME_ARCHITECTURE)
+    leftover = next((name for name in sorted(tensors) if not _expendable(name, net, expected)), None)
+    if leftover is not None:
+        raise BadCheckpoint(f"has a tensor {leftover} that this architecture lacks", SAME_ARCHITECTURE)
+    _fill(net, chosen)
+    return missing
+
+
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+"""What googlenet and inception_v3 need for training from scratch alone."""
+
+
+def _expendable(name: str, net: nn.Module, expected: Mapping[str, Tensor]) -> bool:
+    return name in expected or name.startswith((f"{head_name(net)}.", *AUXILIARY))
+
+
+def _fill(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    # a state dict of the network's own carries the versions that some modules ask for
+    state = net.state_dict()
+    state.update(tensors)
+    net.load_state_dict(state, assign=True)
+
+
+class _CapturedError(Exception):
+    """Carries the input of a module out of a forward pass that need not go on."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.value = value
+
+
+def input_of(net: nn.Module, module: nn.Module, batch: Tensor) -> Tensor:
+    """What `module`, a part of `net`, would read if `net` ran on `batch`; what follows is not computed."""
+
+    def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        raise _CapturedError(inputs[0])
+
+    hook = module.register_forward_pre_hook(stop)
+    try:
+        net(batch)
+    except _CapturedError as captured:
+        return captured.value
+    finally:
+        hook.remove()
+    raise AssertionError("the module is not part of the network")
+
+
+def features(net: nn.Module, batch: Tensor) -> Tensor:
+    """What the head reads: the backbone's output for `batch`."""
+    return input_of(net, head_of(net), batch)
+
+
+def penultimate(net: nn.Module, batch: Tensor) -> Tensor:
+    """What the output layer reads, (n, features); maps are averaged over their positions."""
+    return _averaged(input_of(net, net.get_submodule(output_name(net)), batch))
+
+
+def backbone(net: nn.Module, batch: Tensor) -> Tensor:
+    """What the head reads, (n, features), a new one as well; maps are averaged over their positions."""
+    return _averaged(features(net, batch))
+
+
+def _averaged(read: Tensor) -> Tensor:
+    return read.mean((2, 3)) if read.ndim == 4 else read

@@ -1,0 +1,142 @@
+"""Checkpoints as safetensors bytes: tensors, and one metadata key of canonical JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from emoprune.errors import BadCheckpoint, InvalidRecord, at
+from emoprune.io import json_records, safetensors_files
+from emoprune.io.files import read_bytes, shown
+from emoprune.io.safetensors_files import COPY_AGAIN
+from emoprune.networks.types import Card, Checkpoint, Moments, UnitStatistics
+
+SCHEMA = "emoprune.checkpoint/1"
+METADATA_KEY = "emoprune"
+NET, STATS, READS, MASK = "net.", "stats.", "reads.", "mask."
+STATISTICS = ("count", "gram", "sum", "min", "max")
+MOMENTS = ("count", "mean", "covariance")
+
+
+def card_json(card: Card, **more: object) -> str:
+    """The card, and `more` beside it, as canonical JSON: sorted, compact, the same for the same card."""
+    shared = {entry.name: getattr(card, entry.name) for entry in dataclasses.fields(Card)}
+    plain = {name: _plain(value) for name, value in {**shared, **more}.items()}
+    return json.dumps({"schema": SCHEMA, **plain}, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Records as the dictionaries that JSON knows, at any depth."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def card_record(text: str) -> dict[str, Any]:
+    """The JSON object that `card_json` wrote; BadCheckpoint for anything else."""
+    try:
+        record = json_records.loads(text)
+    except (ValueError, RecursionError):
+        # ValueError also stands for a number of thousands of digits, or one that is not finite
+        raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if not isinstance(record, dict) or schema != SCHEMA:
+        raise BadCheckpoint(
+            f"its schema is {schema!r}, this program reads {SCHEMA}", "use the program that wrote it"
+        )
+    return record
+
+
+def parse_card(text: str) -> Card:
+    """What `card_json` wrote; BadCheckpoint for another schema, InvalidRecord for a field that is wrong."""
+    return json_records.decode(Card, card_record(text))
+
+
+def to_bytes(checkpoint: Checkpoint) -> bytes:
+    """The checkpoint as a safetensors file; the same checkpoint gives the same bytes."""
+    tensors = {
+        f"{NET}{name}": value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
+    }
+    for prefix, parts in ((STATS, _statistics_parts(checkpoint)), (READS, _moments_parts(checkpoint))):
+        for name, value in parts.items():
+            tensors[f"{prefix}{name}"] = value.contiguous()
+    for name, mask in checkpoint.masks.items():
+        tensors[f"{MASK}{name}"] = mask.contiguous()
+    return safetensors.torch.save(tensors, {METADATA_KEY: card_json(checkpoint)})
+
+
+def _statistics_parts(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    parts: dict[str, Tensor] = {}
+    for layer, entry in checkpoint.statistics.items():
+        count = entry.total.new_full((), entry.count).long()
+        values = (count, entry.gram, entry.total, entry.low, entry.high)
+        parts |= {f"{layer}.{name}": value for name, value in zip(STATISTICS, values, strict=True)}
+    return parts
+
+
+def _moments_parts(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    parts: dict[str, Tensor] = {}
+    for reading, entry in checkpoint.moments.items():
+        count = entry.mean.new_full((), entry.count).long()
+        # about their own mean, so half the bytes lose nothing that a regression would notice
+        values = (count, entry.mean, entry.covariance.float())
+        parts |= {f"{reading}.{name}": value for name, value in zip(MOMENTS, values, strict=True)}
+    return parts
+
+
+def read(path: str) -> Checkpoint:
+    """The checkpoint in a file or, for "-", on standard input; BadCheckpoint for anything else."""
+    data = read_bytes(path, fault=BadCheckpoint)
+    with at(shown(path)):
+        return from_bytes(data)
+
+
+def from_bytes(data: bytes) -> Checkpoint:
+    """The checkpoint in the bytes of a safetensors file; BadCheckpoint or InvalidRecord for anything else."""
+    tensors, metadata = safetensors_files.load(data)
+    if METADATA_KEY not in metadata:
+        raise BadCheckpoint(
+            "a safetensors file, but not of emoprune",
+            "adopt weights with emoprune train --weights FILE --epochs 0",
+        )
+    card = parse_card(metadata[METADATA_KEY])
+    net, mask = _named(tensors, NET), _named(tensors, MASK)
+    statistics = {layer.name: _statistics(tensors, layer.name) for layer in card.layers}
+    reads = {name.rpartition(".")[0] for name in _named(tensors, READS)}
+    moments = {name: _moments(tensors, name) for name in sorted(reads)}
+    known = len(net) + len(mask) + len(STATISTICS) * len(statistics) + len(MOMENTS) * len(moments)
+    if known != len(tensors):
+        raise BadCheckpoint("has tensors that are neither its network's nor its statistics'", COPY_AGAIN)
+    return Checkpoint(**vars(card), tensors=net, statistics=statistics, moments=moments, masks=mask)
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _statistics(tensors: Mapping[str, Tensor], layer: str) -> UnitStatistics:
+    count, gram, total, low, high = _sums(tensors, f"{STATS}{layer}", STATISTICS)
+    return UnitStatistics(int(count), gram.double(), total.double(), low.double(), high.double())
+
+
+def _moments(tensors: Mapping[str, Tensor], reading: str) -> Moments:
+    count, mean, covariance = _sums(tensors, f"{READS}{reading}", MOMENTS)
+    return Moments(int(count), mean.double(), covariance.double())
+
+
+def _sums(tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...]) -> list[Tensor]:
+    """A whole number, then tensors of real ones; BadCheckpoint or InvalidRecord for anything else."""
+    names = [f"{prefix}.{part}" for part in parts]
+    for name in names:
+        if name not in tensors:
+            raise BadCheckpoint(f"lacks tensor {name}", COPY_AGAIN)
+    count, *sums = (tensors[name] for name in names)
+    real = all(value.is_floating_point() and value.ndim > 0 for value in sums)
+    if count.numel() != 1 or count.is_floating_point() or not real:
+        raise InvalidRecord(f"tensors {prefix} are no statistics", COPY_AGAIN)
+    return [count, *sums]

@@ -1,0 +1,107 @@
+"""The convolutional networks of the papers, as tables of their stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from emoprune.errors import InvalidRecord
+from emoprune.networks.heads import own_head
+from emoprune.networks.initialisation import keep_spread
+from emoprune.networks.types import MAKE_ANEW, Spec
+
+POOLS: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A convolution with a bias, ReLU, and pooling where `pool` is not 0, by default in steps of its size."""
+
+    channels: int
+    kernel: int
+    stride: int = 1
+    padding: int = 0
+    pool: int = 0
+    pool_stride: int = 0
+    pool_kind: str = "max"
+
+    def layers(self, inputs: int) -> list[nn.Module]:
+        """The stage's modules for so many input channels."""
+        layers: list[nn.Module] = [
+            nn.Conv2d(inputs, self.channels, self.kernel, self.stride, self.padding),
+            nn.ReLU(),
+        ]
+        if self.pool:
+            layers.append(POOLS[self.pool_kind](self.pool, self.pool_stride or self.pool))
+        return layers
+
+    def shrunk(self, side: int) -> int:
+        """What is left of a side in pixels."""
+        side = (side + 2 * self.padding - self.kernel) // self.stride + 1
+        return (side - self.pool) // (self.pool_stride or self.pool) + 1 if self.pool else side
+
+
+CONVNETS: dict[str, tuple[Stage, ...]] = {
+    # jain2020, section 2.3, leaves channels and kernels open: ours are LeNet-5's kernels and 16, 32 channels
+    "conv1": (Stage(16, 5, pool=2),),
+    "conv2": (Stage(16, 5, pool=2), Stage(32, 5, pool=2)),
+    # zhang2020, section 2.2.1. It names no padding, as it does for the other network, so there is none; and
+    # pooling after the first, second and sixth convolution
+    "zhang_alexnet": (
+        Stage(96, 11, stride=4, pool=3, pool_stride=2),
+        Stage(96, 11, pool=3, pool_stride=2),
+        Stage(256, 5),
+        Stage(384, 3),
+        Stage(384, 3),
+        Stage(256, 3, pool=3, pool_stride=2),
+    ),
+    # zhang2020, section 2.2.2: 512 channels of 4x5 are left of 576x720, which are its 10,240 inputs
+    "zhang_vgg": tuple(Stage(8 * 2**n, 3, padding=1, pool=2) for n in range(7)),
+    # luan2020, section 2.2: pooled by 2 and by 3; it leaves the kernels open, ours are LeNet-5's
+    "lenet": (Stage(16, 5, pool=2), Stage(32, 5, pool=3)),
+    # wright2019, section 6: padding of 1 everywhere; it leaves the width of its dense layers open
+    "wright_cnn": (
+        Stage(36, 5, padding=1, pool=2, pool_kind="average"),
+        Stage(48, 3, padding=1),
+        Stage(48, 3, padding=1, pool=2, pool_kind="average"),
+        Stage(48, 3, padding=1),
+        Stage(48, 3, padding=1, pool=2, pool_kind="average"),
+    ),
+}
+
+SPREAD = frozenset({"zhang_alexnet", "zhang_vgg"})
+"""Too deep to learn from torch's own first weights; zhang2020 names none."""
+
+
+def stages_of(arch: str, channels: Sequence[int]) -> tuple[Stage, ...]:
+    """The stages of an architecture, at the widths in `channels` where it names any; one for each stage."""
+    stages = CONVNETS[arch]
+    if not channels:
+        return stages
+    if len(channels) != len(stages):
+        raise InvalidRecord(f"{len(channels)} widths for the {len(stages)} convolutions of {arch}", MAKE_ANEW)
+    return tuple(replace(stage, channels=width) for stage, width in zip(stages, channels, strict=True))
+
+
+class ConvNet(nn.Module):
+    """Stages of convolution, ReLU and pooling, then a dense head."""
+
+    def __init__(self, spec: Spec) -> None:
+        super().__init__()
+        channels, height, width = spec.input
+        layers: list[nn.Module] = []
+        for stage in stages_of(spec.arch, spec.channels):
+            layers += stage.layers(channels)
+            channels = stage.channels
+            height, width = (stage.shrunk(side) for side in (height, width))
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        self.classifier = own_head(channels * height * width, spec)
+        if spec.arch in SPREAD:
+            keep_spread(self, spec.activation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (n, classes) of images (n, channels, height, width)."""
+        logits: Tensor = self.classifier(self.features(x))
+        return logits

@@ -1,0 +1,107 @@
+"""From ties between channel ids to units, layers and readings."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from emoprune.networks.graph.channel_ids import Channels, Ids, Pool
+from emoprune.networks.graph.types import FROZEN, ChannelGraph, Cut, Obstacle, Reader, Reading, Work
+from emoprune.networks.types import HiddenLayer
+
+
+@dataclass
+class Ties:
+    """What a walk through the network found out, by channel ids."""
+
+    writers: list[tuple[str, Ids]] = field(default_factory=list)
+    cuts: list[tuple[str, int, Ids]] = field(default_factory=list)
+    works: dict[str, Work] = field(default_factory=dict)
+    readers: dict[fx.Node, tuple[Channels, list[Reader]]] = field(default_factory=dict)
+
+    def add_reader(
+        self, source: fx.Node, value: Channels, layer: str, norm: str | None, inside: Tensor
+    ) -> None:
+        """Say that `layer` reads `value`, which `source` computes."""
+        _, readers = self.readers.setdefault(source, (value, []))
+        readers.append(Reader(layer, norm, inside))
+
+
+def assemble(pool: Pool, ties: Ties, modules: Mapping[str, nn.Module]) -> ChannelGraph:
+    """Number the units layer by layer, in network order, and translate all that was found into them.
+
+    A layer is what the same layer is first to write; a unit is a set of tied channels that some layer
+    writes, some layer reads and nothing freezes.
+    """
+    obstacles = pool.obstacles()
+    read = {int(root) for value, _ in ties.readers.values() for root in set(pool.roots(value.ids))}
+    unit_of: dict[int, int] = {}
+    written: set[int] = set()
+    spans: dict[str, tuple[int, int]] = {}
+    blocked: list[Obstacle] = []
+    for layer, ids in ties.writers:
+        roots = [root for root in dict.fromkeys(pool.roots(ids).tolist()) if root not in written]
+        written.update(roots)
+        known = set(roots)
+        operations = [
+            obstacles[root] for root in pool.roots(ids).tolist() if root in known and obstacles.get(root)
+        ]
+        if operations:
+            blocked.append(Obstacle(layer, len(operations), operations[0]))
+        free = [root for root in roots if root not in obstacles and root in read]
+        if free:
+            start = len(unit_of)
+            unit_of.update(zip(free, range(start, start + len(free)), strict=True))
+            spans[layer] = (start, len(unit_of))
+
+    def owner(ids: Ids) -> Tensor:
+        return torch.tensor([unit_of.get(pool.root(int(channel)), FROZEN) for channel in ids])
+
+    readings = []
+    for value, readers in ties.readers.values():
+        whole = math.prod(value.shape[1:]) // len(value.ids)
+        mapped = value.spread > 1 or (value.dim == 1 and whole > 1)
+        reading = Reading(readers[0].layer, tuple(readers), owner(value.ids), value.spread, mapped, value.dim)
+        readings.append((reading, value.activation))
+    layers, sources = _layers(spans, readings)
+    return ChannelGraph(
+        layers=layers,
+        spans=spans,
+        sources=sources,
+        readings=tuple(reading for reading, _ in readings if bool((reading.owner != FROZEN).any())),
+        cuts=tuple(
+            Cut(tensor, dim, found)
+            for tensor, dim, ids in ties.cuts
+            if bool(((found := owner(ids)) != FROZEN).any())
+        ),
+        works=ties.works,
+        obstacles=tuple(blocked),
+    )
+
+
+def _layers(
+    spans: Mapping[str, tuple[int, int]], readings: list[tuple[Reading, str]]
+) -> tuple[tuple[HiddenLayer, ...], dict[str, str]]:
+    """Every layer with its readers, and the reading in which its units are first seen."""
+    layer_of = np.repeat(np.arange(len(spans)), [stop - start for start, stop in spans.values()])
+    names = list(spans)
+    consumers: dict[str, list[str]] = defaultdict(list)
+    sources: dict[str, str] = {}
+    activations: dict[str, str] = {}
+    for reading, activation in readings:
+        present = reading.owner[reading.owner != FROZEN]
+        for index in dict.fromkeys(layer_of[present.numpy()].tolist()):
+            name = names[index]
+            consumers[name] += [reader.layer for reader in reading.readers]
+            start, stop = spans[name]
+            if len(set(present[(present >= start) & (present < stop)].tolist())) == stop - start:
+                sources.setdefault(name, reading.name)
+                activations.setdefault(name, activation)
+    layers = tuple(HiddenLayer(name, activations[name], tuple(consumers[name])) for name in names)
+    return layers, sources

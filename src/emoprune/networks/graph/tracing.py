@@ -1,0 +1,166 @@
+"""From a network to its channel graph: torch.fx says what runs, the rules say what it does to channels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+
+from emoprune.networks.graph.assembly import Ties, assemble
+from emoprune.networks.graph.channel_ids import SILENT, Channels, Ids, Pool
+from emoprune.networks.graph.rules import RULES, unknown
+from emoprune.networks.graph.types import ChannelGraph, Work
+
+BATCH = 2
+LAYERS: dict[object, int] = {nn.Conv2d: 1, nn.Linear: -1}
+"""The dimension along which each kind of layer reads its channels."""
+
+
+def channel_graph(net: nn.Module, input_shape: tuple[int, ...]) -> ChannelGraph:
+    """The channel graph of `net` for samples of `input_shape`; the network may be on the meta device.
+
+    It is traced symbolically and run once for the shapes. What an operation without a rule touches is
+    frozen and listed among the obstacles; inputs and classes stay as they are.
+    """
+    modes = {module: module.training for module in net.modules()}
+    net.eval()
+    try:
+        return Tracing(net).run(input_shape)
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+class Tracing:
+    """One walk through a network, in the order in which it computes."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self._traced = fx.symbolic_trace(net)
+        self.modules = dict(self._traced.named_modules())
+        self.tensors = self._traced.state_dict()
+        self.pool = Pool()
+        self._values: dict[fx.Node, Channels | None] = {}
+        # a weight that is also used directly serves more than its layer's own call
+        self._calls = Counter(
+            str(node.target).rpartition(".")[0] if node.op == "get_attr" else str(node.target)
+            for node in self._traced.graph.nodes
+            if node.op in ("call_module", "get_attr")
+        )
+        self._ties = Ties()
+        self._opaque: dict[fx.Node, str] = {}
+
+    def run(self, input_shape: tuple[int, ...]) -> ChannelGraph:
+        """Apply the rules to every operation."""
+        like = next((each for each in self.tensors.values() if each.is_floating_point()), torch.empty(0))
+        with torch.inference_mode():
+            ShapeProp(self._traced).propagate(like.new_zeros(BATCH, *input_shape))
+        for node in self._traced.graph.nodes:
+            self._values[node] = self._apply(node)
+            if self._values[node] is None and not self.is_number(node):
+                self._opaque[node] = self.name(node)
+        return assemble(self.pool, self._ties, self.modules)
+
+    def _apply(self, node: fx.Node) -> Channels | None:
+        if node.op == "placeholder":
+            shape = self.shape(node)
+            ids = self.pool.fresh(shape[1])
+            self.pool.freeze(ids, SILENT)
+            return Channels(ids, 1, shape)
+        given = [value for source in node.all_input_nodes if (value := self.value(source)) is not None]
+        if node.op == "output":
+            for value in given:
+                self.pool.freeze(value.ids, SILENT)
+            return None
+        if self.is_number(node):
+            return None
+        if not given and self.kind(node) in LAYERS:
+            given = [self._unnamed(node)]
+        if not given:
+            return None
+        rule = RULES.get(self.kind(node), unknown) if self._is_tensor(node) else unknown
+        return rule(self, node, given)
+
+    def _unnamed(self, node: fx.Node) -> Channels:
+        """What a layer reads where no rule could tell its channels: they stay, the layer's own can go."""
+        shape = self.shape(node.all_input_nodes[0])
+        dim = LAYERS[self.kind(node)] % len(shape)
+        ids = self.pool.fresh(shape[dim])
+        self.pool.freeze(ids, SILENT)
+        return Channels(ids, dim, shape)
+
+    def kind(self, node: fx.Node) -> object:
+        """What the rules know an operation by: the module's type, the function, the method's name.
+
+        Functions of torchvision go by their name, for importing it takes as long as torch itself.
+        """
+        if node.op == "call_module":
+            return type(self.modules[str(node.target)])
+        foreign = getattr(node.target, "__module__", "") or ""
+        return getattr(node.target, "__name__", "") if foreign.startswith("torchvision.") else node.target
+
+    def name(self, node: fx.Node) -> str:
+        """What people know an operation by: its own name, or that of the one whose result it takes in."""
+        for source in node.all_input_nodes:
+            if source in self._opaque:
+                return self._opaque[source]
+        if node.op == "get_attr":
+            return "a parameter of its own"
+        kind = self.kind(node)
+        again = f" called {self._calls[str(node.target)]} times" if self.called_again(node) else ""
+        return str(getattr(kind, "__name__", kind)).strip("_") + again
+
+    def value(self, operand: object) -> Channels | None:
+        """What is known of an operand, if it is one that has channels."""
+        return self._values.get(operand) if isinstance(operand, fx.Node) else None
+
+    def _is_tensor(self, node: fx.Node) -> bool:
+        return hasattr(node.meta["tensor_meta"], "shape")
+
+    def shape(self, node: fx.Node) -> tuple[int, ...]:
+        """The shape of what `node` computes."""
+        return tuple(node.meta["tensor_meta"].shape)
+
+    def is_number(self, node: fx.Node) -> bool:
+        """Whether `node` computes sizes and not tensors."""
+        return "tensor_meta" not in node.meta
+
+    def argument(self, node: fx.Node, position: int, name: str) -> Any:
+        """An argument of the operation, however it was given; None where it was not."""
+        return node.args[position] if len(node.args) > position else node.kwargs.get(name)
+
+    def called_again(self, node: fx.Node) -> bool:
+        """Whether a module runs more than once, so that its weights serve several inputs."""
+        return node.op == "call_module" and self._calls[str(node.target)] > 1
+
+    def write(self, node: fx.Node, count: int) -> Ids:
+        """New channels, written by the layer that `node` calls."""
+        ids = self.pool.fresh(count)
+        for name in ("weight", "bias"):
+            self.cut(f"{node.target}.{name}", 0, ids)
+        self._ties.writers.append((str(node.target), ids))
+        return ids
+
+    def cut(self, tensor: str, dim: int, ids: Ids) -> None:
+        """Say whose the indices of one dimension of a tensor are, where there is such a tensor."""
+        if tensor in self.tensors:
+            self._ties.cuts.append((tensor, dim, ids))
+
+    def work(self, node: fx.Node, positions: int, *, groups: int = 1) -> None:
+        """Say at how many positions a weight is applied."""
+        self._ties.works[f"{node.target}.weight"] = Work(positions, groups)
+
+    def read(self, node: fx.Node, value: Channels, inside: Tensor) -> None:
+        """Say that the layer that `node` calls mixes the channels of `value`."""
+        self.cut(f"{node.target}.weight", 1, np.repeat(value.ids, value.spread))
+        self._ties.add_reader(node.all_input_nodes[0], value, str(node.target), self._norm(node), inside)
+
+    def _norm(self, node: fx.Node) -> str | None:
+        users = list(node.users)
+        over_channels = len(self.shape(node)) in (2, 4)
+        if over_channels and len(users) == 1 and self.kind(users[0]) in (nn.BatchNorm1d, nn.BatchNorm2d):
+            return None if self.called_again(users[0]) else str(users[0].target)
+        return None

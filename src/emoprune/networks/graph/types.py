@@ -1,0 +1,93 @@
+"""Who writes a unit, who reads it, and where it stands in every tensor: the map that pruning follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from emoprune.networks.types import HiddenLayer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FROZEN = -1
+"""Stands for the unit of a channel that cannot be removed."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One dimension of one parameter or buffer, and the unit that each of its indices belongs to."""
+
+    tensor: str
+    dim: int
+    owner: Tensor
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A convolution or dense layer that mixes the channels of a reading.
+
+    `norm` is the batch norm that alone reads what it writes. `inside` (taps,) is the share of its output
+    positions at which each tap of its kernel stands inside the map and not on the zero padding.
+    """
+
+    layer: str
+    norm: str | None
+    inside: Tensor
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One activation tensor that layers read, named after the first of them.
+
+    `owner` (channels,) has the unit of each channel or FROZEN; a reader's weight has `spread` neighbouring
+    columns per channel, the positions of a flattened map. `mapped`: a channel has several positions in one
+    pattern. `dim` is the channels' dimension in the readers' input.
+    """
+
+    name: str
+    readers: tuple[Reader, ...]
+    owner: Tensor
+    spread: int
+    mapped: bool
+    dim: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """How a weight is applied: at how many positions of one sample, in how many groups of channels."""
+
+    positions: int
+    groups: int
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Channels that stay whole, and the operation that keeps them from being pruned."""
+
+    layer: str
+    channels: int
+    operation: str
+
+
+@dataclass(frozen=True)
+class ChannelGraph:
+    """Units of a whole network, numbered from 0 through all layers in network order.
+
+    `spans` maps a layer to its first unit and the one after its last, `sources` to the reading in which its
+    units are first seen. `cuts` are all places of units in tensors; `works` has every layer's weight.
+    """
+
+    layers: tuple[HiddenLayer, ...]
+    spans: Mapping[str, tuple[int, int]]
+    sources: Mapping[str, str]
+    readings: tuple[Reading, ...]
+    cuts: tuple[Cut, ...]
+    works: Mapping[str, Work]
+    obstacles: tuple[Obstacle, ...]
+
+    @property
+    def units(self) -> int:
+        """Units of all layers together."""
+        return max((stop for _, stop in self.spans.values()), default=0)

@@ -1,0 +1,103 @@
+"""The classifier end of a network: where features become classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from emoprune.choices import Activation
+from emoprune.networks.types import Spec
+
+HEAD_NAMES = ("classifier", "fc", "heads", "head")
+"""What torchvision calls the end of its networks, and we the end of ours."""
+
+MODULES: dict[Activation, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
+
+
+def head_name(net: nn.Module) -> str:
+    """The attribute of `net` that turns features into classes."""
+    return next(name for name in HEAD_NAMES if hasattr(net, name))
+
+
+def head_of(net: nn.Module) -> nn.Module:
+    """The module that turns features into classes."""
+    return net.get_submodule(head_name(net))
+
+
+def dense_head(
+    features: int, hidden: Sequence[int], classes: int, *, activation: Activation, dropout: float
+) -> dict[str, nn.Module]:
+    """Named layers from features through each hidden width to classes (jain2020, section 2.4)."""
+    layers: dict[str, nn.Module] = {}
+    inputs = features
+    for index, width in enumerate(hidden, start=1):
+        layers[f"hidden{index}"] = nn.Linear(inputs, width)
+        layers[f"activation{index}"] = MODULES[activation]()
+        if dropout:
+            layers[f"dropout{index}"] = nn.Dropout(dropout)
+        inputs = width
+    layers["output"] = nn.Linear(inputs, classes)
+    return layers
+
+
+def own_head(features: int, spec: Spec) -> nn.Sequential:
+    """The dense head that `spec` asks for."""
+    head = nn.Sequential()
+    layers = dense_head(features, spec.hidden, spec.classes, activation=spec.activation, dropout=spec.dropout)
+    for name, layer in layers.items():
+        head.add_module(name, layer)
+    return head
+
+
+def replace_head(
+    net: nn.Module, hidden: Sequence[int], classes: int, *, activation: Activation, dropout: float
+) -> None:
+    """Give a torchvision network a dense head on the features that its own classifier starts from.
+
+    What stands before the classifier's first weights and is no dropout (pooling, flattening, a norm with
+    weights of its own) is kept under its old name, so pre-trained tensors still find it.
+    """
+    name = head_name(net)
+    old = head_of(net)
+    kept: dict[str, nn.Module] = {}
+    features = 0
+    for child_name, child in [*old.named_children()] or [("", old)]:
+        if isinstance(child, nn.Linear):
+            features = child.in_features
+            break
+        if isinstance(child, nn.Conv2d):
+            features = child.in_channels
+            kept |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+            break
+        if not isinstance(child, nn.Dropout):
+            kept[child_name] = child
+    head = nn.Sequential()
+    for child_name, child in {
+        **kept,
+        **dense_head(features, hidden, classes, activation=activation, dropout=dropout),
+    }.items():
+        head.add_module(child_name, child)
+    setattr(net, name, head)
+
+
+def output_name(net: nn.Module) -> str:
+    """The full name of the layer with one output per class: the last one with weights in the head."""
+    name = head_name(net)
+    weighted = [
+        child for child, module in head_of(net).named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
+    ]
+    return f"{name}.{weighted[-1]}" if weighted[-1] else name
+
+
+def fresh_layers(net: nn.Module, *, own_head: bool) -> tuple[str, ...]:
+    """Name prefixes of what no pre-trained file can hold: our dense head, or the output layer alone."""
+    if own_head:
+        return tuple(f"{head_name(net)}.{child}" for child in ("hidden", "output."))
+    return (f"{output_name(net)}.",)
+
+
+def freeze_all_but_head(net: nn.Module) -> None:
+    """Let training change the head alone."""
+    net.requires_grad_(False)
+    head_of(net).requires_grad_(True)

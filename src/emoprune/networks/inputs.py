@@ -1,0 +1,99 @@
+"""What the input and network options of features and train mean, with every default filled in."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import torch
+from torch import nn
+
+from emoprune.data.datasets import Data
+from emoprune.data.types import LARGEST_SIDE, Preprocess, Table
+from emoprune.errors import UsageFault, at
+from emoprune.networks import build, heads
+from emoprune.networks import pretrained as weights_files
+from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.types import Spec
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+PLAIN = (0.5,)
+
+
+def preprocess(
+    data: Data, arch: str, size: str | None, *, gray: bool, mean: str | None, std: str | None
+) -> Preprocess:
+    """How samples of `data` become input of `arch`; UsageFault for a size, mean or std that is none."""
+    if isinstance(data, Table):
+        return Preprocess(kind="table", fills=True, label=ARCHITECTURES[arch].task == "reconstruct")
+    entry = ARCHITECTURES[arch]
+    usual_mean, usual_std = (PLAIN, PLAIN) if entry.own else (IMAGENET_MEAN, IMAGENET_STD)
+    channels = 1 if gray and entry.own else 3
+    return Preprocess(
+        kind="image",
+        size=parse_size(size) if size else entry.size,
+        colour="gray" if gray else "rgb",
+        mean=_per_channel("--mean", mean, usual_mean, channels),
+        std=_per_channel("--std", std, usual_std, channels),
+    )
+
+
+def input_shape(data: Data, preprocess: Preprocess) -> tuple[int, ...]:
+    """(features,) or (channels, height, width)."""
+    if isinstance(data, Table):
+        return (len(data.columns) + preprocess.label,)
+    return (preprocess.channels, *preprocess.size)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width from "224" or "576x720"; UsageFault for anything else."""
+    sides = text.lower().split("x")
+    if len(sides) not in (1, 2) or not all(side.isdecimal() and int(side) for side in sides):
+        raise UsageFault(f"--size {text} is no size", "write 224, or 576x720 for height and width")
+    height, width = int(sides[0]), int(sides[-1])
+    if max(height, width) > LARGEST_SIDE:
+        raise UsageFault(f"--size {text} is too large", f"give at most {LARGEST_SIDE} pixels a side")
+    return height, width
+
+
+def _per_channel(option: str, text: str | None, usual: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    if text is None:
+        values = usual
+    else:
+        try:
+            values = tuple(float(number) for number in text.split(","))
+        except ValueError:
+            values = ()
+        if not values or not all(map(math.isfinite, values)) or (option == "--std" and min(values) <= 0):
+            raise UsageFault(f"{option} {text} is no list of numbers", "write 0.5, or three as 0.5,0.4,0.3")
+    if len(values) == 1:
+        return values * channels
+    if len(values) != channels:
+        raise UsageFault(
+            f"{option} has {len(values)} numbers for {channels} channels", "give one, or one each"
+        )
+    return values
+
+
+def pretrained(spec: Spec, weights: str, *, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
+    """The network of `spec`, initialised from `seed` and filled from ImageNet or a file where asked.
+
+    `weights` is "imagenet", "none" or a path. Also returns the layers that the file does not fill: it may
+    lack the output layer and dense hidden layers of ours, nothing else.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = build.build(spec)
+    if weights == "none":
+        return net, ()
+    if weights == "imagenet":
+        from emoprune.networks.zoo import imagenet_weights
+
+        tensors = imagenet_weights(spec.arch, progress=sys.stderr.isatty())
+    else:
+        tensors = weights_files.read(weights)
+    with at(weights):
+        fresh = heads.fresh_layers(net, own_head=bool(spec.hidden))
+        missing = build.load_pretrained(net, tensors, fresh=fresh)
+    return net, tuple(dict.fromkeys(name.rpartition(".")[0] for name in missing))

@@ -1,0 +1,66 @@
+"""What a network is trained to do, and how far it is from doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from emoprune.choices import Task
+from emoprune.networks.registry import ARCHITECTURES
+
+Loss = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
+"""Mean loss of a network, its inputs, what it made of them, and the labels."""
+
+
+def _cross_entropy(net: nn.Module, inputs: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(outputs, labels)
+
+
+def _squared_error(net: nn.Module, inputs: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Against the inputs as the network scales them, so that no column drowns the others."""
+    return _distance(net, inputs, outputs).mean()
+
+
+def _distance(net: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
+    distance: Tensor = (outputs - net.get_submodule("scaling")(inputs)).square()
+    return distance
+
+
+LOSSES: dict[Task, Loss] = {"classify": _cross_entropy, "reconstruct": _squared_error}
+
+
+def task_of(arch: str) -> Task:
+    """What networks of this architecture are for."""
+    return ARCHITECTURES[arch].task
+
+
+def hits(outputs: Tensor, labels: Tensor, task: Task) -> int | None:
+    """How many samples are classified right; None where there is nothing to be right about."""
+    return int((outputs.argmax(1) == labels).sum()) if task == "classify" else None
+
+
+def judge(net: nn.Module, inputs: Iterator[Tensor], labels: Tensor, task: Task) -> tuple[float, float | None]:
+    """Mean loss and accuracy over all of `inputs`, in evaluation mode and without gradients."""
+    net.eval()
+    device = next(net.parameters()).device
+    loss, right, seen = 0.0, 0, 0
+    with torch.inference_mode():
+        for batch in inputs:
+            own = labels[seen : seen + len(batch)].to(device)
+            outputs = net(batch)
+            loss += float(LOSSES[task](net, batch, outputs, own).double()) * len(batch)
+            right += hits(outputs, own, task) or 0
+            seen += len(batch)
+    return loss / seen, right / seen if task == "classify" else None
+
+
+def squared_errors(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:
+    """The squared error of each output of a network that reconstructs, (n, outputs) a batch, on the CPU."""
+    net.eval()
+    for batch in inputs:
+        # not around the yield: the mode would leak into whoever takes the errors
+        with torch.inference_mode():
+            errors = _distance(net, batch, net(batch)).cpu()
+        yield errors

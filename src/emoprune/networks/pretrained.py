@@ -1,0 +1,63 @@
+"""Pre-trained tensors from safetensors and from PyTorch's own format, never running what a file says."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import warnings
+
+import torch
+from torch import Tensor
+
+from emoprune.errors import BadCheckpoint, at
+from emoprune.io import safetensors_files
+from emoprune.io.files import read_bytes
+from emoprune.networks.checkpoint import NET
+
+SAFETENSORS_SUFFIXES = (".safetensors", ".st")
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+PARALLEL = "module."
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"
+"""How files of torch.save begin, now and before 2020."""
+
+SAVE_STATE_DICT = "save its state_dict() alone with torch.save"
+
+
+def read(path: str) -> dict[str, Tensor]:
+    """The tensors by name of a .safetensors, .st, .pth or .pt file; BadCheckpoint for anything else.
+
+    Checkpoints of emoprune give their network. A .pth is read with weights_only: a file that holds other
+    objects is refused, since unpickling them would run its code.
+    """
+    data = read_bytes(path, fault=BadCheckpoint)
+    with at(path):
+        if path.endswith(SAFETENSORS_SUFFIXES):
+            tensors, _ = safetensors_files.load(data)
+        else:
+            tensors = _unpickled(data)
+    if any(name.startswith(NET) for name in tensors):
+        tensors = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
+    return {name.removeprefix(PARALLEL): value for name, value in tensors.items()}
+
+
+def _unpickled(data: bytes) -> dict[str, Tensor]:
+    if not data.startswith((ZIP, PICKLE)):
+        raise BadCheckpoint("the file is empty" if not data else "not a PyTorch file", SAVE_STATE_DICT)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise BadCheckpoint("holds pickled objects, which may run code", SAVE_STATE_DICT) from None
+    except Exception as error:
+        # fed damaged bytes, torch's unpickler raises whatever its code happens to trip over
+        raise BadCheckpoint("a damaged PyTorch file", "copy it again") from error
+    for wrapper in WRAPPERS:
+        if isinstance(value, dict) and isinstance(value.get(wrapper), dict):
+            value = value[wrapper]
+    if (
+        not isinstance(value, dict)
+        or not all(isinstance(entry, Tensor) for entry in value.values())
+        or not value
+    ):
+        raise BadCheckpoint("holds no tensors by name", SAVE_STATE_DICT)
+    return {str(name): entry for name, entry in value.items()}

@@ -1,0 +1,199 @@
+"""Networks are rebuilt from their spec, filled, and checked against it before anything is allocated."""
+
+import dataclasses
+import functools
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from emoprune.errors import BadCheckpoint, EmopruneError
+from emoprune.networks.build import build, restore
+from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.types import Spec
+from tests.networks.test_registry import SMALLEST_OF_FAMILY
+
+CONV1 = Spec("conv1", 3, (1, 12, 14), (7,))
+
+
+def seeded(spec: Spec, seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build(spec).eval()
+
+
+def tensors_of(spec: Spec) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in seeded(spec).state_dict().items()}
+
+
+@functools.cache
+def on_meta(arch: str, hidden: tuple[int, ...]) -> tuple[Spec, dict[str, Tensor]]:
+    side = ARCHITECTURES[arch].smallest
+    spec = Spec(arch, 3, (3, side, side), hidden)
+    # regnets compute with real numbers while they are built
+    with torch.device("cpu" if arch.startswith("regnet") else "meta"):
+        return spec, build(spec).state_dict()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *(CONV1, dataclasses.replace(CONV1, arch="conv2", input=(3, 20, 17), hidden=(9, 5), dropout=0.3)),
+        *(
+            Spec("mlp", 4, (6,), (5, 4), "relu"),
+            Spec("mlp", 2, (1, 5, 4), (3,), "tanh"),
+            Spec("mlp", 2, (6,)),
+        ),
+        *(Spec("squeezenet1_1", 3, (3, 40, 33)), Spec("mobilenet_v3_small", 3, (3, 32, 32), (7,))),
+        *(Spec("shufflenet_v2_x0_5", 3, (3, 32, 32)), Spec("mnasnet0_5", 3, (3, 32, 32), (7,))),
+        # attention with tables of its own that no file holds
+        Spec("swin_v2_t", 3, (3, 32, 32), (7,)),
+    ],
+    ids=lambda spec: f"{spec.arch}-{len(spec.input)}-{len(spec.hidden)}",
+)
+def test_a_restored_network_computes_what_the_built_one_computed(spec: Spec) -> None:
+    net = seeded(spec)
+    again = restore(spec, {name: value.clone() for name, value in net.state_dict().items()})
+    inputs = torch.rand(2, *spec.input, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        found, wanted = again(inputs), net(inputs)
+    assert wanted.shape == (2, spec.classes)
+    assert torch.equal(found, wanted)
+    assert not any(module.training for module in again.modules())
+
+
+@pytest.mark.parametrize("hidden", [(), (7, 5)], ids=["own", "hidden"])
+@pytest.mark.parametrize("arch", SMALLEST_OF_FAMILY)
+def test_every_family_is_restored_from_its_own_tensors_alone(arch: str, hidden: tuple[int, ...]) -> None:
+    spec, tensors = on_meta(arch, hidden)
+    again = restore(spec, tensors)
+    assert {name: value.shape for name, value in again.state_dict().items()} == {
+        name: value.shape for name, value in tensors.items()
+    }
+    held = {name for name, _ in [*again.named_parameters(), *again.named_buffers()]}
+    assert held <= set(tensors), "a buffer that no checkpoint holds would stay on the meta device"
+
+
+@pytest.mark.parametrize("arch", SMALLEST_OF_FAMILY)
+def test_every_family_names_its_hidden_layers_alike(arch: str) -> None:
+    spec, tensors = on_meta(arch, (7, 5))
+    [head] = {name.split(".")[0] for name in tensors if ".hidden1." in name}
+    shapes = [tuple(tensors[f"{head}.{layer}.weight"].shape) for layer in ("hidden1", "hidden2", "output")]
+    assert shapes[0][0] == 7
+    assert shapes[1:] == [(5, 7), (spec.classes, 5)]
+
+
+def test_building_draws_from_torchs_generator_alone() -> None:
+    first, second, third = (seeded(CONV1, seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["classifier.hidden1.weight"], third["classifier.hidden1.weight"])
+
+
+@pytest.mark.parametrize(("arch", "features"), [("conv1", 16 * 8 * 9), ("conv2", 32 * 2 * 2)])
+def test_our_convolutions_are_5x5_without_padding_pooled_by_2(arch: str, features: int) -> None:
+    shapes = {
+        name: tuple(value.shape)
+        for name, value in build(Spec(arch, 3, (1, 20, 22), (7,))).state_dict().items()
+    }
+    assert shapes["features.0.weight"] == (16, 1, 5, 5)
+    assert shapes["classifier.hidden1.weight"] == (7, features)
+
+
+def test_widths_narrow_the_layers_that_they_name() -> None:
+    narrowed = dataclasses.replace(
+        CONV1, widths={"classifier.hidden1": (16 * 4 * 5, 2), "classifier.output": (2, 3)}
+    )
+    net = seeded(narrowed)
+    assert net.get_submodule("classifier.hidden1").weight.shape == (2, 16 * 4 * 5)
+    assert net.get_submodule("classifier.output").weight.shape == (3, 2)
+    assert net(torch.zeros(1, 1, 12, 14)).shape == (1, 3)
+    assert restore(narrowed, tensors_of(narrowed))(torch.zeros(1, 1, 12, 14)).shape == (1, 3)
+
+
+def test_a_missing_tensor_is_a_bad_checkpoint_that_names_it() -> None:
+    tensors = tensors_of(CONV1)
+    del tensors["features.0.bias"]
+    with pytest.raises(BadCheckpoint, match=r"lacks tensor features\.0\.bias"):
+        restore(CONV1, tensors)
+
+
+def test_a_network_of_a_table_from_an_older_version_is_restored() -> None:
+    spec = Spec("mlp", 3, (4,), (5,))
+    tensors = tensors_of(spec)
+    del tensors["scaling.fill"]
+    rows = torch.arange(24.0).reshape(6, 4)
+    assert torch.equal(restore(spec, tensors)(rows), restore(spec, tensors_of(spec))(rows))
+
+
+def test_a_tensor_too_many_is_a_bad_checkpoint_that_names_it() -> None:
+    with pytest.raises(BadCheckpoint, match=r"classifier\.hidden9\.weight"):
+        restore(CONV1, {**tensors_of(CONV1), "classifier.hidden9.weight": torch.zeros(2)})
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "fact"),
+    [
+        ("classifier.hidden1.bias", torch.zeros(8), "is 8 float32, its spec says 7 float32"),
+        (
+            "classifier.hidden1.bias",
+            torch.zeros(7, dtype=torch.float64),
+            "is 7 float64, its spec says 7 float32",
+        ),
+        ("classifier.output.weight", torch.zeros(7, 3), "is 7x3 float32, its spec says 3x7 float32"),
+        ("classifier.output.weight", torch.tensor(1.0), "is a number float32"),
+        ("features.0.weight", torch.zeros(16, 3, 5, 5), "is 16x3x5x5 float32, its spec says 16x1x5x5"),
+    ],
+)
+def test_a_tensor_of_another_form_is_a_bad_checkpoint_that_gives_both(
+    name: str, tensor: Tensor, fact: str
+) -> None:
+    with pytest.raises(BadCheckpoint) as caught:
+        restore(CONV1, {**tensors_of(CONV1), name: tensor})
+    assert f"tensor {name} {fact}" in caught.value.fact
+
+
+def test_tensors_of_another_architecture_are_a_bad_checkpoint() -> None:
+    with pytest.raises(BadCheckpoint):
+        restore(Spec("conv2", 3, (1, 20, 20), (7,)), tensors_of(CONV1))
+
+
+@pytest.mark.parametrize(
+    ("widths", "fact"),
+    [
+        ({"classifier.hidden2": (7, 2)}, "classifier.hidden2, which the network lacks"),
+        ({"features.0.weight": (7, 2)}, "features.0.weight, which the network lacks"),
+        ({"features.1": (1, 2)}, "features.1, which is no layer that can be narrowed"),
+        ({"": (1, 2)}, "which is no layer that can be narrowed"),
+    ],
+)
+def test_widths_of_what_has_none_are_a_bad_checkpoint(widths: dict[str, tuple[int, int]], fact: str) -> None:
+    with pytest.raises(BadCheckpoint) as caught:
+        restore(dataclasses.replace(CONV1, widths=widths), tensors_of(CONV1))
+    assert fact in caught.value.fact
+
+
+def test_a_size_that_the_architecture_cannot_take_is_a_bad_checkpoint() -> None:
+    with pytest.raises(BadCheckpoint, match="conv1 takes no 5x14 images"):
+        restore(dataclasses.replace(CONV1, input=(1, 5, 14)), tensors_of(CONV1))
+
+
+@pytest.mark.parametrize(
+    ("arch", "shape", "hidden"),
+    [
+        ("conv1", (1, 10, 14), (10**12,)),
+        ("conv1", (1, 10**8, 10**8), (7,)),
+        ("resnet18", (3, 64, 64), (10**12,)),
+        ("mlp", (4,), (10**30,)),
+        ("mlp", (10**19,), (3,)),
+        ("vit_b_32", (3, 32 * 10**9, 32 * 10**9), ()),
+        ("regnet_y_400mf", (3, 64, 64), (10**10,)),
+        # as wide as a spec may be: seen through before anything is allocated
+        ("conv1", (1, 10**3, 10**3), (2**22,)),
+        ("mlp", (2**22,), (2**22, 2**22)),
+    ],
+)
+def test_a_spec_of_absurd_size_is_a_clear_error_and_costs_no_memory(
+    arch: str, shape: tuple[int, ...], hidden: tuple[int, ...]
+) -> None:
+    with pytest.raises(EmopruneError):
+        restore(Spec(arch, 3, shape, hidden), {"classifier.output.bias": torch.zeros(3)})

@@ -1,0 +1,275 @@
+import dataclasses
+import io
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from emoprune.data.types import Preprocess, SplitRule
+from emoprune.errors import BadCheckpoint
+from emoprune.io import files
+from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.types import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
+from tests.support.records import (
+    card_of_file,
+    checkpoint,
+    header_of,
+    moments,
+    same,
+    statistics,
+    tensors,
+    with_card,
+)
+
+WORDS = st.text(max_size=12)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | NUMBERS | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=6,
+)
+POSITIVE = st.floats(1e-3, 1e3)
+OBJECTS = st.dictionaries(WORDS, JSON_VALUES, max_size=3)
+ENTRIES = st.builds(HistoryEntry, WORDS, OBJECTS, OBJECTS, st.dictionaries(WORDS, WORDS, max_size=2))
+SHARES = st.sampled_from(("folders", "80/20", "75/10/15", "346/329"))
+PREPROCESSES = st.one_of(
+    st.builds(lambda fills: Preprocess("table", fills=fills), st.booleans()),
+    st.builds(
+        lambda side, mean, std: Preprocess("image", (side, side + 1), "rgb", mean, std),
+        st.integers(1, 512),
+        st.tuples(NUMBERS, NUMBERS, NUMBERS),
+        st.tuples(POSITIVE, POSITIVE, POSITIVE),
+    ),
+    st.builds(
+        lambda side, std: Preprocess("image", (side, side), "gray", (0.5,), (std,)),
+        st.integers(1, 512),
+        POSITIVE,
+    ),
+)
+
+TOGETHER = st.sampled_from(((), ((0, 2), (1, 3, 8))))
+
+
+@st.composite
+def any_checkpoint(draw: st.DrawFn) -> Checkpoint:
+    units, seed = draw(st.integers(1, 6)), draw(st.integers(0, 2**31))
+    classes = tuple(draw(st.lists(WORDS, min_size=1, max_size=4, unique=True)))
+    preprocess = draw(PREPROCESSES)
+    shape = (3,) if preprocess.kind == "table" else (preprocess.channels, *preprocess.size)
+    return checkpoint(
+        spec=Spec(
+            "mlp",
+            len(classes),
+            shape,
+            (units,),
+            draw(st.sampled_from(("sigmoid", "relu", "tanh"))),
+            draw(st.floats(0, 0.99)),
+            {"first": (3, units)},
+        ),
+        classes=classes,
+        preprocess=preprocess,
+        split=draw(
+            st.builds(SplitRule, SHARES, st.integers(0, 2**32 - 1), st.none() | WORDS, WORDS, TOGETHER)
+        ),
+        tensors=tensors(3, units, len(classes), seed=seed),
+        layers=(HiddenLayer("first", draw(WORDS), ("last",)),),
+        statistics={"first": statistics(units, seed=seed)},
+        moments={name: moments(units, seed=seed) for name in draw(st.sets(st.sampled_from(("last", "x.y"))))},
+        masks={
+            f"{name}.weight": torch.rand(shape, generator=torch.Generator().manual_seed(seed)) < 0.5
+            for name, shape in (("first", (units, 3)), ("last", (len(classes), units)))
+            if draw(st.booleans())
+        },
+        history=tuple(draw(st.lists(ENTRIES, max_size=3))),
+        training=tuple(
+            draw(
+                st.lists(
+                    st.builds(
+                        Epoch,
+                        st.integers(0, 999),
+                        NUMBERS,
+                        NUMBERS,
+                        st.none() | NUMBERS,
+                        st.none() | NUMBERS,
+                    ),
+                    max_size=3,
+                )
+            )
+        ),
+    )
+
+
+@given(any_checkpoint())
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_is_read_back_to_the_last_bit(original: Checkpoint) -> None:
+    data = checkpoints.to_bytes(original)
+    again = checkpoints.from_bytes(data)
+    assert same(original, again)
+    assert checkpoints.to_bytes(again) == data
+
+
+def test_the_same_checkpoint_gives_the_same_bytes_whatever_the_order_and_the_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = checkpoint()
+    data = checkpoints.to_bytes(first)
+    monkeypatch.setattr(time, "time", lambda: 1e9)
+    backwards = checkpoint(
+        tensors=dict(reversed(list(first.tensors.items()))),
+        history=tuple(
+            dataclasses.replace(entry, parameters=dict(reversed(list(entry.parameters.items()))))
+            for entry in first.history
+        ),
+    )
+    assert checkpoints.to_bytes(backwards) == data
+
+
+def test_any_change_changes_the_bytes() -> None:
+    data = checkpoints.to_bytes(checkpoint())
+    assert checkpoints.to_bytes(checkpoint(classes=("angry", "sad"))) != data
+    assert checkpoints.to_bytes(checkpoint(tensors=tensors(3, 4, 2, seed=1))) != data
+
+
+def test_metadata_is_one_key_of_canonical_json() -> None:
+    header = header_of(checkpoints.to_bytes(checkpoint()))
+    assert list(header["__metadata__"]) == ["emoprune"]
+    text = header["__metadata__"]["emoprune"]
+    record = json.loads(text)
+    assert record["schema"] == "emoprune.checkpoint/1"
+    assert text == json.dumps(record, sort_keys=True, separators=(",", ":"))
+    assert record.keys() >= {"spec", "classes", "preprocess", "split", "history", "training"}
+
+
+def test_the_formats_own_reader_sees_the_names_of_the_contract(tmp_path: Path) -> None:
+    mask = torch.tensor([[True, False, True, True], [False, True, True, True]])
+    original = checkpoint(moments={"last": moments(4)}, masks={"last.weight": mask})
+    path = tmp_path / "model.st"
+    files.write_bytes(path, checkpoints.to_bytes(original))
+    with safe_open(path, "pt") as file:
+        assert set(file.metadata()) == {"emoprune"}
+        stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    nets = {name for name in stored if name.startswith("net.")}
+    assert nets == {f"net.{name}" for name in original.tensors}
+    assert stored.keys() - nets == {
+        *(f"stats.first.{name}" for name in ("count", "gram", "sum", "min", "max")),
+        *(f"reads.last.{name}" for name in ("count", "mean", "covariance")),
+        "mask.last.weight",
+    }
+    assert torch.equal(stored["net.first.weight"], original.tensors["first.weight"])
+    assert stored["stats.first.gram"].dtype == torch.float64
+    assert torch.equal(stored["stats.first.sum"], original.statistics["first"].total)
+    assert int(stored["stats.first.count"]) == 5
+    assert (int(stored["reads.last.count"]), stored["reads.last.mean"].dtype) == (7, torch.float64)
+    assert stored["reads.last.covariance"].dtype == torch.float32
+    assert torch.equal(stored["mask.last.weight"], mask)
+    assert stored["mask.last.weight"].dtype == torch.bool
+
+
+def test_a_checkpoint_without_hidden_layers_round_trips() -> None:
+    original = checkpoint(layers=(), statistics={}, history=(), training=())
+    assert same(checkpoints.from_bytes(checkpoints.to_bytes(original)), original)
+
+
+def test_tensors_that_are_views_are_stored_as_they_look() -> None:
+    whole = torch.arange(24.0).reshape(4, 6)
+    parts = {
+        **checkpoint().tensors,
+        "first.weight": whole[:, ::2],
+        "first.bias": whole.T[0],
+        "last.weight": whole[1:3, :4],
+    }
+    again = checkpoints.from_bytes(checkpoints.to_bytes(checkpoint(tensors=parts)))
+    assert all(torch.equal(again.tensors[name], value) for name, value in parts.items())
+
+
+def test_parameters_that_want_gradients_are_stored_too() -> None:
+    wanting = {name: value.float().requires_grad_() for name, value in checkpoint().tensors.items()}
+    again = checkpoints.from_bytes(checkpoints.to_bytes(checkpoint(tensors=wanting)))
+    assert torch.equal(again.tensors["first.bias"], wanting["first.bias"].detach())
+    assert not any(value.requires_grad for value in again.tensors.values())
+
+
+def test_a_covariance_is_rounded_once_and_for_all() -> None:
+    exact = moments(4)
+    third = dataclasses.replace(exact, covariance=exact.covariance / 3)
+    again = checkpoints.from_bytes(checkpoints.to_bytes(checkpoint(moments={"last": third})))
+    kept = again.moments["last"].covariance
+    assert kept.dtype == torch.float64
+    assert torch.equal(kept, third.covariance.float().double())
+    assert torch.equal(again.moments["last"].mean, third.mean)
+    assert same(checkpoints.from_bytes(checkpoints.to_bytes(again)), again)
+
+
+def test_a_reading_may_have_dots_in_its_name() -> None:
+    names = ("features.3.block.0.0", "count", "mean.mean")
+    original = checkpoint(moments={name: moments(3) for name in names})
+    assert same(checkpoints.from_bytes(checkpoints.to_bytes(original)), original)
+
+
+def test_class_names_that_are_not_utf8_on_disk_round_trip() -> None:
+    name = b"gl\xfccklich".decode("utf-8", "surrogateescape")
+    original = checkpoint(classes=("angry", name))
+    assert same(checkpoints.from_bytes(checkpoints.to_bytes(original)), original)
+
+
+def test_fields_that_a_newer_program_added_lock_nobody_out() -> None:
+    card = card_of_file(checkpoints.to_bytes(checkpoint()))
+    card["new"] = card["spec"]["new"] = card["split"]["new"] = [1, {"deep": None}]
+    assert checkpoints.parse_card(json.dumps(card)).spec == checkpoint().spec
+
+
+def test_a_card_is_its_checkpoint_without_tensors_and_more_may_stand_beside_it() -> None:
+    original = checkpoint()
+    text = checkpoints.card_json(original, units=4)
+    again = checkpoints.parse_card(text)
+    for entry in dataclasses.fields(Card):
+        assert getattr(again, entry.name) == getattr(original, entry.name)
+    assert checkpoints.card_record(text)["units"] == 4
+
+
+def test_a_checkpoint_is_read_from_a_file_and_from_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = checkpoints.to_bytes(checkpoint())
+    (tmp_path / "model.st").write_bytes(data)
+    assert same(checkpoints.read(str(tmp_path / "model.st")), checkpoint())
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+    assert same(checkpoints.read("-"), checkpoint())
+
+
+def test_faults_name_the_file_or_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "model.st")
+    with pytest.raises(BadCheckpoint, match="no such file") as missing:
+        checkpoints.read(path)
+    assert missing.value.place == path
+    Path(path).write_bytes(checkpoints.to_bytes(checkpoint())[:-1])
+    with pytest.raises(BadCheckpoint, match="truncated") as broken:
+        checkpoints.read(path)
+    assert broken.value.place == path
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    with pytest.raises(BadCheckpoint, match="empty") as piped:
+        checkpoints.read("-")
+    assert piped.value.place == "standard input"
+
+
+def test_a_trained_model_reads_back_with_its_statistics_and_curve(model: Path) -> None:
+    found = checkpoints.read(str(model))
+    assert checkpoints.to_bytes(found) == model.read_bytes()
+    assert found.classes == ("angry", "happy", "surprise")
+    assert len(found.training) >= 1
+    assert {layer.name for layer in found.layers} == set(found.statistics)
+    assert all(entry.count > 0 for entry in found.statistics.values())
+
+
+def test_a_checkpoint_from_before_splits_by_duplicates_loads() -> None:
+    original = checkpoint()
+    data = checkpoints.to_bytes(original)
+    card = json.loads(header_of(data)["__metadata__"]["emoprune"])
+    del card["split"]["together"]
+    assert same(original, checkpoints.from_bytes(with_card(data, card)))

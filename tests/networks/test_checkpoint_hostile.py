@@ -1,0 +1,291 @@
+import copy
+import json
+import struct
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from emoprune.errors import BadCheckpoint, EmopruneError, InvalidRecord
+from emoprune.networks import checkpoint as checkpoints
+from tests.support.records import card_of_file, checkpoint, header_of, outcome, raw_safetensors, with_card
+
+DATA = checkpoints.to_bytes(checkpoint())
+CARD = card_of_file(DATA)
+
+
+def stored() -> dict[str, Tensor]:
+    return safetensors.torch.load(DATA)
+
+
+def assembled(tensors: dict[str, Tensor]) -> bytes:
+    return safetensors.torch.save(tensors, header_of(DATA)["__metadata__"])
+
+
+def test_a_cut_at_any_place_is_a_bad_checkpoint() -> None:
+    for length in range(len(DATA)):
+        with pytest.raises(BadCheckpoint, match=r"empty|truncated|not a safetensors file"):
+            checkpoints.from_bytes(DATA[:length])
+
+
+def test_a_file_cut_in_its_tensors_says_how_much_is_left() -> None:
+    with pytest.raises(BadCheckpoint, match=f"truncated after {len(DATA) - 5} of {len(DATA)} bytes"):
+        checkpoints.from_bytes(DATA[:-5])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0" * 4096,
+        b"not a checkpoint at all",
+        b"PK\3\4" + b"\0" * 100,
+        DATA + b"x",
+        struct.pack("<Q", 2**63) + b"{}",
+        struct.pack("<Q", 2**64 - 1) + b"{}",
+        raw_safetensors(b"{}"),
+        raw_safetensors(b"[]"),
+        raw_safetensors(b"{" * 50_000),
+        raw_safetensors(b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}"),
+        raw_safetensors(b'{"a": null}'),
+        raw_safetensors(b'{"a": {"dtype": "F32", "shape": [1]}}', b"1234"),
+        raw_safetensors(b'{"a": \xff}'),
+        raw_safetensors(b'{"a": ' + b"9" * 5000 + b"}"),
+    ],
+    ids=lambda data: f"{len(data)} bytes of {data[:12]!r}",
+)
+def test_other_bytes_are_a_bad_checkpoint(data: bytes) -> None:
+    with pytest.raises(BadCheckpoint):
+        checkpoints.from_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "F32", "shape": [1], "data_offsets": [0, 10**15]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [0, 10**30]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [4, 0]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [0, float("inf")]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [0, float("nan")]},
+        {"dtype": "F32", "shape": [1], "data_offsets": [0, "4"]},
+        {"dtype": "F32", "shape": [1], "data_offsets": 4},
+        {"dtype": "F32", "shape": [10**12], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [2**32, 2**32], "data_offsets": [0, 4]},
+        {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]},
+        {"dtype": "NONE", "shape": [1], "data_offsets": [0, 4]},
+        {"dtype": "F8_E8M0", "shape": [4], "data_offsets": [0, 4]},
+        {"dtype": "F4", "shape": [8], "data_offsets": [0, 4]},
+        {"dtype": 5, "shape": [1], "data_offsets": [0, 4]},
+    ],
+    ids=json.dumps,
+)
+def test_a_header_that_lies_is_a_bad_checkpoint(entry: dict[str, Any]) -> None:
+    with pytest.raises(BadCheckpoint):
+        checkpoints.from_bytes(raw_safetensors({"a": entry}, b"1234"))
+
+
+@pytest.mark.parametrize("metadata", [b"", b'"__metadata__":{},', b'"__metadata__":null,'])
+def test_a_safetensors_file_of_someone_else_is_told_so(metadata: bytes) -> None:
+    header = b"{" + metadata + b'"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    with pytest.raises(BadCheckpoint, match="not of emoprune"):
+        checkpoints.from_bytes(raw_safetensors(header, b"1234"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "not JSON", "{", "null", "[]", "5", '"emoprune.checkpoint/1"', "{}", "[" * 100_000, "1" * 5000],
+    ids=lambda text: text[:12],
+)
+def test_metadata_that_is_no_card_is_a_bad_checkpoint(text: str) -> None:
+    with pytest.raises(BadCheckpoint):
+        checkpoints.from_bytes(with_card(DATA, text))
+
+
+@pytest.mark.parametrize("schema", ["emoprune.checkpoint/2", "other", "", None, 1, []])
+def test_another_schema_is_named(schema: object) -> None:
+    with pytest.raises(BadCheckpoint, match=r"schema .* emoprune\.checkpoint/1"):
+        checkpoints.from_bytes(with_card(DATA, {**CARD, "schema": schema}))
+
+
+def replaced(path: str, value: object) -> dict[str, Any]:
+    card: Any = copy.deepcopy(CARD)
+    place, (*parents, last) = card, [int(key) if key.isdigit() else key for key in path.split(".")]
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    found: dict[str, Any] = card
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec", None),
+        ("spec", [1]),
+        ("spec.arch", 5),
+        ("spec.arch", None),
+        ("spec.classes", "2"),
+        ("spec.classes", 2.0),
+        ("spec.classes", True),
+        ("spec.input", 3),
+        ("spec.input", [3.5]),
+        ("spec.input", {"0": 3}),
+        ("spec.hidden", [None]),
+        ("spec.activation", "cosine"),
+        ("spec.activation", ["sigmoid"]),
+        ("spec.dropout", "0.5"),
+        ("spec.dropout", True),
+        ("spec.widths", []),
+        ("spec.widths.first", [3]),
+        ("spec.widths.first", [3, 4, 5]),
+        ("spec.widths.first", [3, "4"]),
+        ("classes", "ab"),
+        ("classes", ["angry", 5]),
+        ("preprocess", "table"),
+        ("preprocess.kind", "sound"),
+        ("preprocess.size", 24),
+        ("split.shares", 80),
+        ("split.seed", "7"),
+        ("split.group_by", 3),
+        ("split.fingerprint", None),
+        ("split.together", [[0, "1"]]),
+        ("layers", {}),
+        ("layers.0", []),
+        ("layers.0.name", 1),
+        ("layers.0.activation", None),
+        ("layers.0.consumers", "last"),
+        ("layers.0.consumers", [1]),
+        ("history", {}),
+        ("history.0", "train"),
+        ("training", 2),
+        ("training.0.index", 1.5),
+        ("training.0.train_loss", "low"),
+        ("training.0.val_loss", []),
+    ],
+)
+def test_a_field_of_the_wrong_type_is_named(path: str, value: object) -> None:
+    with pytest.raises(InvalidRecord) as caught:
+        checkpoints.from_bytes(with_card(DATA, replaced(path, value)))
+    assert path.split(".")[-1 if not path[-1].isdigit() else 0] in caught.value.fact
+
+
+@pytest.mark.parametrize("name", ["spec", "classes", "preprocess", "split"])
+def test_a_missing_field_is_named(name: str) -> None:
+    card = {key: value for key, value in CARD.items() if key != name}
+    with pytest.raises(InvalidRecord, match=f"lacks {name}"):
+        checkpoints.from_bytes(with_card(DATA, card))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.classes", 3),
+        ("spec.classes", 0),
+        ("spec.input", []),
+        ("spec.input", [0]),
+        ("spec.hidden", [0]),
+        ("spec.dropout", 1.0),
+        ("spec.dropout", 10**400),
+        ("classes", ["angry"]),
+        ("layers", []),
+        ("layers.0.name", "last"),
+        ("layers.0.name", "nowhere"),
+        ("layers.0.consumers", ["nowhere"]),
+        ("training.0.train_loss", 10**400),
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_metadata_that_contradicts_itself_or_its_tensors_is_refused(path: str, value: object) -> None:
+    with pytest.raises(EmopruneError):
+        checkpoints.from_bytes(with_card(DATA, replaced(path, value)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("stats.first.gram", torch.zeros(4, 5, dtype=torch.float64)),
+        ("stats.first.gram", torch.zeros(4, dtype=torch.float64)),
+        ("stats.first.gram", torch.zeros(4, 4, dtype=torch.int64)),
+        ("stats.first.gram", torch.tensor(1.0)),
+        ("stats.first.sum", torch.zeros(5, dtype=torch.float64)),
+        ("stats.first.sum", torch.zeros(4, 2, dtype=torch.float64)),
+        ("stats.first.min", torch.zeros(3, dtype=torch.float64)),
+        ("stats.first.max", torch.zeros(0, dtype=torch.float64)),
+        ("stats.first.count", torch.tensor(0)),
+        ("stats.first.count", torch.tensor(-3)),
+        ("stats.first.count", torch.tensor([1, 2])),
+        ("stats.first.count", torch.tensor(float("nan"))),
+        ("stats.first.count", torch.tensor(float("inf"))),
+        # one row per unit at least; whether there are too many shows when the network is rebuilt
+        ("net.first.weight", torch.zeros(3, 3)),
+        ("net.first.weight", torch.tensor(1.0)),
+        ("net.last.weight", torch.zeros(4)),
+        ("net.last.weight", torch.tensor(1.0)),
+        ("stray", torch.zeros(1)),
+        ("stats.first.more", torch.zeros(1)),
+    ],
+    ids=lambda value: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else value,
+)
+def test_tensors_that_contradict_the_statistics_are_refused(name: str, value: Tensor) -> None:
+    with pytest.raises(EmopruneError):
+        checkpoints.from_bytes(assembled({**stored(), name: value}))
+
+
+# biases are not among them: a layer may have none, and the network's own shape is compared when it is rebuilt
+@pytest.mark.parametrize(
+    "name",
+    [
+        "net.first.weight",
+        "net.last.weight",
+        *(f"stats.first.{part}" for part in ("count", "gram", "sum", "min", "max")),
+    ],
+)
+def test_statistics_or_weights_of_a_hidden_layer_may_not_be_missing(name: str) -> None:
+    rest = {key: value for key, value in stored().items() if key != name}
+    with pytest.raises(EmopruneError, match=r"first|last"):
+        checkpoints.from_bytes(assembled(rest))
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=150, deadline=None)
+def test_random_bytes_are_a_bad_checkpoint(data: bytes) -> None:
+    with pytest.raises(BadCheckpoint):
+        checkpoints.from_bytes(data)
+
+
+def check_outcome(data: bytes) -> None:
+    found = outcome(EmopruneError, lambda: checkpoints.from_bytes(data))
+    if isinstance(found, EmopruneError):
+        assert "\n" not in str(found)
+    else:
+        assert len(found.classes) == found.spec.classes
+
+
+@given(st.dictionaries(st.integers(0, len(DATA) - 1), st.integers(0, 255), min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_flipped_bytes_give_a_checkpoint_or_an_error_of_ours(flips: dict[int, int]) -> None:
+    data = bytearray(DATA)
+    for place, value in flips.items():
+        data[place] = value
+    check_outcome(bytes(data))
+
+
+ROOMS = ("spec", "preprocess", "split")
+NODES = ["schema", *ROOMS, "classes", "layers", "history", "training", "extra"]
+NODES += [f"{room}.{name}" for room in ROOMS for name in CARD[room]]
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(NODES), ANYTHING)
+@settings(max_examples=200, deadline=None)
+def test_any_value_anywhere_gives_a_checkpoint_or_an_error_of_ours(path: str, value: object) -> None:
+    check_outcome(with_card(DATA, replaced(path, value)))

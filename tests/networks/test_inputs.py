@@ -1,0 +1,98 @@
+"""What input options mean: sizes, means, defaults by architecture, and what networks start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.models import get_model_weights
+
+from emoprune.data.datasets import Folder
+from emoprune.data.types import Catalogue, Table
+from emoprune.errors import BadCheckpoint, UsageFault
+from emoprune.networks import inputs
+from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.types import Spec
+
+FOLDER = Folder(Catalogue("faces", ("a/1.jpg",), (0,), ("a",), "f"), (Path("faces/a/1.jpg"),))
+TABLE = Table(Catalogue("t.csv", ("a",), (0,), ("a",), "f"), ("x", "y"), torch.zeros(1, 2))
+
+
+@given(st.integers(1, 4096), st.integers(1, 4096))
+@settings(max_examples=25, deadline=None)
+def test_a_size_is_height_by_width_or_square(height: int, width: int) -> None:
+    assert inputs.parse_size(f"{height}x{width}") == (height, width)
+    assert inputs.parse_size(str(height)) == (height, height)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "0x5", "5x0", "4097", "16x5000", "-3", "3x", "x3", "3x3x3", "3.5", "big", "³", " "]
+)
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(UsageFault, match="--size"):
+        inputs.parse_size(text)
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "inception_v3", "vit_b_16", "mobilenet_v2"])
+def test_torchvision_networks_get_the_input_that_their_weights_expect(arch: str) -> None:
+    found = inputs.preprocess(FOLDER, arch, None, gray=False, mean=None, std=None)
+    transforms = get_model_weights(arch).DEFAULT.transforms()
+    assert (found.mean, found.std) == (tuple(transforms.mean), tuple(transforms.std))
+    assert found.size == ARCHITECTURES[arch].size
+    assert transforms.crop_size == [found.size[0]]
+
+
+def test_grey_is_one_channel_for_our_networks_and_three_for_torchvisions() -> None:
+    for arch, channels in (("conv1", 1), ("mlp", 1), ("resnet18", 3)):
+        found = inputs.preprocess(FOLDER, arch, "64x32", gray=True, mean=None, std=None)
+        assert found.colour == "gray"
+        assert inputs.input_shape(FOLDER, found) == (channels, 64, 32)
+    assert inputs.preprocess(FOLDER, "conv1", None, gray=False, mean=None, std=None).channels == 3
+
+
+def test_a_table_needs_no_preprocessing() -> None:
+    found = inputs.preprocess(TABLE, "mlp", "64", gray=True, mean="1", std="1")
+    assert found.kind == "table"
+    assert inputs.input_shape(TABLE, found) == (2,)
+
+
+def test_one_number_serves_every_channel_and_three_one_each() -> None:
+    found = inputs.preprocess(FOLDER, "conv1", None, gray=False, mean="0.25", std="0.1,0.2,0.3")
+    assert (found.mean, found.std) == ((0.25,) * 3, (0.1, 0.2, 0.3))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "says"),
+    [
+        *(("a", None, "--mean a"), ("", None, "--mean"), ("0.5,", None, "--mean"), ("inf", None, "--mean")),
+        *((None, "0", "--std 0"), (None, "-1", "--std -1"), (None, "nan", "--std nan")),
+        *(("1,2", None, "--mean has 2 numbers for 3"), (None, "1,2,3,4", "--std has 4 numbers for 3")),
+    ],
+)
+def test_what_is_no_mean_or_deviation_is_refused(mean: str | None, std: str | None, says: str) -> None:
+    with pytest.raises(UsageFault, match=says):
+        inputs.preprocess(FOLDER, "conv1", None, gray=False, mean=mean, std=std)
+
+
+def test_a_network_is_initialised_from_the_seed_alone() -> None:
+    spec = Spec("conv1", 3, (1, 16, 16), hidden=(4,))
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = inputs.pretrained(spec, "none", seed=5)[0].state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    again = inputs.pretrained(spec, "none", seed=5)[0].state_dict()
+    other = inputs.pretrained(spec, "none", seed=6)[0].state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_weights_that_do_not_fit_name_their_file_and_the_tensor(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    wide, _ = inputs.pretrained(Spec("conv1", 3, (3, 16, 16), hidden=(4,)), "none", seed=0)
+    torch.save(wide.state_dict(), path)
+    with pytest.raises(BadCheckpoint, match=rf"{path}: .*features\.0\.weight.*16x3x5x5.*16x1x5x5"):
+        inputs.pretrained(Spec("conv1", 3, (1, 16, 16), hidden=(4,)), str(path), seed=0)

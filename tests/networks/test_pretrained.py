@@ -1,0 +1,178 @@
+import io
+import os
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from emoprune.errors import BadCheckpoint
+from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks import pretrained
+from tests.support.records import checkpoint, outcome
+
+STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.ones(2), "seen": torch.tensor(3)}
+
+
+def saved(path: Path, value: object, *, zipped: bool = True) -> str:
+    torch.save(value, path, _use_new_zipfile_serialization=zipped)
+    return str(path)
+
+
+def torch_bytes(value: object, *, zipped: bool) -> bytes:
+    stream = io.BytesIO()
+    torch.save(value, stream, _use_new_zipfile_serialization=zipped)
+    return stream.getvalue()
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        STATE,
+        OrderedDict(STATE),
+        {"state_dict": STATE},
+        {"state_dict": STATE, "epoch": 90, "arch": "resnet18", "best": 0.7},
+        {"model_state_dict": STATE},
+        {"model": STATE},
+        {f"module.{name}": value for name, value in STATE.items()},
+        {"state_dict": {f"module.{name}": value for name, value in STATE.items()}},
+    ],
+    ids=["plain", "ordered", "wrapped", "beside others", "model_state_dict", "model", "parallel", "both"],
+)
+def test_every_usual_form_of_a_state_dict_gives_the_same_tensors(
+    tmp_path: Path, value: object, zipped: bool
+) -> None:
+    assert equal(pretrained.read(saved(tmp_path / "w.pth", value, zipped=zipped)), STATE)
+
+
+def test_a_networks_own_state_dict_is_read(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    assert equal(pretrained.read(saved(tmp_path / "w.pt", net.state_dict())), net.state_dict())
+
+
+@pytest.mark.parametrize("suffix", [".st", ".safetensors"])
+def test_safetensors_are_read_by_their_suffix(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"w{suffix}"
+    path.write_bytes(safetensors.torch.save({f"module.{name}": value for name, value in STATE.items()}))
+    assert equal(pretrained.read(str(path)), STATE)
+
+
+def test_a_checkpoint_of_ours_gives_its_network_alone(tmp_path: Path) -> None:
+    path = tmp_path / "model.st"
+    path.write_bytes(checkpoints.to_bytes(checkpoint()))
+    assert equal(pretrained.read(str(path)), dict(checkpoint().tensors))
+
+
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.folder),))
+
+
+@pytest.mark.parametrize("form", ["alone", "beside tensors", "wrapped", "plain pickle", "legacy"])
+def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path, form: str) -> None:
+    sprung = tmp_path / "sprung"
+    trap = Trap(sprung)
+    pickle.loads(pickle.dumps(trap))
+    assert sprung.is_dir(), "the trap must be a real one"
+    sprung.rmdir()
+    value = {
+        "beside tensors": {**STATE, "extra": trap},
+        "wrapped": {"state_dict": STATE, "optimizer": trap},
+    }.get(form, trap)
+    path = tmp_path / "w.pth"
+    if form == "plain pickle":
+        path.write_bytes(pickle.dumps(value))
+    else:
+        saved(path, value, zipped=form != "legacy")
+    with pytest.raises(BadCheckpoint, match="pickled objects") as caught:
+        pretrained.read(str(path))
+    assert caught.value.place == str(path)
+    assert not sprung.exists()
+
+
+def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadCheckpoint, match=r"pickled objects.*save its state_dict\(\) alone"):
+        pretrained.read(saved(tmp_path / "w.pt", nn.Linear(2, 2)))
+
+
+@pytest.mark.parametrize("value", [{}, [], torch.ones(2), {"epoch": 3}, {"a": torch.ones(1), "b": 5}, None])
+def test_a_file_without_tensors_by_name_is_refused(tmp_path: Path, value: object) -> None:
+    with pytest.raises(BadCheckpoint, match="holds no tensors by name"):
+        pretrained.read(saved(tmp_path / "w.pth", value))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n",
+        b"hello world",
+        b"\x80\x02.",
+        b"\x80",
+        b"PK\3\4" + b"\0" * 100,
+        b"\0" * 1024,
+        b"<html>404</html>",
+    ],
+    ids=repr,
+)
+def test_other_bytes_are_a_bad_checkpoint(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(data)
+    with pytest.raises(BadCheckpoint) as caught:
+        pretrained.read(str(path))
+    assert caught.value.place == str(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_cut_file_is_a_bad_checkpoint(tmp_path: Path, zipped: bool) -> None:
+    data = torch_bytes(STATE, zipped=zipped)
+    for length in range(0, len(data), max(1, len(data) // 60)):
+        (tmp_path / "w.pth").write_bytes(data[:length])
+        with pytest.raises(BadCheckpoint):
+            pretrained.read(str(tmp_path / "w.pth"))
+
+
+@given(st.binary(min_size=1, max_size=60))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_random_bytes_are_a_bad_checkpoint(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "w.pth").write_bytes(data)
+    with pytest.raises(BadCheckpoint):
+        pretrained.read(str(tmp_path / "w.pth"))
+
+
+LEGACY = torch_bytes(STATE, zipped=False)
+
+
+@given(st.integers(0, len(LEGACY) - 1), st.integers(0, 255))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_byte_gives_tensors_or_a_bad_checkpoint(tmp_path: Path, place: int, value: int) -> None:
+    data = bytearray(LEGACY)
+    data[place] = value
+    (tmp_path / "w.pth").write_bytes(data)
+    found = outcome(BadCheckpoint, lambda: pretrained.read(str(tmp_path / "w.pth")))
+    if isinstance(found, BadCheckpoint):
+        assert "\n" not in str(found)
+    else:
+        assert all(isinstance(tensor, Tensor) for tensor in found.values())
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadCheckpoint, match="no such file"):
+        pretrained.read(str(tmp_path / "none.pth"))
