@@ -31,10 +31,10 @@ import torch
 from PIL import Image
 
 from benchmarks.common import interleaved, machine, markdown, parser, progress, workplace
-from emoprune.cli.detector import Detector
+from emoprune.faces.detector import Detector
+from emoprune.faces.types import Face
 from emoprune.io.image_files import pictures
 from emoprune.io.images import read_photo
-from emoprune.records.faces import Face
 
 SECTIONS = ("faces", "speed", "command", "memory")
 SAME = 0.999

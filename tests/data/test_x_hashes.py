@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emoprune.data.hashes import read_hashes
-from emoprune.store.crops import MANIFEST
+from emoprune.faces.manifest import MANIFEST
 
 GOOD = "0123456789abcdef"
 

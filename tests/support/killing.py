@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest import mock
 
-from emoprune.cli import crop_photo  # noqa: F401  # once, for all the forks
 from emoprune.cli.main import main
-from emoprune.records.faces import CropRow
-from emoprune.store.cropfolder import CropFolder
+from emoprune.faces import crop_photo  # noqa: F401  # once, for all the forks
+from emoprune.faces.output_folder import CropFolder
+from emoprune.faces.types import CropRow
 
 
 def forked(work: Callable[[], int]) -> int:

@@ -132,8 +132,8 @@ def command(
     changed. Options that are not given are those that FACES was cropped with.
     Faces appear in FACES when all photos are done.
     """
-    from emoprune.cli.crop_run import Engine, crop_folder
-    from emoprune.store import crops
+    from emoprune.faces import manifest
+    from emoprune.faces.crop_folder import Engine, crop_folder
 
     settings = {
         **{"size": size, "margin": margin, "align": align, "pad": pad, "select": select},
@@ -141,15 +141,15 @@ def command(
         **{"on_missing": on_missing, "max_side": max_side, "every": every},
     }
     given = {name: value for name, value in settings.items() if value is not None}
-    by_hand = crops.read_boxes(boxes) if boxes else {}
+    by_hand = manifest.read_boxes(boxes) if boxes else {}
     if boxes and not by_hand:
         raise BadData("has no box", "fill in x1,y1,x2,y2 for at least one photo", place=boxes)
     if device == "cuda":
         options.device(device)
     result = crop_folder(raw, faces, given, by_hand, Engine(device, jobs), force=force)
-    counts = {status: sum(row.status == status for row in result.rows) for status in crops.STATUSES}
+    counts = {status: sum(row.status == status for row in result.rows) for status in manifest.STATUSES}
     photos = {row.source for row in result.rows}
-    listed = f"{faces}/{crops.FAILURES}"
+    listed = f"{faces}/{manifest.FAILURES}"
     summary = {
         "schema": SCHEMA,
         "input": raw,
@@ -159,13 +159,13 @@ def command(
         "faces": sum(bool(row.output) for row in result.rows),
         **counts,
     }
-    if counts[crops.NO_FACE]:
+    if counts[manifest.NO_FACE]:
         console.note(
-            f"{console.counted(counts[crops.NO_FACE], 'photo')} without a face in {listed}, to be seen in "
-            f"{crops.SHEET}; fill in boxes there and give it to --boxes"
+            f"{console.counted(counts[manifest.NO_FACE], 'photo')} without a face in {listed}, to be seen in "
+            f"{manifest.SHEET}; fill in boxes there and give it to --boxes"
         )
-    if counts[crops.UNREADABLE]:
-        unusable = console.counted(counts[crops.UNREADABLE], "photo")
+    if counts[manifest.UNREADABLE]:
+        unusable = console.counted(counts[manifest.UNREADABLE], "photo")
         console.note(f"{unusable} that cannot be used in {listed}, with the reason")
     lines = [(key, value) for key, value in summary.items() if key != "schema"]
     console.emit([summary], lambda: [console.table("Crop", ["", ""], lines)], as_json=as_json)

@@ -13,11 +13,11 @@ from emoprune.data import feature_tables, fer2013
 from emoprune.data.fer2013 import Pixels
 from emoprune.data.types import Catalogue, Table
 from emoprune.errors import BadData, at
+from emoprune.faces import output_folder
 from emoprune.io.content_hash import fingerprint
 from emoprune.io.files import STANDARD, reading, shown
 from emoprune.io.image_files import is_picture, pictures, readable
 from emoprune.io.images import read_photo
-from emoprune.store import cropfolder
 
 LAYOUT = "give a folder with one folder of pictures per class"
 
@@ -95,7 +95,7 @@ def open_folder(place: str) -> Folder:
         loose = next(
             (path for top in [root, *parts] for path in sorted(top.iterdir()) if is_picture(path)), None
         )
-        if cropfolder.is_unfinished(root):
+        if output_folder.is_unfinished(root):
             raise BadData("its photos are not all cropped", "run the same emoprune crop once more")
         if not found or loose is not None:
             fact = f"{loose.name} is in no class folder" if loose else "no pictures in class folders"

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from emoprune.errors import BadData
+from emoprune.faces.manifest import MANIFEST
 from emoprune.io import csv_text
 from emoprune.io.files import read_bytes
-from emoprune.store.crops import MANIFEST
 
 NAME, HASH = "output", "phash"
 SPELLED = re.compile("[0-9a-f]{16}")

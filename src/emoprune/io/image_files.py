@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from emoprune.errors import BadData
+from emoprune.faces import manifest
 from emoprune.io.images import is_image_name
-from emoprune.store import crops
 
 
 @contextmanager
@@ -53,5 +53,5 @@ def is_picture(path: Path) -> bool:
 
 
 def _is_photo_name(path: Path) -> bool:
-    sheet = path.name == crops.SHEET and (path.parent / crops.MANIFEST).is_file()
+    sheet = path.name == manifest.SHEET and (path.parent / manifest.MANIFEST).is_file()
     return is_image_name(path) and not sheet

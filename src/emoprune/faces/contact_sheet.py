@@ -1,0 +1,223 @@
+"""A contact sheet: what became of every photo, in one glance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from emoprune.choices import Standing
+from emoprune.errors import BadImage
+from emoprune.faces.text_layout import caption, lines, shortened, written
+
+MOST = 6_000
+"""Tiles of the largest sheet: 6,000 pixels wide, and far below the 65,500 that a JPEG may be high."""
+WIDEST, NARROWEST = 6_000, 860
+SHAPE = 1.4
+"""Width of a sheet of many tiles as a multiple of its height."""
+EDGE, GAP, HEAD, TITLE, LINE = 20, 8, 64, 34, 16
+"""Pixels: around the sheet, between tiles, of the heading, of a section's title, of a caption."""
+PAPER, INK, FAINT, GREY, CROSS = (
+    (255, 255, 255),
+    (28, 28, 28),
+    (110, 110, 110),
+    (222, 222, 222),
+    (190, 190, 190),
+)
+
+Font = Callable[[int], ImageFont.FreeTypeFont]
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What became of one photo; `picture` makes the face, or the photo of a failure, when it is drawn.
+
+    None, or a `picture` that raises BadImage, stands for a file that shows nothing, for that `reason`.
+    """
+
+    standing: Standing
+    name: str
+    picture: Callable[[], Image.Image] | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a standing is told: its words, the colour of its frame, and a letter for who sees no colours."""
+
+    label: str
+    colour: Colour
+    letter: str = ""
+    frame: int = 4
+
+
+# Okabe and Ito's colours, which the colour-blind tell apart (jfly.uni-koeln.de/color)
+LOOKS: dict[Standing, Look] = {
+    "failed": Look("failed", (213, 94, 0), "!"),
+    "rescued": Look("rescued", (240, 188, 40), "R"),
+    "by hand": Look("by hand", (0, 114, 178), "H"),
+    "whole": Look("whole photo", (86, 180, 233), "W"),
+    "face": Look("faces", (170, 170, 170), frame=1),
+}
+SECTIONS: dict[str, tuple[Standing, ...]] = {
+    "Failed": ("failed",),
+    "To check": ("rescued", "by hand", "whole"),
+    "Faces": ("face",),
+}
+SIDES = {
+    "named": ((12, 168), (150, 128), (1000, 104), (MOST, 84)),
+    "plain": ((40, 144), (400, 96), (MOST, 64)),
+}
+"""Pixels of a tile in a section of up to so many; those with names need room for them."""
+
+
+@dataclass(frozen=True)
+class _Section:
+    title: str
+    tiles: Sequence[Tile]
+    numbers: Sequence[int]
+    total: int
+    side: int
+    named: bool
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        return self.side + GAP, self.side + GAP + (LINE if self.named else 0)
+
+    def columns(self, width: int) -> int:
+        return max(1, (width - 2 * EDGE + GAP) // self.cell[0])
+
+    def height(self, width: int) -> int:
+        return TITLE + math.ceil(len(self.tiles) / self.columns(width)) * self.cell[1]
+
+
+def contact_sheet(tiles: Iterable[Tile], *, title: str, font: Font) -> Image.Image:
+    """All tiles as one RGB picture: failures first, then what a person should check, then the faces.
+
+    `font` gives letters of a height in pixels. Tiles of a section keep their order; a caption with a number
+    counts them from 1. Pictures are made one after the other and let go. Of more than MOST tiles the first
+    sections come first, and of the one that does not fit as many as do, evenly chosen.
+    """
+    given = list(tiles)
+    sections = list(_sections(given))
+    width = _width(sections)
+    height = HEAD + sum(section.height(width) for section in sections) + EDGE
+    sheet = Image.new("RGB", (width, height), PAPER)
+    _draw_heading(sheet, given, title, font)
+    top = HEAD
+    for section in sections:
+        _draw_section(sheet, section, top, font)
+        top += section.height(width)
+    return sheet
+
+
+def _sections(tiles: Sequence[Tile]) -> Iterator[_Section]:
+    room = MOST
+    for title, standings in SECTIONS.items():
+        found = [tile for tile in tiles if tile.standing in standings]
+        shown = min(len(found), room)
+        room -= shown
+        if not shown:
+            continue
+        # spread over all of them, the first included
+        places = [index * len(found) // shown for index in range(shown)]
+        named = "face" not in standings
+        side = next(side for most, side in SIDES["named" if named else "plain"] if shown <= most)
+        numbers = [place + 1 for place in places]
+        yield _Section(title, [found[place] for place in places], numbers, len(found), side, named)
+
+
+def _width(sections: Sequence[_Section]) -> int:
+    area = sum(len(section.tiles) * math.prod(section.cell) for section in sections)
+    wanted = min(max(math.isqrt(int(area * SHAPE)), NARROWEST), WIDEST)
+    if not sections:
+        return wanted
+    # the columns of the largest section come out even
+    cell = max(sections, key=lambda section: len(section.tiles) * math.prod(section.cell)).cell[0]
+    return math.ceil((wanted - 2 * EDGE + GAP) / cell) * cell - GAP + 2 * EDGE
+
+
+def _draw_heading(sheet: Image.Image, tiles: Sequence[Tile], title: str, font: Font) -> None:
+    draw = ImageDraw.Draw(sheet)
+    large, small = font(18), font(13)
+    name = shortened(written(title, large), large, sheet.width - 2 * EDGE)
+    draw.text((EDGE, 27), name, INK, large, anchor="ls")
+    x = float(EDGE)
+    for standing, look in LOOKS.items():
+        count = sum(tile.standing == standing for tile in tiles)
+        if not count and standing != "failed":
+            continue
+        _draw_frame(sheet, (round(x), 38, round(x) + 18, 56), look, font)
+        text = f"{count:,} {look.label}"
+        draw.text((x + 25, 52), text, INK, small, anchor="ls")
+        x += 25 + small.getlength(text) + 22
+
+
+def _draw_section(sheet: Image.Image, section: _Section, top: int, font: Font) -> None:
+    draw = ImageDraw.Draw(sheet)
+    counted = f"{section.total:,}"
+    if len(section.tiles) < section.total:
+        counted = f"{len(section.tiles):,} of {counted}, evenly chosen"
+    draw.line((EDGE, top + 4, sheet.width - EDGE, top + 4), GREY)
+    draw.text((EDGE, top + 24), f"{section.title}: {counted}", INK, font(14), anchor="ls")
+    columns, small = section.columns(sheet.width), font(11)
+    for index, (tile, number) in enumerate(zip(section.tiles, section.numbers, strict=True)):
+        x = EDGE + index % columns * section.cell[0]
+        y = top + TITLE + index // columns * section.cell[1]
+        look = LOOKS[tile.standing]
+        inner = _thumbnail(tile, section.side - 2 * look.frame, font)
+        sheet.paste(inner, (x + look.frame, y + look.frame))
+        _draw_frame(sheet, (x, y, x + section.side, y + section.side), look, font)
+        if section.named:
+            text = caption(tile.name, number, small, section.side)
+            draw.text((x + section.side / 2, y + section.side + 12), text, INK, small, anchor="ms")
+
+
+def _draw_frame(sheet: Image.Image, box: tuple[int, int, int, int], look: Look, font: Font) -> None:
+    """A frame inside `box`, with the letter of its standing in the upper left corner."""
+    left, top, right, bottom = box
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((left, top, right - 1, bottom - 1), outline=look.colour, width=look.frame)
+    if look.letter:
+        side = 18
+        draw.rectangle((left, top, left + side - 1, top + side - 1), fill=look.colour)
+        light = float(np.dot(look.colour, (0.299, 0.587, 0.114))) > 140
+        # letters are set from the left, a blank column first
+        middle = (left + side / 2 + 1, top + side / 2)
+        draw.text(middle, look.letter, INK if light else PAPER, font(13), anchor="mm")
+
+
+def _thumbnail(tile: Tile, side: int, font: Font) -> Image.Image:
+    """The whole picture fitted into a square, or a grey square with a cross and the reason."""
+    square = Image.new("RGB", (side, side), GREY)
+    reason = tile.reason
+    try:
+        picture = tile.picture() if tile.picture else None
+    except BadImage as error:
+        picture, reason = None, error.fact
+    if picture is None:
+        _draw_nothing(square, reason or "no picture", font)
+        return square
+    scale = side / max(picture.size)
+    width, height = (max(1, round(length * scale)) for length in picture.size)
+    # most photos are many times larger than their tile
+    small = picture.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3)
+    square.paste(small, ((side - width) // 2, (side - height) // 2))
+    return square
+
+
+def _draw_nothing(square: Image.Image, reason: str, font: Font) -> None:
+    draw, side, small = ImageDraw.Draw(square), square.width, font(11)
+    for ends in ((0, 0, side, side), (0, side, side, 0)):
+        draw.line(ends, CROSS, 2)
+    found = lines(reason, small, side - 16, most=max(1, side // 20))
+    top = (side - 14 * len(found)) / 2
+    for row, line in enumerate(found):
+        middle = (side / 2, top + 14 * row + 7)
+        half = small.getlength(line) / 2 + 3
+        draw.rectangle((middle[0] - half, middle[1] - 8, middle[0] + half, middle[1] + 7), fill=GREY)
+        draw.text(middle, line, INK, small, anchor="mm")

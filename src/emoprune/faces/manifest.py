@@ -1,0 +1,137 @@
+"""crops.csv and failures.csv: what became of every photo, and boxes drawn by hand."""
+
+from __future__ import annotations
+
+import codecs
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
+
+from emoprune.errors import BadData, InvalidRecord, at
+from emoprune.faces.types import Box, CropRow
+from emoprune.io import csv_text
+from emoprune.io.files import read_bytes
+
+LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
+BOX = ("x1", "y1", "x2", "y2")
+COLUMNS = (
+    "source",
+    "output",
+    "status",
+    *BOX,
+    "probability",
+    *(f"{landmark}_{axis}" for landmark in LANDMARKS for axis in "xy"),
+    "turned",
+    "phash",
+    "sha256",
+    "reason",
+)
+MANIFEST, FAILURES, SHEET = "crops.csv", "failures.csv", "contact-sheet.jpg"
+DELIMITERS = ",;\t"
+DECIMALS = 3
+"""Of what is in pixels."""
+
+FACE, RESCUED, BOXED, WHOLE = "face", "rescued", "box", "whole"
+NO_FACE, UNREADABLE = "no-face", "unreadable"
+STATUSES = (FACE, RESCUED, BOXED, WHOLE, NO_FACE, UNREADABLE)
+
+
+def to_bytes(rows: Iterable[CropRow]) -> bytes:
+    """Rows as CSV with a header line; what a row does not have stays empty."""
+    cells = map(to_cells, rows)
+    return csv_text.to_bytes([COLUMNS, *([row.get(column) for column in COLUMNS] for row in cells)])
+
+
+def to_cells(row: CropRow) -> dict[str, str]:
+    """What a row has, by column."""
+    cells = {name: getattr(row, name) for name in ("source", "output", "status", "phash", "sha256", "reason")}
+    cells = {name: text for name, text in cells.items() if text}
+    if row.turned:
+        cells["turned"] = str(row.turned)
+    if row.box is not None:
+        cells |= {name: f"{getattr(row.box, name):.{DECIMALS}f}" for name in BOX}
+    if row.probability is not None:
+        cells["probability"] = f"{row.probability:.6f}"
+    for landmark, (x, y) in zip(LANDMARKS, row.landmarks, strict=False):
+        cells |= {f"{landmark}_x": f"{x:.{DECIMALS}f}", f"{landmark}_y": f"{y:.{DECIMALS}f}"}
+    return cells
+
+
+def read_boxes(path: str) -> dict[str, Box]:
+    """Boxes by source from a failures.csv that a person filled in; rows left empty are passed over.
+
+    Raises BadData naming the line for half a box, text, a box without area, or a photo's second box.
+    """
+    boxes: dict[str, Box] = {}
+    for line, row in _rows(path):
+        given = [(row.get(name) or "").strip() for name in BOX]
+        if not any(given):
+            continue
+        try:
+            x1, y1, x2, y2 = (round(float(cell.replace(",", ".")), DECIMALS) for cell in given)
+        except ValueError:
+            x1 = y1 = x2 = y2 = math.nan
+        with at(path):
+            if not all(math.isfinite(value) for value in (x1, y1, x2, y2)):
+                raise BadData(f"line {line}: {','.join(given)} is no box", "give x1,y1,x2,y2 in pixels")
+            if row["source"] in boxes:
+                raise BadData(f"line {line}: a second box for {row['source']}", "keep one of them")
+            try:
+                boxes[row["source"]] = Box(x1, y1, x2, y2)
+            except InvalidRecord as error:
+                error.fact = f"line {line}: {error.fact}"
+                raise
+    return boxes
+
+
+def read_rows(path: str) -> list[CropRow]:
+    """The rows of a manifest that `to_bytes` wrote; BadData names the line of one that is damaged."""
+    found = []
+    for line, row in _rows(path):
+        try:
+            found.append(from_cells(row))
+        except (ValueError, InvalidRecord):
+            raise BadData(f"line {line} is damaged", "crop anew into another folder", place=path) from None
+    return found
+
+
+def from_cells(cells: Mapping[str, str]) -> CropRow:
+    """The row that `to_cells` gives, or that a person made; ValueError or InvalidRecord for what is none."""
+    row = {**dict.fromkeys(COLUMNS, ""), **cells}
+    box = Box(*(float(row[name]) for name in BOX)) if row["x1"] else None
+    points = [(row[f"{name}_x"], row[f"{name}_y"]) for name in LANDMARKS]
+    output = PurePosixPath(row["output"])
+    if output.is_absolute() or ".." in output.parts or row["status"] not in STATUSES:
+        raise ValueError(row["output"])
+    return CropRow(
+        row["source"],
+        row["output"],
+        row["status"],
+        box,
+        float(row["probability"]) if row["probability"] else None,
+        tuple((float(x), float(y)) for x, y in points if x),
+        int(row["turned"] or 0),
+        row["phash"],
+        row["sha256"],
+        row["reason"],
+    )
+
+
+def _rows(path: str) -> Iterator[tuple[int, dict[str, str]]]:
+    with at(path):
+        data = read_bytes(path)
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            data = data.decode("utf-16", csv_text.ERRORS).encode(csv_text.ENCODING, csv_text.ERRORS)
+        # what spreadsheets of other countries than the first make of commas
+        first = data.split(b"\n", 1)[0].decode(csv_text.ENCODING, csv_text.ERRORS)
+        rows = csv_text.parse(data, max(DELIMITERS, key=first.count))
+        _, header = next(rows, (0, []))
+        header = [name.strip().lower() for name in header]
+        lacking = sorted({"source", *BOX} - set(header))
+        if lacking:
+            raise BadData(
+                f"has no column {lacking[0]}", "keep the first line of the file as emoprune crop wrote it"
+            )
+        for line, row in rows:
+            # a row may be cut short by hand; what it lacks is empty
+            yield line, {**dict.fromkeys(COLUMNS, ""), **dict(zip(header, row, strict=False))}

@@ -1,0 +1,172 @@
+"""What emoprune crop takes faces from, and how it calls the faces of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from PIL import Image
+
+from emoprune.cli import console
+from emoprune.errors import BadData, UsageFault
+from emoprune.faces import manifest
+from emoprune.faces.output_folder import is_crop_folder
+from emoprune.faces.types import Box, CropRow
+from emoprune.io import image_files, images, video
+
+Boxes = Mapping[str, Box]
+LONGEST = 230
+"""Bytes of a face's name, of the 255 that file systems allow, before what sets it apart from others."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Something to be looked at, by its name in the manifest: a file, or a picture and its origin's hash."""
+
+    source: str
+    path: Path
+    box: Box | None = None
+    image: Image.Image | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What became of a photo: rows without outputs, and for each with a face its picture as JPEG."""
+
+    rows: tuple[CropRow, ...]
+    pictures: tuple[bytes, ...] = ()
+
+
+class Originals(Protocol):
+    """Where faces come from."""
+
+    def lacks(self, sources: Iterable[str]) -> list[str]:
+        """Which of `sources` are not here, as far as can be told."""
+
+    def unchanged(self, rows: Sequence[CropRow]) -> list[CropRow]:
+        """Rows of photos that are, byte for byte, what they were."""
+
+    def todo(self, done: AbstractSet[str], boxes: Boxes, every: float) -> Sequence[Photo] | Iterator[Photo]:
+        """Photos but for those in `done`, in the order of the manifest."""
+
+    def names(self, taken: Iterable[str]) -> OutputNames:
+        """Names for faces, none of those in `taken`."""
+
+    def original(self, source: str) -> Callable[[], Image.Image] | None:
+        """What gives the photo itself, if it can be had."""
+
+
+class PhotoFolder:
+    """Photos by their path below `raw`, without the faces of earlier runs where those lie among them."""
+
+    def __init__(self, raw: Path, faces: Path) -> None:
+        """Raises BadData for a folder without photos, UsageFault where `faces` would hold them."""
+        if not raw.is_dir():
+            fact = "neither a folder nor a video" if raw.exists() else "no such folder"
+            raise BadData(fact, "check the name", place=str(raw))
+        if raw.resolve().is_relative_to(faces.resolve()):
+            raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
+        with image_files.readable():
+            found = _without_faces(image_files.pictures(raw), raw)
+            videos = sum(video.is_video_name(path) for path in image_files.files(raw))
+        if not found:
+            raise BadData("no photos in it", "give a folder of pictures", place=str(raw))
+        if videos:
+            console.note(f"{console.counted(videos, 'video')} in {raw} left out; crop each by itself")
+        self._paths = {path.relative_to(raw).as_posix(): path for path in found}
+
+    def lacks(self, sources: Iterable[str]) -> list[str]:
+        """Which of `sources` are no photos below the folder."""
+        return sorted(set(sources) - set(self._paths))
+
+    def unchanged(self, rows: Sequence[CropRow]) -> list[CropRow]:
+        """Rows whose photo has the bytes that it had."""
+        told = {row.source: row.sha256 for row in rows if row.source in self._paths}
+        still = {
+            source
+            for source, sha256 in console.tracked(told.items(), "compare", len(told))
+            if sha256 and sha256 == sha256_of(self._paths[source])
+        }
+        return [row for row in rows if row.source in still]
+
+    def todo(self, done: AbstractSet[str], boxes: Boxes, every: float) -> Sequence[Photo]:
+        """Photos that are not `done`."""
+        return [
+            Photo(source, path, boxes.get(source))
+            for source, path in self._paths.items()
+            if source not in done
+        ]
+
+    def names(self, taken: Iterable[str]) -> OutputNames:
+        """Names for the faces of all photos."""
+        return OutputNames(list(self._paths), taken)
+
+    def original(self, source: str) -> Callable[[], Image.Image]:
+        """The photo in full."""
+        return partial(images.read_photo, self._paths[source])
+
+
+def _without_faces(pictures: Sequence[Path], raw: Path) -> list[Path]:
+    folders = {folder for path in pictures for folder in path.parents if raw in folder.parents}
+    made = {folder for folder in folders if is_crop_folder(folder)}
+    return [path for path in pictures if made.isdisjoint(path.parents)]
+
+
+def sha256_of(path: Path) -> str:
+    """Of the bytes of a file; empty where they cannot be read."""
+    # a pipe would be waited for
+    if not path.is_file():
+        return ""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+class OutputNames:
+    """Names of face pictures below the output folder, no two alike even where case does not count.
+
+    A photo's face has its photo's name; photos that differ in suffix alone keep it in the name, and the
+    faces of one photo are numbered. `taken` are files that are there already.
+    """
+
+    def __init__(self, sources: Iterable[str], taken: Iterable[str]) -> None:
+        self._stems = {source: _stem(source) for source in sources}
+        shared = Counter(stem.lower() for stem in self._stems.values())
+        for source, stem in self._stems.items():
+            if shared[stem.lower()] > 1:
+                self._stems[source] = f"{stem}_{PurePosixPath(source).suffix[1:]}"
+        self._owners = {stem.lower(): source for source, stem in reversed(self._stems.items())}
+        # a folder of photos may be called as another photo's face would be
+        folders = {str(folder) for source in self._stems for folder in PurePosixPath(source).parents}
+        self._taken = {name.lower() for name in (manifest.SHEET, *folders, *taken)}
+
+    def take(self, source: str, count: int) -> list[str]:
+        """Outputs for the `count` faces of `source`, taken from now on."""
+        stem = self._stems.get(source) or _stem(source)
+        wanted = [stem] if count == 1 else [f"{stem}_{index}" for index in range(1, count + 1)]
+        return [self._free(name, source) for name in wanted]
+
+    def _free(self, name: str, source: str) -> str:
+        # a name that another photo's single face would bear is not free either
+        while f"{name}.jpg".lower() in self._taken or self._owners.get(name.lower(), source) != source:
+            name += "_"
+        self._taken.add(f"{name}.jpg".lower())
+        return f"{name}.jpg"
+
+
+def _stem(source: str) -> str:
+    path = PurePosixPath(source)
+    stem = path.name.removesuffix(path.suffix)
+    while len(os.fsencode(stem)) > LONGEST:
+        stem = stem[:-1]
+    return str(path.with_name(stem)) if stem else source

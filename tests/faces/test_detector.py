@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from emoprune.errors import BadImage
+from emoprune.faces.detector import Detector
+from emoprune.faces.mtcnn import SMALLEST_FACE
+from emoprune.faces.selection import CHOICES
+from emoprune.faces.types import Face
+from emoprune.synthetic_faces import draw_scene
+from emoprune.synthetic_faces.scene import sample_pose
+
+SCENE = (240, 240)
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector(torch.device("cpu"))
+
+
+def scene(seed: int) -> Image.Image:
+    return draw_scene("happy", generator=np.random.default_rng(seed), size=SCENE)
+
+
+def where_drawn(seed: int) -> tuple[float, float, float]:
+    """Middle and half height of the head in `scene(seed)`, known to the one who drew it."""
+    pose = sample_pose(SCENE, np.random.default_rng(seed))
+    return pose.centre_x, pose.centre_y, pose.unit
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_drawn_face_is_found_where_it_was_drawn(detector: Detector, seed: int) -> None:
+    face = max(detector.detect(scene(seed)), key=lambda found: found.probability)
+    x, y, unit = where_drawn(seed)
+    assert np.hypot(face.box.centre[0] - x, face.box.centre[1] - y) < 0.6 * unit
+    assert 0.5 * unit < np.sqrt(face.box.area) < 2.5 * unit
+    assert 0.5 < face.probability <= 1
+
+
+def test_landmarks_lie_in_their_face_and_the_eyes_above_the_mouth(detector: Detector) -> None:
+    face = max(detector.detect(scene(0)), key=lambda found: found.probability)
+    assert len(face.landmarks) == 5
+    assert all(face.box.x1 < x < face.box.x2 and face.box.y1 < y < face.box.y2 for x, y in face.landmarks)
+    left_eye, right_eye, _, mouth_left, mouth_right = face.landmarks
+    assert left_eye[0] < right_eye[0]
+    assert mouth_left[0] < mouth_right[0]
+    assert max(left_eye[1], right_eye[1]) < min(mouth_left[1], mouth_right[1])
+
+
+def test_the_same_picture_gives_the_same_faces(detector: Detector) -> None:
+    assert detector.detect(scene(1)) == detector.detect(scene(1))
+
+
+@pytest.fixture(scope="module")
+def two(detector: Detector) -> tuple[list[Face], tuple[int, int]]:
+    """A large face on the left, one of half its size near the middle."""
+    canvas = Image.new("RGB", (640, 260), (128, 128, 128))
+    canvas.paste(scene(0), (0, 0))
+    canvas.paste(scene(2).resize((120, 120)), (260, 70))
+    return detector.detect(canvas), canvas.size
+
+
+def test_both_of_two_faces_are_found(two: tuple[list[Face], tuple[int, int]]) -> None:
+    faces, _ = two
+    assert any(face.box.x2 < 240 for face in faces)
+    assert any(face.box.x1 > 250 and face.box.x2 < 390 for face in faces)
+
+
+def test_each_choice_takes_the_face_that_it_names(two: tuple[list[Face], tuple[int, int]]) -> None:
+    faces, size = two
+    (large,), (central,) = CHOICES["largest"](faces, size), CHOICES["center"](faces, size)
+    assert large.box.x2 < 240
+    assert central.box.x1 > 250
+    assert CHOICES["all"](faces, size) == faces
+    (sure,) = CHOICES["confident"](faces, size)
+    assert sure.probability == max(face.probability for face in faces)
+
+
+def test_a_picture_without_a_face_has_none(detector: Detector) -> None:
+    assert detector.detect(Image.new("RGB", (100, 80), "gray")) == []
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    assert detector.detect(Image.fromarray(noise)) == []
+
+
+@pytest.mark.parametrize("size", [(19, 300), (300, 19), (1, 1), (19, 19)])
+def test_a_picture_too_small_for_any_face_is_refused(detector: Detector, size: tuple[int, int]) -> None:
+    with pytest.raises(BadImage, match="smaller than 20 pixels"):
+        detector.detect(Image.new("RGB", size))
+
+
+def test_the_smallest_picture_is_looked_at(detector: Detector) -> None:
+    assert detector.detect(Image.new("RGB", (SMALLEST_FACE, SMALLEST_FACE))) == []
