@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.common import interleaved, machine, markdown, parser
-from emoprune.core.descriptors import DESCRIPTORS
+from emoprune.features import DESCRIPTORS
 from emoprune.io.image_files import pictures
 from emoprune.io.images import read_photo
 from emoprune.synthetic_faces import draw_scene

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emoprune.cli import console, options
-from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.errors import UsageFault
+from emoprune.features import DESCRIPTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -91,32 +91,32 @@ def command(
     """
     import torch
 
-    from emoprune.cli import features_run
     from emoprune.data import feature_tables, splitting
     from emoprune.data.datasets import open_faces
     from emoprune.data.types import Table
     from emoprune.errors import at
+    from emoprune.features import extract
     from emoprune.io import files
 
     suffix = ".csv" if output == files.STANDARD else Path(output).suffix
     if suffix not in feature_tables.SUFFIXES:
         raise UsageFault(f"{output} is neither .csv nor .st", "name the table so")
     kinds = kind.split(",")
-    look = features_run.Look(size, gray, arch, weights, mean, std, options.device(device))
-    features_run.check_options(kinds, look, pca=pca, splits=bool(split or group_by or split_by or seed))
+    look = extract.Look(size, gray, arch, weights, mean, std, options.device(device))
+    extract.check_options(kinds, look, pca=pca, splits=bool(split or group_by or split_by or seed))
     files.check_output(output, force=force)
     found = open_faces(faces)
     catalogue, count = found.catalogue, len(found.catalogue.names)
     train = None
     if pca is not None:
         rule = splitting.split_rule(found, split, group_by, split_by, seed)
-        train, catalogue = features_run.training_part(found, rule, pca, named=split_by is not None)
+        train, catalogue = extract.training_part(found, rule, pca, named=split_by is not None)
     explained: dict[str, float] = {}
-    rows = features_run.rows_by_kind(found, kinds, look)
+    rows = extract.rows_by_kind(found, kinds, look)
     with at(faces):
-        values = features_run.values_by_kind(rows, count)
+        values = extract.values_by_kind(rows, count)
         if pca is not None and train is not None:
-            values, explained = features_run.reduced(values, train, pca)
+            values, explained = extract.reduced(values, train, pca)
     columns = tuple(f"{name}_{index}" for name in kinds for index in range(1, values[name].shape[1] + 1))
     table = Table(catalogue, columns, torch.cat([values[name].float() for name in kinds], dim=1))
     files.write_bytes(output, feature_tables.to_bytes(table, suffix=suffix), force=force)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from emoprune.core.components import principal_components, require_samples
 from emoprune.errors import UsageFault
+from emoprune.features.pca import principal_components, require_samples
 
 GENERATOR = np.random.default_rng(0)
 VALUES = torch.from_numpy(GENERATOR.normal(size=(30, 6)) @ GENERATOR.normal(size=(6, 6)) + 5)

@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.data.datasets import open_folder
 from emoprune.data.splits import partition
 from emoprune.data.types import SplitRule
+from emoprune.features import DESCRIPTORS
 from tests.support.command_line import Runner
 
 FacesHere = Callable[..., Path]

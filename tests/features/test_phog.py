@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoprune.core.descriptors.canny import edges
-from emoprune.core.descriptors.phog import phog
+from emoprune.features.canny import edges
+from emoprune.features.phog import phog
 from tests.support import descriptor_reference
 from tests.support.descriptor_pictures import Grey, grey_photo, noise, photos_of
 

@@ -29,11 +29,11 @@ class Descriptor:
 
 DESCRIPTORS: dict[str, Descriptor] = {
     "lpq": Descriptor(
-        "emoprune.core.descriptors.lpq:lpq",
+        "emoprune.features.lpq:lpq",
         "local phase quantisation, 256 numbers (Ojansivu & Heikkila 2008)",
     ),
     "phog": Descriptor(
-        "emoprune.core.descriptors.phog:phog",
+        "emoprune.features.phog:phog",
         "edge orientations in a pyramid of cells, 680 numbers (Bosch, Zisserman & Munoz 2007)",
     ),
 }

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from emoprune.core.descriptors.grey import NEGLIGIBLE
+from emoprune.features.grayscale import NEGLIGIBLE
 
 SIGMA = 2**0.5
 REACH = 4

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.cli import console, options
-from emoprune.core.components import principal_components, require_samples
-from emoprune.core.descriptors import DESCRIPTORS
 from emoprune.core.fitting import READING_BATCH, batches
 from emoprune.data import splitting
 from emoprune.data.datasets import Faces
@@ -20,6 +18,8 @@ from emoprune.data.preprocessing import unit_scale
 from emoprune.data.splits import partition
 from emoprune.data.types import FOLDERS, Catalogue, Preprocess, Samples, SplitRule
 from emoprune.errors import BadCheckpoint, UsageFault, at
+from emoprune.features import DESCRIPTORS
+from emoprune.features.pca import principal_components, require_samples
 from emoprune.networks import build, inputs
 from emoprune.networks.types import Spec
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from emoprune.core.descriptors.grey import NEGLIGIBLE, unit_grey
 from emoprune.errors import BadData
+from emoprune.features.grayscale import NEGLIGIBLE, unit_grey
 
 WINDOW = 7
 RHO = 0.9

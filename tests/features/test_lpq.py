@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoprune.core.descriptors.lpq import decorrelation, frequency_responses, lpq, lpq_codes
 from emoprune.errors import BadData
+from emoprune.features.lpq import decorrelation, frequency_responses, lpq, lpq_codes
 from tests.support import descriptor_reference
 from tests.support.descriptor_pictures import Grey, grey_photo, noise, photos_of
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from emoprune.core.descriptors.canny import edges, gradients
-from emoprune.core.descriptors.grey import NEGLIGIBLE, unit_grey
+from emoprune.features.canny import edges, gradients
+from emoprune.features.grayscale import NEGLIGIBLE, unit_grey
 
 BINS = 8
 LEVELS = 3

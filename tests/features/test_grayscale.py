@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emoprune.core.descriptors import DESCRIPTORS
-from emoprune.core.descriptors.grey import unit_grey
 from emoprune.errors import BadData
+from emoprune.features import DESCRIPTORS
+from emoprune.features.grayscale import unit_grey
 from tests.support.descriptor_pictures import noise
 
 
