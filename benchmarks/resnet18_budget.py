@@ -37,10 +37,10 @@ from benchmarks.common import (
     sampled_data,
     workplace,
 )
-from emoprune.cli import loading
 from emoprune.core.fitting import batches, predict
 from emoprune.data.datasets import open_folder
 from emoprune.data.splits import partition
+from emoprune.evaluation import model as loading
 from emoprune.networks import build, profiling
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.heads import output_name

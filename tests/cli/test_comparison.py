@@ -10,9 +10,9 @@ from emoprune import choices
 from emoprune.cli import comparison, sections
 from emoprune.cli.comparison import by_class, comparable, confusions, flat, headings, sheets, summary
 from emoprune.cli.sheets import Sheet
+from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.records.pruning import PruningStep
 from emoprune.records.runs import Runs
-from emoprune.records.scores import ClassScore, Metrics
 from tests.support.runs import course, curve, run
 
 BEFORE = Metrics(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
+from emoprune.evaluation.model import samples
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import Checkpoint
 from tests.support.command_line import Runner, opened, tree

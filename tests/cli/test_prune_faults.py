@@ -17,7 +17,7 @@ from emoprune.cli.main import main
 from emoprune.core.methods import METHODS
 from emoprune.core.refit import Refit
 from emoprune.networks.types import Checkpoint
-from tests.cli.test_loading import rewritten
+from tests.evaluation.test_model import rewritten
 from tests.support.checkpoints import OF_UNITS, OFFLINE, changed, check_agrees, check_works, read, some, units
 from tests.support.command_line import Runner, opened, tree
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from emoprune.cli.loading import samples
 from emoprune.core.fitting import batches
 from emoprune.core.methods import METHODS
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
+from emoprune.evaluation.model import samples
 from tests.support.checkpoints import (
     OF_UNITS,
     OF_WEIGHTS,

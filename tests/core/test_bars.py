@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from emoprune.core.bars import before_after
 from emoprune.core.series import estimate
+from emoprune.evaluation.types import Metrics
 from emoprune.records.charts import BarChart, Estimate
 from emoprune.records.runs import Runs
-from emoprune.records.scores import Metrics
 from tests.support.runs import run
 
 

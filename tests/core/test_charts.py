@@ -7,10 +7,10 @@ import pytest
 from emoprune.core.charts import FIGURES, charts, table
 from emoprune.core.series import estimate
 from emoprune.errors import BadMetrics, UsageFault
+from emoprune.evaluation.types import Metrics
 from emoprune.records.charts import BarChart, HeatChart
 from emoprune.records.pruning import PruningStep
 from emoprune.records.runs import Runs
-from emoprune.records.scores import Metrics
 from tests.support.runs import course, curve, run
 
 GRID = [

@@ -9,8 +9,8 @@ import pytest
 from emoprune.core.labels import all_changes, by_label, by_setting, varying
 from emoprune.core.series import estimate
 from emoprune.errors import BadMetrics
+from emoprune.evaluation.types import ClassScore
 from emoprune.records.charts import Estimate
-from emoprune.records.scores import ClassScore
 from tests.support.runs import run
 
 WHOLE = [run("whole", accuracy, seed=seed) for seed, accuracy in enumerate((0.5, 0.6, 0.7))]

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from emoprune.data.types import Catalogue, Preprocess, Table
 from emoprune.errors import InvalidRecord
+from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.faces.types import Box
 from emoprune.networks.types import HiddenLayer, Spec, UnitStatistics
 from emoprune.records.charts import BarChart, Estimate
 from emoprune.records.pruning import Removal
-from emoprune.records.scores import ClassScore, Metrics
 from tests.support.records import checkpoint, moments, statistics, tensors
 
 FINITE = st.floats(-1e6, 1e6)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.errors import BadMetrics, EmopruneError, InvalidRecord
-from emoprune.records.scores import ClassScore, Metrics
+from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.store import metrics
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)

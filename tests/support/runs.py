@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.networks.types import Epoch
 from emoprune.records.pruning import PruningCourse, PruningStep
-from emoprune.records.scores import ClassScore, Metrics
 from emoprune.records.training import LearningCurve
 
 

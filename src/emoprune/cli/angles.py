@@ -51,8 +51,8 @@ def command(
     Counts are units that stand in at least one similar or complementary pair; insignificant units have a
     vector shorter, or vary less, than 1% of the layer's range.
     """
-    from emoprune.cli import sight
     from emoprune.core.angles import survey
+    from emoprune.evaluation import training_data
     from emoprune.io import files
     from emoprune.networks import checkpoint as checkpoints
 
@@ -60,9 +60,9 @@ def command(
         raise UsageFault(f"--json and --format {form} name two formats", "give one of them")
     checkpoint = checkpoints.read(model)
     if data not in (None, options.NO_DATA):
-        checkpoint = sight.measured_on(checkpoint, data, limit=limit, place=files.shown(model))
+        checkpoint = training_data.measured_on(checkpoint, data, limit=limit, place=files.shown(model))
     else:
-        sight.note_stale_statistics(checkpoint)
+        training_data.note_stale_statistics(checkpoint)
     records = []
     for found in options.matching_layers(checkpoint, layer, place=files.shown(model)):
         surveyed = survey(

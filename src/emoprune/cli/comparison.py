@@ -11,7 +11,7 @@ from typing import Any
 from emoprune.choices import EvaluationSection
 from emoprune.cli.estimates import DECIMALS, SHARE
 from emoprune.cli.sheets import Row, Sheet
-from emoprune.records.scores import Metrics
+from emoprune.evaluation.types import Metrics
 
 SCHEMA = "emoprune.report/1"
 

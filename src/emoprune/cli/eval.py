@@ -10,8 +10,8 @@ import typer
 from emoprune.choices import Part
 from emoprune.cli import console, options
 from emoprune.errors import InvalidRecord, UsageFault
+from emoprune.evaluation.types import check_settings
 from emoprune.io.key_values import keyed, number_or_text
-from emoprune.records.scores import check_settings
 
 EXAMPLES = """\b
 Examples:
@@ -65,23 +65,24 @@ def command(
     that reconstructs its input it measures the squared error instead.
     """
     noted = _noted(settings or ())
-    from emoprune.cli import loading, measuring, reconstruction
     from emoprune.cli.report import tables
     from emoprune.data.datasets import open_data
+    from emoprune.evaluation import evaluate, reconstruction
+    from emoprune.evaluation import model as loading
     from emoprune.networks.losses import task_of
     from emoprune.store import metrics
 
     chosen = options.device(device)
     opened = loading.open_model(model, chosen)
     found = open_data(data)
-    test = measuring.lay_out(opened, found, split, chosen)
+    test = evaluate.lay_out(opened, found, split, chosen)
     if task_of(opened.card.spec.arch) == "reconstruct":
         errors = reconstruction.measure(model, opened, test.inputs(), len(test))
         record = {"schema": reconstruction.SCHEMA, "model": model, "data": data, "split": test.part, **errors}
         record["latency_ms"] = test.latency_ms(opened) if latency else None
         console.emit([record], lambda: reconstruction.tables(record), as_json=as_json)
         return
-    result = measuring.measure(
+    result = evaluate.measure(
         opened, test, model=model, data=data, latency=latency, label=label, settings=noted
     )
     console.emit([metrics.to_record(result)], lambda: tables([result]), as_json=as_json)

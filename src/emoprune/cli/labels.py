@@ -13,9 +13,9 @@ from emoprune.cli.comparison import comparable, confusion_sheet
 from emoprune.cli.estimates import DECIMALS, SHARE, bounds, flat_printed
 from emoprune.cli.sheets import Sheet, from_rows
 from emoprune.core.labels import CLASS_KEYS, KEYS, Labelled, all_changes, by_label, by_setting
+from emoprune.evaluation.types import Metrics
 from emoprune.records.charts import Estimate
 from emoprune.records.runs import Printed
-from emoprune.records.scores import Metrics
 
 SCHEMA = "emoprune.labels/1"
 MEASURES: tuple[Measured, ...] = get_args(Measured)

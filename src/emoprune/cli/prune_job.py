@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from emoprune.cli.sight import Sight
 from emoprune.core.pruning import Pruning
+from emoprune.evaluation.training_data import Sight
 from emoprune.networks import build
 from emoprune.networks.types import Checkpoint
 

@@ -13,14 +13,6 @@ from torch import Tensor, nn
 
 from emoprune.cli import console, options
 from emoprune.cli.prune_job import Job
-from emoprune.cli.sight import (
-    Sight,
-    look_at,
-    measured,
-    note_stale_statistics,
-    own_data,
-    require_layers,
-)
 from emoprune.core.amounts import Amount
 from emoprune.core.courses import Request
 from emoprune.core.methods import METHODS
@@ -28,6 +20,14 @@ from emoprune.core.path import Step
 from emoprune.core.refit import Refit, images_that_fit
 from emoprune.core.subject import subject_of
 from emoprune.errors import UsageFault, at
+from emoprune.evaluation.training_data import (
+    Sight,
+    look_at,
+    measured,
+    note_stale_statistics,
+    own_data,
+    require_layers,
+)
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import readings_of
 from emoprune.networks.graph import channel_graph

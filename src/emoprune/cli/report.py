@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from emoprune.cli.sections import View
+    from emoprune.evaluation.types import Metrics
     from emoprune.records.runs import Runs
-    from emoprune.records.scores import Metrics
 
 EXAMPLES = """\b
 Examples:

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from emoprune.backends.search import Claim, Study
-from emoprune.cli import console, loading, measuring, options, train_run, train_setup
+from emoprune.cli import console, options, train_run, train_setup
 from emoprune.cli.search_output import Outputs
 from emoprune.cli.search_setup import Search
 from emoprune.core.sampling import SAMPLERS
 from emoprune.errors import TrainingFault, UsageFault
+from emoprune.evaluation import evaluate, model
+from emoprune.evaluation.types import Metrics
 from emoprune.networks import checkpoint
-from emoprune.records.scores import Metrics
 from emoprune.records.search import Space, Trial, Value
 from emoprune.store import metrics
 
@@ -98,10 +99,10 @@ def _trained(search: Search, name: str, number: int, values: Mapping[str, Value]
         train_run.run(train_setup.set_up(settings, search.found, search.rule), settings)
     )
     device = options.device(search.asked.device)
-    opened = loading.open_bytes(data, device)
-    result = measuring.measure(
+    opened = model.open_bytes(data, device)
+    result = evaluate.measure(
         opened,
-        measuring.lay_out(opened, search.found, "val", device),
+        evaluate.lay_out(opened, search.found, "val", device),
         model=name,
         data=search.asked.data,
         label=search.label,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Keep
-from emoprune.cli import console, loading
+from emoprune.cli import console
 from emoprune.cli.train_settings import OF_THE_NETWORK, Settings
 from emoprune.core.fitting import Recipe
 from emoprune.core.presets import PRESETS
@@ -19,6 +19,7 @@ from emoprune.data.splits import declared_parts, partition
 from emoprune.data.splitting import split_rule, tell_split
 from emoprune.data.types import Preprocess, Samples, SplitRule, Table
 from emoprune.errors import BadData, UsageFault, at
+from emoprune.evaluation import model
 from emoprune.io import files
 from emoprune.networks import build, checkpoint, inputs
 from emoprune.networks.losses import task_of
@@ -160,7 +161,7 @@ def _kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
 
 def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
     """The network of an earlier checkpoint; BadData for data that it was not made for."""
-    samples = loading.samples_for(past, found)
+    samples = model.samples_for(past, found)
     absent = sorted(set(past.classes) - set(found.catalogue.classes))
     if absent and task_of(past.spec.arch) == "classify":
         console.warn(
@@ -187,7 +188,7 @@ def _described(settings: Settings, found: Data) -> tuple[Spec, Preprocess, tuple
     preprocess = inputs.preprocess(
         found, settings.arch, settings.size, gray=settings.gray, mean=settings.mean, std=settings.std
     )
-    outputs = loading.outputs(found, entry.task)
+    outputs = model.outputs(found, entry.task)
     spec = Spec(
         arch=settings.arch,
         classes=len(outputs),
@@ -206,7 +207,7 @@ def _described(settings: Settings, found: Data) -> tuple[Spec, Preprocess, tuple
 def _fresh(settings: Settings, found: Data, train: Tensor) -> Start:
     """A network of the settings' own: its weights pre-trained, its scaling fitted to the samples `train`."""
     spec, preprocess, outputs = _described(settings, found)
-    samples = loading.samples(found, preprocess, spec.input)
+    samples = model.samples(found, preprocess, spec.input)
     if spec.arch != "svm":
         net, fresh = inputs.pretrained(spec, settings.start, seed=settings.seed)
         _tell_adoption(settings.start, fresh, epochs=settings.epochs)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from emoprune.core.labels import IDENTITY, told_apart, varying
 from emoprune.core.series import estimate
+from emoprune.evaluation.types import Metrics
 from emoprune.records.charts import BarChart
 from emoprune.records.runs import Runs
-from emoprune.records.scores import Metrics
 
 PRUNED = "pruned"
 BEFORE, AFTER = "before", "after"

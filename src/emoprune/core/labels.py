@@ -9,8 +9,8 @@ from typing import get_args
 from emoprune.choices import ClassMeasure, Measured
 from emoprune.core.series import estimate, paired
 from emoprune.errors import BadMetrics
+from emoprune.evaluation.types import Metrics
 from emoprune.records.charts import Estimate
-from emoprune.records.scores import Metrics
 
 SEED = "seed"
 IDENTITY = (SEED, "trial")

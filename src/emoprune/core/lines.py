@@ -9,9 +9,9 @@ from emoprune.core.labels import IDENTITY, SEED, by_label, settings_of, told_apa
 from emoprune.core.learning import learned_by_label
 from emoprune.core.series import estimate
 from emoprune.core.steps import by_units
+from emoprune.evaluation.types import Metrics
 from emoprune.records.charts import Line, LineChart, Panel, Point
 from emoprune.records.runs import Runs
-from emoprune.records.scores import Metrics
 
 HIDDEN = "hidden"
 

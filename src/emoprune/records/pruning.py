@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from emoprune.choices import Centre
 from emoprune.errors import InvalidRecord
-from emoprune.records.scores import check_label
+from emoprune.evaluation.types import check_label
 
 if TYPE_CHECKING:
     from torch import Tensor

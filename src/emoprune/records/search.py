@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from emoprune.choices import SpaceKind
 from emoprune.errors import InvalidRecord
-from emoprune.records.scores import LARGEST
+from emoprune.evaluation.types import LARGEST
 
 Value = int | float | str
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emoprune.errors import InvalidRecord
+from emoprune.evaluation.types import check_label
 from emoprune.networks.types import Epoch
-from emoprune.records.scores import check_label
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import json
 from typing import Any
 
 from emoprune.errors import BadMetrics, at
+from emoprune.evaluation.types import Metrics
 from emoprune.io.json_records import decode, refuse_constant
 from emoprune.records.pruning import PruningCourse
 from emoprune.records.runs import Runs
-from emoprune.records.scores import Metrics
 from emoprune.records.training import LearningCurve
 
 SCHEMA = "emoprune.metrics/1"

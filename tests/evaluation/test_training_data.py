@@ -130,7 +130,7 @@ def test_no_image_is_looked_at_where_no_batch_norm_is_to_be_mended(
     def fail(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("emoprune.cli.sight.open_data", fail)
+    monkeypatch.setattr("emoprune.evaluation.training_data.open_data", fail)
     result = emoprune.done("prune", zoo(name), *options, "-o", "o.st")
     assert result.record["images"] == 0
     assert GONE not in result.err

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from emoprune.choices import Part
-from emoprune.cli import console, loading
-from emoprune.cli.loading import Model, Seen
-from emoprune.core.scoring import score
+from emoprune.cli import console
 from emoprune.data.datasets import Data
+from emoprune.evaluation import model as loading
+from emoprune.evaluation.model import Model, Seen
+from emoprune.evaluation.scores import score
+from emoprune.evaluation.types import Metrics
 from emoprune.networks import profiling
-from emoprune.records.scores import Metrics
 
 
 @dataclass(frozen=True)

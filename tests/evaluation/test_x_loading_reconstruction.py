@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from emoprune.cli.loading import labels_for, outputs, samples
 from emoprune.data.datasets import open_data
 from emoprune.data.types import Preprocess, Table
 from emoprune.errors import BadData
+from emoprune.evaluation.model import labels_for, outputs, samples
 from tests.support.feature_tables import draw_table
 
 WITH_LABEL = Preprocess(kind="table", label=True)

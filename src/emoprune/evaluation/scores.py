@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint
-from emoprune.records.scores import ClassScore
+from emoprune.evaluation.types import ClassScore
 
 CALIBRATION_BINS = 15
 Z_95 = 1.959963984540054

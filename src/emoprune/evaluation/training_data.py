@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Task
-from emoprune.cli import console, loading, options
-from emoprune.cli.loading import Seen
+from emoprune.cli import console, options
 from emoprune.core.methods import METHODS
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, EmopruneError, at
+from emoprune.evaluation import model
+from emoprune.evaluation.model import Seen
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
@@ -78,7 +79,7 @@ def look(card: Card, data: str, *, limit: int) -> Sight:
     found = open_data(data)
     own = found.catalogue.fingerprint == card.split.fingerprint
     parts = partition(found.catalogue, card.split) if own else {"train": range(len(found.catalogue.names))}
-    samples = loading.samples_for(card, found)
+    samples = model.samples_for(card, found)
     seen = {
         name: Seen(samples, torch.tensor(indices), card.preprocess, torch.device("cpu"))
         for name, indices in parts.items()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from emoprune.cli import console
-from emoprune.cli.loading import Model
 from emoprune.errors import BadCheckpoint
+from emoprune.evaluation.model import Model
 from emoprune.networks.losses import squared_errors
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 from torch import Tensor
 
-from emoprune.core.scoring import calibration_error, score, wilson_interval
+from emoprune.evaluation.scores import calibration_error, score, wilson_interval
 
 CLASSES = ("angry", "happy", "sad", "surprise")
 
