@@ -21,15 +21,15 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common import machine, markdown, parser, progress
-from emoprune.core import surgery
-from emoprune.core.subject import Subject, stays
 from emoprune.data.types import Preprocess, SplitRule
 from emoprune.networks import build
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Checkpoint, Spec
-from emoprune.records.pruning import Plan, Removal
+from emoprune.pruning import surgery
+from emoprune.pruning.context import Subject, stays
+from emoprune.pruning.types import Plan, Removal
 
 CLASSES = 7
 SIDE = 32

@@ -38,11 +38,11 @@ from benchmarks.common import (
     parser,
     progress,
 )
-from emoprune.core.angles import angles_deg
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import UnitSums, collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.types import Spec
+from emoprune.pruning.angles import angles_deg
 
 ARCH = "resnet18"
 SIDE = 224

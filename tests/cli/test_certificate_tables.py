@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from emoprune.cli import certificate, console
+from emoprune.cli import console
 from emoprune.cli.certificate_tables import tables
+from emoprune.pruning import certificate
 
 
 def layer(name: str, after: int, **other: object) -> dict[str, Any]:

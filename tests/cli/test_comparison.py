@@ -11,7 +11,7 @@ from emoprune.cli import comparison, sections
 from emoprune.cli.comparison import by_class, comparable, confusions, flat, headings, sheets, summary
 from emoprune.cli.sheets import Sheet
 from emoprune.evaluation.types import ClassScore, Metrics
-from emoprune.records.pruning import PruningStep
+from emoprune.pruning.types import PruningStep
 from emoprune.records.runs import Runs
 from tests.support.runs import course, curve, run
 

@@ -16,8 +16,8 @@ import pytest
 
 from emoprune import __version__
 from emoprune.cli.main import app, main
-from emoprune.core.methods import METHODS
 from emoprune.errors import EmopruneError, UsageFault
+from emoprune.pruning.methods import METHODS
 from tests.conftest import draw_faces
 from tests.support.command_line import PROGRAM, SMALL, Runner, clean_environment, process, scores, tree
 

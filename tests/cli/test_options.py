@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.cli import options
-from emoprune.core.methods import METHODS
 from emoprune.data.augmentation import AUGMENTATIONS
 from emoprune.errors import BadCheckpoint, Unavailable
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.convnets import CONVNETS
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.table_networks import TABLENETS
+from emoprune.pruning.methods import METHODS
 from tests.support.command_line import Runner
 
 

@@ -8,8 +8,8 @@ from emoprune.core.charts import FIGURES, charts, table
 from emoprune.core.series import estimate
 from emoprune.errors import BadMetrics, UsageFault
 from emoprune.evaluation.types import Metrics
+from emoprune.pruning.types import PruningStep
 from emoprune.records.charts import BarChart, HeatChart
-from emoprune.records.pruning import PruningStep
 from emoprune.records.runs import Runs
 from tests.support.runs import course, curve, run
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from emoprune.core.lines import accuracy_by_setting, compression_by_hidden, curves, steps
 from emoprune.core.series import estimate
 from emoprune.evaluation.types import Metrics
+from emoprune.pruning.types import PruningStep
 from emoprune.records.charts import Estimate, LineChart
-from emoprune.records.pruning import PruningStep
 from emoprune.records.runs import Runs
 from tests.support.runs import course, curve, run
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from emoprune.core.steps import Stage, by_units, shared_out, with_printed
+from emoprune.pruning.types import PruningStep
 from emoprune.records.charts import Estimate
-from emoprune.records.pruning import PruningStep
 from emoprune.records.runs import Printed
 from tests.support.runs import course
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from emoprune.cli.main import main
-from emoprune.core.methods import METHODS
+from emoprune.pruning.methods import METHODS
 from tests.conftest import draw_faces
 from tests.support.checkpoints import OF_WEIGHTS, check_agrees, check_works, read, units
 from tests.support.command_line import Runner

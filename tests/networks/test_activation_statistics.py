@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.choices import Centre
-from emoprune.core import angles
 from emoprune.errors import TrainingFault
 from emoprune.networks import activation_statistics, build
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph, Reading
 from emoprune.networks.types import Spec, UnitStatistics
+from emoprune.pruning import angles
 from tests.support import reference
 from tests.support.layers import Array, relu_maps, sigmoid_layer, statistics_of
 from tests.support.reference_pruning import samples

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emoprune.core.methods import METHODS
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import Checkpoint
+from emoprune.pruning.methods import METHODS
 from tests.support.command_line import Runner, opened
 
 OF_UNITS = [name for name, entry in METHODS.items() if not entry.weights]

@@ -11,9 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emoprune.core.courses import Request
-from emoprune.core.pruning import Pruning
-from emoprune.core.subject import Subject, subject_of
 from emoprune.data.types import Preprocess, SplitRule
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import UnitSums, channel_moments, collect
@@ -21,7 +18,10 @@ from emoprune.networks.footprint import Footprint
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph, Reader, Reading
 from emoprune.networks.types import Checkpoint, HiddenLayer, Spec, UnitStatistics
-from emoprune.records.pruning import Plan, Removal
+from emoprune.pruning.context import Subject, subject_of
+from emoprune.pruning.pruning import Pruning
+from emoprune.pruning.schedules import Request
+from emoprune.pruning.types import Plan, Removal
 from tests.support.reference_pruning import Seen, samples
 from tests.support.wiring import smaller
 

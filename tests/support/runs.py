@@ -6,7 +6,7 @@ from typing import Any
 
 from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.networks.types import Epoch
-from emoprune.records.pruning import PruningCourse, PruningStep
+from emoprune.pruning.types import PruningCourse, PruningStep
 from emoprune.records.training import LearningCurve
 
 

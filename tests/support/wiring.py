@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from emoprune.core import surgery
-from emoprune.core.subject import stays
 from emoprune.networks import build
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph, Obstacle, Reading
+from emoprune.pruning import surgery
+from emoprune.pruning.context import stays
 from tests.support.silencing import apart, randomise, silent
 
 IMAGE = (3, 6, 6)

@@ -51,10 +51,10 @@ def command(
     Counts are units that stand in at least one similar or complementary pair; insignificant units have a
     vector shorter, or vary less, than 1% of the layer's range.
     """
-    from emoprune.core.angles import survey
     from emoprune.evaluation import training_data
     from emoprune.io import files
     from emoprune.networks import checkpoint as checkpoints
+    from emoprune.pruning.angles import survey
 
     if as_json and form not in (None, "json"):
         raise UsageFault(f"--json and --format {form} name two formats", "give one of them")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from emoprune.cli import console
-from emoprune.core.methods import METHODS
+from emoprune.pruning.methods import METHODS
 
 if TYPE_CHECKING:
     from rich.console import Group

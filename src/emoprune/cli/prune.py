@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emoprune.choices import Merge, Scope
-from emoprune.cli import amounts, console, options
-from emoprune.core.methods import METHODS
+from emoprune.cli import console, options
 from emoprune.errors import UsageFault, at
+from emoprune.pruning import amounts
+from emoprune.pruning.methods import METHODS
 
 if TYPE_CHECKING:
     from emoprune.networks.types import Checkpoint
@@ -166,10 +167,9 @@ def command(
 
     The certificate tells, per layer, the relative error at the next layers' input under either merge.
     """
-    from emoprune.cli import certificate, prune_plan, prune_run, prune_steps
-    from emoprune.core import surgery
     from emoprune.io import files
     from emoprune.networks import checkpoint, history
+    from emoprune.pruning import certificate, prune, prune_plan, prune_steps, surgery
 
     wanted = {
         "--angle": angle,
@@ -202,7 +202,7 @@ def command(
     if target is not None:
         files.check_output(target, force=force)
     judged = steps or (amount is not None and amount.needs_images)
-    job = prune_run.prepare(
+    job = prune.prepare(
         before,
         method,
         amount,
@@ -240,9 +240,10 @@ def _deliver(
     done: Checkpoint, summary: dict[str, Any], target: str | None, *, force: bool, as_json: bool
 ) -> None:
     """Certificate and checkpoint, each where it belongs."""
-    from emoprune.cli import certificate, certificate_tables
+    from emoprune.cli import certificate_tables
     from emoprune.io import files
     from emoprune.networks import checkpoint
+    from emoprune.pruning import certificate
 
     certificate.warn(summary)
     # people see the certificate before anything is written; programs read of what has been done

@@ -11,7 +11,7 @@ from emoprune.choices import StepMeasure
 from emoprune.cli.estimates import DECIMALS, SHARE, Unit, bounds, flat_printed, told_apart
 from emoprune.cli.sheets import Sheet, from_rows
 from emoprune.core.steps import KEYS, Stage, by_units, with_printed
-from emoprune.records.pruning import PruningCourse
+from emoprune.pruning.types import PruningCourse
 from emoprune.records.runs import Printed
 
 UNITS: dict[StepMeasure, Unit] = {

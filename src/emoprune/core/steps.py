@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from emoprune.choices import StepMeasure
 from emoprune.core.series import estimate
+from emoprune.pruning.types import PruningCourse, PruningStep
 from emoprune.records.charts import Estimate
-from emoprune.records.pruning import PruningCourse, PruningStep
 from emoprune.records.runs import Printed
 
 KEYS: dict[StepMeasure, str] = {

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from emoprune.choices import Task
 from emoprune.cli import console, options
-from emoprune.core.methods import METHODS
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, EmopruneError, at
@@ -23,6 +22,7 @@ from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.losses import judge, task_of
 from emoprune.networks.types import Card, Checkpoint
+from emoprune.pruning.methods import METHODS
 
 
 @dataclass(frozen=True)

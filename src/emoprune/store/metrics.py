@@ -9,7 +9,7 @@ from typing import Any
 from emoprune.errors import BadMetrics, at
 from emoprune.evaluation.types import Metrics
 from emoprune.io.json_records import decode, refuse_constant
-from emoprune.records.pruning import PruningCourse
+from emoprune.pruning.types import PruningCourse
 from emoprune.records.runs import Runs
 from emoprune.records.training import LearningCurve
 

@@ -11,11 +11,11 @@ import torch
 import torch_pruning  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from emoprune.core import surgery
 from emoprune.networks import build
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.types import Spec
+from emoprune.pruning import surgery
 
 NAMES = ("resnet18", "resnet50", "vgg13_bn", "densenet121", "mobilenet_v2")
 SINGLE = 4

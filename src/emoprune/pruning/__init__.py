@@ -1,0 +1,1 @@
+"""Pruning: which units go, how survivors take over, and what it costs."""

@@ -1,0 +1,149 @@
+"""Angles between hidden units in pattern space (Gedeon & Harris 1991)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from emoprune.choices import Centre
+from emoprune.networks.activation_statistics import covariance, layer_range
+from emoprune.networks.types import UnitStatistics
+from emoprune.pruning.types import Pair, Survey
+
+INSIGNIFICANT_SHARE = 0.01
+"""A vector shorter, or a unit varying less, than this share of the layer's range says nothing."""
+
+ROWS = 32
+"""Of a matrix of angles that are computed at once: few enough to stay in a processor's cache."""
+
+ANGLE_DECIMALS = 5
+"""What float64 sums resolve in degrees, even near 0 and 180: angles that differ by less are ties."""
+
+
+def default_centre(activation: str) -> Centre:
+    """What spans -0.5 to 0.5: minus 0.5 for sigmoid units, the layer's observed range for all others."""
+    return "half" if activation == "sigmoid" else "range"
+
+
+def centred_gram(statistics: UnitStatistics, centre: Centre) -> Tensor:
+    """Inner products of the centred activation vectors, (units, units), from the sums alone.
+
+    Every centring is an affine view a * h + d of the activations: half: h - 0.5; range: the layer's
+    observed range scaled to 0..1, then minus 0.5; mean: minus each unit's own mean; none: as they are.
+    """
+    ones = torch.ones_like(statistics.total)
+    scale = 1.0
+    shift = torch.zeros_like(ones)
+    if centre == "half":
+        shift = -0.5 * ones
+    elif centre == "range":
+        span = layer_range(statistics)
+        scale = 1 / span if span > 0 else 0.0
+        shift = ones * (-float(statistics.low.min()) * scale - 0.5)
+    elif centre == "mean":
+        return covariance(statistics) * statistics.count
+    gram = scale**2 * statistics.gram
+    # in place: a layer of thousands of units has a matrix of hundreds of megabytes
+    if bool(shift.any()):
+        gram.addr_(statistics.total, shift, alpha=scale).addr_(shift, statistics.total, alpha=scale)
+        gram.addr_(shift, shift, alpha=statistics.count)
+    gram.diagonal().clamp_(min=0)
+    return gram
+
+
+def angles_deg(statistics: UnitStatistics, *, centre: Centre) -> Tensor:
+    """Angles in degrees, (units, units), 0..180; NaN for a vector without length, 0 on the diagonal."""
+    gram = centred_gram(statistics, centre)
+    length = gram.diagonal().sqrt()
+    length = torch.where(length > 0, length, torch.nan)
+    for start in range(0, len(gram), ROWS):
+        stop = start + ROWS
+        rows = gram[start:stop, start:].div_(length[start:stop, None] * length[start:])
+        rows.clamp_(-1, 1).acos_().rad2deg_().round_(decimals=ANGLE_DECIMALS)
+        gram[stop:, start:stop] = rows[:, ROWS:].T
+    return gram.fill_diagonal_(0)
+
+
+def ordered(angles: Tensor, wanted: Tensor, *, descending: bool = False) -> Iterator[tuple[int, int, float]]:
+    """i, j and angle of the pairs i < j that the (units, units) mask `wanted` has, by angle.
+
+    Ties come in order of their indices. A layer of thousands of units has millions of pairs, hence bare
+    numbers.
+    """
+    first, second = torch.nonzero(torch.triu(wanted, diagonal=1), as_tuple=True)
+    values = angles[first, second]
+    order = torch.argsort(values, stable=True, descending=descending)
+    return zip(first[order].tolist(), second[order].tolist(), values[order].tolist(), strict=True)
+
+
+def short_units(statistics: UnitStatistics, centre: Centre) -> set[int]:
+    """Units whose centred vector's root mean square is under 1% of the layer's range."""
+    span = layer_range(statistics)
+    unit_span = 1.0 if centre == "range" else span
+    rms = (centred_gram(statistics, centre).diagonal() / statistics.count).sqrt()
+    return _indices(rms <= INSIGNIFICANT_SHARE * unit_span)
+
+
+def constant_units(statistics: UnitStatistics) -> set[int]:
+    """Units whose standard deviation over the patterns is under 1% of the layer's range."""
+    deviation = covariance(statistics).diagonal().sqrt()
+    still = statistics.low == statistics.high
+    return _indices(still | (deviation <= INSIGNIFICANT_SHARE * layer_range(statistics)))
+
+
+def silent_units(statistics: UnitStatistics) -> set[int]:
+    """Units that are zero on every pattern."""
+    return _indices((statistics.low == 0) & (statistics.high == 0))
+
+
+def insignificant_units(statistics: UnitStatistics, centre: Centre) -> set[int]:
+    """Units whose vector is short or that hardly vary: they tell no pattern from another."""
+    return short_units(statistics, centre) | constant_units(statistics)
+
+
+def _indices(mask: Tensor) -> set[int]:
+    return {int(unit) for unit in torch.nonzero(mask).flatten()}
+
+
+def smallest_angle_deg(statistics: UnitStatistics, *, centre: Centre | None, activation: str) -> float | None:
+    """The smallest angle between any two units; None where no two have one."""
+    measured = _between_two(angles_deg(statistics, centre=centre or default_centre(activation)))
+    return float(measured.min()) if len(measured) else None
+
+
+def _between_two(angles: Tensor) -> Tensor:
+    others = ~torch.eye(len(angles), dtype=torch.bool)
+    return angles[others & ~angles.isnan()]
+
+
+def survey(
+    statistics: UnitStatistics,
+    *,
+    centre: Centre | None,
+    activation: str,
+    below_deg: float,
+    above_deg: float,
+    everything: bool,
+) -> Survey:
+    """A layer's angles at a glance: similar under `below_deg`, complementary over `above_deg`.
+
+    Lists the pairs of either kind or, with `everything`, all that have an angle.
+    """
+    resolved = centre or default_centre(activation)
+    angles = angles_deg(statistics, centre=resolved)
+    others = ~torch.eye(statistics.units, dtype=torch.bool)
+    similar, complementary = (angles < below_deg) & others, (angles > above_deg) & others
+    measured = _between_two(angles)
+    listed = ~angles.isnan() if everything else similar | complementary
+    return Survey(
+        units=statistics.units,
+        centre=resolved,
+        similar=int(similar.any(1).sum()),
+        complementary=int(complementary.any(1).sum()),
+        insignificant=len(insignificant_units(statistics, resolved)),
+        smallest_deg=float(measured.min()) if len(measured) else None,
+        largest_deg=float(measured.max()) if len(measured) else None,
+        pairs=tuple(Pair(*entry) for entry in ordered(angles, listed)),
+    )

@@ -1,0 +1,82 @@
+"""What pruning works on: a network's tensors, the graph of its channels, and what was measured of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from emoprune.errors import InvalidRecord
+from emoprune.networks.activation_statistics import moments_of, readings_of, shared_layer
+from emoprune.networks.graph.types import FROZEN, ChannelGraph, Reader, Reading
+from emoprune.networks.types import Checkpoint, HiddenLayer, Moments, UnitStatistics
+from emoprune.pruning.types import Plan
+
+MEASURE_ANEW = "measure it anew with --data"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network under the knife. `layers` are those that may lose units, in network order."""
+
+    graph: ChannelGraph
+    tensors: Mapping[str, Tensor]
+    statistics: Mapping[str, UnitStatistics]
+    moments: Mapping[str, Moments]
+    layers: tuple[HiddenLayer, ...]
+
+    @property
+    def readings(self) -> list[Reading]:
+        """What has units of the layers."""
+        return readings_of(self.graph, {layer.name for layer in self.layers})
+
+    def knows(self, reading: Reading) -> bool:
+        """Whether what its readers see has been measured."""
+        return reading.name in self.moments or shared_layer(self.graph, reading) in self.statistics
+
+    def moments_at(self, reading: Reading) -> Moments:
+        """Mean and covariance of what the readers of `reading` see."""
+        shared = shared_layer(self.graph, reading)
+        if shared is not None:
+            return moments_of(self.statistics[shared])
+        return self.moments[reading.name]
+
+    def weight(self, reader: Reader, reading: Reading) -> Tensor:
+        """A reader's weight in float64, (outputs, channels, taps)."""
+        weight = self.tensors[f"{reader.layer}.weight"].double()
+        return weight.reshape(weight.shape[0], len(reading.owner), -1)
+
+    def alive(self, plan: Plan) -> Tensor:
+        """Which units stay, (units,) bool."""
+        stays = torch.ones(self.graph.units, dtype=torch.bool)
+        for removal in plan.removals:
+            start, _ = self.graph.spans[removal.layer]
+            stays[[start + unit for unit in removal.removed]] = False
+        return stays
+
+
+def subject_of(checkpoint: Checkpoint, graph: ChannelGraph, layers: tuple[HiddenLayer, ...]) -> Subject:
+    """What pruning needs of a checkpoint; InvalidRecord where its statistics are another network's."""
+    known = [layer.name for layer in checkpoint.layers]
+    for name in known:
+        span = graph.spans.get(name)
+        units = checkpoint.statistics[name].units
+        if span is None or units != span[1] - span[0]:
+            has = "none" if span is None else span[1] - span[0]
+            raise InvalidRecord(
+                f"has statistics of {units} units of {name}, the network has {has}", MEASURE_ANEW
+            )
+    subject = Subject(graph, checkpoint.tensors, checkpoint.statistics, checkpoint.moments, layers)
+    for reading in readings_of(graph, {layer.name for layer in layers}):
+        if shared_layer(graph, reading) not in known:
+            moments = checkpoint.moments.get(reading.name)
+            if moments is None or len(moments.mean) != len(reading.owner):
+                raise InvalidRecord(f"lacks the moments of what {reading.name} reads", MEASURE_ANEW)
+    return subject
+
+
+def stays(owner: Tensor, alive: Tensor) -> Tensor:
+    """Which channels stay, (channels,) bool: frozen ones, and those whose unit is alive."""
+    return (owner == FROZEN) | alive[owner.clamp(min=0)]

@@ -1,0 +1,140 @@
+"""The rules of the papers: which units go because of the angles between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from emoprune.choices import Centre, Merge
+from emoprune.networks.types import HiddenLayer, UnitStatistics
+from emoprune.pruning.angles import (
+    angles_deg,
+    centred_gram,
+    constant_units,
+    default_centre,
+    ordered,
+    short_units,
+    silent_units,
+)
+from emoprune.pruning.types import Removal
+
+
+def distinct(
+    layer: HiddenLayer,
+    statistics: UnitStatistics,
+    *,
+    angle_deg: float,
+    merge: Merge,
+    centre: Centre | None = None,
+) -> Removal:
+    """The distinctiveness rule (Gedeon & Harris 1991), deterministic, at least one unit staying.
+
+    Under `angle_deg` two units are similar, over 180 minus it complementary; `centre` None is what fits the
+    layer's activation. Insignificant units go first. Then complementary pairs, the most opposed first: both
+    go under the merge "sum"; under "lstsq" the higher index alone, for its opposite can speak for it. Then
+    of each similar pair, the most similar first, the higher index, merged into the lower. A unit already
+    removed takes no further part. Under "sum", which moves no bias, of the insignificant units only short
+    and silent ones go, as published.
+    """
+    centre = centre or default_centre(layer.activation)
+    angles = angles_deg(statistics, centre=centre)
+    insignificant = short_units(statistics, centre) | silent_units(statistics)
+    if merge == "lstsq":
+        insignificant |= constant_units(statistics)
+    draft = _Draft(units=statistics.units)
+    for unit in sorted(insignificant, reverse=True):  # should all go, the lowest index stays
+        draft.drop(unit, draft.insignificant)
+    opposed = angles > 180 - angle_deg
+    for i, j, _ in ordered(angles, opposed, descending=True):
+        if draft.spared:
+            break
+        if draft.has(i, j):
+            draft.drop(j, draft.complementary)
+            if merge == "sum":
+                draft.drop(i, draft.complementary)
+    for i, j, _ in ordered(angles, angles < angle_deg):
+        if len(draft.gone) + 1 == statistics.units:
+            break
+        if draft.has(i, j):
+            draft.drop(j, draft.similar)
+            draft.merges[j] = i
+    return draft.removal(layer.name)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A unit that goes, the one that it is merged into, and the angle between them."""
+
+    unit: int
+    into: int | None
+    angle_deg: float
+
+
+def smallest_angle_first(
+    layer: HiddenLayer, statistics: UnitStatistics, *, centre: Centre | None = None
+) -> list[Taken]:
+    """One unit at a time until one is left: of the two at the smallest angle the higher index.
+
+    So prune Gedeon & Harris 1992 and luan2020, section 3.1. Units whose vectors have no length, hence no
+    angle, go first (luan2020, section 2.1).
+    """
+    centre = centre or default_centre(layer.activation)
+    angles = angles_deg(statistics, centre=centre)
+    there = ~angles.isnan()
+    without = torch.nonzero(centred_gram(statistics, centre).diagonal() == 0).flatten().tolist()
+    taken = [Taken(unit, None, 0.0) for unit in reversed(without)][: statistics.units - 1]
+    gone = {step.unit for step in taken}
+    for i, j, angle in ordered(angles, there):
+        if len(taken) + 1 == statistics.units:
+            break
+        if gone.isdisjoint((i, j)):
+            gone.add(j)
+            taken.append(Taken(j, i, angle))
+    return taken
+
+
+@dataclass
+class _Draft:
+    """A removal in the making."""
+
+    units: int
+    similar: list[int] = field(default_factory=list)
+    complementary: list[int] = field(default_factory=list)
+    insignificant: list[int] = field(default_factory=list)
+    merges: dict[int, int] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
+    spared: bool = False
+
+    def has(self, *units: int) -> bool:
+        return self.gone.isdisjoint(units)
+
+    def drop(self, unit: int, reason: list[int]) -> None:
+        if len(self.gone) + 1 == self.units:
+            self.spared = True
+            return
+        self.gone.add(unit)
+        reason.append(unit)
+
+    def removal(self, layer: str) -> Removal:
+        return Removal(
+            layer=layer,
+            units=self.units,
+            similar=tuple(self.similar),
+            complementary=tuple(self.complementary),
+            insignificant=tuple(self.insignificant),
+            merges=to_survivors(self.merges),
+            spared=self.spared,
+        )
+
+
+def to_survivors(merges: Mapping[int, int]) -> dict[int, int]:
+    """Every merged unit and the one at the end of its chain of merges."""
+    found = {}
+    for unit in merges:
+        survivor = unit
+        while survivor in merges:
+            survivor = merges[survivor]
+        found[unit] = survivor
+    return found

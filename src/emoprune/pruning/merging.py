@@ -1,0 +1,205 @@
+"""MERGES: how the survivors take over what the removed units said to their readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from emoprune.choices import Merge
+from emoprune.networks.graph.types import Reader, Reading
+from emoprune.networks.types import Moments
+from emoprune.pruning.context import Subject, stays
+from emoprune.pruning.types import Plan
+
+ROUNDING = 1e-10
+"""Share of a channel's energy under which what moves of it is rounding."""
+
+RIDGES = torch.logspace(-10, 2, 49, dtype=torch.float64)
+"""Ridge strengths tried, relative to a channel's own variance."""
+
+
+def summed(subject: Subject, plan: Plan) -> dict[str, Tensor]:
+    """The published merge: a merged unit's outgoing weights are added to its survivor's, nothing else."""
+    alive = subject.alive(plan)
+    into = {
+        start + unit: start + survivor
+        for removal in plan.removals
+        for start, _ in [subject.graph.spans[removal.layer]]
+        for unit, survivor in removal.merges.items()
+    }
+    merged = {}
+    for reading in subject.readings:
+        gone = ~stays(reading.owner, alive)
+        if not bool(gone.any()):
+            continue
+        channels = {
+            unit: torch.nonzero(reading.owner == unit).flatten() for unit in set(reading.owner.tolist())
+        }
+        taken = [unit for unit in into if unit in channels and into[unit] in channels]
+        giving = torch.cat([channels[unit] for unit in taken] or [torch.empty(0, dtype=torch.long)])
+        taking = torch.cat([channels[into[unit]] for unit in taken] or [torch.empty(0, dtype=torch.long)])
+        for reader in reading.readers:
+            weight = subject.weight(reader, reading)
+            weight = weight.index_add(1, taking, weight[:, giving])
+            weight[:, gone] = 0
+            merged[f"{reader.layer}.weight"] = _like(subject, f"{reader.layer}.weight", weight)
+    return merged
+
+
+def least_squares(subject: Subject, plan: Plan) -> dict[str, Tensor]:
+    """The survivors' outgoing weights, re-solved so that what the readers compute changes least.
+
+    With B the regression of removed on kept channels, W_K += W_R B at every tap, and the constant part
+    goes to the bias or to the mean of the batch norm that follows; all from one-pass moments. The ridge is
+    chosen by generalised cross-validation (Golub, Heath & Wahba 1979), so that fewer patterns than units do
+    not fit noise.
+    """
+    alive = subject.alive(plan)
+    merged: dict[str, Tensor] = {}
+    for reading in subject.readings:
+        kept = stays(reading.owner, alive)
+        if not bool(kept.all()):
+            moments = subject.moments_at(reading)
+            for inside, readers in _by_inside(subject, reading).items():
+                merged |= _solved(subject, reading, readers, moments, kept, inside)
+    return merged
+
+
+def _by_inside(subject: Subject, reading: Reading) -> dict[float, list[Reader]]:
+    """Readers that see the same second moments, by the share of them that a constant can take up."""
+    found: dict[float, list[Reader]] = {}
+    for reader in reading.readers:
+        found.setdefault(constant_share(subject, reader), []).append(reader)
+    return found
+
+
+def constant_share(subject: Subject, reader: Reader) -> float:
+    """How far a constant in what it reads can be made up for: 0 where nothing takes it, 1 without padding."""
+    movable = reader.norm is not None or f"{reader.layer}.bias" in subject.tensors
+    return float(reader.inside.mean()) if movable else 0.0
+
+
+def second_moments(moments: Moments, inside: float) -> Tensor:
+    """What is left of a channel's second moments once a constant is taken out as well as it can be.
+
+    A tap that reads zero padding at a share 1 - `inside` of the positions sees the channel times an
+    indicator: its variance keeps that share of the squared mean. With `inside` 0 there is no constant. What
+    is left of a constant channel is rounding, hence zero.
+    """
+    squared = torch.outer(moments.mean, moments.mean)
+    second = moments.covariance + (1 - inside) * squared
+    still = second.diagonal() <= ROUNDING * (moments.covariance + squared).diagonal()
+    second[still] = 0
+    second[:, still] = 0
+    return second
+
+
+def _solved(
+    subject: Subject,
+    reading: Reading,
+    readers: list[Reader],
+    moments: Moments,
+    kept: Tensor,
+    inside: float,
+) -> dict[str, Tensor]:
+    second = second_moments(moments, inside)
+    weights = {reader: subject.weight(reader, reading) for reader in readers}
+    outgoing = sum(
+        (gram_of_taps(weight[:, ~kept], torch.ones(weight.shape[2])) for weight in weights.values()),
+        torch.zeros(()),
+    )
+    share = _regression(
+        second[kept][:, kept],
+        second[~kept][:, kept],
+        second[~kept][:, ~kept],
+        outgoing,
+        patterns=moments.count,
+    )
+    offset = moments.mean[~kept] - share @ moments.mean[kept] if inside else torch.zeros(len(share)).double()
+    merged = {}
+    for reader, weight in weights.items():
+        new = torch.zeros_like(weight)
+        taken = weight[:, ~kept]
+        new[:, kept] = weight[:, kept] + torch.einsum("ort,rk->okt", taken, share)
+        name = f"{reader.layer}.weight"
+        merged[name] = _like(subject, name, new)
+        constant = torch.einsum("ort,r,t->o", taken, offset, inside_taps(reader, weight))
+        merged |= _constant_moved(subject, reader, constant)
+    return merged
+
+
+def _constant_moved(subject: Subject, reader: Reader, constant: Tensor) -> dict[str, Tensor]:
+    bias, mean = f"{reader.layer}.bias", f"{reader.norm}.running_mean"
+    if bias in subject.tensors:
+        return {bias: _like(subject, bias, subject.tensors[bias].double() + constant)}
+    if mean in subject.tensors:
+        return {mean: _like(subject, mean, subject.tensors[mean].double() - constant)}
+    return {}
+
+
+def gram_of_taps(weight: Tensor, share: Tensor) -> Tensor:
+    """Sum over taps, each times its `share`, of W'W: (channels, channels) of (outputs, channels, taps)."""
+    flat = (weight * share.to(weight).sqrt()).permute(0, 2, 1).flatten(0, 1)
+    return flat.T @ flat
+
+
+def variances(weight: Tensor, shares: Tensor, moments: Moments) -> Tensor:
+    """Variance of what each output of (outputs, channels, taps) weights computes, (outputs,).
+
+    A tap that is inside the map at a share f of the positions sees f (C + (1 - f) mu mu'); taps are taken
+    as independent of one another.
+    """
+    seen = torch.einsum("oct,cd->odt", weight, moments.covariance)
+    level = torch.einsum("oct,c->ot", weight, moments.mean).square()
+    return torch.einsum("odt,odt,t->o", seen, weight, shares) + level @ (shares * (1 - shares))
+
+
+def inside_taps(reader: Reader, weight: Tensor) -> Tensor:
+    """`reader.inside` for each tap of (outputs, channels, taps); positions of a flattened map are taps."""
+    return reader.inside.expand(weight.shape[2])
+
+
+def _like(subject: Subject, name: str, value: Tensor) -> Tensor:
+    old = subject.tensors[name]
+    return value.reshape(old.shape).to(old.dtype)
+
+
+def _regression(kk: Tensor, rk: Tensor, rr: Tensor, outgoing: Tensor, *, patterns: int) -> Tensor:
+    """Ridge regression coefficients (removed, kept) of removed on kept channels.
+
+    `kk`, `rk`, `rr` are blocks of the second moments; `outgoing` (removed, removed), W'W of the removed,
+    says how much each matters, so that the ridge is judged by what the readers will notice.
+    """
+    scale = kk.diagonal().sqrt()
+    # a dead survivor explains nothing; 1 instead of 0 keeps it from becoming NaN
+    scale = torch.where(scale > 0, scale, 1.0)
+    energies, axes = torch.linalg.eigh(kk / torch.outer(scale, scale))
+    energies = energies.clamp(min=0)
+    along = (rk / scale) @ axes
+    told = (along * (outgoing @ along)).sum(0)
+    total = float((outgoing * rr).sum())
+    ridge = _ridge_by_gcv(energies, told, total, patterns=patterns)
+    share: Tensor = (along / (energies + ridge)) @ axes.T / scale
+    return share
+
+
+def _ridge_by_gcv(energies: Tensor, told: Tensor, total: float, *, patterns: int) -> float:
+    """The ridge with the least generalised cross-validation error of what the readers compute."""
+    if total <= 0:
+        return float(RIDGES[0])
+    damped = energies + RIDGES[:, None]
+    residual = total - (told * (2 / damped - energies / damped.square())).sum(1)
+    # rounding noise must not outbid a simpler fit
+    residual = residual.clamp(min=0) + 1e-12 * total
+    freedom = (energies / damped).sum(1) + 1
+    left = (1 - freedom / patterns).clamp(min=0)
+    error = torch.where(left > 0, residual / left.square(), torch.inf)
+    return float(RIDGES[int(error.argmin())]) if bool(torch.isfinite(error).any()) else float(RIDGES[-1])
+
+
+MERGES: dict[Merge, Callable[[Subject, Plan], Mapping[str, Tensor]]] = {
+    "sum": summed,
+    "lstsq": least_squares,
+}

@@ -1,0 +1,56 @@
+"""What happens while units go one by one: loss, accuracy, angles and kernels after every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from emoprune.cli import console
+from emoprune.core.steps import KEYS
+from emoprune.pruning.budget import Amount
+from emoprune.pruning.methods import METHODS
+from emoprune.pruning.prune_job import Job
+from emoprune.pruning.prune_plan import last_step
+from emoprune.pruning.types import Plan, PruningCourse, PruningStep
+from emoprune.store.metrics import STEPS_SCHEMA
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+
+def show(job: Job, amount: Amount | None, model: str, *, label: str | None, as_json: bool) -> None:
+    """Print every step down to the amount, or to one unit a layer (schema emoprune.steps/1)."""
+    course = job.course()
+    last = course.length if amount is None else last_step(job, course, amount)
+    plans = console.tracked(map(course.plan, range(last + 1)), "steps", last + 1)
+    # rounded to a multiple, some steps take nothing
+    steps = tuple(_step(job, plan) for plan, _ in groupby(plans))
+    record = {"schema": STEPS_SCHEMA, **asdict(PruningCourse(model, job.method, steps, label))}
+    console.emit([record], lambda: [_table(job, steps)], as_json=as_json)
+
+
+def _step(job: Job, plan: Plan) -> PruningStep:
+    pruned = job.carried_out(plan)
+    loss, accuracy = job.judge(pruned)
+    units = sum(len(removal.kept) for removal in plan.removals)
+    tells = METHODS[job.method].tells
+    told = job.least_importance(plan) if tells == "least importance" else job.smallest_angle_deg(pruned)
+    return PruningStep(units, loss, accuracy, **{KEYS[tells]: told})
+
+
+def _table(job: Job, steps: Iterable[PruningStep]) -> Group:
+    rows = [asdict(step) for step in steps]
+    present = [key for key in rows[0] if any(row[key] is not None for row in rows)]
+    headings = {key: measure for measure, key in KEYS.items()}
+    return console.table(
+        f"Step by step ({job.method}, {job.request.merge})",
+        [headings.get(key, key) for key in present],
+        ([_cell(key, row[key]) for key in present] for row in rows),
+        left=0,
+    )
+
+
+def _cell(key: str, value: Any) -> object:
+    return f"{value:.1%}" if key == "accuracy" and value is not None else value

@@ -1,0 +1,145 @@
+"""What the loss of each unit would cost once its readers' weights are re-solved, kept up as units go.
+
+With P the inverse of the second moments of what a layer reads and w_j the outgoing weights of channel j,
+the least-squares cost of losing j is |w_j|^2 / P_jj; losing it changes P and the weights by a rank-one step
+(the Schur complement; Hassibi & Stork 1992 for single weights). Both are kept as an n x n matrix and a list
+of steps not yet carried out, so that one removal takes O(n) rather than O(n^2).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from emoprune.errors import InvalidRecord
+from emoprune.networks.activation_statistics import unit_channels
+from emoprune.networks.graph.types import FROZEN, Reader, Reading
+from emoprune.pruning.context import MEASURE_ANEW, Subject
+from emoprune.pruning.merging import constant_share, gram_of_taps, inside_taps, second_moments, variances
+
+RIDGE = 1e-4
+"""Least ridge, relative to a channel's own variance."""
+
+EPSILON = 1e-5
+"""About what a batch norm adds to a variance."""
+
+PENDING = 32
+"""Steps that are gathered before they are carried out."""
+
+
+class ReadingLedger:
+    """The costs of one reading's units, relative to the energy of what each of its readers computes."""
+
+    def __init__(self, subject: Subject, reading: Reading) -> None:
+        moments = subject.moments_at(reading)
+        weights = {reader: subject.weight(reader, reading) for reader in reading.readers}
+        inside = sum(constant_share(subject, reader) for reader in weights) / len(weights)
+        second = second_moments(moments, inside)
+        scale = second.diagonal().clamp(min=0).sqrt()
+        outgoing = torch.zeros_like(second)
+        for reader, weight in weights.items():
+            shares = inside_taps(reader, weight)
+            weight = _as_normalised(subject, reader, weight)
+            output = float(variances(weight, shares, moments).sum())
+            if output > 0:
+                outgoing += gram_of_taps(weight, shares) / output
+        # a dead channel explains nothing; with a scale of 0 among the weights it costs nothing either
+        divisor = torch.where(scale > 0, scale, 1.0)
+        correlation = second / torch.outer(divisor, divisor)
+        correlation.diagonal().add_(max(RIDGE, len(scale) / moments.count))
+        factor, fault = torch.linalg.cholesky_ex(correlation)
+        if int(fault):
+            raise InvalidRecord(f"moments of what {reading.name} reads contradict one another", MEASURE_ANEW)
+        self._precision = torch.cholesky_inverse(factor)
+        self._outgoing = outgoing * torch.outer(scale, scale)
+        self.units = torch.unique(reading.owner[reading.owner != FROZEN])
+        tables = [unit_channels(reading, (unit, unit + 1)) for unit in self.units.tolist()]
+        self._channels = torch.cat(tables)
+        self._there = torch.ones(len(self.units), dtype=torch.bool)
+        first, second_index = self._channels[:, :, None], self._channels[:, None, :]
+        self._own_precision = self._precision[first, second_index]
+        self._own_outgoing = self._outgoing[first, second_index]
+        n = len(scale)
+        self._down, self._left, self._right = (torch.zeros(n, PENDING, dtype=torch.float64) for _ in range(3))
+        self._pending = 0
+
+    def costs(self) -> Tensor:
+        """Share of the energy that each unit's removal would lose, (units,); infinite for those gone."""
+        costs = torch.full((len(self.units),), torch.inf, dtype=torch.float64)
+        precision, outgoing = self._own_precision[self._there], self._own_outgoing[self._there]
+        if precision.shape[1] == 1:
+            found = outgoing[:, 0, 0] / precision[:, 0, 0]
+        else:
+            found = torch.linalg.solve(precision, outgoing).diagonal(dim1=1, dim2=2).sum(1)
+        costs[self._there] = found.clamp(min=0)
+        return costs
+
+    def remove(self, unit: int) -> None:
+        """Take a unit, by its number in the graph, and let the others take over its work."""
+        place = int(torch.searchsorted(self.units, unit))
+        self._there[place] = False
+        for channel in self._channels[place].tolist():
+            self._eliminate(channel)
+
+    def _eliminate(self, channel: int) -> None:
+        m = self._pending
+        row = self._precision[channel] - self._down[:, :m] @ self._down[channel, :m]
+        pivot = row[channel]
+        beta = row / pivot
+        out = self._outgoing[channel] - (
+            self._left[:, :m] @ self._right[channel, :m] + self._right[:, :m] @ self._left[channel, :m]
+        )
+        half = out - out[channel] / 2 * beta
+        self._down[:, m], self._left[:, m], self._right[:, m] = row / pivot.sqrt(), half, beta
+        own_down, own_half, own_beta = (v[self._channels] for v in (self._down[:, m], half, beta))
+        self._own_precision -= own_down[:, :, None] * own_down[:, None, :]
+        crossed = own_half[:, :, None] * own_beta[:, None, :]
+        self._own_outgoing -= crossed + crossed.mT
+        self._pending += 1
+        if self._pending == PENDING:
+            self._precision -= self._down @ self._down.T
+            crossed = self._left @ self._right.T
+            self._outgoing -= crossed + crossed.T
+            self._pending = 0
+
+
+def _as_normalised(subject: Subject, reader: Reader, weight: Tensor) -> Tensor:
+    """Outputs in their own deviations where a batch norm will divide them by these: so they count alike."""
+    variance = subject.tensors.get(f"{reader.norm}.running_var")
+    if variance is None:
+        return weight
+    return weight / (variance.double() + EPSILON).sqrt()[:, None, None]
+
+
+class Elimination:
+    """The costs of all units of some layers, over all that read them."""
+
+    def __init__(self, subject: Subject, units: Tensor) -> None:
+        candidates = set(units.tolist())
+        self._ledgers: list[ReadingLedger] = []
+        self._readers: dict[int, list[int]] = {unit: [] for unit in candidates}
+        for reading in subject.readings:
+            if candidates.isdisjoint(reading.owner.tolist()):
+                continue
+            for unit in candidates & set(reading.owner.tolist()):
+                self._readers[unit].append(len(self._ledgers))
+            self._ledgers.append(ReadingLedger(subject, reading))
+        self._shares = [ledger.costs() for ledger in self._ledgers]
+        self.costs = torch.zeros(subject.graph.units, dtype=torch.float64)
+        for ledger, share in zip(self._ledgers, self._shares, strict=True):
+            self.costs[ledger.units] += share
+        barred = torch.ones(subject.graph.units, dtype=torch.bool)
+        barred[units] = False
+        self.costs[barred] = torch.inf
+
+    def remove(self, unit: int) -> None:
+        """Take a unit and bring the costs of all that share a reader with it up to date."""
+        self.costs[unit] = torch.inf
+        for number in self._readers[unit]:
+            ledger = self._ledgers[number]
+            ledger.remove(unit)
+            share = ledger.costs()
+            change = share - self._shares[number]
+            # inf - inf for units that are gone already
+            self.costs[ledger.units] += torch.where(change.isnan(), 0.0, change)
+            self._shares[number] = share

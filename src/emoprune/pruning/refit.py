@@ -1,0 +1,213 @@
+"""Layer by layer from the front: pruned layers re-solved on what they now read, with images.
+
+The moments of the whole network know nothing of the errors that earlier layers pass on. Here each layer of
+the pruned network is regressed, all taps at once, on its own inputs towards what the original layer
+computes for the same images (as He, Zhang & Sun 2017 do for the inputs that stay). No gradient is taken.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
+from torch.nn import functional as F
+
+from emoprune.pruning.regression import Sums, correction
+
+MEMORY = 3 * 2**30
+"""Bytes that activations may take; more images are left out."""
+
+ROWS_PER_FEATURE = 32
+FEWEST_ROWS = 20_000
+UNFOLDED = 2**28
+"""Bytes of patches that are laid out at once."""
+
+WIDEST = 8192
+"""Features of a layer beyond which its equations take too much memory; it stays as the merge left it."""
+
+
+def images_that_fit(net: nn.Module, sample: Tensor) -> int:
+    """How many images both networks can keep the activations of at once; `sample` (1, ...) is one."""
+    traced = fx.symbolic_trace(net)
+    with torch.inference_mode():
+        ShapeProp(traced).propagate(sample)
+    waiting = {node: len(node.users) for node in traced.graph.nodes}
+    live = peak = 0
+    for node in traced.graph.nodes:
+        live += _size(node)
+        peak = max(peak, live)
+        for source in node.all_input_nodes:
+            waiting[source] -= 1
+            live -= _size(source) * (waiting[source] == 0)
+    return max(1, MEMORY // (2 * max(peak, 1)))
+
+
+def _size(node: fx.Node) -> int:
+    shape = getattr(node.meta.get("tensor_meta"), "shape", None)
+    return 0 if shape is None else 4 * math.prod(shape)
+
+
+class Refit:
+    """Brings a pruned network nearer to the original, in place.
+
+    `kept` has the outputs of each layer that are left of the original's; `norms` the batch norm that alone
+    reads a layer, whose mean then takes up a constant. `images` are batches of network input; the last
+    fifth of each is held back to choose the ridge.
+    """
+
+    def __init__(
+        self,
+        original: nn.Module,
+        pruned: nn.Module,
+        *,
+        kept: Mapping[str, Tensor],
+        norms: Mapping[str, str | None],
+        seed: int,
+    ) -> None:
+        self._graph = fx.symbolic_trace(original).graph
+        self._original = dict(original.named_modules())
+        self._pruned = dict(pruned.named_modules())
+        self._kept = kept
+        self._norms = norms
+        self._generator = torch.Generator().manual_seed(seed)
+        self._parameters = (dict(original.named_parameters()), dict(pruned.named_parameters()))
+        self._buffers = (dict(original.named_buffers()), dict(pruned.named_buffers()))
+
+    @property
+    def steps(self) -> int:
+        """How many operations there are to go through."""
+        return len(self._graph.nodes) - 1
+
+    def run(self, images: Sequence[Tensor]) -> Iterator[str]:
+        """Go through all operations in order; yields the name of each when it is done."""
+        truth: dict[fx.Node, list[Any]] = {}
+        now: dict[fx.Node, list[Any]] = {}
+        waiting = {node: len(node.users) for node in self._graph.nodes}
+        with torch.inference_mode():
+            for node in self._graph.nodes:
+                if node.op == "output":
+                    break
+                self._step(node, truth, now, images)
+                for source in node.all_input_nodes:
+                    waiting[source] -= 1
+                    if not waiting[source]:
+                        del truth[source], now[source]
+                yield node.name
+
+    def _step(
+        self,
+        node: fx.Node,
+        truth: dict[fx.Node, list[Any]],
+        now: dict[fx.Node, list[Any]],
+        images: Sequence[Tensor],
+    ) -> None:
+        if node.op == "placeholder":
+            truth[node] = now[node] = list(images)
+            return
+        untouched = all(truth[source] is now[source] for source in node.all_input_nodes)
+        truth[node] = self._compute(node, truth, len(images), pruned=False)
+        if untouched and self._same(node):
+            now[node] = truth[node]
+            return
+        layer = self._pruned.get(str(node.target)) if node.op == "call_module" else None
+        if not untouched and _solvable(layer):
+            self._resolve(str(node.target), layer, now[node.all_input_nodes[0]], truth[node])
+        now[node] = self._compute(node, now, len(images), pruned=True)
+
+    def _same(self, node: fx.Node) -> bool:
+        """Whether an operation is still what it was in the original."""
+        if node.op == "get_attr":
+            name = str(node.target)
+            return all(
+                name not in tensors or tensors[name].shape == others[name].shape
+                for tensors, others in (self._parameters, self._buffers)
+            )
+        if node.op != "call_module":
+            return True
+        old, new = (modules[str(node.target)].state_dict() for modules in (self._original, self._pruned))
+        return all(old[name].shape == new[name].shape and torch.equal(old[name], new[name]) for name in old)
+
+    def _compute(
+        self, node: fx.Node, values: Mapping[fx.Node, list[Any]], count: int, *, pruned: bool
+    ) -> list[Any]:
+        def at(index: int, given: Any) -> Any:
+            return fx.node.map_arg(given, lambda source: values[source][index])
+
+        return [
+            self._call(node, at(index, node.args), at(index, node.kwargs), pruned=pruned)
+            for index in range(count)
+        ]
+
+    def _call(self, node: fx.Node, args: Any, kwargs: Any, *, pruned: bool) -> Any:
+        if node.op == "get_attr":
+            name = str(node.target)
+            return self._parameters[pruned].get(name, self._buffers[pruned].get(name))
+        if node.op == "call_module":
+            return (self._pruned if pruned else self._original)[str(node.target)](*args, **kwargs)
+        if node.op == "call_method":
+            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
+        assert callable(node.target)
+        return node.target(*args, **kwargs)
+
+    def _resolve(self, name: str, layer: Any, inputs: list[Tensor], wanted: list[Tensor]) -> None:
+        """Add to a layer's weights what makes its outputs come nearest to `wanted`."""
+        kept = self._kept.get(name, slice(None))
+        norm = self._norms.get(name)
+        movable = layer.bias is not None or norm is not None
+        moved = self._moved(norm, kept) if layer.bias is None and norm else torch.zeros(1)
+        features, positions = layer.weight[0].numel(), _positions(layer, inputs[0])
+        rows = sum(len(x) for x in inputs) * positions
+        if features > min(rows, WIDEST):
+            return
+        learned, held = Sums(), Sums()
+        share = min(1.0, max(FEWEST_ROWS, ROWS_PER_FEATURE * features) / rows)
+        chunk = max(1, UNFOLDED // (4 * features * positions))
+        for given, target in zip(inputs, wanted, strict=True):
+            back = max(1, len(given) // 5)
+            for sums, part in ((learned, slice(None, -back)), (held, slice(-back, None))):
+                for x, z in zip(given[part].split(chunk), target[part].split(chunk), strict=True):
+                    z = z[:, kept] if isinstance(layer, nn.Conv2d) else z[..., kept]
+                    laid_out, missing = self._rows(layer, x, z - layer(x), share)
+                    sums.add(laid_out, missing + moved)
+        found = correction(learned, held, constant=movable)
+        if found is None:
+            return
+        change, constant = found
+        layer.weight.data += change.reshape(layer.weight.shape).to(layer.weight)
+        if layer.bias is not None:
+            layer.bias.data += constant.to(layer.bias)
+        elif norm:
+            mean = self._buffers[True][f"{norm}.running_mean"]
+            mean -= constant.to(mean)
+
+    def _moved(self, norm: str, kept: Tensor | slice) -> Tensor:
+        """How much less a batch norm takes off than it did: the merge has moved its mean already."""
+        name = f"{norm}.running_mean"
+        return self._buffers[True][name] - self._buffers[False][name][kept]
+
+    def _rows(self, layer: Any, x: Tensor, z: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """Inputs (rows, features) and outputs (rows, outputs) at a random share of the positions."""
+        if not isinstance(layer, nn.Conv2d):
+            return x.flatten(0, -2), z.flatten(0, -2)
+        positions = z.shape[2] * z.shape[3]
+        chosen = torch.randperm(positions, generator=self._generator)[: max(1, round(share * positions))]
+        patches = F.unfold(x, layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # type: ignore[arg-type]
+        return (
+            patches[:, :, chosen].transpose(1, 2).flatten(0, 1),
+            z.flatten(2)[:, :, chosen].transpose(1, 2).flatten(0, 1),
+        )
+
+
+def _solvable(layer: nn.Module | None) -> bool:
+    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
+
+
+def _positions(layer: Any, x: Tensor) -> int:
+    if isinstance(layer, nn.Conv2d):
+        height, width = layer(x[:1]).shape[2:]
+        return int(height * width)
+    return x[0].numel() // x.shape[-1]

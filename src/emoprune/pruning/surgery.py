@@ -1,0 +1,109 @@
+"""From a plan to a physically smaller network: thinner tensors, narrower spec, survivors' statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from emoprune.errors import BadCheckpoint
+from emoprune.networks.activation_statistics import survivors
+from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.types import Checkpoint, Moments
+from emoprune.pruning.context import Subject, stays
+from emoprune.pruning.types import Plan
+
+
+def apply(plan: Plan, checkpoint: Checkpoint, subject: Subject, merged: Mapping[str, Tensor]) -> Checkpoint:
+    """The checkpoint without the plan's removed units and with its masks.
+
+    `merged` are the tensors that the survivors take over with, at their full size (core.compensation). The
+    statistics of the survivors stay, so that pruning can go on in steps.
+    """
+    graph, alive = subject.graph, subject.alive(plan)
+    tensors = cut({**checkpoint.tensors, **merged}, graph, alive)
+    # what is zero already stays so, whatever the new masks would allow
+    both = {
+        name: mask & checkpoint.masks[name] if name in checkpoint.masks else mask
+        for name, mask in plan.masks.items()
+    }
+    masks = cut({**checkpoint.masks, **both}, graph, alive)
+    for name, mask in masks.items():
+        tensors[name] = tensors[name] * mask
+    removals = {removal.layer: removal for removal in plan.removals}
+    return replace(
+        checkpoint,
+        tensors=tensors,
+        masks=masks,
+        spec=replace(checkpoint.spec, widths={**checkpoint.spec.widths, **_widths(graph, tensors, alive)}),
+        statistics={
+            name: survivors(statistics, removals[name].kept) if name in removals else statistics
+            for name, statistics in checkpoint.statistics.items()
+        },
+        moments=_remaining(checkpoint.moments, graph, alive),
+    )
+
+
+def cut(tensors: Mapping[str, Tensor], graph: ChannelGraph, alive: Tensor) -> dict[str, Tensor]:
+    """`tensors` without what belongs to units that are not `alive` (units,)."""
+    left = dict(tensors)
+    for place in graph.cuts:
+        kept = stays(place.owner, alive)
+        if place.tensor in left and not bool(kept.all()):
+            left[place.tensor] = left[place.tensor].index_select(place.dim, torch.nonzero(kept).flatten())
+    return left
+
+
+def rewound(pruned: Checkpoint, earlier: Checkpoint, subject: Subject, plan: Plan) -> Checkpoint:
+    """The pruned network with what survives of it set back to `earlier`, a checkpoint of the whole one.
+
+    Its statistics were those of other weights, hence none are left (re-initialisation of elazar2020,
+    section 2).
+    """
+    tensors = cut(earlier.tensors, subject.graph, subject.alive(plan))
+    masked = {name: tensors[name] * mask for name, mask in pruned.masks.items()}
+    return replace(pruned, tensors={**tensors, **masked}, layers=(), statistics={}, moments={})
+
+
+def check_rewind(earlier: Checkpoint, whole: Checkpoint) -> None:
+    """Raise BadCheckpoint where `earlier` is not of the shape of the network `whole`."""
+    for name in sorted(whole.tensors.keys() | earlier.tensors.keys()):
+        before, now = (each.tensors.get(name) for each in (earlier, whole))
+        if before is None or now is None or before.shape != now.shape:
+            has = ["not at all" if each is None else f"as {tuple(each.shape)}" for each in (before, now)]
+            raise BadCheckpoint(
+                f"cannot be gone back to: it has {name} {has[0]}, the network {has[1]}",
+                "give the file that train --save-init wrote for that network",
+            )
+
+
+def _widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) -> dict[str, tuple[int, int]]:
+    """Inputs and outputs of every layer that has lost some."""
+    widths = {}
+    for place in graph.cuts:
+        layer, _, kind = place.tensor.rpartition(".")
+        if kind != "weight" or bool(stays(place.owner, alive).all()):
+            continue
+        weight = tensors[place.tensor]
+        work = graph.works.get(place.tensor)
+        if work is None:
+            widths[layer] = (weight.shape[0], weight.shape[0])
+        elif work.groups == 1:
+            widths[layer] = (weight.shape[1], weight.shape[0])
+        else:
+            # whole groups go, so the channels of each stay what they were
+            groups = work.groups * weight.shape[0] // len(place.owner)
+            widths[layer] = (weight.shape[1] * groups, weight.shape[0])
+    return widths
+
+
+def _remaining(moments: Mapping[str, Moments], graph: ChannelGraph, alive: Tensor) -> dict[str, Moments]:
+    left = dict(moments)
+    for reading in graph.readings:
+        if reading.name in left:
+            kept = torch.nonzero(stays(reading.owner, alive)).flatten()
+            old = left[reading.name]
+            left[reading.name] = Moments(old.count, old.mean[kept], old.covariance[kept][:, kept])
+    return left

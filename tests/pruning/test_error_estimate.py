@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from emoprune.choices import Merge
+from emoprune.pruning.context import Subject
+from emoprune.pruning.error_estimate import certify
+from emoprune.pruning.merging import MERGES
+from emoprune.pruning.types import Certificate, Plan, Removal
+from tests.support import reference
+from tests.support import reference_pruning as literal
+from tests.support.layers import (
+    Array,
+    carried_out,
+    relu_maps,
+    sigmoid_layer,
+    subject_of_net,
+    subject_with,
+    without,
+)
+from tests.support.wiring import Wired, conv, head
+
+SEEDS = st.integers(0, 10_000)
+REMOVAL = Removal("hidden", 12, similar=(4, 9), complementary=(1,), insignificant=(7,), merges={4: 0, 9: 2})
+
+
+def certified(subject: Subject, plan: Plan) -> tuple[Certificate, ...]:
+    return certify(subject, plan, {name: merge(subject, plan) for name, merge in MERGES.items()})
+
+
+def error_of(certificate: Certificate, merge: str) -> float:
+    found: float | None = getattr(certificate, f"error_{merge}")
+    assert found is not None
+    return found
+
+
+def gained(subject: Subject, merged: Mapping[str, Tensor], name: str) -> Array:
+    """What each output's constant gains, wherever it went."""
+    zero = torch.zeros(len(subject.tensors[f"{name}.weight"]), dtype=torch.float64)
+    bias, mean = f"{name}.bias", f"{name}.norm.running_mean"
+    if bias in merged:
+        zero = zero + merged[bias] - subject.tensors[bias]
+    if mean in merged:
+        zero = zero + subject.tensors[mean] - merged[mean]
+    return np.asarray(zero.numpy())
+
+
+@pytest.mark.parametrize("merge", sorted(MERGES))
+@settings(max_examples=20)
+@given(seed=SEEDS)
+def test_the_certificate_tells_the_error_that_the_activations_show(merge: Merge, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    h, w, b = sigmoid_layer(seed), generator.normal(size=(3, 12)), generator.normal(size=3)
+    subject = subject_with([literal.Seen(h[:, :, None], tuple(range(12)), (literal.dense(w),))])
+    merged = MERGES[merge](subject, Plan((REMOVAL,)))
+    weight = merged["0.0.weight"].numpy()[:, list(REMOVAL.kept), 0]
+    expected = reference.relative_error(
+        h, w, b, weight, b + gained(subject, merged, "0.0"), set(REMOVAL.removed)
+    )
+    (certificate,) = certified(subject, Plan((REMOVAL,)))
+    assert error_of(certificate, merge) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("merge", sorted(MERGES))
+@settings(max_examples=15)
+@given(seed=SEEDS, taps=st.sampled_from([1, 4]), where=st.sampled_from(["bias", "norm", "none"]))
+def test_taps_count_as_independent_for_the_share_at_which_they_read(
+    merge: Merge, seed: int, taps: int, where: str
+) -> None:
+    generator = np.random.default_rng(seed)
+    h = relu_maps(seed, channels=12, positions=3)
+    reader = literal.Reader(
+        generator.normal(size=(3, 12, taps)),
+        generator.uniform(0.5, 1, size=taps),
+        where != "none",
+        np.ones(3) if where == "norm" else None,
+    )
+    subject = subject_with([literal.Seen(h, tuple(range(12)), (reader,))])
+    merged = MERGES[merge](subject, Plan((REMOVAL,)))
+    expected = literal.relative_error(h, reader, merged["0.0.weight"].numpy(), gained(subject, merged, "0.0"))
+    (certificate,) = certified(subject, Plan((REMOVAL,)))
+    assert error_of(certificate, merge) == pytest.approx(expected, rel=1e-6)
+
+
+def test_it_counts_units_and_why_they_go() -> None:
+    seen = literal.Seen(relu_maps(0, channels=12), tuple(range(12)), (literal.dense(np.ones((2, 12))),))
+    (found,) = certified(subject_with([seen]), Plan((REMOVAL,)))
+    assert (found.layer, found.before, found.after) == ("hidden", 12, 8)
+    assert (found.similar, found.complementary, found.insignificant) == (2, 1, 1)
+
+
+def measured(maps: Tensor, old: Array, new: Array, constant: Array, padding: int) -> float:
+    """Relative error of a convolution (outputs, channels, side, side) that really runs."""
+    before, after = (F.conv2d(maps, torch.from_numpy(weight), padding=padding) for weight in (old, new))
+    after = after + torch.from_numpy(constant)[:, None, None]
+    varying = before - before.mean((0, 2, 3), keepdim=True)
+    return float(((after - before).square().sum() / varying.square().sum()).sqrt())
+
+
+@pytest.mark.parametrize("merge", sorted(MERGES))
+@pytest.mark.parametrize(("kernel", "padding", "level"), [(1, 0, 0.7), (3, 0, 0.7), (3, 1, 0.0)])
+def test_a_convolution_on_spatial_noise_shows_the_error(
+    merge: Merge, kernel: int, padding: int, level: float
+) -> None:
+    generator = np.random.default_rng(5)
+    side, taps = 12, kernel**2
+    mixing = np.eye(12) + generator.normal(size=(12, 12)) / 3
+    h = level + np.einsum("cd,ndp->ncp", mixing, generator.normal(size=(400, 12, side**2)))
+    h -= h.mean((0, 2), keepdims=True) if padding else 0.0
+    weight = generator.normal(size=(4, 12, taps))
+    at_edge = 1 - 1 / side if padding else 1.0
+    along = np.array([at_edge, 1.0, at_edge][:kernel] if kernel > 1 else [1.0])
+    reader = literal.Reader(weight, np.outer(along, along).ravel())
+    subject = subject_with([literal.Seen(h, tuple(range(12)), (reader,))])
+    merged = MERGES[merge](subject, Plan((REMOVAL,)))
+    shape = (4, 12, kernel, kernel)
+    found = measured(
+        torch.from_numpy(h.reshape(400, 12, side, side)),
+        weight.reshape(shape),
+        merged["0.0.weight"].numpy().reshape(shape),
+        gained(subject, merged, "0.0"),
+        padding,
+    )
+    (certificate,) = certified(subject, Plan((REMOVAL,)))
+    assert error_of(certificate, merge) == pytest.approx(found, rel=1e-6 if kernel == 1 else 0.02)
+
+
+def net_with_two_readers() -> nn.Module:
+    """Maps of 12 units that two 1x1 convolutions read, one of them before a batch norm."""
+
+    def wire(net: Wired, x: Tensor) -> Tensor:
+        h = torch.relu(net.first(x))
+        a, b = net.plain(h), net.norm(net.normed(h))
+        found: Tensor = net.head(torch.relu(torch.cat([a, b], 1)))
+        return found
+
+    torch.manual_seed(0)
+    return Wired(
+        wire,
+        first=conv(3, 12),
+        plain=conv(12, 5, 1),
+        normed=conv(12, 7, 1, bias=False),
+        norm=nn.BatchNorm2d(7),
+        head=head(12),
+    ).eval()
+
+
+def reads(net: nn.Module, name: str, batch: Tensor) -> Tensor:
+    kept: list[Tensor] = []
+    hook = net.get_submodule(name).register_forward_hook(lambda _, __, output: kept.append(output))
+    with torch.no_grad():
+        net(batch)
+    hook.remove()
+    return kept[0]
+
+
+@pytest.mark.parametrize("merge", sorted(MERGES))
+def test_a_network_that_runs_shows_the_error_at_all_its_readers(merge: Merge) -> None:
+    net = net_with_two_readers()
+    batch = torch.randn(50, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    subject = subject_of_net(net, [batch])
+    removal = Removal("first", 12, similar=(2, 6), chosen=(7, 8), merges={2: 0, 6: 1})
+    plan = Plan((removal,))
+    small = carried_out(net, subject, plan, MERGES[merge](subject, plan))
+    errors = []
+    # at the norm's output the constant is back where it was; it divides every output by the same here
+    for name in ("plain", "norm"):
+        before, after = reads(net, name, batch), reads(small, name, batch)
+        varying = before - before.mean((0, 2, 3), keepdim=True)
+        errors.append(float((after - before).square().sum() / varying.square().sum()))
+    (certificate,) = certified(subject, plan)
+    assert error_of(certificate, merge) == pytest.approx(math.sqrt(sum(errors) / 2), rel=1e-4)
+
+
+@settings(max_examples=20)
+@given(seed=SEEDS, count=st.integers(1, 8))
+def test_least_squares_is_never_worse_than_the_published_merge(seed: int, count: int) -> None:
+    h = sigmoid_layer(seed, patterns=400)
+    generator = np.random.default_rng(seed)
+    seen = literal.Seen(h[:, :, None], tuple(range(12)), (literal.dense(generator.normal(size=(3, 12))),))
+    order = [int(unit) for unit in generator.permutation(12)]
+    removal = Removal(
+        "hidden", 12, similar=tuple(order[:count]), merges=dict.fromkeys(order[:count], order[count])
+    )
+    (certificate,) = certified(subject_with([seen]), Plan((removal,)))
+    assert error_of(certificate, "lstsq") <= error_of(certificate, "sum") * 1.02 + 1e-9
+
+
+def test_layers_that_share_readers_share_their_error() -> None:
+    h = relu_maps(0, channels=10)
+    seen = literal.Seen(h, tuple(range(10)), (literal.dense(np.random.default_rng(0).normal(size=(3, 10))),))
+    subject = subject_with([seen], {"a": 4, "b": 6})
+    first, second = certified(subject, without(subject, [1, 7]))
+    assert (first.layer, second.layer) == ("a", "b")
+    assert first.error_sum == second.error_sum
+    assert first.error_lstsq == second.error_lstsq
+
+
+def test_nothing_taken_is_no_error() -> None:
+    seen = literal.Seen(relu_maps(0, channels=12), tuple(range(12)), (literal.dense(np.ones((2, 12))),))
+    subject = subject_with([seen])
+    (found,) = certified(subject, without(subject, []))
+    assert (found.error_sum, found.error_lstsq) == (0.0, 0.0)
+
+
+def test_what_never_varies_has_no_error() -> None:
+    h = np.full((50, 4, 1), 0.3)
+    seen = literal.Seen(h, (0, 1, 2, 3), (literal.dense(np.random.default_rng(0).normal(size=(3, 4))),))
+    subject = subject_with([seen])
+    (found,) = certified(subject, without(subject, [1]))
+    assert (found.error_sum, found.error_lstsq) == (None, None)
+
+
+def test_a_reader_that_never_varies_is_left_out_of_the_mean() -> None:
+    h = relu_maps(0, channels=6)
+    told = literal.dense(np.random.default_rng(0).normal(size=(3, 6)))
+    for readers in ((told,), (told, literal.dense(np.zeros((2, 6))))):
+        subject = subject_with([literal.Seen(h, tuple(range(6)), readers)])
+        (found,) = certified(subject, without(subject, [1, 4]))
+        assert error_of(found, "lstsq") > 0
+        if len(readers) == 1:
+            alone = found
+    assert found == alone
+
+
+def test_masks_alone_are_merged_by_none() -> None:
+    h = relu_maps(0, channels=6)
+    reader = literal.dense(np.random.default_rng(0).normal(size=(3, 6)))
+    subject = subject_with([literal.Seen(h, tuple(range(6)), (reader,))])
+    mask = torch.rand(3, 6, 1, generator=torch.Generator().manual_seed(0)) < 0.5
+    masked = subject.tensors["0.0.weight"] * mask
+    plan = Plan((Removal("hidden", 6),), {"0.0.weight": mask})
+    (found,) = certify(subject, plan, {"sum": {"0.0.weight": masked}})
+    expected = literal.relative_error(h, reader, masked.numpy(), np.zeros(3))
+    assert error_of(found, "sum") == pytest.approx(expected, rel=1e-9)
+    assert found.error_lstsq is None

@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from emoprune.pruning import merging
+from emoprune.pruning.context import Subject
+from emoprune.pruning.merging import MERGES, least_squares, summed
+from emoprune.pruning.types import Plan, Removal
+from tests.support import reference
+from tests.support import reference_pruning as literal
+from tests.support.layers import Array, relu_maps, sigmoid_layer, subject_with, without
+
+SEEDS = st.integers(0, 10_000)
+
+
+def seen_by(h: Array, *readers: literal.Reader) -> literal.Seen:
+    maps = h[:, :, None] if h.ndim == 2 else h
+    return literal.Seen(maps, tuple(range(maps.shape[1])), readers)
+
+
+def layer(seed: int, *, outputs: int = 3, patterns: int = 60, units: int = 12) -> tuple[Array, Array, Array]:
+    generator = np.random.default_rng(seed)
+    activations = sigmoid_layer(seed, patterns=patterns, units=units)
+    return activations, generator.normal(size=(outputs, units)), generator.normal(size=outputs)
+
+
+def dense_subject(h: Array, w: Array, b: Array | None) -> Subject:
+    subject = subject_with([seen_by(h, literal.dense(w, constant=b is not None))])
+    if b is not None:
+        subject.tensors["0.0.bias"].copy_(torch.from_numpy(b))
+    return subject
+
+
+def read(h: Array, subject: Subject, merged: Mapping[str, Tensor], name: str = "0.0") -> Array:
+    """What the dense reader computes of all channels with its new tensors."""
+    tensors = {**subject.tensors, **merged}
+    bias = tensors.get(f"{name}.bias")
+    constant = 0.0 if bias is None else bias.numpy()
+    return np.asarray(h @ tensors[f"{name}.weight"].numpy()[:, :, 0].T + constant)
+
+
+def as_float(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def unridged() -> AbstractContextManager[object]:
+    """Meanwhile nothing is left to choose: plain least squares, but for rounding."""
+    return mock.patch.object(merging, "RIDGES", torch.tensor([1e-12], dtype=torch.float64))
+
+
+def chosen(seed: int, units: int, count: int) -> list[int]:
+    return [int(unit) for unit in np.random.default_rng(seed).permutation(units)[:count]]
+
+
+@settings(max_examples=40)
+@given(seed=SEEDS)
+def test_the_published_merge_is_the_literal_one(seed: int) -> None:
+    h, w, b = layer(seed)
+    removed, merges = reference.published_rule(h, "half", 40.0)
+    removal = Removal(
+        layer="hidden",
+        units=12,
+        similar=tuple(merges),
+        complementary=tuple(sorted(removed - set(merges))),
+        merges=merges,
+    )
+    merged = summed(dense_subject(h, w, b), Plan((removal,)))
+    expected, _ = reference.summed(w, b, removed, merges)
+    if not removed:
+        assert merged == {}
+        return
+    found = merged["0.0.weight"].numpy()[:, :, 0]
+    assert np.allclose(found[:, list(removal.kept)], expected)
+    assert not found[:, list(removal.removed)].any()
+    assert set(merged) == {"0.0.weight"}
+
+
+def test_the_published_merge_adds_every_tap_and_every_channel_of_a_unit() -> None:
+    h = relu_maps(0, channels=6)
+    weight = np.random.default_rng(0).normal(size=(2, 6, 3))
+    seen = literal.Seen(h, (0, 1, 2, 0, 1, 2), (literal.Reader(weight, np.ones(3)),))
+    removal = Removal("hidden", 3, similar=(2,), merges={2: 0})
+    found = summed(subject_with([seen]), Plan((removal,)))["0.0.weight"].numpy()
+    expected = weight.copy()
+    expected[:, 0] += weight[:, 2]
+    expected[:, 3] += weight[:, 5]
+    expected[:, [2, 5]] = 0
+    assert np.allclose(found, expected)
+
+
+@settings(max_examples=30)
+@given(seed=SEEDS, count=st.integers(1, 8))
+def test_with_many_patterns_least_squares_is_numpys(seed: int, count: int) -> None:
+    h, w, b = layer(seed, patterns=4000)
+    removed = set(chosen(seed, 12, count))
+    weight, bias = reference.least_squares(h, w, b, removed)
+    best = reference.relative_error(h, w, b, weight, bias, removed)
+    subject = dense_subject(h, w, b)
+    merged = least_squares(subject, without(subject, removed))
+    kept = reference.kept_units(12, removed)
+    new_weight, new_bias = merged["0.0.weight"].numpy()[:, kept, 0], merged["0.0.bias"].numpy()
+    ours = reference.relative_error(h, w, b, new_weight, new_bias, removed)
+    # the ridge may cost a little on the patterns themselves, never a lot
+    assert best - 1e-6 <= ours <= best * 1.02 + 1e-4
+
+
+@settings(max_examples=15)
+@given(
+    seed=SEEDS,
+    taps=st.sampled_from([1, 4]),
+    where=st.sampled_from(["bias", "norm", "none"]),
+    count=st.integers(1, 6),
+)
+def test_every_tap_and_the_constant_are_the_literal_ones(
+    seed: int, taps: int, where: str, count: int
+) -> None:
+    h = relu_maps(seed, patterns=3000, channels=8)
+    weight = np.random.default_rng(seed).normal(size=(3, 8, taps))
+    deviation = np.full(3, 2.0) if where == "norm" else None
+    reader = literal.Reader(weight, np.ones(taps), where != "none", deviation)
+    removed = sorted(chosen(seed, 8, count))
+    subject = subject_with([seen_by(h, reader)])
+    with unridged():
+        merged = least_squares(subject, without(subject, removed))
+    expected, gained = literal.merged(h, reader, removed)
+    assert merged["0.0.weight"].numpy() == pytest.approx(expected, abs=1e-6)
+    if where == "none":
+        assert set(merged) == {"0.0.weight"}
+    elif where == "norm":
+        assert -merged["0.0.norm.running_mean"].numpy() == pytest.approx(gained, abs=1e-6)
+    else:
+        assert merged["0.0.bias"].numpy() == pytest.approx(gained, abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_padding_leaves_less_to_a_constant(share: float) -> None:
+    h = relu_maps(1, patterns=4000, channels=6)
+    reader = literal.Reader(np.random.default_rng(1).normal(size=(3, 6, 2)), np.full(2, share))
+    subject = subject_with([seen_by(h, reader)])
+    with unridged():
+        merged = least_squares(subject, without(subject, [1, 4]))
+    expected, gained = literal.merged(h, reader, [1, 4], inside=share)
+    assert merged["0.0.weight"].numpy() == pytest.approx(expected, abs=1e-6)
+    assert merged["0.0.bias"].numpy() == pytest.approx(gained, abs=1e-6)
+
+
+@settings(max_examples=15)
+@given(seed=SEEDS, taps=st.sampled_from([1, 9]))
+def test_on_padding_it_is_hardly_worse_than_the_best_of_any_share(seed: int, taps: int) -> None:
+    h = relu_maps(seed, patterns=1500, channels=6)
+    generator = np.random.default_rng(seed)
+    reader = literal.Reader(generator.normal(size=(3, 6, taps)), generator.uniform(0.6, 1, size=taps))
+    removed = chosen(seed, 6, 2)
+    subject = subject_with([seen_by(h, reader)])
+    merged = least_squares(subject, without(subject, removed))
+    ours = literal.relative_error(h, reader, merged["0.0.weight"].numpy(), merged["0.0.bias"].numpy())
+    by_share = [literal.merged(h, reader, removed, inside=share) for share in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)]
+    assert ours <= 1.02 * min(literal.relative_error(h, reader, *solved) for solved in by_share)
+
+
+def test_readers_of_one_reading_are_each_solved_for_what_they_can_take() -> None:
+    h = relu_maps(2, patterns=3000, channels=6)
+    generator = np.random.default_rng(2)
+    readers = [
+        literal.Reader(generator.normal(size=(2, 6, 1)), np.ones(1), constant) for constant in (True, False)
+    ]
+    subject = subject_with([seen_by(h, *readers)])
+    with unridged():
+        merged = least_squares(subject, without(subject, [0, 3]))
+    assert set(merged) == {"0.0.weight", "0.0.bias", "0.1.weight"}
+    for index, reader in enumerate(readers):
+        expected, _ = literal.merged(h, reader, [0, 3])
+        assert merged[f"0.{index}.weight"].numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_twin_an_opposite_and_a_constant_cost_nothing() -> None:
+    h, w, b = layer(0)
+    h[:, 3] = h[:, 0]
+    h[:, 5] = 1 - h[:, 1]
+    h[:, 7] = 0.8
+    subject = dense_subject(h, w, b)
+    merged = least_squares(subject, without(subject, [3, 5, 7]))
+    assert np.allclose(read(h, subject, merged), h @ w.T + b, atol=1e-5)
+    assert not merged["0.0.weight"][:, [3, 5, 7]].any()
+
+
+def test_nothing_removed_changes_nothing() -> None:
+    h, w, b = layer(1)
+    subject = dense_subject(h, w, b)
+    for merge in MERGES.values():
+        assert merge(subject, without(subject, [])) == {}
+
+
+def test_tensors_keep_their_kind_and_shape() -> None:
+    h, w, b = layer(1)
+    subject = dense_subject(h, w, b)
+    halved = {name: tensor.float() for name, tensor in subject.tensors.items()}
+    subject = Subject(subject.graph, halved, subject.statistics, subject.moments, subject.layers)
+    for merge in MERGES.values():
+        for name, tensor in merge(subject, without(subject, [2, 3])).items():
+            assert (tensor.dtype, tensor.shape) == (torch.float32, halved[name].shape)
+
+
+@pytest.mark.parametrize("patterns", [5, 200])
+def test_dead_survivors_do_no_harm(patterns: int) -> None:
+    h, w, b = layer(3, patterns=patterns)
+    h[:, [0, 6]] = 0.0
+    subject = dense_subject(h, w, b)
+    for removed in ([4], [0], [*range(1, 6), *range(7, 12)], list(range(11)), list(range(1, 12))):
+        merged = least_squares(subject, without(subject, removed))
+        assert all(bool(tensor.isfinite().all()) for tensor in merged.values())
+        error = np.abs(read(h, subject, merged) - (h @ w.T + b)).max()
+        assert error <= np.abs((h - h.mean(0)) @ np.abs(w.T)).max() * 12
+        # what says nothing is given nothing to say
+        assert merged["0.0.weight"][:, [0, 6], 0].numpy() == pytest.approx(
+            np.where(np.isin([0, 6], removed), 0.0, w[:, [0, 6]]), abs=1e-9
+        )
+
+
+@pytest.mark.parametrize("seed", [1, 17, 21, 22, 26, 44, 56])
+@pytest.mark.parametrize("highest", [1, 30])
+def test_constant_survivors_are_given_nothing_to_say(seed: int, highest: float) -> None:
+    still = [0, 2, 4, 6, 8]
+    h, w, b = layer(seed, patterns=300)
+    h[:, still] = np.random.default_rng(seed).uniform(0.1, highest, size=5)
+    subject = dense_subject(h, w, b)
+    merged = least_squares(subject, without(subject, [1, 3, 11]))
+    assert merged["0.0.weight"].numpy()[:, still, 0] == pytest.approx(w[:, still], abs=1e-3)
+    weight, bias = reference.least_squares(h, w, b, {1, 3, 11, *still})
+    best = np.square(h[:, [5, 7, 9, 10]] @ weight.T + bias - (h @ w.T + b)).mean()
+    # a network computes in float32
+    ours = np.square(read(h.astype(np.float32), subject, as_float(merged)) - (h @ w.T + b)).mean()
+    assert ours <= 1.05 * best + 1e-6
+
+
+def test_one_unit_that_stays_does_what_it_can() -> None:
+    h, w, b = layer(4, patterns=3000)
+    subject = dense_subject(h, w, b)
+    with unridged():
+        merged = least_squares(subject, without(subject, [unit for unit in range(12) if unit != 5]))
+    expected = literal.merged(h[:, :, None], literal.dense(w), [unit for unit in range(12) if unit != 5])[0]
+    assert merged["0.0.weight"].numpy() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("patterns", [40, 150])
+def test_with_few_patterns_the_ridge_does_not_fit_noise(patterns: int) -> None:
+    generator = np.random.default_rng(0)
+    mixing = generator.normal(size=(20, 256))
+
+    def draw(count: int) -> Array:
+        sources = generator.normal(size=(count, 20))
+        return np.asarray(np.tanh(sources @ mixing / 4) + 0.5 * generator.normal(size=(count, 256)))
+
+    seen, unseen = draw(patterns), draw(2000)
+    w, b = generator.normal(size=(7, 256)), np.zeros(7)
+    removed = list(range(0, 256, 2))
+    kept = list(range(1, 256, 2))
+
+    def error_on_unseen(weight: Array, bias: Array) -> float:
+        return reference.relative_error(unseen, w, b, weight, bias, set(removed))
+
+    subject = dense_subject(seen, w, b)
+    merged = least_squares(subject, without(subject, removed))
+    ours = error_on_unseen(merged["0.0.weight"].numpy()[:, kept, 0], merged["0.0.bias"].numpy())
+    mean, deviation = seen.mean(0), seen.std(0)
+    target = (seen - mean)[:, removed] @ w[:, removed].T
+    errors = []
+    for ridge in np.logspace(-8, 2, 21):
+        # a ridge is a few more rows, each with one channel of that length and nothing to say
+        rows = np.vstack([((seen - mean) / deviation)[:, kept], np.sqrt(ridge * patterns) * np.eye(128)])
+        wanted = np.vstack([target, np.zeros((128, 7))])
+        solved = np.linalg.lstsq(rows, wanted, rcond=None)[0] / deviation[kept][:, None]
+        shift = mean[removed] @ w[:, removed].T - mean[kept] @ solved
+        errors.append(error_on_unseen(w[:, kept] + solved.T, b + shift))
+    plain_weight, plain_bias = reference.least_squares(seen, w, b, set(removed))
+    assert ours <= 1.1 * min(errors)
+    assert ours < 0.8 * error_on_unseen(plain_weight, plain_bias)

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from emoprune.pruning import regression
+from emoprune.pruning.context import Subject, stays
+from emoprune.pruning.merging import least_squares
+from emoprune.pruning.refit import MEMORY, Refit, images_that_fit
+from emoprune.pruning.types import Plan
+from tests.support import reference_pruning as literal
+from tests.support.layers import carried_out, subject_of_net, without
+from tests.support.silencing import randomise
+from tests.support.wiring import Wired, conv, head
+
+Make = Callable[[], nn.Module]
+
+
+def images(count: int, seed: int) -> Tensor:
+    """Smooth coloured noise, of which there are few kinds."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.randn(count, 3, 4, 4, generator=generator)
+    smooth = nn.functional.interpolate(coarse, size=(8, 8), mode="bilinear")
+    return smooth + 0.2 * torch.randn(count, 3, 8, 8, generator=generator)
+
+
+def settled(net: nn.Module) -> nn.Module:
+    """Random weights, and batch norms that know what they read."""
+    torch.manual_seed(0)
+    randomise(net)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        net.train()(images(200, 100))
+    return net.eval()
+
+
+def residual() -> nn.Module:
+    def wire(net: Wired, x: Tensor) -> Tensor:
+        h = torch.relu(net.norm(net.stem(x)))
+        inner = torch.relu(net.norm1(net.conv1(h)))
+        h = torch.relu(net.norm2(net.conv2(inner)) + h)
+        found: Tensor = net.head(torch.relu(net.norm3(net.conv3(h))))
+        return found
+
+    return Wired(
+        wire,
+        stem=conv(3, 12, bias=False),
+        norm=nn.BatchNorm2d(12),
+        conv1=conv(12, 10, bias=False),
+        norm1=nn.BatchNorm2d(10),
+        conv2=conv(10, 12, bias=False),
+        norm2=nn.BatchNorm2d(12),
+        conv3=conv(12, 8, bias=False, stride=2),
+        norm3=nn.BatchNorm2d(8),
+        head=head(8),
+    )
+
+
+def dense() -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(192, 40), nn.Sigmoid(), nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 4)
+    )
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(
+        conv(3, 12), nn.ReLU(), conv(12, 12), nn.ReLU(), nn.MaxPool2d(2), conv(12, 10, bias=False), nn.ReLU(),
+        nn.Flatten(), nn.Linear(160, 4),
+    )  # fmt: skip
+
+
+def depthwise() -> nn.Module:
+    return nn.Sequential(
+        conv(3, 12, bias=False), nn.BatchNorm2d(12), nn.ReLU(),
+        conv(12, 12, groups=12, bias=False), nn.BatchNorm2d(12), nn.ReLU6(),
+        conv(12, 10, 1, bias=False), nn.BatchNorm2d(10), nn.ReLU(),
+        head(10),
+    )  # fmt: skip
+
+
+NETS: tuple[Make, ...] = (residual, dense, plain, depthwise)
+
+
+def third(subject: Subject) -> Plan:
+    """A third of every layer's units, by chance."""
+    generator = torch.Generator().manual_seed(1)
+    gone: list[int] = []
+    for start, stop in subject.graph.spans.values():
+        units = torch.randperm(stop - start, generator=generator)[: (stop - start) // 3]
+        gone += (units + start).tolist()
+    return without(subject, gone)
+
+
+def refit(net: nn.Module, small: nn.Module, subject: Subject, plan: Plan, *, seed: int = 0) -> Refit:
+    alive, graph = subject.alive(plan), subject.graph
+    kept = {
+        cut.tensor.removesuffix(".weight"): torch.nonzero(stays(cut.owner, alive)).flatten()
+        for cut in graph.cuts
+        if cut.dim == 0 and cut.tensor in graph.works
+    }
+    norms = {reader.layer: reader.norm for reading in graph.readings for reader in reading.readers}
+    return Refit(net, small, kept=kept, norms=norms, seed=seed)
+
+
+def pruned(make: Make) -> tuple[nn.Module, nn.Module, Subject, Plan]:
+    net = settled(make())
+    subject = subject_of_net(net, [images(200, 100)])
+    plan = third(subject)
+    return net, carried_out(net, subject, plan, least_squares(subject, plan)), subject, plan
+
+
+def apart(net: nn.Module, small: nn.Module) -> float:
+    """Mean squared distance of outputs on images that nothing has seen."""
+    unseen = images(300, 999)
+    with torch.no_grad():
+        return float((net(unseen) - small(unseen)).square().mean())
+
+
+@pytest.mark.parametrize("make", NETS)
+def test_outputs_come_nearer_to_the_original_on_unseen_images(make: Make) -> None:
+    net, small, subject, plan = pruned(make)
+    before = apart(net, small)
+    whole = copy.deepcopy(net.state_dict())
+    list(refit(net, small, subject, plan).run(images(400, 1).split(64)))
+    assert apart(net, small) < 0.97 * before
+    assert all(torch.equal(whole[name], tensor) for name, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize("make", NETS)
+def test_an_unpruned_network_is_left_as_it_is_to_the_last_bit(make: Make) -> None:
+    net = settled(make())
+    subject = subject_of_net(net, [images(20, 100)])
+    same = copy.deepcopy(net)
+    list(refit(net, same, subject, without(subject, [])).run(images(40, 1).split(16)))
+    assert all(torch.equal(same.state_dict()[name], tensor) for name, tensor in net.state_dict().items())
+
+
+def test_it_says_how_many_operations_there_are() -> None:
+    net, small, subject, plan = pruned(dense)
+    steps = refit(net, small, subject, plan)
+    assert len(list(steps.run(images(20, 1).split(64)))) == steps.steps
+
+
+@pytest.mark.parametrize("make", NETS)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_one_image_or_a_few_break_nothing(make: Make, count: int) -> None:
+    net, small, subject, plan = pruned(make)
+    for seed in range(3):
+        changed = copy.deepcopy(small)
+        list(refit(net, changed, subject, plan).run(images(count, seed).split(64)))
+        assert all(bool(tensor.isfinite().all()) for tensor in changed.state_dict().values())
+
+
+@pytest.mark.parametrize("make", NETS)
+@pytest.mark.parametrize(("count", "most"), [(5, 3.0), (12, 3.0), (40, 1.5)])
+def test_few_images_do_little_harm(make: Make, count: int, most: float) -> None:
+    net, small, subject, plan = pruned(make)
+    before = apart(net, small)
+    for seed in range(4):
+        changed = copy.deepcopy(small)
+        list(refit(net, changed, subject, plan).run(images(count, seed).split(64)))
+        assert apart(net, changed) <= most * before
+
+
+@pytest.mark.parametrize(
+    "reader", [(nn.Flatten(), nn.Linear(64 * 10, 4)), (conv(10, 4),), (conv(10, 4, bias=False),)]
+)
+@pytest.mark.parametrize("count", [4, 5, 12, 40])
+def test_a_layer_never_gets_worse_on_the_images_held_back(reader: tuple[nn.Module, ...], count: int) -> None:
+    net = settled(nn.Sequential(conv(3, 10), nn.ReLU(), *reader))
+    subject = subject_of_net(net, [images(200, 100)])
+    plan = third(subject)
+    small = carried_out(net, subject, plan, least_squares(subject, plan))
+    for seed in range(4):
+        changed, batch = copy.deepcopy(small), images(count, seed)
+        list(refit(net, changed, subject, plan).run([batch]))
+        held = batch[-max(1, count // 5) :]
+        with torch.no_grad():
+            before, after = ((net(held) - each(held)).square().mean() for each in (small, changed))
+        assert float(after) <= float(before) * (1 + 1e-6)
+
+
+def test_batches_of_one_image_teach_nothing() -> None:
+    net, small, subject, plan = pruned(plain)
+    before = copy.deepcopy(small.state_dict())
+    list(refit(net, small, subject, plan).run(images(8, 1).split(1)))
+    assert all(torch.equal(before[name], tensor) for name, tensor in small.state_dict().items())
+
+
+def test_the_same_seed_gives_the_same_network() -> None:
+    net, small, subject, plan = pruned(plain)
+    found = []
+    for seed in (3, 3, 4):
+        again = copy.deepcopy(small)
+        list(refit(net, again, subject, plan, seed=seed).run(images(900, 1).split(100)))
+        found.append(again.state_dict())
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+    # there are more positions than it needs, so another seed looks at others
+    assert any(not torch.equal(found[0][name], found[2][name]) for name in found[0])
+
+
+def test_a_layer_that_can_take_no_constant_is_solved_for_none() -> None:
+    net = settled(nn.Sequential(nn.Flatten(), nn.Linear(192, 20), nn.ReLU(), nn.Linear(20, 4, bias=False)))
+    subject = subject_of_net(net, [images(200, 100)])
+    plan = third(subject)
+    small = carried_out(net, subject, plan, least_squares(subject, plan))
+    batch = images(400, 1)
+    with torch.no_grad():
+        h, wanted = net[:3](batch)[:, list(kept_of(plan, "1"))], net(batch)  # type: ignore[index]
+    with mock.patch.object(regression, "RIDGES", (1e-7,)):
+        list(refit(net, small, subject, plan).run([batch]))
+    expected, _ = literal.corrected(h.double().numpy(), wanted.double().numpy(), constant=False)
+    assert small.get_parameter("3.weight").detach().numpy() == pytest.approx(expected, abs=1e-3)
+
+
+def of_norm3(net: nn.Module, batch: Tensor) -> Tensor:
+    """Mean of every channel after the last batch norm."""
+    kept: list[Tensor] = []
+    hook = net.get_submodule("norm3").register_forward_hook(lambda _, __, output: kept.append(output))
+    with torch.no_grad():
+        net(batch)
+    hook.remove()
+    return kept[0].mean((0, 2, 3))
+
+
+def kept_of(plan: Plan, layer: str) -> tuple[int, ...]:
+    (removal,) = (removal for removal in plan.removals if removal.layer == layer)
+    return removal.kept
+
+
+def test_a_constant_goes_to_the_norm_where_there_is_no_bias() -> None:
+    net, small, subject, plan = pruned(residual)
+    before = copy.deepcopy(small.state_dict())
+    list(refit(net, small, subject, plan).run(images(200, 1).split(64)))
+    after = small.state_dict()
+    assert not torch.equal(before["norm2.running_mean"], after["norm2.running_mean"])
+    gap = of_norm3(net, images(200, 1))[list(kept_of(plan, "conv3"))] - of_norm3(small, images(200, 1))
+    assert float(gap.abs().max()) < 1e-3
+    for name in before:
+        if "norm" in name and not name.endswith("running_mean"):
+            assert torch.equal(before[name], after[name])
+
+
+def test_what_stands_before_all_that_was_pruned_is_left_alone() -> None:
+    net = settled(dense())
+    subject = subject_of_net(net, [images(200, 100)])
+    plan = without(subject, range(42, 52))
+    small = carried_out(net, subject, plan, least_squares(subject, plan))
+    list(refit(net, small, subject, plan).run(images(200, 1).split(64)))
+    for name in ("1.weight", "1.bias"):
+        assert torch.equal(small.state_dict()[name], net.state_dict()[name])
+    assert not torch.equal(small.state_dict()["5.weight"], net.state_dict()["5.weight"][:, :20])
+
+
+@pytest.mark.parametrize("make", NETS)
+def test_constant_and_dead_channels_break_nothing(make: Make) -> None:
+    net = settled(make())
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if parameter.ndim == 1 and len(parameter) > 4:
+                parameter[:3] = torch.tensor([0.7, 0.9, 0.0] if name.endswith("bias") else [0.0, 0.0, 0.0])
+            elif parameter.ndim > 1 and len(parameter) > 4:
+                parameter[:3] = 0
+    subject = subject_of_net(net, [images(200, 100)])
+    plan = without(subject, [stop - 1 - k for _, stop in subject.graph.spans.values() for k in range(2)])
+    small = carried_out(net, subject, plan, least_squares(subject, plan))
+    before = apart(net, small)
+    list(refit(net, small, subject, plan).run(images(200, 1).split(64)))
+    assert all(bool(tensor.isfinite().all()) for tensor in small.state_dict().values())
+    assert apart(net, small) <= before
+
+
+def test_one_unit_a_layer_is_solved_too() -> None:
+    net = settled(residual())
+    subject = subject_of_net(net, [images(200, 100)])
+    plan = without(
+        subject, [unit for start, stop in subject.graph.spans.values() for unit in range(start + 1, stop)]
+    )
+    small = carried_out(net, subject, plan, least_squares(subject, plan))
+    before = apart(net, small)
+    list(refit(net, small, subject, plan).run(images(200, 1).split(64)))
+    assert apart(net, small) <= before
+
+
+def test_as_many_images_fit_as_both_networks_can_keep_activations_of() -> None:
+    net = nn.Sequential(nn.Linear(10, 1000), nn.ReLU(), nn.Linear(1000, 10))
+    # the widest moment has 1000 numbers before the ReLU and 1000 after it, in either network
+    assert images_that_fit(net, torch.zeros(1, 10)) == MEMORY // (2 * 2000 * 4)
+    assert images_that_fit(nn.Sequential(nn.Identity()), torch.zeros(1, 2**29, device="meta")) == 1

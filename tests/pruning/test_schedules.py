@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from emoprune.choices import Centre, Scope
+from emoprune.networks.footprint import Footprint
+from emoprune.networks.types import HiddenLayer
+from emoprune.pruning import schedules
+from emoprune.pruning.context import Subject
+from emoprune.pruning.distinctiveness import distinct, smallest_angle_first
+from emoprune.pruning.methods import METHODS
+from emoprune.pruning.path import Step
+from emoprune.pruning.schedules import Course, Request
+from emoprune.pruning.types import Plan, Removal
+from tests.support import reference_pruning as literal
+from tests.support.layers import Array, sigmoid_layer, statistics_of, subject_of_net, subject_with
+from tests.support.wiring import conv, head
+
+WALKS = ("progressive", "reconstruct", "importance", "random-units")
+UNITS = tuple(name for name, method in METHODS.items() if not method.weights)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """A small convolutional network with dense layers after it."""
+
+    net: nn.Module
+    subject: Subject
+
+    def course(self, name: str, request: Request | None = None) -> Course:
+        footprint = Footprint(self.subject.graph, self.net)
+        return METHODS[name].plans(self.subject, footprint, request or Request())
+
+
+@pytest.fixture(scope="module")
+def maps() -> Maps:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        conv(3, 10, bias=False), nn.BatchNorm2d(10), nn.ReLU(),
+        conv(10, 12), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(108, 9), nn.Sigmoid(), nn.Linear(9, 3),
+    ).eval()  # fmt: skip
+    return Maps(net, subject_of_net(net, [torch.randn(60, 3, 6, 6)]))
+
+
+def gone(plan: Plan) -> dict[str, set[int]]:
+    return {removal.layer: set(removal.removed) for removal in plan.removals}
+
+
+def nested(first: Plan, second: Plan) -> bool:
+    return all(units <= gone(second)[layer] for layer, units in gone(first).items())
+
+
+@pytest.mark.parametrize("scope", ["global", "layer"])
+@pytest.mark.parametrize("name", WALKS)
+def test_each_plan_takes_what_the_one_before_took_and_one_unit_more(
+    maps: Maps, name: str, scope: Scope
+) -> None:
+    course = maps.course(name, Request(scope=scope))
+    plans = [course.plan(step) for step in range(course.length + 1)]
+    for step, plan in enumerate(plans):
+        assert sum(len(units) for units in gone(plan).values()) == step
+        assert [removal.layer for removal in plan.removals] == list(maps.subject.graph.spans)
+        assert step == 0 or nested(plans[step - 1], plan)
+    assert [len(removal.kept) for removal in plans[-1].removals] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_the_same_request_makes_the_same_plans(maps: Maps, name: str) -> None:
+    first, second = (maps.course(name) for _ in range(2))
+    assert first.length == second.length > 0
+    for step in range(0, first.length + 1, max(1, first.length // 7)):
+        assert first.plan(step) == second.plan(step)
+
+
+@pytest.mark.parametrize("name", WALKS)
+@pytest.mark.parametrize("round_to", [2, 4, 5, 11])
+def test_layers_keep_a_multiple_or_all_they_have(maps: Maps, name: str, round_to: int) -> None:
+    course, exact = (maps.course(name, Request(round_to=number)) for number in (round_to, 1))
+    plans = [course.plan(step) for step in range(course.length + 1)]
+    for step, plan in enumerate(plans):
+        assert nested(plan, exact.plan(step))
+        assert step == 0 or nested(plans[step - 1], plan)
+        for removal, whole in zip(plan.removals, exact.plan(step).removals, strict=True):
+            kept = len(removal.kept)
+            assert kept % round_to == 0 or kept == removal.units
+            # and no more of them stay than it takes
+            assert kept - len(whole.kept) < round_to
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_layers_that_were_not_chosen_are_in_no_plan(maps: Maps, name: str) -> None:
+    alone = replace(maps, subject=replace(maps.subject, layers=(maps.subject.layers[1],)))
+    course = alone.course(name)
+    assert course.length == 11
+    assert [removal.layer for removal in course.plan(course.length).removals] == ["3"]
+
+
+@pytest.mark.parametrize("name", WALKS)
+def test_who_watches_a_selection_is_told_how_long_it_takes(maps: Maps, name: str) -> None:
+    told: list[int] = []
+
+    def watch(steps: Iterator[Step], count: int) -> Iterator[Step]:
+        told.append(count)
+        for step in steps:
+            told.append(step.unit)
+            yield step
+
+    course = maps.course(name, Request(watch=watch))
+    assert told[0] == course.length == len(told) - 1
+    plain = maps.course(name)
+    assert all(course.plan(step) == plain.plan(step) for step in range(course.length + 1))
+
+
+def test_what_a_method_of_no_angles_takes_is_chosen_and_merged_into_none(maps: Maps) -> None:
+    for name in ("reconstruct", "importance", "random-units"):
+        course = maps.course(name)
+        for removal in course.plan(course.length // 2).removals:
+            assert removal.removed == tuple(sorted(removal.chosen))
+            assert removal.merges == {}
+
+
+def test_importance_takes_the_shortest_kernels_first(maps: Maps) -> None:
+    course = maps.course("importance", Request(scope="layer"))
+    for layer, tensor in (("0", "0.weight"), ("3", "3.weight"), ("7", "7.weight")):
+        weight = maps.net.get_parameter(tensor).detach().double().numpy()
+        norms = literal.kernel_norms(weight)
+        for step in range(course.length + 1):
+            taken = gone(course.plan(step))[layer]
+            expected = sorted(range(len(norms)), key=lambda unit: norms[unit])[: len(taken)]
+            assert taken == set(expected)
+
+
+def test_importance_of_units_that_own_several_kernels_is_that_of_all_of_them() -> None:
+    torch.manual_seed(3)
+    net = nn.Sequential(conv(3, 8), nn.ReLU(), conv(8, 8, groups=4), nn.ReLU(), head(8)).eval()
+    subject = subject_of_net(net, [torch.randn(10, 3, 6, 6)])
+    course = METHODS["importance"].plans(subject, Footprint(subject.graph, net), Request(scope="layer"))
+    weight = net.get_parameter("0.weight").detach().double().numpy()
+    norms = literal.kernel_norms(weight.reshape(4, -1))
+    taken = [gone(course.plan(step))["0"] for step in range(4)]
+    assert taken[1] == {int(np.argmin(norms))}
+    assert taken[3] == set(range(4)) - {int(np.argmax(norms))}
+
+
+def test_random_units_follow_the_seed(maps: Maps) -> None:
+    for scope in ("global", "layer"):
+        first, again, other = (
+            maps.course("random-units", Request(seed=seed, scope=scope)) for seed in (7, 7, 8)
+        )
+        assert all(first.plan(step) == again.plan(step) for step in range(first.length + 1))
+        assert any(first.plan(step) != other.plan(step) for step in range(first.length + 1))
+
+
+LAYER = HiddenLayer("hidden", "sigmoid", ("0.0",))
+
+
+def subject_from(activations: Array) -> Subject:
+    units = activations.shape[1]
+    weight = np.random.default_rng(0).normal(size=(3, units))
+    seen = literal.Seen(activations[:, :, None], tuple(range(units)), (literal.dense(weight),))
+    subject = subject_with([seen])
+    return replace(subject, layers=(LAYER,))
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10_000), centre=st.sampled_from(["half", "range", "mean", "none", None]))
+def test_progressive_is_the_literal_rule(seed: int, centre: Centre | None) -> None:
+    h = sigmoid_layer(seed, units=8)
+    found = smallest_angle_first(LAYER, statistics_of(h), centre=centre)
+    expected = literal.smallest_first(h, centre or "half")
+    assert [(step.unit, step.into) for step in found] == [step[:2] for step in expected]
+    assert [step.angle_deg for step in found] == pytest.approx([step[2] for step in expected], abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "silent", [(2,), (0, 5), (7, 3, 1), tuple(range(7)), tuple(range(1, 8)), tuple(range(8))]
+)
+def test_units_without_a_vector_go_first_and_one_stays(silent: tuple[int, ...]) -> None:
+    h = sigmoid_layer(0, units=8)
+    h[:, silent] = 0.5
+    found = smallest_angle_first(LAYER, statistics_of(h))
+    expected = literal.smallest_first(h, "half")
+    assert [(step.unit, step.into) for step in found] == [step[:2] for step in expected]
+    assert len(found) == 7
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10_000), near=st.integers(1, 6), by=st.sampled_from([-0.01, 0.01]))
+def test_progressive_within_an_angle_takes_the_steps_under_it(seed: int, near: int, by: float) -> None:
+    h = sigmoid_layer(seed, units=8)
+    h[:, 3] = 0.5
+    angle = literal.smallest_first(h, "half")[near][2] + by
+    (removal,) = schedules.progressive_within(subject_from(h), Request(), angle).removals
+    steps = [step for step in literal.smallest_first(h, "half") if step[2] < angle - 1e-4]
+    unsure = [step for step in literal.smallest_first(h, "half") if abs(step[2] - angle) <= 1e-4]
+    if not unsure:
+        check_merges(removal, steps)
+        assert removal.insignificant == tuple(unit for unit, into, _ in steps if into is None)
+
+
+def check_merges(removal: Removal, steps: list[tuple[int, int | None, float]]) -> None:
+    assert set(removal.removed) == {unit for unit, _, _ in steps}
+    into = {unit: survivor for unit, survivor, _ in steps if survivor is not None}
+    assert set(removal.merges) == set(into)
+    for unit, survivor in removal.merges.items():
+        while unit in into:
+            unit = into[unit]
+        assert survivor == unit
+
+
+@pytest.mark.parametrize("step", [0, 1, 4, 7])
+def test_progressive_goes_the_literal_way_and_merges_into_survivors(step: int) -> None:
+    h = sigmoid_layer(4, units=8)
+    subject = subject_from(h)
+    weight = nn.Sequential(nn.Linear(3, 8), nn.Sigmoid(), nn.Linear(8, 3))
+    course = schedules.progressive_course(subject, Footprint(subject.graph, weight), Request(scope="layer"))
+    check_merges(course.plan(step).removals[0], literal.smallest_first(h, "half")[:step])
+
+
+@pytest.mark.parametrize("merge", ["sum", "lstsq"])
+def test_distinct_goes_through_all_hundredths_of_a_degree(maps: Maps, merge: str) -> None:
+    request = Request(merge=merge)  # type: ignore[arg-type]  # names come as strings
+    course = maps.course("distinct", request)
+    assert course.length == 9000
+    for step in (0, 1500, 4567, 9000):
+        plan = course.plan(step)
+        assert plan == METHODS["distinct"].plan_within(maps.subject, request, step / 100)
+        for removal, layer in zip(plan.removals, maps.subject.layers, strict=True):
+            assert removal == distinct(
+                layer, maps.subject.statistics[layer.name], angle_deg=step / 100, merge=request.merge
+            )
+            assert len(removal.kept) >= 1
+
+
+def dulled(net: nn.Module) -> nn.Module:
+    """The same network with dead units and some that never vary."""
+    changed = copy.deepcopy(net)
+    with torch.no_grad():
+        for name in ("0.weight", "3.weight", "7.weight"):
+            changed.get_parameter(name)[:4] = 0
+        for name in ("1.bias", "3.bias", "7.bias"):
+            changed.get_parameter(name)[:4] = torch.tensor([-1.0, 0.7, 0.3, -0.5])
+    return changed
+
+
+@pytest.mark.parametrize("count", [2, 60])
+@pytest.mark.parametrize("name", UNITS)
+def test_dead_and_constant_units_and_few_patterns_stop_no_method(maps: Maps, name: str, count: int) -> None:
+    net = dulled(maps.net)
+    batch = torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    course = Maps(net, subject_of_net(net, [batch])).course(name)
+    for step in (0, course.length // 2, course.length):
+        assert all(len(removal.kept) >= 1 for removal in course.plan(step).removals)

@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from emoprune.choices import Merge
+from emoprune.errors import InvalidRecord
+from emoprune.networks import build
+from emoprune.networks.activation_statistics import collect
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.types import Checkpoint, Moments, Spec
+from emoprune.pruning import surgery
+from emoprune.pruning.context import Subject, subject_of
+from emoprune.pruning.merging import MERGES
+from emoprune.pruning.methods import METHODS
+from emoprune.pruning.schedules import Request
+from emoprune.pruning.types import Plan, Removal
+from tests.support.layers import checkpoint_of, opened, statistics_of, without
+from tests.support.silencing import apart, randomise, silent
+
+CONV = Spec("conv2", 3, (1, 24, 24), (12, 9))
+
+
+def mlp(*hidden: int, features: int = 6, seed: int = 0) -> tuple[Checkpoint, Tensor]:
+    inputs = torch.randn(80, features, generator=torch.Generator().manual_seed(seed)) * 3
+    return checkpoint_of(Spec("mlp", 3, (features,), hidden), inputs, seed=seed), inputs
+
+
+def images(count: int = 6) -> Tensor:
+    return torch.randn(count, *CONV.input, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def conv() -> Checkpoint:
+    return checkpoint_of(CONV, images())
+
+
+def restored(checkpoint: Checkpoint) -> nn.Module:
+    return build.restore(checkpoint.spec, checkpoint.tensors)
+
+
+def applied(plan: Plan, checkpoint: Checkpoint, merge: Merge) -> Checkpoint:
+    subject = opened(checkpoint)
+    return surgery.apply(plan, checkpoint, subject, MERGES[merge](subject, plan))
+
+
+def silenced(checkpoint: Checkpoint, subject: Subject, plan: Plan, inputs: Tensor) -> Tensor:
+    """What the original network computes when its layers read zeros where a unit is gone."""
+    net = restored(checkpoint)
+    with torch.no_grad(), silent(net, subject.graph, subject.alive(plan)):
+        found: Tensor = net(inputs)
+    return found
+
+
+def computed(checkpoint: Checkpoint, inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        found: Tensor = restored(checkpoint)(inputs)
+    return found
+
+
+@settings(max_examples=25)
+@given(data=st.data())
+def test_dropping_is_silencing_but_smaller(data: st.DataObject) -> None:
+    checkpoint, inputs = mlp(10, 8)
+    removed = data.draw(st.sets(st.integers(0, 8), max_size=8)) | data.draw(
+        st.sets(st.integers(10, 16), max_size=7)
+    )
+    plan = without(opened(checkpoint), removed)
+    after = applied(plan, checkpoint, "sum")
+    first = sum(unit < 10 for unit in removed)
+    assert [after.statistics[layer.name].units for layer in after.layers] == [
+        10 - first,
+        8 - len(removed) + first,
+    ]
+    expected = silenced(checkpoint, opened(checkpoint), plan, inputs)
+    assert torch.allclose(computed(after, inputs), expected, rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=10)
+@given(seed=st.integers(0, 1000))
+def test_dropping_maps_is_silencing_them(conv: Checkpoint, seed: int) -> None:
+    subject = opened(conv)
+    generator = torch.Generator().manual_seed(seed)
+    gone = torch.nonzero(torch.rand(subject.graph.units, generator=generator) < 0.4).flatten().tolist()
+    plan = without(subject, set(gone) - {start for start, _ in subject.graph.spans.values()})
+    after = applied(plan, conv, "sum")
+    expected = silenced(conv, subject, plan, images())
+    assert torch.allclose(computed(after, images()), expected, rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 1000), angle=st.floats(1, 80), merge=st.sampled_from(sorted(MERGES)))
+def test_a_pruned_network_rebuilds_at_its_new_widths(seed: int, angle: float, merge: Merge) -> None:
+    checkpoint, inputs = mlp(24, 16, seed=seed)
+    plan = METHODS["distinct"].plan_within(opened(checkpoint), Request(merge=merge), angle)
+    after = applied(plan, checkpoint, merge)
+    net = restored(after)
+    assert torch.isfinite(net(inputs)).all()
+    sizes = [sum(tensor.numel() for tensor in version.tensors.values()) for version in (checkpoint, after)]
+    assert sizes[1] <= sizes[0]
+    assert (sizes[1] == sizes[0]) == (not any(removal.removed for removal in plan.removals))
+    for removal, layer in zip(plan.removals, after.layers, strict=True):
+        assert net.get_parameter(f"{layer.name}.weight").shape[0] == len(removal.kept)
+
+
+def with_twins(checkpoint: Checkpoint, inputs: Tensor, layer: str) -> Checkpoint:
+    """Units 1 and 4 of a layer are the same."""
+    tensors = {name: value.clone() for name, value in checkpoint.tensors.items()}
+    for name in ("weight", "bias"):
+        tensors[f"{layer}.{name}"][4] = tensors[f"{layer}.{name}"][1]
+    subject = opened(checkpoint)
+    seen = collect(build.restore(checkpoint.spec, tensors), subject.graph, subject.layers, [inputs])
+    return dataclasses.replace(checkpoint, tensors=tensors, statistics=seen.statistics, moments=seen.moments)
+
+
+@pytest.mark.parametrize("merge", sorted(MERGES))
+def test_twins_merge_without_a_trace_in_either_way(merge: Merge, conv: Checkpoint) -> None:
+    small, inputs = mlp(6)
+    for checkpoint, batch, layer in (
+        (small, inputs, "classifier.hidden1"),
+        (conv, images(), "features.0"),
+        (conv, images(), "features.3"),
+    ):
+        twins = with_twins(checkpoint, batch, layer)
+        subject = dataclasses.replace(
+            opened(twins), layers=tuple(each for each in twins.layers if each.name == layer)
+        )
+        plan = METHODS["distinct"].plan_within(subject, Request(merge=merge), 0.01)
+        (removal,) = plan.removals
+        assert 4 in removal.removed
+        alone = Plan((Removal(layer, removal.units, similar=(4,), merges={4: 1}),))
+        after = applied(alone, twins, merge)
+        assert apart(computed(twins, batch), computed(after, batch)) < 1e-4
+
+
+@pytest.mark.parametrize("merge", sorted(MERGES))
+def test_pruning_goes_on_in_steps(merge: Merge, conv: Checkpoint) -> None:
+    before = conv
+    for _ in range(3):
+        subject = opened(before)
+        gone = [start for start, stop in subject.graph.spans.values() if stop - start > 1]
+        before = applied(without(subject, gone), before, merge)
+    assert [before.statistics[layer.name].units for layer in before.layers] == [13, 29, 9, 6]
+    assert computed(before, images()).shape == (6, 3)
+
+
+def test_survivors_keep_their_statistics_and_moments(conv: Checkpoint) -> None:
+    subject = opened(conv)
+    plan = without(subject, [0, 3, 20, 21, 50])
+    after = applied(plan, conv, "lstsq")
+    for removal in plan.removals:
+        kept = list(removal.kept)
+        old, new = conv.statistics[removal.layer], after.statistics[removal.layer]
+        assert new.count == old.count
+        assert torch.equal(new.gram, old.gram[kept][:, kept])
+        assert torch.equal(new.low, old.low[kept])
+    assert set(after.moments) == set(conv.moments)
+    for reading in subject.graph.readings:
+        if reading.name in conv.moments:
+            alive = [
+                int(c) for c, unit in enumerate(reading.owner.tolist()) if unit not in (0, 3, 20, 21, 50)
+            ]
+            old_moments, new_moments = conv.moments[reading.name], after.moments[reading.name]
+            assert torch.equal(new_moments.mean, old_moments.mean[alive])
+            assert torch.equal(new_moments.covariance, old_moments.covariance[alive][:, alive])
+    # so that the next step finds a subject that fits
+    assert opened(after).graph.units == subject.graph.units - 5
+
+
+def test_the_original_is_left_as_it_was(conv: Checkpoint) -> None:
+    copies = copy.deepcopy(dict(conv.tensors))
+    moments = copy.deepcopy(dict(conv.moments))
+    for merge in MERGES:
+        applied(without(opened(conv), [0, 1, 2, 30]), conv, merge)
+    assert all(torch.equal(copies[name], value) for name, value in conv.tensors.items())
+    assert all(
+        torch.equal(moments[name].covariance, value.covariance) for name, value in conv.moments.items()
+    )
+    assert conv.statistics["features.0"].units == 16
+    assert conv.spec.widths == {}
+
+
+def test_masks_are_cut_with_the_weights_and_zero_them(conv: Checkpoint) -> None:
+    generator = torch.Generator().manual_seed(0)
+    masks = {
+        name: torch.rand(conv.tensors[name].shape, generator=generator) < 0.5
+        for name in ("features.3.weight", "classifier.hidden1.weight")
+    }
+    subject = opened(conv)
+    once = surgery.apply(Plan((), masks), conv, subject, {})
+    assert set(once.masks) == set(masks)
+    for name, mask in masks.items():
+        assert torch.equal(once.tensors[name] != 0, mask & (conv.tensors[name] != 0))
+    twice = applied(without(opened(once), [2, 5, 16 + 7]), once, "sum")
+    assert twice.masks["features.3.weight"].shape == (31, 14, 5, 5)
+    for name, mask in twice.masks.items():
+        assert twice.tensors[name].shape == mask.shape
+        assert not bool(twice.tensors[name][~mask].any())
+
+
+def test_the_4096_unit_layers_of_alexnet_are_pruned_too() -> None:
+    spec = Spec("alexnet", 3, (3, 63, 63))
+    inputs = torch.randn(2, 3, 63, 63, generator=torch.Generator().manual_seed(0))
+    net = build.blueprint(spec).to_empty(device="cpu").eval()
+    randomise(net)
+    graph = channel_graph(net, spec.input)
+    layers = tuple(layer for layer in graph.layers if layer.name.startswith("classifier"))
+    assert [layer.name for layer in layers] == ["classifier.1", "classifier.4"]
+    subject = Subject(graph, net.state_dict(), {}, {}, layers)
+    first, second = graph.spans["classifier.1"][0], graph.spans["classifier.4"][0]
+    gone = [*range(first, first + 4000), *range(second + 96, second + 4096)]
+    alive = subject.alive(without(subject, gone))
+    tensors = surgery.cut(net.state_dict(), graph, alive)
+    after = dataclasses.replace(spec, widths=surgery._widths(graph, tensors, alive))
+    assert after.widths == {"classifier.1": (9216, 96), "classifier.4": (96, 96), "classifier.6": (96, 3)}
+    with torch.no_grad():
+        small = build.restore(after, tensors)(inputs)
+        with silent(net, graph, alive):
+            assert apart(net(inputs), small) < 1e-5
+
+
+@pytest.mark.parametrize("removed", [tuple(range(10)), (0, 0), (10,), (-1,)])
+def test_an_illegal_removal_cannot_be_made(removed: tuple[int, ...]) -> None:
+    with pytest.raises(InvalidRecord):
+        Removal(layer="hidden", units=10, insignificant=removed)
+
+
+def test_statistics_of_another_width_are_refused_by_the_layers_name(conv: Checkpoint) -> None:
+    other = torch.rand(20, 31, dtype=torch.float64).numpy()
+    statistics = {**conv.statistics, "features.3": statistics_of(other)}
+    with pytest.raises(InvalidRecord, match=r"31 units of features\.3, the network has 32"):
+        opened(dataclasses.replace(conv, statistics=statistics))
+
+
+def test_statistics_of_a_layer_that_the_network_lacks_are_refused_by_its_name(conv: Checkpoint) -> None:
+    checkpoint, _ = mlp(12, 9)
+    graph = opened(checkpoint).graph
+    with pytest.raises(InvalidRecord, match=r"units of features\.[03], the network has none"):
+        subject_of(conv, graph, graph.layers)
+
+
+@pytest.mark.parametrize("name", ["features.3", "classifier.hidden1"])
+def test_moments_that_are_missing_or_of_another_width_are_refused_by_their_readers_name(
+    conv: Checkpoint, name: str
+) -> None:
+    narrow = Moments(5, torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
+    for moments in ({k: v for k, v in conv.moments.items() if k != name}, {**conv.moments, name: narrow}):
+        with pytest.raises(InvalidRecord, match=name):
+            opened(dataclasses.replace(conv, moments=moments))
+
+
+def test_moments_of_layers_that_are_not_chosen_are_not_asked_for(conv: Checkpoint) -> None:
+    graph = channel_graph(build.blueprint(CONV), CONV.input)
+    (layer,) = (layer for layer in conv.layers if layer.name == "classifier.hidden1")
+    subject = subject_of(dataclasses.replace(conv, moments={}), graph, (layer,))
+    assert [reading.name for reading in subject.readings] == ["classifier.hidden2"]
+    assert torch.equal(
+        subject.moments_at(subject.readings[0]).mean, conv.statistics["classifier.hidden1"].total / 6
+    )
