@@ -37,7 +37,6 @@ from benchmarks.common import (
     sampled_data,
     workplace,
 )
-from emoprune.core.fitting import batches, predict
 from emoprune.data.datasets import open_folder
 from emoprune.data.splits import partition
 from emoprune.evaluation import model as loading
@@ -45,6 +44,7 @@ from emoprune.networks import build, profiling
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.heads import output_name
 from emoprune.networks.types import Checkpoint
+from emoprune.training.loop import batches, predict
 
 ARCH = "resnet18"
 OURS = {

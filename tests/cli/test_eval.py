@@ -12,10 +12,10 @@ import pytest
 import torch
 from sklearn import metrics
 
-from emoprune.core.fitting import batches
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.evaluation.model import samples
+from emoprune.training.loop import batches
 from tests.support.command_line import SMALL, Runner, opened
 
 FacesHere = Callable[..., Path]

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from emoprune.core.fitting import batches
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.evaluation.model import samples
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import Checkpoint
+from emoprune.training.loop import batches
 from tests.support.command_line import Runner, opened, tree
 
 KEYS = {

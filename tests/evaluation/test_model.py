@@ -14,13 +14,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from emoprune.core.fitting import batches
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.data.types import Catalogue, SplitRule, Table
 from emoprune.errors import BadData
 from emoprune.evaluation import model as loading
 from emoprune.networks import checkpoint
+from emoprune.training.loop import batches
 from tests.support.command_line import Runner
 
 CPU = torch.device("cpu")

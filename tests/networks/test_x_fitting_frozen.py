@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from emoprune.core.fitting import TensorSamples, batches, precompute
 from emoprune.networks.heads import freeze_all_but_head, head_of
-from tests.core.test_fitting import CPU, PHOTO, RECIPE, clouds, conv1, photos, state_of, trained
+from emoprune.training.loop import TensorSamples, batches, precompute
+from tests.training.test_loop import CPU, PHOTO, RECIPE, clouds, conv1, photos, state_of, trained
 
 
 class Frozen(nn.Module):

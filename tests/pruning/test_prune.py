@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from emoprune.core.fitting import batches
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.evaluation.model import samples
 from emoprune.pruning.methods import METHODS
+from emoprune.training.loop import batches
 from tests.support.checkpoints import (
     OF_UNITS,
     OF_WEIGHTS,

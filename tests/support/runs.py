@@ -7,7 +7,7 @@ from typing import Any
 from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.networks.types import Epoch
 from emoprune.pruning.types import PruningCourse, PruningStep
-from emoprune.records.training import LearningCurve
+from emoprune.training.types import LearningCurve
 
 
 def run(label: str | None, accuracy: float, *, units: int = 10, **settings: Any) -> Metrics:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from emoprune.cli.estimates import SHARE, Unit, bounds, told_apart
 from emoprune.cli.sheets import Sheet, from_rows
 from emoprune.core.learning import Learned, LearningPart, Pick, learned_by_label
-from emoprune.records.training import LearningCurve
+from emoprune.training.types import LearningCurve
 
 ACCURACIES: list[tuple[LearningPart, Pick]] = list(product(get_args(LearningPart), get_args(Pick)))
 

@@ -120,10 +120,10 @@ def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:
     """Up to 64 samples spread evenly over the data; none, and a note, where the data is not there."""
     import torch
 
-    from emoprune.core.fitting import batches
     from emoprune.data.datasets import open_data
     from emoprune.evaluation import model as loading
     from emoprune.evaluation.training_data import own_data
+    from emoprune.training.loop import batches
 
     if data is None:
         own = own_data(checkpoint, limit=REAL_SAMPLES)

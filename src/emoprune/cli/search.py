@@ -11,7 +11,7 @@ from emoprune.choices import Sampler
 from emoprune.cli import options
 from emoprune.cli import train_options as training
 from emoprune.cli.search_settings import DEFAULT_SPLIT, EPOCHS, USUAL_TRIALS, Asked, fixable, searchable
-from emoprune.core.presets import PRESETS
+from emoprune.training.presets import PRESETS
 
 EXAMPLES = """\b
 Examples:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from emoprune.backends.search import Claim, Study
-from emoprune.cli import console, options, train_run, train_setup
+from emoprune.cli import console, options
 from emoprune.cli.search_output import Outputs
 from emoprune.cli.search_setup import Search
 from emoprune.core.sampling import SAMPLERS
@@ -20,6 +20,7 @@ from emoprune.evaluation.types import Metrics
 from emoprune.networks import checkpoint
 from emoprune.records.search import Space, Trial, Value
 from emoprune.store import metrics
+from emoprune.training import setup, train
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -95,9 +96,7 @@ def _try(search: Search, outputs: Outputs, study: Study, claim: Claim, *, as_jso
 def _trained(search: Search, name: str, number: int, values: Mapping[str, Value]) -> tuple[bytes, Metrics]:
     """A trial's checkpoint, and how it does on the val part."""
     settings = search.options.settings(values)
-    data = checkpoint.to_bytes(
-        train_run.run(train_setup.set_up(settings, search.found, search.rule), settings)
-    )
+    data = checkpoint.to_bytes(train.run(setup.set_up(settings, search.found, search.rule), settings))
     device = options.device(search.asked.device)
     opened = model.open_bytes(data, device)
     result = evaluate.measure(

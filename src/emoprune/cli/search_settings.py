@@ -13,11 +13,11 @@ import typer
 from emoprune.choices import DeviceName, Sampler, SplitBy
 from emoprune.cli import train
 from emoprune.cli import train_options as own
-from emoprune.cli.train_settings import Settings, settings_of
 from emoprune.core.spaces import check_name
 from emoprune.errors import UsageFault
 from emoprune.io.key_values import keyed
 from emoprune.records.search import Space, Value
+from emoprune.training.config import Settings, settings_of
 
 LAYERS = "layers"
 """How many hidden layers of the same width: no option of train, which is told each width."""

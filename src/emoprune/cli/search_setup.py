@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emoprune.cli import console, train_setup
+from emoprune.cli import console
 from emoprune.cli.search_settings import (
     DEFAULT_SPLIT,
     EPOCHS,
@@ -16,8 +16,6 @@ from emoprune.cli.search_settings import (
     parse_fixed,
     searchable,
 )
-from emoprune.cli.train_settings import Settings
-from emoprune.core.presets import PRESETS
 from emoprune.core.sampling import coarse_trials
 from emoprune.core.spaces import grid_size, on_log_scale, parse_space
 from emoprune.data.datasets import Data
@@ -27,6 +25,9 @@ from emoprune.data.types import Catalogue, SplitRule
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.records.search import Space, Trial, Value
+from emoprune.training import setup
+from emoprune.training.config import Settings
+from emoprune.training.presets import PRESETS
 
 FEWEST = 4
 """Trials of a search from coarse to fine: two rounds of two."""
@@ -186,7 +187,7 @@ def _checked(options: Options, spaces: tuple[Space, ...], found: Data) -> Settin
         )
     for space in spaces:
         for value in _ends(space):
-            train_setup.check(options.settings({**first, space.name: value}), found)
+            setup.check(options.settings({**first, space.name: value}), found)
     return settings
 
 

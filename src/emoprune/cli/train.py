@@ -11,8 +11,8 @@ import typer
 from emoprune.choices import Activation, Optimizer, Scale
 from emoprune.cli import console, options
 from emoprune.cli import train_options as own
-from emoprune.cli.train_settings import Settings, settings_of
 from emoprune.errors import UsageFault
+from emoprune.training.config import Settings, settings_of
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -87,10 +87,11 @@ def command(
     can be pruned, one-pass statistics of its units over the training part; with a frozen backbone, for
     those of the head.
     """
-    from emoprune.cli import train_run, train_setup
     from emoprune.data.datasets import open_data
     from emoprune.io import files
     from emoprune.networks import checkpoint
+    from emoprune.training import setup as train_setup
+    from emoprune.training import train
 
     settings = settings_of(context.params, own.given(context))
     options.device(device)
@@ -105,10 +106,10 @@ def command(
     for path in outputs:
         files.check_output(path, force=force)
     if save_init is not None:
-        files.write_bytes(save_init, checkpoint.to_bytes(train_run.initial(setup, settings)), force=force)
-    trained = train_run.run(setup, settings)
+        files.write_bytes(save_init, checkpoint.to_bytes(train.initial(setup, settings)), force=force)
+    trained = train.run(setup, settings)
     if curve is not None:
-        files.write_bytes(curve, train_run.learning_curve(trained, output, label), force=force)
+        files.write_bytes(curve, train.learning_curve(trained, output, label), force=force)
     files.write_bytes(output, checkpoint.to_bytes(trained), force=force)
     parts = {name: len(indices) for name, indices in setup.parts.items()}
     summary = _summary(data, output, trained, parts)

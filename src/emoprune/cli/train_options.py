@@ -8,9 +8,9 @@ import typer
 
 from emoprune.choices import Freeze, Keep
 from emoprune.cli import options
-from emoprune.cli.train_settings import OF_THE_NETWORK, Settings
-from emoprune.core.presets import PRESETS
 from emoprune.data.augmentation import AUGMENTATIONS
+from emoprune.training.config import OF_THE_NETWORK, Settings
+from emoprune.training.presets import PRESETS
 
 
 def given(context: typer.Context) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from emoprune.core.series import estimate
 from emoprune.records.charts import Estimate
-from emoprune.records.training import LearningCurve
+from emoprune.training.types import LearningCurve
 
 Pick = Literal["last", "best"]
 LearningPart = Literal["train", "val"]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from emoprune.cli import console
-from emoprune.core.fitting import TensorSamples, batches, predict
 from emoprune.data.datasets import Data, Folder
 from emoprune.data.image_dataset import Photos
 from emoprune.data.splits import partition
@@ -22,6 +21,7 @@ from emoprune.networks import build, profiling
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.losses import task_of
 from emoprune.networks.types import Card, Cost
+from emoprune.training.loop import TensorSamples, batches, predict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

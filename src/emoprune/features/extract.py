@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.cli import console, options
-from emoprune.core.fitting import READING_BATCH, batches
 from emoprune.data import splitting
 from emoprune.data.datasets import Faces
 from emoprune.data.image_dataset import Photos
@@ -22,6 +21,7 @@ from emoprune.features import DESCRIPTORS
 from emoprune.features.pca import principal_components, require_samples
 from emoprune.networks import build, inputs
 from emoprune.networks.types import Spec
+from emoprune.training.loop import READING_BATCH, batches
 
 OF_A_NETWORK: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "deep": build.penultimate,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from emoprune.choices import ClassMeasure, Measured, StepMeasure
 from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningCourse
-from emoprune.records.training import LearningCurve
+from emoprune.training.types import LearningCurve
 
 STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3})+|\d+) units?")
 

@@ -11,7 +11,7 @@ from emoprune.evaluation.types import Metrics
 from emoprune.io.json_records import decode, refuse_constant
 from emoprune.pruning.types import PruningCourse
 from emoprune.records.runs import Runs
-from emoprune.records.training import LearningCurve
+from emoprune.training.types import LearningCurve
 
 SCHEMA = "emoprune.metrics/1"
 TRAINING_SCHEMA = "emoprune.training/1"

@@ -12,9 +12,6 @@ from torch import Tensor, nn
 
 from emoprune.choices import Task
 from emoprune.cli import console, options
-from emoprune.cli.train_settings import Settings
-from emoprune.cli.train_setup import Setup
-from emoprune.core.fitting import READING_BATCH, Recipe, TensorSamples, batches, fit, precompute
 from emoprune.data.types import Preprocess, Samples
 from emoprune.errors import UsageFault, at
 from emoprune.networks import build, history
@@ -23,8 +20,11 @@ from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
 from emoprune.networks.losses import task_of
 from emoprune.networks.types import Checkpoint, Epoch, HiddenLayer, HistoryEntry
-from emoprune.records.training import LearningCurve
 from emoprune.store.metrics import TRAINING_SCHEMA
+from emoprune.training.config import Settings
+from emoprune.training.loop import READING_BATCH, Recipe, TensorSamples, batches, fit, precompute
+from emoprune.training.setup import Setup
+from emoprune.training.types import LearningCurve
 
 NOTABLE_BYTES = 100 * 2**20
 LEARNED = 0.99

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.choices import Optimizer
-from emoprune.core.fitting import Recipe, TensorSamples, batches, fit, predict, training_batches
 from emoprune.data.types import Preprocess
 from emoprune.errors import TrainingFault
 from emoprune.networks.build import build
 from emoprune.networks.types import Epoch, Spec
+from emoprune.training.loop import Recipe, TensorSamples, batches, fit, predict, training_batches
 
 CPU = torch.device("cpu")
 TABLE = Preprocess(kind="table")

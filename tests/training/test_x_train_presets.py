@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from emoprune.cli.train_settings import Settings
-from emoprune.core.presets import PRESETS
 from emoprune.networks import checkpoint
 from emoprune.networks.registry import ARCHITECTURES
+from emoprune.training.config import Settings
+from emoprune.training.presets import PRESETS
 from tests.conftest import draw_faces
 from tests.support.command_line import Runner
 

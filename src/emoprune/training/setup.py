@@ -10,9 +10,6 @@ from torch import Tensor, nn
 
 from emoprune.choices import Keep
 from emoprune.cli import console
-from emoprune.cli.train_settings import OF_THE_NETWORK, Settings
-from emoprune.core.fitting import Recipe
-from emoprune.core.presets import PRESETS
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
 from emoprune.data.splits import declared_parts, partition
@@ -28,6 +25,9 @@ from emoprune.networks.scaling import fitted_scaling
 from emoprune.networks.svm import fitted_svm
 from emoprune.networks.table_networks import TABLENETS
 from emoprune.networks.types import Checkpoint, Spec
+from emoprune.training.config import OF_THE_NETWORK, Settings
+from emoprune.training.loop import Recipe
+from emoprune.training.presets import PRESETS
 
 UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
     *("epochs", "lr", "lr_factor", "lr_decay", "batch_size", "optimizer", "momentum", "weight_decay"),

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Keep
-from emoprune.core.fitting import Recipe, TensorSamples, fit
 from emoprune.networks.build import build
 from emoprune.networks.losses import judge
 from emoprune.networks.scaling import fitted_scaling
 from emoprune.networks.types import Epoch, Spec
-from tests.core.test_fitting import CPU, RECIPE, TABLE, clouds, mlp, parts_of, same, state_of
+from emoprune.training.loop import Recipe, TensorSamples, fit
+from tests.training.test_loop import CPU, RECIPE, TABLE, clouds, mlp, parts_of, same, state_of
 
 
 def masks_of(net: nn.Module, share: float = 0.5) -> dict[str, Tensor]:

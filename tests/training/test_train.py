@@ -240,7 +240,7 @@ def test_the_checkpoint_can_be_replaced_with_force_alone(
     def never(*_: object, **__: object) -> None:
         raise AssertionError("hours of work would have been lost")
 
-    monkeypatch.setattr("emoprune.cli.train_run.fit", never)
+    monkeypatch.setattr("emoprune.training.train.fit", never)
     says = ("m.st: exists", "--force")
     emoprune.check_refused("train", faces, "m.st", "--from", "m.st", "--epochs", "1", says=says)
     emoprune.check_refused(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from emoprune.core.fitting import Recipe, fit
 from emoprune.networks import checkpoint
 from emoprune.networks.types import Checkpoint
+from emoprune.training.loop import Recipe, fit
 from tests.support.command_line import SMALL, Runner, tree
 
 MLP = ("--arch", "mlp", "--hidden", "10", "--lr", "0.05")
@@ -75,7 +75,7 @@ def test_a_first_state_that_cannot_be_written_is_refused_before_any_step(
         raise AssertionError("it was trained for nothing")
 
     (in_folder / "there.st").write_text("mine")
-    monkeypatch.setattr("emoprune.cli.train_run.fit", never)
+    monkeypatch.setattr("emoprune.training.train.fit", never)
     emoprune.check_refused("train", small, "m.st", *SMALL, "--save-init", place)
     monkeypatch.undo()
 
@@ -121,7 +121,7 @@ def test_the_few_samples_are_of_the_training_part_and_follow_from_the_seed(
         seen.append(parts["train"].tolist())
         return fit(net, samples, parts, *rest, **more)
 
-    monkeypatch.setattr("emoprune.cli.train_run.fit", watched)
+    monkeypatch.setattr("emoprune.training.train.fit", watched)
     for options in (("--overfit", "6"), ("--overfit", "6"), ("--overfit", "6", "--seed", "1"), ()):
         emoprune.done("train", table, "m.st", *MLP, "--epochs", "1", *options, "--force")
     few, again, other, whole = seen

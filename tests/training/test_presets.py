@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from emoprune.cli import train
-from emoprune.core.presets import PRESETS
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.splits import parse_shares
 from emoprune.networks.build import blueprint
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Spec
+from emoprune.training.presets import PRESETS
 
 # jain2020, sections 2.2 to 2.4: 224 pixels, turned and mirrored, ImageNet's mean and deviation (which are
 # torchvision's own defaults), all frozen but two dense layers, 200 hidden neurons of sigmoids, rate 0.001,

@@ -8,8 +8,8 @@ import inspect
 import pytest
 
 from emoprune.cli import train
-from emoprune.cli.train_settings import OF_THE_NETWORK, Settings, settings_of
 from emoprune.networks.registry import ARCHITECTURES
+from emoprune.training.config import OF_THE_NETWORK, Settings, settings_of
 
 FIELDS = {field.name: field.default for field in dataclasses.fields(Settings)}
 OPTIONS = inspect.signature(train.command).parameters
