@@ -10,7 +10,7 @@ import typer
 from emoprune.choices import Sampler
 from emoprune.cli import options
 from emoprune.cli import train_options as training
-from emoprune.cli.search_settings import DEFAULT_SPLIT, EPOCHS, USUAL_TRIALS, Asked, fixable, searchable
+from emoprune.search.config import DEFAULT_SPLIT, EPOCHS, USUAL_TRIALS, Asked, fixable, searchable
 from emoprune.training.presets import PRESETS
 
 EXAMPLES = """\b
@@ -156,9 +156,10 @@ def command(
     own; in a pipe it prints a line of metrics (schema emoprune.metrics/1) for emoprune report. At the end
     stands the train command of the best one.
     """
-    from emoprune.cli import search_run, search_setup
-    from emoprune.cli.search_output import Outputs
     from emoprune.data.datasets import open_data
+    from emoprune.search import search as search_run
+    from emoprune.search import search_setup
+    from emoprune.search.search_output import Outputs
 
     asked = Asked(
         data=data,

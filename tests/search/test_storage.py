@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from emoprune.backends.search import Claim, Study
 from emoprune.errors import OutputFault
-from emoprune.records.search import Space, Trial
+from emoprune.search.space import Space, Trial
+from emoprune.search.storage import Claim, Study
 
 SPACES = (
     Space("lr", "log", 1e-4, 1.0),

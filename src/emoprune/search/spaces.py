@@ -11,7 +11,7 @@ from typing import Any
 from emoprune.choices import SpaceKind
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.io.key_values import number_or_text
-from emoprune.records.search import Space, Trial
+from emoprune.search.space import Space, Trial
 
 EXAMPLES: dict[type, str] = {float: "log:1e-4:1e-1", int: "20,50,100", str: "sgd,adam"}
 PREFIXES = ("log", "int")

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from emoprune.cli import console
-from emoprune.cli.search_settings import (
+from emoprune.data.datasets import Data
+from emoprune.data.splits import declared_parts, parse_shares, partition
+from emoprune.data.splitting import split_rule
+from emoprune.data.types import Catalogue, SplitRule
+from emoprune.errors import BadData, UsageFault, at
+from emoprune.networks.registry import ARCHITECTURES
+from emoprune.search.config import (
     DEFAULT_SPLIT,
     EPOCHS,
     USUAL_TRIALS,
@@ -16,15 +22,9 @@ from emoprune.cli.search_settings import (
     parse_fixed,
     searchable,
 )
-from emoprune.core.sampling import coarse_trials
-from emoprune.core.spaces import grid_size, on_log_scale, parse_space
-from emoprune.data.datasets import Data
-from emoprune.data.splits import declared_parts, parse_shares, partition
-from emoprune.data.splitting import split_rule
-from emoprune.data.types import Catalogue, SplitRule
-from emoprune.errors import BadData, UsageFault, at
-from emoprune.networks.registry import ARCHITECTURES
-from emoprune.records.search import Space, Trial, Value
+from emoprune.search.sampler import coarse_trials
+from emoprune.search.space import Space, Trial, Value
+from emoprune.search.spaces import grid_size, on_log_scale, parse_space
 from emoprune.training import setup
 from emoprune.training.config import Settings
 from emoprune.training.presets import PRESETS

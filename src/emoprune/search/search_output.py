@@ -9,7 +9,7 @@ from pathlib import Path
 
 from emoprune.errors import OutputFault
 from emoprune.io import files
-from emoprune.records.search import Trial
+from emoprune.search.space import Trial
 
 
 @dataclass(frozen=True)

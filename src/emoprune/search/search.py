@@ -9,16 +9,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from emoprune.backends.search import Claim, Study
 from emoprune.cli import console, options
-from emoprune.cli.search_output import Outputs
-from emoprune.cli.search_setup import Search
-from emoprune.core.sampling import SAMPLERS
 from emoprune.errors import TrainingFault, UsageFault
 from emoprune.evaluation import evaluate, model
 from emoprune.evaluation.types import Metrics
 from emoprune.networks import checkpoint
-from emoprune.records.search import Space, Trial, Value
+from emoprune.search.sampler import SAMPLERS
+from emoprune.search.search_output import Outputs
+from emoprune.search.search_setup import Search
+from emoprune.search.space import Space, Trial, Value
+from emoprune.search.storage import Claim, Study
 from emoprune.store import metrics
 from emoprune.training import setup, train
 

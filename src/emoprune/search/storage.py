@@ -23,9 +23,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from emoprune.backends.locks import Locks
 from emoprune.errors import OutputFault
-from emoprune.records.search import Space, Trial, Value
+from emoprune.search.locks import Locks
+from emoprune.search.space import Space, Trial, Value
 
 NAME = "emoprune"
 ASKED, NUMBER, REASON, LINE, FINGERPRINT = "asked", "number", "reason", "line", "fingerprint"

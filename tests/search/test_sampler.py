@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from emoprune.core.sampling import SAMPLERS, coarse_trials
-from emoprune.records.search import Space, Trial
+from emoprune.search.sampler import SAMPLERS, coarse_trials
+from emoprune.search.space import Space, Trial
 
 LR = Space("lr", "log", 1e-4, 1.0)
 

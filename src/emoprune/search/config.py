@@ -13,10 +13,10 @@ import typer
 from emoprune.choices import DeviceName, Sampler, SplitBy
 from emoprune.cli import train
 from emoprune.cli import train_options as own
-from emoprune.core.spaces import check_name
 from emoprune.errors import UsageFault
 from emoprune.io.key_values import keyed
-from emoprune.records.search import Space, Value
+from emoprune.search.space import Space, Value
+from emoprune.search.spaces import check_name
 from emoprune.training.config import Settings, settings_of
 
 LAYERS = "layers"

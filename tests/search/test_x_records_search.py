@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from emoprune.errors import InvalidRecord
-from emoprune.records.search import Space, Trial
+from emoprune.search.space import Space, Trial
 
 
 @pytest.mark.parametrize(
