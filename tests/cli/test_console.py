@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emoprune.cli import console, sheets
-from emoprune.cli.sheets import Sheet
+from emoprune.cli import console
+from emoprune.reporting import tables
+from emoprune.reporting.tables import Sheet
 from tests.support.command_line import PROGRAM, SMALL, clean_environment, process, scores
 from tests.support.terminal import bytes_on_terminal
 
@@ -221,4 +222,4 @@ def test_json_lines_are_whole_and_refuse_what_json_lacks(capsys: pytest.CaptureF
 
 def test_csv_leaves_out_what_is_not_there() -> None:
     sheet = Sheet("t", ("a", "b"), (("x,y", None), ('"', 0.1)))
-    assert sheets.to_csv(sheet) == 'a,b\n"x,y",\n"""",0.1\n'
+    assert tables.to_csv(sheet) == 'a,b\n"x,y",\n"""",0.1\n'

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from emoprune.cli import console, options, sheets
+from emoprune.cli import console, options
 from emoprune.errors import UsageFault
+from emoprune.reporting import tables
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -76,7 +77,7 @@ def command(
         records.append({"schema": SCHEMA, "model": model, "layer": found.name} | dataclasses.asdict(surveyed))
     form = "json" if as_json else form
     if form == "csv":
-        console.write(sheets.to_csv(_pairs_sheet(records)))
+        console.write(tables.to_csv(_pairs_sheet(records)))
     elif form == "table":
         console.show(_tables(records))
     else:
@@ -114,6 +115,6 @@ def _pairs(record: dict[str, Any]) -> Iterable[Group | str]:
         yield f"  ... and {len(pairs) - SHOWN_PAIRS:,} more: --format csv prints them all"
 
 
-def _pairs_sheet(records: list[dict[str, Any]]) -> sheets.Sheet:
+def _pairs_sheet(records: list[dict[str, Any]]) -> tables.Sheet:
     rows = tuple((record["layer"], *pair.values()) for record in records for pair in record["pairs"])
-    return sheets.Sheet("pairs", ("layer", "i", "j", "angle_deg"), rows)
+    return tables.Sheet("pairs", ("layer", "i", "j", "angle_deg"), rows)

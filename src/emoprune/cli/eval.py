@@ -70,7 +70,7 @@ def command(
     from emoprune.evaluation import evaluate, reconstruction
     from emoprune.evaluation import model as loading
     from emoprune.networks.losses import task_of
-    from emoprune.store import metrics
+    from emoprune.reporting import records_io
 
     chosen = options.device(device)
     opened = loading.open_model(model, chosen)
@@ -85,7 +85,7 @@ def command(
     result = evaluate.measure(
         opened, test, model=model, data=data, latency=latency, label=label, settings=noted
     )
-    console.emit([metrics.to_record(result)], lambda: tables([result]), as_json=as_json)
+    console.emit([records_io.to_record(result)], lambda: tables([result]), as_json=as_json)
 
 
 def _noted(settings: Sequence[str]) -> dict[str, int | float | str]:

@@ -240,10 +240,10 @@ def _deliver(
     done: Checkpoint, summary: dict[str, Any], target: str | None, *, force: bool, as_json: bool
 ) -> None:
     """Certificate and checkpoint, each where it belongs."""
-    from emoprune.cli import certificate_tables
     from emoprune.io import files
     from emoprune.networks import checkpoint
     from emoprune.pruning import certificate
+    from emoprune.reporting import certificate_tables
 
     certificate.warn(summary)
     # people see the certificate before anything is written; programs read of what has been done

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from emoprune.choices import EvaluationSection, Section
-from emoprune.cli import console, options, sheets
-from emoprune.core.charts import FIGURES
+from emoprune.cli import console, options
 from emoprune.errors import UsageFault
+from emoprune.reporting import tables as sheets
+from emoprune.reporting.charts import FIGURES
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from emoprune.cli.sections import View
     from emoprune.evaluation.types import Metrics
-    from emoprune.records.runs import Runs
+    from emoprune.reporting.sections import View
+    from emoprune.reporting.types import Runs
 
 EXAMPLES = """\b
 Examples:
@@ -145,7 +146,7 @@ def command(
         console.warn(text)
     view.chosen(section)
     if figures is not None:
-        from emoprune.cli import drawing
+        from emoprune.reporting.figures import drawing
 
         drawing.draw(found, figures, figure or (), force=force)
     _print(view, section, "json" if as_json else form)
@@ -162,8 +163,8 @@ def _check_options(
 
 def _read(files: Sequence[str] | None) -> Runs:
     from emoprune.io import files as streams
-    from emoprune.records.runs import Runs
-    from emoprune.store import metrics
+    from emoprune.reporting import records_io
+    from emoprune.reporting.types import Runs
 
     if not files and sys.stdin.isatty():
         raise UsageFault(
@@ -172,16 +173,15 @@ def _read(files: Sequence[str] | None) -> Runs:
     found = Runs()
     for file in files or ["-"]:
         text = streams.read_bytes(file).decode("utf-8", "replace")
-        found += metrics.parse(text, place=streams.shown(file))
+        found += records_io.parse(text, place=streams.shown(file))
     return found
 
 
 def _view(found: Runs, *, by_label: bool, paper: str | None) -> View:
-    from emoprune.cli import sections
-    from emoprune.store import papers
+    from emoprune.reporting import paper_values, sections
 
     if by_label:
-        return sections.by_label(found, papers.read(paper) if paper is not None else ())
+        return sections.by_label(found, paper_values.read(paper) if paper is not None else ())
     return sections.one_by_one(found)
 
 
@@ -200,6 +200,6 @@ def _print(view: View, section: Section | None, form: str | None) -> None:
 
 def tables(found: Sequence[Metrics]) -> Iterator[Group]:
     """All sections as tables for the terminal."""
-    from emoprune.cli import comparison
+    from emoprune.reporting import model_tables
 
-    return map(sheets.to_table, comparison.sheets(found, get_args(EvaluationSection)))
+    return map(sheets.to_table, model_tables.sheets(found, get_args(EvaluationSection)))

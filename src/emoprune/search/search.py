@@ -14,12 +14,12 @@ from emoprune.errors import TrainingFault, UsageFault
 from emoprune.evaluation import evaluate, model
 from emoprune.evaluation.types import Metrics
 from emoprune.networks import checkpoint
+from emoprune.reporting import records_io
 from emoprune.search.sampler import SAMPLERS
 from emoprune.search.search_output import Outputs
 from emoprune.search.search_setup import Search
 from emoprune.search.space import Space, Trial, Value
 from emoprune.search.storage import Claim, Study
-from emoprune.store import metrics
 from emoprune.training import setup, train
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _try(search: Search, outputs: Outputs, study: Study, claim: Claim, *, as_jso
         spelled = " ".join(f"{name}={value}" for name, value in values.items())
         console.warn(f"trial {claim.number} failed, {error.fact}: {spelled}")
         return
-    record = metrics.to_record(result)
+    record = records_io.to_record(result)
     with study.locked():
         # its checkpoint is known as the search's before it is there, and there before its trial has ended
         study.made(claim, hashlib.sha256(data).hexdigest())

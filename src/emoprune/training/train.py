@@ -20,7 +20,7 @@ from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
 from emoprune.networks.losses import task_of
 from emoprune.networks.types import Checkpoint, Epoch, HiddenLayer, HistoryEntry
-from emoprune.store.metrics import TRAINING_SCHEMA
+from emoprune.reporting.records_io import TRAINING_SCHEMA
 from emoprune.training.config import Settings
 from emoprune.training.loop import READING_BATCH, Recipe, TensorSamples, batches, fit, precompute
 from emoprune.training.setup import Setup

@@ -1,0 +1,67 @@
+"""Means over runs with their 95% intervals, and differences of runs that belong together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable
+from functools import cache
+from statistics import fmean, stdev
+
+from emoprune.reporting.records_charts import Estimate
+
+CONFIDENCE = 0.95
+
+
+def estimate(values: Iterable[float]) -> Estimate:
+    """The mean of one value per run, with Student's 95% interval of that mean; of one run, none.
+
+    The interval is of the mean over runs (seeds), not of one run's accuracy, and is not cut off at 0 or 1.
+    """
+    values = list(values)
+    mean = fmean(values)
+    if len(values) == 1:
+        return Estimate(1, mean)
+    reach = t_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return Estimate(len(values), mean, mean - reach, mean + reach)
+
+
+def paired(
+    first: Iterable[tuple[Hashable, float]], second: Iterable[tuple[Hashable, float]]
+) -> Estimate | None:
+    """The mean of second minus first over the keys (seeds) that both have; None where they share none.
+
+    Several values of one key count as their mean.
+    """
+    before, after = _by_key(first), _by_key(second)
+    differences = [fmean(after[key]) - fmean(before[key]) for key in after if key in before]
+    return estimate(differences) if differences else None
+
+
+def _by_key(values: Iterable[tuple[Hashable, float]]) -> dict[Hashable, list[float]]:
+    found: dict[Hashable, list[float]] = {}
+    for key, value in values:
+        found.setdefault(key, []).append(value)
+    return found
+
+
+@cache
+def t_quantile(freedom: int) -> float:
+    """What Student's t of so many degrees of freedom stays within, either side of 0, with 95%."""
+    low, high = 0.0, math.pi / 2
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if _within(middle, freedom) < CONFIDENCE else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
+
+
+def _within(angle: float, freedom: int) -> float:
+    """The probability that |t| < sqrt(freedom) tan(angle) (Abramowitz & Stegun 1964, 26.7.3 and 26.7.4)."""
+    odd = freedom % 2
+    square = math.cos(angle) ** 2
+    term = math.cos(angle) if odd else 1.0
+    terms = []
+    for index in range(freedom // 2):
+        terms.append(term)
+        # 2/3, 4/5, ... for an odd number, 1/2, 3/4, ... for an even one
+        term *= square * (2 * index + 1 + odd) / (2 * index + 2 + odd)
+    total = math.sin(angle) * math.fsum(terms)
+    return 2 / math.pi * (angle + total) if odd else total

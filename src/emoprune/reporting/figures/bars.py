@@ -1,0 +1,80 @@
+"""Grouped bars with error bars, hatched apart."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+
+from emoprune.reporting.figures.style import (
+    HATCHES,
+    LETTERS,
+    LINE_IN,
+    colour,
+    legend,
+    reaches,
+    set_height,
+    set_upright,
+    wrapped,
+)
+from emoprune.reporting.records_charts import BarChart
+
+ROW_IN, AXIS_IN = 1.75, 0.25
+ABREAST = 18
+"""Bars that stand side by side; what is more goes in another row."""
+
+GROUP = 0.8
+"""The share of a category's place that its bars take."""
+
+
+def draw_bars(figure: Figure, chart: BarChart) -> None:
+    """Draw a group of bars per category, in rows where they are many, and a legend of the series."""
+    rows = -(-len(chart.categories) * len(chart.series) // ABREAST)
+    each = -(-len(chart.categories) // rows)
+    starts = range(0, len(chart.categories), each)
+    height, handles = 0.0, []
+    for (axes,), start in zip(
+        figure.subplots(len(starts), 1, sharey=True, squeeze=False), starts, strict=True
+    ):
+        set_upright(axes, chart.quantity, share=True)
+        handles = _draw_row(axes, chart, slice(start, start + each))
+        axes.set_xlim(-0.5, each - 0.5)
+        height += ROW_IN + _name(axes, chart.categories[start : start + each], each)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(chart.x)
+    set_height(figure, height + AXIS_IN + legend(figure, handles, chart.series))
+
+
+def _draw_row(axes: Axes, chart: BarChart, chosen: slice) -> list[BarContainer]:
+    width = GROUP / len(chart.series)
+    drawn = []
+    for index, row in enumerate(chart.bars):
+        there = [(place, bar) for place, bar in enumerate(row[chosen]) if bar is not None]
+        bars = axes.bar(
+            [place + (index - (len(chart.series) - 1) / 2) * width for place, _ in there],
+            [bar.mean for _, bar in there],
+            width * 0.94,
+            yerr=reaches([bar for _, bar in there]),
+            color=colour(index),
+            hatch=HATCHES[index % len(HATCHES)],
+            edgecolor="white",
+            linewidth=0,
+            error_kw={"elinewidth": 0.7, "capsize": 1.5},
+        )
+        drawn.append(bars)
+    return drawn
+
+
+def _name(axes: Axes, categories: tuple[str, ...], each: int) -> float:
+    """Names under the groups, in lines or, where they are too long, slanted; their height in inches."""
+    room = int(LETTERS * 0.8 / each)
+    names = [wrapped(name, room, cut=False) for name in categories]
+    lines = [line for name in names for line in name.split("\n")]
+    tallest = max(name.count("\n") + 1 for name in names)
+    if max(map(len, lines)) <= room and tallest <= 3:
+        axes.set_xticks(range(len(names)), names)
+        return LINE_IN * tallest
+    names = [wrapped(name, 24) for name in categories]
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    return 0.04 * longest + LINE_IN

@@ -1,0 +1,48 @@
+"""Confusion matrices: colours are shares of the actual class, numbers are counts."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from emoprune.reporting.figures.style import LETTERS, LINE_IN, percent, set_height, wrapped
+from emoprune.reporting.records_charts import HeatChart
+
+DARK = 0.55
+"""The share from which on white numbers are read better than black ones."""
+
+SIDE_IN = 2.75
+
+
+def draw_heat(figure: Figure, chart: HeatChart) -> None:
+    """Draw the matrix with the first actual class at the top, each row's shares as colours."""
+    axes = figure.subplots()
+    shares = [[count / (sum(row) or 1) for count in row] for row in chart.counts]
+    # cells as shapes: a picture within an SVG would be blurred when enlarged
+    mesh = axes.pcolormesh(shares, vmin=0, vmax=1, cmap="Blues", edgecolors="white", linewidth=0.5)
+    letters = len(chart.classes) * len(str(max(map(max, chart.counts))))
+    size = 7 if letters <= 28 else 5
+    for down, row in enumerate(chart.counts):
+        for across, count in enumerate(row):
+            ink = "white" if shares[down][across] > DARK else "black"
+            axes.text(
+                across + 0.5, down + 0.5, str(count), ha="center", va="center", color=ink, fontsize=size
+            )
+    middles = [index + 0.5 for index in range(len(chart.classes))]
+    axes.set_xticks(middles, chart.classes)
+    if len(chart.classes) * (max(map(len, chart.classes)) + 1) > LETTERS * 0.7:
+        axes.tick_params(axis="x", labelrotation=40)
+        for text in axes.get_xticklabels():
+            text.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(middles, chart.classes)
+    axes.tick_params(length=0)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    title = wrapped(chart.label, 44)
+    axes.set_title(title)
+    bar = figure.colorbar(mesh, ax=axes, fraction=0.05, pad=0.02, format=percent)
+    bar.outline.set_visible(False)
+    bar.set_label("share of the actual class")
+    set_height(figure, SIDE_IN + LINE_IN * (title.count("\n") + 1))

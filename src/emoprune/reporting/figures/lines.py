@@ -1,0 +1,122 @@
+"""Line charts: markers and error bars where points are few, bands where they are many."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import isfinite
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.transforms import ScaledTranslation
+
+from emoprune.reporting.figures.style import (
+    COLOURS,
+    DASHES,
+    MARKERS,
+    STEPS,
+    colour,
+    legend,
+    reaches,
+    set_height,
+    set_upright,
+)
+from emoprune.reporting.records_charts import Line, LineChart
+
+MANY = 15
+"""Points from which on error bars and markers would run into each other."""
+
+ASIDE_PT, WIDEST_PT = 2.0, 12.0
+"""What neighbours stand apart, and all together at most."""
+
+PANEL_IN, AXIS_IN = 1.75, 0.4
+SPREAD = 16
+"""From this ratio of the largest to the smallest place on, even steps would crowd the small ones."""
+
+
+def draw_lines(figure: Figure, chart: LineChart) -> None:
+    """Draw the panels, one under the other, and one legend for all."""
+    labels = list(dict.fromkeys(line.label for panel in chart.panels for line in panel.lines))
+    parts = list(dict.fromkeys(line.part for panel in chart.panels for line in panel.lines))
+    rows = figure.subplots(len(chart.panels), 1, sharex=True, squeeze=False)
+    handles: dict[str, Line2D] = {}
+    for panel, (axes,) in zip(chart.panels, rows, strict=True):
+        set_upright(axes, panel.quantity, share=panel.share)
+        for line in panel.lines:
+            look = _look(line, labels, parts)
+            place = labels.index(line.label) - (len(labels) - 1) / 2
+            _draw(axes, line, look, aside_pt=min(ASIDE_PT, WIDEST_PT / len(labels)) * place)
+            name = f"{line.label}, {line.part}" if line.part else line.label
+            handles[name] = Line2D([], [], **look)
+    bottom = rows[-1][0]
+    bottom.set_xlabel(chart.x)
+    _set_ticks(
+        bottom, sorted({point.x for panel in chart.panels for ln in panel.lines for point in ln.points})
+    )
+    if chart.falling:
+        bottom.invert_xaxis()
+    figure.align_ylabels()
+    below = legend(figure, list(handles.values()), list(handles))
+    set_height(figure, PANEL_IN * len(chart.panels) + AXIS_IN + below)
+
+
+def _look(line: Line, labels: list[str], parts: list[str]) -> dict[str, Any]:
+    """Colour and marker by label; dashes by part where there are parts, else by label as well."""
+    index = labels.index(line.label)
+    if len(parts) > 1 and line.part == "train":
+        return {"color": colour(index), "linestyle": DASHES[1]}
+    # beyond the last colour, dashes come in another order
+    dashes = DASHES[0 if len(parts) > 1 else (index + index // len(COLOURS)) % len(DASHES)]
+    look: dict[str, Any] = {"color": colour(index), "linestyle": dashes}
+    return {**look, "marker": MARKERS[index % len(MARKERS)]}
+
+
+def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float) -> None:
+    """Draw a line; its error bars stand a little aside, by points of paper, for others' to be seen."""
+    x = [point.x for point in line.points]
+    found = [point.estimate for point in line.points]
+    y = [entry.mean for entry in found]
+    reach = reaches(found)
+    if len(x) < MANY:
+        crowded = any(map(isfinite, reach))
+        aside = ScaledTranslation(aside_pt / 72 * crowded, 0, axes.figure.dpi_scale_trans)
+        axes.errorbar(x, y, yerr=reach, elinewidth=0.8, transform=axes.transData + aside, **look)
+        # what is drawn aside does not count for matplotlib when it looks for the axes' limits
+        ends = [
+            (place, end)
+            for place, mean, half in zip(x, y, reach, strict=True)
+            for end in (mean - half, mean, mean + half)
+        ]
+        axes.update_datalim([end for end in ends if isfinite(end[1])])
+        axes.autoscale_view()
+        return
+    axes.plot(x, y, markevery=max(1, len(x) // 8), **look)
+    low = [entry.mean if entry.low is None else entry.low for entry in found]
+    high = [entry.mean if entry.high is None else entry.high for entry in found]
+    if low != high:
+        axes.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
+
+
+def _set_ticks(axes: Axes, places: list[float]) -> None:
+    """A tick at every place where they are few and apart, else a few round ones; doubling places evenly."""
+    low, high = places[0], places[-1]
+    if len(places) > 3 and low > 0 and high / low >= SPREAD:
+        gaps = [after / before for before, after in pairwise(places)]
+        if min(gaps) >= 1.4 and len(places) <= 8:
+            axes.set_xscale("log")
+            _at(axes, places)
+            return
+    whole = all(place == round(place) for place in places)
+    gaps = [after - before for before, after in pairwise(places)]
+    if len(places) <= 8 and (not gaps or min(gaps) >= (high - low) / 10):
+        _at(axes, places)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS, integer=whole))
+
+
+def _at(axes: Axes, places: list[float]) -> None:
+    axes.xaxis.set_major_locator(FixedLocator(places))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

@@ -1,0 +1,76 @@
+"""What the figures share: looks that are told apart without colours, axes, legends."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from emoprune.reporting.records_charts import Estimate
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe & Ito 2008, without the yellow, which is too light for lines on white."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)))
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")
+
+STEPS = (1, 2, 2.5, 5, 10)
+"""What ticks may go up in, but for powers of ten."""
+
+LINE_IN = 0.15
+"""Height of one line of a legend or title."""
+
+LETTERS = 58
+"""Small letters that stand side by side across a figure."""
+
+
+def colour(index: int) -> str:
+    """The colour of the series `index`."""
+    return COLOURS[index % len(COLOURS)]
+
+
+def wrapped(text: str, letters: int, *, cut: bool = True) -> str:
+    """The text in lines of at most so many letters; longer words are cut, or stay whole and too long."""
+    lines = textwrap.wrap(text, max(letters, 4), break_on_hyphens=False, break_long_words=cut)
+    return "\n".join(lines) or text
+
+
+def set_height(figure: Figure, height_in: float) -> None:
+    """Make the figure so high."""
+    figure.set_size_inches(figure.get_size_inches()[0], height_in)
+
+
+def percent(share: float, _: object = None) -> str:
+    """A share as a tick writes it, with no more decimals than it has."""
+    return f"{round(100 * share, 6):g}%"
+
+
+def set_upright(axes: Axes, quantity: str, *, share: bool) -> None:
+    """Name the vertical axis; a few ticks, shares in percent, lines across."""
+    axes.grid(axis="y")
+    axes.set_ylabel(quantity)
+    axes.yaxis.set_major_locator(MaxNLocator(7, steps=STEPS, min_n_ticks=4))
+    if share:
+        axes.yaxis.set_major_formatter(percent)
+
+
+def reaches(found: Sequence[Estimate]) -> list[float]:
+    """Half the width of each estimate's interval, NaN where it has none."""
+    return [float("nan") if entry.high is None else entry.high - entry.mean for entry in found]
+
+
+def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> float:
+    """A legend under the axes, in as many columns as fit; its height in inches."""
+    texts = [wrapped(label, LETTERS - 8) for label in labels]
+    longest = max(len(line) for text in texts for line in text.split("\n"))
+    columns = max(1, min(len(texts), LETTERS // (longest + 8)))
+    figure.legend(
+        list(handles), texts, loc="outside lower center", ncols=columns, columnspacing=1.2, borderpad=0.1
+    )
+    rows = [texts[start : start + columns] for start in range(0, len(texts), columns)]
+    return LINE_IN * sum(max(text.count("\n") + 1 for text in row) for row in rows)

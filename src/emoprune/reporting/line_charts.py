@@ -1,0 +1,113 @@
+"""Line charts from records: accuracy and compression over settings, learning curves, steps of a pruning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from emoprune.choices import StepMeasure
+from emoprune.evaluation.types import Metrics
+from emoprune.reporting.aggregate import IDENTITY, SEED, by_label, settings_of, told_apart, varying
+from emoprune.reporting.confidence import estimate
+from emoprune.reporting.learning import learned_by_label
+from emoprune.reporting.records_charts import Line, LineChart, Panel, Point
+from emoprune.reporting.steps import by_units
+from emoprune.reporting.types import Runs
+
+HIDDEN = "hidden"
+
+QUANTITIES: dict[StepMeasure, str] = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "smallest angle": "smallest angle (degrees)",
+    "least importance": "least importance",
+}
+"""What a step may have measured, and what its panel is called."""
+
+
+def accuracy_by_setting(runs: Runs) -> list[LineChart]:
+    """Accuracy over every numeric setting that varies within a label; the seed is what means are over."""
+    return [
+        LineChart(f"accuracy-by-{key}", key, (Panel("accuracy", tuple(lines), share=True),))
+        for key in settings_of(runs.evaluations)
+        if key not in IDENTITY and _varies(lines := _over(runs.evaluations, key, lambda run: run.accuracy))
+    ]
+
+
+def compression_by_hidden(runs: Runs) -> list[LineChart]:
+    """The share of the hidden units that pruning took (compression rate) over the setting `hidden`.
+
+    Labels that lost no unit have no line. There is no chart where a network has more units than `hidden`
+    says, for then `hidden` is not their number before pruning.
+    """
+    found = [run for run in runs.evaluations if run.number(HIDDEN)]
+    if any(run.units > (run.number(HIDDEN) or 0) for run in found):
+        return []
+    lines = _over(found, HIDDEN, lambda run: 1 - run.units / (run.number(HIDDEN) or 1))
+    lines = [line for line in lines if any(point.estimate.mean > 0 for point in line.points)]
+    panel = Panel("compression rate", tuple(lines), share=True)
+    return [LineChart("compression-by-hidden", HIDDEN, (panel,))] if _varies(lines) else []
+
+
+def curves(runs: Runs) -> list[LineChart]:
+    """Accuracy per epoch on the training and, where there is one, on the validation part."""
+    lines = []
+    for learned in learned_by_label(runs.curves):
+        epochs = [epoch for curve in learned.curves for epoch in curve.training]
+        for part in ("train", "val"):
+            values = ((epoch.index, getattr(epoch, f"{part}_accuracy")) for epoch in epochs)
+            points = _points((x, y) for x, y in values if y is not None)
+            lines += [Line(learned.label, points, part)] if points else []
+    return [LineChart("curves", "epoch", (Panel("accuracy", tuple(lines), share=True),))] if lines else []
+
+
+def steps(runs: Runs) -> list[LineChart]:
+    """Every quantity that was measured while units went, each over the units left, in a panel of its own."""
+    panels = []
+    found = by_units(runs.courses)
+    for measure, title in QUANTITIES.items():
+        lines = []
+        for name in dict.fromkeys(stage.label for stage in found):
+            means = ((stage.units, stage.mean(measure)) for stage in reversed(found) if stage.label == name)
+            points = tuple(Point(float(units), mean) for units, mean in means if mean is not None)
+            lines += [Line(name, points)] if points else []
+        panels += [Panel(title, tuple(lines), share=measure == "accuracy")] if lines else []
+    return [LineChart("steps", "units", tuple(panels), falling=True)] if panels else []
+
+
+def _points(values: Iterable[tuple[float, float]]) -> tuple[Point, ...]:
+    """One point per place, with the estimate of all values there."""
+    places: dict[float, list[float]] = {}
+    for x, y in values:
+        places.setdefault(float(x), []).append(y)
+    return tuple(Point(x, estimate(places[x])) for x in sorted(places))
+
+
+def _varies(lines: Sequence[Line]) -> bool:
+    return any(len(line.points) > 1 for line in lines)
+
+
+def _over(found: Sequence[Metrics], key: str, value: Callable[[Metrics], float]) -> list[Line]:
+    """A line per label over the setting `key`, or per label and what else was tried at one place of it."""
+    return [
+        Line(name, _points((run.number(key) or 0, value(run)) for run in runs))
+        for label in by_label(run for run in found if run.number(key) is not None)
+        for name, runs in _apart(label.label, label.runs, key)
+    ]
+
+
+def _apart(label: str, runs: Sequence[Metrics], key: str) -> Iterator[tuple[str, list[Metrics]]]:
+    """Runs of a label told apart by the settings that vary while `key` and the seed stay.
+
+    Such settings are further experiments, over which no mean is taken; one that follows from `key`, or that
+    differs from seed to seed, is not.
+    """
+    places: dict[object, list[Metrics]] = {}
+    for run in runs:
+        places.setdefault((run.number(key), run.settings.get(SEED)), []).append(run)
+    tried = {other for place in places.values() for other in varying(place, but=(key, *IDENTITY))}
+    others = [other for other in settings_of(runs) if other in tried]
+    groups: dict[str, list[Metrics]] = {}
+    for run in runs:
+        made = {other: run.settings[other] for other in others if other in run.settings}
+        groups.setdefault(told_apart(label, made), []).append(run)
+    yield from groups.items()

@@ -1,0 +1,70 @@
+"""Metrics, learning curves and the steps of prunings as JSON lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+from emoprune.errors import BadMetrics, at
+from emoprune.evaluation.types import Metrics
+from emoprune.io.json_records import decode, refuse_constant
+from emoprune.pruning.types import PruningCourse
+from emoprune.reporting.types import Runs
+from emoprune.training.types import LearningCurve
+
+SCHEMA = "emoprune.metrics/1"
+TRAINING_SCHEMA = "emoprune.training/1"
+STEPS_SCHEMA = "emoprune.steps/1"
+KINDS: dict[str, type[Metrics | LearningCurve | PruningCourse]] = {
+    SCHEMA: Metrics,
+    TRAINING_SCHEMA: LearningCurve,
+    STEPS_SCHEMA: PruningCourse,
+}
+HOW = "give what emoprune eval, prune --steps or train --curve made"
+
+
+def to_record(metrics: Metrics) -> dict[str, Any]:
+    """The metrics as a JSON object with its schema first."""
+    return {"schema": SCHEMA, **dataclasses.asdict(metrics)}
+
+
+def parse(text: str, *, place: str) -> Runs:
+    """Every object of a stream: one per line, or spread over lines, one after the other, of any KINDS.
+
+    Raises BadMetrics naming the line where a value is not JSON or of no known schema.
+    """
+    decoder = json.JSONDecoder(parse_constant=refuse_constant)
+    found = []
+    position = _skip_blank(text, 0)
+    while position < len(text):
+        line = text.count("\n", 0, position) + 1
+        with at(f"{place}, line {line}"):
+            try:
+                record, position = decoder.raw_decode(text, position)
+            except (ValueError, RecursionError):
+                # ValueError also stands for a number of thousands of digits
+                raise BadMetrics("not JSON", HOW) from None
+            found.append(_decoded(record))
+        position = _skip_blank(text, position)
+    if not found:
+        raise BadMetrics("no metrics", HOW, place=place)
+    return Runs(
+        tuple(entry for entry in found if isinstance(entry, Metrics)),
+        tuple(entry for entry in found if isinstance(entry, LearningCurve)),
+        tuple(entry for entry in found if isinstance(entry, PruningCourse)),
+    )
+
+
+def _decoded(record: object) -> Metrics | LearningCurve | PruningCourse:
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if not isinstance(schema, str) or schema not in KINDS:
+        *others, last = KINDS
+        raise BadMetrics(f"schema {schema!r}, not {', '.join(others)} or {last}", HOW)
+    return decode(KINDS[schema], record)
+
+
+def _skip_blank(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position

@@ -1,0 +1,85 @@
+"""Steps of prunings, gathered by label and by the units that are left; and what a paper prints of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from emoprune.choices import StepMeasure
+from emoprune.pruning.types import PruningCourse, PruningStep
+from emoprune.reporting.confidence import estimate
+from emoprune.reporting.records_charts import Estimate
+from emoprune.reporting.types import Printed
+
+KEYS: dict[StepMeasure, str] = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "smallest angle": "smallest_angle_deg",
+    "least importance": "least_importance",
+}
+"""The names of measures in records, JSON and CSV."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where prunings of one label have so many units left: a step of each; none where only a paper does."""
+
+    label: str
+    units: int
+    steps: tuple[PruningStep, ...] = ()
+
+    def mean(self, measure: StepMeasure) -> Estimate | None:
+        """A measure over the runs that have it, angles in degrees; None where none has."""
+        values = [getattr(step, KEYS[measure]) for step in self.steps]
+        measured = [value for value in values if value is not None]
+        return estimate(measured) if measured else None
+
+
+def by_units(courses: Iterable[PruningCourse]) -> list[Stage]:
+    """A stage per label and number of units left: labels in the order in which they come, most units first.
+
+    A course counts once in a stage, with the last of its steps of so many units.
+    """
+    gathered: dict[str, dict[int, list[PruningStep]]] = {}
+    for course in courses:
+        stages = gathered.setdefault(course.name, {})
+        for units, step in {step.units: step for step in course.steps}.items():
+            stages.setdefault(units, []).append(step)
+    return [
+        Stage(label, units, tuple(stages[units]))
+        for label, stages in gathered.items()
+        for units in sorted(stages, reverse=True)
+    ]
+
+
+def with_printed(found: Sequence[Stage], printed: Iterable[Printed]) -> list[Stage]:
+    """The stages and those that only a paper has, which come at their units, and after our labels."""
+    ours = {(stage.label, stage.units): stage for stage in found}
+    theirs = {entry.step: Stage(*entry.step) for entry in printed if entry.step is not None}
+    stages = theirs | ours
+    labels = dict.fromkeys(label for label, _ in (*ours, *theirs))
+    return [
+        stages[label, units]
+        for label in labels
+        for units in sorted((units for name, units in stages if name == label), reverse=True)
+    ]
+
+
+def shared_out(
+    printed: Iterable[Printed], *, evaluated: Collection[str], found: Iterable[Stage]
+) -> tuple[list[Printed], list[Printed]]:
+    """A paper's numbers for the evaluations and those for the steps.
+
+    A label as "sum, 9 units" means a step. The accuracy of one that evaluations are labelled with stands
+    beside these, and beside the step only where ours have it too.
+    """
+    stages = {(stage.label, stage.units) for stage in found}
+    of_evaluations, of_steps = [], []
+    for entry in printed:
+        is_step = entry.step is not None and entry.measure in KEYS
+        labelled = entry.label in evaluated and entry.measure == "accuracy"
+        if is_step and (not labelled or entry.step in stages):
+            of_steps.append(entry)
+        if not is_step or labelled:
+            of_evaluations.append(entry)
+    return of_evaluations, of_steps

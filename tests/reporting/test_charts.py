@@ -1,0 +1,138 @@
+"""FIGURES: which figures there are, how they are called, and the numbers beside them."""
+
+from __future__ import annotations
+
+import pytest
+
+from emoprune.errors import BadMetrics, UsageFault
+from emoprune.evaluation.types import Metrics
+from emoprune.pruning.types import PruningStep
+from emoprune.reporting.charts import FIGURES, charts, table
+from emoprune.reporting.confidence import estimate
+from emoprune.reporting.records_charts import BarChart, HeatChart
+from emoprune.reporting.types import Runs
+from tests.support.runs import course, curve, run
+
+GRID = [
+    run("a", 0.5 + seed / 10, units=hidden if not pruned else hidden // 2, **{"hidden": hidden, "seed": seed})
+    for hidden in (10, 20)
+    for pruned in (0, 1)
+    for seed in (0, 1)
+]
+EVERYTHING = Runs(
+    (*GRID, run("b, before", 0.5), run("b, after", 0.4)),
+    (curve("a", (0.1, 0.2)),),
+    (course("a", PruningStep(3, loss=0.1)),),
+)
+
+
+def names(runs: Runs, *wanted: str) -> list[str]:
+    return [chart.name for chart in charts(runs, wanted)]
+
+
+def test_all_figures_that_the_records_make_are_made() -> None:
+    assert names(EVERYTHING) == [
+        *("accuracy-by-hidden", "compression-by-hidden", "before-after"),
+        *("confusion-b-before", "confusion-b-after", "curves", "steps"),
+    ]
+    assert names(Runs(curves=EVERYTHING.curves)) == ["curves"]
+    assert names(Runs(evaluations=(run("a", 0.5),))) == ["confusion-a"]
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_a_kind_is_wanted_by_its_name_or_by_a_figures(kind: str) -> None:
+    found = names(EVERYTHING, kind)
+    assert found
+    for name in found:
+        assert names(EVERYTHING, name) == [name]
+
+
+def test_several_may_be_wanted_and_come_in_the_order_of_the_kinds() -> None:
+    assert names(EVERYTHING, "steps", "confusion-b-after") == ["confusion-b-after", "steps"]
+
+
+def test_a_confusion_adds_up_seeds() -> None:
+    seeds = (run("a", 0.5, seed=0, hidden=5), run("a", 0.6, seed=1, hidden=5))
+    (chart,) = charts(Runs(seeds), ["confusion-a"])
+    assert isinstance(chart, HeatChart)
+    assert chart.counts == ((8, 2), (4, 6))
+
+
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        GRID,
+        [run("a", 0.5, lr=rate, seed=0, trial=trial) for trial, rate in enumerate((0.1, 0.2))],
+        [run("a", 0.5, sampler="random"), run("a", 0.5, sampler="grid")],
+        [run("a", 0.5, seed=0), run("a", 0.5, seed=0, hidden=5)],
+    ],
+)
+def test_runs_of_different_settings_are_added_up_in_no_confusion(mixed: list[Metrics]) -> None:
+    one = run("b", 0.5, seed=0)
+    assert names(Runs((*mixed, one)), "confusion") == ["confusion-b"]
+    with pytest.raises(BadMetrics, match="confusion-a") as caught:
+        charts(Runs((*mixed, one)), ["confusion-a"])
+    assert "but seed" in caught.value.remedy
+
+
+@pytest.mark.parametrize("kind", FIGURES)
+def test_a_wanted_figure_without_its_records_is_refused_with_what_it_needs(kind: str) -> None:
+    little = Runs(curves=EVERYTHING.curves) if kind != "curves" else Runs(courses=EVERYTHING.courses)
+    with pytest.raises(BadMetrics) as caught:
+        charts(little, [kind])
+    assert kind in caught.value.fact
+    assert FIGURES[kind].needs in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["accuracy-by-nothing", "confusion-of-nobody"])
+def test_a_wanted_key_or_label_that_is_not_there_is_the_records_fault(name: str) -> None:
+    with pytest.raises(BadMetrics, match=name):
+        charts(EVERYTHING, ["curves", name])
+
+
+@pytest.mark.parametrize("name", ["pie", "", "curve", "accuracy"])
+def test_a_name_that_no_figure_can_have_is_the_command_lines_fault(name: str) -> None:
+    with pytest.raises(UsageFault, match="choose from accuracy-by-KEY"):
+        charts(EVERYTHING, [name])
+
+
+def test_records_that_make_no_figure_are_refused() -> None:
+    with pytest.raises(BadMetrics, match="nothing to draw"):
+        charts(Runs(courses=(course("a", PruningStep(3)),)))
+
+
+def test_labels_become_names_of_files_that_differ_whatever_the_disk() -> None:
+    labels = ("whole, 50/50", "Whole 50 50", "../up", "ärger", "$x$", "y" * 300)
+    found = names(Runs(evaluations=tuple(run(label, 0.5) for label in labels)))
+    assert found[:4] == [
+        *("confusion-whole-50-50", "confusion-Whole-50-50-2", "confusion-..-up", "confusion-ärger")
+    ]
+    assert max(map(len, found)) <= 100
+    assert not any(set("/\\ $,") & set(name) for name in found)
+
+
+def test_the_numbers_of_lines_are_those_of_the_chart() -> None:
+    (chart,) = charts(EVERYTHING, ["accuracy-by-hidden"])
+    header, *rows = table(chart)
+    assert header == ("quantity", "label", "part", "hidden", "mean", "low", "high", "runs")
+    expected = estimate([0.5, 0.6, 0.5, 0.6])
+    cells = (expected.mean, expected.low, expected.high, 4)
+    assert rows == [("accuracy", "a", "", 10.0, *cells), ("accuracy", "a", "", 20.0, *cells)]
+
+
+def test_the_numbers_of_bars_leave_out_the_bars_that_are_not_there() -> None:
+    bars = BarChart("x", "hidden", "accuracy", ("1", "2"), ("u", "v"), ((estimate([1]), None), (None,) * 2))
+    assert table(bars) == [
+        ("quantity", "hidden", "bar", "mean", "low", "high", "runs"),
+        ("accuracy", "1", "u", 1.0, None, None, 1),
+    ]
+
+
+def test_the_numbers_of_a_confusion_are_counts_and_shares_of_the_actual_class() -> None:
+    assert table(HeatChart("x", "a", ("p", "q"), ((3, 1), (0, 0)))) == [
+        ("label", "actual", "predicted", "count", "share"),
+        ("a", "p", "p", 3, 0.75),
+        ("a", "p", "q", 1, 0.25),
+        ("a", "q", "p", 0, None),
+        ("a", "q", "q", 0, None),
+    ]

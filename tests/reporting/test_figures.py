@@ -1,0 +1,197 @@
+"""What is drawn: the chart's numbers, the same bytes each time, nothing cut off."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection, QuadMesh
+from matplotlib.container import ErrorbarContainer
+from matplotlib.lines import Line2D
+from PIL import Image
+
+from emoprune.reporting import figures
+from emoprune.reporting.confidence import estimate
+from emoprune.reporting.records_charts import (
+    BarChart,
+    Chart,
+    Estimate,
+    HeatChart,
+    Line,
+    LineChart,
+    Panel,
+    Point,
+)
+
+LABELS = ("whole, random split", "pruned at 15 degrees, merged by least squares", "a third")
+
+
+def line(label: str, places: range | tuple[float, ...], runs: int = 3, part: str = "") -> Line:
+    values = [[0.4 + place / 5000 + index * 0.03 for index in range(runs)] for place in places]
+    return Line(label, tuple(Point(x, estimate(v)) for x, v in zip(places, values, strict=True)), part)
+
+
+FEW = LineChart(
+    "accuracy-by-hidden",
+    "hidden",
+    (Panel("accuracy", tuple(line(label, (20.0, 50.0, 100.0, 400.0)) for label in LABELS), share=True),),
+)
+MANY = LineChart(
+    "curves",
+    "epoch",
+    (Panel("accuracy", tuple(line("a", range(1, 40), part=part) for part in ("train", "val")), share=True),),
+)
+STEPS = LineChart(
+    "steps",
+    "units",
+    (Panel("loss", (line("a", range(9, 200), 1),)), Panel("angle", (line("b", (20.0, 90.0), 1),))),
+    falling=True,
+)
+BARS = BarChart(
+    "before-after",
+    "",
+    "accuracy",
+    ("MobileNetV2", "a name that is quite long", "conv2"),
+    ("before", "after"),
+    ((estimate([0.5, 0.6]), estimate([0.4, 0.5]), Estimate(1, 0.3)), (estimate([0.4, 0.5]), None, None)),
+)
+HEAT = HeatChart("confusion", LABELS[1], ("angry", "happy", "surprise"), ((9, 1, 0), (2, 6, 2), (0, 0, 0)))
+LONG = LineChart("accuracy-by-k", "k", (Panel("accuracy", (line("runs/" + "x" * 200, (1.0, 2.0)),)),))
+CHARTS: tuple[Chart, ...] = (FEW, MANY, STEPS, BARS, HEAT, LONG)
+by_name = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+
+
+def numbers(data: Any) -> list[float]:
+    return [float(value) for value in np.asarray(data)]
+
+
+def intervals(found: Iterable[Estimate]) -> list[tuple[float, float]]:
+    return [(entry.low, entry.high) for entry in found if entry.low is not None and entry.high is not None]
+
+
+def points_and_bars(axes: Axes) -> list[tuple[Line2D | None, list[tuple[float, float]]]]:
+    """The line of each series with error bars, and their ends, as matplotlib has them."""
+    found: list[tuple[Line2D | None, list[tuple[float, float]]]] = []
+    for container in axes.containers:
+        if isinstance(container, ErrorbarContainer):
+            data, _, (bars,) = container.lines
+            segments = [np.asarray(part)[:, 1] for part in bars.get_segments() if len(part)]
+            ends = [(float(part[0]), float(part[1])) for part in segments if np.isfinite(part).all()]
+            found.append((data, ends))
+    return found
+
+
+def test_points_and_error_bars_are_the_charts() -> None:
+    (axes,) = figures.draw(FEW).axes
+    for expected, (data, ends) in zip(FEW.panels[0].lines, points_and_bars(axes), strict=True):
+        assert data is not None
+        assert numbers(data.get_xdata()) == [point.x for point in expected.points]
+        assert numbers(data.get_ydata()) == [point.estimate.mean for point in expected.points]
+        assert np.allclose(ends, intervals(point.estimate for point in expected.points))
+
+
+def test_many_points_have_bands_that_are_their_intervals() -> None:
+    (axes,) = figures.draw(MANY).axes
+    bands = [artist for artist in axes.collections if isinstance(artist, PolyCollection)]
+    for expected, data, band in zip(MANY.panels[0].lines, axes.lines, bands, strict=True):
+        assert numbers(data.get_ydata()) == [point.estimate.mean for point in expected.points]
+        corners = np.asarray(band.get_paths()[0].vertices)
+        for point, (low, high) in zip(
+            expected.points, intervals(point.estimate for point in expected.points), strict=True
+        ):
+            at = corners[corners[:, 0] == point.x][:, 1]
+            assert {*numbers(at)} == {low, high}
+
+
+def test_units_fall_from_left_to_right_in_a_panel_for_each_quantity() -> None:
+    loss, angle = figures.draw(STEPS).axes
+    assert loss.get_xlim()[0] > loss.get_xlim()[1]
+    assert (loss.get_ylabel(), angle.get_ylabel(), angle.get_xlabel()) == ("loss", "angle", "units")
+    (drawn,) = loss.lines
+    assert numbers(drawn.get_ydata()) == [point.estimate.mean for point in STEPS.panels[0].lines[0].points]
+
+
+def test_bars_and_their_error_bars_are_the_charts() -> None:
+    (axes,) = figures.draw(BARS).axes
+    heights = [round(patch.get_height(), 9) for patch in axes.patches]  # type: ignore[attr-defined]  # rectangles
+    there = [bar for row in BARS.bars for bar in row if bar is not None]
+    assert heights == [round(bar.mean, 9) for bar in there]
+    drawn = [end for _, ends in points_and_bars(axes) for end in ends]
+    assert np.allclose(drawn, intervals(there))
+    assert axes.get_ylim()[0] == 0
+
+
+def test_bars_that_are_many_go_in_rows_of_the_same_scale() -> None:
+    names = tuple(f"network {index}" for index in range(11))
+    bars = ((Estimate(1, 0.9), *[Estimate(1, 0.2)] * 10),) * 4
+    rows = figures.draw(BarChart("x", "", "accuracy", names, ("a", "b", "c", "d"), bars)).axes
+    assert [len(axes.get_xticks()) for axes in rows] == [4, 4, 3]
+    assert {axes.get_ylim() for axes in rows} == {rows[0].get_ylim()}
+    assert {axes.get_xlim() for axes in rows} == {rows[0].get_xlim()}
+
+
+def test_a_confusion_has_counts_for_numbers_and_shares_of_rows_for_colours() -> None:
+    axes = figures.draw(HEAT).axes[0]
+    assert [text.get_text() for text in axes.texts] == [str(count) for row in HEAT.counts for count in row]
+    (mesh,) = (artist for artist in axes.collections if isinstance(artist, QuadMesh))
+    shares: Any = np.asarray(mesh.get_array()).reshape(3, 3)
+    assert np.allclose(shares, [[0.9, 0.1, 0.0], [0.2, 0.6, 0.2], [0.0, 0.0, 0.0]])
+    assert axes.yaxis_inverted()
+
+
+def test_lines_are_told_apart_without_colours() -> None:
+    lines = tuple(line(f"label {index}", (1.0, 2.0), 1) for index in range(14))
+    (axes,) = figures.draw(LineChart("x", "k", (Panel("accuracy", lines),))).axes
+    drawn: list[Any] = [data for data, _ in points_and_bars(axes)]
+    # matplotlib has no public name for dashes that were given by their lengths
+    looks = [(data.get_marker(), str(data._dash_pattern)) for data in drawn]
+    assert len({*zip(looks, (data.get_color() for data in drawn), strict=True)}) == 14
+    assert len({*looks[:7]}) == 7
+
+
+@by_name
+def test_the_same_chart_gives_the_same_bytes_whatever_the_users_settings(chart: Chart) -> None:
+    first = figures.render(chart)
+    with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": None, "lines.linewidth": 9}):
+        assert figures.render(chart) == first
+        assert matplotlib.rcParams["font.size"] == 20
+
+
+@by_name
+def test_pictures_say_neither_when_nor_by_what_they_were_made(chart: Chart) -> None:
+    found = figures.render(chart)
+    assert not Image.open(io.BytesIO(found["png"])).info.keys() - {"dpi"}
+    text = found["svg"].decode()
+    assert "dc:date" not in text
+    assert not re.search(r"\b20\d\d-\d\d", text)
+    ElementTree.fromstring(text)
+
+
+@by_name
+def test_a_picture_is_half_a_page_wide_in_print_and_all_words_are_on_it(chart: Chart) -> None:
+    figure = figures.draw(chart)
+    picture = Image.open(io.BytesIO(figures.render(chart)["png"]))
+    assert picture.width == round(figures.WIDTH_IN * 300)
+    assert picture.height == round(figure.get_size_inches()[1] * 300)
+    figure.canvas.draw()
+    drawn = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    # a hundredth of an inch for what the layout rounds
+    assert -0.01 <= drawn.x0 < drawn.x1 <= width + 0.01
+    assert -0.01 <= drawn.y0 < drawn.y1 <= height + 0.01
+
+
+@pytest.mark.parametrize("label", ["$x$ & <b>", "_hidden from legends", "a" * 200, "two\nlines"])
+def test_labels_are_shown_as_they_are(label: str) -> None:
+    chart = LineChart("x", "k", (Panel("accuracy", (line(label, (1.0, 2.0)),)),))
+    (legend,) = figures.draw(chart).legends
+    shown = legend.get_texts()[0].get_text()
+    assert "".join(shown.split()) == "".join(label.split())
+    assert figures.render(chart)

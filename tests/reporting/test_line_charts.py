@@ -1,0 +1,115 @@
+"""Line charts: which lines the records make, and the numbers of each point."""
+
+from __future__ import annotations
+
+from emoprune.evaluation.types import Metrics
+from emoprune.pruning.types import PruningStep
+from emoprune.reporting.confidence import estimate
+from emoprune.reporting.line_charts import accuracy_by_setting, compression_by_hidden, curves, steps
+from emoprune.reporting.records_charts import Estimate, LineChart
+from emoprune.reporting.types import Runs
+from tests.support.runs import course, curve, run
+
+Lines = dict[str, dict[float, Estimate]]
+
+
+def lines_of(chart: LineChart, panel: int = 0) -> Lines:
+    return {
+        ", ".join(filter(None, (line.label, line.part))): {point.x: point.estimate for point in line.points}
+        for line in chart.panels[panel].lines
+    }
+
+
+def runs(*found: Metrics) -> Runs:
+    return Runs(evaluations=found)
+
+
+def test_accuracy_is_a_mean_over_seeds_at_every_place_of_a_setting_that_varies() -> None:
+    found = [
+        run("a", 0.1 * seed + hidden / 1000, seed=seed, hidden=hidden)
+        for seed in range(3)
+        for hidden in (200, 50)
+    ]
+    (chart,) = accuracy_by_setting(runs(*found, run("b", 0.9, hidden=70)))
+    assert (chart.name, chart.x, chart.falling) == ("accuracy-by-hidden", "hidden", False)
+    found_lines = lines_of(chart)
+    assert list(found_lines["a"]) == [50, 200]
+    assert found_lines["a"][50] == estimate([0.05, 0.15, 0.1 * 2 + 0.05])
+    assert found_lines["b"] == {70: Estimate(1, 0.9)}
+
+
+def test_neither_the_seed_nor_texts_nor_what_differs_only_between_labels_makes_a_chart() -> None:
+    found = [run("a", 0.5, seed=0, hidden=1, rule="x"), run("a", 0.5, seed=1, hidden=1, rule="y")]
+    assert accuracy_by_setting(runs(*found, run("b", 0.5, hidden=2))) == []
+
+
+def test_what_else_was_tried_at_one_place_is_another_line() -> None:
+    found = [run("a", 0.5, hidden=h, pruned=p, seed=s) for h in (1, 2) for p in (0, 0.5) for s in (0, 1)]
+    by_name = {chart.name: lines_of(chart) for chart in accuracy_by_setting(runs(*found))}
+    assert list(by_name["accuracy-by-hidden"]) == ["a, pruned 0", "a, pruned 0.5"]
+    assert list(by_name["accuracy-by-pruned"]) == ["a, hidden 1", "a, hidden 2"]
+    assert by_name["accuracy-by-pruned"]["a, hidden 1"][0].n == 2
+
+
+def test_a_setting_that_follows_from_another_or_from_the_seed_makes_no_further_lines() -> None:
+    found = [run("a", 0.5, hidden=h, rate=h / 10, left=h - s, seed=s) for h in (10, 20) for s in (0, 1)]
+    charts = {chart.name: lines_of(chart) for chart in accuracy_by_setting(runs(*found))}
+    assert list(charts["accuracy-by-hidden"]) == ["a"]
+    assert charts["accuracy-by-hidden"]["a"][10].n == 2
+
+
+def test_compression_is_what_went_of_the_hidden_units() -> None:
+    found = [
+        run("small", 0.5, units=units, hidden=hidden, seed=seed)
+        for hidden, counts in {100: (90, 80), 200: (100, 100)}.items()
+        for seed, units in enumerate(counts)
+    ]
+    whole = [run("whole", 0.5, units=hidden, hidden=hidden) for hidden in (100, 200)]
+    (chart,) = compression_by_hidden(runs(*found, *whole))
+    assert chart.name == "compression-by-hidden"
+    assert lines_of(chart) == {
+        "small": {100: estimate([1 - 90 / 100, 1 - 80 / 100]), 200: Estimate(2, 0.5, 0.5, 0.5)}
+    }
+
+
+def test_hidden_that_is_not_the_units_before_pruning_makes_no_compression() -> None:
+    found = [run("a", 0.5, units=units, hidden=hidden) for hidden, units in ((10, 5), (20, 21))]
+    assert compression_by_hidden(runs(*found)) == []
+    assert compression_by_hidden(runs()) == []
+
+
+def test_curves_have_a_line_per_part_and_leave_out_what_was_not_measured() -> None:
+    first = curve("a", (0.2, 0.1), (0.4, 0.3))
+    (chart,) = curves(Runs(curves=(first, curve("b", (0.5, None)), curve("a", (0.4, 0.3)))))
+    assert lines_of(chart) == {
+        "a, train": {1: estimate([0.2, 0.4]), 2: Estimate(1, 0.4)},
+        "a, val": {1: estimate([0.1, 0.3]), 2: Estimate(1, 0.3)},
+        "b, train": {1: Estimate(1, 0.5)},
+    }
+
+
+def test_steps_have_a_panel_for_every_quantity_that_was_measured() -> None:
+    found = course(
+        "a",
+        PruningStep(9, loss=0.5, smallest_angle_deg=12.0),
+        PruningStep(8, loss=0.6, smallest_angle_deg=None),
+    )
+    other = course("b", PruningStep(9, loss=0.7))
+    (chart,) = steps(Runs(courses=(found, other)))
+    assert (chart.x, chart.falling) == ("units", True)
+    assert [panel.quantity for panel in chart.panels] == ["loss", "smallest angle (degrees)"]
+    assert lines_of(chart) == {
+        "a": {8: Estimate(1, 0.6), 9: Estimate(1, 0.5)},
+        "b": {9: Estimate(1, 0.7)},
+    }
+    assert lines_of(chart, 1) == {"a": {9: Estimate(1, 12.0)}}
+
+
+def test_a_course_counts_once_where_rounding_keeps_its_units() -> None:
+    (chart,) = steps(Runs(courses=(course("a", PruningStep(8, loss=0.5), PruningStep(8, loss=0.6)),)))
+    assert lines_of(chart) == {"a": {8: Estimate(1, 0.6)}}
+
+
+def test_without_their_records_there_are_no_charts() -> None:
+    assert curves(Runs()) == steps(Runs()) == accuracy_by_setting(Runs()) == []
+    assert steps(Runs(courses=(course("a", PruningStep(3)),))) == []

@@ -1,0 +1,253 @@
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emoprune.errors import BadMetrics, EmopruneError, InvalidRecord
+from emoprune.evaluation.types import ClassScore, Metrics
+from emoprune.reporting import records_io
+
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+SHARES = st.none() | st.floats(0, 1)
+
+
+@st.composite
+def any_metrics(draw: st.DrawFn) -> Metrics:
+    classes = tuple(draw(st.lists(st.text(max_size=6), min_size=1, max_size=4, unique=True)))
+    row = st.lists(st.integers(0, 50), min_size=len(classes), max_size=len(classes)).map(tuple)
+    confusion = tuple(draw(st.lists(row, min_size=len(classes), max_size=len(classes))))
+    scores = st.builds(ClassScore, SHARES, SHARES, SHARES, st.integers(0, 99))
+    return Metrics(
+        model=draw(st.text(max_size=6)),
+        model_fingerprint="ab",
+        data=draw(st.text(max_size=6)),
+        data_fingerprint="cd",
+        split="test",
+        n=sum(map(sum, confusion)),
+        classes=classes,
+        accuracy=draw(st.floats(0, 1)),
+        accuracy_interval=(0.0, 1.0),
+        macro_f1=draw(st.floats(0, 1)),
+        per_class={name: draw(scores) for name in classes},
+        confusion=confusion,
+        log_loss=draw(FLOATS),
+        calibration_error=draw(st.floats(0, 1)),
+        parameters=3,
+        nonzero_parameters=2,
+        macs=5,
+        bytes=7,
+        units=1,
+    )
+
+
+def good(**changes: Any) -> dict[str, Any]:
+    """One object as `eval` prints it, written out by hand."""
+    score = {"precision": None, "recall": 0.5, "f1": None, "support": 2}
+    record: dict[str, Any] = {
+        "schema": "emoprune.metrics/1",
+        "model": "model.st",
+        "model_fingerprint": "ab",
+        "data": "faces",
+        "data_fingerprint": "cd",
+        "split": "test",
+        "n": 4,
+        "classes": ["angry", "happy"],
+        "accuracy": 0.5,
+        "accuracy_interval": [0.15, 0.85],
+        "macro_f1": 0.4,
+        "per_class": {"angry": score, "happy": score},
+        "confusion": [[0, 2], [0, 2]],
+        "log_loss": 0.7,
+        "calibration_error": 0.1,
+        "parameters": 100,
+        "nonzero_parameters": 100,
+        "macs": 90,
+        "bytes": 1000,
+        "units": 10,
+    }
+    return {**record, **changes}
+
+
+@given(st.lists(any_metrics(), min_size=1, max_size=3), st.sampled_from([None, 2]))
+@settings(max_examples=50, deadline=None)
+def test_what_is_printed_is_read_back(found: list[Metrics], indent: int | None) -> None:
+    text = "\n".join(json.dumps(records_io.to_record(entry), indent=indent) for entry in found)
+    assert list(records_io.parse(text, place="here").evaluations) == found
+
+
+def test_the_record_begins_with_its_schema_and_has_the_keys_that_scripts_rely_on() -> None:
+    (found,) = records_io.parse(json.dumps(good()), place="here").evaluations
+    record = records_io.to_record(found)
+    assert next(iter(record.items())) == ("schema", "emoprune.metrics/1")
+    assert set(good()) <= set(record)
+    assert json.loads(json.dumps(record)) | good() == json.loads(json.dumps(record))
+
+
+@pytest.mark.parametrize("between", ["\n", "", " ", "\r\n", "\n\n\n", "\t"])
+@pytest.mark.parametrize("indent", [None, 2], ids=["one line", "pretty"])
+def test_several_objects_are_read_however_they_are_set_apart(between: str, indent: int | None) -> None:
+    text = between.join(json.dumps(good(model=name), indent=indent) for name in ("a", "b", "c"))
+    found = records_io.parse(f"\n {text}\n", place="here").evaluations
+    assert [entry.model for entry in found] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    "broken", ["Traceback (most recent call last):", "{", '{"schema": ', "1" * 5000, "[" * 100_000]
+)
+def test_a_broken_line_in_the_middle_is_named_by_its_number(broken: str) -> None:
+    line = json.dumps(good())
+    with pytest.raises(BadMetrics, match="not JSON") as caught:
+        records_io.parse(f"{line}\n{line}\n{broken}\n{line}\n", place="runs.json")
+    assert caught.value.place == "runs.json, line 3"
+
+
+def test_a_cut_object_is_named_by_the_line_where_it_begins() -> None:
+    pretty = json.dumps(good(), indent=2)
+    with pytest.raises(BadMetrics) as caught:
+        records_io.parse(f"{pretty}\n{pretty[:-4]}", place="runs.json")
+    assert caught.value.place == f"runs.json, line {pretty.count(chr(10)) + 2}"
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\n"])
+def test_nothing_is_no_metrics(text: str) -> None:
+    with pytest.raises(BadMetrics, match="no metrics") as caught:
+        records_io.parse(text, place="runs.json")
+    assert caught.value.place == "runs.json"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [good(schema="emoprune.prune/1"), good(schema=None), good(schema=1), {}, [], [good()], 5, None, "x"],
+)
+def test_another_schema_or_no_object_is_refused_by_line(value: object) -> None:
+    with pytest.raises(BadMetrics, match=r"schema .*, not emoprune\.metrics/1") as caught:
+        records_io.parse(f"{json.dumps(good())}\n{json.dumps(value)}", place="runs.json")
+    assert caught.value.place == "runs.json, line 2"
+
+
+@pytest.mark.parametrize("name", sorted(good().keys() - {"schema"}))
+def test_a_missing_field_is_named(name: str) -> None:
+    record = {key: value for key, value in good().items() if key != name}
+    with pytest.raises(InvalidRecord, match=f"lacks {name}") as caught:
+        records_io.parse(json.dumps(record), place="runs.json")
+    assert caught.value.place == "runs.json, line 1"
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        ({"n": 5}, "does not add up to n = 5"),
+        ({"bytes": 10**400}, "bytes cannot be 1000"),
+        ({"units": -1}, "units cannot be -1"),
+        ({"accuracy": 1.5}, "accuracy"),
+        ({"accuracy_interval": [0.9, 0.1]}, "interval"),
+        ({"confusion": [[0, 2], [0, 3]]}, "does not add up"),
+        ({"confusion": [[0, 2]]}, "confusion"),
+        ({"confusion": [[0, 2, 0], [0, 2, 0]]}, "confusion"),
+        ({"confusion": [[0, 2.5], [0, 1.5]]}, "confusion"),
+        ({"confusion": None}, "confusion"),
+        ({"per_class": {"angry": good()["per_class"]["angry"]}}, "per_class"),
+        ({"per_class": []}, "per_class"),
+        ({"classes": ["angry", "sad"]}, "per_class"),
+        ({"accuracy": "high"}, "accuracy"),
+        ({"accuracy": None}, "accuracy"),
+        ({"accuracy_interval": [0.5]}, "accuracy_interval"),
+        ({"log_loss": 10**400}, "log_loss"),
+        ({"n": 4.0}, "n cannot be"),
+        ({"n": True}, "n cannot be"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else str(value)[:30],
+)
+def test_figures_that_are_wrong_or_contradict_each_other_are_refused(
+    change: dict[str, Any], fact: str
+) -> None:
+    with pytest.raises(InvalidRecord, match=fact) as caught:
+        records_io.parse(json.dumps(good(**change)), place="runs.json")
+    assert caught.value.place == "runs.json, line 1"
+
+
+def test_precision_of_a_class_never_predicted_stays_null() -> None:
+    (found,) = records_io.parse(json.dumps(good()), place="here").evaluations
+    assert found.per_class["angry"].precision is None
+    assert '"precision": null' in json.dumps(records_io.to_record(found))
+
+
+def test_unknown_keys_are_passed_over() -> None:
+    (found,) = records_io.parse(json.dumps(good(future={"deep": [1]})), place="here").evaluations
+    assert (found,) == records_io.parse(json.dumps(good()), place="here").evaluations
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_random_text_is_no_metrics(text: str) -> None:
+    with pytest.raises(EmopruneError) as caught:
+        records_io.parse(text, place="runs.json")
+    assert caught.value.place.startswith("runs.json")
+
+
+def test_every_field_of_the_record_is_printed() -> None:
+    (found,) = records_io.parse(json.dumps(good()), place="here").evaluations
+    assert records_io.to_record(found).keys() == {"schema", *(f.name for f in dataclasses.fields(Metrics))}
+
+
+TRAINING = {
+    "schema": "emoprune.training/1",
+    "model": "m.st",
+    "label": "a",
+    "training": [
+        {"index": 1, "train_loss": 1.5, "train_accuracy": 0.2, "val_loss": None, "val_accuracy": None}
+    ],
+}
+STEPS = {
+    "schema": "emoprune.steps/1",
+    "model": "m.st",
+    "method": "progressive",
+    "label": None,
+    "steps": [{"units": 9, "loss": None, "accuracy": 0.5, "smallest_angle_deg": 3, "least_importance": None}],
+}
+
+
+def test_kinds_of_lines_may_be_mixed() -> None:
+    lines = [json.dumps(record) for record in (STEPS, good(), TRAINING, good(model="b"), STEPS)]
+    found = records_io.parse("\n".join(lines), place="here")
+    assert [entry.model for entry in found.evaluations] == ["model.st", "b"]
+    (curve,) = found.curves
+    assert (curve.name, curve.training[0].train_accuracy, curve.training[0].val_loss) == ("a", 0.2, None)
+    assert len(found.courses) == 2
+    course = found.courses[0]
+    assert course.name == "m.st, progressive"
+    assert (course.steps[0].units, course.steps[0].loss, course.steps[0].smallest_angle_deg) == (9, None, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("record", "fact"),
+    [
+        ({**TRAINING, "training": []}, "without epochs"),
+        ({**TRAINING, "training": [{"index": 1, "train_loss": 1.0}]}, "lacks training.*train_accuracy"),
+        ({**STEPS, "steps": []}, "without steps"),
+        ({**STEPS, "steps": [{"loss": 0.5}]}, "lacks steps.*units"),
+        ({**STEPS, "label": " "}, "empty label"),
+        ({**TRAINING, "schema": "emoprune.training/2"}, "training/2"),
+    ],
+)
+def test_a_bad_line_of_any_kind_is_named(record: dict[str, Any], fact: str) -> None:
+    with pytest.raises(EmopruneError, match=fact) as caught:
+        records_io.parse(f"{json.dumps(good())}\n{json.dumps(record)}", place="runs.json")
+    assert caught.value.place == "runs.json, line 2"
+
+
+def test_a_label_and_settings_are_read_back_and_may_be_missing() -> None:
+    tagged = good(label="whole, random split", settings={"hidden": 200, "rule": "film", "share": 0.5})
+    first, second = records_io.parse(json.dumps(tagged) + json.dumps(good()), place="here").evaluations
+    assert (first.name, first.number("hidden"), first.number("rule")) == ("whole, random split", 200.0, None)
+    assert (second.label, second.name, second.settings) == (None, "model.st", {})
+    assert json.loads(json.dumps(records_io.to_record(first)))["settings"] == tagged["settings"]
+
+
+@pytest.mark.parametrize("settings", [{"a": None}, {"a": True}, {"": 1}, {"a": [1]}, {"a": 10**400}, [], 3])
+def test_a_setting_that_is_neither_number_nor_text_is_refused(settings: object) -> None:
+    with pytest.raises(InvalidRecord, match="setting"):
+        records_io.parse(json.dumps(good(settings=settings)), place="here")
