@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.pruning import certificate
 from emoprune.reporting.certificate_tables import tables
 
@@ -35,7 +35,7 @@ def summary(*layers: Mapping[str, Any], method: str = "distinct", **other: objec
 
 
 def shown(capsys: pytest.CaptureFixture[str], found: Mapping[str, Any]) -> list[str]:
-    console.show(tables(found))
+    output.show(tables(found))
     return [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from emoprune.cli import console, options
+from emoprune.cli import options, output
 from emoprune.errors import UsageFault
 from emoprune.reporting import tables
 
@@ -77,23 +77,23 @@ def command(
         records.append({"schema": SCHEMA, "model": model, "layer": found.name} | dataclasses.asdict(surveyed))
     form = "json" if as_json else form
     if form == "csv":
-        console.write(tables.to_csv(_pairs_sheet(records)))
+        output.write(tables.to_csv(_pairs_sheet(records)))
     elif form == "table":
-        console.show(_tables(records))
+        output.show(_tables(records))
     else:
-        console.emit(records, lambda: _tables(records), as_json=form == "json")
+        output.emit(records, lambda: _tables(records), as_json=form == "json")
 
 
 def _tables(records: list[dict[str, Any]]) -> Iterable[Group | str]:
     keys = ("units", "centre", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
-    yield console.table(
+    yield output.table(
         "Angles between the units of a layer, in degrees",
         ["layer", "units", "centre", "similar", "compl.", "insign.", "least", "most"],
         ([record["layer"], *(_short(record[key]) for key in keys)] for record in records),
     )
     count = sum(len(record["pairs"]) for record in records)
     if len(records) > 1 and count:
-        yield f"  {console.counted(count, 'pair')}: --layer NAME shows those of a layer, --format csv all"
+        yield f"  {output.counted(count, 'pair')}: --layer NAME shows those of a layer, --format csv all"
     elif count:
         yield from _pairs(*records)
 
@@ -105,7 +105,7 @@ def _short(value: object) -> object:
 
 def _pairs(record: dict[str, Any]) -> Iterable[Group | str]:
     pairs = record["pairs"]
-    yield console.table(
+    yield output.table(
         f"Pairs of {record['layer']}: {len(pairs):,}",
         ["unit i", "unit j", "angle (degrees)"],
         (list(pair.values()) for pair in pairs[:SHOWN_PAIRS]),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from emoprune.choices import Align, OnMissing, Pad, Select
-from emoprune.cli import console, options
+from emoprune.cli import options, output
 from emoprune.errors import BadData
 
 SCHEMA = "emoprune.crop/1"
@@ -160,12 +160,12 @@ def command(
         **counts,
     }
     if counts[manifest.NO_FACE]:
-        console.note(
-            f"{console.counted(counts[manifest.NO_FACE], 'photo')} without a face in {listed}, to be seen in "
+        output.note(
+            f"{output.counted(counts[manifest.NO_FACE], 'photo')} without a face in {listed}, to be seen in "
             f"{manifest.SHEET}; fill in boxes there and give it to --boxes"
         )
     if counts[manifest.UNREADABLE]:
-        unusable = console.counted(counts[manifest.UNREADABLE], "photo")
-        console.note(f"{unusable} that cannot be used in {listed}, with the reason")
+        unusable = output.counted(counts[manifest.UNREADABLE], "photo")
+        output.note(f"{unusable} that cannot be used in {listed}, with the reason")
     lines = [(key, value) for key, value in summary.items() if key != "schema"]
-    console.emit([summary], lambda: [console.table("Crop", ["", ""], lines)], as_json=as_json)
+    output.emit([summary], lambda: [output.table("Crop", ["", ""], lines)], as_json=as_json)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emoprune.choices import Part
-from emoprune.cli import console, options
+from emoprune.cli import options, output
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import check_settings
 from emoprune.io.key_values import keyed, number_or_text
@@ -80,12 +80,12 @@ def command(
         errors = reconstruction.measure(model, opened, test.inputs(), len(test))
         record = {"schema": reconstruction.SCHEMA, "model": model, "data": data, "split": test.part, **errors}
         record["latency_ms"] = test.latency_ms(opened) if latency else None
-        console.emit([record], lambda: reconstruction.tables(record), as_json=as_json)
+        output.emit([record], lambda: reconstruction.tables(record), as_json=as_json)
         return
     result = evaluate.measure(
         opened, test, model=model, data=data, latency=latency, label=label, settings=noted
     )
-    console.emit([records_io.to_record(result)], lambda: tables([result]), as_json=as_json)
+    output.emit([records_io.to_record(result)], lambda: tables([result]), as_json=as_json)
 
 
 def _noted(settings: Sequence[str]) -> dict[str, int | float | str]:

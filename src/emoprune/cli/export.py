@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emoprune.cli import console, options
+from emoprune.cli import options
+from emoprune.cli import output as console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

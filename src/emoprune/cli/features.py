@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emoprune.cli import console, options
+from emoprune.cli import options
+from emoprune.cli import output as console
 from emoprune.errors import UsageFault
 from emoprune.features import DESCRIPTORS
 

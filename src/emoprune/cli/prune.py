@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emoprune.choices import Merge, Scope
-from emoprune.cli import console, options
+from emoprune.cli import options
+from emoprune.cli import output as console
 from emoprune.errors import UsageFault, at
 from emoprune.pruning import amounts
 from emoprune.pruning.methods import METHODS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from emoprune.choices import EvaluationSection, Section
-from emoprune.cli import console, options
+from emoprune.cli import options, output
 from emoprune.errors import UsageFault
 from emoprune.reporting import tables as sheets
 from emoprune.reporting.charts import FIGURES
@@ -143,7 +143,7 @@ def command(
     found = _read(files)
     view = _view(found, by_label=by_label, paper=paper)
     for text in view.warnings:
-        console.warn(text)
+        output.warn(text)
     view.chosen(section)
     if figures is not None:
         from emoprune.reporting.figures import drawing
@@ -189,13 +189,13 @@ def _print(view: View, section: Section | None, form: str | None) -> None:
     chosen = view.chosen(section)
     made = (sheet for part in chosen for sheet in part.sheets())
     if form == "markdown":
-        console.write("\n".join(map(sheets.to_markdown, made)))
+        output.write("\n".join(map(sheets.to_markdown, made)))
     elif form == "csv":
-        console.write(sheets.to_csv(chosen[0].flat()))
+        output.write(sheets.to_csv(chosen[0].flat()))
     elif form == "table":
-        console.show(map(sheets.to_table, made))
+        output.show(map(sheets.to_table, made))
     else:
-        console.emit([view.to_record()], lambda: map(sheets.to_table, made), as_json=form == "json")
+        output.emit([view.to_record()], lambda: map(sheets.to_table, made), as_json=form == "json")
 
 
 def tables(found: Sequence[Metrics]) -> Iterator[Group]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from emoprune.choices import Activation, Optimizer, Scale
-from emoprune.cli import console, options
+from emoprune.cli import options
+from emoprune.cli import output as console
 from emoprune.cli import train_options as own
 from emoprune.errors import UsageFault
 from emoprune.training.config import Settings, settings_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from emoprune.choices import SplitBy
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.data import near_duplicates
 from emoprune.data.datasets import Data
 from emoprune.data.splits import Parts, declared_parts, parse_shares
@@ -47,9 +47,7 @@ def split_rule(
 def tell_split(data: Data, rule: SplitRule, parts: Parts) -> None:
     """Say what a split does to photos that belong together."""
     if rule.shares != FOLDERS and rule.group_by is None:
-        console.note(
-            "random split; where photos share a film or a person, keep them together with --group-by"
-        )
+        output.note("random split; where photos share a film or a person, keep them together with --group-by")
     if not rule.together:
         # whoever made the folders can mend them; we cannot
         ours = rule.shares != FOLDERS

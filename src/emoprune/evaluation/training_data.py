@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Task
-from emoprune.cli import console, options
+from emoprune.cli import options, output
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, EmopruneError, at
@@ -48,7 +48,7 @@ class Sight:
         """Network input from the training part, with a progress line."""
         spread = torch.linspace(0, len(self.train) - 1, self.count).round().long()
         chosen = replace(self.train, indices=self.train.indices[spread])
-        return console.tracked(chosen.inputs(), label, len(chosen), steps=len)
+        return output.tracked(chosen.inputs(), label, len(chosen), steps=len)
 
     @property
     def judges(self) -> Seen:
@@ -100,7 +100,7 @@ def measured_on(checkpoint: Checkpoint, data: str, *, limit: int, place: str) ->
 def note_stale_statistics(checkpoint: Checkpoint) -> None:
     """Say so where weights were masked after the statistics were taken."""
     if _masked_unmeasured(checkpoint):
-        console.note("its statistics are of before weights of it were masked; --data measures them anew")
+        output.note("its statistics are of before weights of it were masked; --data measures them anew")
 
 
 def _masked_unmeasured(card: Card) -> bool:
@@ -125,7 +125,7 @@ def look_at(card: Card, data: str, *, limit: int) -> Sight:
     """`look` for data that a user gave, with a note where the model was trained on other."""
     sight = look(card, data, limit=limit)
     if not sight.own:
-        console.note(f"{data} is not what the model was trained on: all of it counts as training part")
+        output.note(f"{data} is not what the model was trained on: all of it counts as training part")
     return sight
 
 

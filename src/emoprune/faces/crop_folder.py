@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emoprune.choices import DeviceName
-from emoprune.cli import console
+from emoprune.cli import output as console
 from emoprune.errors import BadData, OutputFault, UsageFault
 from emoprune.faces import manifest
 from emoprune.faces.crop_video import VideoFrames

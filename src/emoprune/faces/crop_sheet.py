@@ -8,7 +8,7 @@ from functools import partial
 from PIL import Image
 
 from emoprune.choices import Standing
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.faces import manifest
 from emoprune.faces.contact_sheet import Tile, contact_sheet
 from emoprune.faces.lettering import lettering
@@ -35,7 +35,7 @@ Picture = Callable[[], Image.Image]
 
 def sheet_of(rows: Sequence[CropRow], originals: Originals, folder: CropFolder) -> bytes:
     """A JPEG of all faces, and of the photos without one."""
-    with console.progress("contact sheet", len(rows)) as advance:
+    with output.progress("contact sheet", len(rows)) as advance:
 
         def tile(row: CropRow) -> Tile:
             picture = _picture(row, originals, folder)

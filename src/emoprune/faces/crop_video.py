@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.errors import BadData
 from emoprune.faces.sources import Boxes, OutputNames, Photo, sha256_of
 from emoprune.faces.types import CropRow
@@ -43,7 +43,7 @@ class VideoFrames:
         except BadData as error:
             if not found:
                 raise
-            console.warn(f"{error} (the {console.counted(found, 'frame')} before are cropped)")
+            output.warn(f"{error} (the {output.counted(found, 'frame')} before are cropped)")
 
     def names(self, taken: Iterable[str]) -> OutputNames:
         """Names for the faces of all frames, which need not be known beforehand."""

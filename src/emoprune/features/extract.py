@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emoprune.cli import console, options
+from emoprune.cli import options, output
 from emoprune.data import splitting
 from emoprune.data.datasets import Faces
 from emoprune.data.image_dataset import Photos
@@ -77,7 +77,7 @@ def training_part(faces: Faces, rule: SplitRule, pca: int, *, named: bool) -> tu
         part_of = {index: part for part, indices in parts.items() for index in indices}
         names = tuple(f"{part_of[index]}/{name}" for index, name in enumerate(catalogue.names))
         catalogue = replace(catalogue, names=names)
-    console.note(f"PCA is fitted to the train part, {len(train):,} of {len(catalogue.names):,} faces{again}")
+    output.note(f"PCA is fitted to the train part, {len(train):,} of {len(catalogue.names):,} faces{again}")
     return torch.tensor(train), catalogue
 
 
@@ -98,7 +98,7 @@ def rows_by_kind(faces: Faces, kinds: Sequence[str], look: Look) -> dict[str, It
 def values_by_kind(rows: Mapping[str, Iterator[Tensor]], count: int) -> dict[str, Tensor]:
     """All rows of every kind, (count, features), with a progress line each."""
     return {
-        kind: torch.cat(list(console.tracked(found, kind, count, steps=len))) for kind, found in rows.items()
+        kind: torch.cat(list(output.tracked(found, kind, count, steps=len))) for kind, found in rows.items()
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from emoprune.choices import Merge
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.networks import build, profiling
 from emoprune.networks.types import Checkpoint
 from emoprune.pruning.angles import default_centre
@@ -128,19 +128,19 @@ def warn(summary: Mapping[str, Any]) -> None:
     spared = [entry["layer"] for entry in summary["layers"] if entry["spared"]]
     heavy = [entry for entry in summary["layers"] if (entry[error] or 0) > HEAVY_LOSS]
     for layer in spared[:1]:
-        console.warn(f"{layer}: every unit would go; 1 stays{_and_so_in(len(spared) - 1)}")
+        output.warn(f"{layer}: every unit would go; 1 stays{_and_so_in(len(spared) - 1)}")
     if not gone and not masks:
-        console.note("no unit goes at this amount")
+        output.note("no unit goes at this amount")
     for entry in heavy[:1]:
-        console.warn(
+        output.warn(
             f"{entry['layer']}: what the next layer reads changes by {entry[error]:.0%} of its spread"
             f"{_and_so_in(len(heavy) - 1)}"
         )
     if masks:
         zeros = 1 - summary["nonzero_parameters"]["after"] / summary["parameters"]["after"]
-        silent = f"the {console.counted(gone, 'unit')} that fell silent"
+        silent = f"the {output.counted(gone, 'unit')} that fell silent"
         really = f"; really gone {'is' if gone == 1 else 'are'} {silent}" if gone else ""
-        console.note(
+        output.note(
             f"{zeros:.1%} of the parameters are zero, which a dense engine multiplies by all the same{really}"
         )
 
@@ -159,20 +159,20 @@ def show_ladder(job: Job, model: str, *, as_json: bool) -> None:
             "amount": share,
             **dataclasses.asdict(found),
         }
-        for layer in console.tracked(job.subject.layers, "sensitivity", len(job.subject.layers))
+        for layer in output.tracked(job.subject.layers, "sensitivity", len(job.subject.layers))
         for share, found in ladder(job, layer, LADDER)
     ]
     whole = sorted({layer.name for layer in job.subject.layers} - {record["layer"] for record in records})
     if whole:
-        layers = console.counted(len(whole), "layer")
-        console.note(f"{layers} can lose none of these shares, {whole[0]} one of them")
-    console.emit(records, lambda: [_ladder_table(job, records)], as_json=as_json)
+        layers = output.counted(len(whole), "layer")
+        output.note(f"{layers} can lose none of these shares, {whole[0]} one of them")
+    output.emit(records, lambda: [_ladder_table(job, records)], as_json=as_json)
 
 
 def _ladder_table(job: Job, records: list[dict[str, Any]]) -> Group:
     merge = job.request.merge
     errors = {(record["layer"], record["amount"]): record[f"error_{merge}"] for record in records}
-    return console.table(
+    return output.table(
         f"Error at the next layer by share of units removed ({job.method}, {merge})",
         ["layer", "units", *(f"{amount:g}".lstrip("0") for amount in LADDER)],
         (
@@ -190,6 +190,6 @@ def _ladder_table(job: Job, records: list[dict[str, Any]]) -> Group:
 def _short(error: float | None) -> str:
     """An error in three characters, so that nine fit beside the name of a layer."""
     if error is None or error == 0:
-        return console.cell(error)
+        return output.cell(error)
     digits = 2 if error < 0.995 else 1 if error < 9.95 else 0
     return f"{error:.{digits}f}".removeprefix("0")

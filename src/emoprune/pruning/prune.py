@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emoprune.cli import console, options
+from emoprune.cli import options, output
 from emoprune.errors import UsageFault, at
 from emoprune.evaluation.training_data import (
     Sight,
@@ -78,7 +78,7 @@ def prepare(
         raise UsageFault(fact, "leave it out")
 
     def watch(steps: Iterator[Step], count: int) -> Iterator[Step]:
-        return console.tracked(steps, "select", count)
+        return output.tracked(steps, "select", count)
 
     price = amount.price if amount else "units"
     wanted = Request(**request, price=price, weights=weights, watch=watch)
@@ -96,7 +96,7 @@ def _resolving(images: Sight) -> Callable[[Refit], None]:
         return list(images.train_batches("images"))
 
     def resolve(refit: Refit) -> None:
-        for _ in console.tracked(refit.run(read()), "re-solve", refit.steps):
+        for _ in output.tracked(refit.run(read()), "re-solve", refit.steps):
             pass
 
     return resolve
@@ -106,7 +106,7 @@ def _that_fit(images: Sight, net: nn.Module, spec: Spec) -> Sight:
     """As many images as memory can keep the activations of, layer by layer."""
     most = images_that_fit(net, torch.zeros(1, *spec.input))
     if most < images.count:
-        console.note(f"layers are re-solved on {most:,} of {images.count:,} images, as many as fit in memory")
+        output.note(f"layers are re-solved on {most:,} of {images.count:,} images, as many as fit in memory")
     return replace(images, limit=min(images.limit, most))
 
 
@@ -135,5 +135,5 @@ def _own_images(before: Checkpoint, limit: int, *, judged: bool) -> Sight | None
         return found
     if judged:
         raise UsageFault(f"accuracy and loss are measured on images, and {found}", "give --data")
-    console.note(f"batch norm is mended from the statistics alone: {found}; give --data")
+    output.note(f"batch norm is mended from the statistics alone: {found}; give --data")
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.errors import UsageFault
 from emoprune.pruning.budget import Amount
 from emoprune.pruning.core_budget import first_step, is_too_much, step_for
@@ -34,7 +34,7 @@ def _last_bearable(job: Job, course: Course, amount: Amount) -> int:
 
     # the harshest plan, then a bisection of the rest
     most, answers = 1 + course.length.bit_length(), list[bool]()
-    with console.progress("search", most) as advance:
+    with output.progress("search", most) as advance:
 
         def answer(plan: Plan) -> bool:
             now = job.judge(job.carried_out(job.whole(plan)))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.pruning.budget import Amount
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune_job import Job
@@ -24,11 +24,11 @@ def show(job: Job, amount: Amount | None, model: str, *, label: str | None, as_j
     """Print every step down to the amount, or to one unit a layer (schema emoprune.steps/1)."""
     course = job.course()
     last = course.length if amount is None else last_step(job, course, amount)
-    plans = console.tracked(map(course.plan, range(last + 1)), "steps", last + 1)
+    plans = output.tracked(map(course.plan, range(last + 1)), "steps", last + 1)
     # rounded to a multiple, some steps take nothing
     steps = tuple(_step(job, plan) for plan, _ in groupby(plans))
     record = {"schema": STEPS_SCHEMA, **asdict(PruningCourse(model, job.method, steps, label))}
-    console.emit([record], lambda: [_table(job, steps)], as_json=as_json)
+    output.emit([record], lambda: [_table(job, steps)], as_json=as_json)
 
 
 def _step(job: Job, plan: Plan) -> PruningStep:
@@ -44,7 +44,7 @@ def _table(job: Job, steps: Iterable[PruningStep]) -> Group:
     rows = [asdict(step) for step in steps]
     present = [key for key in rows[0] if any(row[key] is not None for row in rows)]
     headings = {key: measure for measure, key in KEYS.items()}
-    return console.table(
+    return output.table(
         f"Step by step ({job.method}, {job.request.merge})",
         [headings.get(key, key) for key in present],
         ([_cell(key, row[key]) for key in present] for row in rows),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.pruning.methods import METHODS
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ FINEST = 1e-4
 def tables(summary: Mapping[str, Any]) -> Iterable[Group | str]:
     """The certificate and what it comes to, from the keys of the summary."""
     yield from _layers(summary)
-    yield console.table("", ["", "before", "after", "change"], _totals(summary))
+    yield output.table("", ["", "before", "after", "change"], _totals(summary))
     if not METHODS[summary["method"]].weights:
         yield from _obstacles(summary["frozen"])
 
@@ -38,7 +38,7 @@ def _layers(summary: Mapping[str, Any]) -> Iterable[Group | str]:
         errors = dict.fromkeys(errors, "error")
     title = f"Certificate ({', '.join(made)})"
     yield (
-        console.table(
+        output.table(
             title,
             ["layer", "units", *reasons.values(), *errors.values()],
             (
@@ -59,7 +59,7 @@ def _layers(summary: Mapping[str, Any]) -> Iterable[Group | str]:
         layers, lose = ("layer", "loses") if whole == 1 else ("layers", "lose")
         yield f"  {whole:,} {more}{layers} {lose} nothing"
     if summary["resolved_on"] and losing:
-        images = console.counted(summary["resolved_on"], "image")
+        images = output.counted(summary["resolved_on"], "image")
         yield f"  errors are told without images; re-solved on {images}, the network is better"
 
 
@@ -71,7 +71,7 @@ def _loses(entry: Mapping[str, Any], *, masks: bool) -> bool:
 def _error(error: float | None) -> str:
     if error is not None and 0 < error < FINEST:
         return f"<{FINEST:.4f}"
-    return console.cell(error if error is None else round(error, 4))
+    return output.cell(error if error is None else round(error, 4))
 
 
 def _totals(summary: Mapping[str, Any]) -> Iterable[tuple[object, ...]]:
@@ -100,8 +100,8 @@ def _change(counts: Mapping[str, int]) -> str:
 def _obstacles(frozen: list[dict[str, Any]]) -> Iterable[str]:
     """What no method takes, and what of the network is in the way."""
     if frozen:
-        channels = console.counted(sum(obstacle["channels"] for obstacle in frozen), "channel")
-        layers = console.counted(len({obstacle["layer"] for obstacle in frozen}), "layer")
+        channels = output.counted(sum(obstacle["channels"] for obstacle in frozen), "channel")
+        layers = output.counted(len({obstacle["layer"] for obstacle in frozen}), "layer")
         operations = ", ".join(sorted({obstacle["operation"] for obstacle in frozen}))
         yield f"  never taken: {channels} of {layers}, which the network ties"
         yield f"  or rearranges, so that one cannot go without the others ({operations})"

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, get_args
 
 from emoprune.choices import ClassMeasure, EvaluationSection, Measured
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.aggregate import CLASS_KEYS, KEYS, Labelled, all_changes, by_label, by_setting
 from emoprune.reporting.estimates import DECIMALS, SHARE, bounds, flat_printed
@@ -150,7 +150,7 @@ def confusions(view: Overview) -> list[Sheet]:
     """The confusion matrix of each label, added up over its runs."""
     return [
         confusion_sheet(
-            f"{entry.label}, {console.counted(len(entry.runs), 'run')}", entry.classes, entry.confusion
+            f"{entry.label}, {output.counted(len(entry.runs), 'run')}", entry.classes, entry.confusion
         )
         for entry in view.ours
     ]

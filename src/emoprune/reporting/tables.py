@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.io import csv_text
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def from_rows(title: str, rows: Sequence[Mapping[str, object]]) -> Sheet:
 
 def to_table(sheet: Sheet) -> Group:
     """A table for the terminal."""
-    return console.table(sheet.title, sheet.columns, sheet.rows, left=sheet.left)
+    return output.table(sheet.title, sheet.columns, sheet.rows, left=sheet.left)
 
 
 def to_markdown(sheet: Sheet) -> str:
@@ -45,7 +45,7 @@ def to_markdown(sheet: Sheet) -> str:
 
 
 def _escaped(cell: object) -> str:
-    return console.cell(cell).replace("|", "\\|").replace("\n", " ")
+    return output.cell(cell).replace("|", "\\|").replace("\n", " ")
 
 
 def to_csv(sheet: Sheet) -> str:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from emoprune.cli import console, options
+from emoprune.cli import options, output
 from emoprune.errors import TrainingFault, UsageFault
 from emoprune.evaluation import evaluate, model
 from emoprune.evaluation.types import Metrics
@@ -34,7 +34,7 @@ SHOWN = 10
 def run(search: Search, outputs: Outputs, *, as_json: bool) -> None:
     """Run trials until all are done, by whichever process; print each of ours, and tell the best."""
     asked = search.asked
-    with Study(outputs.storage, spaces=search.spaces, seed=asked.seed) as study, console.once():
+    with Study(outputs.storage, spaces=search.spaces, seed=asked.seed) as study, output.once():
         _check_same(study.asked(search.identity), search, outputs)
         with study.locked():
             outputs.check_best(study.fingerprints())
@@ -47,7 +47,7 @@ def _until_done(search: Search, outputs: Outputs, study: Study, *, as_json: bool
     def propose(number: int, ended: Sequence[Trial]) -> Sequence[Space] | None:
         return SAMPLERS[search.asked.sampler](search.spaces, number, search.total, ended)
 
-    with console.progress("search", search.total) as advance:
+    with output.progress("search", search.total) as advance:
         ended = study.trials()
         advance(len(ended), _so_far(ended))
         while len(ended) < search.total:
@@ -81,7 +81,7 @@ def _try(search: Search, outputs: Outputs, study: Study, claim: Claim, *, as_jso
         # options that do not go together, like a rate that is too high, are the fault of this trial alone
         study.fail(claim, error.fact)
         spelled = " ".join(f"{name}={value}" for name, value in values.items())
-        console.warn(f"trial {claim.number} failed, {error.fact}: {spelled}")
+        output.warn(f"trial {claim.number} failed, {error.fact}: {spelled}")
         return
     record = records_io.to_record(result)
     with study.locked():
@@ -90,7 +90,7 @@ def _try(search: Search, outputs: Outputs, study: Study, claim: Claim, *, as_jso
         outputs.offer(data, result.accuracy, study.trials())
         study.finish(claim, accuracy=result.accuracy, line=json.dumps(record, allow_nan=False))
         outputs.catch_up(study.trials())
-    console.emit([record], lambda: (), as_json=as_json)
+    output.emit([record], lambda: (), as_json=as_json)
 
 
 def _trained(search: Search, name: str, number: int, values: Mapping[str, Value]) -> tuple[bytes, Metrics]:
@@ -122,17 +122,15 @@ def _conclude(search: Search, outputs: Outputs, ended: Sequence[Trial], *, as_js
     if best.accuracy is None:
         fact = f"all {len(ended)} trials failed"
         raise TrainingFault(fact, "search lower rates, with another --storage", place=outputs.storage)
-    console.emit([], lambda: _table(search, ranked), as_json=as_json)
+    output.emit([], lambda: _table(search, ranked), as_json=as_json)
     failed = sum(trial.accuracy is None for trial in ended)
     if failed:
-        console.note(f"{failed} of {console.counted(len(ended), 'trial')} failed")
+        output.note(f"{failed} of {output.counted(len(ended), 'trial')} failed")
     if outputs.best is not None and not outputs.holds(best):
-        console.warn(f"{outputs.best} is not of the best trial, which a process without --keep-best has run")
+        output.warn(f"{outputs.best} is not of the best trial, which a process without --keep-best has run")
     share = f"{best.accuracy:.1%} of the val part"
-    console.note(
-        f"best of {console.counted(len(ended), 'trial')}: {share}, trial {best.number}; to train it:"
-    )
-    console.paste(shlex.join(search.options.line(search.values_of(best), "model.st")))
+    output.note(f"best of {output.counted(len(ended), 'trial')}: {share}, trial {best.number}; to train it:")
+    output.paste(shlex.join(search.options.line(search.values_of(best), "model.st")))
 
 
 def _table(search: Search, ranked: Sequence[Trial]) -> Iterator[Group]:
@@ -142,4 +140,4 @@ def _table(search: Search, ranked: Sequence[Trial]) -> Iterator[Group]:
         for trial in ranked[:SHOWN]
         if trial.accuracy is not None
     ]
-    yield console.table(f"Best of {len(ranked)} trials", ["trial", "val accuracy", *names], rows)
+    yield output.table(f"Best of {len(ranked)} trials", ["trial", "val accuracy", *names], rows)

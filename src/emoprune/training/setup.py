@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Keep
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
 from emoprune.data.splits import declared_parts, partition
@@ -141,7 +141,7 @@ def _rule_of(settings: Settings, found: Data, past: Checkpoint | None) -> SplitR
     split = None if preset_alone else settings.split
     rule = split_rule(found, split, settings.group_by, settings.split_by, settings.seed)
     if past is not None and past.split != rule:
-        console.note("the split is not that of the earlier training: its test part may be trained on now")
+        output.note("the split is not that of the earlier training: its test part may be trained on now")
     return rule
 
 
@@ -164,7 +164,7 @@ def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
     samples = model.samples_for(past, found)
     absent = sorted(set(past.classes) - set(found.catalogue.classes))
     if absent and task_of(past.spec.arch) == "classify":
-        console.warn(
+        output.warn(
             f"{found.catalogue.place} has no {', '.join(absent)}, which {settings.earlier} tells apart: "
             "going on without, the network forgets"
         )
@@ -226,11 +226,11 @@ def _fresh(settings: Settings, found: Data, train: Tensor) -> Start:
 def _tell_adoption(weights: str, fresh: tuple[str, ...], *, epochs: int) -> None:
     """Say which layers `weights` does not fill, loudly where no epoch will train them either."""
     if epochs == 0 and weights == "none":
-        console.warn("no weights and no epochs leave the network as drawn at random")
+        output.warn("no weights and no epochs leave the network as drawn at random")
     elif epochs == 0 and fresh:
-        console.warn(f"{weights} has no weights for {', '.join(fresh)}: without epochs they stay random")
+        output.warn(f"{weights} has no weights for {', '.join(fresh)}: without epochs they stay random")
     elif fresh:
-        console.note(f"{weights} has no weights for {', '.join(fresh)}: trained from the start")
+        output.note(f"{weights} has no weights for {', '.join(fresh)}: trained from the start")
 
 
 def _check_combination(spec: Spec, settings: Settings) -> None:
@@ -246,4 +246,4 @@ def _check_combination(spec: Spec, settings: Settings) -> None:
         of, this = (photos, f"this is {a_table}") if table else (a_table, f"these are {photos}")
         raise UsageFault(f"--{min(misplaced)} is of {of}, and {this}", "leave it out")
     if settings.freeze == "backbone" and settings.start == "none":
-        console.warn("the frozen backbone has random weights; --weights gives it learned ones")
+        output.warn("the frozen backbone has random weights; --weights gives it learned ones")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emoprune.cli import console
+from emoprune.cli import output
 from emoprune.reporting import tables
 from emoprune.reporting.tables import Sheet
 from tests.support.command_line import PROGRAM, SMALL, clean_environment, process, scores
@@ -154,7 +154,7 @@ def test_a_fault_on_a_terminal_is_still_one_plain_line(in_folder: Path) -> None:
 def test_without_a_terminal_no_cell_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     columns = ["name", *(f"a column with a long name {index}" for index in range(6))]
     row = ["x" * 60, *(123456789 + index for index in range(6))]
-    console.show([console.table("T", columns, [row])])
+    output.show([output.table("T", columns, [row])])
     text = capsys.readouterr().out
     assert "x" * 60 in text
     for index in range(6):
@@ -163,7 +163,7 @@ def test_without_a_terminal_no_cell_is_cut(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_markup_in_data_is_text(capsys: pytest.CaptureFixture[str]) -> None:
-    console.show(["[bold]line[/bold]", console.table("[red]T", ["[i]c"], [["[link=x]cell[/link]"]])])
+    output.show(["[bold]line[/bold]", output.table("[red]T", ["[i]c"], [["[link=x]cell[/link]"]])])
     text = capsys.readouterr().out
     for words in ("[bold]line[/bold]", "[red]T", "[i]c", "[link=x]cell[/link]"):
         assert words in text
@@ -178,46 +178,46 @@ def test_markup_in_data_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_values_are_written_for_people(value: object, text: str) -> None:
-    assert console.cell(value) == text
+    assert output.cell(value) == text
 
 
 @given(st.lists(st.integers(), max_size=20))
 @settings(max_examples=20, deadline=None)
 def test_tracked_hands_on_every_item(items: list[int]) -> None:
-    assert list(console.tracked(iter(items), "count", len(items))) == items
+    assert list(output.tracked(iter(items), "count", len(items))) == items
 
 
 @pytest.mark.parametrize(
     ("number", "text"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers"), (1024, "1,024 layers")]
 )
 def test_one_is_singular(number: int, text: str) -> None:
-    assert console.counted(number, "layer") == text
+    assert output.counted(number, "layer") == text
 
 
 def test_notes_and_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    console.note("one")
-    console.warn("two")
+    output.note("one")
+    output.warn("two")
     assert capsys.readouterr() == ("", "note: one\nwarning: two\n")
 
 
 def test_what_is_told_once_is_told_again_only_outside(capsys: pytest.CaptureFixture[str]) -> None:
-    with console.once():
+    with output.once():
         for _ in range(3):
-            console.note("one")
-            console.warn("one")
-        console.paste("one")
-    console.note("one")
+            output.note("one")
+            output.warn("one")
+        output.paste("one")
+    output.note("one")
     assert capsys.readouterr() == ("", "note: one\nwarning: one\none\nnote: one\n")
 
 
 def test_json_lines_are_whole_and_refuse_what_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
-    console.emit([{"a": "é"}, {"a": None}], lambda: [], as_json=True)
+    output.emit([{"a": "é"}, {"a": None}], lambda: [], as_json=True)
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line) for line in lines] == [{"a": "é"}, {"a": None}]
     # so that any terminal and any encoding can print it
     assert lines[0].isascii()
     with pytest.raises(ValueError, match="JSON"):
-        console.emit([{"a": float("nan")}], lambda: [], as_json=True)
+        output.emit([{"a": float("nan")}], lambda: [], as_json=True)
 
 
 def test_csv_leaves_out_what_is_not_there() -> None:
