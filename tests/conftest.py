@@ -26,7 +26,7 @@ settings.load_profile("repeatable")
 # a shell starts what it runs in the background with Ctrl-C ignored, and so would be what a test starts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LONGEST = ("tests/recipes/test_recipes.py", "tests/core/test_surgery_exact.py")
+LONGEST = ("tests/recipes/test_recipes.py", "tests/pruning/test_surgery.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,8 +8,7 @@ from PIL import Image
 from emoprune.errors import BadImage
 from emoprune.faces.faces import mtcnn_weights
 from emoprune.faces.memory import give_back
-from emoprune.faces.mtcnn import SMALLEST_FACE, Networks, Rescue, find_faces
-from emoprune.faces.mtcnn import second_pass as rescue
+from emoprune.faces.mtcnn import SMALLEST_FACE, Networks, Rescue, find_faces, rescue
 from emoprune.faces.types import Face
 
 LARGE_PIXELS = 16_000_000

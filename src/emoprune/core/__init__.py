@@ -1,1 +1,0 @@
-"""Pure: tensors and records in, tensors and records out; no files, no printing, no global state."""

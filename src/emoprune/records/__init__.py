@@ -1,1 +1,0 @@
-"""Frozen records that travel between the rooms; an illegal one cannot be made."""
