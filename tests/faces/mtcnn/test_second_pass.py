@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from emoprune.faces.mtcnn import Networks, find_faces, second_pass
+from emoprune.faces.mtcnn import Networks, find_faces, rescue
 from emoprune.faces.mtcnn.image_variants import TURNS, brightened, turned, turned_back
 from emoprune.faces.types import Box, Face
 from emoprune.io.images import read_photo
@@ -39,7 +39,7 @@ def test_points_and_boxes_of_a_turned_photo_return_to_their_pixels(turn: int) ->
 def test_a_turned_drawn_face_is_found_where_it_is_upright(networks: Networks, seed: int, turn: int) -> None:
     (upright,) = find_faces(scene(seed), networks)
     photo = turned(scene(seed), 360 - turn)
-    found = second_pass(photo, networks)
+    found = rescue(photo, networks)
     assert found is not None
     assert found.turn == turn
     assert found.how == f"turned {turn}"
@@ -56,7 +56,7 @@ def test_a_turned_drawn_face_is_found_where_it_is_upright(networks: Networks, se
 def test_a_face_in_the_dark_is_found(networks: Networks) -> None:
     dark = scene(1).point(lambda value: value * 0.045)
     assert find_faces(dark, networks) == []
-    found = second_pass(dark, networks)
+    found = rescue(dark, networks)
     assert found is not None
     assert found.turn == 0
     (lit,) = find_faces(scene(1), networks)
@@ -66,7 +66,7 @@ def test_a_face_in_the_dark_is_found(networks: Networks) -> None:
 def test_faces_of_a_large_photo_lie_in_its_own_pixels(networks: Networks) -> None:
     large = scene(0).resize((1680, 2100))
     (upright,) = find_faces(large, networks)
-    found = second_pass(large.transpose(Image.Transpose.ROTATE_180), networks)
+    found = rescue(large.transpose(Image.Transpose.ROTATE_180), networks)
     assert found is not None
     back = turned_back(found.faces[0], 180, large.size)
     assert np.allclose(back.box.centre, upright.box.centre, atol=0.1 * np.sqrt(upright.box.area))
@@ -75,17 +75,17 @@ def test_faces_of_a_large_photo_lie_in_its_own_pixels(networks: Networks) -> Non
 @pytest.mark.parametrize("blur", [0, 1, 3])
 def test_noise_stays_without_a_face(networks: Networks, blur: int) -> None:
     pixels = np.random.default_rng(blur).integers(0, 256, (160, 200, 3), dtype=np.uint8)
-    assert second_pass(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(blur)), networks) is None
+    assert rescue(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(blur)), networks) is None
 
 
 @pytest.mark.parametrize("colour", ["black", "gray", "white", (3, 3, 9)])
 def test_a_blank_photo_stays_without_a_face(networks: Networks, colour: str | tuple[int, int, int]) -> None:
-    assert second_pass(Image.new("RGB", (120, 90), colour), networks) is None
+    assert rescue(Image.new("RGB", (120, 90), colour), networks) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_busy_scene_without_a_person_stays_without_a_face(networks: Networks, seed: int) -> None:
-    assert second_pass(draw_backdrop(SIZE, np.random.default_rng(seed)), networks) is None
+    assert rescue(draw_backdrop(SIZE, np.random.default_rng(seed)), networks) is None
 
 
 def test_brightening_looks_at_lit_pixels_alone() -> None:
@@ -103,7 +103,7 @@ def test_dark_and_turned_frames_are_rescued(shared_data: Path, networks: Network
     seen = wrong = 0
     for turn, path in zip((90, 180, 270) * 10, frames, strict=False):
         image = turned(read_photo(path), turn)
-        found = None if find_faces(image, networks) else second_pass(image, networks)
+        found = None if find_faces(image, networks) else rescue(image, networks)
         seen += found is not None
         wrong += found is not None and found.turn != 360 - turn
     assert seen >= len(frames) // 3
