@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emoprune.data.hashes import read_hashes
+from emoprune.data.near_duplicates import read_hashes
 from emoprune.faces.manifest import MANIFEST
 
 GOOD = "0123456789abcdef"

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.functional import normalize
 
-from emoprune.data.preprocessing import standardise, to_input, unit_scale
+from emoprune.data.image_dataset import standardise, to_input, unit_scale
 from emoprune.data.types import Preprocess
 
 RGB = Preprocess(kind="image", size=(4, 6), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

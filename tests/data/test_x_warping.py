@@ -12,8 +12,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
-from emoprune.data.augmentation import AUGMENTATIONS
-from emoprune.data.warping import augment
+from emoprune.data.augmentation import AUGMENTATIONS, augment
 
 GEOMETRY = ("flip", "rotate", "crop", "shift")
 ALL = {name: kind.default for name, kind in AUGMENTATIONS.items()}

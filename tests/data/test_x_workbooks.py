@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emoprune.data import workbooks
+from emoprune.data import feature_tables
 from emoprune.errors import BadData
 from tests.support.records import workbook
 
@@ -25,23 +25,23 @@ def repacked(data: bytes, **files: bytes | None) -> bytes:
 
 
 def test_rows_are_text_under_their_numbers() -> None:
-    found = workbooks.parse(workbook([["name", "label", "x"], ["a", 1, 0.5], ["b", "NaN", -1e-9]]))
+    found = feature_tables.parse(workbook([["name", "label", "x"], ["a", 1, 0.5], ["b", "NaN", -1e-9]]))
     assert found == [(1, ["name", "label", "x"]), (2, ["a", "1", "0.5"]), (3, ["b", "NaN", "-1e-09"])]
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=4))
 def test_numbers_come_through_to_the_last_bit_of_float32(values: list[float]) -> None:
-    ((_, row),) = workbooks.parse(workbook([["a", *values]]))
+    ((_, row),) = feature_tables.parse(workbook([["a", *values]]))
     assert [np.float32(cell) for cell in row[1:]] == values
 
 
 def test_only_the_first_cell_of_a_merged_one_has_text() -> None:
     rows = (("", "label", "title", "", ""), ("a", 1, 1, 2, 3))
-    assert workbooks.parse(workbook(rows, merged="C1:E1"))[0] == (1, ["", "label", "title", "", ""])
+    assert feature_tables.parse(workbook(rows, merged="C1:E1"))[0] == (1, ["", "label", "title", "", ""])
 
 
 def test_rows_that_end_early_are_filled_up_to_the_length_of_most() -> None:
-    found = workbooks.parse(workbook([["", "label", "t"], ["a", 1, 1, 2], ["b", 1, 1, 2], ["c", 2, 1]]))
+    found = feature_tables.parse(workbook([["", "label", "t"], ["a", 1, 1, 2], ["b", 1, 1, 2], ["c", 2, 1]]))
     assert [row for _, row in found] == [
         ["", "label", "t", ""],
         ["a", "1", "1", "2"],
@@ -51,12 +51,14 @@ def test_rows_that_end_early_are_filled_up_to_the_length_of_most() -> None:
 
 
 def test_a_stray_cell_makes_no_column() -> None:
-    found = workbooks.parse(workbook([["n", "label", "t"], ["a", 1, 1], ["b", 1, 1, None, "x"], ["c", 2, 1]]))
+    found = feature_tables.parse(
+        workbook([["n", "label", "t"], ["a", 1, 1], ["b", 1, 1, None, "x"], ["c", 2, 1]])
+    )
     assert [len(row) for _, row in found] == [3, 3, 5, 3]
 
 
 def test_an_empty_sheet_has_no_rows_with_text() -> None:
-    assert not any(any(row) for _, row in workbooks.parse(workbook([])))
+    assert not any(any(row) for _, row in feature_tables.parse(workbook([])))
 
 
 def test_what_a_file_says_of_its_own_size_loses_no_rows() -> None:
@@ -65,7 +67,7 @@ def test_what_a_file_says_of_its_own_size_loses_no_rows() -> None:
         sheet = archive.read("xl/worksheets/sheet1.xml")
     assert b'<dimension ref="A1:C3"' in sheet
     smaller = repacked(data, xl_worksheets_sheet1_xml=sheet.replace(b'"A1:C3"', b'"A1:B2"'))
-    assert workbooks.parse(smaller) == workbooks.parse(data)
+    assert feature_tables.parse(smaller) == feature_tables.parse(data)
 
 
 WHOLE = workbook([["name", "label", "x"], ["a", 1, 0.5]])
@@ -74,7 +76,7 @@ WHOLE = workbook([["name", "label", "x"], ["a", 1, 0.5]])
 @pytest.mark.parametrize("data", [b"", b"name,label,x\na,b,1\n", b"PK\x03\x04", WHOLE[:-30]])
 def test_what_is_no_zip_is_no_workbook(data: bytes) -> None:
     with pytest.raises(BadData, match=r"not an \.xlsx workbook"):
-        workbooks.parse(data)
+        feature_tables.parse(data)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_what_is_no_zip_is_no_workbook(data: bytes) -> None:
 )
 def test_a_zip_of_something_else_is_a_damaged_workbook(data: bytes) -> None:
     with pytest.raises(BadData, match=r"damaged .xlsx workbook; save it again"):
-        workbooks.parse(data)
+        feature_tables.parse(data)
 
 
 def test_a_workbook_without_a_sheet_is_told() -> None:
@@ -96,10 +98,10 @@ def test_a_workbook_without_a_sheet_is_told() -> None:
         book = archive.read("xl/workbook.xml")
     start, end = book.index(b"<sheets>"), book.index(b"</sheets>")
     with pytest.raises(BadData, match="a workbook without a sheet"):
-        workbooks.parse(repacked(WHOLE, xl_workbook_xml=book[: start + 8] + book[end:]))
+        feature_tables.parse(repacked(WHOLE, xl_workbook_xml=book[: start + 8] + book[end:]))
 
 
 def test_a_workbook_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbooks, "LARGEST", 1000)
+    monkeypatch.setattr(feature_tables, "LARGEST", 1000)
     with pytest.raises(BadData, match="more than is safe to read"):
-        workbooks.parse(WHOLE)
+        feature_tables.parse(WHOLE)

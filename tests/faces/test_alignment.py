@@ -13,8 +13,7 @@ from emoprune.choices import Pad
 from emoprune.errors import BadImage
 from emoprune.faces import alignment
 from emoprune.faces.alignment import EYE_LEVEL, EYE_REACH, eye_places
-from emoprune.faces.cropping import crop_face
-from emoprune.faces.padding import LARGEST
+from emoprune.faces.cropping import LARGEST, crop_face
 from emoprune.faces.types import Box
 from emoprune.synthetic_faces import draw_scene
 from emoprune.synthetic_faces.scene import sample_pose

@@ -17,7 +17,7 @@ from emoprune.choices import Standing
 from emoprune.errors import BadImage
 from emoprune.faces import contact_sheet as contact
 from emoprune.faces.contact_sheet import HEAD, LOOKS, SECTIONS, Tile, contact_sheet
-from emoprune.faces.lettering import lettering
+from emoprune.faces.text_layout import lettering
 from emoprune.synthetic_faces import draw_scene
 
 STANDINGS: tuple[Standing, ...] = get_args(Standing)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from emoprune.choices import Pad
 from emoprune.errors import BadImage
 from emoprune.faces import cropping
-from emoprune.faces.padding import LARGEST
+from emoprune.faces.cropping import LARGEST
 from emoprune.faces.types import Box
 
 WIDTH, HEIGHT = 60, 40

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emoprune.faces.lettering import lettering
-from emoprune.faces.text_layout import caption, lines, shortened, written
+from emoprune.faces.text_layout import caption, lettering, lines, shortened, written
 
 FONT = lettering(11)
 

@@ -3,8 +3,8 @@ import torch
 from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 
 from emoprune.errors import Unavailable
-from emoprune.faces import faces
-from emoprune.faces.faces import mtcnn_weights
+from emoprune.faces import detector
+from emoprune.faces.detector import mtcnn_weights
 
 
 def test_the_weights_are_those_of_the_installed_package() -> None:
@@ -19,6 +19,6 @@ def test_the_weights_are_those_of_the_installed_package() -> None:
 def test_a_package_that_is_not_there_or_has_no_weights_is_named(
     monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
-    monkeypatch.setattr(faces, "PACKAGE", package)
+    monkeypatch.setattr(detector, "PACKAGE", package)
     with pytest.raises(Unavailable, match="facenet-pytorch"):
         mtcnn_weights()

@@ -3,7 +3,7 @@
 import pytest
 from PIL import ImageFont
 
-from emoprune.faces.lettering import lettering
+from emoprune.faces.text_layout import lettering
 
 
 @pytest.mark.parametrize("letter", "aÉßşłЖωҐ№…·")

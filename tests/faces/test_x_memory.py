@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emoprune.faces.memory import give_back
+from emoprune.faces.detector import give_back
 
 
 def resident() -> int:

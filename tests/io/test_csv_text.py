@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emoprune.errors import BadData
-from emoprune.io.cells import is_missing, number
+from emoprune.io.csv_text import is_missing, number
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))

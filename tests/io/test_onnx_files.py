@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from emoprune.errors import BadCheckpoint
 from emoprune.io.onnx_files import Engine, export, largest_difference
 from emoprune.networks import build
-from emoprune.networks.scaling import fitted_scaling
+from emoprune.networks.table_networks import fitted_scaling
 from emoprune.networks.types import Spec
 
 METADATA = json.dumps({"schema": "x", "classes": ["glücklich", "traurig"]}, ensure_ascii=False)

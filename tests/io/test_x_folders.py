@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from emoprune.errors import OutputFault
-from emoprune.io.folders import check_files, write_files
+from emoprune.io.files import check_files, write_files
 
 FILES = {"a.svg": b"1", "b.png": b"2"}
 

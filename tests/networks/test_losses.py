@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from emoprune.networks.build import build
 from emoprune.networks.losses import LOSSES, hits, judge, squared_errors, task_of
 from emoprune.networks.registry import ARCHITECTURES
-from emoprune.networks.scaling import fitted_scaling
+from emoprune.networks.table_networks import fitted_scaling
 from emoprune.networks.types import Spec
 
 ROWS = (

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from emoprune.choices import Scale
 from emoprune.networks.build import restore
-from emoprune.networks.scaling import fitted_scaling
 from emoprune.networks.svm import fitted_svm
+from emoprune.networks.table_networks import fitted_scaling
 from emoprune.networks.types import Spec
 
 

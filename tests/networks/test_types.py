@@ -14,7 +14,7 @@ from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.faces.types import Box
 from emoprune.networks.types import HiddenLayer, Spec, UnitStatistics
 from emoprune.pruning.types import Removal
-from emoprune.reporting.records_charts import BarChart, Estimate
+from emoprune.reporting.types import BarChart, Estimate
 from tests.support.records import checkpoint, moments, statistics, tensors
 
 FINITE = st.floats(-1e6, 1e6)

@@ -10,10 +10,9 @@ from torch import nn
 
 from emoprune.choices import Price
 from emoprune.networks import build
-from emoprune.networks.footprint import Footprint
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
-from emoprune.networks.profiling import cost
+from emoprune.networks.profiling import Footprint, cost
 from emoprune.networks.types import Cost, Spec
 from emoprune.pruning import surgery
 from tests.support.wiring import Wired, conv, head, smaller

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from emoprune.choices import Activation
 from emoprune.networks.build import blueprint, build
-from emoprune.networks.convnets import SPREAD
-from emoprune.networks.initialisation import GAINS, keep_spread
+from emoprune.networks.convnets import GAINS, SPREAD, keep_spread
 from emoprune.networks.types import Spec
 
 SPECS = {

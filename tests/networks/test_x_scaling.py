@@ -8,7 +8,7 @@ from torch import Tensor
 
 from emoprune.choices import Scale
 from emoprune.errors import BadData
-from emoprune.networks.scaling import Scaling, fitted_scaling
+from emoprune.networks.table_networks import Scaling, fitted_scaling
 
 
 def fitted(rows: Tensor, scale: Scale) -> Scaling:

@@ -10,7 +10,7 @@ import torch
 from torchvision import models
 
 from emoprune.errors import Unavailable
-from emoprune.networks.zoo import imagenet_weights
+from emoprune.networks.pretrained import imagenet_weights
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,12 @@ from torch import nn
 
 from emoprune.errors import UsageFault
 from emoprune.networks import build, profiling
-from emoprune.networks.footprint import Footprint
+from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import Cost
-from emoprune.pruning.budget import Amount
-from emoprune.pruning.core_budget import after, first_step, is_met, is_too_much, step_for
+from emoprune.pruning.budget import Amount, after, first_step, is_met, is_too_much, step_for
+from emoprune.pruning.context import Request
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.pruning import Pruning
-from emoprune.pruning.schedules import Request
 from emoprune.pruning.types import Plan, Removal
 from tests.support.layers import subject_of_net, table_pruning
 from tests.support.wiring import conv, head

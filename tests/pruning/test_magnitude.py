@@ -12,8 +12,8 @@ from torch import Tensor
 from emoprune.choices import Scope
 from emoprune.networks.types import Checkpoint, Spec
 from emoprune.pruning import surgery
+from emoprune.pruning.context import Course, Request
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.schedules import Course, Request
 from emoprune.pruning.types import Plan
 from tests.support import reference_pruning as literal
 from tests.support.layers import checkpoint_of, footprint_of, opened

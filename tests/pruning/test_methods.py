@@ -10,11 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from emoprune.networks.footprint import Footprint
+from emoprune.networks.profiling import Footprint
 from emoprune.pruning import schedules
-from emoprune.pruning.context import Subject
+from emoprune.pruning.context import Request, Subject
 from emoprune.pruning.methods import METHODS, Method
-from emoprune.pruning.schedules import Request
 from emoprune.pruning.types import Plan
 from tests.support.layers import subject_of_net
 

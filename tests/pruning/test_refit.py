@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from emoprune.pruning import regression
+from emoprune.pruning import refit as regression
 from emoprune.pruning.context import Subject, stays
 from emoprune.pruning.merging import least_squares
 from emoprune.pruning.refit import MEMORY, Refit, images_that_fit

@@ -12,14 +12,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from emoprune.choices import Centre, Scope
-from emoprune.networks.footprint import Footprint
+from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import HiddenLayer
 from emoprune.pruning import schedules
-from emoprune.pruning.context import Subject
+from emoprune.pruning.context import Course, Request, Step, Subject
 from emoprune.pruning.distinctiveness import distinct, smallest_angle_first
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.path import Step
-from emoprune.pruning.schedules import Course, Request
 from emoprune.pruning.types import Plan, Removal
 from tests.support import reference_pruning as literal
 from tests.support.layers import Array, sigmoid_layer, statistics_of, subject_of_net, subject_with

@@ -16,10 +16,9 @@ from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.types import Checkpoint, Moments, Spec
 from emoprune.pruning import surgery
-from emoprune.pruning.context import Subject, subject_of
+from emoprune.pruning.context import Request, Subject, subject_of
 from emoprune.pruning.merging import MERGES
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.schedules import Request
 from emoprune.pruning.types import Plan, Removal
 from tests.support.layers import checkpoint_of, opened, statistics_of, without
 from tests.support.silencing import apart, randomise, silent

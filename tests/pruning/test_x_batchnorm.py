@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from emoprune.pruning.batchnorm import LEAST, POWER, rescaled
 from emoprune.pruning.context import Subject
-from emoprune.pruning.merging import MERGES, least_squares
+from emoprune.pruning.merging import LEAST, MERGES, POWER, least_squares, rescaled
 from emoprune.pruning.types import Plan, Removal
 from tests.support import reference_pruning as literal
 from tests.support.layers import Array, carried_out, relu_maps, subject_of_net, subject_with, without

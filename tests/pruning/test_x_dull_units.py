@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Merge
-from emoprune.networks.footprint import Footprint
-from emoprune.pruning.batchnorm import rescaled
-from emoprune.pruning.context import Subject
+from emoprune.networks.profiling import Footprint
+from emoprune.pruning.context import Request, Subject
 from emoprune.pruning.error_estimate import certify
-from emoprune.pruning.merging import MERGES, least_squares
+from emoprune.pruning.merging import MERGES, least_squares, rescaled
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.schedules import Request
 from emoprune.pruning.types import Plan
 from tests.support.layers import carried_out, subject_of_net, without
 from tests.support.silencing import randomise

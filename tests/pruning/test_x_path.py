@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from emoprune.choices import Price, Scope
-from emoprune.networks.footprint import Footprint
-from emoprune.pruning import path
-from emoprune.pruning.context import Subject
-from emoprune.pruning.path import SAVING_POWER, Step
+from emoprune.networks.profiling import Footprint
+from emoprune.pruning import schedules
+from emoprune.pruning.context import Step, Subject
 from emoprune.pruning.reconstruction_cost import RIDGE, Elimination
+from emoprune.pruning.schedules import SAVING_POWER
 from tests.support import reference_pruning as literal
 from tests.support.layers import subject_of_net
 from tests.support.wiring import conv, head
@@ -109,7 +109,7 @@ def greedy(dense: Dense, scope: Scope, price: Price, orders: list[list[int]] | N
 def test_the_unit_that_costs_least_goes_as_the_activations_have_it(
     dense: Dense, scope: Scope, price: Price
 ) -> None:
-    steps = list(path.by_cost(dense.subject, dense.footprint, scope=scope, price=price))
+    steps = list(schedules.by_cost(dense.subject, dense.footprint, scope=scope, price=price))
     assert steps == greedy(dense, scope, price)
 
 
@@ -121,7 +121,7 @@ def test_a_given_order_is_kept_and_layers_compete_by_the_same_costs(
     generator = np.random.default_rng(3)
     orders = [[int(unit) for unit in generator.permutation(width)] for width in WIDTHS[1:3]]
     named = dict(zip(dense.subject.graph.spans, orders, strict=True))
-    steps = list(path.by_order(dense.subject, dense.footprint, named, scope=scope, price=price))
+    steps = list(schedules.by_order(dense.subject, dense.footprint, named, scope=scope, price=price))
     assert steps == greedy(dense, scope, price, orders)
 
 
@@ -155,8 +155,8 @@ def walks(maps: Maps, scope: Scope, subject: Subject | None = None) -> Iterable[
     orders = {
         name: list(reversed(range(stop - start))) for name, (start, stop) in maps.subject.graph.spans.items()
     }
-    yield path.by_cost(subject, maps.footprint, scope=scope, price="macs")
-    yield path.by_order(subject, maps.footprint, orders, scope=scope, price="macs")
+    yield schedules.by_cost(subject, maps.footprint, scope=scope, price="macs")
+    yield schedules.by_order(subject, maps.footprint, orders, scope=scope, price="macs")
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
@@ -194,9 +194,9 @@ def test_the_footprint_is_kept_up_to_date(maps: Maps) -> None:
         footprint = maps.footprint
         orders = {name: list(range(stop - start)) for name, (start, stop) in maps.subject.graph.spans.items()}
         steps = (
-            path.by_cost(maps.subject, footprint, scope="global", price="macs")
+            schedules.by_cost(maps.subject, footprint, scope="global", price="macs")
             if walk == 0
-            else path.by_order(maps.subject, footprint, orders, scope="global", price="macs")
+            else schedules.by_order(maps.subject, footprint, orders, scope="global", price="macs")
         )
         expected = copy.deepcopy(footprint)
         for step in steps:
@@ -214,12 +214,12 @@ def test_a_dead_unit_goes_before_all_that_say_something() -> None:
             net.get_parameter(f"{name}.weight")[unit] = 0
             net.get_parameter(f"{name}.bias")[unit] = -1
     subject = subject_of_net(net, [torch.randn(40, 6)])
-    steps = list(path.by_cost(subject, Footprint(subject.graph, net), scope="global", price="units"))
+    steps = list(schedules.by_cost(subject, Footprint(subject.graph, net), scope="global", price="units"))
     assert {step.unit for step in steps[:2]} == {3, 8 + 5}
 
 
 def test_the_first_step_of_scope_layer_is_the_cheapest_unit_of_the_first_layer(maps: Maps) -> None:
-    first = next(iter(path.by_cost(maps.subject, maps.footprint, scope="layer", price="macs")))
+    first = next(iter(schedules.by_cost(maps.subject, maps.footprint, scope="layer", price="macs")))
     _, stop = next(iter(maps.subject.graph.spans.values()))
     costs = Elimination(maps.subject, torch.arange(maps.subject.graph.units)).costs
     assert first == Step(0, int(costs[:stop].argmin()))

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emoprune.pruning import regression
-from emoprune.pruning.regression import Sums, correction
+from emoprune.pruning import refit
+from emoprune.pruning.refit import Sums, correction
 from tests.support import reference_pruning as literal
 from tests.support.layers import Array
 
@@ -63,7 +63,7 @@ def test_with_many_rows_it_is_plain_least_squares(seed: int, constant: bool) -> 
 
 def test_what_is_held_back_is_learned_from_in_the_end() -> None:
     features, missing = draw(0, 60)
-    with mock.patch.object(regression, "RIDGES", (1e-10,)):
+    with mock.patch.object(refit, "RIDGES", (1e-10,)):
         found = correction(*halves(features, missing, held=30), constant=True)
     assert found is not None
     for ours, expected in zip(found, literal.corrected(features, missing, constant=True), strict=True):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from emoprune.pruning.error_estimate import certify
-from emoprune.pruning.sensitivity import ladder
+from emoprune.pruning.error_estimate import certify, ladder
 from tests.support.layers import table_pruning
 
 

@@ -10,7 +10,7 @@ from emoprune.errors import BadMetrics
 from emoprune.evaluation.types import ClassScore
 from emoprune.reporting.aggregate import all_changes, by_label, by_setting, varying
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.records_charts import Estimate
+from emoprune.reporting.types import Estimate
 from tests.support.runs import run
 
 WHOLE = [run("whole", accuracy, seed=seed) for seed, accuracy in enumerate((0.5, 0.6, 0.7))]

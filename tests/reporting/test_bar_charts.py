@@ -5,8 +5,7 @@ from __future__ import annotations
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.bar_charts import before_after
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.records_charts import BarChart, Estimate
-from emoprune.reporting.types import Runs
+from emoprune.reporting.types import BarChart, Estimate, Runs
 from tests.support.runs import run
 
 

@@ -9,8 +9,7 @@ from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting.charts import FIGURES, charts, table
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.records_charts import BarChart, HeatChart
-from emoprune.reporting.types import Runs
+from emoprune.reporting.types import BarChart, HeatChart, Runs
 from tests.support.runs import course, curve, run
 
 GRID = [

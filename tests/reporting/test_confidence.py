@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from emoprune.reporting.confidence import estimate, paired, t_quantile
-from emoprune.reporting.records_charts import Estimate
+from emoprune.reporting.types import Estimate
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda found: np.std(found) > 1e-6)
 

@@ -19,16 +19,7 @@ from PIL import Image
 
 from emoprune.reporting import figures
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.records_charts import (
-    BarChart,
-    Chart,
-    Estimate,
-    HeatChart,
-    Line,
-    LineChart,
-    Panel,
-    Point,
-)
+from emoprune.reporting.types import BarChart, Chart, Estimate, HeatChart, Line, LineChart, Panel, Point
 
 LABELS = ("whole, random split", "pruned at 15 degrees, merged by least squares", "a third")
 

@@ -6,8 +6,7 @@ from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting.confidence import estimate
 from emoprune.reporting.line_charts import accuracy_by_setting, compression_by_hidden, curves, steps
-from emoprune.reporting.records_charts import Estimate, LineChart
-from emoprune.reporting.types import Runs
+from emoprune.reporting.types import Estimate, LineChart, Runs
 from tests.support.runs import course, curve, run
 
 Lines = dict[str, dict[float, Estimate]]

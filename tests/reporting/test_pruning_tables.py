@@ -9,7 +9,7 @@ import pytest
 
 from emoprune.cli import output
 from emoprune.pruning import certificate
-from emoprune.reporting.certificate_tables import tables
+from emoprune.reporting.pruning_tables import tables
 
 
 def layer(name: str, after: int, **other: object) -> dict[str, Any]:

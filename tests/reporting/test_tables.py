@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from emoprune.reporting.estimates import SHARE, Unit, bounds, told_apart
-from emoprune.reporting.records_charts import Estimate
-from emoprune.reporting.tables import from_rows
+from emoprune.reporting.tables import SHARE, Unit, bounds, from_rows, told_apart
+from emoprune.reporting.types import Estimate
 
 
 def test_a_mean_is_written_with_the_reach_of_its_interval_and_alone_without_one() -> None:

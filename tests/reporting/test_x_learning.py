@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from emoprune.reporting.learning import learned_by_label
-from emoprune.reporting.records_charts import Estimate
+from emoprune.reporting.aggregate import learned_by_label
+from emoprune.reporting.types import Estimate
 from tests.support.runs import curve
 
 

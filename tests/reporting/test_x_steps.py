@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from emoprune.pruning.types import PruningStep
-from emoprune.reporting.records_charts import Estimate
 from emoprune.reporting.steps import Stage, by_units, shared_out, with_printed
-from emoprune.reporting.types import Printed
+from emoprune.reporting.types import Estimate, Printed
 from tests.support.runs import course
 
 COURSES = (

@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emoprune.errors import UsageFault
-from emoprune.search.space import Space, Trial
-from emoprune.search.spaces import grid_point, grid_size, narrowed, on_log_scale, parse_space, points
+from emoprune.search.space import (
+    Space,
+    Trial,
+    grid_point,
+    grid_size,
+    narrowed,
+    on_log_scale,
+    parse_space,
+    points,
+)
 
 TYPES: dict[str, type] = {"lr": float, "lr_factor": float, "hidden": int, "optimizer": str, "augment": str}
 positive = st.floats(1e-9, 1e9)

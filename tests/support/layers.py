@@ -14,13 +14,12 @@ from torch import Tensor, nn
 from emoprune.data.types import Preprocess, SplitRule
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import UnitSums, channel_moments, collect
-from emoprune.networks.footprint import Footprint
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph, Reader, Reading
+from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import Checkpoint, HiddenLayer, Spec, UnitStatistics
-from emoprune.pruning.context import Subject, subject_of
+from emoprune.pruning.context import Request, Subject, subject_of
 from emoprune.pruning.pruning import Pruning
-from emoprune.pruning.schedules import Request
 from emoprune.pruning.types import Plan, Removal
 from tests.support.reference_pruning import Seen, samples
 from tests.support.wiring import smaller

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from emoprune.choices import Keep
 from emoprune.networks.build import build
 from emoprune.networks.losses import judge
-from emoprune.networks.scaling import fitted_scaling
+from emoprune.networks.table_networks import fitted_scaling
 from emoprune.networks.types import Epoch, Spec
 from emoprune.training.loop import Recipe, TensorSamples, fit
 from tests.training.test_loop import CPU, RECIPE, TABLE, clouds, mlp, parts_of, same, state_of

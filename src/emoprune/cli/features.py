@@ -92,7 +92,7 @@ def command(
     """
     import torch
 
-    from emoprune.data import feature_tables, splitting
+    from emoprune.data import feature_tables, splits
     from emoprune.data.datasets import open_faces
     from emoprune.data.types import Table
     from emoprune.errors import at
@@ -110,7 +110,7 @@ def command(
     catalogue, count = found.catalogue, len(found.catalogue.names)
     train = None
     if pca is not None:
-        rule = splitting.split_rule(found, split, group_by, split_by, seed)
+        rule = splits.split_rule(found, split, group_by, split_by, seed)
         train, catalogue = extract.training_part(found, rule, pca, named=split_by is not None)
     explained: dict[str, float] = {}
     rows = extract.rows_by_kind(found, kinds, look)

@@ -169,8 +169,9 @@ def command(
     The certificate tells, per layer, the relative error at the next layers' input under either merge.
     """
     from emoprune.io import files
-    from emoprune.networks import checkpoint, history
-    from emoprune.pruning import certificate, prune, prune_plan, prune_steps, surgery
+    from emoprune.networks import checkpoint
+    from emoprune.networks import checkpoint as history
+    from emoprune.pruning import budget, certificate, prune, prune_steps, surgery
 
     wanted = {
         "--angle": angle,
@@ -223,7 +224,7 @@ def command(
         prune_steps.show(job, amount, model, label=label, as_json=as_json)
         return
     with at(files.shown(model)):
-        plan = prune_plan.plan_of(job, amount)
+        plan = budget.plan_of(job, amount)
         merged = job.merges(plan)
         # what a dry run prints is known without images, but for an accuracy
         maker = dataclasses.replace(job, resolve=None) if dry_run and not judged else job
@@ -244,14 +245,14 @@ def _deliver(
     from emoprune.io import files
     from emoprune.networks import checkpoint
     from emoprune.pruning import certificate
-    from emoprune.reporting import certificate_tables
+    from emoprune.reporting import pruning_tables
 
     certificate.warn(summary)
     # people see the certificate before anything is written; programs read of what has been done
     for_people = sys.stderr if target == files.STANDARD else sys.stdout
     as_table = for_people.isatty() and not as_json
     if as_table:
-        console.show(certificate_tables.tables(summary), for_people)
+        console.show(pruning_tables.tables(summary), for_people)
     if target is not None:
         files.write_bytes(target, checkpoint.to_bytes(done), force=force)
     if target == files.STANDARD:

@@ -159,7 +159,7 @@ def command(
     from emoprune.data.datasets import open_data
     from emoprune.search import search as search_run
     from emoprune.search import search_setup
-    from emoprune.search.search_output import Outputs
+    from emoprune.search.search import Outputs
 
     asked = Asked(
         data=data,

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 from emoprune.errors import BadData
-from emoprune.io.cells import LABEL, NAME, Row, is_missing
+from emoprune.io.csv_text import LABEL, NAME, Row, is_missing
 
 CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 """What its labels 1 to 7 stand for."""

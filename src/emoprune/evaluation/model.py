@@ -16,7 +16,7 @@ from emoprune.data.splits import partition
 from emoprune.data.types import Preprocess, Samples, Table
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.io import files, safetensors_files
-from emoprune.io.cells import LABEL
+from emoprune.io.csv_text import LABEL
 from emoprune.networks import build, profiling
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.losses import task_of

@@ -11,8 +11,7 @@ from PIL import Image
 
 from emoprune.choices import Pad
 from emoprune.errors import BadImage
-from emoprune.faces.cropping import within
-from emoprune.faces.padding import LARGEST, block_side, surrounded
+from emoprune.faces.cropping import LARGEST, block_side, surrounded, within
 
 EYE_LEVEL, EYE_REACH = 0.4607, 0.1573
 """Where the eyes are in a square of side 1: below its upper edge, and to each side of its middle.

@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from emoprune.choices import Standing
+from emoprune.cli import output
 from emoprune.errors import BadImage
-from emoprune.faces.text_layout import caption, lines, shortened, written
+from emoprune.faces import manifest
+from emoprune.faces.output_folder import CropFolder
+from emoprune.faces.sources import Originals
+from emoprune.faces.text_layout import caption, lettering, lines, shortened, written
+from emoprune.faces.types import CropRow
+from emoprune.io import images
 
 MOST = 6_000
 """Tiles of the largest sheet: 6,000 pixels wide, and far below the 65,500 that a JPEG may be high."""
@@ -221,3 +228,43 @@ def _draw_nothing(square: Image.Image, reason: str, font: Font) -> None:
         half = small.getlength(line) / 2 + 3
         draw.rectangle((middle[0] - half, middle[1] - 8, middle[0] + half, middle[1] + 7), fill=GREY)
         draw.text(middle, line, INK, small, anchor="mm")
+
+
+TITLE_CROP_SHEET = "Faces, and photos without one"
+"""Without the folder's name: the same photos give the same bytes wherever they are cropped."""
+
+STANDINGS: dict[str, Standing] = {
+    manifest.FACE: "face",
+    manifest.RESCUED: "rescued",
+    manifest.BOXED: "by hand",
+    manifest.WHOLE: "whole",
+    manifest.NO_FACE: "failed",
+    manifest.UNREADABLE: "failed",
+}
+
+
+Picture = Callable[[], Image.Image]
+
+
+def sheet_of(rows: Sequence[CropRow], originals: Originals, folder: CropFolder) -> bytes:
+    """A JPEG of all faces, and of the photos without one."""
+    with output.progress("contact sheet", len(rows)) as advance:
+
+        def tile(row: CropRow) -> Tile:
+            picture = _picture(row, originals, folder)
+            if picture is None:
+                return Tile(STANDINGS[row.status], row.source, None, row.reason)
+            return Tile(STANDINGS[row.status], row.output or row.source, partial(shown, picture), row.reason)
+
+        def shown(picture: Picture) -> Image.Image:
+            advance()
+            return picture()
+
+        sheet = contact_sheet(map(tile, rows), title=TITLE_CROP_SHEET, font=lettering)
+    return images.jpeg_bytes(sheet)
+
+
+def _picture(row: CropRow, originals: Originals, folder: CropFolder) -> Picture | None:
+    if row.output:
+        return partial(images.read_photo, folder.picture(row.output))
+    return None if row.status == manifest.UNREADABLE else originals.original(row.source)

@@ -13,9 +13,8 @@ from emoprune.choices import DeviceName
 from emoprune.cli import output as console
 from emoprune.errors import BadData, OutputFault, UsageFault
 from emoprune.faces import manifest
-from emoprune.faces.crop_video import VideoFrames
 from emoprune.faces.output_folder import CropFolder
-from emoprune.faces.sources import Originals, OutputNames, Photo, PhotoFolder, Seen
+from emoprune.faces.sources import Originals, OutputNames, Photo, PhotoFolder, Seen, VideoFrames
 from emoprune.faces.types import Box, CropRow, CropSettings
 from emoprune.io import process_pool, video
 
@@ -82,7 +81,7 @@ def crop_folder(
             new = list(_look_at(raw, todo, settings, originals.names(taken), folder, engine))
             rows = sorted([*kept, *new], key=lambda row: row.source)
             # after the photos: its letters come from a library that takes a while to import
-            from emoprune.faces.crop_sheet import sheet_of
+            from emoprune.faces.contact_sheet import sheet_of
 
             folder.finish(rows, {manifest.SHEET: sheet_of(rows, originals, folder)})
     return Result(tuple(rows), len({row.source for row in new}))

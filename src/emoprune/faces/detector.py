@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+from importlib.util import find_spec
+from pathlib import Path
+
 import torch
 from PIL import Image
+from torch import Tensor
 
-from emoprune.errors import BadImage
-from emoprune.faces.faces import mtcnn_weights
-from emoprune.faces.memory import give_back
+from emoprune.errors import BadImage, Unavailable
 from emoprune.faces.mtcnn import SMALLEST_FACE, Networks, Rescue, find_faces, rescue
 from emoprune.faces.types import Face
 
@@ -35,3 +38,33 @@ class Detector:
     def rescue(self, image: Image.Image) -> Rescue | None:
         """What a second look finds in a picture in which `detect` finds no face."""
         return rescue(image, self._networks)
+
+
+PACKAGE = "facenet_pytorch"
+NETWORKS = ("pnet", "rnet", "onet")
+
+
+def mtcnn_weights() -> dict[str, dict[str, Tensor]]:
+    """The weights of MTCNN's three networks, by network and by their names in it.
+
+    They are read from the installed facenet-pytorch without importing it: that would import torchvision, a
+    second and 160 MB for every process that looks for faces. Raises Unavailable where they are not there.
+    """
+    spec = find_spec(PACKAGE)
+    for folder in (spec and spec.submodule_search_locations) or []:
+        files = {name: Path(folder) / "data" / f"{name}.pt" for name in NETWORKS}
+        if all(path.is_file() for path in files.values()):
+            return {name: torch.load(path, map_location="cpu") for name, path in files.items()}
+    raise Unavailable("facenet-pytorch, which has MTCNN's weights, is not installed", "install it with pip")
+
+
+def give_back() -> None:
+    """Return freed memory to the system, where the C library is glibc; elsewhere nothing.
+
+    glibc keeps what is freed between small pieces still in use. Large arrays of changing sizes scatter over
+    what it keeps until that is several times what is in use; each page given back costs its fault again, so
+    call this between large pieces of work only.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

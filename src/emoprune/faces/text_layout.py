@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
+from pathlib import Path
 
+import matplotlib
 from PIL import ImageFont
 
 ELLIPSIS = "…"
@@ -69,3 +72,11 @@ def lines(text: str, font: ImageFont.FreeTypeFont, width: float, *, most: int) -
             found[-1] = " ".join([found[-1], *words[index:]])
             break
     return [shortened(line, font, width) for line in found]
+
+
+@cache
+def lettering(height: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans at `height` pixels: Latin, Greek, Cyrillic and their neighbours; Pillow's own has ASCII."""
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    # the other engine shapes by libraries that a machine may lack: the same sheet must come out everywhere
+    return ImageFont.truetype(str(path), height, layout_engine=ImageFont.Layout.BASIC)

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.cli import options, output
-from emoprune.data import splitting
+from emoprune.data import splits as splitting
 from emoprune.data.datasets import Faces
-from emoprune.data.image_dataset import Photos
-from emoprune.data.preprocessing import unit_scale
+from emoprune.data.image_dataset import Photos, unit_scale
 from emoprune.data.splits import partition
 from emoprune.data.types import FOLDERS, Catalogue, Preprocess, Samples, SplitRule
 from emoprune.errors import BadCheckpoint, UsageFault, at

@@ -14,8 +14,7 @@ from emoprune.networks.convnets import CONVNETS, ConvNet
 from emoprune.networks.graph.rules import LAST_GROUP
 from emoprune.networks.heads import head_name, head_of, output_name, replace_head
 from emoprune.networks.registry import ARCHITECTURES
-from emoprune.networks.scaling import LATER
-from emoprune.networks.table_networks import TABLENETS
+from emoprune.networks.table_networks import LATER, TABLENETS
 from emoprune.networks.types import MAKE_ANEW, Spec
 
 SAME_ARCHITECTURE = "give the weights of the same architecture"

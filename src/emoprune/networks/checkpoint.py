@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import platform
 from collections.abc import Mapping
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
+from emoprune import __version__
 from emoprune.errors import BadCheckpoint, InvalidRecord, at
 from emoprune.io import json_records, safetensors_files
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import COPY_AGAIN
-from emoprune.networks.types import Card, Checkpoint, Moments, UnitStatistics
+from emoprune.networks.types import Card, Checkpoint, HistoryEntry, Moments, UnitStatistics
 
 SCHEMA = "emoprune.checkpoint/1"
 METADATA_KEY = "emoprune"
@@ -140,3 +143,13 @@ def _sums(tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...]) ->
     if count.numel() != 1 or count.is_floating_point() or not real:
         raise InvalidRecord(f"tensors {prefix} are no statistics", COPY_AGAIN)
     return [count, *sums]
+
+
+def entry(command: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> HistoryEntry:
+    """The entry of `command`, with the versions that it ran under."""
+    versions = {
+        "emoprune": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    return HistoryEntry(command, dict(parameters), dict(metrics), versions)

@@ -88,7 +88,7 @@ def pretrained(spec: Spec, weights: str, *, seed: int) -> tuple[nn.Module, tuple
     if weights == "none":
         return net, ()
     if weights == "imagenet":
-        from emoprune.networks.zoo import imagenet_weights
+        from emoprune.networks.pretrained import imagenet_weights
 
         tensors = imagenet_weights(spec.arch, progress=sys.stderr.isatty())
     else:

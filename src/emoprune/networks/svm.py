@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.networks.build import build
-from emoprune.networks.scaling import Scaling
+from emoprune.networks.table_networks import Scaling
 from emoprune.networks.types import Spec
 
 

@@ -12,9 +12,8 @@ from emoprune.cli import output
 from emoprune.networks import build, profiling
 from emoprune.networks.types import Checkpoint
 from emoprune.pruning.angles import default_centre
-from emoprune.pruning.error_estimate import certify
+from emoprune.pruning.error_estimate import certify, ladder
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.sensitivity import ladder
 from emoprune.pruning.types import Plan
 
 if TYPE_CHECKING:

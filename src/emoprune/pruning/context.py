@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from emoprune.choices import Centre, Merge, Price, Scope
 from emoprune.errors import InvalidRecord
 from emoprune.networks.activation_statistics import moments_of, readings_of, shared_layer
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Reader, Reading
@@ -80,3 +82,41 @@ def subject_of(checkpoint: Checkpoint, graph: ChannelGraph, layers: tuple[Hidden
 def stays(owner: Tensor, alive: Tensor) -> Tensor:
     """Which channels stay, (channels,) bool: frozen ones, and those whose unit is alive."""
     return (owner == FROZEN) | alive[owner.clamp(min=0)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A unit that goes: the number of its layer, and its own within the graph."""
+
+    layer: int
+    unit: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for beside the amount; a method reads what concerns it.
+
+    `round_to`: every layer keeps a multiple of it, as far as it has that many. `price` is what a saving is
+    measured in where layers compete. `weights` are the parameters that may lose single weights. `watch` is
+    handed the steps of a long selection and their number, to tell how far it is.
+    """
+
+    merge: Merge = "lstsq"
+    centre: Centre | None = None
+    scope: Scope = "global"
+    price: Price = "macs"
+    round_to: int = 1
+    seed: int = 0
+    weights: tuple[str, ...] = ()
+    watch: Callable[[Iterator[Step], int], Iterator[Step]] = lambda steps, count: steps
+
+
+class Course(Protocol):
+    """Plans 0 to `length`; each takes at least about as much as the one before."""
+
+    @property
+    def length(self) -> int:
+        """The number of the harshest plan."""
+
+    def plan(self, step: int) -> Plan:
+        """Plan number `step`."""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from emoprune.choices import Merge
 from emoprune.networks.graph.types import Reader, Reading
-from emoprune.networks.types import Moments
+from emoprune.networks.types import HiddenLayer, Moments
+from emoprune.pruning.budget import Amount, first_step, is_met
 from emoprune.pruning.context import Subject
 from emoprune.pruning.merging import inside_taps, variances
+from emoprune.pruning.pruning import Pruning
 from emoprune.pruning.types import Certificate, Plan
 
 ROUNDING = 1e-12
@@ -98,3 +102,17 @@ def _moved(subject: Subject, reader: Reader, merged: Mapping[str, Tensor]) -> Te
         if name in merged:
             moved = moved + sign * (subject.tensors[name].double() - merged[name].double())
     return moved
+
+
+def ladder(
+    pruning: Pruning, layer: HiddenLayer, shares: Sequence[float]
+) -> Iterator[tuple[float, Certificate]]:
+    """What each share of one layer's units costs if nothing else goes; shares out of reach are left out."""
+    alone = replace(pruning, subject=replace(pruning.subject, layers=(layer,)))
+    course = alone.course()
+    for share in shares:
+        step = first_step(course, partial(is_met, alone, Amount("--amount", share)))
+        if step is not None:
+            plan = course.plan(step)
+            (certificate,) = certify(alone.subject, plan, alone.merges(plan))
+            yield share, certificate

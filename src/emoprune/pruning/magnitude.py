@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from emoprune.networks.activation_statistics import Collector, moments_of, shared_layer
-from emoprune.networks.footprint import Footprint
 from emoprune.networks.graph.types import FROZEN, ChannelGraph
-from emoprune.pruning.context import Subject, stays
-from emoprune.pruning.schedules import Request
+from emoprune.networks.profiling import Footprint
+from emoprune.pruning.context import Request, Subject, stays
 from emoprune.pruning.types import Plan, Removal
 
 
@@ -116,3 +115,19 @@ def _active(graph: ChannelGraph, seen: Collector) -> Tensor:
         moving = (moments.mean != 0) | (moments.covariance.diagonal() != 0)
         active[reading.owner[moving & (reading.owner != FROZEN)]] = True
     return active
+
+
+def importances(subject: Subject, layer: str) -> Tensor:
+    """Root of the sum of squares of each unit's kernel over its positions, (units,).
+
+    For a kernel of k x k weights on one input channel that is the published I = sqrt(sum(a^2) / k^2); more
+    input channels add their squares.
+    """
+    start, stop = subject.graph.spans[layer]
+    name = f"{layer}.weight"
+    owner = next(cut.owner for cut in subject.graph.cuts if (cut.tensor, cut.dim) == (name, 0))
+    weight = subject.tensors[name].double()
+    squares = weight.square().flatten(1).sum(1) / weight[0, 0].numel()
+    inner = (owner >= start) & (owner < stop)
+    found = torch.zeros(stop - start, dtype=torch.float64)
+    return found.index_add_(0, owner[inner] - start, squares[inner]).sqrt()

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from emoprune.choices import UnitMeasure
 
 if TYPE_CHECKING:
-    from emoprune.networks.footprint import Footprint
-    from emoprune.pruning.context import Subject
-    from emoprune.pruning.schedules import Course, Request
+    from emoprune.networks.profiling import Footprint
+    from emoprune.pruning.context import Course, Request, Subject
     from emoprune.pruning.types import Plan
 
 

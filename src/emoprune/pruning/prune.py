@@ -27,12 +27,10 @@ from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.types import Checkpoint, HiddenLayer, Spec
 from emoprune.pruning.budget import Amount
-from emoprune.pruning.context import subject_of
+from emoprune.pruning.context import Request, Step, subject_of
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.path import Step
 from emoprune.pruning.prune_job import Job
 from emoprune.pruning.refit import Refit, images_that_fit
-from emoprune.pruning.schedules import Request
 
 
 def prepare(

@@ -8,10 +8,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from emoprune.cli import output
-from emoprune.pruning.budget import Amount
+from emoprune.pruning.budget import Amount, last_step
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune_job import Job
-from emoprune.pruning.prune_plan import last_step
 from emoprune.pruning.types import Plan, PruningCourse, PruningStep
 from emoprune.reporting.records_io import STEPS_SCHEMA
 from emoprune.reporting.steps import KEYS

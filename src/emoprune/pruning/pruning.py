@@ -13,17 +13,15 @@ from torch import Tensor, nn
 from emoprune.choices import Merge
 from emoprune.networks import build, profiling
 from emoprune.networks.activation_statistics import collect
-from emoprune.networks.footprint import Footprint
+from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import Checkpoint, Cost
-from emoprune.pruning import batchnorm, surgery
+from emoprune.pruning import merging, surgery
 from emoprune.pruning.angles import smallest_angle_deg
-from emoprune.pruning.context import Subject, stays
-from emoprune.pruning.importance import importances
-from emoprune.pruning.magnitude import silenced
+from emoprune.pruning.context import Course, Request, Subject, stays
+from emoprune.pruning.magnitude import importances, silenced
 from emoprune.pruning.merging import MERGES
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.refit import Refit
-from emoprune.pruning.schedules import Course, Request
 from emoprune.pruning.types import Plan, Removal
 
 NOISE_BATCH = 2
@@ -105,7 +103,7 @@ class Pruning:
             return surgery.apply(plan, self.before, self.subject, merged)
         merged = merged or self._merged(plan, "lstsq")
         if self.resolve is None:
-            merged = {**merged, **batchnorm.rescaled(self.subject, plan, merged)}
+            merged = {**merged, **merging.rescaled(self.subject, plan, merged)}
             return surgery.apply(plan, self.before, self.subject, merged)
         return self._refitted(plan, surgery.apply(plan, self.before, self.subject, merged), self.resolve)
 

@@ -3,52 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from emoprune.choices import Centre, Merge, Price, Scope
-from emoprune.networks.footprint import Footprint
-from emoprune.pruning import path
-from emoprune.pruning.context import Subject
+from emoprune.choices import Price, Scope
+from emoprune.networks.profiling import Footprint
+from emoprune.pruning.context import Course, Request, Step, Subject
 from emoprune.pruning.distinctiveness import Taken, distinct, smallest_angle_first, to_survivors
-from emoprune.pruning.importance import importances
+from emoprune.pruning.magnitude import importances
+from emoprune.pruning.reconstruction_cost import Elimination
 from emoprune.pruning.types import Plan, Removal
 
 HUNDREDTHS = 100
 WIDEST_ANGLE_DEG = 90
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for beside the amount; a method reads what concerns it.
-
-    `round_to`: every layer keeps a multiple of it, as far as it has that many. `price` is what a saving is
-    measured in where layers compete. `weights` are the parameters that may lose single weights. `watch` is
-    handed the steps of a long selection and their number, to tell how far it is.
-    """
-
-    merge: Merge = "lstsq"
-    centre: Centre | None = None
-    scope: Scope = "global"
-    price: Price = "macs"
-    round_to: int = 1
-    seed: int = 0
-    weights: tuple[str, ...] = ()
-    watch: Callable[[Iterator[path.Step], int], Iterator[path.Step]] = lambda steps, count: steps
-
-
-class Course(Protocol):
-    """Plans 0 to `length`; each takes at least about as much as the one before."""
-
-    @property
-    def length(self) -> int:
-        """The number of the harshest plan."""
-
-    def plan(self, step: int) -> Plan:
-        """Plan number `step`."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +38,7 @@ class Walk:
     """A course that takes units one by one; `merges` has the unit that each is merged into, by layer."""
 
     subject: Subject
-    steps: tuple[path.Step, ...]
+    steps: tuple[Step, ...]
     round_to: int
     merges: Mapping[str, Mapping[int, int]]
 
@@ -177,20 +147,20 @@ def random_units_course(subject: Subject, footprint: Footprint, request: Request
 
 def reconstruct_course(subject: Subject, footprint: Footprint, request: Request) -> Course:
     """The unit first whose loss the survivors can best make up for (core.elimination)."""
-    steps = path.by_cost(subject, footprint, scope=request.scope, price=request.price)
+    steps = by_cost(subject, footprint, scope=request.scope, price=request.price)
     return _walk(subject, request, steps, {})
 
 
 def _ordered(
     subject: Subject, footprint: Footprint, request: Request, orders: Mapping[str, list[int]]
-) -> Iterator[path.Step]:
-    return path.by_order(subject, footprint, orders, scope=request.scope, price=request.price)
+) -> Iterator[Step]:
+    return by_order(subject, footprint, orders, scope=request.scope, price=request.price)
 
 
 def _walk(
     subject: Subject,
     request: Request,
-    steps: Iterator[path.Step],
+    steps: Iterator[Step],
     merges: Mapping[str, Mapping[int, int]],
 ) -> Walk:
     count = sum(subject.statistics[layer.name].units - 1 for layer in subject.layers)
@@ -202,3 +172,81 @@ def _taken(subject: Subject, request: Request) -> dict[str, list[Taken]]:
         layer.name: smallest_angle_first(layer, subject.statistics[layer.name], centre=request.centre)
         for layer in subject.layers
     }
+
+
+SAVING_POWER = 0.75
+"""How much a saving counts against its cost; 0 would take what is cheapest, however little it saves."""
+
+
+def by_cost(subject: Subject, footprint: Footprint, *, scope: Scope, price: Price) -> Iterator[Step]:
+    """Units one by one, those first that the others can best make up for, until each layer has one left.
+
+    Across layers, scope "global" takes the least cost against what is saved of `price`, "layer" takes from
+    the layer that has lost the smallest share. `footprint` is kept up to date.
+    """
+    elimination = Elimination(subject, _units(subject))
+    starts = [start for start, _ in subject.graph.spans.values()]
+    stops = [stop for _, stop in subject.graph.spans.values()]
+    layer_of = torch.repeat_interleave(torch.arange(len(starts)), footprint.left)
+    whole = footprint.left.clone()
+    closed = ~_chosen(subject)
+    while not bool((closed | (footprint.left <= 1)).all()):
+        least = torch.full((len(starts),), torch.inf, dtype=torch.float64)
+        least.scatter_reduce_(0, layer_of, elimination.costs, "amin")
+        layer = _next_layer(footprint, whole, closed, least, scope, price)
+        unit = starts[layer] + int(elimination.costs[starts[layer] : stops[layer]].argmin())
+        elimination.remove(unit)
+        footprint.take(layer)
+        yield Step(layer, unit)
+
+
+def by_order(
+    subject: Subject,
+    footprint: Footprint,
+    orders: Mapping[str, Sequence[int]],
+    *,
+    scope: Scope,
+    price: Price,
+) -> Iterator[Step]:
+    """Units one by one, each layer's in its order of `orders`; across layers as `by_cost` has it."""
+    elimination = Elimination(subject, _units(subject)) if scope == "global" else None
+    queues = [
+        [start + unit for unit in orders.get(name, ())] for name, (start, _) in subject.graph.spans.items()
+    ]
+    heads = [0] * len(queues)
+    whole = footprint.left.clone()
+    closed = ~_chosen(subject)
+    while not bool((closed | (footprint.left <= 1)).all()):
+        least = torch.zeros(len(queues), dtype=torch.float64)
+        if elimination is not None:
+            front = [
+                queue[head] if head < len(queue) else 0 for queue, head in zip(queues, heads, strict=True)
+            ]
+            least = elimination.costs[front]
+        layer = _next_layer(footprint, whole, closed, least, scope, price)
+        unit = queues[layer][heads[layer]]
+        heads[layer] += 1
+        if elimination is not None:
+            elimination.remove(unit)
+        footprint.take(layer)
+        yield Step(layer, unit)
+
+
+def _chosen(subject: Subject) -> Tensor:
+    names = {layer.name for layer in subject.layers}
+    return torch.tensor([name in names for name in subject.graph.spans])
+
+
+def _units(subject: Subject) -> Tensor:
+    return torch.cat([torch.arange(*subject.graph.spans[layer.name]) for layer in subject.layers])
+
+
+def _next_layer(
+    footprint: Footprint, whole: Tensor, closed: Tensor, least: Tensor, scope: Scope, price: Price
+) -> int:
+    if scope == "layer":
+        score = 1 - footprint.left / whole
+    else:
+        score = least / footprint.savings(price).double().clamp(min=1) ** SAVING_POWER
+    score[closed | (footprint.left <= 1)] = torch.inf
+    return int(score.argmin())

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 from emoprune.choices import ClassMeasure, Measured
 from emoprune.errors import BadMetrics
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.confidence import estimate, paired
-from emoprune.reporting.records_charts import Estimate
+from emoprune.reporting.types import Estimate
+from emoprune.training.types import LearningCurve
 
 SEED = "seed"
 IDENTITY = (SEED, "trial")
@@ -131,3 +132,38 @@ def varying(runs: Sequence[Metrics], *, but: Collection[str]) -> list[str]:
 def all_changes(entry: Labelled, first: Labelled) -> Mapping[Measured, Estimate | None]:
     """Every measure's paired difference against `first`."""
     return {measure: entry.change(measure, first) for measure in get_args(Measured)}
+
+
+Pick = Literal["last", "best"]
+LearningPart = Literal["train", "val"]
+PICKS: dict[Pick, Callable[[Sequence[float]], float]] = {"last": lambda values: values[-1], "best": max}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """All learning curves of one label."""
+
+    label: str
+    curves: tuple[LearningCurve, ...]
+
+    @property
+    def epochs(self) -> Estimate:
+        """How many epochs a curve has."""
+        return estimate(len(curve.training) for curve in self.curves)
+
+    def accuracy(self, part: LearningPart, pick: Pick) -> Estimate | None:
+        """The last or the best accuracy on a part, over the curves that have any; None where none has."""
+        found = [
+            [value for epoch in curve.training if (value := getattr(epoch, f"{part}_accuracy")) is not None]
+            for curve in self.curves
+        ]
+        picked = [PICKS[pick](values) for values in found if values]
+        return estimate(picked) if picked else None
+
+
+def learned_by_label(curves: Iterable[LearningCurve]) -> list[Learned]:
+    """Curves gathered by label, in the order in which labels first come; without one, by model."""
+    gathered: dict[str, list[LearningCurve]] = {}
+    for curve in curves:
+        gathered.setdefault(curve.name, []).append(curve)
+    return [Learned(label, tuple(found)) for label, found in gathered.items()]

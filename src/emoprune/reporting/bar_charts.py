@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.aggregate import IDENTITY, told_apart, varying
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.records_charts import BarChart
-from emoprune.reporting.types import Runs
+from emoprune.reporting.types import BarChart, Runs
 
 PRUNED = "pruned"
 BEFORE, AFTER = "before", "after"

@@ -11,8 +11,7 @@ from emoprune.errors import BadMetrics, UsageFault
 from emoprune.reporting import line_charts
 from emoprune.reporting.aggregate import IDENTITY, by_label, varying
 from emoprune.reporting.bar_charts import before_after
-from emoprune.reporting.records_charts import BarChart, Chart, Estimate, HeatChart, LineChart
-from emoprune.reporting.types import Runs
+from emoprune.reporting.types import BarChart, Chart, Estimate, HeatChart, LineChart, Runs
 
 C = TypeVar("C", bound=Chart)
 Row = tuple[object, ...]

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterable
 from functools import cache
 from statistics import fmean, stdev
 
-from emoprune.reporting.records_charts import Estimate
+from emoprune.reporting.types import Estimate
 
 CONFIDENCE = 0.95
 

@@ -8,9 +8,8 @@ from functools import cached_property
 from itertools import product
 from typing import Any, get_args
 
-from emoprune.reporting.estimates import SHARE, Unit, bounds, told_apart
-from emoprune.reporting.learning import Learned, LearningPart, Pick, learned_by_label
-from emoprune.reporting.tables import Sheet, from_rows
+from emoprune.reporting.aggregate import Learned, LearningPart, Pick, learned_by_label
+from emoprune.reporting.tables import SHARE, Sheet, Unit, bounds, from_rows, told_apart
 from emoprune.training.types import LearningCurve
 
 ACCURACIES: list[tuple[LearningPart, Pick]] = list(product(get_args(LearningPart), get_args(Pick)))

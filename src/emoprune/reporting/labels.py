@@ -11,11 +11,9 @@ from emoprune.choices import ClassMeasure, EvaluationSection, Measured
 from emoprune.cli import output
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.aggregate import CLASS_KEYS, KEYS, Labelled, all_changes, by_label, by_setting
-from emoprune.reporting.estimates import DECIMALS, SHARE, bounds, flat_printed
 from emoprune.reporting.model_tables import comparable, confusion_sheet
-from emoprune.reporting.records_charts import Estimate
-from emoprune.reporting.tables import Sheet, from_rows
-from emoprune.reporting.types import Printed
+from emoprune.reporting.tables import DECIMALS, SHARE, Sheet, bounds, flat_printed, from_rows
+from emoprune.reporting.types import Estimate, Printed
 
 SCHEMA = "emoprune.labels/1"
 MEASURES: tuple[Measured, ...] = get_args(Measured)

@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from emoprune.choices import StepMeasure
 from emoprune.evaluation.types import Metrics
-from emoprune.reporting.aggregate import IDENTITY, SEED, by_label, settings_of, told_apart, varying
+from emoprune.reporting.aggregate import (
+    IDENTITY,
+    SEED,
+    by_label,
+    learned_by_label,
+    settings_of,
+    told_apart,
+    varying,
+)
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.learning import learned_by_label
-from emoprune.reporting.records_charts import Line, LineChart, Panel, Point
 from emoprune.reporting.steps import by_units
-from emoprune.reporting.types import Runs
+from emoprune.reporting.types import Line, LineChart, Panel, Point, Runs
 
 HIDDEN = "hidden"
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from emoprune.choices import EvaluationSection
 from emoprune.evaluation.types import Metrics
-from emoprune.reporting.estimates import DECIMALS, SHARE
-from emoprune.reporting.tables import Row, Sheet
+from emoprune.reporting.tables import DECIMALS, SHARE, Row, Sheet
 
 SCHEMA = "emoprune.report/1"
 

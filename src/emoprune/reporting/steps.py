@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from emoprune.choices import StepMeasure
 from emoprune.pruning.types import PruningCourse, PruningStep
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.records_charts import Estimate
-from emoprune.reporting.types import Printed
+from emoprune.reporting.types import Estimate, Printed
 
 KEYS: dict[StepMeasure, str] = {
     "loss": "loss",

@@ -15,8 +15,7 @@ from emoprune.cli import train
 from emoprune.cli import train_options as own
 from emoprune.errors import UsageFault
 from emoprune.io.key_values import keyed
-from emoprune.search.space import Space, Value
-from emoprune.search.spaces import check_name
+from emoprune.search.space import Space, Value, check_name
 from emoprune.training.config import Settings, settings_of
 
 LAYERS = "layers"

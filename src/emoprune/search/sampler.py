@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from emoprune.choices import Sampler
-from emoprune.search.space import Space, Trial
-from emoprune.search.spaces import grid_point, narrowed
+from emoprune.search.space import Space, Trial, grid_point, narrowed
 
 Propose = Callable[[Sequence[Space], int, int, Sequence[Trial]], Sequence[Space] | None]
 """Spaces, a trial's number, how many trials there shall be, those that have ended: what it draws from."""

@@ -6,17 +6,19 @@ import hashlib
 import json
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emoprune.cli import options, output
-from emoprune.errors import TrainingFault, UsageFault
+from emoprune.errors import OutputFault, TrainingFault, UsageFault
 from emoprune.evaluation import evaluate, model
 from emoprune.evaluation.types import Metrics
+from emoprune.io import files
 from emoprune.networks import checkpoint
 from emoprune.reporting import records_io
 from emoprune.search.sampler import SAMPLERS
-from emoprune.search.search_output import Outputs
 from emoprune.search.search_setup import Search
 from emoprune.search.space import Space, Trial, Value
 from emoprune.search.storage import Claim, Study
@@ -24,6 +26,7 @@ from emoprune.training import setup, train
 
 if TYPE_CHECKING:
     from rich.console import Group
+
 
 POLL_S = 0.2
 """How often to look whether others have ended the trials that we wait for."""
@@ -141,3 +144,67 @@ def _table(search: Search, ranked: Sequence[Trial]) -> Iterator[Group]:
         if trial.accuracy is not None
     ]
     yield output.table(f"Best of {len(ranked)} trials", ["trial", "val accuracy", *names], rows)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a search remembers, and where it writes the lines of its trials and its best checkpoint."""
+
+    storage: str
+    lines: str | None
+    best: str | None
+    force: bool
+
+    def check(self) -> None:
+        """Raise OutputFault for a place that could not be written when the first trial has ended."""
+        places = [path for path in (self.storage, self.lines, self.best) if path]
+        files.check_apart(places)
+        for path in places:
+            if path == files.STANDARD or (Path(path).exists() and not Path(path).is_file()):
+                raise OutputFault("is no file that a search can come back to", "name a file", place=path)
+            files.check_output(path, force=True)
+        if not Path(self.storage).exists():
+            self.check_best(frozenset())
+
+    def check_best(self, known: Collection[str]) -> None:
+        """Raise OutputFault where the best would replace what, by its fingerprint, is not of the search."""
+        held = self._held()
+        if held is not None and held not in known and not self.force:
+            raise OutputFault(
+                "exists, and is no checkpoint of this search",
+                "give --force to replace it",
+                place=self.best or "",
+            )
+
+    def catch_up(self, trials: Sequence[Trial]) -> None:
+        """Add the lines of trials that are not there: also those that a killed process could not write."""
+        if self.lines is None:
+            return
+        there = b"" if not Path(self.lines).exists() else files.read_bytes(self.lines)
+        known = set(there.splitlines())
+        lines = [trial.line.encode() for trial in trials if trial.line is not None]
+        missing = [line for line in lines if line not in known]
+        if missing:
+            end = b"\n" if there and not there.endswith(b"\n") else b""
+            # whole, not appended: an interruption leaves no half line
+            files.write_bytes(self.lines, there + end + b"\n".join([*missing, b""]), force=True)
+
+    def offer(self, checkpoint: bytes, accuracy: float, trials: Sequence[Trial]) -> None:
+        """Keep a checkpoint if it is better than the one there, or that one is of no trial that has ended."""
+        if self.best is None:
+            return
+        held = self._held()
+        there = [
+            trial.accuracy for trial in trials if trial.fingerprint == held and trial.accuracy is not None
+        ]
+        if not there or accuracy > max(there):
+            files.write_bytes(self.best, checkpoint, force=True)
+
+    def holds(self, trial: Trial) -> bool:
+        """Whether the checkpoint kept is that trial's."""
+        return self._held() == trial.fingerprint
+
+    def _held(self) -> str | None:
+        if self.best is None or not Path(self.best).exists():
+            return None
+        return hashlib.sha256(files.read_bytes(self.best)).hexdigest()

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from emoprune.cli import output
 from emoprune.data.datasets import Data
-from emoprune.data.splits import declared_parts, parse_shares, partition
-from emoprune.data.splitting import split_rule
+from emoprune.data.splits import declared_parts, parse_shares, partition, split_rule
 from emoprune.data.types import Catalogue, SplitRule
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.networks.registry import ARCHITECTURES
@@ -23,8 +22,7 @@ from emoprune.search.config import (
     searchable,
 )
 from emoprune.search.sampler import coarse_trials
-from emoprune.search.space import Space, Trial, Value
-from emoprune.search.spaces import grid_size, on_log_scale, parse_space
+from emoprune.search.space import Space, Trial, Value, grid_size, on_log_scale, parse_space
 from emoprune.training import setup
 from emoprune.training.config import Settings
 from emoprune.training.presets import PRESETS

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from emoprune.choices import SpaceKind
-from emoprune.errors import InvalidRecord
+from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import LARGEST
+from emoprune.io.key_values import number_or_text
 
 Value = int | float | str
 
@@ -81,3 +84,158 @@ class Trial:
     def rank(self) -> tuple[float, int]:
         """Smaller is better: the higher accuracy, of equals the earlier; failures last."""
         return (math.inf if self.accuracy is None else -self.accuracy, self.number)
+
+
+EXAMPLES: dict[type, str] = {float: "log:1e-4:1e-1", int: "20,50,100", str: "sgd,adam"}
+PREFIXES = ("log", "int")
+LARGEST_GRID = 1_000_000
+SHARE = 1 / 3
+"""What the fine trials of a search have of a range."""
+
+
+def parse_space(text: str, types: Mapping[str, type]) -> Space:
+    """The space in `NAME=log:LOW:HIGH`, `NAME=LOW:HIGH`, `NAME=int:LOW:HIGH` or `NAME=A,B,C`.
+
+    `types` says of every name that can be searched whether its values are int, float or str; ranges are of
+    numbers, and of an int they hold whole numbers only. A third number is how many steps a grid takes.
+    Raises UsageFault for anything else.
+    """
+    name, given, spelled = text.partition("=")
+    check_name("--space", name, types)
+    kind = types[name]
+    if not given or not spelled:
+        raise UsageFault(f"--space {text} has no values", f"write {name}={EXAMPLES[kind]}")
+    try:
+        if kind is str or ":" not in spelled:
+            return Space(
+                name, "choice", choices=tuple(_value(text, part, kind) for part in spelled.split(","))
+            )
+        return _range(text, name, spelled, kind)
+    except InvalidRecord as error:
+        raise UsageFault(f"--space {text}: {error.fact}", error.remedy) from error
+
+
+def check_name(option: str, name: str, known: Mapping[str, object]) -> None:
+    """Raise UsageFault, with what may have been meant, where `name` is not in `known`."""
+    if name not in known:
+        near = difflib.get_close_matches(name, known)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}"
+        raise UsageFault(f"{option} {name}: unknown", hint)
+
+
+def _range(text: str, name: str, spelled: str, kind: type) -> Space:
+    first, _, rest = spelled.partition(":")
+    prefix = first if first in PREFIXES else ""
+    ends = (rest if prefix else spelled).split(":")
+    if len(ends) not in (2, 3):
+        raise UsageFault(
+            f"--space {text} is no range", f"write {name}={prefix or 'log'}:LOW:HIGH, or LOW:HIGH"
+        )
+    low, high = (_number(text, end) for end in ends[:2])
+    if low == high:
+        raise UsageFault(f"--space {text} is a single value", f"write --set {name}={ends[0]}")
+    steps = None
+    if len(ends) == 3:
+        if not ends[2].isdecimal():
+            raise UsageFault(f"--space {text}: {ends[2]!r} is no number of steps", "give a whole number")
+        steps = int(ends[2][:18])
+    scale: SpaceKind = "log" if prefix == "log" else "linear"
+    return Space(name, scale, low, high, kind is int or prefix == "int", steps)
+
+
+def _number(text: str, part: str) -> float:
+    value = number_or_text(part)
+    if isinstance(value, str):
+        raise UsageFault(f"--space {text}: {part!r} is no number", "write LOW:HIGH, as 1e-4:1e-1")
+    return float(value)
+
+
+def _value(text: str, part: str, kind: type) -> int | float | str:
+    if not part:
+        raise UsageFault(f"--space {text} has an empty choice", "leave out the comma")
+    value = number_or_text(part)
+    if kind is float:
+        return _number(text, part)
+    return part if isinstance(value, float) else value
+
+
+def points(space: Space) -> Sequence[Any]:
+    """The values that a grid takes: all choices, all whole numbers, or `steps` even ones, ends included.
+
+    Raises UsageFault for a range that says no steps and has no end of values.
+    """
+    if space.kind == "choice":
+        return space.choices
+    if space.steps is None:
+        if space.whole and space.kind == "linear":
+            return range(int(space.low), int(space.high) + 1)
+        fact = f"--space {space.name}={space.spelled} does not say how many values a grid takes of it"
+        raise UsageFault(fact, f"write {space.name}={space.spelled}:STEPS, or choices joined by commas")
+    last = min(space.steps, LARGEST_GRID) - 1
+    found = [_between(space, index / last) for index in range(1, last)]
+    return list(dict.fromkeys(_whole(space, value) for value in (space.low, *found, space.high)))
+
+
+def _between(space: Space, share: float) -> float:
+    if space.kind == "log":
+        return math.exp(math.log(space.low) * (1 - share) + math.log(space.high) * share)
+    return space.low + (space.high - space.low) * share
+
+
+def _whole(space: Space, value: float) -> int | float:
+    return round(value) if space.whole else value
+
+
+def grid_size(spaces: Sequence[Space]) -> int:
+    """How many combinations a grid has; UsageFault for more than anyone can try."""
+    size = math.prod(len(points(space)) for space in spaces)
+    if size > LARGEST_GRID:
+        raise UsageFault(f"a grid of {size:,} combinations", "give fewer values, or --sampler random")
+    return size
+
+
+def grid_point(spaces: Sequence[Space], number: int) -> tuple[Space, ...]:
+    """Combination `number`, from 0 to `grid_size` - 1, as spaces of one choice; the last varies fastest."""
+    found = []
+    for space in reversed(spaces):
+        values = points(space)
+        number, index = divmod(number, len(values))
+        found.append(Space(space.name, "choice", choices=(values[index],)))
+    return tuple(reversed(found))
+
+
+def on_log_scale(space: Space) -> Space:
+    """The same range, even in the logarithm where it lies above 0 (wright2019, section 5.1)."""
+    return replace(space, kind="log") if space.kind == "linear" and space.low > 0 else space
+
+
+def narrowed(spaces: Sequence[Space], coarse: Sequence[Trial]) -> tuple[Space, ...]:
+    """What the fine trials draw from: the neighbourhood of the best coarse one.
+
+    Of a range that third which has the best value in its middle, in the logarithm where it is even in that,
+    as far as the range goes; of choices those that the best quarter of the trials, at least two, had.
+    wright2019, section 5.1: "we start the search from coarse ranges, and narrow the range based on the best
+    results"; by how much it does not say: the third and the quarter are ours. Raises UsageFault where none
+    succeeded.
+    """
+    ranked = sorted((trial for trial in coarse if trial.accuracy is not None), key=lambda trial: trial.rank)
+    if not ranked:
+        raise UsageFault("every coarse trial failed: there is nothing to narrow to", "change the spaces")
+    best = ranked[: max(2, math.ceil(len(ranked) / 4))]
+    return tuple(_around(space, [trial.values[space.name] for trial in best]) for space in spaces)
+
+
+def _around(space: Space, values: Sequence[int | float | str]) -> Space:
+    """The space, narrowed around the first of the values or, of choices, to the values."""
+    if space.kind == "choice":
+        return replace(space, choices=tuple(choice for choice in space.choices if choice in values))
+    best = float(values[0])
+    if space.kind == "log":
+        factor = (space.high / space.low) ** (SHARE / 2)
+        low, high = best / factor, best * factor
+    else:
+        reach = (space.high - space.low) * SHARE / 2
+        low, high = best - reach, best + reach
+    if space.whole:
+        low, high = math.ceil(low), math.floor(high)
+    return replace(space, low=max(low, space.low), high=min(high, space.high))

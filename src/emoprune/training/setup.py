@@ -12,8 +12,7 @@ from emoprune.choices import Keep
 from emoprune.cli import output
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
-from emoprune.data.splits import declared_parts, partition
-from emoprune.data.splitting import split_rule, tell_split
+from emoprune.data.splits import declared_parts, partition, split_rule, tell_split
 from emoprune.data.types import Preprocess, Samples, SplitRule, Table
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.evaluation import model
@@ -21,9 +20,8 @@ from emoprune.io import files
 from emoprune.networks import build, checkpoint, inputs
 from emoprune.networks.losses import task_of
 from emoprune.networks.registry import ARCHITECTURES
-from emoprune.networks.scaling import fitted_scaling
 from emoprune.networks.svm import fitted_svm
-from emoprune.networks.table_networks import TABLENETS
+from emoprune.networks.table_networks import TABLENETS, fitted_scaling
 from emoprune.networks.types import Checkpoint, Spec
 from emoprune.training.config import OF_THE_NETWORK, Settings
 from emoprune.training.loop import Recipe

@@ -14,7 +14,7 @@ from emoprune.choices import Task
 from emoprune.cli import options, output
 from emoprune.data.types import Preprocess, Samples
 from emoprune.errors import UsageFault, at
-from emoprune.networks import build, history
+from emoprune.networks import build, checkpoint
 from emoprune.networks.activation_statistics import Collector, collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
@@ -90,7 +90,7 @@ def _entry(setup: Setup, settings: Settings, curve: tuple[Epoch, ...]) -> Histor
         "overfit": settings.overfit,
         **dataclasses.asdict(setup.recipe),
     }
-    return history.entry("train", parameters, dataclasses.asdict(curve[-1]) if curve else {})
+    return checkpoint.entry("train", parameters, dataclasses.asdict(curve[-1]) if curve else {})
 
 
 def _tell_learned(settings: Settings, curve: tuple[Epoch, ...]) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.functional import interpolate
 
-from emoprune.faces.mtcnn.crops import cut
+from emoprune.faces.mtcnn.boxes import cut
 from emoprune.faces.mtcnn.integral_image import NARROW, WIDE, AreaSums
 from emoprune.faces.mtcnn.pyramid import Level
 

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from emoprune.faces.mtcnn import crops, pyramid
+from emoprune.faces.mtcnn import boxes as crops
+from emoprune.faces.mtcnn import pyramid
 from emoprune.faces.mtcnn.boxes import hold_pixels, shifted, squared, windows
 from emoprune.faces.mtcnn.integral_image import STRIP_PIXELS, AreaSums
 from emoprune.faces.mtcnn.networks import DESIGNS, Network, Weights

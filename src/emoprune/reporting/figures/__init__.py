@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from emoprune.reporting.figures.bars import draw_bars
 from emoprune.reporting.figures.heatmap import draw_heat
 from emoprune.reporting.figures.lines import draw_lines
-from emoprune.reporting.records_charts import BarChart, Chart, LineChart
+from emoprune.reporting.types import BarChart, Chart, LineChart
 
 WIDTH_IN = 3.4
 """Half a page of two columns."""

@@ -17,7 +17,7 @@ from emoprune.reporting.figures.style import (
     set_upright,
     wrapped,
 )
-from emoprune.reporting.records_charts import BarChart
+from emoprune.reporting.types import BarChart
 
 ROW_IN, AXIS_IN = 1.75, 0.25
 ABREAST = 18

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Sequence
 
 from emoprune.cli import output
-from emoprune.io import csv_text, folders
+from emoprune.io import csv_text
+from emoprune.io import files as folders
 from emoprune.reporting.charts import charts, table
 from emoprune.reporting.types import Runs
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from emoprune.reporting.figures.style import LETTERS, LINE_IN, percent, set_height, wrapped
-from emoprune.reporting.records_charts import HeatChart
+from emoprune.reporting.types import HeatChart
 
 DARK = 0.55
 """The share from which on white numbers are read better than black ones."""

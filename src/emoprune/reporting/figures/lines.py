@@ -23,7 +23,7 @@ from emoprune.reporting.figures.style import (
     set_height,
     set_upright,
 )
-from emoprune.reporting.records_charts import Line, LineChart
+from emoprune.reporting.types import Line, LineChart
 
 MANY = 15
 """Points from which on error bars and markers would run into each other."""
