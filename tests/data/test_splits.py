@@ -1,5 +1,7 @@
 """Parts of a data set: disjoint, complete, of the size asked for, and the same for the same seed."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import random
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from emoprune.choices import PARTS
 from emoprune.data.splits import Parts, declared_parts, groups, part_sizes, partition
 from emoprune.data.types import FOLDERS, Catalogue, SplitRule
-from emoprune.errors import BadData, UsageFault
+from emoprune.errors import BadData, InvalidRecord, UsageFault
 
 SHARES = ("80/20", "75/10/15", "50/50", "20/80", "60/20/20")
 PERSON = "^[^_]+"
@@ -269,3 +271,89 @@ def test_fewer_groups_than_parts_are_bad_data() -> None:
     data = catalogue(["one_1", "one_2", "one_3", "one_4"], [0, 1, 0, 1])
     with pytest.raises(BadData, match="--group-by: 1, fewer than the 2 parts"):
         partition(data, rule("50/50", group_by=PERSON))
+
+
+Groups = tuple[tuple[int, ...], ...]
+CLASSES = ("angry", "happy", "sad")
+
+
+def catalogue_splits_together(samples: int) -> Catalogue:
+    """Samples of three classes in turn, ten of each film."""
+    names = tuple(f"film{index // 10}_{index}.jpg" for index in range(samples))
+    return Catalogue("faces", names, tuple(index % 3 for index in range(samples)), CLASSES, "f")
+
+
+@st.composite
+def tied(draw: st.DrawFn) -> tuple[int, Groups]:
+    """How many samples, and some of them in groups of two to five."""
+    samples = draw(st.integers(90, 200))
+    order = list(range(samples))
+    random.Random(draw(st.integers(0, 10**6))).shuffle(order)
+    groups = []
+    for size in draw(st.lists(st.integers(2, 5), min_size=1, max_size=12)):
+        groups.append(tuple(sorted(order[:size])))
+        del order[:size]
+    return samples, tuple(groups)
+
+
+def sides(parts: dict[str, tuple[int, ...]], group: tuple[int, ...]) -> set[str]:
+    return {part for part, indices in parts.items() if set(indices) & set(group)}
+
+
+@settings(max_examples=40)
+@given(tied(), st.sampled_from(("80/20", "75/10/15")), st.integers(0, 1000))
+def test_no_group_is_torn_and_sizes_and_classes_are_near_those_asked_for(
+    data: tuple[int, Groups], shares: str, seed: int
+) -> None:
+    samples, groups = data
+    rule = SplitRule(shares, seed, None, "f", groups)
+    parts = dict(partition(catalogue_splits_together(samples), rule))
+    assert sorted(index for part in parts.values() for index in part) == list(range(samples))
+    assert all(len(sides(parts, group)) == 1 for group in groups)
+    for part, share in zip(parts.values(), shares.split("/"), strict=True):
+        assert abs(len(part) - samples * int(share) / 100) <= 5
+        for label in range(3):
+            assert abs(sum(index % 3 == label for index in part) - len(part) / 3) <= 5
+    assert partition(catalogue_splits_together(samples), rule) == parts
+
+
+def test_another_seed_deals_groups_elsewhere() -> None:
+    groups = tuple((index, index + 3) for index in range(0, 60, 6))
+    parts = [
+        partition(catalogue_splits_together(120), SplitRule("80/20", seed, None, "f", groups))
+        for seed in range(2)
+    ]
+    assert parts[0] != parts[1]
+
+
+def test_what_stays_together_by_name_and_by_likeness_is_one_group() -> None:
+    # of films 0 to 3 each has a picture that is in the next, in whatever order that is found
+    groups = ((29, 30), (9, 10), (19, 20))
+    for seed in range(20):
+        parts = dict(
+            partition(catalogue_splits_together(120), SplitRule("50/50", seed, "^[^_]+", "f", groups))
+        )
+        assert len(sides(parts, tuple(range(40)))) == 1
+        for film in range(4, 12):
+            assert len(sides(parts, tuple(range(10 * film, 10 * film + 10)))) == 1
+
+
+def test_nothing_to_keep_together_is_the_split_that_it_was() -> None:
+    plain = partition(catalogue_splits_together(90), SplitRule("80/20", 3, None, "f"))
+    assert plain == partition(catalogue_splits_together(90), SplitRule("80/20", 3, None, "f", ()))
+
+
+def test_one_group_of_all_cannot_be_split() -> None:
+    with pytest.raises(BadData, match="--split-by: 1, fewer than the 2 parts"):
+        partition(catalogue_splits_together(90), SplitRule("80/20", 0, None, "f", (tuple(range(90)),)))
+
+
+def test_a_sample_that_is_not_there_is_a_fault() -> None:
+    with pytest.raises(InvalidRecord, match="beyond the 90"):
+        partition(catalogue_splits_together(90), SplitRule("80/20", 0, None, "f", ((3, 90),)))
+
+
+@pytest.mark.parametrize("together", [((),), ((4,),), ((2, 1),), ((-1, 2),), ((1, 2), (2, 3)), ((1, 1),)])
+def test_no_rule_has_groups_that_are_none(together: Groups) -> None:
+    with pytest.raises(InvalidRecord, match="no groups of samples"):
+        SplitRule("80/20", 0, None, "f", together)

@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
 from PIL import Image
 
-from emoprune.errors import BadImage
-from emoprune.faces.detector import Detector
+from emoprune.errors import BadImage, Unavailable
+from emoprune.faces import detector as detector_module
+from emoprune.faces.detector import Detector, give_back, mtcnn_weights
 from emoprune.faces.mtcnn import SMALLEST_FACE
 from emoprune.faces.selection import CHOICES
 from emoprune.faces.types import Face
@@ -91,3 +95,40 @@ def test_a_picture_too_small_for_any_face_is_refused(detector: Detector, size: t
 
 def test_the_smallest_picture_is_looked_at(detector: Detector) -> None:
     assert detector.detect(Image.new("RGB", (SMALLEST_FACE, SMALLEST_FACE))) == []
+
+
+def test_the_weights_are_those_of_the_installed_package() -> None:
+    found = mtcnn_weights()
+    assert set(found) == {"pnet", "rnet", "onet"}
+    for name, network in {"pnet": PNet(), "rnet": RNet(), "onet": ONet()}.items():
+        assert found[name].keys() == network.state_dict().keys()
+        assert all(torch.equal(found[name][key], value) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("package", ["no_such_package_of_faces", "numpy"])
+def test_a_package_that_is_not_there_or_has_no_weights_is_named(
+    monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    monkeypatch.setattr(detector_module, "PACKAGE", package)
+    with pytest.raises(Unavailable, match="facenet-pytorch"):
+        mtcnn_weights()
+
+
+def resident() -> int:
+    """Pages of this process in memory."""
+    status = Path("/proc/self/statm")
+    if not status.is_file():
+        pytest.skip("no /proc on this system")
+    return int(status.read_text().split()[1])
+
+
+def test_memory_freed_between_small_pieces_goes_back() -> None:
+    # too small for glibc to map each by itself, and every other kept so that none is at the end
+    held = [np.ones(12_000) for _ in range(2000)]
+    freed = held[::2]
+    held = held[1::2]
+    before = resident()
+    freed.clear()
+    give_back()
+    assert before - resident() > 1000 * 12_000 * 8 // 4096 // 2
+    assert len(held) == 1000

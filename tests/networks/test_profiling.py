@@ -1,15 +1,25 @@
 """What a network costs, against counts by hand and torchvision's published figures."""
 
+from __future__ import annotations
+
+import copy
+import dataclasses
 import time
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from emoprune.choices import Price
 from emoprune.networks import build
-from emoprune.networks.profiling import cost, latency_ms
-from emoprune.networks.types import Spec
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.profiling import Footprint, cost, latency_ms
+from emoprune.networks.types import Cost, Spec
+from emoprune.pruning import surgery
+from tests.support.wiring import Wired, conv, head, smaller
 
 
 def test_a_dense_layer_costs_inputs_times_outputs_and_its_bias_is_a_parameter() -> None:
@@ -92,3 +102,138 @@ def test_latency_is_the_median_run_in_milliseconds_after_a_warm_up(monkeypatch: 
         clock[0] += 60.0 if calls[0] <= 5 else 9.0 if calls[0] % 3 == 0 else 0.25
 
     assert latency_ms(run) == pytest.approx(250)
+
+
+SPECS = (
+    Spec("resnet18", 7, (3, 64, 64)),
+    Spec("densenet121", 7, (3, 32, 32)),
+    Spec("mobilenet_v3_small", 7, (3, 32, 32)),
+    Spec("shufflenet_v2_x0_5", 7, (3, 32, 32)),
+    Spec("conv2", 7, (1, 48, 48), (200, 30)),
+    Spec("alexnet", 7, (3, 63, 63)),
+    Spec("resnext50_32x4d", 7, (3, 32, 32)),
+    Spec("mlp", 7, (30,), (20, 10)),
+)
+
+
+PRICES: tuple[Price, ...] = ("macs", "parameters", "units")
+
+
+def left_of(footprint: Footprint, price: Price) -> int:
+    return int(footprint.left.sum()) if price == "units" else int(getattr(footprint, price))
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """A network on the meta device, and what it costs."""
+
+    spec: Spec
+    net: nn.Module
+    graph: ChannelGraph
+    cost: Cost
+
+
+@pytest.fixture(scope="module", params=SPECS, ids=lambda spec: str(spec.arch))
+def weighed(request: pytest.FixtureRequest) -> Weighed:
+    spec: Spec = request.param
+    net = build.blueprint(spec).eval()
+    return Weighed(spec, net, channel_graph(net, spec.input), counted(net, spec))
+
+
+def counted(net: nn.Module, spec: Spec) -> Cost:
+    """What `costs.cost` counts; on the meta device there is nothing that could be zero."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "count_nonzero", torch.Tensor.numel)
+        return cost(net, spec)
+
+
+def taken_by_chance(graph: ChannelGraph, share: float, seed: int) -> torch.Tensor:
+    alive = torch.rand(graph.units, generator=torch.Generator().manual_seed(seed)) >= share
+    for start, _ in graph.spans.values():
+        alive[start] = True
+    return alive
+
+
+def pruned(weighed: Weighed, alive: torch.Tensor) -> Cost:
+    """The cost of the network that is really made."""
+    tensors = surgery.cut(weighed.net.state_dict(), weighed.graph, alive)
+    widths = surgery._widths(weighed.graph, tensors, alive)
+    spec = dataclasses.replace(weighed.spec, widths=widths)
+    return counted(build.blueprint(spec).eval(), spec)
+
+
+def after(footprint: Footprint, graph: ChannelGraph, alive: torch.Tensor) -> Footprint:
+    left = copy.deepcopy(footprint)
+    for number, (start, stop) in enumerate(graph.spans.values()):
+        left.take(number, int((~alive[start:stop]).sum()))
+    return left
+
+
+@pytest.mark.parametrize(("share", "seed"), [(0.2, 0), (0.7, 1), (1.0, 2)])
+def test_it_counts_what_the_pruned_network_really_costs(weighed: Weighed, share: float, seed: int) -> None:
+    alive = taken_by_chance(weighed.graph, share, seed)
+    whole = Footprint(weighed.graph, weighed.net)
+    left = after(whole, weighed.graph, alive)
+    real = pruned(weighed, alive)
+    # what no unit stands in is not counted before, nor after
+    assert whole.macs - left.macs == weighed.cost.macs - real.macs
+    assert whole.parameters - left.parameters == weighed.cost.parameters - real.parameters
+    assert whole.macs <= weighed.cost.macs
+    assert whole.parameters <= weighed.cost.parameters
+    assert int(left.left.sum()) == int(alive.sum())
+
+
+@pytest.mark.parametrize("price", PRICES)
+def test_a_saving_is_what_one_unit_less_of_a_layer_costs_less(weighed: Weighed, price: Price) -> None:
+    alive = taken_by_chance(weighed.graph, 0.4, 5)
+    left = after(Footprint(weighed.graph, weighed.net), weighed.graph, alive)
+    savings = left.savings(price)
+    assert len(savings) == len(weighed.graph.spans)
+    numbers = list(range(len(weighed.graph.spans)))
+    for number in numbers[:: max(1, len(numbers) // 12)]:
+        less = copy.deepcopy(left)
+        less.take(number)
+        assert int(savings[number]) == left_of(left, price) - left_of(less, price)
+
+
+def test_units_taken_at_once_or_one_by_one_come_to_the_same(weighed: Weighed) -> None:
+    at_once, one_by_one = (Footprint(weighed.graph, weighed.net) for _ in range(2))
+    for number in range(len(weighed.graph.spans)):
+        count = min(3, int(at_once.left[number]) - 1)
+        at_once.take(number, count)
+        for _ in range(count):
+            one_by_one.take(number)
+    for price in PRICES:
+        assert left_of(at_once, price) == left_of(one_by_one, price)
+
+
+def test_a_layer_whose_own_units_meet_in_one_weight_is_counted_right() -> None:
+    """A residual connection: the same units are a convolution's inputs and its outputs."""
+
+    def wire(net: Wired, x: torch.Tensor) -> torch.Tensor:
+        h = torch.relu(net.stem(x))
+        found: torch.Tensor = net.head(torch.relu(net.again(h) + h))
+        return found
+
+    net = Wired(wire, stem=conv(3, 8), again=conv(8, 8), head=head(8)).eval()
+    spec = Spec("conv1", 2, (3, 6, 6), (4,))
+    graph = channel_graph(net, spec.input)
+    footprint = Footprint(graph, net)
+    before = cost(net, spec), footprint.macs, footprint.parameters
+    assert list(graph.spans) == ["stem"]
+    savings = {price: int(footprint.savings(price)[0]) for price in PRICES}
+    footprint.take(0)
+    assert savings["macs"] == before[1] - footprint.macs
+    assert savings["parameters"] == before[2] - footprint.parameters
+    footprint.take(0, 2)
+    alive = torch.arange(8) < 5
+    real = cost(smaller(net, graph, alive), spec)
+    assert before[1] - footprint.macs == before[0].macs - real.macs
+    assert before[2] - footprint.parameters == before[0].parameters - real.parameters
+
+
+def test_a_network_without_units_costs_nothing_that_could_be_saved() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+    footprint = Footprint(channel_graph(net, (3, 2, 2)), net)
+    assert (footprint.macs, footprint.parameters, int(footprint.left.sum())) == (0, 0, 0)
+    assert len(footprint.savings("macs")) == 0

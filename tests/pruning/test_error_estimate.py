@@ -1,7 +1,10 @@
+"""What each layer alone can bear to lose."""
+
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from torch.nn import functional as F
 
 from emoprune.choices import Merge
 from emoprune.pruning.context import Subject
-from emoprune.pruning.error_estimate import certify
+from emoprune.pruning.error_estimate import certify, ladder
 from emoprune.pruning.merging import MERGES
 from emoprune.pruning.types import Certificate, Plan, Removal
 from tests.support import reference
@@ -25,6 +28,7 @@ from tests.support.layers import (
     sigmoid_layer,
     subject_of_net,
     subject_with,
+    table_pruning,
     without,
 )
 from tests.support.wiring import Wired, conv, head
@@ -243,3 +247,16 @@ def test_masks_alone_are_merged_by_none() -> None:
     expected = literal.relative_error(h, reader, masked.numpy(), np.zeros(3))
     assert error_of(found, "sum") == pytest.approx(expected, rel=1e-9)
     assert found.error_lstsq is None
+
+
+def test_every_share_of_a_layer_costs_what_a_plan_of_that_layer_alone_does() -> None:
+    found = table_pruning()
+    first, second = found.subject.layers
+    rungs = dict(ladder(found, second, (0.5, 1.0)))
+    # all of the units cannot go
+    assert list(rungs) == [0.5]
+    assert (rungs[0.5].layer, rungs[0.5].before, rungs[0.5].after) == (second.name, 6, 3)
+    alone = replace(found, subject=replace(found.subject, layers=(second,)))
+    plan = alone.course().plan(3)
+    assert (rungs[0.5],) == certify(found.subject, plan, found.merges(plan))
+    assert first.name not in {removal.layer for removal in plan.removals}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emoprune.errors import UsageFault
+from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.search.space import (
     Space,
     Trial,
@@ -216,3 +217,27 @@ def test_four_decades_narrow_to_one_and_a_third_around_the_best() -> None:
     # 10 - 16.5 lies below the range, 10 + 16.5 between two whole numbers
     assert (width.low, width.high) == (1, 26)
     assert hidden.choices == (10,)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Space("lr", "choice"),
+        lambda: Space("lr", "choice", choices=(1, 1)),
+        lambda: Space("lr", "linear", 1, 0),
+        lambda: Space("lr", "linear", 0, math.inf),
+        lambda: Space("lr", "log", 0, 1),
+        lambda: Space("lr", "linear", 0.5, 3, True),
+        lambda: Space("lr", "linear", 0, 1, steps=1),
+        lambda: Trial(0, {}, 0.5),
+        lambda: Trial(0, {}, line="{}"),
+    ],
+)
+def test_no_space_is_empty_and_no_trial_half_evaluated(make: Callable[[], object]) -> None:
+    with pytest.raises(InvalidRecord):
+        make()
+
+
+def test_trials_rank_by_accuracy_then_age_and_failures_last() -> None:
+    trials = [Trial(0, {}), Trial(1, {}, 0.5, "{}"), Trial(2, {}, 0.7, "{}"), Trial(3, {}, 0.7, "{}")]
+    assert [trial.number for trial in sorted(trials, key=lambda trial: trial.rank)] == [2, 3, 1, 0]
