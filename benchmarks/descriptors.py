@@ -2,7 +2,7 @@
 
     python -m benchmarks.descriptors [--repeats 7] [--images 50] [--size 128] [--data PATH]
 
-Drawn faces, or the first pictures below --data, are made grey squares of --size beforehand: reading them is
+Drawn faces, or the first pictures below --data, are made gray squares of --size beforehand: reading them is
 not counted. The descriptors take turns, --repeats times; the rate is that of the median round.
 """
 
@@ -26,11 +26,11 @@ from emoprune.synthetic_faces import draw_scene
 EXPRESSIONS = ("angry", "happy", "surprise")
 TARGET = 50
 
-Grey = NDArray[np.uint8]
+Gray = NDArray[np.uint8]
 
 
-def faces(args: argparse.Namespace) -> list[Grey]:
-    """So many grey squares."""
+def faces(args: argparse.Namespace) -> list[Gray]:
+    """So many gray squares."""
     if args.data is not None:
         photos = [read_photo(path) for path in pictures(args.data)[: args.images]]
     else:

@@ -7,7 +7,7 @@ FACES is what `train` takes: a folder of faces by class, or a CSV of pixels; wit
 first table alters --copies of them and tells how many hashes then differ in at most so many bits. The second
 counts the pairs at every distance, by whether they are of one --shot, of one --film or of neither, says how
 many of --pairs such pairs are alike to the eye of a second measure, and what groups a threshold there makes.
-Alike: somewhere within 4 pixels of one another, at 48 x 48, the two grey pictures correlate by 0.8 or more.
+Alike: somewhere within 4 pixels of one another, at 48 x 48, the two gray pictures correlate by 0.8 or more.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def pictures_of(data: str | None) -> Pictures:
     if data is None:
         return Pictures(tuple(f"{index}_{index}" for index in range(DRAWN)), lambda i: drawn(i, DRAWN_SIDE))
     found = open_faces(data)
-    return Pictures(found.catalogue.names, found.picture)
+    return Pictures(found.catalog.names, found.picture)
 
 
 def as_jpeg(image: Image.Image, quality: int) -> Image.Image:
@@ -115,7 +115,7 @@ def near_pairs(hashes: Sequence[str]) -> Iterator[tuple[int, Pair]]:
 
 
 def correlation(first: Image.Image, second: Image.Image) -> float:
-    """The largest of two grey pictures over all small shifts of one against the other."""
+    """The largest of two gray pictures over all small shifts of one against the other."""
     one, other = (
         np.asarray(image.convert("L").resize((SIDE, SIDE)), dtype=float) for image in (first, second)
     )

@@ -91,7 +91,7 @@ def angles_of(batches: Iterable[Tensor]) -> Tensor:
     sums = UnitSums()
     for batch in batches:
         sums.take(batch)
-    return angles_deg(sums.statistics(), centre="none")
+    return angles_deg(sums.statistics(), center="none")
 
 
 def activations(patterns: int, batch: int) -> Iterator[Tensor]:

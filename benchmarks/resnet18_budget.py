@@ -113,13 +113,13 @@ def adopted(args: argparse.Namespace, place: Path, seed: int) -> Bench:
     emoprune("train", data, model, *adoption, *shape, "--force")
     checkpoint = checkpoints.read(str(model))
     found = open_folder(str(data))
-    parts = {name: torch.tensor(part) for name, part in partition(found.catalogue, checkpoint.split).items()}
+    parts = {name: torch.tensor(part) for name, part in partition(found.catalog, checkpoint.split).items()}
     samples = loading.samples(found, checkpoint.preprocess, checkpoint.spec.input)
     train, val = (
         list(batches(samples, parts[part], checkpoint.preprocess, torch.device("cpu")))
         for part in ("train", "val")
     )
-    return Bench(model, data, checkpoint, train, val, torch.tensor(found.catalogue.labels)[parts["val"]])
+    return Bench(model, data, checkpoint, train, val, torch.tensor(found.catalog.labels)[parts["val"]])
 
 
 def ours(bench: Bench, options: Sequence[str], budget: float) -> Result | None:

@@ -1,4 +1,4 @@
-# What the recipes share: their arguments, echoed commands, labelled runs, and the report at the end.
+# What the recipes share: their arguments, echoed commands, labeled runs, and the report at the end.
 # A recipe sets `usage` and sources this with its own arguments.
 set -euo pipefail
 shopt -s nullglob
@@ -60,7 +60,7 @@ run() { # a command, echoed
   "$@"
 }
 
-measure() { # measure RUNS LABEL MODEL DATA [KEY=VALUE ...] [-- OPTION ...]: one labelled line of metrics
+measure() { # measure RUNS LABEL MODEL DATA [KEY=VALUE ...] [-- OPTION ...]: one labeled line of metrics
   local runs=$1 label=$2 model=$3 from=$4 more=()
   shift 4
   while (($#)) && [ "$1" != -- ]; do more+=(--set "$1") && shift; done

@@ -11,11 +11,11 @@ the Wild dataset).
 
 ResNet-18 fine-tuned whole on cropped faces, then pruned: single weights by magnitude and at random, units by
 distinctiveness with the published merge, and as many units by reconstruction; trained on from where it is
-(continuation) and from the weights it began with (re-initialisation). With the paper's random split and with
+(continuation) and from the weights it began with (re-initialization). With the paper's random split and with
 films kept apart. JOBS=2 runs two seeds at once.
 
 Reduced against the paper: with FILE, 12 epochs instead of 50 (4 after pruning); shares of 50 and 90 percent
-(SHARES='0.5 0.9 0.99' asks for more) and angles of 5, 15 and 30 degrees (ANGLES), re-initialised at 15 alone;
+(SHARES='0.5 0.9 0.99' asks for more) and angles of 5, 15 and 30 degrees (ANGLES), re-initialized at 15 alone;
 photos in which no face is found are taken whole, which it cropped by hand. --quick: one seed, one
 split, one epoch, 32 pixels, one share, no random pruning."
 here=$(cd "$(dirname "$0")" && pwd)
@@ -60,7 +60,7 @@ single_weights() { # single_weights SEED METHOD SPLIT: tables 2, 4 and 5, figure
     learn "$seed" "$left" "$method $share, continuation, $split split"
     run emoprune prune "$net.st" --method "$method" --amount "$share" --seed "$seed" --data none \
       --rewind "$net.init" -o "$left.init.st"
-    learn "$seed" "$left.init" "$method $share, re-initialisation, $split split"
+    learn "$seed" "$left.init" "$method $share, re-initialization, $split split"
   done
 }
 
@@ -75,7 +75,7 @@ units() { # tables 1 and 3, and the same number of units by reconstruction
     learn "$seed" "$left" "$name, continuation, $split split"
     if [ "$angle" = 15 ]; then
       run emoprune prune "$net.st" --angle "$angle" "${rule[@]}" --rewind "$net.init" -o "$left.init.st"
-      learn "$seed" "$left.init" "$name, re-initialisation, $split split"
+      learn "$seed" "$left.init" "$name, re-initialization, $split split"
       stay=$(sed -n 's/.*"units": {"before": [0-9]*, "after": \([0-9]*\)}.*/\1/p' "$left.json")
       run emoprune prune "$net.st" --method reconstruct --units "$stay" -o "$left.reconstruct.st"
       measure "$out/runs-$seed.jsonl" "reconstruct, as many units as at $angle degrees, at once, $split split" \

@@ -16,7 +16,7 @@ degrees by the published merge and by least squares; rates, epochs and shares of
 Table 2; whole frames as before its face detector. All of it with the paper's random split and with films
 kept apart. JOBS=2 runs two seeds at once.
 
-Other than in the paper: features are computed once, hence without augmentation; conv1 and conv2 see grey
+Other than in the paper: features are computed once, hence without augmentation; conv1 and conv2 see gray
 pictures of 48 pixels. --quick: one seed, one split, few epochs and sizes."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"

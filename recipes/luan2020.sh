@@ -8,7 +8,7 @@ technology application based on SFEW database).
   OUT    a folder to make: checkpoints, runs, report.md, figures
 
 Two systems: the compression network 11-10-11 on the sheet, its hidden units pruned one by one at the smallest
-angle, by the published merge and by least squares; and the LeNet on grey frames of 90x72 with its four
+angle, by the published merge and by least squares; and the LeNet on gray frames of 90x72 with its four
 combinations of channels, of the first of which convolution kernels are pruned by importance. Each with the
 paper's random split and with films kept apart. JOBS=2 runs two seeds at once.
 

@@ -91,7 +91,7 @@ def test_what_an_extra_brings_is_imported_only_where_it_is_used(path: Path) -> N
             assert not {module.split(".")[0] for module in modules} & optional
 
 
-def travelling() -> list[Path]:
+def traveling() -> list[Path]:
     """Every text file that belongs to the project."""
     names = ("src", "tests", "recipes", "completions", "benchmarks", "docs", ".ci")
     loose = [
@@ -108,7 +108,7 @@ def test_no_file_knows_a_place_outside_the_checkout() -> None:
     outside = re.compile(r"\.\./" + "shared" + r"|(?<![\w.])/(?:" + "work" + "|" + "home" + r")/")
     found = {
         path.relative_to(ROOT).as_posix()
-        for path in travelling()
+        for path in traveling()
         if outside.search(path.read_bytes().decode("utf-8", "replace"))
     }
     assert found <= {".ci/run"}

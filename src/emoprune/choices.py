@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 Activation = Literal["sigmoid", "relu", "tanh"]
-Centre = Literal["half", "range", "mean", "none"]
+Center = Literal["half", "range", "mean", "none"]
 Merge = Literal["sum", "lstsq"]
 Optimizer = Literal["adam", "sgd", "adamw"]
 Keep = Literal["best", "last"]

@@ -23,7 +23,7 @@ from emoprune.training.loop import batches
 from tests.support.command_line import Runner, opened, tree
 
 HIDDEN = ("--layer", "classifier.hidden1")
-KEYS = {"model", "layer", "units", "centre", "similar", "complementary", "insignificant"}
+KEYS = {"model", "layer", "units", "center", "similar", "complementary", "insignificant"}
 
 
 def half_angle(statistics: UnitStatistics, i: int, j: int) -> float:
@@ -38,9 +38,9 @@ def half_angle(statistics: UnitStatistics, i: int, j: int) -> float:
 
 def test_every_pair_has_the_angle_of_the_stored_statistics(emoprune: Runner, model: Path) -> None:
     record = emoprune.done("angles", model, "--all", *HIDDEN).record
-    assert record["schema"] == "emoprune.angles/1"
+    assert record["schema"] == "emoprune.angles/2"
     assert {*KEYS, "smallest_deg", "largest_deg", "pairs"} <= record.keys()
-    assert (record["model"], record["centre"]) == (str(model), "half")
+    assert (record["model"], record["center"]) == (str(model), "half")
     statistics = checkpoints.read(str(model)).statistics["classifier.hidden1"]
     pairs = {(pair["i"], pair["j"]): pair["angle_deg"] for pair in record["pairs"]}
     assert set(pairs) == set(itertools.combinations(range(record["units"]), 2))
@@ -87,13 +87,13 @@ def test_a_layer_is_chosen_by_glob(emoprune: Runner, table_model: Path) -> None:
     assert emoprune.done("angles", table_model, "--layer", "*2").record["layer"] == "classifier.hidden2"
 
 
-@pytest.mark.parametrize("centre", ["half", "range", "mean", "none"])
-def test_the_centre_is_as_asked(emoprune: Runner, model: Path, centre: str) -> None:
-    record = emoprune.done("angles", model, "--all", "--center", centre, *HIDDEN).record
-    assert record["centre"] == centre
+@pytest.mark.parametrize("center", ["half", "range", "mean", "none"])
+def test_the_center_is_as_asked(emoprune: Runner, model: Path, center: str) -> None:
+    record = emoprune.done("angles", model, "--all", "--center", center, *HIDDEN).record
+    assert record["center"] == center
     angles = np.array([pair["angle_deg"] for pair in record["pairs"]])
     assert ((angles >= 0) & (angles <= 180)).all()
-    if centre == "none":
+    if center == "none":
         assert (angles < 90).all(), "positive activations lie in one quadrant"
 
 
@@ -189,7 +189,7 @@ def test_channels_have_the_angles_of_their_means_over_the_map(
 ) -> None:
     checkpoint, net = opened(zoo("conv2"))
     data = open_data(str(small))
-    train = torch.tensor(partition(data.catalogue, checkpoint.split)["train"])
+    train = torch.tensor(partition(data.catalog, checkpoint.split)["train"])
     found = samples(data, checkpoint.preprocess, checkpoint.spec.input)
     (batch,) = batches(found, train, checkpoint.preprocess, torch.device("cpu"))
     read: list[torch.Tensor] = []

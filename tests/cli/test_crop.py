@@ -91,7 +91,7 @@ def test_every_photo_becomes_a_square_face_or_a_reason(emoprune: Runner, raw: Pa
     assert "not an image" in failed["happy/text.jpg"]["reason"]
     assert all(listed[name] == row for name, row in failed.items())
     assert {**summary, "schema": "", "input": ""} == {
-        **{"schema": "", "input": "", "output": "faces", "photos": 5, "looked at": 5, "faces": 3, "face": 3},
+        **{"schema": "", "input": "", "output": "faces", "photos": 5, "processed": 5, "faces": 3, "face": 3},
         **{"rescued": 0, "box": 0, "whole": 0, "no-face": 1, "unreadable": 1},
     }
 

@@ -30,8 +30,8 @@ def logits_and_labels(model: Path, faces: Path, part: str | None) -> tuple[torch
     """What the network says of one part, or of all, computed apart from the command."""
     checkpoint, net = opened(Path(model))
     data = open_data(str(faces))
-    every = tuple(range(len(data.catalogue.names)))
-    indices = partition(data.catalogue, checkpoint.split)[part] if part else every
+    every = tuple(range(len(data.catalog.names)))
+    indices = partition(data.catalog, checkpoint.split)[part] if part else every
     inputs = batches(
         samples(data, checkpoint.preprocess, checkpoint.spec.input),
         torch.tensor(indices),
@@ -40,7 +40,7 @@ def logits_and_labels(model: Path, faces: Path, part: str | None) -> tuple[torch
     )
     with torch.inference_mode():
         logits = torch.cat([net(batch) for batch in inputs])
-    return logits, [data.catalogue.labels[index] for index in indices]
+    return logits, [data.catalog.labels[index] for index in indices]
 
 
 @pytest.mark.parametrize("part", ["test", "train", "all"])
@@ -77,7 +77,7 @@ def test_the_file_is_what_is_counted(emoprune: Runner, model: Path, faces: Path)
     data = model.read_bytes()
     assert record["bytes"] == len(data)
     assert record["model_fingerprint"] == hashlib.sha256(data).hexdigest()
-    # conv1 of 24x24 grey: 16 kernels of 5x5 at 20x20 places, 1600 features, 24 units, 3 classes
+    # conv1 of 24x24 gray: 16 kernels of 5x5 at 20x20 places, 1600 features, 24 units, 3 classes
     assert record["parameters"] == 16 * 26 + 1601 * 24 + 25 * 3
     assert record["macs"] == 16 * 25 * 400 + 1600 * 24 + 24 * 3
     assert record["units"] == 16 + 24

@@ -24,7 +24,7 @@ def read_csv(text: str) -> tuple[list[str], list[list[str]]]:
     return header, lines
 
 
-def test_pixels_are_the_resized_grey_picture_in_0_to_1(
+def test_pixels_are_the_resized_gray_picture_in_0_to_1(
     emoprune: Runner, small: Path, in_folder: Path
 ) -> None:
     emoprune.done("features", small, "pixels.csv", "--size", "5x7", "--gray")
@@ -38,7 +38,7 @@ def test_pixels_are_the_resized_grey_picture_in_0_to_1(
     np.testing.assert_allclose(np.array(cells, float), expected.ravel() / 255, rtol=0, atol=1e-6)
 
 
-def test_colour_pixels_come_plane_by_plane(emoprune: Runner, small: Path) -> None:
+def test_color_pixels_come_plane_by_plane(emoprune: Runner, small: Path) -> None:
     summary = emoprune.done("features", small, "pixels.st", "--size", "4").record
     assert (summary["samples"], summary["features"]) == (30, 3 * 4 * 4)
     assert summary["classes"] == ["angry", "happy", "surprise"]

@@ -1,4 +1,4 @@
-"""Terminals get tables, colours and progress; pipes get plain data."""
+"""Terminals get tables, colors and progress; pipes get plain data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.command_line import PROGRAM, SMALL, clean_environment, proces
 from tests.support.terminal import bytes_on_terminal
 
 ESCAPE = b"\x1b"
-COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|38|48|9[0-7]|10[0-7])[;\dm]")
+COLOR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|38|48|9[0-7]|10[0-7])[;\dm]")
 
 
 PROGRESS = """
@@ -86,7 +86,7 @@ def test_json_can_be_asked_for_on_a_terminal(printed: Path) -> None:
     assert json.loads(shown)["schema"] == "emoprune.report/1"
 
 
-def test_not_even_a_wish_for_colour_puts_escape_bytes_into_a_pipe(printed: Path) -> None:
+def test_not_even_a_wish_for_color_puts_escape_bytes_into_a_pipe(printed: Path) -> None:
     wishes = {"FORCE_COLOR": "1", "CLICOLOR_FORCE": "1", "TTY_COMPATIBLE": "1"}
     result = process("report", printed, "--format", "table", environment=wishes)
     assert result.returncode == 0
@@ -124,19 +124,19 @@ def test_progress_shows_on_a_terminal_and_leaves_stdout_clean(
     assert ESCAPE not in data
     assert b"train" in shown
     assert b"2/2" in shown
-    assert COLOUR.search(shown)
+    assert COLOR.search(shown)
 
 
 SCRIPT = (sys.executable, "-c", PROGRESS)
 
 
-def test_progress_is_coloured_unless_no_color_forbids() -> None:
+def test_progress_is_colored_unless_no_color_forbids() -> None:
     _, _, plain = on_terminal(program=SCRIPT, environment={"NO_COLOR": "1"})
-    _, _, coloured = on_terminal(program=SCRIPT)
+    _, _, colored = on_terminal(program=SCRIPT)
     assert b"counting" in plain
     assert b"3/3" in plain
-    assert COLOUR.search(coloured)
-    assert not COLOUR.search(plain)
+    assert COLOR.search(colored)
+    assert not COLOR.search(plain)
 
 
 def test_progress_never_goes_into_a_pipe() -> None:

@@ -45,7 +45,7 @@ def test_the_summary_counts_what_went(emoprune: Runner, here: Path) -> None:
     assert record.keys() >= KEYS
     (layer,) = record["layers"]
     assert layer.keys() >= LAYER_KEYS
-    assert (record["schema"], record["input"], record["merge"]) == ("emoprune.prune/1", "model.st", "lstsq")
+    assert (record["schema"], record["input"], record["merge"]) == ("emoprune.prune/2", "model.st", "lstsq")
     assert record["units"] == {"before": layer["before"], "after": layer["after"]}
     gone = layer["similar"] + layer["complementary"] + layer["insignificant"]
     assert layer["before"] - layer["after"] == gone > 0
@@ -94,7 +94,7 @@ def test_the_certified_error_is_the_error_on_the_training_faces(
     for name in (here, here.with_name("small.st")):
         checkpoint, net = opened(Path(name))
         data = open_data(str(faces))
-        train = torch.tensor(partition(data.catalogue, checkpoint.split)["train"])
+        train = torch.tensor(partition(data.catalog, checkpoint.split)["train"])
         inputs = batches(
             samples(data, checkpoint.preprocess, checkpoint.spec.input),
             train,
@@ -236,7 +236,7 @@ def test_a_full_disk_leaves_no_trace(emoprune: Runner, here: Path, monkeypatch: 
     emoprune.check_refused("prune", "model.st", says=("model.distinct.st", "No space left"))
 
 
-def test_the_output_honours_the_umask(emoprune: Runner, here: Path) -> None:
+def test_the_output_honors_the_umask(emoprune: Runner, here: Path) -> None:
     old = os.umask(0o027)
     try:
         emoprune.done("prune", "model.st")
@@ -418,7 +418,7 @@ def test_a_checkpoint_on_standard_output_leaves_the_table_to_stderr(
 def test_json_can_be_asked_for_on_a_terminal(screen: Screen, zoo: Zoo) -> None:
     lines = screen("prune", zoo("conv2"), *some("importance"), "--dry-run", "--json")
     (record,) = [json.loads(line) for line in lines if line.startswith("{")]
-    assert record["schema"] == "emoprune.prune/1"
+    assert record["schema"] == "emoprune.prune/2"
 
 
 def test_messages_are_kept_out_of_the_way_of_data(screen: Screen, zoo: Zoo, in_folder: Path) -> None:

@@ -94,7 +94,7 @@ def test_the_checkpoint_holds_the_curve_and_every_resolved_option(
         **{"optimizer": "sgd", "lr": 0.02, "epochs": 2, "batch_size": 32, "keep": "best", "weights": "none"}
     }
     assert found.preprocess.size == (16, 16)
-    assert (found.preprocess.colour, found.preprocess.mean) == ("gray", (0.5,))
+    assert (found.preprocess.color, found.preprocess.mean) == ("gray", (0.5,))
     assert found.split.shares == "60/20/20"
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from emoprune.data import feature_tables
 from emoprune.data.datasets import Folder, open_data, open_faces, open_folder
 from emoprune.data.fer2013 import Pixels
-from emoprune.data.types import Catalogue, Table
+from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData
 from tests.support.records import fer2013_csv, noise_pixels
 
@@ -36,11 +36,11 @@ def usual(tmp_path: Path) -> Path:
 
 def test_classes_are_in_alphabetical_order_and_pictures_in_order_of_their_names(usual: Path) -> None:
     folder = open_folder(str(usual))
-    catalogue = folder.catalogue
-    assert catalogue.classes == ("angry", "happy", "sad")
-    assert catalogue.names == tuple(sorted(USUAL))
-    assert catalogue.place == str(usual)
-    assert folder.paths == tuple(usual / name for name in catalogue.names)
+    catalog = folder.catalog
+    assert catalog.classes == ("angry", "happy", "sad")
+    assert catalog.names == tuple(sorted(USUAL))
+    assert catalog.place == str(usual)
+    assert folder.paths == tuple(usual / name for name in catalog.names)
 
 
 @given(
@@ -51,16 +51,16 @@ def test_every_picture_is_found_once_with_the_class_of_its_folder(
     tmp_path_factory: pytest.TempPathFactory, files: list[tuple[str, str]]
 ) -> None:
     names = {f"class {top}/{stem}.jpg" for top, stem in files}
-    catalogue = open_folder(str(lay(tmp_path_factory.mktemp("faces"), names))).catalogue
-    assert set(catalogue.names) == names
-    assert len(catalogue.names) == len(names)
-    assert list(catalogue.classes) == sorted({name.split("/")[0] for name in names})
-    for name, label in zip(catalogue.names, catalogue.labels, strict=True):
-        assert catalogue.classes[label] == name.split("/")[0]
+    catalog = open_folder(str(lay(tmp_path_factory.mktemp("faces"), names))).catalog
+    assert set(catalog.names) == names
+    assert len(catalog.names) == len(names)
+    assert list(catalog.classes) == sorted({name.split("/")[0] for name in names})
+    for name, label in zip(catalog.names, catalog.labels, strict=True):
+        assert catalog.classes[label] == name.split("/")[0]
 
 
 def test_hidden_and_other_files_are_passed_over(usual: Path) -> None:
-    before = open_folder(str(usual)).catalogue
+    before = open_folder(str(usual)).catalog
     lay(
         usual,
         (
@@ -73,27 +73,27 @@ def test_hidden_and_other_files_are_passed_over(usual: Path) -> None:
             "failures.csv",
         ),
     )
-    assert open_folder(str(usual)).catalogue == before
+    assert open_folder(str(usual)).catalog == before
 
 
 def test_deeper_folders_belong_to_their_class(usual: Path) -> None:
     lay(usual, ("happy/film1/scene2/z.jpg",))
-    catalogue = open_folder(str(usual)).catalogue
-    assert catalogue.classes == ("angry", "happy", "sad")
-    assert catalogue.labels[catalogue.names.index("happy/film1/scene2/z.jpg")] == 1
+    catalog = open_folder(str(usual)).catalog
+    assert catalog.classes == ("angry", "happy", "sad")
+    assert catalog.labels[catalog.names.index("happy/film1/scene2/z.jpg")] == 1
 
 
 def test_a_folder_named_like_a_picture_is_none(usual: Path) -> None:
     lay(usual, ("happy/album.jpg/z.jpg",))
-    names = open_folder(str(usual)).catalogue.names
+    names = open_folder(str(usual)).catalog.names
     assert set(names) == {*USUAL, "happy/album.jpg/z.jpg"}
 
 
 def test_parts_hold_the_same_classes(tmp_path: Path) -> None:
     names = ("train/happy/a.jpg", "train/sad/b.jpg", "val/happy/c.jpg", "test/sad/d.jpg")
-    catalogue = open_folder(str(lay(tmp_path, names))).catalogue
-    assert catalogue.classes == ("happy", "sad")
-    assert dict(zip(catalogue.names, catalogue.labels, strict=True)) == {
+    catalog = open_folder(str(lay(tmp_path, names))).catalog
+    assert catalog.classes == ("happy", "sad")
+    assert dict(zip(catalog.names, catalog.labels, strict=True)) == {
         "train/happy/a.jpg": 0,
         "train/sad/b.jpg": 1,
         "val/happy/c.jpg": 0,
@@ -150,62 +150,60 @@ def test_a_broken_link_is_named(usual: Path) -> None:
 
 
 def test_a_linked_picture_counts_by_its_content(usual: Path, tmp_path: Path) -> None:
-    before = open_folder(str(usual)).catalogue.fingerprint
+    before = open_folder(str(usual)).catalog.fingerprint
     (usual / "sad" / "e.webp").rename(tmp_path / "elsewhere.webp")
     (usual / "sad" / "e.webp").symlink_to(tmp_path / "elsewhere.webp")
-    assert open_folder(str(usual)).catalogue.fingerprint == before
+    assert open_folder(str(usual)).catalog.fingerprint == before
 
 
 def test_the_fingerprint_does_not_depend_on_the_place_or_the_clock(usual: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(usual, tmp_path / "other" / "place")
     for path in copied.rglob("*.jpg"):
         os.utime(path, (1, 1))
-    assert open_folder(str(copied)).catalogue.fingerprint == open_folder(str(usual)).catalogue.fingerprint
+    assert open_folder(str(copied)).catalog.fingerprint == open_folder(str(usual)).catalog.fingerprint
 
 
 def test_the_fingerprint_knows_the_way_of_writing_the_place_no_more(
     usual: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(usual)
-    prints = {
-        open_folder(place).catalogue.fingerprint for place in (".", str(usual), f"{usual}/", "../faces")
-    }
+    prints = {open_folder(place).catalog.fingerprint for place in (".", str(usual), f"{usual}/", "../faces")}
     assert len(prints) == 1
 
 
 def test_the_fingerprint_changes_with_content_name_class_and_number(usual: Path) -> None:
-    seen = [open_folder(str(usual)).catalogue.fingerprint]
+    seen = [open_folder(str(usual)).catalog.fingerprint]
     (usual / "happy" / "b.jpg").write_bytes(b"other")
-    seen.append(open_folder(str(usual)).catalogue.fingerprint)
+    seen.append(open_folder(str(usual)).catalog.fingerprint)
     (usual / "happy" / "b.jpg").rename(usual / "happy" / "bb.jpg")
-    seen.append(open_folder(str(usual)).catalogue.fingerprint)
+    seen.append(open_folder(str(usual)).catalog.fingerprint)
     (usual / "happy" / "bb.jpg").rename(usual / "sad" / "bb.jpg")
-    seen.append(open_folder(str(usual)).catalogue.fingerprint)
+    seen.append(open_folder(str(usual)).catalog.fingerprint)
     (usual / "sad").rename(usual / "zad")
-    seen.append(open_folder(str(usual)).catalogue.fingerprint)
+    seen.append(open_folder(str(usual)).catalog.fingerprint)
     (usual / "angry" / "c.jpg").unlink()
-    seen.append(open_folder(str(usual)).catalogue.fingerprint)
+    seen.append(open_folder(str(usual)).catalog.fingerprint)
     assert len(set(seen)) == len(seen)
 
 
 def test_exchanging_the_content_of_two_pictures_changes_the_fingerprint(usual: Path) -> None:
-    before = open_folder(str(usual)).catalogue.fingerprint
+    before = open_folder(str(usual)).catalog.fingerprint
     one, other = usual / "happy" / "a.png", usual / "happy" / "b.jpg"
     left, right = one.read_bytes(), other.read_bytes()
     one.write_bytes(right)
     other.write_bytes(left)
-    assert open_folder(str(usual)).catalogue.fingerprint != before
+    assert open_folder(str(usual)).catalog.fingerprint != before
 
 
 def test_names_that_are_not_utf8_are_data_too(usual: Path) -> None:
     name = os.fsdecode(b"gl\xfccklich.jpg")
     lay(usual, (f"happy/{name}",))
-    assert f"happy/{name}" in open_folder(str(usual)).catalogue.names
+    assert f"happy/{name}" in open_folder(str(usual)).catalog.names
 
 
 def test_data_is_opened_by_what_it_is(usual: Path, tmp_path: Path) -> None:
-    catalogue = Catalogue("here", ("a", "b"), (0, 1), ("x", "y"), "0")
-    table = Table(catalogue, ("f",), torch.tensor([[1.0], [2.0]]))
+    catalog = Catalog("here", ("a", "b"), (0, 1), ("x", "y"), "0")
+    table = Table(catalog, ("f",), torch.tensor([[1.0], [2.0]]))
     for suffix in (".csv", ".st"):
         (tmp_path / f"table{suffix}").write_bytes(feature_tables.to_bytes(table, suffix=suffix))
         assert isinstance(open_data(str(tmp_path / f"table{suffix}")), Table)
@@ -223,11 +221,11 @@ def test_a_csv_of_pixels_is_known_by_its_header(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "any.csv").write_bytes(data)
     found = open_data(str(tmp_path / "any.csv"))
     assert isinstance(found, Pixels)
-    assert found.catalogue.place == str(tmp_path / "any.csv")
+    assert found.catalog.place == str(tmp_path / "any.csv")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
     piped = open_data("-")
-    assert piped.catalogue.place == "standard input"
-    assert piped.catalogue.fingerprint == found.catalogue.fingerprint
+    assert piped.catalog.place == "standard input"
+    assert piped.catalog.fingerprint == found.catalog.fingerprint
 
 
 def test_where_faces_are_wanted_a_table_is_none(usual: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoprune.data import feature_tables
-from emoprune.data.types import Catalogue, Table
+from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
 from emoprune.networks import checkpoint as checkpoints
 from tests.support.records import TEXTS, checkpoint, header_of, raw_safetensors, with_header, workbook
@@ -38,9 +38,9 @@ def table(
     names = names or tuple(f"face{index}.jpg" for index in range(len(rows)))
     labels = labels or tuple("ab"[index % 2] for index in range(len(rows)))
     classes = tuple(sorted(set(labels)))
-    catalogue = Catalogue("here", names, tuple(map(classes.index, labels)), classes, "0" * 64)
+    catalog = Catalog("here", names, tuple(map(classes.index, labels)), classes, "0" * 64)
     columns = columns or tuple(f"f{index}" for index in range(len(rows[0])))
-    return Table(catalogue, columns, torch.tensor(rows, dtype=torch.float32))
+    return Table(catalog, columns, torch.tensor(rows, dtype=torch.float32))
 
 
 @st.composite
@@ -70,14 +70,14 @@ def read_back(folder: Path, original: Table, suffix: str) -> Table:
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read_back_to_the_last_bit(tmp_path: Path, suffix: str, original: Table) -> None:
     again = read_back(tmp_path, original, suffix)
-    catalogue = again.catalogue
-    assert catalogue.names == original.catalogue.names
-    assert catalogue.classes == original.catalogue.classes
-    assert catalogue.labels == original.catalogue.labels
+    catalog = again.catalog
+    assert catalog.names == original.catalog.names
+    assert catalog.classes == original.catalog.classes
+    assert catalog.labels == original.catalog.labels
     assert again.columns == original.columns
     assert again.values.dtype == torch.float32
     assert torch.equal(again.values.view(torch.int32), original.values.view(torch.int32))
-    assert catalogue.place == str(tmp_path / f"table{suffix}")
+    assert catalog.place == str(tmp_path / f"table{suffix}")
 
 
 def test_numbers_keep_every_digit_at_the_edges_of_float32(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_numbers_keep_every_digit_at_the_edges_of_float32(tmp_path: Path) -> Non
 
 def test_both_forms_of_a_table_are_the_same_data(tmp_path: Path) -> None:
     original = table([[0.1, 2.0], [3.5, -4.0]])
-    prints = [read_back(tmp_path, original, suffix).catalogue.fingerprint for suffix in (".csv", ".st")]
+    prints = [read_back(tmp_path, original, suffix).catalog.fingerprint for suffix in (".csv", ".st")]
     assert prints[0] == prints[1]
 
 
@@ -127,7 +127,7 @@ def test_the_fingerprint_tells_apart_what_differs(tmp_path: Path) -> None:
         table([[1.0, 2.0, 3.0, 4.0]], names=("x",), labels=("b",), columns=("c", "d", "e", "f")),
         table([[1.0, 2.0, 3.0, 4.0]], names=("a",), labels=("x",), columns=("c", "d", "e", "f")),
     )
-    prints = {read_back(tmp_path, entry, ".csv").catalogue.fingerprint for entry in different}
+    prints = {read_back(tmp_path, entry, ".csv").catalog.fingerprint for entry in different}
     assert len(prints) == len(different)
 
 
@@ -135,12 +135,12 @@ def test_the_fingerprint_tells_apart_what_differs(tmp_path: Path) -> None:
 def test_names_that_are_not_utf8_on_disk_survive(tmp_path: Path, suffix: str) -> None:
     name = os.fsdecode(b"gl\xfccklich.jpg")
     again = read_back(tmp_path, table([[1.0]], names=(name,)), suffix)
-    assert again.catalogue.names == (name,)
+    assert again.catalog.names == (name,)
 
 
 def test_duplicates_are_kept_in_their_order(tmp_path: Path) -> None:
     again = read_back(tmp_path, table([[1.0], [1.0], [2.0]], names=("same", "same", "same")), ".csv")
-    assert again.catalogue.names == ("same",) * 3
+    assert again.catalog.names == ("same",) * 3
     assert again.values[:, 0].tolist() == [1.0, 1.0, 2.0]
 
 
@@ -161,7 +161,7 @@ def from_csv(folder: Path, text: str | bytes) -> Table:
 )
 def test_what_spreadsheets_make_of_a_table_is_read(tmp_path: Path, text: str) -> None:
     found = from_csv(tmp_path, text)
-    assert (found.catalogue.names, found.catalogue.classes) == (("a.jpg",), ("happy",))
+    assert (found.catalog.names, found.catalog.classes) == (("a.jpg",), ("happy",))
     assert found.values.tolist() == [[1.0]]
 
 
@@ -215,13 +215,13 @@ def test_missing_values_are_written_and_read_as_nan(tmp_path: Path, rows: list[l
 
 def test_however_a_missing_value_is_written_it_is_the_same_data(tmp_path: Path) -> None:
     texts = [f"name,label,x,y\na,b,{cell},1\nc,d,2,3\n" for cell in ("", "nan", "NaN", " ")]
-    assert len({from_csv(tmp_path, text).catalogue.fingerprint for text in texts}) == 1
+    assert len({from_csv(tmp_path, text).catalog.fingerprint for text in texts}) == 1
 
 
 def test_csv_comes_from_standard_input_too(monkeypatch: pytest.MonkeyPatch) -> None:
     data = feature_tables.to_bytes(table([[1.0, 2.0]]), suffix=".csv")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
-    assert feature_tables.read("-").catalogue.place == "standard input"
+    assert feature_tables.read("-").catalog.place == "standard input"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     with pytest.raises(BadData, match=r"^standard input: "):
         feature_tables.read("-")
@@ -318,8 +318,8 @@ def test_what_has_no_label_or_no_title_is_named(tmp_path: Path, text: str, says:
 
 def test_spaces_around_a_label_make_no_other_class(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,label,x\na,happy,1\nb, happy ,2\nc,sad,3\n")
-    catalogue = feature_tables.read(str(tmp_path / "t.csv")).catalogue
-    assert (catalogue.classes, catalogue.labels) == (("happy", "sad"), (0, 0, 1))
+    catalog = feature_tables.read(str(tmp_path / "t.csv")).catalog
+    assert (catalog.classes, catalog.labels) == (("happy", "sad"), (0, 0, 1))
 
 
 def repacked(data: bytes, **files: bytes | None) -> bytes:

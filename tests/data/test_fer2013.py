@@ -37,11 +37,11 @@ ROWS = [(3, "Training"), (0, "PublicTest"), (6, "Training"), (3, "PrivateTest"),
 def test_rows_become_named_pictures_with_their_split() -> None:
     pixels = noise_pixels(5)
     found = read(fer2013_csv(pixels, ROWS))
-    catalogue = found.catalogue
-    assert catalogue.names == ("train/00000", "val/00001", "train/00002", "test/00003", "train/00004")
-    assert catalogue.classes == ("angry", "happy", "neutral")
-    assert [catalogue.classes[label] for label in catalogue.labels] == [CLASSES[e] for e, _ in ROWS]
-    assert declared_parts(catalogue.names) == {"train": (0, 2, 4), "val": (1,), "test": (3,)}
+    catalog = found.catalog
+    assert catalog.names == ("train/00000", "val/00001", "train/00002", "test/00003", "train/00004")
+    assert catalog.classes == ("angry", "happy", "neutral")
+    assert [catalog.classes[label] for label in catalog.labels] == [CLASSES[e] for e, _ in ROWS]
+    assert declared_parts(catalog.names) == {"train": (0, 2, 4), "val": (1,), "test": (3,)}
     assert found.values.dtype == np.uint8
     assert np.array_equal(found.values, pixels)
 
@@ -50,17 +50,17 @@ def test_without_usage_the_pictures_come_without_a_split() -> None:
     pixels = noise_pixels(5)
     text = fer2013_csv(pixels, ROWS)
     found = read(b"\n".join(line.rpartition(b",")[0] for line in text.splitlines()))
-    assert found.catalogue.names == ("00000", "00001", "00002", "00003", "00004")
-    assert declared_parts(found.catalogue.names) is None
-    assert found.catalogue.labels == read(text).catalogue.labels
+    assert found.catalog.names == ("00000", "00001", "00002", "00003", "00004")
+    assert declared_parts(found.catalog.names) is None
+    assert found.catalog.labels == read(text).catalog.labels
     assert np.array_equal(found.values, pixels)
 
 
 def test_emotions_are_numbered_as_published() -> None:
     found = read(fer2013_csv(noise_pixels(7), [(emotion, "Training") for emotion in range(7)]))
-    named = [found.catalogue.classes[label] for label in found.catalogue.labels]
+    named = [found.catalog.classes[label] for label in found.catalog.labels]
     assert named == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
-    assert found.catalogue.classes == tuple(sorted(named))
+    assert found.catalog.classes == tuple(sorted(named))
 
 
 @given(st.integers(0, 10**6), st.lists(st.sampled_from(list(USAGES)), min_size=1, max_size=4))
@@ -87,7 +87,7 @@ def test_every_pixel_is_read_as_numpy_reads_it(seed: int, usages: list[str]) -> 
 def test_other_ways_to_write_it_are_the_same_data(form: object) -> None:
     text = fer2013_csv(noise_pixels(5), ROWS)
     assert callable(form)
-    assert read(form(text)).catalogue == read(text).catalogue
+    assert read(form(text)).catalog == read(text).catalog
 
 
 def test_the_fingerprint_tells_apart_what_differs() -> None:
@@ -101,28 +101,28 @@ def test_the_fingerprint_tells_apart_what_differs() -> None:
         fer2013_csv(pixels, [(3, "PrivateTest"), *ROWS[1:]]),
         fer2013_csv(pixels[:4], ROWS[:4]),
     ]
-    assert len({read(text).catalogue.fingerprint for text in texts}) == len(texts)
+    assert len({read(text).catalog.fingerprint for text in texts}) == len(texts)
 
 
-@pytest.mark.parametrize(("colour", "side", "channels"), [("gray", 48, 1), ("rgb", 48, 3), ("gray", 31, 1)])
+@pytest.mark.parametrize(("color", "side", "channels"), [("gray", 48, 1), ("rgb", 48, 3), ("gray", 31, 1)])
 def test_its_pictures_are_fed_as_those_of_a_folder_of_files(
-    tmp_path: Path, colour: str, side: int, channels: int
+    tmp_path: Path, color: str, side: int, channels: int
 ) -> None:
     pixels = noise_pixels(5)
     found = read(fer2013_csv(pixels, ROWS))
-    for name, label, values in zip(found.catalogue.names, found.catalogue.labels, pixels, strict=True):
+    for name, label, values in zip(found.catalog.names, found.catalog.labels, pixels, strict=True):
         part, _, number = name.partition("/")
-        place = tmp_path / part / found.catalogue.classes[label]
+        place = tmp_path / part / found.catalog.classes[label]
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(values).save(place / f"{number}.png")
     folder = open_folder(str(tmp_path))
-    preprocess = Preprocess("image", (side, side), colour, (0.5,) * channels, (0.5,) * channels)  # type: ignore[arg-type]  # from a tuple
-    rows = [int(Path(name).stem) for name in folder.catalogue.names]
-    from_files = Photos(folder.picture, folder.catalogue.labels, preprocess)
-    from_csv = Photos(found.picture, found.catalogue.labels, preprocess)
+    preprocess = Preprocess("image", (side, side), color, (0.5,) * channels, (0.5,) * channels)  # type: ignore[arg-type]  # from a tuple
+    rows = [int(Path(name).stem) for name in folder.catalog.names]
+    from_files = Photos(folder.picture, folder.catalog.labels, preprocess)
+    from_csv = Photos(found.picture, found.catalog.labels, preprocess)
     assert torch.equal(from_files.batch(torch.arange(5)), from_csv.batch(torch.tensor(rows)))
     assert torch.equal(from_files.labels, from_csv.labels[rows])
-    assert folder.catalogue.classes == found.catalogue.classes
+    assert folder.catalog.classes == found.catalog.classes
 
 
 PLAIN = " ".join(["7"] * SIDE**2)
@@ -206,13 +206,13 @@ def test_real_photos_written_as_such_a_csv_come_back(shared_data: Path, tmp_path
     folder = open_folder(str(shared_data / "data" / "fer2013" / "val"))
     chosen = range(0, len(folder.paths), max(1, len(folder.paths) // 8))
     pixels = np.stack([np.asarray(folder.picture(index).convert("L")) for index in chosen])
-    names = [folder.catalogue.classes[folder.catalogue.labels[index]] for index in chosen]
+    names = [folder.catalog.classes[folder.catalog.labels[index]] for index in chosen]
     rows = [(CLASSES.index(name), "Training") for name in names]
     (tmp_path / "fer.csv").write_bytes(fer2013_csv(pixels, rows))
     found = open_data(str(tmp_path / "fer.csv"))
     assert isinstance(found, Pixels)
     assert np.array_equal(found.values, pixels)
-    assert [found.catalogue.classes[label] for label in found.catalogue.labels] == names
+    assert [found.catalog.classes[label] for label in found.catalog.labels] == names
 
 
 USAGES_PIXELS = [*["Training"] * 12, *["PublicTest"] * 6, *["PrivateTest"] * 6]
@@ -247,9 +247,9 @@ def test_a_folder_of_the_same_pictures_gives_the_same_scores(
     emoprune.done("train", fer, "m.st", *SMALL)
     found = open_data(str(fer))
     assert isinstance(found, Pixels)
-    for name, label, values in zip(found.catalogue.names, found.catalogue.labels, found.values, strict=True):
+    for name, label, values in zip(found.catalog.names, found.catalog.labels, found.values, strict=True):
         part, _, number = name.partition("/")
-        place = in_folder / "faces" / part / found.catalogue.classes[label]
+        place = in_folder / "faces" / part / found.catalog.classes[label]
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(values).save(place / f"{number}.png")
     scores = [emoprune.done("eval", "m.st", data, "--split", "all").record for data in (fer, "faces")]
@@ -270,7 +270,7 @@ def test_pixels_become_a_feature_table_that_is_split_alike(
     emoprune.done("features", fer, "t.csv", "--size", "48", "--gray")
     table, found = open_data("t.csv"), open_data(str(fer))
     assert isinstance(found, Pixels)
-    assert table.catalogue.names == found.catalogue.names
+    assert table.catalog.names == found.catalog.names
     first = (in_folder / "t.csv").read_text().splitlines()[1].split(",")[2:]
     expected = torch.from_numpy(found.values[0].copy()).flatten() / 255
     torch.testing.assert_close(torch.tensor([float(cell) for cell in first]), expected, rtol=1e-6, atol=0)

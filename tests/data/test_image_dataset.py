@@ -1,4 +1,4 @@
-"""From pictures to batches: resizing, grey, and the cache."""
+"""From pictures to batches: resizing, gray, and the cache."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
 
 from emoprune.data import image_dataset as samples
-from emoprune.data.image_dataset import Photos, standardise, to_array, to_input, unit_scale
+from emoprune.data.image_dataset import Photos, standardize, to_array, to_input, unit_scale
 from emoprune.data.types import Preprocess
 from emoprune.errors import BadImage
 from emoprune.io import images
@@ -58,7 +58,7 @@ def test_a_picture_of_the_right_size_is_left_as_it_is() -> None:
     assert np.array_equal(to_array(photo, RGB).permute(1, 2, 0).numpy(), np.asarray(photo))
 
 
-def test_grey_is_the_luma_of_television() -> None:
+def test_gray_is_the_luma_of_television() -> None:
     photo = noise(6, 8)
     luma = np.asarray(photo).astype(float) @ np.array([0.299, 0.587, 0.114])
     found = to_array(photo, GRAY)
@@ -66,7 +66,7 @@ def test_grey_is_the_luma_of_television() -> None:
     assert np.abs(found[0].numpy() - luma).max() <= 1.0
 
 
-def test_grey_is_repeated_where_three_channels_are_wanted() -> None:
+def test_gray_is_repeated_where_three_channels_are_wanted() -> None:
     photo = noise(6, 8)
     three = to_array(photo, Preprocess("image", (6, 8), "gray", (0.5,) * 3, (0.5,) * 3))
     assert torch.equal(three, to_array(photo, GRAY).repeat(3, 1, 1))
@@ -127,7 +127,7 @@ def raw_photos(n: int, channels: int = 3) -> torch.Tensor:
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 5))
-def test_photos_are_scaled_and_standardised_as_torchvision_does(n: int) -> None:
+def test_photos_are_scaled_and_standardized_as_torchvision_does(n: int) -> None:
     raw = raw_photos(n)
     wanted = normalize(raw.double() / 255, list(RGB_PREPROCESSING.mean), list(RGB_PREPROCESSING.std))
     found = to_input(raw, RGB_PREPROCESSING)
@@ -141,26 +141,26 @@ def test_black_is_0_and_white_is_1_after_scaling() -> None:
     assert scaled.flatten().tolist() == [0, 1]
 
 
-def test_a_single_channel_is_standardised_by_its_own_pair() -> None:
-    gray = Preprocess(kind="image", size=(4, 6), colour="gray", mean=(0.5,), std=(0.25,))
+def test_a_single_channel_is_standardized_by_its_own_pair() -> None:
+    gray = Preprocess(kind="image", size=(4, 6), color="gray", mean=(0.5,), std=(0.25,))
     found = to_input(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), gray)
     assert found.shape == (1, 1, 1, 2)
     assert found.flatten().tolist() == [-2, 2]
 
 
-def test_grey_photos_are_repeated_where_the_mean_has_three_channels() -> None:
+def test_gray_photos_are_repeated_where_the_mean_has_three_channels() -> None:
     gray = raw_photos(2, channels=1)
     torch.testing.assert_close(
         to_input(gray, RGB_PREPROCESSING), to_input(gray.expand(-1, 3, -1, -1), RGB_PREPROCESSING)
     )
 
 
-def test_standardising_is_undone_by_multiplying_and_adding() -> None:
+def test_standardizing_is_undone_by_multiplying_and_adding() -> None:
     images = torch.rand(3, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     mean, std = (
         torch.tensor(numbers)[:, None, None] for numbers in (RGB_PREPROCESSING.mean, RGB_PREPROCESSING.std)
     )
-    torch.testing.assert_close(standardise(images, RGB_PREPROCESSING) * std + mean, images)
+    torch.testing.assert_close(standardize(images, RGB_PREPROCESSING) * std + mean, images)
 
 
 def test_table_rows_go_in_as_they_are() -> None:

@@ -50,9 +50,9 @@ def add_hashes(folder: Path) -> None:
 
 
 def names_by_part(folder: Path, rule: SplitRule) -> dict[str, set[str]]:
-    catalogue = open_folder(str(folder)).catalogue
-    parts = partition(catalogue, rule)
-    return {part: {catalogue.names[index] for index in indices} for part, indices in parts.items()}
+    catalog = open_folder(str(folder)).catalog
+    parts = partition(catalog, rule)
+    return {part: {catalog.names[index] for index in indices} for part, indices in parts.items()}
 
 
 def originals(names: set[str]) -> set[str]:
@@ -233,9 +233,9 @@ def test_a_checkpoint_names_the_groups_it_was_split_by(emoprune: Runner, copied:
     start = raw.index(b'{"__metadata__"')
     header = json.loads(raw[start : start + int.from_bytes(raw[:8], "little")])
     together = json.loads(header["__metadata__"]["emoprune"])["split"]["together"]
-    catalogue = open_folder(str(copied)).catalogue
+    catalog = open_folder(str(copied)).catalog
     assert len(together) == COPIES
-    assert all(len(originals({catalogue.names[index] for index in group})) == 1 for group in together)
+    assert all(len(originals({catalog.names[index] for index in group})) == 1 for group in together)
 
 
 GOOD = "0123456789abcdef"

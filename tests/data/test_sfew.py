@@ -1,4 +1,4 @@
-"""The published sheet, recognised by its shape and read as a table of ours, from .csv as from .xlsx."""
+"""The published sheet, recognized by its shape and read as a table of ours, from .csv as from .xlsx."""
 
 import csv
 import io
@@ -45,37 +45,37 @@ def read(folder: Path, suffix: str, rows: Rows) -> Table:
 def test_the_sheet_is_a_table(tmp_path: Path, suffix: str) -> None:
     table = read(tmp_path, suffix, [HEADER, *SAMPLES])
     assert table.columns == ("lpq_1", "lpq_2", "phog_1", "phog_2")
-    catalogue = table.catalogue
-    assert catalogue.names == ("FilmA_0001_01", "FilmA_0001_02", "FilmB_0002_01", "FilmC_0002_01")
-    assert [catalogue.classes[label] for label in catalogue.labels] == ["angry", "fear", "surprise", "happy"]
-    assert catalogue.classes == ("angry", "fear", "happy", "surprise")
+    catalog = table.catalog
+    assert catalog.names == ("FilmA_0001_01", "FilmA_0001_02", "FilmB_0002_01", "FilmC_0002_01")
+    assert [catalog.classes[label] for label in catalog.labels] == ["angry", "fear", "surprise", "happy"]
+    assert catalog.classes == ("angry", "fear", "happy", "surprise")
     nan = float("nan")
     expected = torch.tensor([[0.25, -1e-5, 3, 4], [nan, 0.5, nan, 1], [1, 2, 3, nan], [1, 2, 3, 4]])
     assert torch.equal(table.values.nan_to_num(99), expected.nan_to_num(99))
 
 
 def test_films_are_grouped_by_what_stands_before_the_first_underscore(tmp_path: Path) -> None:
-    names = read(tmp_path, ".csv", [HEADER, *SAMPLES]).catalogue.names
+    names = read(tmp_path, ".csv", [HEADER, *SAMPLES]).catalog.names
     assert groups(names, "^[^_]+") == ["FilmA", "FilmA", "FilmB", "FilmC"]
 
 
 def test_the_labels_stand_for_the_seven_expressions_in_alphabetical_order(tmp_path: Path) -> None:
     rows = [("x.mat", label, 1, 2, 3, 4) for label in range(1, 8)]
-    catalogue = read(tmp_path, ".csv", [HEADER, *rows]).catalogue
-    assert catalogue.classes == ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
-    assert catalogue.labels == tuple(range(7))
+    catalog = read(tmp_path, ".csv", [HEADER, *rows]).catalog
+    assert catalog.classes == ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+    assert catalog.labels == tuple(range(7))
 
 
 def test_both_forms_are_the_same_data(tmp_path: Path) -> None:
-    prints = {read(tmp_path, suffix, [HEADER, *SAMPLES]).catalogue.fingerprint for suffix in WRITERS}
+    prints = {read(tmp_path, suffix, [HEADER, *SAMPLES]).catalog.fingerprint for suffix in WRITERS}
     assert len(prints) == 1
 
 
 @both
 def test_a_table_of_our_own_layout_stays_one(tmp_path: Path, suffix: str) -> None:
     table = read(tmp_path, suffix, [("Name", "Label", "x", "y"), ("a.mat", 1, 1, 2), ("b", 9, 3, None)])
-    assert (table.columns, table.catalogue.classes) == (("x", "y"), ("1", "9"))
-    assert table.catalogue.names == ("a.mat", "b")
+    assert (table.columns, table.catalog.classes) == (("x", "y"), ("1", "9"))
+    assert table.catalog.names == ("a.mat", "b")
 
 
 @both
@@ -94,17 +94,17 @@ def test_other_titles_are_made_names_and_numbered(tmp_path: Path, suffix: str) -
 def test_blank_rows_are_passed_over(tmp_path: Path, suffix: str) -> None:
     blank = ("",) * 6
     table = read(tmp_path, suffix, [HEADER, SAMPLES[0], blank, *SAMPLES[1:], blank])
-    assert len(table.catalogue.names) == 4
+    assert len(table.catalog.names) == 4
 
 
 @both
 def test_a_whole_label_may_be_written_with_a_point(tmp_path: Path, suffix: str) -> None:
-    assert read(tmp_path, suffix, [HEADER, ("a", "3.0", 1, 2, 3, 4)]).catalogue.classes == ("fear",)
+    assert read(tmp_path, suffix, [HEADER, ("a", "3.0", 1, 2, 3, 4)]).catalog.classes == ("fear",)
 
 
 @both
 def test_two_rows_of_one_name_are_both_kept(tmp_path: Path, suffix: str) -> None:
-    assert read(tmp_path, suffix, [HEADER, SAMPLES[0], SAMPLES[0]]).catalogue.names == ("FilmA_0001_01",) * 2
+    assert read(tmp_path, suffix, [HEADER, SAMPLES[0], SAMPLES[0]]).catalog.names == ("FilmA_0001_01",) * 2
 
 
 def changed(row: int, column: int, value: object) -> Rows:
@@ -167,7 +167,7 @@ def test_the_real_sheet_is_read_as_it_is(shared_data: Path, suffix: str, rows: i
     table = feature_tables.read(str(shared_data / "data" / "sfew" / f"SFEW{suffix}"))
     assert table.values.shape == (rows, 10)
     assert table.columns == tuple(f"{kind}_{index}" for kind in ("lpq", "phog") for index in range(1, 6))
-    assert table.catalogue.names[0] == "Airheads_000519240_00000005"
-    assert len(table.catalogue.classes) == 7
+    assert table.catalog.names[0] == "Airheads_000519240_00000005"
+    assert len(table.catalog.classes) == 7
     assert int(table.values.isnan().sum()) == missing
     torch.testing.assert_close(float(table.values[0, 1]), 0.0034698, rtol=1e-6, atol=0)

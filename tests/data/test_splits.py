@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from emoprune.choices import PARTS
 from emoprune.data.splits import Parts, declared_parts, groups, part_sizes, partition
-from emoprune.data.types import FOLDERS, Catalogue, SplitRule
+from emoprune.data.types import FOLDERS, Catalog, SplitRule
 from emoprune.errors import BadData, InvalidRecord, UsageFault
 
 SHARES = ("80/20", "75/10/15", "50/50", "20/80", "60/20/20")
@@ -22,16 +22,16 @@ PERSON = "^[^_]+"
 seeds = st.integers(0, 2**32 - 1)
 
 
-def catalogue(names: list[str], labels: list[int]) -> Catalogue:
+def catalog(names: list[str], labels: list[int]) -> Catalog:
     classes = tuple(f"class{label}" for label in range(max(labels) + 1))
-    return Catalogue("faces", tuple(names), tuple(labels), classes, "0" * 64)
+    return Catalog("faces", tuple(names), tuple(labels), classes, "0" * 64)
 
 
-def of_counts(counts: list[int]) -> Catalogue:
+def of_counts(counts: list[int]) -> Catalog:
     """`counts[label]` samples of each class, interleaved."""
     labels = [label for label, count in enumerate(counts) for _ in range(count)]
     random.Random(0).shuffle(labels)
-    return catalogue([f"class{label}/{index}.jpg" for index, label in enumerate(labels)], labels)
+    return catalog([f"class{label}/{index}.jpg" for index, label in enumerate(labels)], labels)
 
 
 def rule(shares: str, seed: int = 0, group_by: str | None = None) -> SplitRule:
@@ -39,12 +39,12 @@ def rule(shares: str, seed: int = 0, group_by: str | None = None) -> SplitRule:
 
 
 @st.composite
-def catalogues(draw: st.DrawFn) -> Catalogue:
+def catalogs(draw: st.DrawFn) -> Catalog:
     return of_counts(draw(st.lists(st.integers(20, 60), min_size=2, max_size=4)))
 
 
 @st.composite
-def grouped_catalogues(draw: st.DrawFn) -> Catalogue:
+def grouped_catalogs(draw: st.DrawFn) -> Catalog:
     """Many people, each on a few photos of any class."""
     largest, classes = draw(st.integers(1, 4)), draw(st.integers(2, 4))
     chance = random.Random(draw(st.integers(0, 10**6)))
@@ -53,10 +53,10 @@ def grouped_catalogues(draw: st.DrawFn) -> Catalogue:
         for photo in range(chance.randint(1, largest)):
             names.append(f"person{person}_{photo}.jpg")
             labels.append(chance.randrange(classes))
-    return catalogue(names, labels)
+    return catalog(names, labels)
 
 
-def counts_of(data: Catalogue, indices: tuple[int, ...]) -> Counter[int]:
+def counts_of(data: Catalog, indices: tuple[int, ...]) -> Counter[int]:
     return Counter(data.labels[index] for index in indices)
 
 
@@ -67,9 +67,9 @@ def assert_is_partition(parts: Parts, samples: int) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(catalogues(), st.sampled_from(SHARES), seeds)
+@given(catalogs(), st.sampled_from(SHARES), seeds)
 def test_parts_are_disjoint_cover_everything_and_have_the_sizes_asked_for(
-    data: Catalogue, shares: str, seed: int
+    data: Catalog, shares: str, seed: int
 ) -> None:
     parts = partition(data, rule(shares, seed))
     assert_is_partition(parts, len(data.names))
@@ -80,28 +80,28 @@ def test_parts_are_disjoint_cover_everything_and_have_the_sizes_asked_for(
 
 
 @settings(deadline=None, max_examples=25)
-@given(catalogues(), st.sampled_from(SHARES), seeds)
-def test_same_seed_gives_same_parts(data: Catalogue, shares: str, seed: int) -> None:
+@given(catalogs(), st.sampled_from(SHARES), seeds)
+def test_same_seed_gives_same_parts(data: Catalog, shares: str, seed: int) -> None:
     assert partition(data, rule(shares, seed)) == partition(data, rule(shares, seed))
 
 
 @settings(deadline=None, max_examples=25)
-@given(catalogues(), st.sampled_from(SHARES), st.integers(0, 1000))
-def test_another_seed_gives_other_parts(data: Catalogue, shares: str, seed: int) -> None:
+@given(catalogs(), st.sampled_from(SHARES), st.integers(0, 1000))
+def test_another_seed_gives_other_parts(data: Catalog, shares: str, seed: int) -> None:
     assert partition(data, rule(shares, seed)) != partition(data, rule(shares, seed + 1))
 
 
 @settings(deadline=None, max_examples=25)
-@given(grouped_catalogues(), seeds)
-def test_groups_are_dealt_out_anew_for_every_seed_and_alike_for_one(data: Catalogue, seed: int) -> None:
+@given(grouped_catalogs(), seeds)
+def test_groups_are_dealt_out_anew_for_every_seed_and_alike_for_one(data: Catalog, seed: int) -> None:
     first = partition(data, rule("50/50", seed, PERSON))
     assert first == partition(data, rule("50/50", seed, PERSON))
     assert first != partition(data, rule("50/50", (seed + 1) % 2**32, PERSON))
 
 
 @settings(deadline=None, max_examples=40)
-@given(catalogues(), st.sampled_from(SHARES), seeds)
-def test_every_class_has_its_share_in_every_part(data: Catalogue, shares: str, seed: int) -> None:
+@given(catalogs(), st.sampled_from(SHARES), seeds)
+def test_every_class_has_its_share_in_every_part(data: Catalog, shares: str, seed: int) -> None:
     for indices in partition(data, rule(shares, seed)).values():
         found = counts_of(data, indices)
         for label, total in Counter(data.labels).items():
@@ -109,17 +109,17 @@ def test_every_class_has_its_share_in_every_part(data: Catalogue, shares: str, s
 
 
 @settings(deadline=None, max_examples=15)
-@given(catalogues(), seeds)
+@given(catalogs(), seeds)
 def test_test_part_stays_when_a_validation_part_is_split_off_the_training_part(
-    data: Catalogue, seed: int
+    data: Catalog, seed: int
 ) -> None:
     two, three = partition(data, rule("85/15", seed)), partition(data, rule("75/10/15", seed))
     assert two["test"] == three["test"]
 
 
 @settings(deadline=None, max_examples=40)
-@given(grouped_catalogues(), st.sampled_from(SHARES), seeds)
-def test_a_group_never_stands_on_both_sides(data: Catalogue, shares: str, seed: int) -> None:
+@given(grouped_catalogs(), st.sampled_from(SHARES), seeds)
+def test_a_group_never_stands_on_both_sides(data: Catalog, shares: str, seed: int) -> None:
     parts = partition(data, rule(shares, seed, PERSON))
     assert_is_partition(parts, len(data.names))
     sides = [{data.names[index].split("_")[0] for index in indices} for indices in parts.values()]
@@ -127,8 +127,8 @@ def test_a_group_never_stands_on_both_sides(data: Catalogue, shares: str, seed: 
 
 
 @settings(deadline=None, max_examples=40)
-@given(grouped_catalogues(), st.sampled_from(SHARES), seeds)
-def test_parts_of_many_small_groups_come_near_their_size(data: Catalogue, shares: str, seed: int) -> None:
+@given(grouped_catalogs(), st.sampled_from(SHARES), seeds)
+def test_parts_of_many_small_groups_come_near_their_size(data: Catalog, shares: str, seed: int) -> None:
     parts = partition(data, rule(shares, seed, PERSON))
     largest = max(Counter(name.split("_")[0] for name in data.names).values())
     for part, share in zip(parts.values(), shares.split("/"), strict=True):
@@ -137,7 +137,7 @@ def test_parts_of_many_small_groups_come_near_their_size(data: Catalogue, shares
 
 def test_a_declared_split_is_taken_as_it_is() -> None:
     names = ["train/a/1", "test/a/2", "train/b/3", "val/a/4", "val/b/5", "test/b/6"]
-    data = catalogue(names, [0, 0, 1, 0, 1, 1])
+    data = catalog(names, [0, 0, 1, 0, 1, 1])
     assert partition(data, rule(FOLDERS)) == {"train": (0, 2), "val": (3, 4), "test": (1, 5)}
 
 
@@ -158,7 +158,7 @@ def test_folders_rule_on_data_without_part_folders_is_bad_data() -> None:
 
 
 def test_a_declared_part_without_a_class_is_bad_data_that_names_both() -> None:
-    data = catalogue(["train/a/1", "train/b/2", "test/a/3"], [0, 1, 0])
+    data = catalog(["train/a/1", "train/b/2", "test/a/3"], [0, 1, 0])
     with pytest.raises(BadData, match="test part has no sample of class class1"):
         partition(data, rule(FOLDERS))
 
@@ -181,7 +181,7 @@ def test_few_groups_give_every_class_in_every_part_or_bad_data(
     sizes: list[int], shares: str, seed: int
 ) -> None:
     names = [f"person{person}_{photo}" for person, size in enumerate(sizes) for photo in range(size)]
-    data = catalogue(names, [index % 2 for index in range(len(names))])
+    data = catalog(names, [index % 2 for index in range(len(names))])
     with contextlib.suppress(BadData):
         parts = partition(data, rule(shares, seed, PERSON))
         assert_is_partition(parts, len(data.names))
@@ -256,7 +256,7 @@ def test_a_name_that_the_pattern_misses_is_bad_data_that_names_it() -> None:
 
 
 def test_a_name_that_matches_without_its_parenthesis_is_a_fault_and_no_crash() -> None:
-    data = catalogue(["a1", "b1", "a2", "b2"], [0, 0, 1, 1])
+    data = catalog(["a1", "b1", "a2", "b2"], [0, 0, 1, 1])
     with pytest.raises((BadData, UsageFault)):
         partition(data, rule("50/50", group_by="(a)|b"))
 
@@ -268,7 +268,7 @@ def test_a_pattern_that_is_no_regular_expression_is_a_usage_fault(pattern: str) 
 
 
 def test_fewer_groups_than_parts_are_bad_data() -> None:
-    data = catalogue(["one_1", "one_2", "one_3", "one_4"], [0, 1, 0, 1])
+    data = catalog(["one_1", "one_2", "one_3", "one_4"], [0, 1, 0, 1])
     with pytest.raises(BadData, match="--group-by: 1, fewer than the 2 parts"):
         partition(data, rule("50/50", group_by=PERSON))
 
@@ -277,10 +277,10 @@ Groups = tuple[tuple[int, ...], ...]
 CLASSES = ("angry", "happy", "sad")
 
 
-def catalogue_splits_together(samples: int) -> Catalogue:
+def catalog_splits_together(samples: int) -> Catalog:
     """Samples of three classes in turn, ten of each film."""
     names = tuple(f"film{index // 10}_{index}.jpg" for index in range(samples))
-    return Catalogue("faces", names, tuple(index % 3 for index in range(samples)), CLASSES, "f")
+    return Catalog("faces", names, tuple(index % 3 for index in range(samples)), CLASSES, "f")
 
 
 @st.composite
@@ -307,20 +307,20 @@ def test_no_group_is_torn_and_sizes_and_classes_are_near_those_asked_for(
 ) -> None:
     samples, groups = data
     rule = SplitRule(shares, seed, None, "f", groups)
-    parts = dict(partition(catalogue_splits_together(samples), rule))
+    parts = dict(partition(catalog_splits_together(samples), rule))
     assert sorted(index for part in parts.values() for index in part) == list(range(samples))
     assert all(len(sides(parts, group)) == 1 for group in groups)
     for part, share in zip(parts.values(), shares.split("/"), strict=True):
         assert abs(len(part) - samples * int(share) / 100) <= 5
         for label in range(3):
             assert abs(sum(index % 3 == label for index in part) - len(part) / 3) <= 5
-    assert partition(catalogue_splits_together(samples), rule) == parts
+    assert partition(catalog_splits_together(samples), rule) == parts
 
 
 def test_another_seed_deals_groups_elsewhere() -> None:
     groups = tuple((index, index + 3) for index in range(0, 60, 6))
     parts = [
-        partition(catalogue_splits_together(120), SplitRule("80/20", seed, None, "f", groups))
+        partition(catalog_splits_together(120), SplitRule("80/20", seed, None, "f", groups))
         for seed in range(2)
     ]
     assert parts[0] != parts[1]
@@ -330,27 +330,25 @@ def test_what_stays_together_by_name_and_by_likeness_is_one_group() -> None:
     # of films 0 to 3 each has a picture that is in the next, in whatever order that is found
     groups = ((29, 30), (9, 10), (19, 20))
     for seed in range(20):
-        parts = dict(
-            partition(catalogue_splits_together(120), SplitRule("50/50", seed, "^[^_]+", "f", groups))
-        )
+        parts = dict(partition(catalog_splits_together(120), SplitRule("50/50", seed, "^[^_]+", "f", groups)))
         assert len(sides(parts, tuple(range(40)))) == 1
         for film in range(4, 12):
             assert len(sides(parts, tuple(range(10 * film, 10 * film + 10)))) == 1
 
 
 def test_nothing_to_keep_together_is_the_split_that_it_was() -> None:
-    plain = partition(catalogue_splits_together(90), SplitRule("80/20", 3, None, "f"))
-    assert plain == partition(catalogue_splits_together(90), SplitRule("80/20", 3, None, "f", ()))
+    plain = partition(catalog_splits_together(90), SplitRule("80/20", 3, None, "f"))
+    assert plain == partition(catalog_splits_together(90), SplitRule("80/20", 3, None, "f", ()))
 
 
 def test_one_group_of_all_cannot_be_split() -> None:
     with pytest.raises(BadData, match="--split-by: 1, fewer than the 2 parts"):
-        partition(catalogue_splits_together(90), SplitRule("80/20", 0, None, "f", (tuple(range(90)),)))
+        partition(catalog_splits_together(90), SplitRule("80/20", 0, None, "f", (tuple(range(90)),)))
 
 
 def test_a_sample_that_is_not_there_is_a_fault() -> None:
     with pytest.raises(InvalidRecord, match="beyond the 90"):
-        partition(catalogue_splits_together(90), SplitRule("80/20", 0, None, "f", ((3, 90),)))
+        partition(catalog_splits_together(90), SplitRule("80/20", 0, None, "f", ((3, 90),)))
 
 
 @pytest.mark.parametrize("together", [((),), ((4,),), ((2, 1),), ((-1, 2),), ((1, 2), (2, 3)), ((1, 1),)])

@@ -39,7 +39,7 @@ def errors(network: str | Path, table: Path, part: str) -> np.ndarray:
     checkpoint = checkpoints.read(str(network))
     state = {name: value.double().numpy() for name, value in checkpoint.tensors.items()}
     data = open_data(str(table))
-    indices = list(partition(data.catalogue, checkpoint.split)[part])
+    indices = list(partition(data.catalog, checkpoint.split)[part])
     header, *lines = [line.split(",") for line in table.read_text().splitlines()]
     classes = sorted({line[1] for line in lines})
     rows = np.array([[*map(float, line[2:]), classes.index(line[1])] for line in lines])[indices]
@@ -133,7 +133,7 @@ def test_the_published_rule_and_the_angles_work_as_on_any_table(
 ) -> None:
     table, network = compressed(0)
     (record,) = emoprune.done("angles", network).lines
-    assert (record["layer"], record["units"], record["centre"]) == ("classifier.hidden1", 10, "half")
+    assert (record["layer"], record["units"], record["center"]) == ("classifier.hidden1", 10, "half")
     assert emoprune.done("angles", network, "--data", table).lines == [record]
     emoprune.done("prune", network, "--angle", "60", "--merge", "sum", "-o", "less.st")
     assert checkpoints.read("less.st").units < 10

@@ -16,7 +16,7 @@ import torch
 
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
-from emoprune.data.types import Catalogue, Preprocess, SplitRule, Table
+from emoprune.data.types import Catalog, Preprocess, SplitRule, Table
 from emoprune.errors import BadData
 from emoprune.evaluation import model as loading
 from emoprune.evaluation.model import labels_for, outputs, samples
@@ -162,14 +162,14 @@ def test_onnx_and_checkpoint_give_the_same_logits(model: Path, onnx_model: Path,
     for path in (model, onnx_model):
         opened = loading.open_model(str(path), CPU)
         found = loading.samples(data, opened.card.preprocess, opened.card.spec.input)
-        inputs = batches(found, torch.arange(len(data.catalogue.names)), opened.card.preprocess, CPU)
+        inputs = batches(found, torch.arange(len(data.catalog.names)), opened.card.preprocess, CPU)
         both.append(torch.cat(list(opened.logits(inputs))).numpy())
     np.testing.assert_allclose(both[0], both[1], rtol=0, atol=1e-4)
 
 
 def test_parts_are_those_of_the_rule(model: Path, faces: Path) -> None:
     data, rule = open_data(str(faces)), checkpoint.read(str(model)).split
-    expected = partition(data.catalogue, rule)
+    expected = partition(data.catalog, rule)
     for asked, name in ((None, "test"), ("train", "train"), ("test", "test")):
         found, indices = loading.part_indices(data, rule, asked)  # type: ignore[arg-type]  # from a tuple
         assert (found, tuple(indices.tolist())) == (name, expected[name])
@@ -179,7 +179,7 @@ def test_parts_are_those_of_the_rule(model: Path, faces: Path) -> None:
 
 def tabled(labels: tuple[int, ...], classes: tuple[str, ...]) -> Table:
     names = tuple(f"s{index}" for index in range(len(labels)))
-    return Table(Catalogue("t.csv", names, labels, classes, "f"), ("x",), torch.zeros(len(labels), 1))
+    return Table(Catalog("t.csv", names, labels, classes, "f"), ("x",), torch.zeros(len(labels), 1))
 
 
 def test_labels_become_indices_of_the_models_classes() -> None:
@@ -243,7 +243,7 @@ def test_a_width_is_told_without_the_label(
 
 
 def test_labels_are_places_among_the_models_classes(drawn: Table) -> None:
-    own = torch.tensor(drawn.catalogue.labels)
+    own = torch.tensor(drawn.catalog.labels)
     assert torch.equal(labels_for(drawn, ("a", "b", "c")), own)
     # the model may know more, in any order
     turned = labels_for(drawn, ("c", "x", "b", "a"))
@@ -252,6 +252,6 @@ def test_labels_are_places_among_the_models_classes(drawn: Table) -> None:
 
 def test_a_network_that_classifies_nothing_takes_labels_as_they_are(drawn: Table) -> None:
     found = labels_for(drawn, outputs(drawn, "reconstruct"), "reconstruct")
-    assert found.tolist() == list(drawn.catalogue.labels)
+    assert found.tolist() == list(drawn.catalog.labels)
     with pytest.raises(BadData, match="class a is none of the model's"):
         labels_for(drawn, outputs(drawn, "reconstruct"), "classify")

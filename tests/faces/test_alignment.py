@@ -41,22 +41,22 @@ def dots(points: list[Point], radius: float, background: Image.Image) -> Image.I
     """A green, a red and a blue disc at the points, their rims by the share of a pixel that they cover."""
     picture = np.asarray(background, dtype=np.float64).copy()
     rows, columns = np.indices(picture.shape[:2]) + 0.5
-    for (x, y), colour in zip(points, (GREEN, RED, BLUE), strict=True):
+    for (x, y), color in zip(points, (GREEN, RED, BLUE), strict=True):
         cover = (radius + 0.5 - np.hypot(columns - x, rows - y)).clip(0, 1)[..., None]
-        picture += cover * (np.array(colour) - picture)
+        picture += cover * (np.array(color) - picture)
     return Image.fromarray(picture.round().astype(np.uint8))
 
 
-def middle(picture: NDArray[np.float64], colour: tuple[int, int, int]) -> Point:
-    """The centre of what has that colour, in pixels from the corner."""
-    share = (picture @ np.array(colour) / 255 - picture.sum(2) / 3).clip(60) - 60
+def middle(picture: NDArray[np.float64], color: tuple[int, int, int]) -> Point:
+    """The center of what has that color, in pixels from the corner."""
+    share = (picture @ np.array(color) / 255 - picture.sum(2) / 3).clip(60) - 60
     rows, columns = np.indices(share.shape)
     x, y = (float((places * share).sum() / share.sum()) + 0.5 for places in (columns, rows))
     return x, y
 
 
 def face(seed: int, degrees: float, scale: float) -> tuple[Image.Image, list[Point]]:
-    """A drawn face, turned and scaled, with coloured dots as eyes and nose, and where these are."""
+    """A drawn face, turned and scaled, with colored dots as eyes and nose, and where these are."""
     generator = np.random.default_rng(seed)
     pose = sample_pose((360, 288), np.random.default_rng(seed))
     drawn = draw_scene("happy", generator=generator).convert("L").convert("RGB")
@@ -64,7 +64,7 @@ def face(seed: int, degrees: float, scale: float) -> tuple[Image.Image, list[Poi
     around = [(x - 180, y - 144) for x, y in eyes]
     side = round(700 * scale)
     points = turned(around, degrees, scale, (side / 2, side / 2))
-    scene = Image.new("RGB", (700, 700), "grey")
+    scene = Image.new("RGB", (700, 700), "gray")
     scene.paste(drawn, (170, 206))
     # Pillow turns the other way round
     scene = scene.rotate(-degrees, Image.Resampling.BICUBIC).resize((side, side))
@@ -98,7 +98,7 @@ def test_the_places_are_those_of_arcfaces_template() -> None:
     assert math.dist(right, (73.5318, 51.5014)) < 0.25
 
 
-def test_a_margin_widens_about_the_same_centre() -> None:
+def test_a_margin_widens_about_the_same_center() -> None:
     for inner, outer in zip(eye_places(100, margin=0), eye_places(100, margin=0.6), strict=True):
         assert [(value - 50) / 1.6 + 50 for value in inner] == pytest.approx(outer)
 
@@ -128,7 +128,7 @@ def test_level_eyes_give_what_the_same_box_gives(size: int) -> None:
 
 
 def supersampled(image: Image.Image, points: list[Point], size: int, steps: int) -> NDArray[np.float64]:
-    """Every pixel as the mean of `steps` x `steps` points, each mixed from its four neighbours."""
+    """Every pixel as the mean of `steps` x `steps` points, each mixed from its four neighbors."""
     source = np.asarray(image, dtype=np.float64)
     (x1, y1), (x2, y2) = points[0], points[1]
     (u1, v), (u2, _) = eye_places(size, margin=0)
@@ -163,7 +163,7 @@ def test_shrinking_averages_over_every_pixel(degrees: float, size: int) -> None:
 @pytest.mark.parametrize("period", [2, 3, 4])
 @pytest.mark.parametrize("degrees", [0.0, 12.0, 45.0])
 @pytest.mark.parametrize("distance", [40.0, 90.0, 155.0])
-def test_stripes_too_fine_to_show_become_grey(period: int, degrees: float, distance: float) -> None:
+def test_stripes_too_fine_to_show_become_gray(period: int, degrees: float, distance: float) -> None:
     stripes = np.where(np.arange(600) % period < period / 2, 255, 0).astype(np.uint8)
     scene = Image.fromarray(np.broadcast_to(stripes[None, :, None], (600, 600, 3)).copy())
     points = turned([(-distance / 2, 0), (distance / 2, 0)], degrees, 1.0, (300, 300))
@@ -200,11 +200,11 @@ def test_clipped_squares_show_nothing_but_the_photo(
     if distance / (2 * EYE_REACH) * (1 + margin) > LARGEST * 100:
         return
     scene = Image.new("RGB", (100, 80), "white")
-    centre, along = alignment._inside(
+    center, along = alignment._inside(
         *alignment._square(np.array(eyes[0]), np.array(eyes[1]), margin), scene.size
     )
     for corner in (along, -along, alignment._downwards(along), -alignment._downwards(along)):
-        reached = centre + (corner + alignment._downwards(corner)) / 2
+        reached = center + (corner + alignment._downwards(corner)) / 2
         assert -1e-9 <= reached[0] <= 100 + 1e-9
         assert -1e-9 <= reached[1] <= 80 + 1e-9
     assert align_face(scene, eyes, size=20, margin=margin, pad="clip").min() >= 254
@@ -213,7 +213,7 @@ def test_clipped_squares_show_nothing_but_the_photo(
 def test_a_face_upside_down_is_set_upright_and_not_mirrored() -> None:
     points = turned([(-40, 0), (40, 0), (0, 40)], 180, 1.0, (160, 120))
     found = align_face(dots(points, 6, Image.new("RGB", (320, 240))), points, size=100)
-    left, right, nose = (middle(found, colour) for colour in (GREEN, RED, BLUE))
+    left, right, nose = (middle(found, color) for color in (GREEN, RED, BLUE))
     assert left[0] < nose[0] < right[0]
     assert nose[1] > left[1]
 

@@ -23,7 +23,7 @@ from emoprune.synthetic_faces import draw_scene
 STANDINGS: tuple[Standing, ...] = get_args(Standing)
 PLAIN = Image.new("RGB", (40, 40), (9, 120, 9))
 
-# Machado, Oliveira and Fernandes 2009, table 1, severity 1: what each kind of colour blindness leaves
+# Machado, Oliveira and Fernandes 2009, table 1, severity 1: what each kind of color blindness leaves
 BLIND = {
     "protan": (
         (0.152286, 1.052583, -0.204868),
@@ -51,9 +51,9 @@ def drawn(tiles: list[Tile], title: str = "faces/") -> NDArray[np.uint8]:
     return np.asarray(contact_sheet(iter(tiles), title=title, font=lettering))
 
 
-def rows_with(sheet: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.intp]:
-    """Rows below the heading that show a colour; the rim of a letter may have it by chance."""
-    return HEAD + np.flatnonzero((sheet[HEAD:] == colour).all(2).sum(1) >= 6)
+def rows_with(sheet: NDArray[np.uint8], color: tuple[int, int, int]) -> NDArray[np.intp]:
+    """Rows below the heading that show a color; the rim of a letter may have it by chance."""
+    return HEAD + np.flatnonzero((sheet[HEAD:] == color).all(2).sum(1) >= 6)
 
 
 def test_every_standing_has_one_section() -> None:
@@ -64,7 +64,7 @@ def test_every_standing_has_one_section() -> None:
 @given(st.permutations([*STANDINGS, *STANDINGS]))
 def test_failures_come_first_then_what_to_check_then_faces(order: list[Standing]) -> None:
     sheet = drawn([tile(standing) for standing in order])
-    rows = {standing: rows_with(sheet, LOOKS[standing].colour) for standing in STANDINGS}
+    rows = {standing: rows_with(sheet, LOOKS[standing].color) for standing in STANDINGS}
     for standing in ("rescued", "by hand", "whole"):
         assert rows["failed"].max() < rows[standing].min()
         assert rows[standing].max() < rows["face"].min()
@@ -183,19 +183,19 @@ def test_the_heading_counts_what_there_is_and_always_the_failures() -> None:
         return drawn(given)[:HEAD]
 
     one = heading({"face": 1})
-    assert (one == LOOKS["failed"].colour).all(2).any()
-    assert not (one == LOOKS["rescued"].colour).all(2).any()
+    assert (one == LOOKS["failed"].color).all(2).any()
+    assert not (one == LOOKS["rescued"].color).all(2).any()
     assert (heading({"face": 2}) != one).any()
     assert (drawn([tile()], "others/")[:HEAD] != one).any()
 
 
 def test_frames_are_told_apart_without_red_green_or_blue() -> None:
-    colours = {name: np.array(look.colour) / 255 for name, look in LOOKS.items()}
+    colors = {name: np.array(look.color) / 255 for name, look in LOOKS.items()}
     for seen in (np.eye(3), *map(np.array, BLIND.values())):
-        for one, other in itertools.combinations(colours, 2):
-            assert math.dist(seen @ colours[one], seen @ colours[other]) > 0.19, (one, other)
+        for one, other in itertools.combinations(colors, 2):
+            assert math.dist(seen @ colors[one], seen @ colors[other]) > 0.19, (one, other)
 
 
-def test_frames_are_told_apart_without_any_colour() -> None:
+def test_frames_are_told_apart_without_any_color() -> None:
     letters = [look.letter for look in LOOKS.values()]
     assert len(set(letters)) == len(letters)

@@ -76,8 +76,8 @@ def test_a_second_run_looks_at_no_photo_and_changes_no_byte(
     first = emoprune.done("crop", raw, "faces", "--size", "32").record
     before = tree(in_folder / "faces")
     again = emoprune.done("crop", raw, "faces", "--size", "32").record
-    assert (first["looked at"], again["looked at"]) == (PHOTOS, 0)
-    assert {**again, "looked at": PHOTOS} == first
+    assert (first["processed"], again["processed"]) == (PHOTOS, 0)
+    assert {**again, "processed": PHOTOS} == first
     assert tree(in_folder / "faces") == before
 
 
@@ -86,7 +86,7 @@ def test_settings_that_are_not_given_are_those_of_the_folder(
 ) -> None:
     emoprune.done("crop", raw, "faces", "--size", "32", "--margin", "0.25", "--pad", "constant")
     before = tree(in_folder / "faces")
-    assert emoprune.done("crop", raw, "faces").record["looked at"] == 0
+    assert emoprune.done("crop", raw, "faces").record["processed"] == 0
     assert tree(in_folder / "faces") == before
 
 
@@ -96,14 +96,14 @@ def test_settings_that_are_not_given_are_those_of_the_folder(
 def test_other_settings_want_force(emoprune: Runner, raw: Path, option: str, value: str) -> None:
     emoprune.done("crop", raw, "faces", "--size", "32")
     emoprune.check_refused("crop", raw, "faces", option, value, says=("faces", option, value, "--force"))
-    assert emoprune.done("crop", raw, "faces", option, value, "--force").record["looked at"] == PHOTOS
+    assert emoprune.done("crop", raw, "faces", option, value, "--force").record["processed"] == PHOTOS
 
 
 def test_only_photos_that_are_new_or_changed_are_done(emoprune: Runner, raw: Path, in_folder: Path) -> None:
     emoprune.done("crop", raw, "faces", "--size", "32")
     shutil.copy(raw / "happy" / "01.jpg", raw / "happy" / "new.jpg")
     shutil.copy(raw / "happy" / "03.jpg", raw / "happy" / "05.jpg")
-    assert emoprune.done("crop", raw, "faces").record["looked at"] == 2
+    assert emoprune.done("crop", raw, "faces").record["processed"] == 2
     faces = in_folder / "faces" / "happy"
     assert (faces / "new.jpg").read_bytes() == (faces / "01.jpg").read_bytes()
     assert (faces / "05.jpg").read_bytes() == (faces / "03.jpg").read_bytes()
@@ -126,7 +126,7 @@ def test_the_face_of_a_photo_that_is_gone_goes_and_no_other_is_done_again(
     (raw / "happy" / "01.jpg").unlink()
     result = emoprune.done("crop", raw, "faces")
     assert "1 photo gone" in result.err
-    assert result.record["looked at"] == 0
+    assert result.record["processed"] == 0
     emoprune.done("crop", raw, "anew", "--size", "32")
     assert tree(in_folder / "anew") == tree(in_folder / "faces")
 
@@ -156,9 +156,9 @@ def test_a_box_by_hand_outlives_force(emoprune: Runner, raw: Path, in_folder: Pa
     )
     (raw / "happy" / "text.jpg").write_bytes((raw / "happy" / "01.jpg").read_bytes())
     assert emoprune.done("crop", raw, "faces", "--boxes", "boxes.csv").record["box"] == 2
-    assert emoprune.done("crop", raw, "faces").record["looked at"] == 0
+    assert emoprune.done("crop", raw, "faces").record["processed"] == 0
     again = emoprune.done("crop", raw, "faces", "--size", "40", "--force").record
-    assert (again["box"], again["looked at"]) == (2, PHOTOS)
+    assert (again["box"], again["processed"]) == (2, PHOTOS)
 
 
 def test_the_number_of_processes_changes_no_byte(emoprune: Runner, raw: Path, in_folder: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_folder_in_the_hands_of_another_process_is_refused(
         other.stdout.readline()
         emoprune.check_refused("crop", raw, "faces", says=("faces", "another emoprune crop"))
         other.communicate(b"\n")
-    assert emoprune.done("crop", raw, "faces", "--size", "32").record["looked at"] == PHOTOS
+    assert emoprune.done("crop", raw, "faces", "--size", "32").record["processed"] == PHOTOS
 
 
 BOX = "source,x1,y1,x2,y2\nhappy/a.png,10,10,60,60\n"
@@ -225,7 +225,7 @@ def test_boxes_that_were_filled_in_and_not_given_are_not_written_over(
         )
     emoprune.done("crop", raw_crop_safety, "faces", "--boxes", "faces/failures.csv")
     assert rows()["happy/wall.png"]["status"] == "box"
-    assert emoprune.done("crop", raw_crop_safety, "faces").record["looked at"] == 0
+    assert emoprune.done("crop", raw_crop_safety, "faces").record["processed"] == 0
 
 
 def test_a_box_does_not_outlive_the_photo_that_it_was_drawn_on(

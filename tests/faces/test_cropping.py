@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 60, 40
 
 
 def photo(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
-    """Every pixel another colour: its column in red, its row in green."""
+    """Every pixel another color: its column in red, its row in green."""
     down, across = np.mgrid[:height, :width]
     return Image.fromarray(np.stack([across * 4, down * 6, across + down], 2).astype(np.uint8))
 
@@ -56,7 +56,7 @@ def test_a_square_box_at_its_own_size_is_cut_out_pixel_by_pixel() -> None:
     np.testing.assert_array_equal(pixels(found), pixels(photo())[5:25, 10:30])
 
 
-def test_a_margin_widens_the_square_about_its_centre_by_that_share() -> None:
+def test_a_margin_widens_the_square_about_its_center_by_that_share() -> None:
     found = crop_face(photo(), Box(20, 15, 30, 25), margin=0.6, size=16)
     np.testing.assert_array_equal(pixels(found), pixels(photo())[12:28, 17:33])
 
@@ -64,7 +64,7 @@ def test_a_margin_widens_the_square_about_its_centre_by_that_share() -> None:
 @pytest.mark.parametrize(
     ("box", "left", "top"), [(Box(20, 10, 40, 14), 20, 2), (Box(28, 10, 32, 30), 20, 10)]
 )
-def test_the_square_has_the_longer_side_of_the_box_and_its_centre(box: Box, left: int, top: int) -> None:
+def test_the_square_has_the_longer_side_of_the_box_and_its_center(box: Box, left: int, top: int) -> None:
     found = crop_face(photo(), box, margin=0, size=20)
     np.testing.assert_array_equal(pixels(found), looked_up(photo(), left, top, 20))
 
@@ -123,7 +123,7 @@ def test_clipping_moves_the_square_inside_and_shrinks_it_only_where_it_must(
 
 @settings(deadline=None, max_examples=60)
 @given(st.floats(-60, 59), st.floats(-60, 39), st.floats(1, 110), st.floats(0, 0.5), st.integers(8, 30))
-def test_clipping_invents_no_colour(x: float, y: float, side: float, margin: float, size: int) -> None:
+def test_clipping_invents_no_color(x: float, y: float, side: float, margin: float, size: int) -> None:
     box = Box(x, y, max(x + side, 0.5), max(y + side, 0.5))
     # both ramps are straight: moved inside, their steps are all alike, and no mirror turns them round
     found = pixels(crop_face(photo(), box, margin=margin, size=size, pad="clip")).astype(np.int16)
@@ -143,7 +143,7 @@ def test_a_large_face_is_shrunk_as_if_every_pixel_had_its_say(box: Box, pad: Pad
     found = pixels(crop_face(scene, box, margin=0, size=48, pad=pad)).astype(np.int16)
     side = max(box.x2 - box.x1, box.y2 - box.y1)
     side, size = (min(side, 1100.0) if pad == "clip" else side), 48
-    x, y = box.centre
+    x, y = box.center
     if pad == "clip":
         x, y = np.clip(x, side / 2, 1500 - side / 2), np.clip(y, side / 2, 1100 - side / 2)
     left, top = round(x - side / 2), round(y - side / 2)
@@ -201,12 +201,12 @@ def test_any_box_that_touches_the_photo_gives_a_picture_of_the_size_asked_for(
 
 @settings(deadline=None, max_examples=40)
 @given(st.floats(15, 25), st.floats(25, 35), st.floats(4, 12), st.floats(4, 12), st.floats(0, 1.5))
-def test_the_centre_of_the_box_is_the_centre_of_the_picture(
+def test_the_center_of_the_box_is_the_center_of_the_picture(
     y: float, x: float, half_width: float, half_height: float, margin: float
 ) -> None:
     box = Box(x - half_width, y - half_height, x + half_width, y + half_height)
     found = pixels(crop_face(photo(), box, margin=margin, size=32)).astype(np.float64)
-    middle = found[12:20, 12:20].mean((0, 1))  # the ramps are straight, so their mean is their centre
+    middle = found[12:20, 12:20].mean((0, 1))  # the ramps are straight, so their mean is their center
     assert middle[0] / 4 + 0.5 == pytest.approx(x, abs=0.6)
     assert middle[1] / 6 + 0.5 == pytest.approx(y, abs=0.6)
 

@@ -30,14 +30,14 @@ def scene(seed: int) -> Image.Image:
 def where_drawn(seed: int) -> tuple[float, float, float]:
     """Middle and half height of the head in `scene(seed)`, known to the one who drew it."""
     pose = sample_pose(SCENE, np.random.default_rng(seed))
-    return pose.centre_x, pose.centre_y, pose.unit
+    return pose.center_x, pose.center_y, pose.unit
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_drawn_face_is_found_where_it_was_drawn(detector: Detector, seed: int) -> None:
     face = max(detector.detect(scene(seed)), key=lambda found: found.probability)
     x, y, unit = where_drawn(seed)
-    assert np.hypot(face.box.centre[0] - x, face.box.centre[1] - y) < 0.6 * unit
+    assert np.hypot(face.box.center[0] - x, face.box.center[1] - y) < 0.6 * unit
     assert 0.5 * unit < np.sqrt(face.box.area) < 2.5 * unit
     assert 0.5 < face.probability <= 1
 

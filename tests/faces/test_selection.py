@@ -16,13 +16,13 @@ FACES = st.lists(st.builds(Face, BOXES, st.floats(0, 1), st.just(())), min_size=
 @given(FACES)
 @settings(max_examples=60, deadline=None)
 def test_no_face_is_better_than_the_chosen_one_and_of_equals_the_first_is_taken(faces: list[Face]) -> None:
-    def off_centre(face: Face) -> float:
+    def off_center(face: Face) -> float:
         return (face.box.x1 + face.box.x2 - 120) ** 2 + (face.box.y1 + face.box.y2 - 100) ** 2
 
     worth: dict[Select, Callable[[Face], float]] = {
         "largest": lambda face: (face.box.x2 - face.box.x1) * (face.box.y2 - face.box.y1),
         "confident": lambda face: face.probability,
-        "center": lambda face: -off_centre(face),
+        "center": lambda face: -off_center(face),
     }
     assert set(CHOICES) == {*worth, "all"}
     for name, value in worth.items():

@@ -98,10 +98,10 @@ READABLE: dict[str, Callable[[Path], object]] = {
     "cmyk.jpg": lambda path: scene().convert("CMYK").save(path, quality=95),
     "palette.png": lambda path: scene().convert("P", palette=Image.Palette.ADAPTIVE).save(path),
     "alpha.png": lambda path: scene().convert("RGBA").save(path),
-    "grey-alpha.png": lambda path: scene().convert("LA").save(path),
+    "gray-alpha.png": lambda path: scene().convert("LA").save(path),
     "sixteen.png": lambda path: sixteen_bits().save(path),
     "sixteen.tif": lambda path: sixteen_bits().save(path),
-    "grey.jpg": lambda path: scene().convert("L").save(path, quality=95),
+    "gray.jpg": lambda path: scene().convert("L").save(path, quality=95),
     "web.webp": lambda path: scene().save(path, quality=95),
     "frames.gif": frames,
     "frames.tif": frames,
@@ -285,7 +285,7 @@ def test_one_frame_for_so_many_seconds_is_cropped(emoprune: Runner, clip: Path, 
         "clip@00002.000s.mp4": "no-face",
         "clip@00003.000s.mp4": "face",
     }
-    assert summary["photos"] == summary["looked at"] == 4
+    assert summary["photos"] == summary["processed"] == 4
     assert {path.name for path in (in_folder / "faces").glob("clip*")} == {
         f"clip@0000{second}.000s.jpg" for second in (0, 1, 3)
     }
@@ -294,7 +294,7 @@ def test_one_frame_for_so_many_seconds_is_cropped(emoprune: Runner, clip: Path, 
 def test_frames_that_are_done_are_not_done_again(emoprune: Runner, clip: Path, in_folder: Path) -> None:
     emoprune.done("crop", clip, "faces", "--size", "32", "--every", "2")
     before = tree(in_folder / "faces")
-    assert emoprune.done("crop", clip, "faces").record["looked at"] == 0
+    assert emoprune.done("crop", clip, "faces").record["processed"] == 0
     assert tree(in_folder / "faces") == before
     emoprune.check_refused("crop", clip, "faces", "--every", "1", says=("--every 2", "--force"))
 
@@ -317,7 +317,7 @@ def test_a_box_by_hand_is_cut_out_of_its_frame(emoprune: Runner, clip: Path, in_
     emoprune.done("crop", clip, "faces", "--size", "32")
     (in_folder / "boxes.csv").write_text("source,x1,y1,x2,y2\nclip@00002.000s.mp4,10,10,90,90\n")
     summary = emoprune.done("crop", clip, "faces", "--boxes", "boxes.csv").record
-    assert (summary["looked at"], summary["box"], summary["no-face"]) == (1, 1, 0)
+    assert (summary["processed"], summary["box"], summary["no-face"]) == (1, 1, 0)
 
 
 @pytest.mark.parametrize(("content", "says"), [(b"", "empty"), (b"no video", "damaged video, or none")])

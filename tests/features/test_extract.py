@@ -34,15 +34,15 @@ def columns(kind: str, count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", DESCRIPTORS)
-def test_a_descriptor_is_that_of_the_grey_picture_at_128_pixels(
+def test_a_descriptor_is_that_of_the_gray_picture_at_128_pixels(
     emoprune: Runner, small: Path, in_folder: Path, kind: str
 ) -> None:
     emoprune.done("features", small, "t.csv", "--kind", kind)
     names, rows = read(in_folder / "t.csv")
     name = list(rows)[17]
     with Image.open(small / name) as photo:
-        grey = photo.convert("RGB").convert("L").resize((128, 128), Image.Resampling.BILINEAR)
-    expected = DESCRIPTORS[kind].function()(np.asarray(grey))
+        gray = photo.convert("RGB").convert("L").resize((128, 128), Image.Resampling.BILINEAR)
+    expected = DESCRIPTORS[kind].function()(np.asarray(gray))
     assert names == columns(kind, len(expected))
     np.testing.assert_allclose(rows[name], expected, rtol=1e-6, atol=1e-9)
 
@@ -88,7 +88,7 @@ def test_components_are_few_columns_of_each_kind_fitted_to_the_train_part(
     # what is fitted to a part has mean 0 there, and components that do not vary together
     rule = SplitRule("70/30", 0, None, "")
     train = np.stack(
-        [list(rows.values())[i] for i in partition(open_folder(str(small)).catalogue, rule)["train"]]
+        [list(rows.values())[i] for i in partition(open_folder(str(small)).catalog, rule)["train"]]
     )
     np.testing.assert_allclose(train.mean(axis=0), 0, atol=1e-6)
     for block in (train[:, :3], train[:, 3:]):
@@ -121,9 +121,9 @@ def test_a_changed_test_picture_leaves_the_rows_of_the_train_part_as_they_were(
 ) -> None:
     shutil.copytree(small, in_folder / "faces")
     emoprune.done("features", "faces", "before.csv", *BOTH, "--pca", "4")
-    catalogue = open_folder("faces").catalogue
-    parts = partition(catalogue, SplitRule("80/20", 0, None, catalogue.fingerprint))
-    changed = catalogue.names[parts["test"][0]]
+    catalog = open_folder("faces").catalog
+    parts = partition(catalog, SplitRule("80/20", 0, None, catalog.fingerprint))
+    changed = catalog.names[parts["test"][0]]
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)).save(
         in_folder / "faces" / changed
     )

@@ -1,4 +1,4 @@
-"""Grey pictures of any depth mean the same."""
+"""Gray pictures of any depth mean the same."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from emoprune.errors import BadData
 from emoprune.features import DESCRIPTORS
-from emoprune.features.grayscale import unit_grey
+from emoprune.features.grayscale import unit_gray
 from tests.support.descriptor_pictures import noise
 
 
 def test_the_whole_range_of_a_type_is_0_to_1() -> None:
-    assert unit_grey(np.array([[0, 51, 255]], np.uint8)).tolist() == [[0, 0.2, 1]]
-    assert unit_grey(np.array([[0, 13107, 65535]], np.uint16)).tolist() == [[0, 0.2, 1]]
-    assert unit_grey(np.array([[0, 0.25, 1]], np.float32)).tolist() == [[0, 0.25, 1]]
+    assert unit_gray(np.array([[0, 51, 255]], np.uint8)).tolist() == [[0, 0.2, 1]]
+    assert unit_gray(np.array([[0, 13107, 65535]], np.uint16)).tolist() == [[0, 0.2, 1]]
+    assert unit_gray(np.array([[0, 0.25, 1]], np.float32)).tolist() == [[0, 0.25, 1]]
 
 
 @pytest.mark.parametrize("name", DESCRIPTORS)
@@ -58,9 +58,9 @@ def test_any_shape_gives_as_many_numbers_as_told_and_they_sum_to_1(name: str, sh
         (np.full((4, 4), np.nan), "0..1"),
     ],
 )
-def test_what_is_no_grey_picture_is_refused(image: NDArray[np.generic], says: str) -> None:
+def test_what_is_no_gray_picture_is_refused(image: NDArray[np.generic], says: str) -> None:
     with pytest.raises(BadData, match=says):
-        unit_grey(image)
+        unit_gray(image)
 
 
 def test_every_descriptor_says_what_it_is() -> None:

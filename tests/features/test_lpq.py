@@ -11,10 +11,10 @@ import pytest
 from emoprune.errors import BadData
 from emoprune.features.lpq import decorrelation, frequency_responses, lpq, lpq_codes
 from tests.support import descriptor_reference
-from tests.support.descriptor_pictures import Grey, grey_photo, noise, photos_of
+from tests.support.descriptor_pictures import Gray, gray_photo, noise, photos_of
 
 
-def check_against_reference(image: Grey) -> None:
+def check_against_reference(image: Gray) -> None:
     picture = descriptor_reference.picture(image)
     assert lpq_codes(image).tolist() == descriptor_reference.lpq_codes(picture)
     np.testing.assert_allclose(lpq(image), descriptor_reference.lpq(picture), rtol=0, atol=1e-15)
@@ -27,14 +27,14 @@ def test_codes_of_noise_are_those_of_the_definition(shape: tuple[int, int]) -> N
 
 def test_codes_of_drawn_faces_are_those_of_the_definition(faces: Path) -> None:
     for path in photos_of(faces, 3):
-        check_against_reference(grey_photo(path, 48, 40))
+        check_against_reference(gray_photo(path, 48, 40))
 
 
 def test_codes_of_real_faces_are_those_of_the_definition(shared_data: Path) -> None:
     for path in photos_of(shared_data / "data" / "fer2013" / "val", 3):
-        check_against_reference(grey_photo(path, 48, 48))
+        check_against_reference(gray_photo(path, 48, 48))
     for path in photos_of(shared_data / "data" / "photos", 2):
-        check_against_reference(grey_photo(path, 40, 56))
+        check_against_reference(gray_photo(path, 40, 56))
 
 
 def test_responses_are_the_transform_of_each_window() -> None:

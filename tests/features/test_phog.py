@@ -11,14 +11,14 @@ import pytest
 from emoprune.features.canny import edges
 from emoprune.features.phog import phog
 from tests.support import descriptor_reference
-from tests.support.descriptor_pictures import Grey, grey_photo, noise, photos_of
+from tests.support.descriptor_pictures import Gray, gray_photo, noise, photos_of
 
 
-def edge_set(image: Grey) -> frozenset[tuple[int, int]]:
+def edge_set(image: Gray) -> frozenset[tuple[int, int]]:
     return frozenset((int(x), int(y)) for y, x in np.argwhere(edges(image / 255)))
 
 
-def check_against_reference(image: Grey) -> None:
+def check_against_reference(image: Gray) -> None:
     picture = descriptor_reference.picture(image)
     assert edge_set(image) == descriptor_reference.edges(picture)
     for levels in (2, 3):
@@ -34,18 +34,18 @@ def test_noise_is_described_as_defined(shape: tuple[int, int]) -> None:
 
 def test_drawn_faces_are_described_as_defined(faces: Path) -> None:
     for path in photos_of(faces, 3):
-        check_against_reference(grey_photo(path, 48, 40))
+        check_against_reference(gray_photo(path, 48, 40))
 
 
 def test_real_faces_are_described_as_defined(shared_data: Path) -> None:
     for path in photos_of(shared_data / "data" / "fer2013" / "val", 3):
-        check_against_reference(grey_photo(path, 48, 48))
+        check_against_reference(gray_photo(path, 48, 48))
     for path in photos_of(shared_data / "data" / "photos", 2):
-        check_against_reference(grey_photo(path, 40, 56))
+        check_against_reference(gray_photo(path, 40, 56))
 
 
 @pytest.mark.parametrize("period", [2, 3, 4, 5])
-def test_equal_neighbours_are_told_apart_as_defined(period: int) -> None:
+def test_equal_neighbors_are_told_apart_as_defined(period: int) -> None:
     y, x = np.mgrid[:20, :24]
     for image in (x % period == 0, y % period == 0, (x + y) % period == 0, (x // period + y // period) % 2):
         check_against_reference((image * 255).astype(np.uint8))

@@ -56,7 +56,7 @@ def test_sixteen_bits_of_any_channels_look_like_eight(tmp_path: Path, kind: int,
     ("white", "dtype"),
     [(1, np.float32), (255, np.float32), (65535, np.float32), (255, np.int32), (65535, np.int32)],
 )
-def test_numbers_of_any_size_become_grey(tmp_path: Path, white: float, dtype: type) -> None:
+def test_numbers_of_any_size_become_gray(tmp_path: Path, white: float, dtype: type) -> None:
     Image.fromarray((STEPS / 255 * white).astype(dtype)).save(tmp_path / "a.tif")
     found = read(tmp_path / "a.tif")
     assert np.abs(found.astype(int) - EIGHT[..., None]).max() <= 1
@@ -71,7 +71,7 @@ def test_what_is_no_number_is_black_and_spoils_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["gif", "tiff", "webp", "png"])
 def test_of_several_frames_the_first_counts(tmp_path: Path, suffix: str) -> None:
-    frames = [Image.new("RGB", (9, 7), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (9, 7), color) for color in ("red", "lime", "blue")]
     frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
     assert np.array_equal(read(tmp_path / f"a.{suffix}"), np.asarray(frames[0]))
 
@@ -136,7 +136,7 @@ def test_a_progressive_jpeg_full_of_metadata_is_read(tmp_path: Path) -> None:
     assert np.abs(read(tmp_path / "a.jpg").astype(int) - EIGHT[..., None]).mean() < 3
 
 
-def test_colours_of_another_profile_become_srgb(tmp_path: Path) -> None:
+def test_colors_of_another_profile_become_srgb(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), (180, 90, 90)).save(tmp_path / "a.png", icc_profile=p3_profile())
     red, green, blue = (int(value) for value in read(tmp_path / "a.png")[0, 0])
     # the same numbers mean a stronger red in the wider space

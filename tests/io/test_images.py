@@ -70,7 +70,7 @@ def test_lossless_pictures_are_read_to_the_last_bit(tmp_path: Path, suffix: str)
     assert np.array_equal(read(tmp_path / f"a.{suffix}"), pixels)
 
 
-def test_cmyk_becomes_the_colours_that_were_meant(tmp_path: Path) -> None:
+def test_cmyk_becomes_the_colors_that_were_meant(tmp_path: Path) -> None:
     Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
     assert np.abs(read(tmp_path / "a.jpg").astype(int) - (255, 0, 0)).max() <= 8
 
@@ -86,11 +86,11 @@ def test_a_palette_is_looked_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("alpha", [0, 51, 128, 255])
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_what_is_see_through_lies_on_white(tmp_path: Path, mode: str, alpha: int) -> None:
-    colour = (200, 100, 50) if mode == "RGBA" else (100, 100, 100)
-    stored = (*colour, alpha) if mode == "RGBA" else (100, alpha)
+    color = (200, 100, 50) if mode == "RGBA" else (100, 100, 100)
+    stored = (*color, alpha) if mode == "RGBA" else (100, alpha)
     Image.new(mode, (4, 4), stored).save(tmp_path / "a.png")
     share = alpha / 255
-    expected = [round(value * share + 255 * (1 - share)) for value in colour]
+    expected = [round(value * share + 255 * (1 - share)) for value in color]
     assert np.abs(read(tmp_path / "a.png").astype(int) - expected).max() <= 1
 
 
@@ -103,17 +103,17 @@ def test_a_see_through_palette_entry_is_white(tmp_path: Path, suffix: str) -> No
     assert read(tmp_path / f"a.{suffix}")[0].tolist() == [[255, 255, 255], [200, 100, 50]]
 
 
-def test_a_see_through_colour_is_white(tmp_path: Path) -> None:
+def test_a_see_through_color_is_white(tmp_path: Path) -> None:
     picture = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], dtype=np.uint8))
     picture.save(tmp_path / "a.png", transparency=(1, 2, 3))
     assert read(tmp_path / "a.png")[0].tolist() == [[255, 255, 255], [4, 5, 6]]
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
-def test_sixteen_bit_grey_looks_like_its_eight_bit_twin(tmp_path: Path, suffix: str) -> None:
-    grey = np.arange(256, dtype=np.uint16).reshape(16, 16)
-    Image.fromarray(grey * 257).save(tmp_path / f"a.{suffix}")
-    assert np.array_equal(read(tmp_path / f"a.{suffix}"), np.repeat(grey[..., None], 3, 2))
+def test_sixteen_bit_gray_looks_like_its_eight_bit_twin(tmp_path: Path, suffix: str) -> None:
+    gray = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(gray * 257).save(tmp_path / f"a.{suffix}")
+    assert np.array_equal(read(tmp_path / f"a.{suffix}"), np.repeat(gray[..., None], 3, 2))
 
 
 def test_a_dark_sixteen_bit_picture_is_dark(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
 
 
 def test_of_a_moving_picture_the_first_frame_counts(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "lime", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert np.array_equal(read(tmp_path / "a.gif"), np.asarray(frames[0]))
 

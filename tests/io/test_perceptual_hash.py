@@ -26,7 +26,7 @@ def drawn(number: int, side: int = 96) -> Image.Image:
 
 def literal_hash(image: Image.Image) -> str:
     """The definition: every coefficient a sum over all pixels, the median from the sorted list."""
-    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BILINEAR), dtype=float)
+    gray = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BILINEAR), dtype=float)
     coefficients = []
     for down in range(1, 9):
         for right in range(1, 9):
@@ -37,7 +37,7 @@ def literal_hash(image: Image.Image) -> str:
                 ]
                 for y in range(32)
             ]
-            coefficients.append(float((grey * np.array(wave)).sum()))
+            coefficients.append(float((gray * np.array(wave)).sum()))
     middle = sum(sorted(coefficients)[31:33]) / 2
     digits = "".join("1" if value > middle else "0" for value in coefficients)
     return f"{int(digits, 2):016x}"
@@ -57,7 +57,7 @@ def test_copies_are_near_and_other_pictures_far(number: int) -> None:
         "as JPEG": Image.open(stream),
         "smaller": image.resize((48, 48)),
         "larger": image.resize((200, 200), Image.Resampling.BICUBIC),
-        "grey": image.convert("L"),
+        "gray": image.convert("L"),
         "darker": image.point(lambda value: value * 0.8),
     }
     own = perceptual_hash(image)
@@ -80,11 +80,11 @@ def test_hamming_counts_the_bits_that_differ(first: str, second: str) -> None:
 
 @st.composite
 def crowds(draw: st.DrawFn) -> list[str]:
-    """Hashes about a few centres, so that some are equal, some near and some joined by a chain."""
-    centres = draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=3))
+    """Hashes about a few centers, so that some are equal, some near and some joined by a chain."""
+    centers = draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=3))
     found = []
     for _ in range(draw(st.integers(0, 24))):
-        value = draw(st.sampled_from(centres))
+        value = draw(st.sampled_from(centers))
         for bit in draw(st.lists(st.integers(0, 63), max_size=5)):
             value ^= 1 << bit
         found.append(f"{value:016x}")

@@ -25,7 +25,7 @@ from tests.support.records import outcome
 SIZE = (64, 48)
 
 
-def grey(index: int) -> Image.Image:
+def gray(index: int) -> Image.Image:
     """A frame that knows its number."""
     return Image.new("RGB", SIZE, (10 + 7 * index,) * 3)
 
@@ -41,7 +41,7 @@ def seen(path: Path, every: float) -> list[tuple[float, int]]:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("video") / "clip.mp4"
-    path.write_bytes(film(grey, 30))
+    path.write_bytes(film(gray, 30))
     return path
 
 
@@ -66,14 +66,14 @@ def test_one_frame_comes_for_every_so_many_seconds(clip: Path, every: float, wan
     [("webm", "libvpx"), ("matroska", "libx264"), ("avi", "mpeg4"), ("mpeg", "mpeg1video"), ("mov", "mpeg4")],
 )
 def test_every_format_keeps_the_times(tmp_path: Path, form: str, codec: str) -> None:
-    (tmp_path / "a.mp4").write_bytes(film(grey, 31, rate=30, form=form, codec=codec))
+    (tmp_path / "a.mp4").write_bytes(film(gray, 31, rate=30, form=form, codec=codec))
     found = seen(tmp_path / "a.mp4", 0.2)
     assert [index for _, index in found] == [0, 6, 12, 18, 24, 30]
     assert [time for time, _ in found] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1], abs=0.001)
 
 
 def test_times_are_counted_from_the_first_frame(tmp_path: Path) -> None:
-    (tmp_path / "a.mkv").write_bytes(film(grey, 20, times=range(70, 90), form="matroska"))
+    (tmp_path / "a.mkv").write_bytes(film(gray, 20, times=range(70, 90), form="matroska"))
     assert seen(tmp_path / "a.mkv", 1) == [(0, 0), (1, 10)]
 
 
@@ -94,7 +94,7 @@ def test_frames_that_come_unevenly_are_taken_by_their_times(
 ) -> None:
     times = [0, *itertools.accumulate(gaps)]
     path = tmp_path_factory.mktemp("uneven") / "a.mkv"
-    path.write_bytes(film(grey, len(times), times=times, form="matroska"))
+    path.write_bytes(film(gray, len(times), times=times, form="matroska"))
     assert [index for _, index in seen(path, every / 10)] == shown(times, every)
 
 
@@ -103,8 +103,8 @@ CORNERS = ("red", "lime", "blue", "white")
 
 def corners(index: int = 0) -> Image.Image:
     picture = Image.new("RGB", SIZE)
-    for colour, (x, y) in zip(CORNERS, itertools.product((0, 32), (0, 24)), strict=True):
-        picture.paste(colour, (x, y, x + 32, y + 24))
+    for color, (x, y) in zip(CORNERS, itertools.product((0, 32), (0, 24)), strict=True):
+        picture.paste(color, (x, y, x + 32, y + 24))
     return picture
 
 
@@ -130,7 +130,7 @@ def test_frames_stand_as_the_camera_was_held(
 def test_pixels_that_are_not_square_squash_no_face(
     tmp_path: Path, shape: Fraction, size: tuple[int, int]
 ) -> None:
-    (tmp_path / "a.mp4").write_bytes(film(grey, 2, shape=shape))
+    (tmp_path / "a.mp4").write_bytes(film(gray, 2, shape=shape))
     assert next(video.frames(tmp_path / "a.mp4", 1))[1].size == size
 
 
@@ -223,7 +223,7 @@ def test_a_video_cut_off_is_damaged(clip: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("form", "codec"), [("mp4", "libx264"), ("matroska", "libx264"), ("avi", "mpeg4")])
 def test_damage_gives_frames_or_bad_data(tmp_path: Path, form: str, codec: str) -> None:
     whole, path, generator = (
-        film(grey, 12, form=form, codec=codec),
+        film(gray, 12, form=form, codec=codec),
         tmp_path / "a.mp4",
         np.random.default_rng(3),
     )

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from emoprune.choices import Centre
+from emoprune.choices import Center
 from emoprune.errors import TrainingFault
 from emoprune.networks import activation_statistics, build
 from emoprune.networks.graph import channel_graph
@@ -24,7 +24,7 @@ from tests.support.layers import Array, relu_maps, sigmoid_layer, statistics_of
 from tests.support.reference_pruning import samples
 from tests.support.wiring import Wired, conv, head, reading
 
-CENTRES: tuple[Centre, ...] = ("half", "range", "mean", "none")
+CENTERS: tuple[Center, ...] = ("half", "range", "mean", "none")
 FIELDS = ("gram", "total", "low", "high")
 
 
@@ -226,11 +226,11 @@ def test_what_is_collected_shows_the_angles_of_stored_activations() -> None:
         ("classifier.hidden2", "classifier.output"),
     ):
         h = read_by(net, consumer, batches).numpy()
-        for centre in CENTRES:
-            expected = reference.angles_deg(h, centre)
-            ours = angles.angles_deg(found.statistics[layer], centre=centre).numpy()
+        for center in CENTERS:
+            expected = reference.angles_deg(h, center)
+            ours = angles.angles_deg(found.statistics[layer], center=center).numpy()
             assert np.abs(ours - expected).max() < 1e-3
-            if layer == "classifier.hidden1" and centre == "mean":
+            if layer == "classifier.hidden1" and center == "mean":
                 assert 0.003 < expected[0, 1] < 0.01
 
 

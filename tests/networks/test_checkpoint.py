@@ -148,7 +148,7 @@ def test_metadata_is_one_key_of_canonical_json() -> None:
     assert list(header["__metadata__"]) == ["emoprune"]
     text = header["__metadata__"]["emoprune"]
     record = json.loads(text)
-    assert record["schema"] == "emoprune.checkpoint/1"
+    assert record["schema"] == "emoprune.checkpoint/2"
     assert text == json.dumps(record, sort_keys=True, separators=(",", ":"))
     assert record.keys() >= {"spec", "classes", "preprocess", "split", "history", "training"}
 

@@ -98,7 +98,7 @@ def test_a_safetensors_file_of_someone_else_is_told_so(metadata: bytes) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "not JSON", "{", "null", "[]", "5", '"emoprune.checkpoint/1"', "{}", "[" * 100_000, "1" * 5000],
+    ["", "not JSON", "{", "null", "[]", "5", '"emoprune.checkpoint/2"', "{}", "[" * 100_000, "1" * 5000],
     ids=lambda text: text[:12],
 )
 def test_metadata_that_is_no_card_is_a_bad_checkpoint(text: str) -> None:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from torchvision.models import get_model_weights
 
 from emoprune.data.datasets import Folder
-from emoprune.data.types import Catalogue, Table
+from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.networks import inputs
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Spec
 
-FOLDER = Folder(Catalogue("faces", ("a/1.jpg",), (0,), ("a",), "f"), (Path("faces/a/1.jpg"),))
-TABLE = Table(Catalogue("t.csv", ("a",), (0,), ("a",), "f"), ("x", "y"), torch.zeros(1, 2))
+FOLDER = Folder(Catalog("faces", ("a/1.jpg",), (0,), ("a",), "f"), (Path("faces/a/1.jpg"),))
+TABLE = Table(Catalog("t.csv", ("a",), (0,), ("a",), "f"), ("x", "y"), torch.zeros(1, 2))
 
 
 @given(st.integers(1, 4096), st.integers(1, 4096))
@@ -45,10 +45,10 @@ def test_torchvision_networks_get_the_input_that_their_weights_expect(arch: str)
     assert transforms.crop_size == [found.size[0]]
 
 
-def test_grey_is_one_channel_for_our_networks_and_three_for_torchvisions() -> None:
+def test_gray_is_one_channel_for_our_networks_and_three_for_torchvisions() -> None:
     for arch, channels in (("conv1", 1), ("mlp", 1), ("resnet18", 3)):
         found = inputs.preprocess(FOLDER, arch, "64x32", gray=True, mean=None, std=None)
-        assert found.colour == "gray"
+        assert found.color == "gray"
         assert inputs.input_shape(FOLDER, found) == (channels, 64, 32)
     assert inputs.preprocess(FOLDER, "conv1", None, gray=False, mean=None, std=None).channels == 3
 
@@ -77,7 +77,7 @@ def test_what_is_no_mean_or_deviation_is_refused(mean: str | None, std: str | No
         inputs.preprocess(FOLDER, "conv1", None, gray=False, mean=mean, std=std)
 
 
-def test_a_network_is_initialised_from_the_seed_alone() -> None:
+def test_a_network_is_initialized_from_the_seed_alone() -> None:
     spec = Spec("conv1", 3, (1, 16, 16), hidden=(4,))
     torch.manual_seed(1)
     before = torch.get_rng_state()

@@ -114,7 +114,7 @@ def test_torchvision_networks_take_three_channels_only(arch: str) -> None:
 
 @pytest.mark.parametrize("arch", [*CONVOLUTIONAL, "mlp"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_our_own_networks_take_grey_and_colour(arch: str, channels: int) -> None:
+def test_our_own_networks_take_gray_and_color(arch: str, channels: int) -> None:
     side = max(20, ARCHITECTURES[arch].smallest)
     spec = Spec(arch, 2, (channels, side, side + 4), (3,))
     check_input(spec)

@@ -29,8 +29,8 @@ def rows(classes: int, n: int = 90, seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     labels = (torch.rand(n, generator=generator).square() * classes).long()
     labels[:classes] = torch.arange(classes).flip(0)
-    centres = torch.randn(classes, 5, generator=generator)
-    values = centres[labels] + 1.2 * torch.randn(n, 5, generator=generator)
+    centers = torch.randn(classes, 5, generator=generator)
+    values = centers[labels] + 1.2 * torch.randn(n, 5, generator=generator)
     return values * torch.tensor([1.0, 0.01, 30.0, 2.0, 1.0]) + 3, labels
 
 
@@ -147,8 +147,8 @@ def test_a_checkpoint_predicts_what_scikit_learn_predicts(
     emoprune.done("train", "t.csv", "svm.st", "--arch", "svm", "--penalty", penalty)
     checkpoint, net = opened(Path("svm.st"))
     data = open_data("t.csv")
-    train = list(partition(data.catalogue, checkpoint.split)["train"])
-    labels = np.array(data.catalogue.labels)
+    train = list(partition(data.catalog, checkpoint.split)["train"])
+    labels = np.array(data.catalog.labels)
     assert isinstance(data, Table)
     values = data.values
     low, high = values[train].amin(0), values[train].amax(0)

@@ -281,9 +281,9 @@ def test_the_sheet_goes_through_every_command(emoprune: Runner, gappy: Path) -> 
 
 def test_films_of_the_sheet_stay_on_one_side(emoprune: Runner, gappy: Path) -> None:
     emoprune.done("train", gappy, "m.st", *MLP, "--group-by", "^[^_]+")
-    catalogue = feature_tables.read(str(gappy)).catalogue
-    parts = partition(catalogue, opened(Path("m.st"))[0].split)
-    films = [{catalogue.names[index].split("_")[0] for index in indices} for indices in parts.values()]
+    catalog = feature_tables.read(str(gappy)).catalog
+    parts = partition(catalog, opened(Path("m.st"))[0].split)
+    films = [{catalog.names[index].split("_")[0] for index in indices} for indices in parts.values()]
     assert not films[0] & films[1]
 
 
@@ -300,7 +300,7 @@ def test_what_fills_is_the_mean_of_the_training_part_alone(emoprune: Runner, gap
     emoprune.done("train", gappy, "m.st", *MLP, "--scale", "none")
     checkpoint, _ = opened(Path("m.st"))
     table = feature_tables.read(str(gappy))
-    rows = table.values.numpy()[list(partition(table.catalogue, checkpoint.split)["train"])]
+    rows = table.values.numpy()[list(partition(table.catalog, checkpoint.split)["train"])]
     expected = [row[~np.isnan(row)].astype(float).mean() for row in rows.T]
     np.testing.assert_allclose(checkpoint.tensors["scaling.fill"].numpy(), expected, rtol=1e-6)
 

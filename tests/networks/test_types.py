@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emoprune.data.types import Catalogue, Preprocess, Table
+from emoprune.data.types import Catalog, Preprocess, Table
 from emoprune.errors import InvalidRecord
 from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.faces.types import Box
@@ -36,7 +36,7 @@ def test_a_box_has_an_area_or_does_not_exist(x1: float, y1: float, x2: float, y2
     if x1 < x2 and y1 < y2:
         box = Box(x1, y1, x2, y2)
         assert box.area == (x2 - x1) * (y2 - y1)
-        assert box.centre == ((x1 + x2) / 2, (y1 + y2) / 2)
+        assert box.center == ((x1 + x2) / 2, (y1 + y2) / 2)
     else:
         with pytest.raises(InvalidRecord, match="has no area"):
             Box(x1, y1, x2, y2)
@@ -93,23 +93,23 @@ def test_removed_and_kept_units_make_up_the_layer(case: tuple[int, set[int]]) ->
     ("names", "labels", "classes"),
     [(("a",), (0, 1), ("x", "y")), (("a",), (1,), ("x",)), (("a",), (-1,), ("x",))],
 )
-def test_a_catalogue_has_one_known_label_for_every_name(
+def test_a_catalog_has_one_known_label_for_every_name(
     names: tuple[str, ...], labels: tuple[int, ...], classes: tuple[str, ...]
 ) -> None:
     with pytest.raises(InvalidRecord):
-        Catalogue("here", names, labels, classes, "0")
+        Catalog("here", names, labels, classes, "0")
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 1), (2, 2), (2, 1, 1)])
 def test_a_table_has_a_value_for_every_name_and_column(shape: tuple[int, ...]) -> None:
-    catalogue = Catalogue("here", ("a", "b"), (0, 0), ("x",), "0")
-    assert Table(catalogue, ("f",), torch.zeros(2, 1)).values.shape == (2, 1)
+    catalog = Catalog("here", ("a", "b"), (0, 0), ("x",), "0")
+    assert Table(catalog, ("f",), torch.zeros(2, 1)).values.shape == (2, 1)
     with pytest.raises(InvalidRecord):
-        Table(catalogue, ("f",), torch.zeros(shape))
+        Table(catalog, ("f",), torch.zeros(shape))
 
 
 @pytest.mark.parametrize(
-    ("size", "colour", "mean", "std"),
+    ("size", "color", "mean", "std"),
     [
         ((), "rgb", (0.5,) * 3, (0.5,) * 3),
         ((24,), "rgb", (0.5,) * 3, (0.5,) * 3),
@@ -127,13 +127,13 @@ def test_a_table_has_a_value_for_every_name_and_column(shape: tuple[int, ...]) -
     ],
 )
 def test_a_preprocess_that_no_picture_can_go_through_cannot_be_made(
-    size: tuple[int, ...], colour: str, mean: tuple[float, ...], std: tuple[float, ...]
+    size: tuple[int, ...], color: str, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
     with pytest.raises(InvalidRecord):
-        Preprocess("image", size, colour, mean, std)  # type: ignore[arg-type]  # a str of the parameter list
+        Preprocess("image", size, color, mean, std)  # type: ignore[arg-type]  # a str of the parameter list
 
 
-def test_channels_are_those_of_the_network_not_of_the_colour() -> None:
+def test_channels_are_those_of_the_network_not_of_the_color() -> None:
     with pytest.raises(InvalidRecord, match="photos"):
         Preprocess("image", (8, 8), "gray", (0.5,), (0.5,), fills=True)
     assert Preprocess("image", (8, 8), "gray", (0.5,), (0.5,)).channels == 1

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics.pairwise import cosine_similarity
 
-from emoprune.choices import Centre
+from emoprune.choices import Center
 from emoprune.networks.types import UnitStatistics
 from emoprune.pruning import angles
 from emoprune.pruning.types import Survey
@@ -18,22 +18,22 @@ from tests.support import reference
 from tests.support.layers import sigmoid_layer, statistics_of
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "gedeon_harris_1991.json").read_text())
-CENTRES: tuple[Centre, ...] = ("half", "range", "mean", "none")
+CENTERS: tuple[Center, ...] = ("half", "range", "mean", "none")
 
 
 def test_the_table_of_1991_is_reproduced() -> None:
     table = np.array(GOLDEN["activations_patterns_by_units"])
-    found = angles.angles_deg(statistics_of(table), centre="half")
+    found = angles.angles_deg(statistics_of(table), center="half")
     assert len(GOLDEN["angle_deg"]) == 15
     for pair, printed in GOLDEN["angle_deg"].items():
         i, j = (int(unit) - 1 for unit in pair.split("-"))
         assert float(found[i, j]) == pytest.approx(printed, abs=GOLDEN["tolerance_deg"])
 
 
-@pytest.mark.parametrize("centre", ["mean", "none"])
-def test_the_table_of_1991_needs_its_own_centring(centre: Centre) -> None:
+@pytest.mark.parametrize("center", ["mean", "none"])
+def test_the_table_of_1991_needs_its_own_centering(center: Center) -> None:
     table = np.array(GOLDEN["activations_patterns_by_units"])
-    found = angles.angles_deg(statistics_of(table), centre=centre)
+    found = angles.angles_deg(statistics_of(table), center=center)
     misses = [
         abs(float(found[int(pair[0]) - 1, int(pair[2]) - 1]) - printed)
         for pair, printed in GOLDEN["angle_deg"].items()
@@ -42,13 +42,13 @@ def test_the_table_of_1991_needs_its_own_centring(centre: Centre) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10_000), centre=st.sampled_from(CENTRES), scale=st.sampled_from([0.01, 1.0, 50.0]))
+@given(seed=st.integers(0, 10_000), center=st.sampled_from(CENTERS), scale=st.sampled_from([0.01, 1.0, 50.0]))
 def test_angles_from_sums_equal_angles_from_stored_activations(
-    seed: int, centre: Centre, scale: float
+    seed: int, center: Center, scale: float
 ) -> None:
     activations = sigmoid_layer(seed) * scale
-    expected = reference.angles_deg(activations, centre)
-    found = angles.angles_deg(statistics_of(activations), centre=centre).numpy()
+    expected = reference.angles_deg(activations, center)
+    found = angles.angles_deg(statistics_of(activations), center=center).numpy()
     assert np.nanmax(np.abs(found - expected)) < 1e-3
 
 
@@ -61,24 +61,24 @@ def test_units_a_hair_apart_are_told_apart(degrees: float) -> None:
     v -= u * (u @ v)
     v /= np.linalg.norm(v)
     turned = np.cos(np.radians(degrees)) * u + np.sin(np.radians(degrees)) * v
-    found = angles.angles_deg(statistics_of(np.stack([u, turned], 1) * 20 + 0.5), centre="half")
+    found = angles.angles_deg(statistics_of(np.stack([u, turned], 1) * 20 + 0.5), center="half")
     assert float(found[0, 1]) == pytest.approx(degrees, abs=1e-3)
 
 
-def test_uncentred_angles_are_those_of_scikit_learn() -> None:
+def test_uncentered_angles_are_those_of_scikit_learn() -> None:
     activations = np.random.default_rng(1).uniform(size=(200, 30))
     expected = np.degrees(np.arccos(np.clip(cosine_similarity(activations.T), -1, 1)))
-    found = angles.angles_deg(statistics_of(activations), centre="none").numpy()
+    found = angles.angles_deg(statistics_of(activations), center="none").numpy()
     np.fill_diagonal(expected, 0)
     assert np.abs(found - expected).max() < 1e-4
 
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10_000), scale=st.floats(0.1, 100), shift=st.floats(-5, 5))
-def test_range_centring_does_not_see_scale_or_shift(seed: int, scale: float, shift: float) -> None:
+def test_range_centering_does_not_see_scale_or_shift(seed: int, scale: float, shift: float) -> None:
     activations = sigmoid_layer(seed)
-    plain = angles.angles_deg(statistics_of(activations), centre="range")
-    moved = angles.angles_deg(statistics_of(activations * scale + shift), centre="range")
+    plain = angles.angles_deg(statistics_of(activations), center="range")
+    moved = angles.angles_deg(statistics_of(activations * scale + shift), center="range")
     assert torch.allclose(plain, moved, atol=1e-3)
 
 
@@ -87,7 +87,7 @@ def surveyed(
 ) -> Survey:
     return angles.survey(
         statistics,
-        centre="none" if statistics.units == 2 else None,
+        center="none" if statistics.units == 2 else None,
         activation="sigmoid",
         below_deg=below,
         above_deg=above,
@@ -99,7 +99,7 @@ def test_a_unit_without_length_has_no_angle_and_stands_in_no_pair() -> None:
     activations = sigmoid_layer(0, units=4)
     activations[:, 2] = 0.5
     statistics = statistics_of(activations)
-    found = angles.angles_deg(statistics, centre="half")
+    found = angles.angles_deg(statistics, center="half")
     assert torch.isnan(found[2, [0, 1, 3]]).all()
     listed = surveyed(statistics, everything=True).pairs
     assert {(pair.i, pair.j) for pair in listed} == {(0, 1), (0, 3), (1, 3)}
@@ -115,21 +115,21 @@ def test_pairs_come_smallest_angle_first_and_ties_by_index() -> None:
 
 def test_limits_are_strict() -> None:
     base = np.array([[1.0, 0.0], [0.0, 1.0]])
-    right = statistics_of(base)  # exactly 90 degrees, uncentred
+    right = statistics_of(base)  # exactly 90 degrees, uncentered
     assert surveyed(right, below=90, above=90).pairs == ()
     assert len(surveyed(right, below=90.001, above=180).pairs) == 1
     assert len(surveyed(right, below=0, above=89.999).pairs) == 1
 
 
 @settings(deadline=None, max_examples=30)
-@given(seed=st.integers(0, 10_000), centre=st.sampled_from(CENTRES))
-def test_short_constant_and_silent_units_are_those_of_the_literal_rule(seed: int, centre: Centre) -> None:
+@given(seed=st.integers(0, 10_000), center=st.sampled_from(CENTERS))
+def test_short_constant_and_silent_units_are_those_of_the_literal_rule(seed: int, center: Center) -> None:
     activations = sigmoid_layer(seed, units=9)
     activations[:, 1] = 0.0
     activations[:, 4] = 0.5
     activations[:, 7] = 0.9 + 0.001 * np.sin(np.arange(len(activations)))
     statistics = statistics_of(activations)
-    assert angles.short_units(statistics, centre) == reference.short_units(activations, centre)
+    assert angles.short_units(statistics, center) == reference.short_units(activations, center)
     assert angles.constant_units(statistics) == reference.constant_units(activations)
     assert angles.silent_units(statistics) == reference.silent_units(activations) == {1}
 
@@ -137,7 +137,7 @@ def test_short_constant_and_silent_units_are_those_of_the_literal_rule(seed: int
 def test_a_survey_counts_units_and_lists_pairs() -> None:
     found = surveyed(statistics_of(np.array(GOLDEN["activations_patterns_by_units"])))
     # printed: 1-4 and 5-6 similar; 1-5, 1-6, 4-5 and 4-6 complementary
-    assert (found.centre, found.similar, found.complementary) == ("half", 4, 4)
+    assert (found.center, found.similar, found.complementary) == ("half", 4, 4)
     listed = {(pair.i + 1, pair.j + 1) for pair in found.pairs}
     assert listed == {(1, 4), (5, 6), (1, 5), (1, 6), (4, 5), (4, 6)}
     assert found.smallest_deg == pytest.approx(7.3, abs=1.3)

@@ -38,10 +38,10 @@ def test_layers_are_re_solved_where_someone_does_it() -> None:
 
 
 def test_what_is_left_is_told_by_its_angles_and_its_kernels() -> None:
-    found = table_pruning("importance", centre="mean")
+    found = table_pruning("importance", center="mean")
     plan = found.course().plan(5)
     after = found.carried_out(plan)
-    angles = [angles_deg(statistics, centre="mean") for statistics in after.statistics.values()]
+    angles = [angles_deg(statistics, center="mean") for statistics in after.statistics.values()]
     least = min(float(each[i, j]) for each in angles for i in range(len(each)) for j in range(i))
     assert found.smallest_angle_deg(after) == least
     norms = [

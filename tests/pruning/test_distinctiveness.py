@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emoprune.choices import Centre, Merge
+from emoprune.choices import Center, Merge
 from emoprune.networks.types import HiddenLayer
 from emoprune.pruning.distinctiveness import distinct, to_survivors
 from emoprune.pruning.types import Removal
@@ -20,10 +20,10 @@ LITERAL = {"sum": reference.published_rule, "lstsq": reference.one_of_each_rule}
 
 
 def removal_of(
-    activations: Array, angle: float, merge: Merge, centre: Centre | None = None, activation: str = "sigmoid"
+    activations: Array, angle: float, merge: Merge, center: Center | None = None, activation: str = "sigmoid"
 ) -> Removal:
     layer = HiddenLayer("hidden", activation, ("output",))
-    return distinct(layer, statistics_of(activations), angle_deg=angle, merge=merge, centre=centre)
+    return distinct(layer, statistics_of(activations), angle_deg=angle, merge=merge, center=center)
 
 
 @settings(max_examples=80)
@@ -31,12 +31,12 @@ def removal_of(
     seed=st.integers(0, 100_000),
     angle=st.sampled_from([1.0, 15.0, 30.0, 60.0, 90.0]),
     merge=st.sampled_from(["sum", "lstsq"]),
-    centre=st.sampled_from(["half", "range", "mean", "none"]),
+    center=st.sampled_from(["half", "range", "mean", "none"]),
 )
-def test_the_rule_is_the_literal_one(seed: int, angle: float, merge: Merge, centre: Centre) -> None:
+def test_the_rule_is_the_literal_one(seed: int, angle: float, merge: Merge, center: Center) -> None:
     activations = sigmoid_layer(seed)
-    removed, merges = LITERAL[merge](activations, centre, angle)
-    found = removal_of(activations, angle, merge, centre)
+    removed, merges = LITERAL[merge](activations, center, angle)
+    found = removal_of(activations, angle, merge, center)
     assert set(found.removed) == removed
     assert dict(found.merges) == merges
 

@@ -27,7 +27,7 @@ from tests.support import reference_pruning as literal
 from tests.support.checkpoints import OF_WEIGHTS, OFFLINE, changed, check_agrees, check_works, read, units
 from tests.support.command_line import Runner
 from tests.support.layers import checkpoint_of, footprint_of, opened
-from tests.support.silencing import randomise
+from tests.support.silencing import randomize
 from tests.support.wiring import Wired, conv, head, smaller
 
 WEIGHTS = ("classifier.hidden1.weight", "classifier.hidden2.weight", "classifier.output.weight")
@@ -181,7 +181,7 @@ def residual() -> Wired:
 def filled(make: Callable[[], Wired]) -> Wired:
     torch.manual_seed(0)
     net = make()
-    randomise(net)
+    randomize(net)
     return net.eval()
 
 
@@ -414,7 +414,7 @@ def test_zeros_stay_zero_when_more_weights_go(emoprune: Runner, zoo: Zoo, second
     both = masked(emoprune, "first.st", second, share)
     for name, mask in first.masks.items():
         assert not bool((both.masks[name] & ~mask).any()), "what a mask has taken no later one gives back"
-    # weights that are gone already count towards what is asked
+    # weights that are gone already count toward what is asked
     assert sum(zeros_prune_masks(both).values()) == round(TOTAL * max(0.6, share))
 
 

@@ -57,7 +57,7 @@ def test_the_methods_that_look_at_angles_have_a_plan_for_an_angle() -> None:
 def test_a_method_hands_what_it_is_given_to_its_functions_and_their_answer_back(
     name: str, net: nn.Module, subject: Subject
 ) -> None:
-    request = Request(merge="sum", centre="half")
+    request = Request(merge="sum", center="half")
     plan = METHODS[name].plan_within(subject, request, 15.0)
     function = {"distinct": schedules.distinct_within, "progressive": schedules.progressive_within}[name]
     assert plan == function(subject, request, 15.0)

@@ -13,7 +13,7 @@ import torch
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.evaluation.model import samples
-from emoprune.pruning.angles import angles_deg, default_centre
+from emoprune.pruning.angles import angles_deg, default_center
 from emoprune.pruning.methods import METHODS
 from emoprune.training.loop import batches
 from tests.support.checkpoints import (
@@ -159,7 +159,7 @@ def test_the_certified_error_of_a_dense_layer_is_the_error_on_the_training_data(
     assert layer["after"] < layer["before"]
     checkpoint, net = opened(zoo("table"))
     data = open_data(str(table))
-    train = torch.tensor(partition(data.catalogue, checkpoint.split)["train"])
+    train = torch.tensor(partition(data.catalog, checkpoint.split)["train"])
     found = samples(data, checkpoint.preprocess, checkpoint.spec.input)
     (batch,) = batches(found, train, checkpoint.preprocess, torch.device("cpu"))
     with torch.inference_mode():
@@ -203,7 +203,7 @@ def test_every_step_is_the_network_that_prune_writes_at_so_many_units(
         assert step["loss"] == pytest.approx(found["log_loss"], rel=1e-5)
         assert step["accuracy"] == pytest.approx(found["accuracy"])
         ((name, statistics),) = read("o.st").statistics.items()
-        angles = angles_deg(statistics, centre=default_centre("sigmoid"))
+        angles = angles_deg(statistics, center=default_center("sigmoid"))
         count = len(angles)
         smallest = min(float(angles[i, j]) for i in range(count) for j in range(i))
         assert step["smallest_angle_deg"] == pytest.approx(smallest)

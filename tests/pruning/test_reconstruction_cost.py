@@ -22,7 +22,7 @@ from emoprune.pruning.reconstruction_cost import PENDING, RIDGE, Elimination, Re
 from emoprune.pruning.types import Plan
 from tests.support import reference_pruning as literal
 from tests.support.layers import Array, carried_out, relu_maps, subject_of_net, subject_with, without
-from tests.support.silencing import randomise
+from tests.support.silencing import randomize
 from tests.support.wiring import conv, head
 
 SEEDS = st.integers(0, 10_000)
@@ -265,7 +265,7 @@ def dulled(make: Make, seed: int) -> nn.Module:
     """Of every layer the first unit is dead and some more never vary."""
     torch.manual_seed(seed)
     net = make()
-    randomise(net)
+    randomize(net)
     layers = (
         [each for each in net if isinstance(each, nn.Conv2d | nn.Linear)]
         if isinstance(net, nn.Sequential)

@@ -20,14 +20,14 @@ from emoprune.pruning.refit import MEMORY, Refit, Sums, correction, images_that_
 from emoprune.pruning.types import Plan
 from tests.support import reference_pruning as literal
 from tests.support.layers import Array, carried_out, subject_of_net, without
-from tests.support.silencing import randomise
+from tests.support.silencing import randomize
 from tests.support.wiring import Wired, conv, head
 
 Make = Callable[[], nn.Module]
 
 
 def images(count: int, seed: int) -> Tensor:
-    """Smooth coloured noise, of which there are few kinds."""
+    """Smooth colored noise, of which there are few kinds."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(count, 3, 4, 4, generator=generator)
     smooth = nn.functional.interpolate(coarse, size=(8, 8), mode="bilinear")
@@ -37,7 +37,7 @@ def images(count: int, seed: int) -> Tensor:
 def settled(net: nn.Module) -> nn.Module:
     """Random weights, and batch norms that know what they read."""
     torch.manual_seed(0)
-    randomise(net)
+    randomize(net)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from emoprune.choices import Centre, Price, Scope
+from emoprune.choices import Center, Price, Scope
 from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import HiddenLayer
 from emoprune.pruning import schedules
@@ -174,11 +174,11 @@ def subject_from(activations: Array) -> Subject:
 
 
 @settings(max_examples=20)
-@given(seed=st.integers(0, 10_000), centre=st.sampled_from(["half", "range", "mean", "none", None]))
-def test_progressive_is_the_literal_rule(seed: int, centre: Centre | None) -> None:
+@given(seed=st.integers(0, 10_000), center=st.sampled_from(["half", "range", "mean", "none", None]))
+def test_progressive_is_the_literal_rule(seed: int, center: Center | None) -> None:
     h = sigmoid_layer(seed, units=8)
-    found = smallest_angle_first(LAYER, statistics_of(h), centre=centre)
-    expected = literal.smallest_first(h, centre or "half")
+    found = smallest_angle_first(LAYER, statistics_of(h), center=center)
+    expected = literal.smallest_first(h, center or "half")
     assert [(step.unit, step.into) for step in found] == [step[:2] for step in expected]
     assert [step.angle_deg for step in found] == pytest.approx([step[2] for step in expected], abs=1e-4)
 

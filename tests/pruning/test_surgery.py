@@ -31,7 +31,7 @@ from emoprune.pruning.merging import MERGES
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Plan, Removal
 from tests.support.layers import checkpoint_of, opened, statistics_of, without
-from tests.support.silencing import apart, randomise, silent
+from tests.support.silencing import apart, randomize, silent
 
 CONV = Spec("conv2", 3, (1, 24, 24), (12, 9))
 
@@ -217,7 +217,7 @@ def test_the_4096_unit_layers_of_alexnet_are_pruned_too() -> None:
     spec = Spec("alexnet", 3, (3, 63, 63))
     inputs = torch.randn(2, 3, 63, 63, generator=torch.Generator().manual_seed(0))
     net = build.blueprint(spec).to_empty(device="cpu").eval()
-    randomise(net)
+    randomize(net)
     graph = channel_graph(net, spec.input)
     layers = tuple(layer for layer in graph.layers if layer.name.startswith("classifier"))
     assert [layer.name for layer in layers] == ["classifier.1", "classifier.4"]
@@ -302,7 +302,7 @@ def spec_of(arch: str) -> Spec:
 
 
 @contextmanager
-def uninitialised() -> Iterator[None]:
+def uninitialized() -> Iterator[None]:
     """Networks are filled anyway; torch's own random numbers would take most of the time."""
 
     def leave(tensor: Tensor, *_: object, **__: object) -> Tensor:
@@ -345,9 +345,9 @@ def trial(request: pytest.FixtureRequest) -> Trial:
     torch.manual_seed(0)
     spec = spec_of(request.param)
     batch = torch.randn(2, *spec.input)
-    with uninitialised():
+    with uninitialized():
         net = build.build(spec).eval()
-        randomise(net)
+        randomize(net)
         settle(net, batch)
         tensors = net.state_dict()
         graph = channel_graph(build.blueprint(spec), spec.input)

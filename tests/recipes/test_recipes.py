@@ -71,7 +71,7 @@ def test_the_training_rows_of_a_csv_are_there_to_be_split_anew(
     assert done.returncode == 0, done.stderr[-3000:]
     found = open_data(str(out / "training.csv"))
     emotions = [CLASSES[emotion] for emotion, usage in rows if usage == "Training"]
-    assert [found.catalogue.classes[label] for label in found.catalogue.labels] == emotions
+    assert [found.catalog.classes[label] for label in found.catalog.labels] == emotions
 
 
 def test_a_csv_without_its_split_is_refused_before_anything_runs(recipe: Recipe, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_bars_that_are_many_go_in_rows_of_the_same_scale() -> None:
     assert {axes.get_xlim() for axes in rows} == {rows[0].get_xlim()}
 
 
-def test_a_confusion_has_counts_for_numbers_and_shares_of_rows_for_colours() -> None:
+def test_a_confusion_has_counts_for_numbers_and_shares_of_rows_for_colors() -> None:
     axes = figures.draw(HEAT).axes[0]
     assert [text.get_text() for text in axes.texts] == [str(count) for row in HEAT.counts for count in row]
     (mesh,) = (artist for artist in axes.collections if isinstance(artist, QuadMesh))
@@ -142,7 +142,7 @@ def test_a_confusion_has_counts_for_numbers_and_shares_of_rows_for_colours() -> 
     assert axes.yaxis_inverted()
 
 
-def test_lines_are_told_apart_without_colours() -> None:
+def test_lines_are_told_apart_without_colors() -> None:
     lines = tuple(line(f"label {index}", (1.0, 2.0), 1) for index in range(14))
     (axes,) = figures.draw(LineChart("x", "k", (Panel("accuracy", lines),))).axes
     drawn: list[Any] = [data for data, _ in points_and_bars(axes)]

@@ -120,7 +120,7 @@ def test_nothing_is_no_metrics(text: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [good(schema="emoprune.prune/1"), good(schema=None), good(schema=1), {}, [], [good()], 5, None, "x"],
+    [good(schema="emoprune.prune/2"), good(schema=None), good(schema=1), {}, [], [good()], 5, None, "x"],
 )
 def test_another_schema_or_no_object_is_refused_by_line(value: object) -> None:
     with pytest.raises(BadMetrics, match=r"schema .*, not emoprune\.metrics/1") as caught:

@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Grey = NDArray[np.uint8]
+Gray = NDArray[np.uint8]
 
 
-def grey_photo(path: Path, height: int, width: int) -> Grey:
-    """A picture file as grey, resized."""
+def gray_photo(path: Path, height: int, width: int) -> Gray:
+    """A picture file as gray, resized."""
     with Image.open(path) as photo:
         return np.asarray(photo.convert("L").resize((width, height)))
 
 
-def noise(height: int, width: int, *, seed: int = 0) -> Grey:
+def noise(height: int, width: int, *, seed: int = 0) -> Gray:
     """Independent pixels."""
     return np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
 

@@ -1,4 +1,4 @@
-"""LPQ and PHOG spelled out pixel by pixel, straight from their definitions, for grey pictures in 0..1."""
+"""LPQ and PHOG spelled out pixel by pixel, straight from their definitions, for gray pictures in 0..1."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def sobel(picture: Picture, x: int, y: int) -> tuple[float, float]:
 
 
 def step_of(right: float, down: float) -> tuple[int, int]:
-    """The neighbour (right, down) that a gradient points to or away from, the one that is read later."""
+    """The neighbor (right, down) that a gradient points to or away from, the one that is read later."""
     angle = math.degrees(math.atan2(down, right)) % 180
     if angle <= 22.5 or angle >= 157.5:
         return 1, 0
@@ -144,7 +144,7 @@ def step_of(right: float, down: float) -> tuple[int, int]:
 
 
 def thin(picture: Picture) -> Rows:
-    """Gradient magnitudes of the smoothed picture, 0 where a neighbour along the gradient has a larger one.
+    """Gradient magnitudes of the smoothed picture, 0 where a neighbor along the gradient has a larger one.
 
     Of two equal ones side by side the first that is read keeps its own.
     """

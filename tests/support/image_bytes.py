@@ -15,7 +15,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def deep_png(values: NDArray[np.uint16], kind: int, *, declared: tuple[int, int] | None = None) -> bytes:
-    """A PNG of 16 bits a channel by the letter of its standard; Pillow writes none but grey."""
+    """A PNG of 16 bits a channel by the letter of its standard; Pillow writes none but gray."""
     height, width = declared or values.shape[:2]
     header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
     lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)

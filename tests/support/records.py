@@ -49,8 +49,8 @@ def moments(channels: int, *, samples: int = 7, seed: int = 0) -> Moments:
     """Moments of random numbers, of no more digits than a file keeps."""
     generator = torch.Generator().manual_seed(seed)
     h = torch.rand(samples, channels, generator=generator, dtype=torch.float64)
-    centred = h - h.mean(0)
-    return Moments(samples, h.mean(0), (centred.T @ centred / samples).float().double())
+    centered = h - h.mean(0)
+    return Moments(samples, h.mean(0), (centered.T @ centered / samples).float().double())
 
 
 def tensors(inputs: int, units: int, outputs: int, *, seed: int = 0) -> dict[str, Tensor]:
@@ -153,7 +153,7 @@ Pictures = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def noise_pixels(count: int, seed: int = 0) -> Pictures:
-    """Grey pictures of noise, (count, 48, 48)."""
+    """Gray pictures of noise, (count, 48, 48)."""
     return np.random.default_rng(seed).integers(0, 256, (count, 48, 48), dtype=np.uint8)
 
 

@@ -32,12 +32,12 @@ def layer_range(h: Array) -> float:
 def _minus_own_mean(column: Array) -> Array:
     """Return one unit's activations minus their mean; exactly zero when they are all the same."""
     from_first = column - column[0]
-    centred_column: Array = from_first - from_first.mean()
-    return centred_column
+    centered_column: Array = from_first - from_first.mean()
+    return centered_column
 
 
-def centred(h: Array, centre: str) -> Array:
-    """Return the activations as the angles see them, for centre "half", "range", "mean" or "none".
+def centered(h: Array, center: str) -> Array:
+    """Return the activations as the angles see them, for center "half", "range", "mean" or "none".
 
     A layer whose activations are all one value has no range; "range" then puts every activation at -0.5.
     """
@@ -47,16 +47,16 @@ def centred(h: Array, centre: str) -> Array:
     spread = layer_range(matrix)
     for unit in range(matrix.shape[1]):
         column = matrix[:, unit]
-        if centre == "half":
+        if center == "half":
             result[:, unit] = column - 0.5
-        elif centre == "range":
+        elif center == "range":
             result[:, unit] = (column - lowest) / (spread if spread > 0.0 else 1.0) - 0.5
-        elif centre == "mean":
+        elif center == "mean":
             result[:, unit] = _minus_own_mean(column)
-        elif centre == "none":
+        elif center == "none":
             result[:, unit] = column
         else:
-            raise ValueError(f"unknown centre {centre!r}")
+            raise ValueError(f"unknown center {center!r}")
     return result
 
 
@@ -90,9 +90,9 @@ def angle_deg(u: Array, v: Array) -> float:
     return math.degrees(2.0 * math.atan2(_length(a - b), _length(a + b)))
 
 
-def angles_deg(h: Array, centre: str) -> Array:
-    """Return the (units, units) angles between every two units' centred activations, in degrees."""
-    vectors = centred(h, centre)
+def angles_deg(h: Array, center: str) -> Array:
+    """Return the (units, units) angles between every two units' centered activations, in degrees."""
+    vectors = centered(h, center)
     units = vectors.shape[1]
     angles = np.empty((units, units), dtype=np.float64)
     for i in range(units):
@@ -106,14 +106,14 @@ def _rms(v: Array) -> float:
     return _length(v) / math.sqrt(v.size)
 
 
-def short_units(h: Array, centre: str, share: float = SHARE) -> set[int]:
-    """Return the units whose centred vector has an RMS length under ``share`` of the layer's range.
+def short_units(h: Array, center: str, share: float = SHARE) -> set[int]:
+    """Return the units whose centered vector has an RMS length under ``share`` of the layer's range.
 
     Under "range" the lengths are already counted in ranges, so they are turned back first.
     """
-    vectors = centred(h, centre)
+    vectors = centered(h, center)
     spread = layer_range(h)
-    scale = spread if centre == "range" else 1.0
+    scale = spread if center == "range" else 1.0
     return {unit for unit in range(vectors.shape[1]) if _rms(vectors[:, unit]) * scale < share * spread}
 
 
@@ -135,9 +135,9 @@ def _leave_one(gone: set[int], units: int) -> set[int]:
     return gone - {0} if len(gone) == units else set(gone)
 
 
-def _pairs(h: Array, centre: str, gone: set[int]) -> list[tuple[float, int, int]]:
+def _pairs(h: Array, center: str, gone: set[int]) -> list[tuple[float, int, int]]:
     """Return (rounded angle, i, j), i < j, for every two units not in ``gone`` that have an angle."""
-    vectors = centred(h, centre)
+    vectors = centered(h, center)
     pairs = []
     for i in range(vectors.shape[1]):
         for j in range(i + 1, vectors.shape[1]):
@@ -185,15 +185,15 @@ def _merge_similar(pairs: list[tuple[int, int]], removed: set[int]) -> tuple[set
     return removed, _final_survivors(merged_into)
 
 
-def published_rule(h: Array, centre: str, angle: float) -> tuple[set[int], dict[int, int]]:
+def published_rule(h: Array, center: str, angle: float) -> tuple[set[int], dict[int, int]]:
     """Return the removed units and the merges of the published rule (Gedeon & Harris, 1991).
 
     Short and silent units go first; of a complementary pair both go; of a similar pair the higher index goes
     and is merged into the lower. At least one unit always stays.
     """
     units = _matrix(h).shape[1]
-    removed = _leave_one(short_units(h, centre) | silent_units(h), units)
-    pairs = _pairs(h, centre, removed)
+    removed = _leave_one(short_units(h, center) | silent_units(h), units)
+    pairs = _pairs(h, center, removed)
     for i, j in _complementary(pairs, angle):
         if i not in removed and j not in removed:
             last_two = units - len(removed) == 2
@@ -201,15 +201,15 @@ def published_rule(h: Array, centre: str, angle: float) -> tuple[set[int], dict[
     return _merge_similar(_similar(pairs, angle), removed)
 
 
-def one_of_each_rule(h: Array, centre: str, angle: float) -> tuple[set[int], dict[int, int]]:
+def one_of_each_rule(h: Array, center: str, angle: float) -> tuple[set[int], dict[int, int]]:
     """Return the removed units and the merges of the rule that keeps one of each complementary pair.
 
     Short, constant and silent units go first; of a complementary pair only the higher index goes, without a
     merge; of a similar pair the higher index goes and is merged into the lower. At least one unit stays.
     """
     units = _matrix(h).shape[1]
-    removed = _leave_one(short_units(h, centre) | constant_units(h) | silent_units(h), units)
-    pairs = _pairs(h, centre, removed)
+    removed = _leave_one(short_units(h, center) | constant_units(h) | silent_units(h), units)
+    pairs = _pairs(h, center, removed)
     for i, j in _complementary(pairs, angle):
         if i not in removed and j not in removed:
             removed.add(j)

@@ -195,12 +195,12 @@ def kernel_norms(weight: Array) -> list[float]:
     return [math.sqrt(math.fsum(float(x) ** 2 for x in kernel.ravel())) for kernel in weight]
 
 
-def smallest_first(h: Array, centre: str) -> list[tuple[int, int | None, float]]:
+def smallest_first(h: Array, center: str) -> list[tuple[int, int | None, float]]:
     """Unit, the one it is merged into, and their angle, one by one until one unit is left.
 
     Those whose vector has no length go first, the last of them first, into none.
     """
-    angles = np.round(reference.angles_deg(h, centre), reference.ANGLE_DECIMALS)
+    angles = np.round(reference.angles_deg(h, center), reference.ANGLE_DECIMALS)
     units = h.shape[1]
     there = set(range(units))
     steps: list[tuple[int, int | None, float]] = []

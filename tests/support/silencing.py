@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Reading
 
 
-def randomise(net: nn.Module) -> None:
+def randomize(net: nn.Module) -> None:
     """No parameter and no statistic may be one that hides a mistake: neither zero nor one nor tiny."""
     with torch.no_grad():
         for name, tensor in [*net.named_parameters(), *net.named_buffers()]:

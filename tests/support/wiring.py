@@ -14,7 +14,7 @@ from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph, Obstacle, Reading
 from emoprune.pruning import surgery
 from emoprune.pruning.context import stays
-from tests.support.silencing import apart, randomise, silent
+from tests.support.silencing import apart, randomize, silent
 
 IMAGE = (3, 6, 6)
 
@@ -58,7 +58,7 @@ def check_removable(net: nn.Module, graph: ChannelGraph, shape: tuple[int, ...])
     """Without any one unit, and without all but one of each layer, the network computes what it should."""
     torch.manual_seed(0)
     net = copy.deepcopy(net).double().eval()
-    randomise(net)
+    randomize(net)
     batch = torch.randn(16, *shape, dtype=torch.float64)
     removals = [[unit for start, stop in graph.spans.values() for unit in range(start + 1, stop)]]
     removals += [[unit] for start, stop in graph.spans.values() for unit in range(start, stop)]

@@ -21,7 +21,7 @@ def pixels(emotion: str, seed: int) -> NDArray[np.int16]:
 
 
 def around(image: NDArray[np.int16], pose: Pose, x: float, y: float, half: float) -> NDArray[np.int16]:
-    """The square of the image centred on a point given in face coordinates."""
+    """The square of the image centered on a point given in face coordinates."""
     across, down = pose.project(np.array([[x, y]]))[0]
     reach = half * pose.unit
     return image[int(down - reach) : int(down + reach), int(across - reach) : int(across + reach)]
@@ -79,7 +79,7 @@ def test_every_emotion_takes_as_much_from_the_generator() -> None:
 
 def test_same_seed_shares_the_backdrop_between_emotions() -> None:
     pose = sample_pose((360, 288), np.random.default_rng(8))
-    left = slice(0, 40) if pose.centre_x > 180 else slice(320, 360)
+    left = slice(0, 40) if pose.center_x > 180 else slice(320, 360)
     np.testing.assert_array_equal(pixels("happy", 8)[:40, left], pixels("sad", 8)[:40, left])
 
 

@@ -25,7 +25,7 @@ from emoprune.training.loop import Recipe, TensorSamples, batches, fit, predict,
 
 CPU = torch.device("cpu")
 TABLE = Preprocess(kind="table")
-PHOTO = Preprocess(kind="image", size=(12, 12), colour="gray", mean=(0.5,), std=(0.5,))
+PHOTO = Preprocess(kind="image", size=(12, 12), color="gray", mean=(0.5,), std=(0.5,))
 RECIPE = Recipe(
     epochs=4,
     lr=0.05,
@@ -42,14 +42,14 @@ RECIPE = Recipe(
 def clouds(n: int = 60) -> TensorSamples:
     """Three clouds of points that a few units can tell apart."""
     labels = torch.arange(n) % 3
-    centres = torch.tensor([[3.0, 0.0], [-3.0, 3.0], [-3.0, -3.0]])
+    centers = torch.tensor([[3.0, 0.0], [-3.0, 3.0], [-3.0, -3.0]])
     return TensorSamples(
-        centres[labels] + torch.randn(n, 2, generator=torch.Generator().manual_seed(0)), labels
+        centers[labels] + torch.randn(n, 2, generator=torch.Generator().manual_seed(0)), labels
     )
 
 
 def photos(n: int = 24) -> TensorSamples:
-    """Grey pictures, light above or light below."""
+    """Gray pictures, light above or light below."""
     labels = torch.arange(n) % 2
     raw = torch.randint(0, 100, (n, 1, 12, 12), generator=torch.Generator().manual_seed(0))
     raw[labels == 0, :, :6] += 150

@@ -70,7 +70,7 @@ STATED: dict[str, dict[str, Any]] = {
     "luan2020-autoencoder": {
         **{"arch": "autoencoder", "hidden": [10], "activation": "sigmoid", "split": "80/20"},
     },
-    # luan2020, section 2.2: grey, 90x72 (width first), combination (1), Adam, 700 epochs
+    # luan2020, section 2.2: gray, 90x72 (width first), combination (1), Adam, 700 epochs
     "luan2020-lenet": {
         **{"arch": "lenet", "channels": [16, 32], "size": "72x90", "gray": True, "optimizer": "adam"},
         **{"epochs": 700, "split": "80/20"},
@@ -212,7 +212,7 @@ def test_the_recorded_training_is_the_papers(
 def test_a_papers_pictures_are_prepared_as_it_says(emoprune: Runner, faces: Path, in_folder: Path) -> None:
     emoprune.done("train", faces, "m.st", "--preset", "luan2020-lenet", "--epochs", "0")
     found = checkpoint.read("m.st")
-    assert (found.preprocess.size, found.preprocess.colour) == ((72, 90), "gray")
+    assert (found.preprocess.size, found.preprocess.color) == ((72, 90), "gray")
     assert (found.preprocess.mean, found.preprocess.std) == ((0.5,), (0.5,))
     assert found.tensors["features.0.weight"].shape == (16, 1, 5, 5)
     assert found.tensors["features.3.weight"].shape == (32, 16, 5, 5)
@@ -282,11 +282,11 @@ def test_what_is_told_written_out_trains_the_same_network(
         assert one.spec == other.spec
 
 
-def test_grey_and_augmentation_of_a_preset_can_be_taken_back(emoprune: Runner, small: Path) -> None:
+def test_gray_and_augmentation_of_a_preset_can_be_taken_back(emoprune: Runner, small: Path) -> None:
     less = ("--size", "18", "--epochs", "0")
-    emoprune.done("train", small, "m.st", "--preset", "luan2020-lenet", *less, "--colour")
+    emoprune.done("train", small, "m.st", "--preset", "luan2020-lenet", *less, "--color")
     found = checkpoint.read("m.st")
-    assert (found.preprocess.colour, found.spec.input) == ("rgb", (3, 18, 18))
+    assert (found.preprocess.color, found.spec.input) == ("rgb", (3, 18, 18))
     frozen = ("--preset", "jain2020-resnet18", "--weights", "none", "--size", "32", "--epochs", "0")
     for augment, wanted in (((), {"flip": 0.5, "rotate": 15.0}), (("--augment", "none"), {})):
         emoprune.done("train", small, "n.st", *frozen, *augment, "--force")
@@ -365,7 +365,7 @@ def sheet(shared_data: Path) -> Path:
     return shared_data / "data" / "sfew" / "SFEW.xlsx"
 
 
-def test_the_network_of_20_units_learns_what_jain2020_says_and_generalises_no_better(
+def test_the_network_of_20_units_learns_what_jain2020_says_and_generalizes_no_better(
     emoprune: Runner, sheet: Path
 ) -> None:
     training, test = [], []

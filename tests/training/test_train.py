@@ -32,8 +32,8 @@ def same_tensors(one: Checkpoint, other: Checkpoint) -> bool:
 
 def trained_on(path: str | Path, data: Path) -> set[str]:
     """Names of the pictures in the training part of a checkpoint."""
-    catalogue = open_data(str(data)).catalogue
-    return {catalogue.names[index] for index in partition(catalogue, read(path).split)["train"]}
+    catalog = open_data(str(data)).catalog
+    return {catalog.names[index] for index in partition(catalog, read(path).split)["train"]}
 
 
 @pytest.fixture(scope="session")
@@ -141,14 +141,14 @@ def test_other_data_is_told_and_split_anew(emoprune: Runner, model: Path, small:
     assert "the split is not that of the earlier training" in result.err
     found = read("on.st")
     assert found.split.seed == 4
-    assert found.split.fingerprint == open_data(str(small)).catalogue.fingerprint
+    assert found.split.fingerprint == open_data(str(small)).catalog.fingerprint
     assert emoprune.done("eval", "on.st", small).record["n"] == 6
 
 
 @pytest.mark.parametrize(
     "option",
     [
-        *(("--arch", "conv1"), ("--hidden", "24"), ("--size", "24"), ("--gray",), ("--colour",)),
+        *(("--arch", "conv1"), ("--hidden", "24"), ("--size", "24"), ("--gray",), ("--color",)),
         *(("--channels", "16"), ("--activation", "relu"), ("--dropout", "0.1"), ("--mean", "0.5")),
         *(("--std", "0.5"), ("--weights", "none"), ("--scale", "none")),
     ],
@@ -156,7 +156,7 @@ def test_other_data_is_told_and_split_anew(emoprune: Runner, model: Path, small:
 def test_what_a_network_is_cannot_be_said_twice(
     emoprune: Runner, model: Path, faces: Path, option: tuple[str, ...]
 ) -> None:
-    name = "--gray" if option[0] == "--colour" else option[0]
+    name = "--gray" if option[0] == "--color" else option[0]
     says = (name, "--from", f"leave out {name}")
     emoprune.check_refused("train", faces, "on.st", "--from", model, *option, code=2, says=says)
 

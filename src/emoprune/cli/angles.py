@@ -15,7 +15,7 @@ from emoprune.reporting import tables
 if TYPE_CHECKING:
     from rich.console import Group
 
-SCHEMA = "emoprune.angles/1"
+SCHEMA = "emoprune.angles/2"
 SHOWN_PAIRS = 40
 
 EXAMPLES = """\b
@@ -28,7 +28,7 @@ Examples:
 def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, or - for standard input.")],
     layer: options.LayerGlob = "*",
-    center: options.CentreOption = None,
+    center: options.CenterOption = None,
     below: Annotated[
         float, typer.Option(min=0, max=180, metavar="DEGREES", help="Similar: under this many degrees.")
     ] = 15.0,
@@ -68,7 +68,7 @@ def command(
     for found in options.matching_layers(checkpoint, layer, place=files.shown(model)):
         surveyed = survey(
             checkpoint.statistics[found.name],
-            centre=center,
+            center=center,
             activation=found.activation,
             below_deg=below,
             above_deg=above,
@@ -85,10 +85,10 @@ def command(
 
 
 def _tables(records: list[dict[str, Any]]) -> Iterable[Group | str]:
-    keys = ("units", "centre", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
+    keys = ("units", "center", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
     yield output.table(
         "Angles between the units of a layer, in degrees",
-        ["layer", "units", "centre", "similar", "compl.", "insign.", "least", "most"],
+        ["layer", "units", "center", "similar", "compl.", "insign.", "least", "most"],
         ([record["layer"], *(_short(record[key]) for key in keys)] for record in records),
     )
     count = sum(len(record["pairs"]) for record in records)

@@ -10,7 +10,7 @@ from emoprune.choices import Align, OnMissing, Pad, Select
 from emoprune.cli import options, output
 from emoprune.errors import BadData
 
-SCHEMA = "emoprune.crop/1"
+SCHEMA = "emoprune.crop/2"
 
 EXAMPLES = """\b
 Examples:
@@ -77,7 +77,7 @@ def command(
         bool | None,
         typer.Option(
             "--rescue/--no-rescue",
-            help="Look a second time at photos without a face: turned, equalised, less strictly. What is "
+            help="Look a second time at photos without a face: turned, equalized, less strictly. What is "
             "found so is marked: check it.  [default: no-rescue]",
             show_default=False,
         ),
@@ -155,7 +155,7 @@ def command(
         "input": raw,
         "output": faces,
         "photos": len(photos),
-        "looked at": result.looked_at,
+        "processed": result.looked_at,
         "faces": sum(bool(row.output) for row in result.rows),
         **counts,
     }

@@ -21,7 +21,7 @@ KINDS: dict[str, str] = {
     "pixels": "the resized picture in 0..1, plane by plane",
     "deep": "what a network's output layer reads",
     "backbone": "what a network's head reads, before any dense layer of its own",
-    **{name: f"{entry.meaning}, of the grey picture" for name, entry in DESCRIPTORS.items()},
+    **{name: f"{entry.meaning}, of the gray picture" for name, entry in DESCRIPTORS.items()},
 }
 
 FacesSize = Annotated[
@@ -107,11 +107,11 @@ def command(
     extract.check_options(kinds, look, pca=pca, splits=bool(split or group_by or split_by or seed))
     files.check_output(output, force=force)
     found = open_faces(faces)
-    catalogue, count = found.catalogue, len(found.catalogue.names)
+    catalog, count = found.catalog, len(found.catalog.names)
     train = None
     if pca is not None:
         rule = splits.split_rule(found, split, group_by, split_by, seed)
-        train, catalogue = extract.training_part(found, rule, pca, named=split_by is not None)
+        train, catalog = extract.training_part(found, rule, pca, named=split_by is not None)
     explained: dict[str, float] = {}
     rows = extract.rows_by_kind(found, kinds, look)
     with at(faces):
@@ -119,7 +119,7 @@ def command(
         if pca is not None and train is not None:
             values, explained = extract.reduced(values, train, pca)
     columns = tuple(f"{name}_{index}" for name in kinds for index in range(1, values[name].shape[1] + 1))
-    table = Table(catalogue, columns, torch.cat([values[name].float() for name in kinds], dim=1))
+    table = Table(catalog, columns, torch.cat([values[name].float() for name in kinds], dim=1))
     files.write_bytes(output, feature_tables.to_bytes(table, suffix=suffix), force=force)
     summary = {
         "schema": SCHEMA,
@@ -128,7 +128,7 @@ def command(
         "kind": kind,
         "samples": count,
         "features": len(columns),
-        "classes": list(found.catalogue.classes),
+        "classes": list(found.catalog.classes),
     }
     if train is not None:
         summary["pca"] = {"components": pca, "part": "train", "samples": len(train), "explained": explained}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from emoprune.choices import Centre, DeviceName, Kind, SplitBy
+from emoprune.choices import Center, DeviceName, Kind, SplitBy
 from emoprune.networks.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ LayerGlob = Annotated[
         help="Only layers whose name matches, of any kind that has units to remove.",
     ),
 ]
-CentreOption = Annotated[
-    Centre | None,
+CenterOption = Annotated[
+    Center | None,
     typer.Option(
         "--center",
         help="What activations are measured from: half (minus 0.5), range (the layer's range scaled to "
@@ -67,7 +67,7 @@ Size = Annotated[
     ),
 ]
 Gray = Annotated[
-    bool, typer.Option("--gray/--colour", help="Grey pictures; torchvision networks see them three times.")
+    bool, typer.Option("--gray/--color", help="Gray pictures; torchvision networks see them three times.")
 ]
 Mean = Annotated[
     str | None,

@@ -37,7 +37,7 @@ def emit(
 
 
 def show(parts: Iterable[Group | str], stream: IO[str] | None = None) -> None:
-    """Print tables and lines, in colour where the stream is a terminal that wants it."""
+    """Print tables and lines, in color where the stream is a terminal that wants it."""
     from rich.console import Console
 
     stream = stream or sys.stdout

@@ -19,7 +19,7 @@ from emoprune.pruning.methods import METHODS
 if TYPE_CHECKING:
     from emoprune.networks.types import Checkpoint
 
-SCHEMA = "emoprune.prune/1"
+SCHEMA = "emoprune.prune/2"
 DEFAULT_METHOD = "distinct"
 
 EXAMPLES = """\b
@@ -129,7 +129,7 @@ def command(
     layer: options.LayerGlob = "*",
     round_to: RoundTo = 1,
     merge: MergeOption = "lstsq",
-    center: options.CentreOption = None,
+    center: options.CenterOption = None,
     data: options.LookAt = None,
     limit: options.Limit = 2000,
     sensitivity: Annotated[
@@ -215,7 +215,7 @@ def command(
         data=data,
         limit=limit,
         place=files.shown(model),
-        request={"merge": merge, "centre": center, "scope": scope, "round_to": round_to, "seed": seed},
+        request={"merge": merge, "center": center, "scope": scope, "round_to": round_to, "seed": seed},
     )
     if sensitivity:
         certificate.show_ladder(job, model, as_json=as_json)

@@ -11,7 +11,7 @@ from PIL import Image
 from emoprune.choices import PARTS
 from emoprune.data import feature_tables, fer2013
 from emoprune.data.fer2013 import Pixels
-from emoprune.data.types import Catalogue, Table
+from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData, at
 from emoprune.faces import output_folder
 from emoprune.io.content_hash import fingerprint
@@ -24,9 +24,9 @@ LAYOUT = "give a folder with one folder of pictures per class"
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of pictures by class, found but not decoded; `paths` in the order of the catalogue's names."""
+    """A folder of pictures by class, found but not decoded; `paths` in the order of the catalog's names."""
 
-    catalogue: Catalogue
+    catalog: Catalog
     paths: tuple[Path, ...]
 
     def picture(self, index: int) -> Image.Image:
@@ -76,7 +76,7 @@ def _open_csv(place: str) -> Pixels | Table:
 
 
 def open_folder(place: str) -> Folder:
-    """The catalogue of a folder of class folders, or of train/, val/ and test/ folders that hold them.
+    """The catalog of a folder of class folders, or of train/, val/ and test/ folders that hold them.
 
     Classes are in alphabetical order, pictures in order of their names; deeper folders belong to their
     class, hidden ones are passed over. Raises BadData for a layout that leaves a class or picture unclear.
@@ -104,14 +104,14 @@ def open_folder(place: str) -> Folder:
         classes = sorted({name for _, name in found})
         names = [path.relative_to(root).as_posix() for path, _ in found]
         contents = (hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in found)
-        catalogue = Catalogue(
+        catalog = Catalog(
             place=place,
             names=tuple(names),
             labels=tuple(classes.index(name) for _, name in found),
             classes=tuple(classes),
             fingerprint=fingerprint(zip(names, (name for _, name in found), contents, strict=True)),
         )
-    return Folder(catalogue, tuple(path for path, _ in found))
+    return Folder(catalog, tuple(path for path, _ in found))
 
 
 def _folders(root: Path) -> list[Path]:

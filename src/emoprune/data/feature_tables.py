@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 
 from emoprune.data import sfew
-from emoprune.data.types import Catalogue, Table
+from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.io import csv_text, safetensors_files
 from emoprune.io.csv_text import LABEL, NAME, Row, is_missing, number
@@ -53,12 +53,12 @@ def from_bytes(place: str, data: bytes) -> Table:
 
 
 def _to_csv(table: Table) -> bytes:
-    catalogue = table.catalogue
-    rows = zip(catalogue.names, catalogue.labels, table.values.tolist(), strict=True)
+    catalog = table.catalog
+    rows = zip(catalog.names, catalog.labels, table.values.tolist(), strict=True)
     return csv_text.to_bytes(
         [
             (NAME, LABEL, *table.columns),
-            *((name, catalogue.classes[label], *(f"{x:.9g}" for x in row)) for name, label, row in rows),
+            *((name, catalog.classes[label], *(f"{x:.9g}" for x in row)) for name, label, row in rows),
         ]
     )
 
@@ -97,11 +97,11 @@ def _columns(header: list[str]) -> tuple[str, ...]:
 
 
 def _to_safetensors(table: Table) -> bytes:
-    catalogue = table.catalogue
+    catalog = table.catalog
     card = {
         "schema": SCHEMA,
-        "names": catalogue.names,
-        "labels": [catalogue.classes[label] for label in catalogue.labels],
+        "names": catalog.names,
+        "labels": [catalog.classes[label] for label in catalog.labels],
         "columns": table.columns,
     }
     text = json.dumps(card, sort_keys=True, separators=(",", ":"))
@@ -140,14 +140,14 @@ def _table(
         raise BadData("has a name that is no text", HOW) from None
     digest = hashlib.sha256(text)
     digest.update(values.contiguous().numpy().tobytes())
-    catalogue = Catalogue(
+    catalog = Catalog(
         place=place,
         names=tuple(names),
         labels=tuple(classes.index(label) for label in labels),
         classes=tuple(classes),
         fingerprint=digest.hexdigest(),
     )
-    return Table(catalogue, columns, values)
+    return Table(catalog, columns, values)
 
 
 LARGEST = 2**30

@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from emoprune.data.types import Catalogue
+from emoprune.data.types import Catalog
 from emoprune.errors import BadData
 from emoprune.io.content_hash import fingerprint
 
@@ -34,9 +34,9 @@ MEND = "mend or remove the line"
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Grey pictures in memory, `values` (samples, 48, 48) uint8, in the order of the catalogue's names."""
+    """Gray pictures in memory, `values` (samples, 48, 48) uint8, in the order of the catalog's names."""
 
-    catalogue: Catalogue
+    catalog: Catalog
     values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
     def picture(self, index: int) -> Image.Image:
@@ -71,14 +71,14 @@ def read(place: str, header: bytes, lines: IO[bytes]) -> Pixels:
     if not labels:
         raise BadData("has no rows", "copy it again")
     classes = sorted(set(labels))
-    catalogue = Catalogue(
+    catalog = Catalog(
         place=place,
         names=tuple(names),
         labels=tuple(classes.index(label) for label in labels),
         classes=tuple(classes),
         fingerprint=fingerprint(zip(names, labels, contents, strict=True)),
     )
-    return Pixels(catalogue, np.frombuffer(values, np.uint8).reshape(-1, SIDE, SIDE))
+    return Pixels(catalog, np.frombuffer(values, np.uint8).reshape(-1, SIDE, SIDE))
 
 
 def _header(line: bytes) -> list[str]:

@@ -18,12 +18,12 @@ CACHE_BYTES = 2 * 1024**3
 
 
 def to_array(image: Image.Image, preprocess: Preprocess) -> Tensor:
-    """An RGB picture resized to the preprocess's size and colour: (channels, height, width) uint8.
+    """An RGB picture resized to the preprocess's size and color: (channels, height, width) uint8.
 
-    Shrinking averages over all source pixels. Grey pictures are repeated where three channels are wanted.
+    Shrinking averages over all source pixels. Gray pictures are repeated where three channels are wanted.
     """
     height, width = preprocess.size
-    if preprocess.colour == "gray":
+    if preprocess.color == "gray":
         image = image.convert("L")
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -69,7 +69,7 @@ def to_input(batch: Tensor, preprocess: Preprocess) -> Tensor:
     """Raw samples as the network takes them: (n, channels, height, width) or (n, features) float32."""
     if preprocess.kind == "table":
         return batch.float()
-    return standardise(unit_scale(batch), preprocess)
+    return standardize(unit_scale(batch), preprocess)
 
 
 def unit_scale(images: Tensor) -> Tensor:
@@ -77,8 +77,8 @@ def unit_scale(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
-def standardise(images: Tensor, preprocess: Preprocess) -> Tensor:
-    """(x - mean) / std per channel, for images in 0..1; grey images are repeated where the mean has three."""
+def standardize(images: Tensor, preprocess: Preprocess) -> Tensor:
+    """(x - mean) / std per channel, for images in 0..1; gray images are repeated where the mean has three."""
     mean = torch.tensor(preprocess.mean, device=images.device)[:, None, None]
     std = torch.tensor(preprocess.std, device=images.device)[:, None, None]
     return (images - mean) / std

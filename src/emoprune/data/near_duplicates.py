@@ -25,11 +25,11 @@ def kept_together(data: Data) -> Groups:
     """
     if isinstance(data, Table):
         raise UsageFault(
-            f"--split-by duplicates compares pictures, and {data.catalogue.place} is a feature table",
+            f"--split-by duplicates compares pictures, and {data.catalog.place} is a feature table",
             "keep rows together by their names, with --group-by",
         )
     hashes = _known_hashes(data)
-    lacking = [index for index in range(len(data.catalogue.names)) if index not in hashes]
+    lacking = [index for index in range(len(data.catalog.names)) if index not in hashes]
     for index in output.tracked(lacking, "looking for near-duplicates", len(lacking)):
         hashes[index] = perceptual_hash(data.picture(index))
     groups = near_duplicates([hashes[index] for index in range(len(hashes))])
@@ -51,7 +51,7 @@ def tell_torn(data: Data, parts: Mapping[str, tuple[int, ...]], *, remedy: str) 
     # the likest of them: two that only others join would not convince
     pairs = ((one, other) for one, *rest in torn for other in rest if part_of[other] != part_of[one])
     likest = min(pairs, key=lambda pair: hamming(hashes[pair[0]], hashes[pair[1]]))
-    first, second = (f"{data.catalogue.names[index]} ({part_of[index]})" for index in likest)
+    first, second = (f"{data.catalog.names[index]} ({part_of[index]})" for index in likest)
     example = f"such as {first} and {second}"
     output.warn(f"near-duplicates on both sides of the split: {_counted(torn)}, {example}; {remedy}")
 
@@ -60,8 +60,8 @@ def _known_hashes(faces: Faces) -> dict[int, str]:
     """The hashes that crop left, by the index of the picture."""
     if not isinstance(faces, Folder):
         return {}
-    by_name = read_hashes(Path(faces.catalogue.place))
-    return {index: by_name[name] for index, name in enumerate(faces.catalogue.names) if name in by_name}
+    by_name = read_hashes(Path(faces.catalog.place))
+    return {index: by_name[name] for index, name in enumerate(faces.catalog.names) if name in by_name}
 
 
 def _counted(groups: Groups) -> str:

@@ -12,7 +12,7 @@ from emoprune.choices import PARTS, SplitBy
 from emoprune.cli import output
 from emoprune.data import near_duplicates
 from emoprune.data.datasets import Data
-from emoprune.data.types import FOLDERS, SHARES, Catalogue, SplitRule
+from emoprune.data.types import FOLDERS, SHARES, Catalog, SplitRule
 from emoprune.errors import BadData, InvalidRecord, UsageFault
 
 Parts = Mapping[str, tuple[int, ...]]
@@ -26,26 +26,26 @@ def declared_parts(names: Sequence[str]) -> Parts | None:
     return {part: tuple(i for i, top in enumerate(tops) if top == part) for part in PARTS if part in tops}
 
 
-def partition(catalogue: Catalogue, rule: SplitRule) -> Parts:
-    """Indices of each part, in catalogue order; the same data and rule give the same parts.
+def partition(catalog: Catalog, rule: SplitRule) -> Parts:
+    """Indices of each part, in catalog order; the same data and rule give the same parts.
 
     Without groups every class is spread evenly (stratified); with them whole groups are dealt out so that
     every part comes as near its size and class shares as they allow. Raises BadData where a part would
     lack a class, InvalidRecord for a rule that names samples that are not there.
     """
     if rule.shares == FOLDERS:
-        parts = declared_parts(catalogue.names)
+        parts = declared_parts(catalog.names)
         if parts is None:
             raise BadData(
                 "is not split into train/, val/ and test/ folders", "use the data it was trained on"
             )
     else:
-        sizes = part_sizes(rule.shares, len(catalogue.names))
+        sizes = part_sizes(rule.shares, len(catalog.names))
         if rule.group_by is None and not rule.together:
-            parts = _stratified(catalogue, sizes, rule.seed)
+            parts = _stratified(catalog, sizes, rule.seed)
         else:
-            parts = _grouped(catalogue, sizes, rule)
-    _require_every_class(catalogue, parts)
+            parts = _grouped(catalog, sizes, rule)
+    _require_every_class(catalog, parts)
     return parts
 
 
@@ -91,14 +91,14 @@ def groups(names: Sequence[str], pattern: str) -> list[str]:
     return found
 
 
-def _groups_of(catalogue: Catalogue, rule: SplitRule) -> list[str]:
+def _groups_of(catalog: Catalog, rule: SplitRule) -> list[str]:
     """The group of each sample, by name and by what stays together; groups that share a sample are one."""
-    count = len(catalogue.names)
+    count = len(catalog.names)
     if any(group[-1] >= count for group in rule.together):
         raise InvalidRecord(f"its split names samples beyond the {count} that there are", "train anew")
     # as wide as any count, so that they sort as numbers do
     alone = [f"{index:010d}" for index in range(count)]
-    found = alone if rule.group_by is None else groups(catalogue.names, rule.group_by)
+    found = alone if rule.group_by is None else groups(catalog.names, rule.group_by)
     part_of: dict[str, str] = {}
 
     def whole(group: str) -> str:
@@ -112,11 +112,11 @@ def _groups_of(catalogue: Catalogue, rule: SplitRule) -> list[str]:
     return [whole(group) for group in found]
 
 
-def _stratified(catalogue: Catalogue, sizes: Mapping[str, int], seed: int) -> Parts:
+def _stratified(catalog: Catalog, sizes: Mapping[str, int], seed: int) -> Parts:
     # takes a second to import, and only those who split at random need it
     from sklearn.model_selection import train_test_split
 
-    labels = np.array(catalogue.labels)
+    labels = np.array(catalog.labels)
     rest = np.arange(len(labels))
     parts = {}
     # the last part first: a test part does not move when a validation part is split off the training part
@@ -124,15 +124,15 @@ def _stratified(catalogue: Catalogue, sizes: Mapping[str, int], seed: int) -> Pa
         if len(rest) == sizes[part]:
             chosen, rest = rest, rest[:0]
         else:
-            counts = np.bincount(labels[rest], minlength=len(catalogue.classes))
+            counts = np.bincount(labels[rest], minlength=len(catalog.classes))
             if 1 in counts:
-                lonely = catalogue.classes[int(np.flatnonzero(counts == 1)[0])]
+                lonely = catalog.classes[int(np.flatnonzero(counts == 1)[0])]
                 raise BadData(
                     f"class {lonely} has too few samples for its share of every part", "add samples to it"
                 )
-            if min(sizes[part], len(rest) - sizes[part]) < len(set(catalogue.labels)):
+            if min(sizes[part], len(rest) - sizes[part]) < len(set(catalog.labels)):
                 raise BadData(
-                    f"its {part} part of {sizes[part]} cannot hold all {len(catalogue.classes)} classes",
+                    f"its {part} part of {sizes[part]} cannot hold all {len(catalog.classes)} classes",
                     "add samples or change --split",
                 )
             rest, chosen = train_test_split(
@@ -142,23 +142,23 @@ def _stratified(catalogue: Catalogue, sizes: Mapping[str, int], seed: int) -> Pa
     return {part: parts[part] for part in sizes}
 
 
-def _grouped(catalogue: Catalogue, sizes: Mapping[str, int], rule: SplitRule) -> Parts:
+def _grouped(catalog: Catalog, sizes: Mapping[str, int], rule: SplitRule) -> Parts:
     members: dict[str, list[int]] = defaultdict(list)
-    for index, group in enumerate(_groups_of(catalogue, rule)):
+    for index, group in enumerate(_groups_of(catalog, rule)):
         members[group].append(index)
     if len(members) < len(sizes):
         option, remedy = (
             ("--group-by", "choose another pattern") if rule.group_by else ("--split-by", "add samples")
         )
         raise BadData(f"groups made by {option}: {len(members)}, fewer than the {len(sizes)} parts", remedy)
-    classes = len(catalogue.classes)
-    wanted = np.bincount(catalogue.labels, minlength=classes) / len(catalogue.labels)
+    classes = len(catalog.classes)
+    wanted = np.bincount(catalog.labels, minlength=classes) / len(catalog.labels)
     missing = {part: size * wanted for part, size in sizes.items()}
     parts: dict[str, list[int]] = {part: [] for part in sizes}
     names = sorted(members)
     for position in np.random.default_rng(rule.seed).permutation(len(names)):
         indices = members[names[position]]
-        counts = np.bincount([catalogue.labels[i] for i in indices], minlength=classes)
+        counts = np.bincount([catalog.labels[i] for i in indices], minlength=classes)
         # the part whose shortfall, relative to its size, shrinks most
         gains = {
             part: (np.square(lack).sum() - np.square(lack - counts).sum()) / sizes[part]
@@ -170,13 +170,13 @@ def _grouped(catalogue: Catalogue, sizes: Mapping[str, int], rule: SplitRule) ->
     return {part: tuple(sorted(indices)) for part, indices in parts.items()}
 
 
-def _require_every_class(catalogue: Catalogue, parts: Parts) -> None:
-    present = {part: {catalogue.labels[i] for i in indices} for part, indices in parts.items()}
+def _require_every_class(catalog: Catalog, parts: Parts) -> None:
+    present = {part: {catalog.labels[i] for i in indices} for part, indices in parts.items()}
     for part, labels in present.items():
         lacking = sorted(set().union(*present.values()) - labels)
         if lacking:
             raise BadData(
-                f"its {part} part has no sample of class {catalogue.classes[lacking[0]]}",
+                f"its {part} part has no sample of class {catalog.classes[lacking[0]]}",
                 "add samples of it, or change --split, --group-by or --seed",
             )
 
@@ -188,17 +188,17 @@ def split_rule(
     data: Data, split: str | None, group_by: str | None, split_by: SplitBy | None, seed: int
 ) -> SplitRule:
     """The rule that the options ask for; UsageFault where they contradict data that is split already."""
-    catalogue = data.catalogue
-    declared = declared_parts(catalogue.names)
-    if len(set(catalogue.labels)) < 2:
+    catalog = data.catalog
+    declared = declared_parts(catalog.names)
+    if len(set(catalog.labels)) < 2:
         raise BadData(
-            f"holds one class only ({', '.join(catalogue.classes)})",
+            f"holds one class only ({', '.join(catalog.classes)})",
             "give at least two",
-            place=catalogue.place,
+            place=catalog.place,
         )
     if declared and (split or group_by or split_by):
         raise UsageFault(
-            f"{catalogue.place} is split into {', '.join(declared)} already",
+            f"{catalog.place} is split into {', '.join(declared)} already",
             "leave out --split, --group-by and --split-by, or give one of its parts as the data "
             "(of FER-2013's CSV, its rows without Usage)",
         )
@@ -206,13 +206,13 @@ def split_rule(
         raise BadData(
             f"has {', '.join(declared)} but no train",
             "add it, or give one part as the data",
-            place=catalogue.place,
+            place=catalog.place,
         )
     if split:
         parse_shares(split)
     shares = FOLDERS if declared else split or DEFAULT_SPLIT
     together = near_duplicates.kept_together(data) if split_by else ()
-    return SplitRule(shares, seed, group_by, catalogue.fingerprint, together)
+    return SplitRule(shares, seed, group_by, catalog.fingerprint, together)
 
 
 def tell_split(data: Data, rule: SplitRule, parts: Parts) -> None:

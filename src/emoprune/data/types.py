@@ -21,11 +21,11 @@ LARGEST_SIDE = 4096
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class Catalog:
     """The names, labels and classes of a data set, known before any pixel is decoded.
 
     `names` are relative paths with forward slashes; `labels` index `classes`; `fingerprint` is a SHA-256
-    over names, classes and contents, so that two catalogues with one fingerprint hold the same data.
+    over names, classes and contents, so that two catalogs with one fingerprint hold the same data.
     """
 
     place: str
@@ -45,17 +45,17 @@ class Catalogue:
 
 @dataclass(frozen=True)
 class Table:
-    """A feature table: `values` is (samples, features) float32, in the order of the catalogue's names.
+    """A feature table: `values` is (samples, features) float32, in the order of the catalog's names.
 
     NaN is a value that is missing.
     """
 
-    catalogue: Catalogue
+    catalog: Catalog
     columns: tuple[str, ...]
     values: Tensor
 
     def __post_init__(self) -> None:
-        shape = (len(self.catalogue.names), len(self.columns))
+        shape = (len(self.catalog.names), len(self.columns))
         if tuple(self.values.shape) != shape:
             raise InvalidRecord(
                 f"values of shape {tuple(self.values.shape)}, not {shape}", "write the table anew"
@@ -79,7 +79,7 @@ class Samples(Protocol):
 class Preprocess:
     """How a photo or a table row becomes network input; travels with every model.
 
-    Photos are resized to `size` (height, width), made `colour`, scaled to 0..1, then (x - mean) / std per
+    Photos are resized to `size` (height, width), made `color`, scaled to 0..1, then (x - mean) / std per
     channel. Table rows (`kind` "table") go in as they are; the network scales them itself, and where it
     `fills`, replaces missing values by the training mean of their column (those of older versions do not).
     With `label` the index of a row's class goes in as its last column.
@@ -87,7 +87,7 @@ class Preprocess:
 
     kind: Kind
     size: tuple[int, ...] = ()
-    colour: Literal["rgb", "gray"] = "rgb"
+    color: Literal["rgb", "gray"] = "rgb"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     fills: bool = False
@@ -105,8 +105,8 @@ class Preprocess:
             raise InvalidRecord(
                 "mean and std are not one or three numbers each", "give both for every channel"
             )
-        if self.colour == "rgb" and len(self.mean) != 3:
-            raise InvalidRecord("one mean for the three channels of a colour picture", "give three")
+        if self.color == "rgb" and len(self.mean) != 3:
+            raise InvalidRecord("one mean for the three channels of a color picture", "give three")
         if not all(math.isfinite(mean) for mean in self.mean) or not all(
             0 < std < math.inf for std in self.std
         ):

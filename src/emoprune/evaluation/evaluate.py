@@ -37,7 +37,7 @@ def lay_out(opened: Model, found: Data, part: Part | None, device: torch.device)
     card = opened.card
     samples = loading.samples_for(card, found)
     name, indices = loading.part_indices(found, card.split, part)
-    return Layout(samples, indices, card.preprocess, device, name, found.catalogue.fingerprint)
+    return Layout(samples, indices, card.preprocess, device, name, found.catalog.fingerprint)
 
 
 def measure(

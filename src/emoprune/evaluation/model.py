@@ -38,9 +38,9 @@ def samples(
     Raises BadData for a table where the network takes photos, the reverse, a table of another width, or one
     with missing values that the network cannot fill; says how it fills them where it can.
     """
-    place = data.catalogue.place
+    place = data.catalog.place
     if labels is None:
-        labels = torch.tensor(data.catalogue.labels)
+        labels = torch.tensor(data.catalog.labels)
     if isinstance(data, Table):
         if preprocess.kind != "table":
             raise BadData("is a feature table, and the network takes photos", "give a folder", place=place)
@@ -99,7 +99,7 @@ def _tell_missing(table: Table, preprocess: Preprocess) -> None:
     missing = table.values.isnan()
     if not bool(missing.any()):
         return
-    place = table.catalogue.place
+    place = table.catalog.place
     fact = (
         f"missing values: {int(missing.sum()):,}, in {int(missing.any(1).sum()):,} of {len(missing):,} rows"
     )
@@ -175,16 +175,16 @@ def part_indices(data: Data, rule: SplitRule, part: Part | None) -> tuple[str, T
     None means test, or val where the rule has no test part. Raises BadData where the data is not what the
     model was trained on, unless all of it is wanted.
     """
-    catalogue = data.catalogue
+    catalog = data.catalog
     if part == "all":
-        return part, torch.arange(len(catalogue.names))
-    with at(catalogue.place):
-        if catalogue.fingerprint != rule.fingerprint:
+        return part, torch.arange(len(catalog.names))
+    with at(catalog.place):
+        if catalog.fingerprint != rule.fingerprint:
             raise BadData(
                 "is not the data that the model was trained on (its fingerprint differs)",
                 "give that data, or --split all",
             )
-        parts = partition(catalogue, rule)
+        parts = partition(catalog, rule)
         name = part or ("test" if "test" in parts else "val")
         if name not in parts:
             raise BadData(
@@ -197,7 +197,7 @@ def outputs(data: Data, task: Task) -> tuple[str, ...]:
     """What the outputs of a network on this data stand for: classes, or what it reads."""
     if task == "reconstruct" and isinstance(data, Table):
         return (*data.columns, LABEL)
-    return data.catalogue.classes
+    return data.catalog.classes
 
 
 def labels_for(data: Data, classes: tuple[str, ...], task: Task = "classify") -> Tensor:
@@ -205,15 +205,15 @@ def labels_for(data: Data, classes: tuple[str, ...], task: Task = "classify") ->
 
     For a network that classifies nothing they are those of the data.
     """
-    catalogue = data.catalogue
+    catalog = data.catalog
     if task == "reconstruct":
-        return torch.tensor(catalogue.labels)
-    for name in catalogue.classes:
+        return torch.tensor(catalog.labels)
+    for name in catalog.classes:
         if name not in classes:
             raise BadData(
                 f"class {name} is none of the model's ({', '.join(classes)})",
                 "rename or remove it",
-                place=catalogue.place,
+                place=catalog.place,
             )
-    position = torch.tensor([classes.index(name) for name in catalogue.classes])
-    return position[torch.tensor(catalogue.labels)]
+    position = torch.tensor([classes.index(name) for name in catalog.classes])
+    return position[torch.tensor(catalog.labels)]

@@ -77,8 +77,8 @@ def own_data(card: Card, *, limit: int) -> Sight | str:
 def look(card: Card, data: str, *, limit: int) -> Sight:
     """The data at a path, as the model of `card` sees it."""
     found = open_data(data)
-    own = found.catalogue.fingerprint == card.split.fingerprint
-    parts = partition(found.catalogue, card.split) if own else {"train": range(len(found.catalogue.names))}
+    own = found.catalog.fingerprint == card.split.fingerprint
+    parts = partition(found.catalog, card.split) if own else {"train": range(len(found.catalog.names))}
     samples = model.samples_for(card, found)
     seen = {
         name: Seen(samples, torch.tensor(indices), card.preprocess, torch.device("cpu"))

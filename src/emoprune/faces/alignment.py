@@ -17,7 +17,7 @@ EYE_LEVEL, EYE_REACH = 0.4607, 0.1573
 """Where the eyes are in a square of side 1: below its upper edge, and to each side of its middle.
 
 Of the 112 pixels of ArcFace's template (Deng et al. 2019, section 4.1, and their code): the mean height of
-its two eyes and half their distance, levelled and centred, by less than half a pixel.
+its two eyes and half their distance, levelled and centered, by less than half a pixel.
 """
 CLOSEST_EYES = 1.0
 """Eyes must be this many pixels apart: nearer ones are a detector's slip, and turn at random."""
@@ -42,25 +42,25 @@ def align_face(
 
     Turned, scaled and shifted by the eyes alone; neither mirrored nor sheared. `landmarks` as MTCNN orders
     them: first the eye that is left in the picture, then the right one, in pixels of the photo. `margin`
-    widens the square by that share about its centre, and `pad` is that of `crop_face`; where "clip" has to
+    widens the square by that share about its center, and `pad` is that of `crop_face`; where "clip" has to
     move the square the eyes are level but not at their places. Raises BadImage for eyes less than
     CLOSEST_EYES pixels apart or beyond the photo, and for a square far larger than the photo.
     """
     left, right = np.array(landmarks[0]), np.array(landmarks[1])
-    centre, along = _square(left, right, margin)
+    center, along = _square(left, right, margin)
     _check(image.size, left, right, side=float(np.hypot(*along)) / (1 + margin))
     if pad == "clip":
-        centre, along = _inside(centre, along, image.size)
+        center, along = _inside(center, along, image.size)
     side = float(np.hypot(*along))
     block = block_side(side, size)
-    return _turned(image, centre / block, along / block, block=block, size=size, pad=pad)
+    return _turned(image, center / block, along / block, block=block, size=size, pad=pad)
 
 
 def _square(left: Points, right: Points, margin: float) -> tuple[Points, Points]:
-    """The square's centre, and its upper edge as a vector, in pixels of the photo."""
+    """The square's center, and its upper edge as a vector, in pixels of the photo."""
     along = (right - left) / (2 * EYE_REACH)
-    centre = (left + right) / 2 + (0.5 - EYE_LEVEL) * _downwards(along)
-    return centre, along * (1 + margin)
+    center = (left + right) / 2 + (0.5 - EYE_LEVEL) * _downwards(along)
+    return center, along * (1 + margin)
 
 
 def _downwards(along: Points) -> Points:
@@ -83,16 +83,16 @@ def _check(photo: tuple[int, int], left: Points, right: Points, *, side: float) 
         raise BadImage(f"{fact} the photo of {width}x{height} pixels", "give the face a box by hand")
 
 
-def _inside(centre: Points, along: Points, photo: tuple[int, int]) -> tuple[Points, Points]:
+def _inside(center: Points, along: Points, photo: tuple[int, int]) -> tuple[Points, Points]:
     """The square moved, and shrunk where it must be, until all four corners lie in the photo."""
     extent = float(np.abs(along).sum())  # of the upright square around it
     share = min(1.0, min(photo) / extent)
-    x, y = (within(float(place), extent * share, length) for place, length in zip(centre, photo, strict=True))
+    x, y = (within(float(place), extent * share, length) for place, length in zip(center, photo, strict=True))
     return np.array([x, y]), along * share
 
 
 def _turned(
-    image: Image.Image, centre: Points, along: Points, *, block: int, size: int, pad: Pad
+    image: Image.Image, center: Points, along: Points, *, block: int, size: int, pad: Pad
 ) -> Image.Image:
     """The square, told in blocks of the photo, as a picture.
 
@@ -100,11 +100,11 @@ def _turned(
     """
     fine = size * max(1, math.ceil(float(np.hypot(*along)) / size))
     half = float(np.abs(along).sum()) / 2 + REACH
-    left, top = (math.floor(place - half) for place in centre)
-    right, bottom = (math.ceil(place + half) for place in centre)
+    left, top = (math.floor(place - half) for place in center)
+    right, bottom = (math.ceil(place + half) for place in center)
     seen = surrounded(image, (left, top, right, bottom), block=block, pad="reflect" if pad == "clip" else pad)
     down = _downwards(along)
-    x, y = centre - (along + down) / 2 - (left, top)
+    x, y = center - (along + down) / 2 - (left, top)
     a, d = along / fine
     b, e = down / fine
     turned = seen.transform(

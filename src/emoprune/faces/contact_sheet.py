@@ -27,7 +27,7 @@ SHAPE = 1.4
 """Width of a sheet of many tiles as a multiple of its height."""
 EDGE, GAP, HEAD, TITLE, LINE = 20, 8, 64, 34, 16
 """Pixels: around the sheet, between tiles, of the heading, of a section's title, of a caption."""
-PAPER, INK, FAINT, GREY, CROSS = (
+PAPER, INK, FAINT, GRAY, CROSS = (
     (255, 255, 255),
     (28, 28, 28),
     (110, 110, 110),
@@ -36,7 +36,7 @@ PAPER, INK, FAINT, GREY, CROSS = (
 )
 
 Font = Callable[[int], ImageFont.FreeTypeFont]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,15 @@ class Tile:
 
 @dataclass(frozen=True)
 class Look:
-    """How a standing is told: its words, the colour of its frame, and a letter for who sees no colours."""
+    """How a standing is told: its words, the color of its frame, and a letter for who sees no colors."""
 
     label: str
-    colour: Colour
+    color: Color
     letter: str = ""
     frame: int = 4
 
 
-# Okabe and Ito's colours, which the colour-blind tell apart (jfly.uni-koeln.de/color)
+# Okabe and Ito's colors, which the color-blind tell apart (jfly.uni-koeln.de/color)
 LOOKS: dict[Standing, Look] = {
     "failed": Look("failed", (213, 94, 0), "!"),
     "rescued": Look("rescued", (240, 188, 40), "R"),
@@ -169,7 +169,7 @@ def _draw_section(sheet: Image.Image, section: _Section, top: int, font: Font) -
     counted = f"{section.total:,}"
     if len(section.tiles) < section.total:
         counted = f"{len(section.tiles):,} of {counted}, evenly chosen"
-    draw.line((EDGE, top + 4, sheet.width - EDGE, top + 4), GREY)
+    draw.line((EDGE, top + 4, sheet.width - EDGE, top + 4), GRAY)
     draw.text((EDGE, top + 24), f"{section.title}: {counted}", INK, font(14), anchor="ls")
     columns, small = section.columns(sheet.width), font(11)
     for index, (tile, number) in enumerate(zip(section.tiles, section.numbers, strict=True)):
@@ -188,19 +188,19 @@ def _draw_frame(sheet: Image.Image, box: tuple[int, int, int, int], look: Look, 
     """A frame inside `box`, with the letter of its standing in the upper left corner."""
     left, top, right, bottom = box
     draw = ImageDraw.Draw(sheet)
-    draw.rectangle((left, top, right - 1, bottom - 1), outline=look.colour, width=look.frame)
+    draw.rectangle((left, top, right - 1, bottom - 1), outline=look.color, width=look.frame)
     if look.letter:
         side = 18
-        draw.rectangle((left, top, left + side - 1, top + side - 1), fill=look.colour)
-        light = float(np.dot(look.colour, (0.299, 0.587, 0.114))) > 140
+        draw.rectangle((left, top, left + side - 1, top + side - 1), fill=look.color)
+        light = float(np.dot(look.color, (0.299, 0.587, 0.114))) > 140
         # letters are set from the left, a blank column first
         middle = (left + side / 2 + 1, top + side / 2)
         draw.text(middle, look.letter, INK if light else PAPER, font(13), anchor="mm")
 
 
 def _thumbnail(tile: Tile, side: int, font: Font) -> Image.Image:
-    """The whole picture fitted into a square, or a grey square with a cross and the reason."""
-    square = Image.new("RGB", (side, side), GREY)
+    """The whole picture fitted into a square, or a gray square with a cross and the reason."""
+    square = Image.new("RGB", (side, side), GRAY)
     reason = tile.reason
     try:
         picture = tile.picture() if tile.picture else None
@@ -226,7 +226,7 @@ def _draw_nothing(square: Image.Image, reason: str, font: Font) -> None:
     for row, line in enumerate(found):
         middle = (side / 2, top + 14 * row + 7)
         half = small.getlength(line) / 2 + 3
-        draw.rectangle((middle[0] - half, middle[1] - 8, middle[0] + half, middle[1] + 7), fill=GREY)
+        draw.rectangle((middle[0] - half, middle[1] - 8, middle[0] + half, middle[1] + 7), fill=GRAY)
         draw.text(middle, line, INK, small, anchor="mm")
 
 

@@ -26,7 +26,7 @@ def crop_face(image: Image.Image, box: Box, *, margin: float, size: int, pad: Pa
     if outside or side > LARGEST * max(width, height):
         fact = "lies outside" if outside else "is far larger than"
         raise BadImage(f"the box {fact} the photo of {width}x{height} pixels", "give a box inside the photo")
-    x, y = box.centre
+    x, y = box.center
     side *= 1 + margin
     if pad == "clip":
         side = min(side, width, height)
@@ -39,9 +39,9 @@ def crop_face(image: Image.Image, box: Box, *, margin: float, size: int, pad: Pa
     return seen.resize((size, size), Image.Resampling.BICUBIC, box=there)
 
 
-def within(centre: float, extent: float, length: int) -> float:
-    """The nearest place for the centre of something as long as `extent` inside a line of `length`."""
-    return min(max(centre, extent / 2), length - extent / 2)
+def within(center: float, extent: float, length: int) -> float:
+    """The nearest place for the center of something as long as `extent` inside a line of `length`."""
+    return min(max(center, extent / 2), length - extent / 2)
 
 
 LARGEST = 3

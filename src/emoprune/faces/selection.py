@@ -22,7 +22,7 @@ def central(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
     """The face whose middle is nearest to the middle of a photo of `size` (width, height)."""
 
     def distance(face: Face) -> float:
-        x, y = face.box.centre
+        x, y = face.box.center
         return (x - size[0] / 2) ** 2 + (y - size[1] / 2) ** 2
 
     return [min(faces, key=distance)]

@@ -76,7 +76,7 @@ def lines(text: str, font: ImageFont.FreeTypeFont, width: float, *, most: int) -
 
 @cache
 def lettering(height: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans at `height` pixels: Latin, Greek, Cyrillic and their neighbours; Pillow's own has ASCII."""
+    """DejaVu Sans at `height` pixels: Latin, Greek, Cyrillic and their neighbors; Pillow's own has ASCII."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     # the other engine shapes by libraries that a machine may lack: the same sheet must come out everywhere
     return ImageFont.truetype(str(path), height, layout_engine=ImageFont.Layout.BASIC)

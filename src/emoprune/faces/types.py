@@ -43,7 +43,7 @@ class Box:
         return Box(self.x1 * x, self.y1 * y, self.x2 * x, self.y2 * y)
 
     @property
-    def centre(self) -> tuple[float, float]:
+    def center(self) -> tuple[float, float]:
         """x and y in pixels."""
         return (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
 

@@ -1,4 +1,4 @@
-"""DESCRIPTORS: every way to describe a grey picture by numbers, known by name before numpy is imported."""
+"""DESCRIPTORS: every way to describe a gray picture by numbers, known by name before numpy is imported."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Descriptor:
     meaning: str
 
     def function(self) -> Callable[[NDArray[np.generic]], NDArray[np.float64]]:
-        """From one grey picture (height, width), as `grey.unit_grey` takes it, to its numbers (features,)."""
+        """From one gray picture (height, width), as `gray.unit_gray` takes it, to its numbers (features,)."""
         module, _, name = self.place.partition(":")
         found: Callable[[NDArray[np.generic]], NDArray[np.float64]] = getattr(import_module(module), name)
         return found
@@ -30,7 +30,7 @@ class Descriptor:
 DESCRIPTORS: dict[str, Descriptor] = {
     "lpq": Descriptor(
         "emoprune.features.lpq:lpq",
-        "local phase quantisation, 256 numbers (Ojansivu & Heikkila 2008)",
+        "local phase quantization, 256 numbers (Ojansivu & Heikkila 2008)",
     ),
     "phog": Descriptor(
         "emoprune.features.phog:phog",

@@ -29,25 +29,25 @@ CORNERS_TOO = np.ones((3, 3), dtype=int)
 Values = NDArray[np.float64]
 
 
-def gradients(grey: Values) -> tuple[Values, Values]:
+def gradients(gray: Values) -> tuple[Values, Values]:
     """How much brighter a picture (height, width) grows to the right and downwards: Sobel's two masks."""
-    right, down = (ndimage.sobel(grey, axis=axis, mode="nearest") for axis in (1, 0))
+    right, down = (ndimage.sobel(gray, axis=axis, mode="nearest") for axis in (1, 0))
     return right, down
 
 
-def edges(grey: Values) -> NDArray[np.bool_]:
+def edges(gray: Values) -> NDArray[np.bool_]:
     """Where a picture (height, width) with values in 0..1 has edges; nowhere in a constant one.
 
-    A pixel of the smoothed picture whose gradient has no larger neighbour on the line along it, to one of
+    A pixel of the smoothed picture whose gradient has no larger neighbor on the line along it, to one of
     eight directions, is an edge where its magnitude reaches the high threshold, or the low one and it is
-    joined to such, by sides or corners. Of two equal neighbours the upper or left one counts.
+    joined to such, by sides or corners. Of two equal neighbors the upper or left one counts.
     """
-    smooth = ndimage.gaussian_filter(grey, SIGMA, mode="nearest", truncate=REACH)
+    smooth = ndimage.gaussian_filter(gray, SIGMA, mode="nearest", truncate=REACH)
     right, down = gradients(smooth)
     sizes = np.hypot(right, down)
     peak = float(sizes.max())
     if peak <= NEGLIGIBLE:
-        return np.zeros(grey.shape, dtype=bool)
+        return np.zeros(gray.shape, dtype=bool)
     slack = NEGLIGIBLE * peak
     ridge = _is_ridge(right, down, sizes, slack)
     high = _high_threshold(sizes, peak)
@@ -65,7 +65,7 @@ def _high_threshold(sizes: Values, peak: float) -> float:
 
 
 def _is_ridge(right: Values, down: Values, sizes: Values, slack: float) -> NDArray[np.bool_]:
-    """Where neither neighbour along the gradient, its direction rounded to 45 degrees, is larger."""
+    """Where neither neighbor along the gradient, its direction rounded to 45 degrees, is larger."""
     across, along = np.abs(right), np.abs(down)
     level = along <= FLAT * across
     upright = ~level & (along >= STEEP * across)
@@ -74,12 +74,12 @@ def _is_ridge(right: Values, down: Values, sizes: Values, slack: float) -> NDArr
     padded = np.pad(sizes, 1)
     height, width = sizes.shape
 
-    def neighbours(step_down: int, step_right: int) -> Values:
+    def neighbors(step_down: int, step_right: int) -> Values:
         return padded[1 + step_down :, 1 + step_right :][:height, :width]
 
     found = np.zeros(sizes.shape, dtype=bool)
     for where, step in ((level, (0, 1)), (falling, (1, 1)), (upright, (1, 0)), (rising, (1, -1))):
-        before, after = neighbours(-step[0], -step[1]), neighbours(*step)
-        # of equal neighbours, which differ by rounding alone, the first stays
+        before, after = neighbors(-step[0], -step[1]), neighbors(*step)
+        # of equal neighbors, which differ by rounding alone, the first stays
         found |= where & (sizes > before + slack) & (sizes >= after - slack)
     return found

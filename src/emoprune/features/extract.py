@@ -14,7 +14,7 @@ from emoprune.data import splits as splitting
 from emoprune.data.datasets import Faces
 from emoprune.data.image_dataset import Photos, unit_scale
 from emoprune.data.splits import partition
-from emoprune.data.types import FOLDERS, Catalogue, Preprocess, Samples, SplitRule
+from emoprune.data.types import FOLDERS, Catalog, Preprocess, Samples, SplitRule
 from emoprune.errors import BadCheckpoint, UsageFault, at
 from emoprune.features import DESCRIPTORS
 from emoprune.features.pca import principal_components, require_samples
@@ -56,15 +56,15 @@ def check_options(kinds: Sequence[str], look: Look, *, pca: int | None, splits: 
         raise UsageFault("--split, --group-by, --split-by and --seed are for --pca", "leave them out")
 
 
-def training_part(faces: Faces, rule: SplitRule, pca: int, *, named: bool) -> tuple[Tensor, Catalogue]:
-    """Indices of the part that `pca` principal components are fitted to, and the catalogue of the table.
+def training_part(faces: Faces, rule: SplitRule, pca: int, *, named: bool) -> tuple[Tensor, Catalog]:
+    """Indices of the part that `pca` principal components are fitted to, and the catalog of the table.
 
     Tells them on stderr. `named`: names in the table begin with their part. Raises UsageFault where the part
     has too few samples.
     """
-    catalogue = faces.catalogue
-    with at(catalogue.place):
-        parts = partition(catalogue, rule)
+    catalog = faces.catalog
+    with at(catalog.place):
+        parts = partition(catalog, rule)
         train = parts["train"]
         require_samples(pca, fitted=len(train))
     splitting.tell_split(faces, rule, parts)
@@ -74,10 +74,10 @@ def training_part(faces: Faces, rule: SplitRule, pca: int, *, named: bool) -> tu
         # a table has no pictures to find the parts by
         again = "; names in the table begin with their part, and train splits by that"
         part_of = {index: part for part, indices in parts.items() for index in indices}
-        names = tuple(f"{part_of[index]}/{name}" for index, name in enumerate(catalogue.names))
-        catalogue = replace(catalogue, names=names)
-    output.note(f"PCA is fitted to the train part, {len(train):,} of {len(catalogue.names):,} faces{again}")
-    return torch.tensor(train), catalogue
+        names = tuple(f"{part_of[index]}/{name}" for index, name in enumerate(catalog.names))
+        catalog = replace(catalog, names=names)
+    output.note(f"PCA is fitted to the train part, {len(train):,} of {len(catalog.names):,} faces{again}")
+    return torch.tensor(train), catalog
 
 
 def rows_by_kind(faces: Faces, kinds: Sequence[str], look: Look) -> dict[str, Iterator[Tensor]]:
@@ -90,7 +90,7 @@ def rows_by_kind(faces: Faces, kinds: Sequence[str], look: Look) -> dict[str, It
     pictures: dict[Preprocess, Photos] = {}
     for way in ways.values():
         if way not in pictures:
-            pictures[way] = Photos(faces.picture, faces.catalogue.labels, way)
+            pictures[way] = Photos(faces.picture, faces.catalog.labels, way)
     return {kind: _rows(kind, pictures[way], way, look) for kind, way in ways.items()}
 
 

@@ -1,4 +1,4 @@
-"""What every descriptor takes: a grey picture of any depth."""
+"""What every descriptor takes: a gray picture of any depth."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 from emoprune.errors import BadData
 
 NEGLIGIBLE = 1e-9
-"""What is smaller than this share of the full range of grey is zero but for rounding."""
+"""What is smaller than this share of the full range of gray is zero but for rounding."""
 
 FULL: dict[np.dtype[np.generic], int] = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
-def unit_grey(image: NDArray[np.generic]) -> NDArray[np.float64]:
-    """A grey picture (height, width) of uint8, uint16 or floats in 0..1 as float64 in 0..1.
+def unit_gray(image: NDArray[np.generic]) -> NDArray[np.float64]:
+    """A gray picture (height, width) of uint8, uint16 or floats in 0..1 as float64 in 0..1.
 
     Raises BadData for other shapes, other types and floats beyond 0..1.
     """
     if image.ndim != 2 or image.size == 0:
         shape = "x".join(map(str, image.shape))
-        raise BadData(f"an array of shape {shape} is no grey picture", "give height and width alone")
+        raise BadData(f"an array of shape {shape} is no gray picture", "give height and width alone")
     values = image.astype(np.float64)
     if image.dtype in FULL:
         return values / FULL[image.dtype]

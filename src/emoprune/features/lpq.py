@@ -1,4 +1,4 @@
-"""Local phase quantisation: the signs of four local frequencies as a code per pixel.
+"""Local phase quantization: the signs of four local frequencies as a code per pixel.
 
 V. Ojansivu, J. Heikkila: Blur Insensitive Texture Classification Using Local Phase Quantization. 2008.
 """
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from emoprune.errors import BadData
-from emoprune.features.grayscale import NEGLIGIBLE, unit_grey
+from emoprune.features.grayscale import NEGLIGIBLE, unit_gray
 
 WINDOW = 7
 RHO = 0.9
-"""How much neighbouring pixels correlate."""
+"""How much neighboring pixels correlate."""
 
 BITS = 8
 CODES = 2**BITS
@@ -33,7 +33,7 @@ _BOX, _COS, _SIN = np.ones(WINDOW), np.cos(_ANGLES), np.sin(_ANGLES)
 def lpq(image: NDArray[np.generic]) -> Values:
     """The share of each code among a picture's pixels, (256,), summing to 1.
 
-    `image` is grey as `unit_grey` takes it. Code 255 is where the window is constant, so a constant picture
+    `image` is gray as `unit_gray` takes it. Code 255 is where the window is constant, so a constant picture
     is 1 there and 0 elsewhere. Raises BadData for a picture smaller than the 7x7 window.
     """
     codes = lpq_codes(image)
@@ -60,14 +60,14 @@ def frequency_responses(image: NDArray[np.generic]) -> Values:
     a = 1/7 cycles per pixel: F(u, x) = sum over y of f(x - y) exp(-2 pi j u.y), pixels in 0..1. Raises
     BadData for a picture smaller than the window.
     """
-    grey = unit_grey(image)
-    if min(grey.shape) < WINDOW:
-        height, width = grey.shape
+    gray = unit_gray(image)
+    if min(gray.shape) < WINDOW:
+        height, width = gray.shape
         raise BadData(
             f"a picture of {height}x{width} pixels is smaller than the {WINDOW}x{WINDOW} window of LPQ",
             f"give a --size of {WINDOW} or more",
         )
-    box, cos, sin = (_convolved(grey, weights, axis=1) for weights in (_BOX, _COS, _SIN))
+    box, cos, sin = (_convolved(gray, weights, axis=1) for weights in (_BOX, _COS, _SIN))
     cos_cos, sin_sin = _convolved(cos, _COS, axis=0), _convolved(sin, _SIN, axis=0)
     # named by what runs to the right, then by what runs down
     sin_cos, cos_sin = _convolved(sin, _COS, axis=0), _convolved(cos, _SIN, axis=0)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emoprune.features.canny import edges, gradients
-from emoprune.features.grayscale import NEGLIGIBLE, unit_grey
+from emoprune.features.grayscale import NEGLIGIBLE, unit_gray
 
 BINS = 8
 LEVELS = 3
@@ -18,25 +18,25 @@ LEVELS = 3
 def phog(image: NDArray[np.generic], *, levels: int = LEVELS) -> NDArray[np.float64]:
     """Gradient magnitudes at a picture's edges by cell and orientation, (8 * (4 ** (levels + 1) - 1) / 3,).
 
-    `image` is grey as `unit_grey` takes it. Level l has 2 ** l by 2 ** l cells, row by row; pixel y of
+    `image` is gray as `unit_gray` takes it. Level l has 2 ** l by 2 ** l cells, row by row; pixel y of
     `height` lies in row floor(y * 2 ** l / height), so that any shape of picture falls into cells, some empty
     where it has fewer pixels than cells a side. Levels 0 to `levels` stand one after the other: 680 numbers
     for 3, 168 for 2. The whole sums to 1; without an edge, as in a constant picture, all numbers are 0.
 
     The paper leaves open, and here it is so: edges as `canny.edges` finds them; gradients by Sobel's masks
-    without smoothing; each edge pixel votes for one orientation. Bin k is centred on 45 k degrees, 0 where
+    without smoothing; each edge pixel votes for one orientation. Bin k is centered on 45 k degrees, 0 where
     the picture grows brighter to the right and 90 where it does downwards, so that upright and level edges,
     of which faces have many, do not lie on a border between bins.
     """
-    grey = unit_grey(image)
-    right, down = gradients(grey)
+    gray = unit_gray(image)
+    right, down = gradients(gray)
     votes = np.hypot(right, down)
-    rows, columns = np.nonzero(edges(grey) & (votes > NEGLIGIBLE))
+    rows, columns = np.nonzero(edges(gray) & (votes > NEGLIGIBLE))
     votes, right, down = (values[rows, columns] for values in (votes, right, down))
     width_deg = 360 / BINS
     angles_deg = np.degrees(np.arctan2(down, right))
     bins = np.floor((angles_deg + width_deg / 2) / width_deg).astype(np.int64) % BINS
-    height, width = grey.shape
+    height, width = gray.shape
     histograms = []
     for cells in (2**level for level in range(levels + 1)):
         cell = rows * cells // height * cells + columns * cells // width

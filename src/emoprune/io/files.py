@@ -99,7 +99,7 @@ def write_bytes(path: str | Path, data: bytes, *, force: bool = False) -> None:
 def _replace(target: Path, data: bytes) -> None:
     scratch = target.with_name(f".emoprune.{os.getpid()}.tmp")
     try:
-        # plain open honours the umask, unlike tempfile
+        # plain open honors the umask, unlike tempfile
         with scratch.open("wb") as stream:
             stream.write(data)
             stream.flush()

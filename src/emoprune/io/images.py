@@ -1,4 +1,4 @@
-"""Pictures from files: upright, 8 bits, RGB or grey, whole or refused."""
+"""Pictures from files: upright, 8 bits, RGB or gray, whole or refused."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Reduced:
 def read_photo(path: Path) -> Image.Image:
     """The picture in a file as upright RGB; BadImage names the file and what is wrong with it.
 
-    Of several frames the first; what is see-through lies on white; colours of another profile become sRGB.
+    Of several frames the first; what is see-through lies on white; colors of another profile become sRGB.
     """
     return _as_rgb(_decoded(path, None)[0])
 
@@ -166,7 +166,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits; Pillow's own conversion clips at 255 instead of scaling."""
+    """Gray of more than 8 bits; Pillow's own conversion clips at 255 instead of scaling."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
     brightest = values.max(initial=0)
     if image.mode.startswith("I;16"):

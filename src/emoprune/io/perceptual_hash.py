@@ -28,13 +28,13 @@ AT_ONCE = 2**20
 def perceptual_hash(image: Image.Image) -> str:
     """64 bits, as 16 hexadecimal digits, of which copies of a picture share nearly all.
 
-    Each says whether one of the 8 x 8 low frequencies of the grey picture of 32 x 32 pixels exceeds their
+    Each says whether one of the 8 x 8 low frequencies of the gray picture of 32 x 32 pixels exceeds their
     median; the lowest comes first, then those to its right. What re-encoding, resizing and light do to a
     picture moves few of them (C. Zauner: Implementation and Benchmarking of Perceptual Image Hash Functions.
     2010, section 3.2.1; the averaging before is left to the shrinking).
     """
-    grey = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    low = fft.dctn(np.asarray(grey, dtype=np.float64), norm="ortho")[LOW, LOW].ravel()
+    gray = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    low = fft.dctn(np.asarray(gray, dtype=np.float64), norm="ortho")[LOW, LOW].ravel()
     low[np.abs(low) < NEGLIGIBLE] = 0
     return np.packbits(low > np.median(low)).tobytes().hex()
 

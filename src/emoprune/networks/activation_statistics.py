@@ -71,14 +71,14 @@ class UnitSums:
 
 
 def channel_moments(samples: Tensor) -> Moments:
-    """Mean and covariance of (channels, samples), centred on themselves before they are multiplied.
+    """Mean and covariance of (channels, samples), centered on themselves before they are multiplied.
 
-    Centred, float32 products serve a regression as well as float64 ones, in half the time.
+    Centered, float32 products serve a regression as well as float64 ones, in half the time.
     """
     h = samples.detach()
     mu = h.mean(1, keepdim=True)
-    centred = h - mu
-    covariance = (centred @ centred.T).double() / h.shape[1]
+    centered = h - mu
+    covariance = (centered @ centered.T).double() / h.shape[1]
     return Moments(h.shape[1], mu[:, 0].double(), covariance)
 
 

@@ -50,7 +50,7 @@ def check_input(spec: Spec) -> None:
 
 
 def build(spec: Spec) -> nn.Module:
-    """The network that `spec` describes, at its pruned widths, freshly initialised from torch's generator."""
+    """The network that `spec` describes, at its pruned widths, freshly initialized from torch's generator."""
     check_input(spec)
     net = _whole(spec)
     for name, (inputs, outputs) in spec.widths.items():

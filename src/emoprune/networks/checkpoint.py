@@ -19,7 +19,7 @@ from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import COPY_AGAIN
 from emoprune.networks.types import Card, Checkpoint, HistoryEntry, Moments, UnitStatistics
 
-SCHEMA = "emoprune.checkpoint/1"
+SCHEMA, FIRST_SCHEMA = "emoprune.checkpoint/2", "emoprune.checkpoint/1"
 METADATA_KEY = "emoprune"
 NET, STATS, READS, MASK = "net.", "stats.", "reads.", "mask."
 STATISTICS = ("count", "gram", "sum", "min", "max")
@@ -48,10 +48,20 @@ def card_record(text: str) -> dict[str, Any]:
         # ValueError also stands for a number of thousands of digits, or one that is not finite
         raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
     schema = record.get("schema") if isinstance(record, dict) else None
+    if isinstance(record, dict) and schema == FIRST_SCHEMA:
+        return _from_first(record)
     if not isinstance(record, dict) or schema != SCHEMA:
         raise BadCheckpoint(
             f"its schema is {schema!r}, this program reads {SCHEMA}", "use the program that wrote it"
         )
+    return record
+
+
+def _from_first(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of the first schema in today's keys: `color` of the preprocessing was `colour`."""
+    preprocess = record.get("preprocess")
+    if isinstance(preprocess, dict) and "colour" in preprocess:
+        preprocess["color"] = preprocess.pop("colour")
     return record
 
 

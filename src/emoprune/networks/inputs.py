@@ -33,7 +33,7 @@ def preprocess(
     return Preprocess(
         kind="image",
         size=parse_size(size) if size else entry.size,
-        colour="gray" if gray else "rgb",
+        color="gray" if gray else "rgb",
         mean=_per_channel("--mean", mean, usual_mean, channels),
         std=_per_channel("--std", std, usual_std, channels),
     )
@@ -77,7 +77,7 @@ def _per_channel(option: str, text: str | None, usual: tuple[float, ...], channe
 
 
 def pretrained(spec: Spec, weights: str, *, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
-    """The network of `spec`, initialised from `seed` and filled from ImageNet or a file where asked.
+    """The network of `spec`, initialized from `seed` and filled from ImageNet or a file where asked.
 
     `weights` is "imagenet", "none" or a path. Also returns the layers that the file does not fill: it may
     lack the output layer and dense hidden layers of ours, nothing else.

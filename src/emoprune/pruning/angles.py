@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from emoprune.choices import Centre
+from emoprune.choices import Center
 from emoprune.networks.activation_statistics import covariance, layer_range
 from emoprune.networks.types import UnitStatistics
 from emoprune.pruning.types import Pair, Survey
@@ -22,27 +22,27 @@ ANGLE_DECIMALS = 5
 """What float64 sums resolve in degrees, even near 0 and 180: angles that differ by less are ties."""
 
 
-def default_centre(activation: str) -> Centre:
+def default_center(activation: str) -> Center:
     """What spans -0.5 to 0.5: minus 0.5 for sigmoid units, the layer's observed range for all others."""
     return "half" if activation == "sigmoid" else "range"
 
 
-def centred_gram(statistics: UnitStatistics, centre: Centre) -> Tensor:
-    """Inner products of the centred activation vectors, (units, units), from the sums alone.
+def centered_gram(statistics: UnitStatistics, center: Center) -> Tensor:
+    """Inner products of the centered activation vectors, (units, units), from the sums alone.
 
-    Every centring is an affine view a * h + d of the activations: half: h - 0.5; range: the layer's
+    Every centering is an affine view a * h + d of the activations: half: h - 0.5; range: the layer's
     observed range scaled to 0..1, then minus 0.5; mean: minus each unit's own mean; none: as they are.
     """
     ones = torch.ones_like(statistics.total)
     scale = 1.0
     shift = torch.zeros_like(ones)
-    if centre == "half":
+    if center == "half":
         shift = -0.5 * ones
-    elif centre == "range":
+    elif center == "range":
         span = layer_range(statistics)
         scale = 1 / span if span > 0 else 0.0
         shift = ones * (-float(statistics.low.min()) * scale - 0.5)
-    elif centre == "mean":
+    elif center == "mean":
         return covariance(statistics) * statistics.count
     gram = scale**2 * statistics.gram
     # in place: a layer of thousands of units has a matrix of hundreds of megabytes
@@ -53,9 +53,9 @@ def centred_gram(statistics: UnitStatistics, centre: Centre) -> Tensor:
     return gram
 
 
-def angles_deg(statistics: UnitStatistics, *, centre: Centre) -> Tensor:
+def angles_deg(statistics: UnitStatistics, *, center: Center) -> Tensor:
     """Angles in degrees, (units, units), 0..180; NaN for a vector without length, 0 on the diagonal."""
-    gram = centred_gram(statistics, centre)
+    gram = centered_gram(statistics, center)
     length = gram.diagonal().sqrt()
     length = torch.where(length > 0, length, torch.nan)
     for start in range(0, len(gram), ROWS):
@@ -78,11 +78,11 @@ def ordered(angles: Tensor, wanted: Tensor, *, descending: bool = False) -> Iter
     return zip(first[order].tolist(), second[order].tolist(), values[order].tolist(), strict=True)
 
 
-def short_units(statistics: UnitStatistics, centre: Centre) -> set[int]:
-    """Units whose centred vector's root mean square is under 1% of the layer's range."""
+def short_units(statistics: UnitStatistics, center: Center) -> set[int]:
+    """Units whose centered vector's root mean square is under 1% of the layer's range."""
     span = layer_range(statistics)
-    unit_span = 1.0 if centre == "range" else span
-    rms = (centred_gram(statistics, centre).diagonal() / statistics.count).sqrt()
+    unit_span = 1.0 if center == "range" else span
+    rms = (centered_gram(statistics, center).diagonal() / statistics.count).sqrt()
     return _indices(rms <= INSIGNIFICANT_SHARE * unit_span)
 
 
@@ -98,18 +98,18 @@ def silent_units(statistics: UnitStatistics) -> set[int]:
     return _indices((statistics.low == 0) & (statistics.high == 0))
 
 
-def insignificant_units(statistics: UnitStatistics, centre: Centre) -> set[int]:
+def insignificant_units(statistics: UnitStatistics, center: Center) -> set[int]:
     """Units whose vector is short or that hardly vary: they tell no pattern from another."""
-    return short_units(statistics, centre) | constant_units(statistics)
+    return short_units(statistics, center) | constant_units(statistics)
 
 
 def _indices(mask: Tensor) -> set[int]:
     return {int(unit) for unit in torch.nonzero(mask).flatten()}
 
 
-def smallest_angle_deg(statistics: UnitStatistics, *, centre: Centre | None, activation: str) -> float | None:
+def smallest_angle_deg(statistics: UnitStatistics, *, center: Center | None, activation: str) -> float | None:
     """The smallest angle between any two units; None where no two have one."""
-    measured = _between_two(angles_deg(statistics, centre=centre or default_centre(activation)))
+    measured = _between_two(angles_deg(statistics, center=center or default_center(activation)))
     return float(measured.min()) if len(measured) else None
 
 
@@ -121,7 +121,7 @@ def _between_two(angles: Tensor) -> Tensor:
 def survey(
     statistics: UnitStatistics,
     *,
-    centre: Centre | None,
+    center: Center | None,
     activation: str,
     below_deg: float,
     above_deg: float,
@@ -131,15 +131,15 @@ def survey(
 
     Lists the pairs of either kind or, with `everything`, all that have an angle.
     """
-    resolved = centre or default_centre(activation)
-    angles = angles_deg(statistics, centre=resolved)
+    resolved = center or default_center(activation)
+    angles = angles_deg(statistics, center=resolved)
     others = ~torch.eye(statistics.units, dtype=torch.bool)
     similar, complementary = (angles < below_deg) & others, (angles > above_deg) & others
     measured = _between_two(angles)
     listed = ~angles.isnan() if everything else similar | complementary
     return Survey(
         units=statistics.units,
-        centre=resolved,
+        center=resolved,
         similar=int(similar.any(1).sum()),
         complementary=int(complementary.any(1).sum()),
         insignificant=len(insignificant_units(statistics, resolved)),

@@ -160,7 +160,7 @@ def last_step(job: Job, course: Course, amount: Amount) -> int:
 
 def _last_bearable(job: Job, course: Course, amount: Amount) -> int:
     """The last step whose network loses no more than the amount allows."""
-    before = job.judgement
+    before = job.judgment
     if before[1] is None and amount.option == "--max-drop":
         raise UsageFault(f"{job.before.spec.arch} has no accuracy to drop", "give --max-loss-increase")
 

@@ -11,7 +11,7 @@ from emoprune.choices import Merge
 from emoprune.cli import output
 from emoprune.networks import build, profiling
 from emoprune.networks.types import Checkpoint
-from emoprune.pruning.angles import default_centre
+from emoprune.pruning.angles import default_center
 from emoprune.pruning.error_estimate import certify, ladder
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Plan
@@ -35,7 +35,7 @@ def outcome(
     merged: Mapping[Merge, Mapping[str, Tensor]],
     after: Checkpoint,
 ) -> dict[str, Any]:
-    """What the plan does, layer by layer and to the whole network (schema emoprune.prune/1)."""
+    """What the plan does, layer by layer and to the whole network (schema emoprune.prune/2)."""
     old, new = job.cost, profiling.cost(build.restore(after.spec, after.tensors), after.spec)
     activation = {layer.name: layer.activation for layer in job.subject.graph.layers}
     units = sum(removal.units for removal in plan.removals)
@@ -43,7 +43,7 @@ def outcome(
     layers = [
         {
             **dataclasses.asdict(entry),
-            "centre": job.request.centre or default_centre(activation[removal.layer]),
+            "center": job.request.center or default_center(activation[removal.layer]),
             "removed": list(removal.removed),
             "merges": dict(removal.merges),
             "spared": removal.spared,
@@ -65,7 +65,7 @@ def outcome(
 def settings(
     job: Job, amount: Amount, *, layer: str, data: str | None, samples: int, rewind: str | None
 ) -> dict[str, Any]:
-    """What a pruning was done with, as its history keeps it (schema emoprune.prune/1)."""
+    """What a pruning was done with, as its history keeps it (schema emoprune.prune/2)."""
     request = job.request
     return {
         "method": job.method,
@@ -76,7 +76,7 @@ def settings(
         "layer": layer,
         "round_to": request.round_to,
         "seed": request.seed,
-        "center": request.centre,
+        "center": request.center,
         "data": data,
         "samples": samples,
         "rewind": rewind,
@@ -100,7 +100,7 @@ def judged(job: Job, after: Checkpoint, amount: Amount) -> dict[str, Any]:
     """Accuracy and loss before and after, and the part that they are of; nothing if nobody asked."""
     if job.images is None or not amount.needs_images:
         return {}
-    (loss, accuracy), (now_loss, now) = job.judgement, job.judge(after)
+    (loss, accuracy), (now_loss, now) = job.judgment, job.judge(after)
     return {
         "accuracy": {"before": accuracy, "after": now},
         "loss": {

@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from emoprune.choices import Centre, Merge, Price, Scope
+from emoprune.choices import Center, Merge, Price, Scope
 from emoprune.errors import InvalidRecord
 from emoprune.networks.activation_statistics import moments_of, readings_of, shared_layer
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Reader, Reading
@@ -102,7 +102,7 @@ class Request:
     """
 
     merge: Merge = "lstsq"
-    centre: Centre | None = None
+    center: Center | None = None
     scope: Scope = "global"
     price: Price = "macs"
     round_to: int = 1

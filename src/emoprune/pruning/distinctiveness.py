@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import torch
 
-from emoprune.choices import Centre, Merge
+from emoprune.choices import Center, Merge
 from emoprune.networks.types import HiddenLayer, UnitStatistics
 from emoprune.pruning.angles import (
     angles_deg,
-    centred_gram,
+    centered_gram,
     constant_units,
-    default_centre,
+    default_center,
     ordered,
     short_units,
     silent_units,
@@ -27,20 +27,20 @@ def distinct(
     *,
     angle_deg: float,
     merge: Merge,
-    centre: Centre | None = None,
+    center: Center | None = None,
 ) -> Removal:
     """The distinctiveness rule (Gedeon & Harris 1991), deterministic, at least one unit staying.
 
-    Under `angle_deg` two units are similar, over 180 minus it complementary; `centre` None is what fits the
+    Under `angle_deg` two units are similar, over 180 minus it complementary; `center` None is what fits the
     layer's activation. Insignificant units go first. Then complementary pairs, the most opposed first: both
     go under the merge "sum"; under "lstsq" the higher index alone, for its opposite can speak for it. Then
     of each similar pair, the most similar first, the higher index, merged into the lower. A unit already
     removed takes no further part. Under "sum", which moves no bias, of the insignificant units only short
     and silent ones go, as published.
     """
-    centre = centre or default_centre(layer.activation)
-    angles = angles_deg(statistics, centre=centre)
-    insignificant = short_units(statistics, centre) | silent_units(statistics)
+    center = center or default_center(layer.activation)
+    angles = angles_deg(statistics, center=center)
+    insignificant = short_units(statistics, center) | silent_units(statistics)
     if merge == "lstsq":
         insignificant |= constant_units(statistics)
     draft = _Draft(units=statistics.units)
@@ -73,17 +73,17 @@ class Taken:
 
 
 def smallest_angle_first(
-    layer: HiddenLayer, statistics: UnitStatistics, *, centre: Centre | None = None
+    layer: HiddenLayer, statistics: UnitStatistics, *, center: Center | None = None
 ) -> list[Taken]:
     """One unit at a time until one is left: of the two at the smallest angle the higher index.
 
     So prune Gedeon & Harris 1992 and luan2020, section 3.1. Units whose vectors have no length, hence no
     angle, go first (luan2020, section 2.1).
     """
-    centre = centre or default_centre(layer.activation)
-    angles = angles_deg(statistics, centre=centre)
+    center = center or default_center(layer.activation)
+    angles = angles_deg(statistics, center=center)
     there = ~angles.isnan()
-    without = torch.nonzero(centred_gram(statistics, centre).diagonal() == 0).flatten().tolist()
+    without = torch.nonzero(centered_gram(statistics, center).diagonal() == 0).flatten().tolist()
     taken = [Taken(unit, None, 0.0) for unit in reversed(without)][: statistics.units - 1]
     gone = {step.unit for step in taken}
     for i, j, angle in ordered(angles, there):

@@ -53,7 +53,7 @@ def least_squares(subject: Subject, plan: Plan) -> dict[str, Tensor]:
 
     With B the regression of removed on kept channels, W_K += W_R B at every tap, and the constant part
     goes to the bias or to the mean of the batch norm that follows; all from one-pass moments. The ridge is
-    chosen by generalised cross-validation (Golub, Heath & Wahba 1979), so that fewer patterns than units do
+    chosen by generalized cross-validation (Golub, Heath & Wahba 1979), so that fewer patterns than units do
     not fit noise.
     """
     alive = subject.alive(plan)
@@ -186,7 +186,7 @@ def _regression(kk: Tensor, rk: Tensor, rr: Tensor, outgoing: Tensor, *, pattern
 
 
 def _ridge_by_gcv(energies: Tensor, told: Tensor, total: float, *, patterns: int) -> float:
-    """The ridge with the least generalised cross-validation error of what the readers compute."""
+    """The ridge with the least generalized cross-validation error of what the readers compute."""
     if total <= 0:
         return float(RIDGES[0])
     damped = energies + RIDGES[:, None]
@@ -216,7 +216,7 @@ def rescaled(subject: Subject, plan: Plan, merged: Mapping[str, Tensor]) -> dict
     """Running variances, scaled by what the survivors still make of each channel's variance.
 
     The factor is that share, at least a quarter, to the power of 1.5. Least squares shrinks what a layer
-    computes towards its mean; a batch norm that divides by the old deviation would pass the shrinkage on and
+    computes toward its mean; a batch norm that divides by the old deviation would pass the shrinkage on and
     on. The share follows from the moments, the taps of a kernel taken as independent.
     """
     alive = subject.alive(plan)

@@ -27,7 +27,7 @@ class Job(Pruning):
         return self.images.count if self.images and self.resolve else 0
 
     @cached_property
-    def judgement(self) -> tuple[float, float | None]:
+    def judgment(self) -> tuple[float, float | None]:
         """Mean loss and accuracy before."""
         return self.judge(self.before)
 

@@ -127,7 +127,7 @@ class Pruning:
         """The smallest angle between two units of a layer of what is left; None where no two have one."""
         found = [
             smallest_angle_deg(
-                pruned.statistics[layer.name], centre=self.request.centre, activation=layer.activation
+                pruned.statistics[layer.name], center=self.request.center, activation=layer.activation
             )
             for layer in self.subject.layers
         ]

@@ -39,7 +39,7 @@ class ReadingLedger:
         outgoing = torch.zeros_like(second)
         for reader, weight in weights.items():
             shares = inside_taps(reader, weight)
-            weight = _as_normalised(subject, reader, weight)
+            weight = _as_normalized(subject, reader, weight)
             output = float(variances(weight, shares, moments).sum())
             if output > 0:
                 outgoing += gram_of_taps(weight, shares) / output
@@ -103,7 +103,7 @@ class ReadingLedger:
             self._pending = 0
 
 
-def _as_normalised(subject: Subject, reader: Reader, weight: Tensor) -> Tensor:
+def _as_normalized(subject: Subject, reader: Reader, weight: Tensor) -> Tensor:
     """Outputs in their own deviations where a batch norm will divide them by these: so they count alike."""
     variance = subject.tensors.get(f"{reader.norm}.running_var")
     if variance is None:

@@ -1,7 +1,7 @@
 """Layer by layer from the front: pruned layers re-solved on what they now read, with images.
 
 The moments of the whole network know nothing of the errors that earlier layers pass on. Here each layer of
-the pruned network is regressed, all taps at once, on its own inputs towards what the original layer
+the pruned network is regressed, all taps at once, on its own inputs toward what the original layer
 computes for the same images (as He, Zhang & Sun 2017 do for the inputs that stay). No gradient is taken.
 """
 
@@ -256,7 +256,7 @@ class Sums:
 def correction(learned: Sums, held: Sums, *, constant: bool) -> tuple[Tensor, Tensor] | None:
     """Weights (outputs, features) and constant (outputs,) to add; None where none helps on held-out rows.
 
-    The ridge pulls towards no change; its strength is the one that does best on `held`, the solution then
+    The ridge pulls toward no change; its strength is the one that does best on `held`, the solution then
     that of all rows. Without `constant` there is none to add.
     """
     if not learned.count or not held.count:

@@ -83,7 +83,7 @@ def distinct_within(subject: Subject, request: Request, angle_deg: float) -> Pla
                 subject.statistics[layer.name],
                 angle_deg=angle_deg,
                 merge=request.merge,
-                centre=request.centre,
+                center=request.center,
             )
             for layer in subject.layers
         )
@@ -169,7 +169,7 @@ def _walk(
 
 def _taken(subject: Subject, request: Request) -> dict[str, list[Taken]]:
     return {
-        layer.name: smallest_angle_first(layer, subject.statistics[layer.name], centre=request.centre)
+        layer.name: smallest_angle_first(layer, subject.statistics[layer.name], center=request.center)
         for layer in subject.layers
     }
 

@@ -59,7 +59,7 @@ def cut(tensors: Mapping[str, Tensor], graph: ChannelGraph, alive: Tensor) -> di
 def rewound(pruned: Checkpoint, earlier: Checkpoint, subject: Subject, plan: Plan) -> Checkpoint:
     """The pruned network with what survives of it set back to `earlier`, a checkpoint of the whole one.
 
-    Its statistics were those of other weights, hence none are left (re-initialisation of elazar2020,
+    Its statistics were those of other weights, hence none are left (re-initialization of elazar2020,
     section 2).
     """
     tensors = cut(earlier.tensors, subject.graph, subject.alive(plan))

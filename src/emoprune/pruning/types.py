@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from emoprune.choices import Centre
+from emoprune.choices import Center
 from emoprune.errors import InvalidRecord
 from emoprune.evaluation.types import check_label
 
@@ -56,14 +56,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Survey:
-    """The angles of one layer at a glance; its fields are keys of schema emoprune.angles/1.
+    """The angles of one layer at a glance; its fields are keys of schema emoprune.angles/2.
 
     `similar` and `complementary` count the units that stand in at least one such pair; the smallest and
     largest angle are over all pairs, None where no two units have an angle.
     """
 
     units: int
-    centre: Centre
+    center: Center
     similar: int
     complementary: int
     insignificant: int

@@ -31,7 +31,7 @@ CLASS_KEYS: dict[ClassMeasure, str] = {"precision": "precision", "recall": "reca
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """All runs of one label, which have the same classes."""
 
     label: str
@@ -46,7 +46,7 @@ class Labelled:
         """A measure over the runs."""
         return estimate(getattr(run, KEYS[measure]) for run in self.runs)
 
-    def change(self, measure: Measured, first: Labelled) -> Estimate | None:
+    def change(self, measure: Measured, first: Labeled) -> Estimate | None:
         """How a measure differs from `first`'s in runs of the same setting `seed`; None without such runs."""
         return paired(first._by_seed(measure), self._by_seed(measure))
 
@@ -71,7 +71,7 @@ class Labelled:
         )
 
 
-def by_label(found: Iterable[Metrics]) -> list[Labelled]:
+def by_label(found: Iterable[Metrics]) -> list[Labeled]:
     """Runs gathered by label, in the order in which labels first come; without one, by model.
 
     Raises BadMetrics where runs of one label tell different classes apart.
@@ -82,15 +82,15 @@ def by_label(found: Iterable[Metrics]) -> list[Labelled]:
     for label, runs in gathered.items():
         if len({run.classes for run in runs}) > 1:
             raise BadMetrics(f"runs of label {label!r} have different classes", "give them different labels")
-    return [Labelled(label, tuple(runs)) for label, runs in gathered.items()]
+    return [Labeled(label, tuple(runs)) for label, runs in gathered.items()]
 
 
-def by_setting(entries: Iterable[Labelled]) -> list[Labelled]:
+def by_setting(entries: Iterable[Labeled]) -> list[Labeled]:
     """The same, but runs of a label whose settings differ apart, for a mean over them would mean nothing.
 
     Such a row is named after what it was made with: "pruned, hidden 200".
     """
-    found: list[Labelled] = []
+    found: list[Labeled] = []
     for entry in entries:
         apart: dict[str, list[Metrics]] = {}
         keys = varying(entry.runs, but=IDENTITY)
@@ -98,7 +98,7 @@ def by_setting(entries: Iterable[Labelled]) -> list[Labelled]:
             made = {key: run.settings[key] for key in keys if key in run.settings}
             apart.setdefault(told_apart(entry.label, made), []).append(run)
         taken = {each.label for each in found}
-        found += [Labelled(_free(label, taken), tuple(runs)) for label, runs in apart.items()]
+        found += [Labeled(_free(label, taken), tuple(runs)) for label, runs in apart.items()]
     return found
 
 
@@ -129,7 +129,7 @@ def varying(runs: Sequence[Metrics], *, but: Collection[str]) -> list[str]:
     ]
 
 
-def all_changes(entry: Labelled, first: Labelled) -> Mapping[Measured, Estimate | None]:
+def all_changes(entry: Labeled, first: Labeled) -> Mapping[Measured, Estimate | None]:
     """Every measure's paired difference against `first`."""
     return {measure: entry.change(measure, first) for measure in get_args(Measured)}
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from emoprune.choices import ClassMeasure, EvaluationSection, Measured
 from emoprune.cli import output
 from emoprune.evaluation.types import Metrics
-from emoprune.reporting.aggregate import CLASS_KEYS, KEYS, Labelled, all_changes, by_label, by_setting
+from emoprune.reporting.aggregate import CLASS_KEYS, KEYS, Labeled, all_changes, by_label, by_setting
 from emoprune.reporting.model_tables import comparable, confusion_sheet
 from emoprune.reporting.tables import DECIMALS, SHARE, Sheet, bounds, flat_printed, from_rows
 from emoprune.reporting.types import Estimate, Printed
@@ -38,13 +38,13 @@ TEXTS: dict[Measured, Callable[[float], str]] = {
 class Overview:
     """Labels in order, ours first, and what a paper prints of them."""
 
-    ours: Sequence[Labelled]
+    ours: Sequence[Labeled]
     printed: Sequence[Printed] = ()
 
     @cached_property
-    def labels(self) -> dict[str, Labelled | None]:
+    def labels(self) -> dict[str, Labeled | None]:
         """Every label, with our runs of it where there are some."""
-        found: dict[str, Labelled | None] = {entry.label: entry for entry in self.ours}
+        found: dict[str, Labeled | None] = {entry.label: entry for entry in self.ours}
         return found | {entry.label: None for entry in self.printed if entry.label not in found}
 
     @cached_property
@@ -87,7 +87,7 @@ def summary(view: Overview) -> Sheet:
     return Sheet("Summary by label", tuple(columns), rows)
 
 
-def _summary_cells(view: Overview, label: str, entry: Labelled | None, several: bool) -> Iterable[object]:
+def _summary_cells(view: Overview, label: str, entry: Labeled | None, several: bool) -> Iterable[object]:
     for measure in MEASURES:
         found = entry.mean(measure) if entry else None
         yield TEXTS[measure](found.mean) if found else None
@@ -101,7 +101,7 @@ def _summary_cells(view: Overview, label: str, entry: Labelled | None, several: 
             yield _printed(view.paper(label, measure), TEXTS[measure])
 
 
-def _change(view: Overview, entry: Labelled | None, measure: Measured) -> Estimate | None:
+def _change(view: Overview, entry: Labeled | None, measure: Measured) -> Estimate | None:
     """Against the first label, which has none itself."""
     return None if entry is None or entry is view.ours[0] else entry.change(measure, view.ours[0])
 
@@ -139,7 +139,7 @@ def _class_sheet(view: Overview, measure: ClassMeasure) -> Sheet:
     return Sheet(f"{measure.capitalize()} by class", tuple(heads), tuple(zip(*columns, strict=True)))
 
 
-def _mean_of_class(entry: Labelled, measure: ClassMeasure, name: str) -> str | None:
+def _mean_of_class(entry: Labeled, measure: ClassMeasure, name: str) -> str | None:
     found = entry.mean_of_class(measure, name)
     return DECIMALS.text(found.mean) if found else None
 
@@ -225,7 +225,7 @@ def to_record(view: Overview) -> dict[str, Any]:
     }
 
 
-def _label_record(view: Overview, label: str, entry: Labelled | None) -> dict[str, Any]:
+def _label_record(view: Overview, label: str, entry: Labeled | None) -> dict[str, Any]:
     record: dict[str, Any] = {"label": label, "runs": len(entry.runs) if entry else 0}
     if entry is not None:
         changes = {} if entry is view.ours[0] else all_changes(entry, view.ours[0])

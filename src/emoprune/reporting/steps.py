@@ -69,16 +69,16 @@ def shared_out(
 ) -> tuple[list[Printed], list[Printed]]:
     """A paper's numbers for the evaluations and those for the steps.
 
-    A label as "sum, 9 units" means a step. The accuracy of one that evaluations are labelled with stands
+    A label as "sum, 9 units" means a step. The accuracy of one that evaluations are labeled with stands
     beside these, and beside the step only where ours have it too.
     """
     stages = {(stage.label, stage.units) for stage in found}
     of_evaluations, of_steps = [], []
     for entry in printed:
         is_step = entry.step is not None and entry.measure in KEYS
-        labelled = entry.label in evaluated and entry.measure == "accuracy"
-        if is_step and (not labelled or entry.step in stages):
+        labeled = entry.label in evaluated and entry.measure == "accuracy"
+        if is_step and (not labeled or entry.step in stages):
             of_steps.append(entry)
-        if not is_step or labelled:
+        if not is_step or labeled:
             of_evaluations.append(entry)
     return of_evaluations, of_steps

@@ -114,7 +114,7 @@ class BarChart:
 
 @dataclass(frozen=True)
 class HeatChart:
-    """Counts, [actual][predicted]; each row's shares are its colours."""
+    """Counts, [actual][predicted]; each row's shares are its colors."""
 
     name: str
     label: str

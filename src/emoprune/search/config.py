@@ -135,7 +135,7 @@ def _words(name: str, value: str, layers: Value | None) -> list[str]:
     if name == FLAG:
         if value not in FLAG_VALUES:
             raise UsageFault(f"--set {name}={value}: neither yes nor no", "write yes or no")
-        return ["--gray" if value == "yes" else "--colour"]
+        return ["--gray" if value == "yes" else "--color"]
     if name == JOINED:
         return own.words(name, value.replace("+", ","))
     if name not in DEEP:

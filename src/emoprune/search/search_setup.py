@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from emoprune.cli import output
 from emoprune.data.datasets import Data
 from emoprune.data.splits import declared_parts, parse_shares, partition, split_rule
-from emoprune.data.types import Catalogue, SplitRule
+from emoprune.data.types import Catalog, SplitRule
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.search.config import (
@@ -71,7 +71,7 @@ def set_up(asked: Asked, found: Data) -> Search:
     rounds = _rounds(asked, {space.name for space in spaces} | set(fixed))
     _check_steps(asked, spaces)
     total = _total(asked, spaces)
-    shares = _shares(asked, found.catalogue)
+    shares = _shares(asked, found.catalog)
     options = Options(asked.data, _words(asked, shares), fixed)
     settings = _checked(options, spaces, found)
     if rounds is not None and settings.arch == "svm":
@@ -79,10 +79,10 @@ def set_up(asked: Asked, found: Data) -> Search:
         raise UsageFault(fact, "give --sampler random or grid")
     with at(asked.data):
         rule = split_rule(found, settings.split, settings.group_by, settings.split_by, asked.seed)
-        partition(found.catalogue, rule)
+        partition(found.catalog, rule)
     label = asked.label if asked.label is not None else asked.preset or settings.arch
     identity = {
-        "data": found.catalogue.fingerprint,
+        "data": found.catalog.fingerprint,
         "--preset": asked.preset or "none",
         **{f"--set {name}": value for name, value in sorted(fixed.items())},
         **{f"--space {space.name}": space.spelled for space in spaces},
@@ -141,15 +141,15 @@ def _total(asked: Asked, spaces: tuple[Space, ...]) -> int:
     return total
 
 
-def _shares(asked: Asked, catalogue: Catalogue) -> str | None:
+def _shares(asked: Asked, catalog: Catalog) -> str | None:
     """The split that is asked of train, None for the data's own or the preset's; each with a val part."""
-    declared = declared_parts(catalogue.names)
+    declared = declared_parts(catalog.names)
     if declared is not None:
         if "val" not in declared:
             raise BadData(
                 f"has {', '.join(declared)} but no val, and trials are compared on it",
                 "add it, or give train/ alone as the data",
-                place=catalogue.place,
+                place=catalog.place,
             )
         return asked.split
     usual = PRESETS[asked.preset].settings.get("split") if asked.preset else None

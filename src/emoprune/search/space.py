@@ -210,7 +210,7 @@ def on_log_scale(space: Space) -> Space:
 
 
 def narrowed(spaces: Sequence[Space], coarse: Sequence[Trial]) -> tuple[Space, ...]:
-    """What the fine trials draw from: the neighbourhood of the best coarse one.
+    """What the fine trials draw from: the neighborhood of the best coarse one.
 
     Of a range that third which has the best value in its middle, in the logarithm where it is even in that,
     as far as the range goes; of choices those that the best quarter of the trials, at least two, had.

@@ -63,7 +63,7 @@ HAIR_STYLES: dict[str, HairStyle] = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One person: colours, proportions in face units (or as factors near 1), hair and glasses."""
+    """One person: colors, proportions in face units (or as factors near 1), hair and glasses."""
 
     skin: Color
     hair: Color
@@ -87,7 +87,7 @@ class Look:
 
     @property
     def line(self) -> Color:
-        """The colour of creases and contours on this skin."""
+        """The color of creases and contours on this skin."""
         return mix(self.skin, (64, 24, 20), 0.72)
 
 

@@ -19,16 +19,16 @@ NECK_Y = 0.8
 
 
 def relief(x: Points, y: Points) -> Points:
-    """How far the face's surface stands out towards the viewer, in units, elementwise over x and y."""
+    """How far the face's surface stands out toward the viewer, in units, elementwise over x and y."""
     return np.maximum(0.0, 0.6 - 0.6 * (x / 0.8) ** 2 - 0.6 * (y / 1.1) ** 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a head stands in the scene: centre and unit in pixels, angles in radians."""
+    """Where a head stands in the scene: center and unit in pixels, angles in radians."""
 
-    centre_x: float
-    centre_y: float
+    center_x: float
+    center_y: float
     unit: float
     roll: float
     yaw: float
@@ -41,13 +41,13 @@ class Pose:
         turned_x = x * np.cos(self.yaw) + depth * np.sin(self.yaw)
         turned_y = y * np.cos(self.pitch) + depth * np.sin(self.pitch)
         cos, sin = np.cos(self.roll), np.sin(self.roll)
-        across = self.centre_x + self.unit * (cos * turned_x - sin * turned_y)
-        down = self.centre_y + self.unit * (sin * turned_x + cos * turned_y)
+        across = self.center_x + self.unit * (cos * turned_x - sin * turned_y)
+        down = self.center_y + self.unit * (sin * turned_x + cos * turned_y)
         return np.column_stack((across, down))
 
     def unproject(self, across: Points, down: Points) -> tuple[Points, Points]:
         """Map scene pixels back to face coordinates x and y, near enough for smooth shading."""
-        dx, dy = (across - self.centre_x) / self.unit, (down - self.centre_y) / self.unit
+        dx, dy = (across - self.center_x) / self.unit, (down - self.center_y) / self.unit
         cos, sin = np.cos(self.roll), np.sin(self.roll)
         turned_x, turned_y = cos * dx + sin * dy, cos * dy - sin * dx
         depth = relief(turned_x, turned_y)
@@ -60,8 +60,8 @@ class Pose:
         moved = lean.project(np.array([[0.0, NECK_Y]]))[0]
         return replace(
             lean,
-            centre_x=lean.centre_x + float(neck[0] - moved[0]),
-            centre_y=lean.centre_y + float(neck[1] - moved[1]),
+            center_x=lean.center_x + float(neck[0] - moved[0]),
+            center_y=lean.center_y + float(neck[1] - moved[1]),
         )
 
 
@@ -70,7 +70,7 @@ class Canvas:
 
     def __init__(self, size: tuple[int, int], pose: Pose) -> None:
         self.pose = pose
-        # Every pen writes 255 into the fourth byte, so averaging pixels gives premultiplied colour and its
+        # Every pen writes 255 into the fourth byte, so averaging pixels gives premultiplied color and its
         # coverage; RGBA would have Pillow multiply and divide by alpha again, at several times the cost.
         self._image = Image.new("RGBX", (size[0] * SUPERSAMPLE, size[1] * SUPERSAMPLE), (0, 0, 0, 0))
         self._draw = ImageDraw.Draw(self._image)
@@ -94,7 +94,7 @@ class Canvas:
         self.fill(np.concatenate((points + side, (points - side)[::-1])), color)
 
     def flatten(self) -> Layer:
-        """The antialiased layer at scene size: (height, width, 4), colour times coverage, then coverage."""
+        """The antialiased layer at scene size: (height, width, 4), color times coverage, then coverage."""
         return np.asarray(self._image.reduce(SUPERSAMPLE), dtype=np.float32)
 
 
@@ -127,7 +127,7 @@ def moved(points: Points, x: float, y: float) -> Points:
 
 
 def mix(first: Color, second: Color, share: float) -> Color:
-    """The colour a given share of the way from first to second, clipped to 0..255."""
+    """The color a given share of the way from first to second, clipped to 0..255."""
     red, green, blue = (
         min(255, max(0, round(a + (b - a) * share))) for a, b in zip(first, second, strict=True)
     )
@@ -135,5 +135,5 @@ def mix(first: Color, second: Color, share: float) -> Color:
 
 
 def shade(color: Color, gain: float) -> Color:
-    """The colour scaled by gain, clipped to 0..255."""
+    """The color scaled by gain, clipped to 0..255."""
     return mix((0, 0, 0), color, gain)

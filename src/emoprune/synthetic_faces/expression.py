@@ -139,7 +139,7 @@ class Manner:
 
     form: float
     strength: float
-    favoured_side: int
+    favored_side: int
     brow_shift: tuple[float, float]
     eye_gain: tuple[float, float]
     corner_shift: tuple[float, float]
@@ -153,7 +153,7 @@ def sample_manner(generator: np.random.Generator) -> Manner:
     return Manner(
         form=float(generator.random()),
         strength=float(generator.uniform(0.88, 1.1)),
-        favoured_side=1 if generator.random() < 0.5 else -1,
+        favored_side=1 if generator.random() < 0.5 else -1,
         brow_shift=(float(brow[0]), float(brow[1])),
         eye_gain=(float(eye[0]), float(eye[1])),
         corner_shift=(float(corner[0]), float(corner[1])),

@@ -18,7 +18,7 @@ DARK: Color = (22, 15, 14)
 class EyeShape:
     """The opening of one eye: shared x and the two lids' y, from the inner to the outer corner."""
 
-    centre: float
+    center: float
     x: Points
     upper: Points
     lower: Points
@@ -49,13 +49,13 @@ def eye_shape(look: Look, face: Expression, manner: Manner, side: int) -> EyeSha
     """The opening of the eye on one side (-1 left of the image, 1 right)."""
     gain = manner.eye_gain[side > 0]
     across = np.linspace(-1.0, 1.0, 25)
-    centre = side * look.eye_spacing
+    center = side * look.eye_spacing
     line = EYE_Y - look.eye_tilt * across + 0.03 * face.lid_slant * across
     upper_arch = (1.0 - np.abs(across) ** 2.3) ** 0.8 * (1.0 - 0.55 * face.lid_slant * across)
     lower_arch = (1.0 - across**2) ** 0.9 * (1.0 + 0.12 * across)
     return EyeShape(
-        centre=centre,
-        x=centre + side * look.eye_width * across,
+        center=center,
+        x=center + side * look.eye_width * across,
         upper=line - gain * face.lid_upper * upper_arch,
         lower=line + gain * face.lid_lower * lower_arch,
     )
@@ -83,7 +83,7 @@ def _draw_lid_folds(canvas: Canvas, look: Look, face: Expression, eye: EyeShape)
 
 
 def _draw_iris(canvas: Canvas, look: Look, eye: EyeShape) -> None:
-    x, y = eye.centre + look.gaze[0], EYE_Y + look.gaze[1] - 0.008
+    x, y = eye.center + look.gaze[0], EYE_Y + look.gaze[1] - 0.008
     rings: tuple[tuple[float, Color], ...] = (
         (0.088, shade(look.iris, 0.45)),
         (0.076, look.iris),
@@ -97,7 +97,7 @@ def _draw_iris(canvas: Canvas, look: Look, eye: EyeShape) -> None:
 
 def draw_brow(canvas: Canvas, look: Look, face: Expression, manner: Manner, side: int) -> None:
     """Draw one eyebrow, tapering outwards."""
-    raised = manner.brow_shift[side > 0] + face.brow_uneven * side * manner.favoured_side
+    raised = manner.brow_shift[side > 0] + face.brow_uneven * side * manner.favored_side
     spacing = look.eye_spacing
     knots = np.array(
         [

@@ -144,8 +144,8 @@ def draw_front_hair(canvas: Canvas, look: Look) -> None:
         canvas.stroke(lock, 0.022, mix(look.hair, (255, 226, 190) if tone > 0.5 else (0, 0, 0), 0.15))
 
 
-def _draw_curls(canvas: Canvas, look: Look, centres: Points, color: Color) -> None:
-    for index, (x, y) in enumerate(centres):
+def _draw_curls(canvas: Canvas, look: Look, centers: Points, color: Color) -> None:
+    for index, (x, y) in enumerate(centers):
         radius = look.style.curl * (0.75 + 0.5 * look.strands[index % len(look.strands), 1])
         canvas.fill(ellipse(x, y, radius, radius, 16), mix(color, (0, 0, 0), 0.07 * (index % 4)))
 

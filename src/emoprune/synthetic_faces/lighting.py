@@ -1,4 +1,4 @@
-"""Smooth light and colour over the flat-drawn head."""
+"""Smooth light and color over the flat-drawn head."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ BLUSH = ((-0.42, 0.3), (0.42, 0.3), (0.0, 0.33))
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Where the light comes from (unit-free direction), how hard it is, and its colour per channel."""
+    """Where the light comes from (unit-free direction), how hard it is, and its color per channel."""
 
     across: float
     above: float
@@ -37,7 +37,7 @@ def sample_light(generator: np.random.Generator) -> Light:
 
 
 def light_person(person: Layer, pose: Pose, face: Expression, light: Light) -> Layer:
-    """The colours of a (height, width, 4) layer with light, shadow and blush on them, (height, width, 3)."""
+    """The colors of a (height, width, 4) layer with light, shadow and blush on them, (height, width, 3)."""
     height, width = person.shape[:2]
     across, down = np.meshgrid(np.arange(0, width, COARSE) + 0.5, np.arange(0, height, COARSE) + 0.5)
     x, y = pose.unproject(across, down)
@@ -91,5 +91,5 @@ def _blush(x: Points, y: Points, face: Expression) -> Plane:
     return np.asarray((0.7 + 0.4 * face.cheek_raise) * red, dtype=np.float32)
 
 
-def _spot(x: Points, y: Points, centre_x: float, centre_y: float, spread_x: float, spread_y: float) -> Points:
-    return np.exp(-0.5 * (((x - centre_x) / spread_x) ** 2 + ((y - centre_y) / spread_y) ** 2))
+def _spot(x: Points, y: Points, center_x: float, center_y: float, spread_x: float, spread_y: float) -> Points:
+    return np.exp(-0.5 * (((x - center_x) / spread_x) ** 2 + ((y - center_y) / spread_y) ** 2))

@@ -37,7 +37,7 @@ def mouth_shape(look: Look, face: Expression, manner: Manner) -> MouthShape:
     left, right = manner.corner_shift
     corner = face.mouth_corner + np.where(ACROSS < 0, left, right)
     bend = corner * (reach**1.7 - 0.35)
-    lopsided = face.mouth_skew * manner.favoured_side * ACROSS
+    lopsided = face.mouth_skew * manner.favored_side * ACROSS
     middle = MOUTH_Y - face.mouth_lift - bend - 0.35 * lopsided
     one_sided = 1.0 + 6.0 * lopsided
     upper = middle - face.gap_upper * opening * one_sided

@@ -44,8 +44,8 @@ def sample_pose(size: tuple[int, int], generator: np.random.Generator) -> Pose:
     unit = min(0.5 * height * float(generator.uniform(0.5, 0.74)), width / 2.1)
     margin_x, margin_top, margin_bottom = 1.02 * unit, 1.18 * unit, 1.17 * unit
     return Pose(
-        centre_x=_between(margin_x, width - margin_x, generator),
-        centre_y=_between(margin_top, height - margin_bottom, generator),
+        center_x=_between(margin_x, width - margin_x, generator),
+        center_y=_between(margin_top, height - margin_bottom, generator),
         unit=unit,
         roll=float(generator.triangular(-0.27, 0.0, 0.27)),
         yaw=float(generator.triangular(-0.3, 0.0, 0.3)),

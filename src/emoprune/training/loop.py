@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from emoprune.choices import Keep, Optimizer, Task
 from emoprune.data.augmentation import augment
-from emoprune.data.image_dataset import standardise, to_input, unit_scale
+from emoprune.data.image_dataset import standardize, to_input, unit_scale
 from emoprune.data.types import Preprocess, Samples
 from emoprune.errors import TrainingFault
 from emoprune.networks.build import features
@@ -188,7 +188,7 @@ def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def training_batches(indices: Tensor, batch_size: int) -> Sequence[Tensor]:
-    """`indices` in chunks; a last chunk of one joins its neighbour, for batch norm cannot learn from one."""
+    """`indices` in chunks; a last chunk of one joins its neighbor, for batch norm cannot learn from one."""
     chunks = list(indices.split(batch_size or len(indices)))
     if len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]
@@ -198,7 +198,7 @@ def training_batches(indices: Tensor, batch_size: int) -> Sequence[Tensor]:
 def _training_input(raw: Tensor, preprocess: Preprocess, recipe: Recipe, order: torch.Generator) -> Tensor:
     if not recipe.augment:
         return to_input(raw, preprocess)
-    return standardise(augment(unit_scale(raw), recipe.augment, generator=order), preprocess)
+    return standardize(augment(unit_scale(raw), recipe.augment, generator=order), preprocess)
 
 
 def _set_training(module: nn.Module, inherited: bool = True) -> None:

@@ -75,7 +75,7 @@ def set_up(settings: Settings, found: Data, rule: SplitRule | None = None) -> Se
         _check_combination(past.spec, settings)
     rule = rule or _rule_of(settings, found, past)
     with at(settings.data):
-        dealt = partition(found.catalogue, rule)
+        dealt = partition(found.catalog, rule)
     if past is None or rule is not past.split:
         tell_split(found, rule, dealt)
     parts = {name: torch.tensor(indices) for name, indices in dealt.items()}
@@ -108,7 +108,7 @@ def _check_kind(preset: str | None, found: Data) -> None:
         kinds = {"image": "photos", "table": "a feature table"}
         fact = f"--preset {preset} is for {kinds[wanted]}, and this is {kinds[given]}"
         remedy = "make one with emoprune features" if wanted == "table" else "give a folder of faces by class"
-        raise BadData(fact, remedy, place=found.catalogue.place)
+        raise BadData(fact, remedy, place=found.catalog.place)
 
 
 def _check_going_on(settings: Settings, past: Checkpoint) -> None:
@@ -131,11 +131,11 @@ def _check_used(settings: Settings, arch: str) -> None:
 
 def _rule_of(settings: Settings, found: Data, past: Checkpoint | None) -> SplitRule:
     """What the options ask for; going on, that of the checkpoint, lest its test part be trained on."""
-    same = past is not None and past.split.fingerprint == found.catalogue.fingerprint
+    same = past is not None and past.split.fingerprint == found.catalog.fingerprint
     if past is not None and same and not settings.given & {"split", "group_by", "split_by"}:
         return past.split
     # a preset's split is for data that is not split already
-    preset_alone = "split" not in settings.given and declared_parts(found.catalogue.names)
+    preset_alone = "split" not in settings.given and declared_parts(found.catalog.names)
     split = None if preset_alone else settings.split
     rule = split_rule(found, split, settings.group_by, settings.split_by, settings.seed)
     if past is not None and past.split != rule:
@@ -160,10 +160,10 @@ def _kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
 def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
     """The network of an earlier checkpoint; BadData for data that it was not made for."""
     samples = model.samples_for(past, found)
-    absent = sorted(set(past.classes) - set(found.catalogue.classes))
+    absent = sorted(set(past.classes) - set(found.catalog.classes))
     if absent and task_of(past.spec.arch) == "classify":
         output.warn(
-            f"{found.catalogue.place} has no {', '.join(absent)}, which {settings.earlier} tells apart: "
+            f"{found.catalog.place} has no {', '.join(absent)}, which {settings.earlier} tells apart: "
             "going on without, the network forgets"
         )
     with at(files.shown(settings.earlier or "")):

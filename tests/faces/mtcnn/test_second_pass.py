@@ -50,7 +50,7 @@ def test_a_turned_drawn_face_is_found_where_it_is_upright(networks: Networks, se
     left_eye, right_eye = back.landmarks[:2]
     assert left_eye[0] < right_eye[0]
     pose = sample_pose(SIZE, np.random.default_rng(seed))
-    assert np.hypot(back.box.centre[0] - pose.centre_x, back.box.centre[1] - pose.centre_y) < 0.6 * pose.unit
+    assert np.hypot(back.box.center[0] - pose.center_x, back.box.center[1] - pose.center_y) < 0.6 * pose.unit
 
 
 def test_a_face_in_the_dark_is_found(networks: Networks) -> None:
@@ -60,7 +60,7 @@ def test_a_face_in_the_dark_is_found(networks: Networks) -> None:
     assert found is not None
     assert found.turn == 0
     (lit,) = find_faces(scene(1), networks)
-    assert np.allclose(found.faces[0].box.centre, lit.box.centre, atol=0.2 * np.sqrt(lit.box.area))
+    assert np.allclose(found.faces[0].box.center, lit.box.center, atol=0.2 * np.sqrt(lit.box.area))
 
 
 def test_faces_of_a_large_photo_lie_in_its_own_pixels(networks: Networks) -> None:
@@ -69,7 +69,7 @@ def test_faces_of_a_large_photo_lie_in_its_own_pixels(networks: Networks) -> Non
     found = rescue(large.transpose(Image.Transpose.ROTATE_180), networks)
     assert found is not None
     back = turned_back(found.faces[0], 180, large.size)
-    assert np.allclose(back.box.centre, upright.box.centre, atol=0.1 * np.sqrt(upright.box.area))
+    assert np.allclose(back.box.center, upright.box.center, atol=0.1 * np.sqrt(upright.box.area))
 
 
 @pytest.mark.parametrize("blur", [0, 1, 3])
@@ -78,9 +78,9 @@ def test_noise_stays_without_a_face(networks: Networks, blur: int) -> None:
     assert rescue(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(blur)), networks) is None
 
 
-@pytest.mark.parametrize("colour", ["black", "gray", "white", (3, 3, 9)])
-def test_a_blank_photo_stays_without_a_face(networks: Networks, colour: str | tuple[int, int, int]) -> None:
-    assert rescue(Image.new("RGB", (120, 90), colour), networks) is None
+@pytest.mark.parametrize("color", ["black", "gray", "white", (3, 3, 9)])
+def test_a_blank_photo_stays_without_a_face(networks: Networks, color: str | tuple[int, int, int]) -> None:
+    assert rescue(Image.new("RGB", (120, 90), color), networks) is None
 
 
 @pytest.mark.parametrize("seed", range(3))

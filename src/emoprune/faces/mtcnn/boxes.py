@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from emoprune.faces.mtcnn.integral_image import AreaSums, Indices, Strip, Words, averages, normalised, spans
+from emoprune.faces.mtcnn.integral_image import AreaSums, Indices, Strip, Words, averages, normalized, spans
 
 
 def shifted(boxes: Tensor, shares: Tensor, *, inclusive: bool) -> Tensor:
@@ -57,7 +57,7 @@ def largest_cell(width: int, height: int, side: int) -> int:
 
 
 def cut(sums: AreaSums, windows: NDArray[np.int64], side: int) -> Pictures:
-    """Pictures (n, side, side, 3), normalised, of windows (n, 4): left, top, right, bottom, none empty."""
+    """Pictures (n, side, side, 3), normalized, of windows (n, 4): left, top, right, bottom, none empty."""
     lefts, rights = _edges(windows[:, 0], windows[:, 2], side)
     tops, bottoms = _edges(windows[:, 1], windows[:, 3], side)
     words = sums.packing.zeros(len(windows), side, side)
@@ -65,7 +65,7 @@ def cut(sums: AreaSums, windows: NDArray[np.int64], side: int) -> Pictures:
     for strip in sums.strips(int(first), int(last)):
         for edges, sign in ((bottoms, 1), (tops, -1)):
             _add(words, strip, edges, lefts, rights, sign)
-    return normalised(averages(sums.packing.unpack(words), bottoms - tops, rights - lefts))
+    return normalized(averages(sums.packing.unpack(words), bottoms - tops, rights - lefts))
 
 
 def _edges(begins: Indices, ends: Indices, side: int) -> tuple[Indices, Indices]:

@@ -59,7 +59,7 @@ def stretched(image: Image.Image) -> Image.Image:
     return ImageOps.autocontrast(image, cutoff=CLIPPED_PERCENT)
 
 
-def equalised(image: Image.Image) -> Image.Image:
+def equalized(image: Image.Image) -> Image.Image:
     """Each channel with all its values about equally often."""
     return ImageOps.equalize(image)
 

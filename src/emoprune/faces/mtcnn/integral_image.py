@@ -138,7 +138,7 @@ class AreaSums:
 def spans(source: Indices | int, target: int) -> tuple[Indices, Indices]:
     """Where each of `target` cells begins and ends among so many source pixels: (..., target) twice.
 
-    Cells begin at floor(i * source / target) and end at ceil((i + 1) * source / target), so neighbours may
+    Cells begin at floor(i * source / target) and end at ceil((i + 1) * source / target), so neighbors may
     share a pixel.
     """
     index = np.arange(target)
@@ -153,7 +153,7 @@ def averages(sums: NDArray[np.float32], heights: Indices, widths: Indices) -> ND
     return sums
 
 
-def normalised(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalized(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Pixels of 0 to 255 as the networks of MTCNN want them, about -1 to 1, in place."""
     pixels -= 127.5
     pixels *= 1 / 128

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from emoprune.faces.mtcnn.integral_image import AreaSums, Indices, Strip, averages, normalised, spans
+from emoprune.faces.mtcnn.integral_image import AreaSums, Indices, Strip, averages, normalized, spans
 
 SMALLEST_FACE = 20
 """Pixels: facenet-pytorch's least face, and the least side of a photo that has any scale at all."""
@@ -50,7 +50,7 @@ class Level:
         return self._done == self.shape[0]
 
     def rows(self, sums: AreaSums, strip: Strip) -> NDArray[np.float32]:
-        """The rows that `strip` completes, (rows, width, 3), normalised; strips come in order, each once."""
+        """The rows that `strip` completes, (rows, width, 3), normalized; strips come in order, each once."""
         begun = self._done + (0 if self._open is None else self._open.shape[1])
         opened = int(np.searchsorted(self._tops, strip.bottom))
         closed = int(np.searchsorted(self._bottoms, strip.bottom, side="right"))
@@ -65,7 +65,7 @@ class Level:
         words = difference.take(self._rights, axis=2)
         words -= difference.take(self._lefts, axis=2)
         heights = self._bottoms[chosen] - self._tops[chosen]
-        return normalised(averages(sums.packing.unpack(words), heights, self._rights - self._lefts))
+        return normalized(averages(sums.packing.unpack(words), heights, self._rights - self._lefts))
 
     @staticmethod
     def _table_rows(strip: Strip, rows: Indices) -> NDArray[np.signedinteger]:

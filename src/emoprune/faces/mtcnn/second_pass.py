@@ -34,7 +34,7 @@ AS_IT_IS = "lower thresholds"
 LOOKS: dict[str, Callable[[Image.Image], Image.Image]] = {
     AS_IT_IS: image_variants.as_it_is,
     "stretched contrast": image_variants.stretched,
-    "equalised contrast": image_variants.equalised,
+    "equalized contrast": image_variants.equalized,
     "brightened": image_variants.brightened,
 }
 

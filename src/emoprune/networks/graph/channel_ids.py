@@ -18,7 +18,7 @@ SILENT = ""
 class Channels:
     """What is known of one tensor of a traced network.
 
-    `ids` (channels,) along dimension `dim` of a tensor of `shape`; `spread` neighbouring indices per
+    `ids` (channels,) along dimension `dim` of a tensor of `shape`; `spread` neighboring indices per
     channel where a map has been flattened. `activation` is the last element-wise function it went through.
     """
 

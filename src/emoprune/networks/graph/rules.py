@@ -91,7 +91,7 @@ def averaging(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels 
     return replace(value, dim=value.dim - moved, shape=trace.shape(node))
 
 
-def normalising(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
+def normalizing(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
     """Batch norm: each channel by numbers of its own."""
     (value,) = given
     if value.dim != 1 or value.spread != 1 or trace.called_again(node):
@@ -178,7 +178,7 @@ def joining(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | 
 
 
 def flattening(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
-    """Flatten, or a view that does the same: neighbouring indices belong to one channel."""
+    """Flatten, or a view that does the same: neighboring indices belong to one channel."""
     (value, *_) = given
     shape = trace.shape(node)
     if shape == value.shape:
@@ -215,8 +215,8 @@ RULES: dict[object, Rule] = {
     **dict.fromkeys(POOLING, pooling),
     nn.Conv2d: convolving,
     nn.Linear: multiplying,
-    nn.BatchNorm1d: normalising,
-    nn.BatchNorm2d: normalising,
+    nn.BatchNorm1d: normalizing,
+    nn.BatchNorm2d: normalizing,
     nn.Flatten: flattening,
     torch.flatten: flattening,
     "flatten": flattening,

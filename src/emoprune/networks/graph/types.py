@@ -41,7 +41,7 @@ class Reader:
 class Reading:
     """One activation tensor that layers read, named after the first of them.
 
-    `owner` (channels,) has the unit of each channel or FROZEN; a reader's weight has `spread` neighbouring
+    `owner` (channels,) has the unit of each channel or FROZEN; a reader's weight has `spread` neighboring
     columns per channel, the positions of a flattened map. `mapped`: a channel has several positions in one
     pattern. `dim` is the channels' dimension in the readers' input.
     """

@@ -1,4 +1,4 @@
-"""Charts as pictures, by matplotlib: readable at half a page, told apart without colours."""
+"""Charts as pictures, by matplotlib: readable at half a page, told apart without colors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Confusion matrices: colours are shares of the actual class, numbers are counts."""
+"""Confusion matrices: colors are shares of the actual class, numbers are counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIDE_IN = 2.75
 
 
 def draw_heat(figure: Figure, chart: HeatChart) -> None:
-    """Draw the matrix with the first actual class at the top, each row's shares as colours."""
+    """Draw the matrix with the first actual class at the top, each row's shares as colors."""
     axes = figure.subplots()
     shares = [[count / (sum(row) or 1) for count in row] for row in chart.counts]
     # cells as shapes: a picture within an SVG would be blurred when enlarged

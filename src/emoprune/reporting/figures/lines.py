@@ -13,11 +13,11 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodF
 from matplotlib.transforms import ScaledTranslation
 
 from emoprune.reporting.figures.style import (
-    COLOURS,
+    COLORS,
     DASHES,
     MARKERS,
     STEPS,
-    colour,
+    color,
     legend,
     reaches,
     set_height,
@@ -29,7 +29,7 @@ MANY = 15
 """Points from which on error bars and markers would run into each other."""
 
 ASIDE_PT, WIDEST_PT = 2.0, 12.0
-"""What neighbours stand apart, and all together at most."""
+"""What neighbors stand apart, and all together at most."""
 
 PANEL_IN, AXIS_IN = 1.75, 0.4
 SPREAD = 16
@@ -63,13 +63,13 @@ def draw_lines(figure: Figure, chart: LineChart) -> None:
 
 
 def _look(line: Line, labels: list[str], parts: list[str]) -> dict[str, Any]:
-    """Colour and marker by label; dashes by part where there are parts, else by label as well."""
+    """Color and marker by label; dashes by part where there are parts, else by label as well."""
     index = labels.index(line.label)
     if len(parts) > 1 and line.part == "train":
-        return {"color": colour(index), "linestyle": DASHES[1]}
-    # beyond the last colour, dashes come in another order
-    dashes = DASHES[0 if len(parts) > 1 else (index + index // len(COLOURS)) % len(DASHES)]
-    look: dict[str, Any] = {"color": colour(index), "linestyle": dashes}
+        return {"color": color(index), "linestyle": DASHES[1]}
+    # beyond the last color, dashes come in another order
+    dashes = DASHES[0 if len(parts) > 1 else (index + index // len(COLORS)) % len(DASHES)]
+    look: dict[str, Any] = {"color": color(index), "linestyle": dashes}
     return {**look, "marker": MARKERS[index % len(MARKERS)]}
 
 

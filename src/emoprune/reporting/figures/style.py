@@ -1,4 +1,4 @@
-"""What the figures share: looks that are told apart without colours, axes, legends."""
+"""What the figures share: looks that are told apart without colors, axes, legends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from emoprune.reporting.types import Estimate
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe & Ito 2008, without the yellow, which is too light for lines on white."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -29,9 +29,9 @@ LETTERS = 58
 """Small letters that stand side by side across a figure."""
 
 
-def colour(index: int) -> str:
-    """The colour of the series `index`."""
-    return COLOURS[index % len(COLOURS)]
+def color(index: int) -> str:
+    """The color of the series `index`."""
+    return COLORS[index % len(COLORS)]
 
 
 def wrapped(text: str, letters: int, *, cut: bool = True) -> str:
