@@ -28,7 +28,7 @@ from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Checkpoint, Spec
 from emoprune.pruning import surgery
-from emoprune.pruning.context import Subject, stays
+from emoprune.pruning.context import PruningContext, stays
 from emoprune.pruning.types import Plan, Removal
 
 CLASSES = 7
@@ -145,7 +145,7 @@ def random_plan(graph: ChannelGraph) -> Plan:
     return Plan(tuple(removals))
 
 
-def pruned(spec: Spec, net: nn.Module, subject: Subject, plan: Plan) -> nn.Module:
+def pruned(spec: Spec, net: nn.Module, context: PruningContext, plan: Plan) -> nn.Module:
     """The network without the units that the plan takes, nobody taking over their work."""
     image = Preprocess("image", spec.input[1:], mean=(0.5,) * 3, std=(0.25,) * 3) if spec.input[1:] else None
     checkpoint = Checkpoint(
@@ -155,18 +155,18 @@ def pruned(spec: Spec, net: nn.Module, subject: Subject, plan: Plan) -> nn.Modul
         split=SplitRule("80/20", seed=0, group_by=None, fingerprint=""),
         tensors=net.state_dict(),
     )
-    small = surgery.apply(plan, checkpoint, subject, {})
+    small = surgery.apply(plan, checkpoint, context, {})
     return build.restore(small.spec, small.tensors)
 
 
 def silence(net: nn.Module, graph: ChannelGraph, alive: Tensor) -> None:
     """Make zero, in place, all weights that read a unit that is not alive."""
     weights = dict(net.named_parameters())
-    for reading in graph.readings:
-        gone = ~stays(reading.owner, alive)
-        for reader in reading.readers:
-            weight = weights[f"{reader.layer}.weight"].data
-            weight.view(len(weight), len(reading.owner), -1)[:, gone] = 0
+    for layer_input in graph.layer_inputs:
+        gone = ~stays(layer_input.owner, alive)
+        for consumer in layer_input.consumers:
+            weight = weights[f"{consumer.layer}.weight"].data
+            weight.view(len(weight), len(layer_input.owner), -1)[:, gone] = 0
 
 
 def tried(name: str, seed: int) -> Trial:
@@ -176,10 +176,10 @@ def tried(name: str, seed: int) -> Trial:
     batch = torch.randn(BATCH, *spec.input)
     net = drawn(spec, batch)
     graph = channel_graph(build.blueprint(spec), spec.input)
-    subject = Subject(graph, net.state_dict(), {}, {}, graph.layers)
+    context = PruningContext(graph, net.state_dict(), {}, {}, graph.layers)
     plan = random_plan(graph)
-    small = pruned(spec, net, subject, plan)
-    silence(net, graph, subject.alive(plan))
+    small = pruned(spec, net, context, plan)
+    silence(net, graph, context.alive(plan))
     with torch.inference_mode():
         expected, found = net(batch), small(batch)
     return Trial(

@@ -1,4 +1,4 @@
-"""What pruning takes, against what a reader can judge it by: ratios, all measured in one run.
+"""What pruning takes, against what a consumer can judge it by: ratios, all measured in one run.
 
     python -m benchmarks.pruning_time [--weights PATH] [--repeats 7] [--batch 500] [--only NAME ...]
 

@@ -8,7 +8,7 @@ pruned to each share of its multiply-accumulates by emoprune's methods and by To
 coupled groups, the same ratio in every layer or one ranking over all; the ratio is found by bisection), the
 latter also with its batch norms re-estimated on the same images; it is made for networks that are trained
 further, which none is here. Accuracy is on all of val. Seconds are those of the whole way to the pruned
-network: reading, search, surgery and, where there is some, mending. With --seeds all is repeated on other
+network: layer input, search, surgery and, where there is some, mending. With --seeds all is repeated on other
 training images, and the table has means and ranges.
 """
 

@@ -412,7 +412,7 @@ def test_a_checkpoint_on_standard_output_leaves_the_table_to_stderr(
     with (in_folder / "o.st").open("w") as out:
         lines = screen("prune", zoo("conv2"), *some("reconstruct"), "-o", "-", out=out)
     assert sum(units("o.st").values()) == 36
-    assert any(line.startswith("Certificate") for line in lines)
+    assert any(line.startswith("ErrorEstimate") for line in lines)
 
 
 def test_json_can_be_asked_for_on_a_terminal(screen: Screen, zoo: Zoo) -> None:

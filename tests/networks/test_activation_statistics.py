@@ -16,13 +16,13 @@ from emoprune.choices import Center
 from emoprune.errors import TrainingFault
 from emoprune.networks import activation_statistics, build
 from emoprune.networks.graph import channel_graph
-from emoprune.networks.graph.types import ChannelGraph, Reading
+from emoprune.networks.graph.types import ChannelGraph, LayerInput
 from emoprune.networks.types import Spec, UnitStatistics
 from emoprune.pruning import angles
 from tests.support import reference
 from tests.support.layers import Array, relu_maps, sigmoid_layer, statistics_of
 from tests.support.reference_pruning import samples
-from tests.support.wiring import Wired, conv, head, reading
+from tests.support.wiring import Wired, conv, head, layer_input
 
 CENTERS: tuple[Center, ...] = ("half", "range", "mean", "none")
 FIELDS = ("gram", "total", "low", "high")
@@ -103,7 +103,7 @@ def read_by(net: nn.Module, name: str, batches: list[Tensor]) -> Tensor:
     return torch.cat(kept).double()
 
 
-def channels_of(found: Reading, h: Tensor) -> Array:
+def channels_of(found: LayerInput, h: Tensor) -> Array:
     """The same as (patterns, channels, positions), entry by entry."""
     count = len(found.owner)
     if h.ndim == 4 and found.dim == 1:
@@ -177,7 +177,7 @@ def test_one_pass_gathers_what_stored_activations_have(make: Callable[[], nn.Mod
     found = activation_statistics.collect(net.train(), graph, graph.layers, batches)
     assert not net.training
     assert set(found.statistics) == set(graph.spans)
-    for each in graph.readings:
+    for each in graph.layer_inputs:
         maps = channels_of(each, read_by(net, each.name, batches))
         rows = samples(maps)
         if activation_statistics.shared_layer(graph, each):
@@ -191,7 +191,7 @@ def test_one_pass_gathers_what_stored_activations_have(make: Callable[[], nn.Mod
         assert np.allclose(moments.mean.numpy(), rows.mean(0), atol=1e-6)
         assert np.allclose(moments.covariance.numpy(), np.cov(rows.T, bias=True), atol=1e-5)
     for layer, (start, stop) in graph.spans.items():
-        source = reading(graph, graph.sources[layer])
+        source = layer_input(graph, graph.sources[layer])
         maps = channels_of(source, read_by(net, source.name, batches)).mean(2)
         owners = source.owner.tolist()
         # the channels of a unit are patterns of their own

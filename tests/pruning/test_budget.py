@@ -40,7 +40,7 @@ from tests.support.wiring import conv, head
 
 @dataclass(frozen=True)
 class Counting:
-    """A course whose plan number n takes n of its units."""
+    """A schedule whose plan number n takes n of its units."""
 
     length: int
 
@@ -79,34 +79,34 @@ def test_what_is_never_enough_has_no_step() -> None:
 def test_a_budget_is_met_and_one_unit_less_would_not_meet_it(method: str) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(conv(3, 12), nn.ReLU(), conv(12, 14), nn.ReLU(), head(14)).eval()
-    subject = subject_of_net(net, [torch.randn(20, 3, 6, 6)])
-    whole = Footprint(subject.graph, net)
-    course = METHODS[method].plans(subject, Footprint(subject.graph, net), Request())
+    context = subject_of_net(net, [torch.randn(20, 3, 6, 6)])
+    whole = Footprint(context.graph, net)
+    schedule = METHODS[method].plans(context, Footprint(context.graph, net), Request())
     for share in (0.9, 0.5, 0.1):
         wanted = share * whole.macs
-        step = first_step(course, lambda plan: after(plan, subject, whole).macs <= wanted)  # noqa: B023
+        step = first_step(schedule, lambda plan: after(plan, context, whole).macs <= wanted)  # noqa: B023
         assert step is not None
-        assert after(course.plan(step), subject, whole).macs <= wanted
-        assert after(course.plan(step - 1), subject, whole).macs > wanted
+        assert after(schedule.plan(step), context, whole).macs <= wanted
+        assert after(schedule.plan(step - 1), context, whole).macs > wanted
 
 
 def test_the_footprint_after_a_plan_is_that_of_a_copy() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(conv(3, 5), nn.ReLU(), conv(5, 4), nn.ReLU(), head(4)).eval()
-    subject = subject_of_net(net, [torch.randn(4, 3, 6, 6)])
-    whole = Footprint(subject.graph, net)
+    context = subject_of_net(net, [torch.randn(4, 3, 6, 6)])
+    whole = Footprint(context.graph, net)
     before = whole.macs, whole.left.tolist()
     # layers may come in any order, and not all of them
-    left = after(Plan((Removal("2", 4, chosen=(0, 3)), Removal("0", 5, chosen=(1,)))), subject, whole)
+    left = after(Plan((Removal("2", 4, chosen=(0, 3)), Removal("0", 5, chosen=(1,)))), context, whole)
     assert left.left.tolist() == [4, 2]
     assert left.macs == 36 * 9 * (3 * 4 + 4 * 2) + 2 * 2
-    assert after(Plan((Removal("2", 4, chosen=(0,)),)), subject, whole).left.tolist() == [5, 3]
+    assert after(Plan((Removal("2", 4, chosen=(0,)),)), context, whole).left.tolist() == [5, 3]
     assert (whole.macs, whole.left.tolist()) == before
 
 
 def cost_at(found: Pruning, step: int) -> tuple[int, Cost]:
     """The units and the cost of the network that is really built at a step."""
-    after = found.carried_out(found.course().plan(step))
+    after = found.carried_out(found.schedule().plan(step))
     units = sum(statistics.units for statistics in after.statistics.values())
     return units, profiling.cost(build.restore(after.spec, after.tensors), after.spec)
 
@@ -116,7 +116,7 @@ def cost_at(found: Pruning, step: int) -> tuple[int, Cost]:
 def test_an_amount_is_met_at_the_first_step_whose_network_comes_down_to_it(option: str, share: float) -> None:
     found = table_pruning()
     amount = Amount(option, 14 * share if option == "--units" else share)
-    step = step_for(found, found.course(), amount)
+    step = step_for(found, found.schedule(), amount)
     for at, met in ((step, True), (step - 1, False)):
         units, cost = cost_at(found, at)
         enough = {
@@ -125,7 +125,7 @@ def test_an_amount_is_met_at_the_first_step_whose_network_comes_down_to_it(optio
             "--macs": cost.macs <= share * found.cost.macs,
             "--params": cost.parameters <= share * found.cost.parameters,
         }[option]
-        assert enough == is_met(found, amount, found.course().plan(at)) == met
+        assert enough == is_met(found, amount, found.schedule().plan(at)) == met
 
 
 @pytest.mark.parametrize(
@@ -140,15 +140,15 @@ def test_an_amount_is_met_at_the_first_step_whose_network_comes_down_to_it(optio
 def test_what_is_out_of_reach_is_answered_with_the_nearest(option: str, value: float, says: str) -> None:
     found = table_pruning()
     with pytest.raises(UsageFault) as caught:
-        step_for(found, found.course(), Amount(option, value))
+        step_for(found, found.schedule(), Amount(option, value))
     assert says in str(caught.value)
 
 
 def test_single_weights_are_counted_one_by_one_and_one_stays() -> None:
     found = table_pruning("magnitude")
-    assert step_for(found, found.course(), Amount("--amount", 0.5)) == 24
+    assert step_for(found, found.schedule(), Amount("--amount", 0.5)) == 24
     with pytest.raises(UsageFault, match="would leave no weight"):
-        step_for(found, found.course(), Amount("--amount", 1))
+        step_for(found, found.schedule(), Amount("--amount", 1))
 
 
 def test_a_drop_is_of_points_and_an_increase_of_the_loss() -> None:

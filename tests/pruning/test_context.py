@@ -28,7 +28,7 @@ from tests.support.layers import table_pruning
 def test_layers_are_re_solved_where_someone_does_it() -> None:
     seen: list[Refit] = []
     found = replace(table_pruning(), resolve=seen.append)
-    plan = found.course().plan(4)
+    plan = found.schedule().plan(4)
     after, merged = found.carried_out(plan), replace(found, resolve=None).carried_out(plan)
     assert len(seen) == 1
     # nothing was done to it, so the merge is what is left
@@ -39,7 +39,7 @@ def test_layers_are_re_solved_where_someone_does_it() -> None:
 
 def test_what_is_left_is_told_by_its_angles_and_its_kernels() -> None:
     found = table_pruning("importance", center="mean")
-    plan = found.course().plan(5)
+    plan = found.schedule().plan(5)
     after = found.carried_out(plan)
     angles = [angles_deg(statistics, center="mean") for statistics in after.statistics.values()]
     least = min(float(each[i, j]) for each in angles for i in range(len(each)) for j in range(i))
@@ -284,8 +284,8 @@ def test_a_closed_pipe_ends_it_without_a_word(
 ) -> None:
     path = str(zoo("conv2"))
     capsys.readouterr()
-    reading, writing = os.pipe()
-    os.close(reading)
+    layer_input, writing = os.pipe()
+    os.close(layer_input)
     with (
         monkeypatch.context() as patch,
         contextlib.suppress(BrokenPipeError),

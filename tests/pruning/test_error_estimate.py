@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emoprune.choices import Merge
-from emoprune.pruning.context import Subject
-from emoprune.pruning.error_estimate import certify, ladder
+from emoprune.pruning.context import PruningContext
+from emoprune.pruning.error_estimate import estimate_errors, ladder
 from emoprune.pruning.merging import MERGES
-from emoprune.pruning.types import Certificate, Plan, Removal
+from emoprune.pruning.types import ErrorEstimate, Plan, Removal
 from tests.support import reference
 from tests.support import reference_pruning as literal
 from tests.support.layers import (
@@ -37,24 +37,24 @@ SEEDS = st.integers(0, 10_000)
 REMOVAL = Removal("hidden", 12, similar=(4, 9), complementary=(1,), insignificant=(7,), merges={4: 0, 9: 2})
 
 
-def certified(subject: Subject, plan: Plan) -> tuple[Certificate, ...]:
-    return certify(subject, plan, {name: merge(subject, plan) for name, merge in MERGES.items()})
+def certified(context: PruningContext, plan: Plan) -> tuple[ErrorEstimate, ...]:
+    return estimate_errors(context, plan, {name: merge(context, plan) for name, merge in MERGES.items()})
 
 
-def error_of(certificate: Certificate, merge: str) -> float:
+def error_of(certificate: ErrorEstimate, merge: str) -> float:
     found: float | None = getattr(certificate, f"error_{merge}")
     assert found is not None
     return found
 
 
-def gained(subject: Subject, merged: Mapping[str, Tensor], name: str) -> Array:
+def gained(context: PruningContext, merged: Mapping[str, Tensor], name: str) -> Array:
     """What each output's constant gains, wherever it went."""
-    zero = torch.zeros(len(subject.tensors[f"{name}.weight"]), dtype=torch.float64)
+    zero = torch.zeros(len(context.tensors[f"{name}.weight"]), dtype=torch.float64)
     bias, mean = f"{name}.bias", f"{name}.norm.running_mean"
     if bias in merged:
-        zero = zero + merged[bias] - subject.tensors[bias]
+        zero = zero + merged[bias] - context.tensors[bias]
     if mean in merged:
-        zero = zero + subject.tensors[mean] - merged[mean]
+        zero = zero + context.tensors[mean] - merged[mean]
     return np.asarray(zero.numpy())
 
 
@@ -64,13 +64,13 @@ def gained(subject: Subject, merged: Mapping[str, Tensor], name: str) -> Array:
 def test_the_certificate_tells_the_error_that_the_activations_show(merge: Merge, seed: int) -> None:
     generator = np.random.default_rng(seed)
     h, w, b = sigmoid_layer(seed), generator.normal(size=(3, 12)), generator.normal(size=3)
-    subject = subject_with([literal.Seen(h[:, :, None], tuple(range(12)), (literal.dense(w),))])
-    merged = MERGES[merge](subject, Plan((REMOVAL,)))
+    context = subject_with([literal.Seen(h[:, :, None], tuple(range(12)), (literal.dense(w),))])
+    merged = MERGES[merge](context, Plan((REMOVAL,)))
     weight = merged["0.0.weight"].numpy()[:, list(REMOVAL.kept), 0]
     expected = reference.relative_error(
-        h, w, b, weight, b + gained(subject, merged, "0.0"), set(REMOVAL.removed)
+        h, w, b, weight, b + gained(context, merged, "0.0"), set(REMOVAL.removed)
     )
-    (certificate,) = certified(subject, Plan((REMOVAL,)))
+    (certificate,) = certified(context, Plan((REMOVAL,)))
     assert error_of(certificate, merge) == pytest.approx(expected, rel=1e-6)
 
 
@@ -82,16 +82,18 @@ def test_taps_count_as_independent_for_the_share_at_which_they_read(
 ) -> None:
     generator = np.random.default_rng(seed)
     h = relu_maps(seed, channels=12, positions=3)
-    reader = literal.Reader(
+    consumer = literal.Consumer(
         generator.normal(size=(3, 12, taps)),
         generator.uniform(0.5, 1, size=taps),
         where != "none",
         np.ones(3) if where == "norm" else None,
     )
-    subject = subject_with([literal.Seen(h, tuple(range(12)), (reader,))])
-    merged = MERGES[merge](subject, Plan((REMOVAL,)))
-    expected = literal.relative_error(h, reader, merged["0.0.weight"].numpy(), gained(subject, merged, "0.0"))
-    (certificate,) = certified(subject, Plan((REMOVAL,)))
+    context = subject_with([literal.Seen(h, tuple(range(12)), (consumer,))])
+    merged = MERGES[merge](context, Plan((REMOVAL,)))
+    expected = literal.relative_error(
+        h, consumer, merged["0.0.weight"].numpy(), gained(context, merged, "0.0")
+    )
+    (certificate,) = certified(context, Plan((REMOVAL,)))
     assert error_of(certificate, merge) == pytest.approx(expected, rel=1e-6)
 
 
@@ -123,18 +125,18 @@ def test_a_convolution_on_spatial_noise_shows_the_error(
     weight = generator.normal(size=(4, 12, taps))
     at_edge = 1 - 1 / side if padding else 1.0
     along = np.array([at_edge, 1.0, at_edge][:kernel] if kernel > 1 else [1.0])
-    reader = literal.Reader(weight, np.outer(along, along).ravel())
-    subject = subject_with([literal.Seen(h, tuple(range(12)), (reader,))])
-    merged = MERGES[merge](subject, Plan((REMOVAL,)))
+    consumer = literal.Consumer(weight, np.outer(along, along).ravel())
+    context = subject_with([literal.Seen(h, tuple(range(12)), (consumer,))])
+    merged = MERGES[merge](context, Plan((REMOVAL,)))
     shape = (4, 12, kernel, kernel)
     found = measured(
         torch.from_numpy(h.reshape(400, 12, side, side)),
         weight.reshape(shape),
         merged["0.0.weight"].numpy().reshape(shape),
-        gained(subject, merged, "0.0"),
+        gained(context, merged, "0.0"),
         padding,
     )
-    (certificate,) = certified(subject, Plan((REMOVAL,)))
+    (certificate,) = certified(context, Plan((REMOVAL,)))
     assert error_of(certificate, merge) == pytest.approx(found, rel=1e-6 if kernel == 1 else 0.02)
 
 
@@ -171,17 +173,17 @@ def reads(net: nn.Module, name: str, batch: Tensor) -> Tensor:
 def test_a_network_that_runs_shows_the_error_at_all_its_readers(merge: Merge) -> None:
     net = net_with_two_readers()
     batch = torch.randn(50, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    subject = subject_of_net(net, [batch])
+    context = subject_of_net(net, [batch])
     removal = Removal("first", 12, similar=(2, 6), chosen=(7, 8), merges={2: 0, 6: 1})
     plan = Plan((removal,))
-    small = carried_out(net, subject, plan, MERGES[merge](subject, plan))
+    small = carried_out(net, context, plan, MERGES[merge](context, plan))
     errors = []
     # at the norm's output the constant is back where it was; it divides every output by the same here
     for name in ("plain", "norm"):
         before, after = reads(net, name, batch), reads(small, name, batch)
         varying = before - before.mean((0, 2, 3), keepdim=True)
         errors.append(float((after - before).square().sum() / varying.square().sum()))
-    (certificate,) = certified(subject, plan)
+    (certificate,) = certified(context, plan)
     assert error_of(certificate, merge) == pytest.approx(math.sqrt(sum(errors) / 2), rel=1e-4)
 
 
@@ -202,8 +204,8 @@ def test_least_squares_is_never_worse_than_the_published_merge(seed: int, count:
 def test_layers_that_share_readers_share_their_error() -> None:
     h = relu_maps(0, channels=10)
     seen = literal.Seen(h, tuple(range(10)), (literal.dense(np.random.default_rng(0).normal(size=(3, 10))),))
-    subject = subject_with([seen], {"a": 4, "b": 6})
-    first, second = certified(subject, without(subject, [1, 7]))
+    context = subject_with([seen], {"a": 4, "b": 6})
+    first, second = certified(context, without(context, [1, 7]))
     assert (first.layer, second.layer) == ("a", "b")
     assert first.error_sum == second.error_sum
     assert first.error_lstsq == second.error_lstsq
@@ -211,52 +213,52 @@ def test_layers_that_share_readers_share_their_error() -> None:
 
 def test_nothing_taken_is_no_error() -> None:
     seen = literal.Seen(relu_maps(0, channels=12), tuple(range(12)), (literal.dense(np.ones((2, 12))),))
-    subject = subject_with([seen])
-    (found,) = certified(subject, without(subject, []))
+    context = subject_with([seen])
+    (found,) = certified(context, without(context, []))
     assert (found.error_sum, found.error_lstsq) == (0.0, 0.0)
 
 
 def test_what_never_varies_has_no_error() -> None:
     h = np.full((50, 4, 1), 0.3)
     seen = literal.Seen(h, (0, 1, 2, 3), (literal.dense(np.random.default_rng(0).normal(size=(3, 4))),))
-    subject = subject_with([seen])
-    (found,) = certified(subject, without(subject, [1]))
+    context = subject_with([seen])
+    (found,) = certified(context, without(context, [1]))
     assert (found.error_sum, found.error_lstsq) == (None, None)
 
 
 def test_a_reader_that_never_varies_is_left_out_of_the_mean() -> None:
     h = relu_maps(0, channels=6)
     told = literal.dense(np.random.default_rng(0).normal(size=(3, 6)))
-    for readers in ((told,), (told, literal.dense(np.zeros((2, 6))))):
-        subject = subject_with([literal.Seen(h, tuple(range(6)), readers)])
-        (found,) = certified(subject, without(subject, [1, 4]))
+    for consumers in ((told,), (told, literal.dense(np.zeros((2, 6))))):
+        context = subject_with([literal.Seen(h, tuple(range(6)), consumers)])
+        (found,) = certified(context, without(context, [1, 4]))
         assert error_of(found, "lstsq") > 0
-        if len(readers) == 1:
+        if len(consumers) == 1:
             alone = found
     assert found == alone
 
 
 def test_masks_alone_are_merged_by_none() -> None:
     h = relu_maps(0, channels=6)
-    reader = literal.dense(np.random.default_rng(0).normal(size=(3, 6)))
-    subject = subject_with([literal.Seen(h, tuple(range(6)), (reader,))])
+    consumer = literal.dense(np.random.default_rng(0).normal(size=(3, 6)))
+    context = subject_with([literal.Seen(h, tuple(range(6)), (consumer,))])
     mask = torch.rand(3, 6, 1, generator=torch.Generator().manual_seed(0)) < 0.5
-    masked = subject.tensors["0.0.weight"] * mask
+    masked = context.tensors["0.0.weight"] * mask
     plan = Plan((Removal("hidden", 6),), {"0.0.weight": mask})
-    (found,) = certify(subject, plan, {"sum": {"0.0.weight": masked}})
-    expected = literal.relative_error(h, reader, masked.numpy(), np.zeros(3))
+    (found,) = estimate_errors(context, plan, {"sum": {"0.0.weight": masked}})
+    expected = literal.relative_error(h, consumer, masked.numpy(), np.zeros(3))
     assert error_of(found, "sum") == pytest.approx(expected, rel=1e-9)
     assert found.error_lstsq is None
 
 
 def test_every_share_of_a_layer_costs_what_a_plan_of_that_layer_alone_does() -> None:
     found = table_pruning()
-    first, second = found.subject.layers
+    first, second = found.context.layers
     rungs = dict(ladder(found, second, (0.5, 1.0)))
     # all of the units cannot go
     assert list(rungs) == [0.5]
     assert (rungs[0.5].layer, rungs[0.5].before, rungs[0.5].after) == (second.name, 6, 3)
-    alone = replace(found, subject=replace(found.subject, layers=(second,)))
-    plan = alone.course().plan(3)
-    assert (rungs[0.5],) == certify(found.subject, plan, found.merges(plan))
+    alone = replace(found, context=replace(found.context, layers=(second,)))
+    plan = alone.schedule().plan(3)
+    assert (rungs[0.5],) == estimate_errors(found.context, plan, found.merges(plan))
     assert first.name not in {removal.layer for removal in plan.removals}

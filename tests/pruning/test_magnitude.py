@@ -19,7 +19,7 @@ from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.types import Checkpoint, HistoryEntry, Spec
 from emoprune.pruning import surgery
-from emoprune.pruning.context import Course, Request
+from emoprune.pruning.context import Request, Schedule
 from emoprune.pruning.magnitude import silenced
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Plan
@@ -38,10 +38,10 @@ def checkpoint() -> Checkpoint:
     return checkpoint_of(Spec("mlp", 3, (6,), (10, 8)), torch.randn(50, 6))
 
 
-def course_of(checkpoint: Checkpoint, name: str, *, scope: Scope = "global", seed: int = 0) -> Course:
-    subject = opened(checkpoint)
+def course_of(checkpoint: Checkpoint, name: str, *, scope: Scope = "global", seed: int = 0) -> Schedule:
+    context = opened(checkpoint)
     request = Request(scope=scope, seed=seed, weights=WEIGHTS)
-    return METHODS[name].plans(subject, footprint_of(checkpoint, subject), request)
+    return METHODS[name].plans(context, footprint_of(checkpoint, context), request)
 
 
 def carried_out(checkpoint: Checkpoint, plan: Plan) -> Checkpoint:
@@ -56,10 +56,10 @@ def zeros(tensors: Mapping[str, Tensor]) -> int:
 @given(seed=st.integers(0, 1000), share=st.floats(0, 0.999))
 def test_the_smallest_weights_of_all_become_zero(seed: int, share: float) -> None:
     found = checkpoint_of(Spec("mlp", 3, (6,), (10, 8)), torch.randn(5, 6), seed=seed)
-    course = course_of(found, "magnitude")
-    assert course.length == 6 * 10 + 10 * 8 + 8 * 3 - 1
-    step = round(share * course.length)
-    plan = course.plan(step)
+    schedule = course_of(found, "magnitude")
+    assert schedule.length == 6 * 10 + 10 * 8 + 8 * 3 - 1
+    step = round(share * schedule.length)
+    plan = schedule.plan(step)
     expected = literal.smallest_weights([found.tensors[name].double().numpy() for name in WEIGHTS], step)
     assert plan.removals == ()
     for name, mask in zip(WEIGHTS, expected, strict=True):
@@ -69,15 +69,15 @@ def test_the_smallest_weights_of_all_become_zero(seed: int, share: float) -> Non
 
 @pytest.mark.parametrize("step", [0, 17, 82, 150])
 def test_the_smallest_weights_of_each_layer_become_zero(checkpoint: Checkpoint, step: int) -> None:
-    course = course_of(checkpoint, "magnitude", scope="layer")
-    plan = course.plan(step)
+    schedule = course_of(checkpoint, "magnitude", scope="layer")
+    plan = schedule.plan(step)
     shares = []
     for name in WEIGHTS:
         weight, mask = checkpoint.tensors[name].double().numpy(), plan.masks[name].numpy()
         count = int((~mask).sum())
         assert np.array_equal(mask, literal.smallest_weights([weight], count)[0])
         shares.append(count / weight.size)
-        assert abs(count - step / (course.length + 1) * weight.size) <= 1
+        assert abs(count - step / (schedule.length + 1) * weight.size) <= 1
     assert max(shares) - min(shares) <= 1 / 24 + 1e-9
 
 
@@ -86,11 +86,11 @@ def test_the_smallest_weights_of_each_layer_become_zero(checkpoint: Checkpoint, 
 def test_each_plan_takes_what_the_one_before_took_and_one_weight_more(
     checkpoint: Checkpoint, name: str, scope: Scope
 ) -> None:
-    course = course_of(checkpoint, name, scope=scope)
-    before = course.plan(0)
+    schedule = course_of(checkpoint, name, scope=scope)
+    before = schedule.plan(0)
     assert all(bool(mask.all()) for mask in before.masks.values())
-    for step in range(1, course.length + 1):
-        now = course.plan(step)
+    for step in range(1, schedule.length + 1):
+        now = schedule.plan(step)
         assert sum(int((~mask).sum()) for mask in now.masks.values()) == step
         assert all(not bool((now.masks[each] & ~before.masks[each]).any()) for each in WEIGHTS)
         before = now

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.pruning import merging
-from emoprune.pruning.context import Subject
+from emoprune.pruning.context import PruningContext
 from emoprune.pruning.merging import LEAST, MERGES, POWER, least_squares, rescaled, summed
 from emoprune.pruning.types import Plan, Removal
 from tests.support import reference
@@ -31,9 +31,9 @@ from tests.support.wiring import Wired, conv, head
 SEEDS = st.integers(0, 10_000)
 
 
-def seen_by(h: Array, *readers: literal.Reader) -> literal.Seen:
+def seen_by(h: Array, *consumers: literal.Consumer) -> literal.Seen:
     maps = h[:, :, None] if h.ndim == 2 else h
-    return literal.Seen(maps, tuple(range(maps.shape[1])), readers)
+    return literal.Seen(maps, tuple(range(maps.shape[1])), consumers)
 
 
 def layer(seed: int, *, outputs: int = 3, patterns: int = 60, units: int = 12) -> tuple[Array, Array, Array]:
@@ -42,16 +42,16 @@ def layer(seed: int, *, outputs: int = 3, patterns: int = 60, units: int = 12) -
     return activations, generator.normal(size=(outputs, units)), generator.normal(size=outputs)
 
 
-def dense_subject(h: Array, w: Array, b: Array | None) -> Subject:
-    subject = subject_with([seen_by(h, literal.dense(w, constant=b is not None))])
+def dense_subject(h: Array, w: Array, b: Array | None) -> PruningContext:
+    context = subject_with([seen_by(h, literal.dense(w, constant=b is not None))])
     if b is not None:
-        subject.tensors["0.0.bias"].copy_(torch.from_numpy(b))
-    return subject
+        context.tensors["0.0.bias"].copy_(torch.from_numpy(b))
+    return context
 
 
-def read(h: Array, subject: Subject, merged: Mapping[str, Tensor], name: str = "0.0") -> Array:
-    """What the dense reader computes of all channels with its new tensors."""
-    tensors = {**subject.tensors, **merged}
+def read(h: Array, context: PruningContext, merged: Mapping[str, Tensor], name: str = "0.0") -> Array:
+    """What the dense consumer computes of all channels with its new tensors."""
+    tensors = {**context.tensors, **merged}
     bias = tensors.get(f"{name}.bias")
     constant = 0.0 if bias is None else bias.numpy()
     return np.asarray(h @ tensors[f"{name}.weight"].numpy()[:, :, 0].T + constant)
@@ -96,7 +96,7 @@ def test_the_published_merge_is_the_literal_one(seed: int) -> None:
 def test_the_published_merge_adds_every_tap_and_every_channel_of_a_unit() -> None:
     h = relu_maps(0, channels=6)
     weight = np.random.default_rng(0).normal(size=(2, 6, 3))
-    seen = literal.Seen(h, (0, 1, 2, 0, 1, 2), (literal.Reader(weight, np.ones(3)),))
+    seen = literal.Seen(h, (0, 1, 2, 0, 1, 2), (literal.Consumer(weight, np.ones(3)),))
     removal = Removal("hidden", 3, similar=(2,), merges={2: 0})
     found = summed(subject_with([seen]), Plan((removal,)))["0.0.weight"].numpy()
     expected = weight.copy()
@@ -113,8 +113,8 @@ def test_with_many_patterns_least_squares_is_numpys(seed: int, count: int) -> No
     removed = set(chosen(seed, 12, count))
     weight, bias = reference.least_squares(h, w, b, removed)
     best = reference.relative_error(h, w, b, weight, bias, removed)
-    subject = dense_subject(h, w, b)
-    merged = least_squares(subject, without(subject, removed))
+    context = dense_subject(h, w, b)
+    merged = least_squares(context, without(context, removed))
     kept = reference.kept_units(12, removed)
     new_weight, new_bias = merged["0.0.weight"].numpy()[:, kept, 0], merged["0.0.bias"].numpy()
     ours = reference.relative_error(h, w, b, new_weight, new_bias, removed)
@@ -135,12 +135,12 @@ def test_every_tap_and_the_constant_are_the_literal_ones(
     h = relu_maps(seed, patterns=3000, channels=8)
     weight = np.random.default_rng(seed).normal(size=(3, 8, taps))
     deviation = np.full(3, 2.0) if where == "norm" else None
-    reader = literal.Reader(weight, np.ones(taps), where != "none", deviation)
+    consumer = literal.Consumer(weight, np.ones(taps), where != "none", deviation)
     removed = sorted(chosen(seed, 8, count))
-    subject = subject_with([seen_by(h, reader)])
+    context = subject_with([seen_by(h, consumer)])
     with unridged():
-        merged = least_squares(subject, without(subject, removed))
-    expected, gained = literal.merged(h, reader, removed)
+        merged = least_squares(context, without(context, removed))
+    expected, gained = literal.merged(h, consumer, removed)
     assert merged["0.0.weight"].numpy() == pytest.approx(expected, abs=1e-6)
     if where == "none":
         assert set(merged) == {"0.0.weight"}
@@ -153,11 +153,11 @@ def test_every_tap_and_the_constant_are_the_literal_ones(
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_padding_leaves_less_to_a_constant(share: float) -> None:
     h = relu_maps(1, patterns=4000, channels=6)
-    reader = literal.Reader(np.random.default_rng(1).normal(size=(3, 6, 2)), np.full(2, share))
-    subject = subject_with([seen_by(h, reader)])
+    consumer = literal.Consumer(np.random.default_rng(1).normal(size=(3, 6, 2)), np.full(2, share))
+    context = subject_with([seen_by(h, consumer)])
     with unridged():
-        merged = least_squares(subject, without(subject, [1, 4]))
-    expected, gained = literal.merged(h, reader, [1, 4], inside=share)
+        merged = least_squares(context, without(context, [1, 4]))
+    expected, gained = literal.merged(h, consumer, [1, 4], inside=share)
     assert merged["0.0.weight"].numpy() == pytest.approx(expected, abs=1e-6)
     assert merged["0.0.bias"].numpy() == pytest.approx(gained, abs=1e-6)
 
@@ -167,27 +167,29 @@ def test_padding_leaves_less_to_a_constant(share: float) -> None:
 def test_on_padding_it_is_hardly_worse_than_the_best_of_any_share(seed: int, taps: int) -> None:
     h = relu_maps(seed, patterns=1500, channels=6)
     generator = np.random.default_rng(seed)
-    reader = literal.Reader(generator.normal(size=(3, 6, taps)), generator.uniform(0.6, 1, size=taps))
+    consumer = literal.Consumer(generator.normal(size=(3, 6, taps)), generator.uniform(0.6, 1, size=taps))
     removed = chosen(seed, 6, 2)
-    subject = subject_with([seen_by(h, reader)])
-    merged = least_squares(subject, without(subject, removed))
-    ours = literal.relative_error(h, reader, merged["0.0.weight"].numpy(), merged["0.0.bias"].numpy())
-    by_share = [literal.merged(h, reader, removed, inside=share) for share in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)]
-    assert ours <= 1.02 * min(literal.relative_error(h, reader, *solved) for solved in by_share)
+    context = subject_with([seen_by(h, consumer)])
+    merged = least_squares(context, without(context, removed))
+    ours = literal.relative_error(h, consumer, merged["0.0.weight"].numpy(), merged["0.0.bias"].numpy())
+    by_share = [
+        literal.merged(h, consumer, removed, inside=share) for share in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    ]
+    assert ours <= 1.02 * min(literal.relative_error(h, consumer, *solved) for solved in by_share)
 
 
 def test_readers_of_one_reading_are_each_solved_for_what_they_can_take() -> None:
     h = relu_maps(2, patterns=3000, channels=6)
     generator = np.random.default_rng(2)
-    readers = [
-        literal.Reader(generator.normal(size=(2, 6, 1)), np.ones(1), constant) for constant in (True, False)
+    consumers = [
+        literal.Consumer(generator.normal(size=(2, 6, 1)), np.ones(1), constant) for constant in (True, False)
     ]
-    subject = subject_with([seen_by(h, *readers)])
+    context = subject_with([seen_by(h, *consumers)])
     with unridged():
-        merged = least_squares(subject, without(subject, [0, 3]))
+        merged = least_squares(context, without(context, [0, 3]))
     assert set(merged) == {"0.0.weight", "0.0.bias", "0.1.weight"}
-    for index, reader in enumerate(readers):
-        expected, _ = literal.merged(h, reader, [0, 3])
+    for index, consumer in enumerate(consumers):
+        expected, _ = literal.merged(h, consumer, [0, 3])
         assert merged[f"0.{index}.weight"].numpy() == pytest.approx(expected, abs=1e-6)
 
 
@@ -196,26 +198,26 @@ def test_a_twin_an_opposite_and_a_constant_cost_nothing() -> None:
     h[:, 3] = h[:, 0]
     h[:, 5] = 1 - h[:, 1]
     h[:, 7] = 0.8
-    subject = dense_subject(h, w, b)
-    merged = least_squares(subject, without(subject, [3, 5, 7]))
-    assert np.allclose(read(h, subject, merged), h @ w.T + b, atol=1e-5)
+    context = dense_subject(h, w, b)
+    merged = least_squares(context, without(context, [3, 5, 7]))
+    assert np.allclose(read(h, context, merged), h @ w.T + b, atol=1e-5)
     assert not merged["0.0.weight"][:, [3, 5, 7]].any()
 
 
 def test_nothing_removed_changes_nothing() -> None:
     h, w, b = layer(1)
-    subject = dense_subject(h, w, b)
+    context = dense_subject(h, w, b)
     for merge in MERGES.values():
-        assert merge(subject, without(subject, [])) == {}
+        assert merge(context, without(context, [])) == {}
 
 
 def test_tensors_keep_their_kind_and_shape() -> None:
     h, w, b = layer(1)
-    subject = dense_subject(h, w, b)
-    halved = {name: tensor.float() for name, tensor in subject.tensors.items()}
-    subject = Subject(subject.graph, halved, subject.statistics, subject.moments, subject.layers)
+    context = dense_subject(h, w, b)
+    halved = {name: tensor.float() for name, tensor in context.tensors.items()}
+    context = PruningContext(context.graph, halved, context.statistics, context.moments, context.layers)
     for merge in MERGES.values():
-        for name, tensor in merge(subject, without(subject, [2, 3])).items():
+        for name, tensor in merge(context, without(context, [2, 3])).items():
             assert (tensor.dtype, tensor.shape) == (torch.float32, halved[name].shape)
 
 
@@ -223,11 +225,11 @@ def test_tensors_keep_their_kind_and_shape() -> None:
 def test_dead_survivors_do_no_harm(patterns: int) -> None:
     h, w, b = layer(3, patterns=patterns)
     h[:, [0, 6]] = 0.0
-    subject = dense_subject(h, w, b)
+    context = dense_subject(h, w, b)
     for removed in ([4], [0], [*range(1, 6), *range(7, 12)], list(range(11)), list(range(1, 12))):
-        merged = least_squares(subject, without(subject, removed))
+        merged = least_squares(context, without(context, removed))
         assert all(bool(tensor.isfinite().all()) for tensor in merged.values())
-        error = np.abs(read(h, subject, merged) - (h @ w.T + b)).max()
+        error = np.abs(read(h, context, merged) - (h @ w.T + b)).max()
         assert error <= np.abs((h - h.mean(0)) @ np.abs(w.T)).max() * 12
         # what says nothing is given nothing to say
         assert merged["0.0.weight"][:, [0, 6], 0].numpy() == pytest.approx(
@@ -241,21 +243,21 @@ def test_constant_survivors_are_given_nothing_to_say(seed: int, highest: float) 
     still = [0, 2, 4, 6, 8]
     h, w, b = layer(seed, patterns=300)
     h[:, still] = np.random.default_rng(seed).uniform(0.1, highest, size=5)
-    subject = dense_subject(h, w, b)
-    merged = least_squares(subject, without(subject, [1, 3, 11]))
+    context = dense_subject(h, w, b)
+    merged = least_squares(context, without(context, [1, 3, 11]))
     assert merged["0.0.weight"].numpy()[:, still, 0] == pytest.approx(w[:, still], abs=1e-3)
     weight, bias = reference.least_squares(h, w, b, {1, 3, 11, *still})
     best = np.square(h[:, [5, 7, 9, 10]] @ weight.T + bias - (h @ w.T + b)).mean()
     # a network computes in float32
-    ours = np.square(read(h.astype(np.float32), subject, as_float(merged)) - (h @ w.T + b)).mean()
+    ours = np.square(read(h.astype(np.float32), context, as_float(merged)) - (h @ w.T + b)).mean()
     assert ours <= 1.05 * best + 1e-6
 
 
 def test_one_unit_that_stays_does_what_it_can() -> None:
     h, w, b = layer(4, patterns=3000)
-    subject = dense_subject(h, w, b)
+    context = dense_subject(h, w, b)
     with unridged():
-        merged = least_squares(subject, without(subject, [unit for unit in range(12) if unit != 5]))
+        merged = least_squares(context, without(context, [unit for unit in range(12) if unit != 5]))
     expected = literal.merged(h[:, :, None], literal.dense(w), [unit for unit in range(12) if unit != 5])[0]
     assert merged["0.0.weight"].numpy() == pytest.approx(expected, abs=1e-6)
 
@@ -277,8 +279,8 @@ def test_with_few_patterns_the_ridge_does_not_fit_noise(patterns: int) -> None:
     def error_on_unseen(weight: Array, bias: Array) -> float:
         return reference.relative_error(unseen, w, b, weight, bias, set(removed))
 
-    subject = dense_subject(seen, w, b)
-    merged = least_squares(subject, without(subject, removed))
+    context = dense_subject(seen, w, b)
+    merged = least_squares(context, without(context, removed))
     ours = error_on_unseen(merged["0.0.weight"].numpy()[:, kept, 0], merged["0.0.bias"].numpy())
     mean, deviation = seen.mean(0), seen.std(0)
     target = (seen - mean)[:, removed] @ w[:, removed].T
@@ -295,12 +297,12 @@ def test_with_few_patterns_the_ridge_does_not_fit_noise(patterns: int) -> None:
     assert ours < 0.8 * error_on_unseen(plain_weight, plain_bias)
 
 
-def ratios(subject: Subject, removed: list[int]) -> Array:
+def ratios(context: PruningContext, removed: list[int]) -> Array:
     """By how much each running variance is multiplied."""
-    plan = without(subject, removed)
+    plan = without(context, removed)
     name = "0.0.norm.running_var"
-    found = rescaled(subject, plan, least_squares(subject, plan))
-    return np.asarray((found[name] / subject.tensors[name]).numpy())
+    found = rescaled(context, plan, least_squares(context, plan))
+    return np.asarray((found[name] / context.tensors[name]).numpy())
 
 
 @settings(max_examples=20)
@@ -309,16 +311,16 @@ def test_variances_follow_what_the_survivors_still_make(seed: int, taps: int, co
     generator = np.random.default_rng(seed)
     h = relu_maps(seed, positions=2)
     inside = np.ones(1) if taps == 1 else generator.uniform(0.5, 1, size=taps)
-    reader = literal.Reader(
+    consumer = literal.Consumer(
         generator.normal(size=(5, 8, taps)), inside, deviation=generator.uniform(0.5, 2, size=5)
     )
-    subject = subject_with([literal.Seen(h, tuple(range(8)), (reader,))])
+    context = subject_with([literal.Seen(h, tuple(range(8)), (consumer,))])
     removed = [int(unit) for unit in generator.permutation(8)[:count]]
-    new = least_squares(subject, without(subject, removed))["0.0.weight"].numpy()
-    shares = literal.variances(h, new, inside) / literal.variances(h, reader.weight, inside)
+    new = least_squares(context, without(context, removed))["0.0.weight"].numpy()
+    shares = literal.variances(h, new, inside) / literal.variances(h, consumer.weight, inside)
     # never more than there was: by as much as a share is over 1 least squares has found noise
     expected = np.clip(shares, LEAST, 1.0) ** POWER
-    assert ratios(subject, removed) == pytest.approx(expected, rel=1e-6)
+    assert ratios(context, removed) == pytest.approx(expected, rel=1e-6)
 
 
 def net_of_one_by_one(*, bias: bool = False) -> nn.Module:
@@ -345,12 +347,12 @@ def before_the_norm(net: nn.Module, batch: Tensor) -> Tensor:
 def test_a_convolution_that_runs_has_lost_that_share_of_its_variance(bias: bool) -> None:
     net = net_of_one_by_one(bias=bias)
     batch = torch.randn(50, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    subject = subject_of_net(net, [batch])
-    plan = without(subject, [1, 2, 5, 7, 8])
-    merged = least_squares(subject, plan)
-    small = carried_out(net, subject, plan, merged)
+    context = subject_of_net(net, [batch])
+    plan = without(context, [1, 2, 5, 7, 8])
+    merged = least_squares(context, plan)
+    small = carried_out(net, context, plan, merged)
     old, new = (before_the_norm(each, batch).var((0, 2, 3), correction=0) for each in (net, small))
-    found = rescaled(subject, plan, merged)
+    found = rescaled(context, plan, merged)
     assert set(found) == {"norm.running_var"}
     assert found["norm.running_var"].dtype == torch.float32
     expected = np.clip((new / old).numpy(), LEAST, 1.0) ** POWER
@@ -359,53 +361,55 @@ def test_a_convolution_that_runs_has_lost_that_share_of_its_variance(bias: bool)
 
 
 def test_nothing_is_rescaled_where_nothing_was_removed() -> None:
-    subject = subject_of_net(net_of_one_by_one(), [torch.randn(8, 3, 6, 6)])
-    assert rescaled(subject, without(subject, []), {}) == {}
+    context = subject_of_net(net_of_one_by_one(), [torch.randn(8, 3, 6, 6)])
+    assert rescaled(context, without(context, []), {}) == {}
 
 
 def test_a_norm_whose_reader_lost_nothing_keeps_its_variances() -> None:
     generator = np.random.default_rng(0)
     first, second = relu_maps(0), relu_maps(1)
-    reader = literal.Reader(generator.normal(size=(4, 8, 1)), np.ones(1), deviation=np.ones(4))
-    subject = subject_with(
+    consumer = literal.Consumer(generator.normal(size=(4, 8, 1)), np.ones(1), deviation=np.ones(4))
+    context = subject_with(
         [
-            literal.Seen(first, tuple(range(8)), (reader,)),
-            literal.Seen(second, tuple(range(8, 16)), (reader,)),
+            literal.Seen(first, tuple(range(8)), (consumer,)),
+            literal.Seen(second, tuple(range(8, 16)), (consumer,)),
         ],
         {"a": 8, "b": 8},
     )
-    plan = without(subject, [9, 10])
-    assert set(rescaled(subject, plan, least_squares(subject, plan))) == {"1.0.norm.running_var"}
+    plan = without(context, [9, 10])
+    assert set(rescaled(context, plan, least_squares(context, plan))) == {"1.0.norm.running_var"}
 
 
 def test_a_reader_without_a_norm_has_nothing_to_rescale() -> None:
-    subject = subject_with([literal.Seen(relu_maps(0), tuple(range(8)), (literal.dense(np.ones((2, 8))),))])
-    plan = without(subject, [1])
-    assert rescaled(subject, plan, least_squares(subject, plan)) == {}
+    context = subject_with([literal.Seen(relu_maps(0), tuple(range(8)), (literal.dense(np.ones((2, 8))),))])
+    plan = without(context, [1])
+    assert rescaled(context, plan, least_squares(context, plan)) == {}
 
 
 def test_a_copy_takes_nothing_with_it() -> None:
     h = relu_maps(0, patterns=2000)
     h[:, 4] = h[:, 1]
-    reader = literal.Reader(np.random.default_rng(0).normal(size=(4, 8, 1)), np.ones(1), deviation=np.ones(4))
-    subject = subject_with([literal.Seen(h, tuple(range(8)), (reader,))])
-    assert ratios(subject, [4]) == pytest.approx(1.0, abs=1e-6)
+    consumer = literal.Consumer(
+        np.random.default_rng(0).normal(size=(4, 8, 1)), np.ones(1), deviation=np.ones(4)
+    )
+    context = subject_with([literal.Seen(h, tuple(range(8)), (consumer,))])
+    assert ratios(context, [4]) == pytest.approx(1.0, abs=1e-6)
 
 
 def test_a_published_merge_that_makes_more_of_an_output_leaves_its_variance() -> None:
     h = relu_maps(3, patterns=2000)
     weight = np.abs(np.random.default_rng(3).normal(size=(4, 8, 1)))
-    reader = literal.Reader(weight, np.ones(1), deviation=np.ones(4))
-    subject = subject_with([literal.Seen(h, tuple(range(8)), (reader,))])
+    consumer = literal.Consumer(weight, np.ones(1), deviation=np.ones(4))
+    context = subject_with([literal.Seen(h, tuple(range(8)), (consumer,))])
     # two that vary little are added to the one that varies most
     order = np.argsort(h.var((0, 2)))
     small, large = [int(unit) for unit in order[:2]], int(order[-1])
     plan = Plan((Removal("hidden", 8, similar=tuple(small), merges=dict.fromkeys(small, large)),))
-    merged = MERGES["sum"](subject, plan)
+    merged = MERGES["sum"](context, plan)
     made = literal.variances(h, merged["0.0.weight"].numpy(), np.ones(1))
     assert float((made / literal.variances(h, weight, np.ones(1))).min()) > 1.01
-    found = rescaled(subject, plan, merged)["0.0.norm.running_var"]
-    assert torch.equal(found, subject.tensors["0.0.norm.running_var"])
+    found = rescaled(context, plan, merged)["0.0.norm.running_var"]
+    assert torch.equal(found, context.tensors["0.0.norm.running_var"])
 
 
 def test_outputs_that_never_varied_and_those_that_no_longer_do_stay_finite() -> None:
@@ -414,9 +418,9 @@ def test_outputs_that_never_varied_and_those_that_no_longer_do_stay_finite() -> 
     h[:, 4] = np.random.default_rng(5).normal(size=(2000, 1))
     weight = np.zeros((3, 8, 1))
     weight[1, 3], weight[2, 4] = 1.0, 1.0
-    reader = literal.Reader(weight, np.ones(1), deviation=np.ones(3))
-    subject = subject_with([literal.Seen(h, tuple(range(8)), (reader,))])
-    found = ratios(subject, [3, 4])
+    consumer = literal.Consumer(weight, np.ones(1), deviation=np.ones(3))
+    context = subject_with([literal.Seen(h, tuple(range(8)), (consumer,))])
+    found = ratios(context, [3, 4])
     # the third output was what unit 4 alone said
     assert found[:2].tolist() == [1.0, 1.0]
     assert found[2] == pytest.approx(LEAST**POWER)

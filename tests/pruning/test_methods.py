@@ -12,7 +12,7 @@ from torch import nn
 
 from emoprune.networks.profiling import Footprint
 from emoprune.pruning import schedules
-from emoprune.pruning.context import Request, Subject
+from emoprune.pruning.context import PruningContext, Request
 from emoprune.pruning.methods import METHODS, Method
 from emoprune.pruning.types import Plan
 from tests.support.layers import subject_of_net
@@ -25,7 +25,7 @@ def net() -> nn.Module:
 
 
 @pytest.fixture
-def subject(net: nn.Module) -> Subject:
+def context(net: nn.Module) -> PruningContext:
     with torch.no_grad():
         for name in ("weight", "bias"):
             net.get_parameter(f"0.{name}")[2] = net.get_parameter(f"0.{name}")[0]
@@ -41,7 +41,7 @@ def test_tables_of_choices_are_known_before_torch_is_imported() -> None:
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_every_method_names_functions_that_are_there(name: str) -> None:
     method = METHODS[name]
-    for place in (method.course, method.within):
+    for place in (method.schedule, method.within):
         if place is not None:
             module, _, function = place.partition(":")
             assert callable(getattr(import_module(module), function))
@@ -55,25 +55,25 @@ def test_the_methods_that_look_at_angles_have_a_plan_for_an_angle() -> None:
 
 @pytest.mark.parametrize("name", ["distinct", "progressive"])
 def test_a_method_hands_what_it_is_given_to_its_functions_and_their_answer_back(
-    name: str, net: nn.Module, subject: Subject
+    name: str, net: nn.Module, context: PruningContext
 ) -> None:
     request = Request(merge="sum", center="half")
-    plan = METHODS[name].plan_within(subject, request, 15.0)
+    plan = METHODS[name].plan_within(context, request, 15.0)
     function = {"distinct": schedules.distinct_within, "progressive": schedules.progressive_within}[name]
-    assert plan == function(subject, request, 15.0)
+    assert plan == function(context, request, 15.0)
     assert 2 in plan.removals[0].similar
-    course = METHODS[name].plans(subject, Footprint(subject.graph, net), request)
-    expected = {"distinct": schedules.distinct_course, "progressive": schedules.progressive_course}[name]
-    again = expected(subject, Footprint(subject.graph, net), request)
-    assert course.length == again.length
-    assert course.plan(course.length) == again.plan(again.length)
+    schedule = METHODS[name].plans(context, Footprint(context.graph, net), request)
+    expected = {"distinct": schedules.distinct_schedule, "progressive": schedules.progressive_schedule}[name]
+    again = expected(context, Footprint(context.graph, net), request)
+    assert schedule.length == again.length
+    assert schedule.plan(schedule.length) == again.plan(again.length)
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_every_method_gives_legal_plans(name: str, net: nn.Module, subject: Subject) -> None:
+def test_every_method_gives_legal_plans(name: str, net: nn.Module, context: PruningContext) -> None:
     request = Request(weights=("0.weight", "2.weight"))
-    course = METHODS[name].plans(subject, Footprint(subject.graph, net), request)
-    plan = course.plan(course.length)
+    schedule = METHODS[name].plans(context, Footprint(context.graph, net), request)
+    plan = schedule.plan(schedule.length)
     assert isinstance(plan, Plan)
     if METHODS[name].weights:
         assert set(plan.masks) == set(request.weights)

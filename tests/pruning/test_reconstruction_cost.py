@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from emoprune.choices import Merge
 from emoprune.networks.profiling import Footprint
-from emoprune.pruning.context import Request, Subject
-from emoprune.pruning.error_estimate import certify
+from emoprune.pruning.context import PruningContext, Request
+from emoprune.pruning.error_estimate import estimate_errors
 from emoprune.pruning.merging import MERGES, least_squares, rescaled
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.reconstruction_cost import PENDING, RIDGE, Elimination, ReadingLedger
+from emoprune.pruning.reconstruction_cost import PENDING, RIDGE, Elimination, LayerInputCosts
 from emoprune.pruning.types import Plan
 from tests.support import reference_pruning as literal
 from tests.support.layers import Array, carried_out, relu_maps, subject_of_net, subject_with, without
@@ -28,7 +28,7 @@ from tests.support.wiring import conv, head
 SEEDS = st.integers(0, 10_000)
 
 
-def reader(
+def consumer(
     seed: int,
     channels: int,
     *,
@@ -37,9 +37,9 @@ def reader(
     constant: bool = True,
     normed: bool = False,
     inside: Array | None = None,
-) -> literal.Reader:
+) -> literal.Consumer:
     generator = np.random.default_rng(seed + 99)
-    return literal.Reader(
+    return literal.Consumer(
         weight=generator.normal(size=(outputs, channels, taps)),
         inside=np.ones(taps) if inside is None else inside,
         constant=constant,
@@ -55,13 +55,13 @@ def ridge_for(h: Array) -> float:
     return float(max(RIDGE, h.shape[1] / (h.shape[0] * h.shape[2])))
 
 
-def check(readings: list[literal.Seen], units: int, order: list[int], *, rel: float = 1e-6) -> None:
+def check(layer_inputs: list[literal.Seen], units: int, order: list[int], *, rel: float = 1e-6) -> None:
     """The costs are the literal ones before anything is taken and after each unit of `order` is."""
-    elimination = Elimination(subject_with(readings), torch.arange(units))
-    (ridge,) = {ridge_for(seen.h) for seen in readings}
+    elimination = Elimination(subject_with(layer_inputs), torch.arange(units))
+    (ridge,) = {ridge_for(seen.h) for seen in layer_inputs}
     gone: set[int] = set()
     for unit in [*order, -1]:
-        expected = literal.removal_costs(readings, units, gone, ridge)
+        expected = literal.removal_costs(layer_inputs, units, gone, ridge)
         assert elimination.costs.numpy() == pytest.approx(expected, rel=rel, abs=1e-9)
         if unit >= 0:
             elimination.remove(unit)
@@ -79,13 +79,15 @@ def test_costs_are_what_least_squares_loses_however_many_have_gone(
 ) -> None:
     h = plain(seed)
     check(
-        [literal.Seen(h, tuple(range(8)), (reader(seed, 8, taps=taps, normed=normed),))], 8, order(seed, 8, 6)
+        [literal.Seen(h, tuple(range(8)), (consumer(seed, 8, taps=taps, normed=normed),))],
+        8,
+        order(seed, 8, 6),
     )
 
 
 def test_with_many_patterns_the_ridge_hardly_tells() -> None:
     h = plain(3, channels=6, patterns=60_000)
-    seen = literal.Seen(h, tuple(range(6)), (reader(3, 6),))
+    seen = literal.Seen(h, tuple(range(6)), (consumer(3, 6),))
     elimination = Elimination(subject_with([seen]), torch.arange(6))
     assert elimination.costs.numpy() == pytest.approx(literal.removal_costs([seen], 6, set()), rel=2e-3)
     elimination.remove(2)
@@ -96,18 +98,20 @@ def test_with_many_patterns_the_ridge_hardly_tells() -> None:
 @given(seed=SEEDS)
 def test_costs_at_several_readers_and_in_several_readings_add(seed: int) -> None:
     first, second = plain(seed, channels=6), plain(seed + 1, channels=7)
-    readings = [
-        literal.Seen(first, (0, 1, 2, 3, 4, 5), (reader(seed, 6), reader(seed + 1, 6, taps=2, normed=True))),
-        # units 2 to 5 again, and some that the first reading lacks
-        literal.Seen(second, (2, 3, 4, 5, 6, 7, 8), (reader(seed + 2, 7),)),
+    layer_inputs = [
+        literal.Seen(
+            first, (0, 1, 2, 3, 4, 5), (consumer(seed, 6), consumer(seed + 1, 6, taps=2, normed=True))
+        ),
+        # units 2 to 5 again, and some that the first layer input lacks
+        literal.Seen(second, (2, 3, 4, 5, 6, 7, 8), (consumer(seed + 2, 7),)),
     ]
     ridges = {ridge_for(first), ridge_for(second)}
     assert len(ridges) == 2
-    elimination = Elimination(subject_with(readings, {"a": 6, "b": 3}), torch.arange(9))
+    elimination = Elimination(subject_with(layer_inputs, {"a": 6, "b": 3}), torch.arange(9))
     gone: set[int] = set()
     for unit in order(seed, 9, 5):
         expected = np.zeros(9)
-        for seen in readings:
+        for seen in layer_inputs:
             alone = literal.removal_costs([seen], 9, gone, ridge_for(seen.h))
             expected += np.where(np.isfinite(alone), alone, 0.0)
         expected[list(gone)] = np.inf
@@ -120,36 +124,36 @@ def test_costs_at_several_readers_and_in_several_readings_add(seed: int) -> None
 @given(seed=SEEDS)
 def test_units_of_several_channels_go_as_a_block(seed: int) -> None:
     h = plain(seed, channels=9)
-    check([literal.Seen(h, (0, 0, 0, 1, 1, 1, 2, 2, 2), (reader(seed, 9, normed=True),))], 3, [1])
-    check([literal.Seen(h[:, :8], (3, 1, 0, 2, 1, 3, 2, 0), (reader(seed, 8),))], 4, [2, 0])
+    check([literal.Seen(h, (0, 0, 0, 1, 1, 1, 2, 2, 2), (consumer(seed, 9, normed=True),))], 3, [1])
+    check([literal.Seen(h[:, :8], (3, 1, 0, 2, 1, 3, 2, 0), (consumer(seed, 8),))], 4, [2, 0])
 
 
 def test_units_may_stand_in_any_order_in_a_reading() -> None:
     h = plain(1, channels=5)
-    check([literal.Seen(h, (3, 0, 4, 1, 2), (reader(1, 5),))], 5, [1, 4])
+    check([literal.Seen(h, (3, 0, 4, 1, 2), (consumer(1, 5),))], 5, [1, 4])
 
 
 def test_frozen_channels_stay_and_speak_for_others() -> None:
     h = plain(5, channels=6)
     h[:, 0] = h[:, 3]
-    check([literal.Seen(h, (-1, 0, 1, 2, 3, -1), (reader(5, 6),))], 4, [0, 3])
+    check([literal.Seen(h, (-1, 0, 1, 2, 3, -1), (consumer(5, 6),))], 4, [0, 3])
 
 
 def test_a_reader_that_can_take_no_constant_loses_the_mean_too() -> None:
     h = plain(7)
-    check([literal.Seen(h, tuple(range(8)), (reader(7, 8, constant=False),))], 8, [1, 4, 2])
+    check([literal.Seen(h, tuple(range(8)), (consumer(7, 8, constant=False),))], 8, [1, 4, 2])
 
 
 def test_taps_on_the_padding_count_for_the_share_that_they_read() -> None:
     h = plain(9, positions=3)
     inside = np.full(3, 0.8)
-    check([literal.Seen(h, tuple(range(8)), (reader(9, 8, taps=3, inside=inside),))], 8, [1, 4, 2])
+    check([literal.Seen(h, tuple(range(8)), (consumer(9, 8, taps=3, inside=inside),))], 8, [1, 4, 2])
 
 
 def test_unequal_taps_cost_nearly_what_they_lose() -> None:
     h = plain(9, positions=3, patterns=2000)
     inside = np.array([0.75, 1.0, 0.75])
-    seen = literal.Seen(h, tuple(range(8)), (reader(9, 8, taps=3, inside=inside),))
+    seen = literal.Seen(h, tuple(range(8)), (consumer(9, 8, taps=3, inside=inside),))
     elimination = Elimination(subject_with([seen]), torch.arange(8))
     expected = literal.removal_costs([seen], 8, set(), ridge_for(h))
     assert elimination.costs.numpy() == pytest.approx(expected, rel=0.1)
@@ -161,7 +165,7 @@ def test_unequal_taps_cost_nearly_what_they_lose() -> None:
 def test_steps_that_wait_to_be_carried_out_change_nothing(seed: int) -> None:
     units = 2 * PENDING + 8
     h = plain(seed, channels=units, patterns=400)
-    seen = literal.Seen(h, tuple(range(units)), (reader(seed, units),))
+    seen = literal.Seen(h, tuple(range(units)), (consumer(seed, units),))
     elimination = Elimination(subject_with([seen]), torch.arange(units))
     gone: set[int] = set()
     for unit in order(seed, units, units - 5):
@@ -173,7 +177,7 @@ def test_steps_that_wait_to_be_carried_out_change_nothing(seed: int) -> None:
 
 def test_only_the_layers_asked_for_have_costs() -> None:
     h = plain(2, channels=6)
-    seen = literal.Seen(h, tuple(range(6)), (reader(2, 6),))
+    seen = literal.Seen(h, tuple(range(6)), (consumer(2, 6),))
     elimination = Elimination(subject_with([seen], {"a": 2, "b": 4}), torch.arange(2, 6))
     assert elimination.costs.isinf().tolist() == [True, True, False, False, False, False]
     elimination.remove(3)
@@ -184,7 +188,7 @@ def test_only_the_layers_asked_for_have_costs() -> None:
 def test_a_copy_costs_nothing_and_its_source_then_everything() -> None:
     h = plain(4, patterns=40_000)
     h[:, 3] = h[:, 6]
-    seen = literal.Seen(h, tuple(range(8)), (reader(4, 8),))
+    seen = literal.Seen(h, tuple(range(8)), (consumer(4, 8),))
     elimination = Elimination(subject_with([seen]), torch.arange(8))
     assert float(elimination.costs[[3, 6]].max()) < 1e-3
     elimination.remove(6)
@@ -196,7 +200,7 @@ def test_a_copy_costs_nothing_and_its_source_then_everything() -> None:
 def test_dead_units_cost_nothing(patterns: int, positions: int) -> None:
     h = plain(4, patterns=patterns, positions=positions) * 0.05
     h[:, [3, 5]] = 0.0
-    seen = literal.Seen(h, tuple(range(8)), (reader(4, 8),))
+    seen = literal.Seen(h, tuple(range(8)), (consumer(4, 8),))
     elimination = Elimination(subject_with([seen]), torch.arange(8))
     assert float(elimination.costs[[3, 5]].max()) < 1e-9
     elimination.remove(3)
@@ -211,7 +215,7 @@ def test_dead_units_cost_nothing(patterns: int, positions: int) -> None:
 def test_constant_units_cost_nothing_and_break_nothing(seed: int, patterns: int, positions: int) -> None:
     h = plain(seed, channels=20, patterns=patterns, positions=positions)
     h[:, :6] = np.random.default_rng(seed).uniform(0.1, 30, size=(6, 1))
-    seen = literal.Seen(h, tuple(range(20)), (reader(seed, 20),))
+    seen = literal.Seen(h, tuple(range(20)), (consumer(seed, 20),))
     elimination = Elimination(subject_with([seen]), torch.arange(20))
     for unit in order(seed, 20, 18):
         assert bool((elimination.costs[:6].isinf() | (elimination.costs[:6] < 1e-6)).all())
@@ -221,16 +225,16 @@ def test_constant_units_cost_nothing_and_break_nothing(seed: int, patterns: int,
 
 def test_one_unit_alone_costs_all_that_its_reader_computes() -> None:
     h = plain(1, channels=1, patterns=40_000)
-    seen = literal.Seen(h, (0,), (reader(1, 1),))
-    ledger = ReadingLedger(subject_with([seen]), subject_with([seen]).readings[0])
+    seen = literal.Seen(h, (0,), (consumer(1, 1),))
+    ledger = LayerInputCosts(subject_with([seen]), subject_with([seen]).layer_inputs[0])
     assert ledger.costs().tolist() == pytest.approx([1.0], rel=1e-3)
 
 
 def test_a_reader_that_never_varies_counts_for_nothing() -> None:
     h = plain(1)
-    silent = literal.Reader(np.zeros((3, 8, 1)), np.ones(1))
-    both = literal.Seen(h, tuple(range(8)), (reader(1, 8), silent))
-    alone = literal.Seen(h, tuple(range(8)), (reader(1, 8),))
+    silent = literal.Consumer(np.zeros((3, 8, 1)), np.ones(1))
+    both = literal.Seen(h, tuple(range(8)), (consumer(1, 8), silent))
+    alone = literal.Seen(h, tuple(range(8)), (consumer(1, 8),))
     with_it, without_it = (Elimination(subject_with([seen]), torch.arange(8)).costs for seen in (both, alone))
     assert torch.allclose(with_it, without_it)
 
@@ -305,23 +309,23 @@ def check_dull_units(net: nn.Module, small: nn.Module, batch: Tensor) -> None:
 def test_survivors_that_never_vary_are_given_nothing_to_say(make: Make, seed: int) -> None:
     net = dulled(make, seed)
     batches = images(40, 40, 7)
-    subject = subject_of_net(net, batches)
+    context = subject_of_net(net, batches)
     gone = [
-        start + unit for start, stop in subject.graph.spans.values() for unit in (DULL, stop - 2, stop - 1)
+        start + unit for start, stop in context.graph.spans.values() for unit in (DULL, stop - 2, stop - 1)
     ]
-    plan = without(subject, gone)
-    check_dull_units(net, carried_out(net, subject, plan, least_squares(subject, plan)), torch.cat(batches))
+    plan = without(context, gone)
+    check_dull_units(net, carried_out(net, context, plan, least_squares(context, plan)), torch.cat(batches))
 
 
 @pytest.mark.parametrize("make", NETS)
 def test_units_that_never_vary_go_without_a_trace(make: Make) -> None:
     net = dulled(make, 0)
     batches = images(40, 7)
-    subject = subject_of_net(net, batches)
-    starts = [start for start, stop in subject.graph.spans.values() if stop - start >= 12]
-    plan = without(subject, [start + unit for start in starts for unit in range(DULL)])
-    merged = least_squares(subject, plan)
-    small = carried_out(net, subject, plan, merged)
+    context = subject_of_net(net, batches)
+    starts = [start for start, stop in context.graph.spans.values() if stop - start >= 12]
+    plan = without(context, [start + unit for start in starts for unit in range(DULL)])
+    merged = least_squares(context, plan)
+    small = carried_out(net, context, plan, merged)
     with torch.no_grad():
         batch = torch.cat(batches)
         # at the edge of a padded map a constant is none
@@ -330,18 +334,18 @@ def test_units_that_never_vary_go_without_a_trace(make: Make) -> None:
     check_dull_units(net, small, batch)
 
 
-def carried(net: nn.Module, subject: Subject, plan: Plan, merge: Merge) -> nn.Module:
-    merged = dict(MERGES[merge](subject, plan))
+def carried(net: nn.Module, context: PruningContext, plan: Plan, merge: Merge) -> nn.Module:
+    merged = dict(MERGES[merge](context, plan))
     errors = [
         error
-        for certificate in certify(subject, plan, {merge: merged})
+        for certificate in estimate_errors(context, plan, {merge: merged})
         for error in (certificate.error_sum, certificate.error_lstsq)
         if error is not None
     ]
     assert all(0 <= error < 1e3 for error in errors)
     if merge == "lstsq":
-        merged |= rescaled(subject, plan, merged)
-    return carried_out(net, subject, plan, merged)
+        merged |= rescaled(context, plan, merged)
+    return carried_out(net, context, plan, merged)
 
 
 @pytest.mark.parametrize("counts", [(1,), (2, 1), (30, 30)])
@@ -352,24 +356,24 @@ def test_every_method_leaves_a_network_of_sound_numbers(
 ) -> None:
     net = dulled(make, 1)
     batches = images(*counts)
-    subject = subject_of_net(net, batches)
-    course = METHODS[name].plans(subject, Footprint(subject.graph, net), Request())
-    for step in (course.length // 3, course.length):
+    context = subject_of_net(net, batches)
+    schedule = METHODS[name].plans(context, Footprint(context.graph, net), Request())
+    for step in (schedule.length // 3, schedule.length):
         for merge in ("sum", "lstsq"):
-            check_dull_units(net, carried(net, subject, course.plan(step), merge), torch.cat(batches))
+            check_dull_units(net, carried(net, context, schedule.plan(step), merge), torch.cat(batches))
 
 
 @pytest.mark.parametrize("make", NETS)
 def test_reconstruction_takes_what_never_varies_first(make: Make) -> None:
     net = dulled(make, 2)
-    subject = subject_of_net(net, images(40, 40))
-    course = METHODS["reconstruct"].plans(
-        subject, Footprint(subject.graph, net), Request(scope="layer", price="units")
+    context = subject_of_net(net, images(40, 40))
+    schedule = METHODS["reconstruct"].plans(
+        context, Footprint(context.graph, net), Request(scope="layer", price="units")
     )
-    (start, stop), layer = next(iter(subject.graph.spans.values())), subject.layers[0].name
+    (start, stop), layer = next(iter(context.graph.spans.values())), context.layers[0].name
     dull = set(range(DULL)) if make is not padded else {0}
-    for step in range(course.length + 1):
-        (removal,) = (each for each in course.plan(step).removals if each.layer == layer)
+    for step in range(schedule.length + 1):
+        (removal,) = (each for each in schedule.plan(step).removals if each.layer == layer)
         if len(removal.removed) == len(dull):
             assert set(removal.removed) == dull
     assert stop - start == 16

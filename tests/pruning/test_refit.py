@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emoprune.pruning import refit as regression
-from emoprune.pruning.context import Subject, stays
+from emoprune.pruning.context import PruningContext, stays
 from emoprune.pruning.merging import least_squares
 from emoprune.pruning.refit import MEMORY, Refit, Sums, correction, images_that_fit
 from emoprune.pruning.types import Plan
@@ -93,32 +93,36 @@ def depthwise() -> nn.Module:
 NETS: tuple[Make, ...] = (residual, dense, plain, depthwise)
 
 
-def third(subject: Subject) -> Plan:
+def third(context: PruningContext) -> Plan:
     """A third of every layer's units, by chance."""
     generator = torch.Generator().manual_seed(1)
     gone: list[int] = []
-    for start, stop in subject.graph.spans.values():
+    for start, stop in context.graph.spans.values():
         units = torch.randperm(stop - start, generator=generator)[: (stop - start) // 3]
         gone += (units + start).tolist()
-    return without(subject, gone)
+    return without(context, gone)
 
 
-def refit(net: nn.Module, small: nn.Module, subject: Subject, plan: Plan, *, seed: int = 0) -> Refit:
-    alive, graph = subject.alive(plan), subject.graph
+def refit(net: nn.Module, small: nn.Module, context: PruningContext, plan: Plan, *, seed: int = 0) -> Refit:
+    alive, graph = context.alive(plan), context.graph
     kept = {
         cut.tensor.removesuffix(".weight"): torch.nonzero(stays(cut.owner, alive)).flatten()
         for cut in graph.cuts
         if cut.dim == 0 and cut.tensor in graph.works
     }
-    norms = {reader.layer: reader.norm for reading in graph.readings for reader in reading.readers}
+    norms = {
+        consumer.layer: consumer.norm
+        for layer_input in graph.layer_inputs
+        for consumer in layer_input.consumers
+    }
     return Refit(net, small, kept=kept, norms=norms, seed=seed)
 
 
-def pruned(make: Make) -> tuple[nn.Module, nn.Module, Subject, Plan]:
+def pruned(make: Make) -> tuple[nn.Module, nn.Module, PruningContext, Plan]:
     net = settled(make())
-    subject = subject_of_net(net, [images(200, 100)])
-    plan = third(subject)
-    return net, carried_out(net, subject, plan, least_squares(subject, plan)), subject, plan
+    context = subject_of_net(net, [images(200, 100)])
+    plan = third(context)
+    return net, carried_out(net, context, plan, least_squares(context, plan)), context, plan
 
 
 def apart(net: nn.Module, small: nn.Module) -> float:
@@ -130,10 +134,10 @@ def apart(net: nn.Module, small: nn.Module) -> float:
 
 @pytest.mark.parametrize("make", NETS)
 def test_outputs_come_nearer_to_the_original_on_unseen_images(make: Make) -> None:
-    net, small, subject, plan = pruned(make)
+    net, small, context, plan = pruned(make)
     before = apart(net, small)
     whole = copy.deepcopy(net.state_dict())
-    list(refit(net, small, subject, plan).run(images(400, 1).split(64)))
+    list(refit(net, small, context, plan).run(images(400, 1).split(64)))
     assert apart(net, small) < 0.97 * before
     assert all(torch.equal(whole[name], tensor) for name, tensor in net.state_dict().items())
 
@@ -141,51 +145,53 @@ def test_outputs_come_nearer_to_the_original_on_unseen_images(make: Make) -> Non
 @pytest.mark.parametrize("make", NETS)
 def test_an_unpruned_network_is_left_as_it_is_to_the_last_bit(make: Make) -> None:
     net = settled(make())
-    subject = subject_of_net(net, [images(20, 100)])
+    context = subject_of_net(net, [images(20, 100)])
     same = copy.deepcopy(net)
-    list(refit(net, same, subject, without(subject, [])).run(images(40, 1).split(16)))
+    list(refit(net, same, context, without(context, [])).run(images(40, 1).split(16)))
     assert all(torch.equal(same.state_dict()[name], tensor) for name, tensor in net.state_dict().items())
 
 
 def test_it_says_how_many_operations_there_are() -> None:
-    net, small, subject, plan = pruned(dense)
-    steps = refit(net, small, subject, plan)
+    net, small, context, plan = pruned(dense)
+    steps = refit(net, small, context, plan)
     assert len(list(steps.run(images(20, 1).split(64)))) == steps.steps
 
 
 @pytest.mark.parametrize("make", NETS)
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_one_image_or_a_few_break_nothing(make: Make, count: int) -> None:
-    net, small, subject, plan = pruned(make)
+    net, small, context, plan = pruned(make)
     for seed in range(3):
         changed = copy.deepcopy(small)
-        list(refit(net, changed, subject, plan).run(images(count, seed).split(64)))
+        list(refit(net, changed, context, plan).run(images(count, seed).split(64)))
         assert all(bool(tensor.isfinite().all()) for tensor in changed.state_dict().values())
 
 
 @pytest.mark.parametrize("make", NETS)
 @pytest.mark.parametrize(("count", "most"), [(5, 3.0), (12, 3.0), (40, 1.5)])
 def test_few_images_do_little_harm(make: Make, count: int, most: float) -> None:
-    net, small, subject, plan = pruned(make)
+    net, small, context, plan = pruned(make)
     before = apart(net, small)
     for seed in range(4):
         changed = copy.deepcopy(small)
-        list(refit(net, changed, subject, plan).run(images(count, seed).split(64)))
+        list(refit(net, changed, context, plan).run(images(count, seed).split(64)))
         assert apart(net, changed) <= most * before
 
 
 @pytest.mark.parametrize(
-    "reader", [(nn.Flatten(), nn.Linear(64 * 10, 4)), (conv(10, 4),), (conv(10, 4, bias=False),)]
+    "consumer", [(nn.Flatten(), nn.Linear(64 * 10, 4)), (conv(10, 4),), (conv(10, 4, bias=False),)]
 )
 @pytest.mark.parametrize("count", [4, 5, 12, 40])
-def test_a_layer_never_gets_worse_on_the_images_held_back(reader: tuple[nn.Module, ...], count: int) -> None:
-    net = settled(nn.Sequential(conv(3, 10), nn.ReLU(), *reader))
-    subject = subject_of_net(net, [images(200, 100)])
-    plan = third(subject)
-    small = carried_out(net, subject, plan, least_squares(subject, plan))
+def test_a_layer_never_gets_worse_on_the_images_held_back(
+    consumer: tuple[nn.Module, ...], count: int
+) -> None:
+    net = settled(nn.Sequential(conv(3, 10), nn.ReLU(), *consumer))
+    context = subject_of_net(net, [images(200, 100)])
+    plan = third(context)
+    small = carried_out(net, context, plan, least_squares(context, plan))
     for seed in range(4):
         changed, batch = copy.deepcopy(small), images(count, seed)
-        list(refit(net, changed, subject, plan).run([batch]))
+        list(refit(net, changed, context, plan).run([batch]))
         held = batch[-max(1, count // 5) :]
         with torch.no_grad():
             before, after = ((net(held) - each(held)).square().mean() for each in (small, changed))
@@ -193,18 +199,18 @@ def test_a_layer_never_gets_worse_on_the_images_held_back(reader: tuple[nn.Modul
 
 
 def test_batches_of_one_image_teach_nothing() -> None:
-    net, small, subject, plan = pruned(plain)
+    net, small, context, plan = pruned(plain)
     before = copy.deepcopy(small.state_dict())
-    list(refit(net, small, subject, plan).run(images(8, 1).split(1)))
+    list(refit(net, small, context, plan).run(images(8, 1).split(1)))
     assert all(torch.equal(before[name], tensor) for name, tensor in small.state_dict().items())
 
 
 def test_the_same_seed_gives_the_same_network() -> None:
-    net, small, subject, plan = pruned(plain)
+    net, small, context, plan = pruned(plain)
     found = []
     for seed in (3, 3, 4):
         again = copy.deepcopy(small)
-        list(refit(net, again, subject, plan, seed=seed).run(images(900, 1).split(100)))
+        list(refit(net, again, context, plan, seed=seed).run(images(900, 1).split(100)))
         found.append(again.state_dict())
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
     # there are more positions than it needs, so another seed looks at others
@@ -213,14 +219,14 @@ def test_the_same_seed_gives_the_same_network() -> None:
 
 def test_a_layer_that_can_take_no_constant_is_solved_for_none() -> None:
     net = settled(nn.Sequential(nn.Flatten(), nn.Linear(192, 20), nn.ReLU(), nn.Linear(20, 4, bias=False)))
-    subject = subject_of_net(net, [images(200, 100)])
-    plan = third(subject)
-    small = carried_out(net, subject, plan, least_squares(subject, plan))
+    context = subject_of_net(net, [images(200, 100)])
+    plan = third(context)
+    small = carried_out(net, context, plan, least_squares(context, plan))
     batch = images(400, 1)
     with torch.no_grad():
         h, wanted = net[:3](batch)[:, list(kept_of(plan, "1"))], net(batch)  # type: ignore[index]
     with mock.patch.object(regression, "RIDGES", (1e-7,)):
-        list(refit(net, small, subject, plan).run([batch]))
+        list(refit(net, small, context, plan).run([batch]))
     expected, _ = literal.corrected(h.double().numpy(), wanted.double().numpy(), constant=False)
     assert small.get_parameter("3.weight").detach().numpy() == pytest.approx(expected, abs=1e-3)
 
@@ -241,9 +247,9 @@ def kept_of(plan: Plan, layer: str) -> tuple[int, ...]:
 
 
 def test_a_constant_goes_to_the_norm_where_there_is_no_bias() -> None:
-    net, small, subject, plan = pruned(residual)
+    net, small, context, plan = pruned(residual)
     before = copy.deepcopy(small.state_dict())
-    list(refit(net, small, subject, plan).run(images(200, 1).split(64)))
+    list(refit(net, small, context, plan).run(images(200, 1).split(64)))
     after = small.state_dict()
     assert not torch.equal(before["norm2.running_mean"], after["norm2.running_mean"])
     gap = of_norm3(net, images(200, 1))[list(kept_of(plan, "conv3"))] - of_norm3(small, images(200, 1))
@@ -255,10 +261,10 @@ def test_a_constant_goes_to_the_norm_where_there_is_no_bias() -> None:
 
 def test_what_stands_before_all_that_was_pruned_is_left_alone() -> None:
     net = settled(dense())
-    subject = subject_of_net(net, [images(200, 100)])
-    plan = without(subject, range(42, 52))
-    small = carried_out(net, subject, plan, least_squares(subject, plan))
-    list(refit(net, small, subject, plan).run(images(200, 1).split(64)))
+    context = subject_of_net(net, [images(200, 100)])
+    plan = without(context, range(42, 52))
+    small = carried_out(net, context, plan, least_squares(context, plan))
+    list(refit(net, small, context, plan).run(images(200, 1).split(64)))
     for name in ("1.weight", "1.bias"):
         assert torch.equal(small.state_dict()[name], net.state_dict()[name])
     assert not torch.equal(small.state_dict()["5.weight"], net.state_dict()["5.weight"][:, :20])
@@ -273,24 +279,24 @@ def test_constant_and_dead_channels_break_nothing(make: Make) -> None:
                 parameter[:3] = torch.tensor([0.7, 0.9, 0.0] if name.endswith("bias") else [0.0, 0.0, 0.0])
             elif parameter.ndim > 1 and len(parameter) > 4:
                 parameter[:3] = 0
-    subject = subject_of_net(net, [images(200, 100)])
-    plan = without(subject, [stop - 1 - k for _, stop in subject.graph.spans.values() for k in range(2)])
-    small = carried_out(net, subject, plan, least_squares(subject, plan))
+    context = subject_of_net(net, [images(200, 100)])
+    plan = without(context, [stop - 1 - k for _, stop in context.graph.spans.values() for k in range(2)])
+    small = carried_out(net, context, plan, least_squares(context, plan))
     before = apart(net, small)
-    list(refit(net, small, subject, plan).run(images(200, 1).split(64)))
+    list(refit(net, small, context, plan).run(images(200, 1).split(64)))
     assert all(bool(tensor.isfinite().all()) for tensor in small.state_dict().values())
     assert apart(net, small) <= before
 
 
 def test_one_unit_a_layer_is_solved_too() -> None:
     net = settled(residual())
-    subject = subject_of_net(net, [images(200, 100)])
+    context = subject_of_net(net, [images(200, 100)])
     plan = without(
-        subject, [unit for start, stop in subject.graph.spans.values() for unit in range(start + 1, stop)]
+        context, [unit for start, stop in context.graph.spans.values() for unit in range(start + 1, stop)]
     )
-    small = carried_out(net, subject, plan, least_squares(subject, plan))
+    small = carried_out(net, context, plan, least_squares(context, plan))
     before = apart(net, small)
-    list(refit(net, small, subject, plan).run(images(200, 1).split(64)))
+    list(refit(net, small, context, plan).run(images(200, 1).split(64)))
     assert apart(net, small) <= before
 
 

@@ -16,7 +16,7 @@ from emoprune.choices import Center, Price, Scope
 from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import HiddenLayer
 from emoprune.pruning import schedules
-from emoprune.pruning.context import Course, Request, Step, Subject
+from emoprune.pruning.context import PruningContext, RemovalStep, Request, Schedule
 from emoprune.pruning.distinctiveness import distinct, smallest_angle_first
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.reconstruction_cost import RIDGE, Elimination
@@ -35,11 +35,11 @@ class Maps:
     """A small convolutional network with dense layers after it."""
 
     net: nn.Module
-    subject: Subject
+    context: PruningContext
 
-    def course(self, name: str, request: Request | None = None) -> Course:
-        footprint = Footprint(self.subject.graph, self.net)
-        return METHODS[name].plans(self.subject, footprint, request or Request())
+    def schedule(self, name: str, request: Request | None = None) -> Schedule:
+        footprint = Footprint(self.context.graph, self.net)
+        return METHODS[name].plans(self.context, footprint, request or Request())
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +66,18 @@ def nested(first: Plan, second: Plan) -> bool:
 def test_each_plan_takes_what_the_one_before_took_and_one_unit_more(
     maps: Maps, name: str, scope: Scope
 ) -> None:
-    course = maps.course(name, Request(scope=scope))
-    plans = [course.plan(step) for step in range(course.length + 1)]
+    schedule = maps.schedule(name, Request(scope=scope))
+    plans = [schedule.plan(step) for step in range(schedule.length + 1)]
     for step, plan in enumerate(plans):
         assert sum(len(units) for units in gone(plan).values()) == step
-        assert [removal.layer for removal in plan.removals] == list(maps.subject.graph.spans)
+        assert [removal.layer for removal in plan.removals] == list(maps.context.graph.spans)
         assert step == 0 or nested(plans[step - 1], plan)
     assert [len(removal.kept) for removal in plans[-1].removals] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("name", UNITS)
 def test_the_same_request_makes_the_same_plans(maps: Maps, name: str) -> None:
-    first, second = (maps.course(name) for _ in range(2))
+    first, second = (maps.schedule(name) for _ in range(2))
     assert first.length == second.length > 0
     for step in range(0, first.length + 1, max(1, first.length // 7)):
         assert first.plan(step) == second.plan(step)
@@ -86,8 +86,8 @@ def test_the_same_request_makes_the_same_plans(maps: Maps, name: str) -> None:
 @pytest.mark.parametrize("name", WALKS)
 @pytest.mark.parametrize("round_to", [2, 4, 5, 11])
 def test_layers_keep_a_multiple_or_all_they_have(maps: Maps, name: str, round_to: int) -> None:
-    course, exact = (maps.course(name, Request(round_to=number)) for number in (round_to, 1))
-    plans = [course.plan(step) for step in range(course.length + 1)]
+    schedule, exact = (maps.schedule(name, Request(round_to=number)) for number in (round_to, 1))
+    plans = [schedule.plan(step) for step in range(schedule.length + 1)]
     for step, plan in enumerate(plans):
         assert nested(plan, exact.plan(step))
         assert step == 0 or nested(plans[step - 1], plan)
@@ -100,43 +100,43 @@ def test_layers_keep_a_multiple_or_all_they_have(maps: Maps, name: str, round_to
 
 @pytest.mark.parametrize("name", WALKS)
 def test_layers_that_were_not_chosen_are_in_no_plan(maps: Maps, name: str) -> None:
-    alone = replace(maps, subject=replace(maps.subject, layers=(maps.subject.layers[1],)))
-    course = alone.course(name)
-    assert course.length == 11
-    assert [removal.layer for removal in course.plan(course.length).removals] == ["3"]
+    alone = replace(maps, context=replace(maps.context, layers=(maps.context.layers[1],)))
+    schedule = alone.schedule(name)
+    assert schedule.length == 11
+    assert [removal.layer for removal in schedule.plan(schedule.length).removals] == ["3"]
 
 
 @pytest.mark.parametrize("name", WALKS)
 def test_who_watches_a_selection_is_told_how_long_it_takes(maps: Maps, name: str) -> None:
     told: list[int] = []
 
-    def watch(steps: Iterator[Step], count: int) -> Iterator[Step]:
+    def watch(steps: Iterator[RemovalStep], count: int) -> Iterator[RemovalStep]:
         told.append(count)
         for step in steps:
             told.append(step.unit)
             yield step
 
-    course = maps.course(name, Request(watch=watch))
-    assert told[0] == course.length == len(told) - 1
-    plain = maps.course(name)
-    assert all(course.plan(step) == plain.plan(step) for step in range(course.length + 1))
+    schedule = maps.schedule(name, Request(watch=watch))
+    assert told[0] == schedule.length == len(told) - 1
+    plain = maps.schedule(name)
+    assert all(schedule.plan(step) == plain.plan(step) for step in range(schedule.length + 1))
 
 
 def test_what_a_method_of_no_angles_takes_is_chosen_and_merged_into_none(maps: Maps) -> None:
     for name in ("reconstruct", "importance", "random-units"):
-        course = maps.course(name)
-        for removal in course.plan(course.length // 2).removals:
+        schedule = maps.schedule(name)
+        for removal in schedule.plan(schedule.length // 2).removals:
             assert removal.removed == tuple(sorted(removal.chosen))
             assert removal.merges == {}
 
 
 def test_importance_takes_the_shortest_kernels_first(maps: Maps) -> None:
-    course = maps.course("importance", Request(scope="layer"))
+    schedule = maps.schedule("importance", Request(scope="layer"))
     for layer, tensor in (("0", "0.weight"), ("3", "3.weight"), ("7", "7.weight")):
         weight = maps.net.get_parameter(tensor).detach().double().numpy()
         norms = literal.kernel_norms(weight)
-        for step in range(course.length + 1):
-            taken = gone(course.plan(step))[layer]
+        for step in range(schedule.length + 1):
+            taken = gone(schedule.plan(step))[layer]
             expected = sorted(range(len(norms)), key=lambda unit: norms[unit])[: len(taken)]
             assert taken == set(expected)
 
@@ -144,11 +144,11 @@ def test_importance_takes_the_shortest_kernels_first(maps: Maps) -> None:
 def test_importance_of_units_that_own_several_kernels_is_that_of_all_of_them() -> None:
     torch.manual_seed(3)
     net = nn.Sequential(conv(3, 8), nn.ReLU(), conv(8, 8, groups=4), nn.ReLU(), head(8)).eval()
-    subject = subject_of_net(net, [torch.randn(10, 3, 6, 6)])
-    course = METHODS["importance"].plans(subject, Footprint(subject.graph, net), Request(scope="layer"))
+    context = subject_of_net(net, [torch.randn(10, 3, 6, 6)])
+    schedule = METHODS["importance"].plans(context, Footprint(context.graph, net), Request(scope="layer"))
     weight = net.get_parameter("0.weight").detach().double().numpy()
     norms = literal.kernel_norms(weight.reshape(4, -1))
-    taken = [gone(course.plan(step))["0"] for step in range(4)]
+    taken = [gone(schedule.plan(step))["0"] for step in range(4)]
     assert taken[1] == {int(np.argmin(norms))}
     assert taken[3] == set(range(4)) - {int(np.argmax(norms))}
 
@@ -156,7 +156,7 @@ def test_importance_of_units_that_own_several_kernels_is_that_of_all_of_them() -
 def test_random_units_follow_the_seed(maps: Maps) -> None:
     for scope in ("global", "layer"):
         first, again, other = (
-            maps.course("random-units", Request(seed=seed, scope=scope)) for seed in (7, 7, 8)
+            maps.schedule("random-units", Request(seed=seed, scope=scope)) for seed in (7, 7, 8)
         )
         assert all(first.plan(step) == again.plan(step) for step in range(first.length + 1))
         assert any(first.plan(step) != other.plan(step) for step in range(first.length + 1))
@@ -165,12 +165,12 @@ def test_random_units_follow_the_seed(maps: Maps) -> None:
 LAYER = HiddenLayer("hidden", "sigmoid", ("0.0",))
 
 
-def subject_from(activations: Array) -> Subject:
+def subject_from(activations: Array) -> PruningContext:
     units = activations.shape[1]
     weight = np.random.default_rng(0).normal(size=(3, units))
     seen = literal.Seen(activations[:, :, None], tuple(range(units)), (literal.dense(weight),))
-    subject = subject_with([seen])
-    return replace(subject, layers=(LAYER,))
+    context = subject_with([seen])
+    return replace(context, layers=(LAYER,))
 
 
 @settings(max_examples=20)
@@ -222,23 +222,25 @@ def check_merges(removal: Removal, steps: list[tuple[int, int | None, float]]) -
 @pytest.mark.parametrize("step", [0, 1, 4, 7])
 def test_progressive_goes_the_literal_way_and_merges_into_survivors(step: int) -> None:
     h = sigmoid_layer(4, units=8)
-    subject = subject_from(h)
+    context = subject_from(h)
     weight = nn.Sequential(nn.Linear(3, 8), nn.Sigmoid(), nn.Linear(8, 3))
-    course = schedules.progressive_course(subject, Footprint(subject.graph, weight), Request(scope="layer"))
-    check_merges(course.plan(step).removals[0], literal.smallest_first(h, "half")[:step])
+    schedule = schedules.progressive_schedule(
+        context, Footprint(context.graph, weight), Request(scope="layer")
+    )
+    check_merges(schedule.plan(step).removals[0], literal.smallest_first(h, "half")[:step])
 
 
 @pytest.mark.parametrize("merge", ["sum", "lstsq"])
 def test_distinct_goes_through_all_hundredths_of_a_degree(maps: Maps, merge: str) -> None:
     request = Request(merge=merge)  # type: ignore[arg-type]  # names come as strings
-    course = maps.course("distinct", request)
-    assert course.length == 9000
+    schedule = maps.schedule("distinct", request)
+    assert schedule.length == 9000
     for step in (0, 1500, 4567, 9000):
-        plan = course.plan(step)
-        assert plan == METHODS["distinct"].plan_within(maps.subject, request, step / 100)
-        for removal, layer in zip(plan.removals, maps.subject.layers, strict=True):
+        plan = schedule.plan(step)
+        assert plan == METHODS["distinct"].plan_within(maps.context, request, step / 100)
+        for removal, layer in zip(plan.removals, maps.context.layers, strict=True):
             assert removal == distinct(
-                layer, maps.subject.statistics[layer.name], angle_deg=step / 100, merge=request.merge
+                layer, maps.context.statistics[layer.name], angle_deg=step / 100, merge=request.merge
             )
             assert len(removal.kept) >= 1
 
@@ -259,9 +261,9 @@ def dulled(net: nn.Module) -> nn.Module:
 def test_dead_and_constant_units_and_few_patterns_stop_no_method(maps: Maps, name: str, count: int) -> None:
     net = dulled(maps.net)
     batch = torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    course = Maps(net, subject_of_net(net, [batch])).course(name)
-    for step in (0, course.length // 2, course.length):
-        assert all(len(removal.kept) >= 1 for removal in course.plan(step).removals)
+    schedule = Maps(net, subject_of_net(net, [batch])).schedule(name)
+    for step in (0, schedule.length // 2, schedule.length):
+        assert all(len(removal.kept) >= 1 for removal in schedule.plan(step).removals)
 
 
 WIDTHS = (30, 7, 9, 3)
@@ -272,12 +274,12 @@ class Dense:
     """A network of two hidden layers with all that its output layers read."""
 
     net: nn.Module
-    subject: Subject
-    readings: list[literal.Seen]
+    context: PruningContext
+    layer_inputs: list[literal.Seen]
 
     @property
     def footprint(self) -> Footprint:
-        return Footprint(self.subject.graph, self.net)
+        return Footprint(self.context.graph, self.net)
 
 
 @pytest.fixture(scope="module")
@@ -297,14 +299,14 @@ def dense() -> Dense:
     batch = torch.randn(300, inputs)
     with torch.no_grad():
         seen = [net[:2](batch), net[:4](batch)]
-    readings = []
+    layer_inputs = []
     start = 0
     for h, name in zip(seen, ("2", "4"), strict=True):
         weight = net.get_parameter(f"{name}.weight").detach().double().numpy()
         units = tuple(range(start, start + h.shape[1]))
-        readings.append(literal.Seen(h.double().numpy()[:, :, None], units, (literal.dense(weight),)))
+        layer_inputs.append(literal.Seen(h.double().numpy()[:, :, None], units, (literal.dense(weight),)))
         start += h.shape[1]
-    return Dense(net, subject_of_net(net, [batch]), readings)
+    return Dense(net, subject_of_net(net, [batch]), layer_inputs)
 
 
 def price_of(first: int, second: int, price: Price) -> int:
@@ -314,7 +316,9 @@ def price_of(first: int, second: int, price: Price) -> int:
     return {"macs": weights, "parameters": weights + first + second, "units": first + second}[price]
 
 
-def greedy(dense: Dense, scope: Scope, price: Price, orders: list[list[int]] | None = None) -> list[Step]:
+def greedy(
+    dense: Dense, scope: Scope, price: Price, orders: list[list[int]] | None = None
+) -> list[RemovalStep]:
     """Every step worked out from the stored activations alone."""
     whole = list(WIDTHS[1:3])
     spans = [(0, whole[0]), (whole[0], sum(whole))]
@@ -326,7 +330,7 @@ def greedy(dense: Dense, scope: Scope, price: Price, orders: list[list[int]] | N
             for n, (start, stop) in zip(whole, spans, strict=True)
         ]
         costs = np.full(sum(whole), np.inf)
-        for seen in dense.readings:
+        for seen in dense.layer_inputs:
             ridge = max(RIDGE, len(seen.owner) / len(seen.h))
             found = literal.removal_costs([seen], sum(whole), gone, ridge)
             costs[list(seen.owner)] = found[list(seen.owner)]
@@ -344,7 +348,7 @@ def greedy(dense: Dense, scope: Scope, price: Price, orders: list[list[int]] | N
             candidates.append((score, layer, unit))
         _, layer, unit = min(candidates)
         gone.add(unit)
-        steps.append(Step(layer, unit))
+        steps.append(RemovalStep(layer, unit))
     return steps
 
 
@@ -353,7 +357,7 @@ def greedy(dense: Dense, scope: Scope, price: Price, orders: list[list[int]] | N
 def test_the_unit_that_costs_least_goes_as_the_activations_have_it(
     dense: Dense, scope: Scope, price: Price
 ) -> None:
-    steps = list(schedules.by_cost(dense.subject, dense.footprint, scope=scope, price=price))
+    steps = list(schedules.by_cost(dense.context, dense.footprint, scope=scope, price=price))
     assert steps == greedy(dense, scope, price)
 
 
@@ -364,8 +368,8 @@ def test_a_given_order_is_kept_and_layers_compete_by_the_same_costs(
 ) -> None:
     generator = np.random.default_rng(3)
     orders = [[int(unit) for unit in generator.permutation(width)] for width in WIDTHS[1:3]]
-    named = dict(zip(dense.subject.graph.spans, orders, strict=True))
-    steps = list(schedules.by_order(dense.subject, dense.footprint, named, scope=scope, price=price))
+    named = dict(zip(dense.context.graph.spans, orders, strict=True))
+    steps = list(schedules.by_order(dense.context, dense.footprint, named, scope=scope, price=price))
     assert steps == greedy(dense, scope, price, orders)
 
 
@@ -374,11 +378,11 @@ class Network:
     """A convolutional network with a residual connection and batch norms."""
 
     net: nn.Module
-    subject: Subject
+    context: PruningContext
 
     @property
     def footprint(self) -> Footprint:
-        return Footprint(self.subject.graph, self.net)
+        return Footprint(self.context.graph, self.net)
 
 
 @pytest.fixture(scope="module")
@@ -394,19 +398,21 @@ def maps_path() -> Network:
     return Network(net, subject_of_net(net, [torch.randn(20, 3, 6, 6)]))
 
 
-def walks(maps_path: Network, scope: Scope, subject: Subject | None = None) -> Iterable[Iterable[Step]]:
-    subject = subject or maps_path.subject
+def walks(
+    maps_path: Network, scope: Scope, context: PruningContext | None = None
+) -> Iterable[Iterable[RemovalStep]]:
+    context = context or maps_path.context
     orders = {
         name: list(reversed(range(stop - start)))
-        for name, (start, stop) in maps_path.subject.graph.spans.items()
+        for name, (start, stop) in maps_path.context.graph.spans.items()
     }
-    yield schedules.by_cost(subject, maps_path.footprint, scope=scope, price="macs")
-    yield schedules.by_order(subject, maps_path.footprint, orders, scope=scope, price="macs")
+    yield schedules.by_cost(context, maps_path.footprint, scope=scope, price="macs")
+    yield schedules.by_order(context, maps_path.footprint, orders, scope=scope, price="macs")
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
 def test_every_unit_goes_once_until_each_layer_has_one_left(maps_path: Network, scope: Scope) -> None:
-    spans = list(maps_path.subject.graph.spans.values())
+    spans = list(maps_path.context.graph.spans.values())
     for steps in walks(maps_path, scope):
         taken = list(steps)
         assert len({step.unit for step in taken}) == len(taken)
@@ -417,7 +423,7 @@ def test_every_unit_goes_once_until_each_layer_has_one_left(maps_path: Network, 
 
 
 def test_scope_layer_takes_the_same_share_of_every_layer(maps_path: Network) -> None:
-    whole = [stop - start for start, stop in maps_path.subject.graph.spans.values()]
+    whole = [stop - start for start, stop in maps_path.context.graph.spans.values()]
     for steps in walks(maps_path, "layer"):
         left = list(whole)
         for step in steps:
@@ -428,9 +434,9 @@ def test_scope_layer_takes_the_same_share_of_every_layer(maps_path: Network) -> 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
 def test_layers_that_were_not_chosen_keep_all_their_units(maps_path: Network, scope: Scope) -> None:
-    names = list(maps_path.subject.graph.spans)
-    chosen = tuple(layer for layer in maps_path.subject.layers if layer.name in (names[0], names[2]))
-    for steps in walks(maps_path, scope, dataclasses.replace(maps_path.subject, layers=chosen)):
+    names = list(maps_path.context.graph.spans)
+    chosen = tuple(layer for layer in maps_path.context.layers if layer.name in (names[0], names[2]))
+    for steps in walks(maps_path, scope, dataclasses.replace(maps_path.context, layers=chosen)):
         assert {step.layer for step in steps} == {0, 2}
 
 
@@ -438,12 +444,12 @@ def test_the_footprint_is_kept_up_to_date(maps_path: Network) -> None:
     for walk in (0, 1):
         footprint = maps_path.footprint
         orders = {
-            name: list(range(stop - start)) for name, (start, stop) in maps_path.subject.graph.spans.items()
+            name: list(range(stop - start)) for name, (start, stop) in maps_path.context.graph.spans.items()
         }
         steps = (
-            schedules.by_cost(maps_path.subject, footprint, scope="global", price="macs")
+            schedules.by_cost(maps_path.context, footprint, scope="global", price="macs")
             if walk == 0
-            else schedules.by_order(maps_path.subject, footprint, orders, scope="global", price="macs")
+            else schedules.by_order(maps_path.context, footprint, orders, scope="global", price="macs")
         )
         expected = copy.deepcopy(footprint)
         for step in steps:
@@ -460,15 +466,15 @@ def test_a_dead_unit_goes_before_all_that_say_something() -> None:
             net.get_parameter(f"{name}.bias").fill_(0.7)
             net.get_parameter(f"{name}.weight")[unit] = 0
             net.get_parameter(f"{name}.bias")[unit] = -1
-    subject = subject_of_net(net, [torch.randn(40, 6)])
-    steps = list(schedules.by_cost(subject, Footprint(subject.graph, net), scope="global", price="units"))
+    context = subject_of_net(net, [torch.randn(40, 6)])
+    steps = list(schedules.by_cost(context, Footprint(context.graph, net), scope="global", price="units"))
     assert {step.unit for step in steps[:2]} == {3, 8 + 5}
 
 
 def test_the_first_step_of_scope_layer_is_the_cheapest_unit_of_the_first_layer(
     maps_path: Network,
 ) -> None:
-    first = next(iter(schedules.by_cost(maps_path.subject, maps_path.footprint, scope="layer", price="macs")))
-    _, stop = next(iter(maps_path.subject.graph.spans.values()))
-    costs = Elimination(maps_path.subject, torch.arange(maps_path.subject.graph.units)).costs
-    assert first == Step(0, int(costs[:stop].argmin()))
+    first = next(iter(schedules.by_cost(maps_path.context, maps_path.footprint, scope="layer", price="macs")))
+    _, stop = next(iter(maps_path.context.graph.spans.values()))
+    costs = Elimination(maps_path.context, torch.arange(maps_path.context.graph.units)).costs
+    assert first == RemovalStep(0, int(costs[:stop].argmin()))

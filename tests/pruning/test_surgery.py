@@ -26,7 +26,7 @@ from emoprune.networks.heads import output_name
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Checkpoint, Moments, Spec
 from emoprune.pruning import surgery
-from emoprune.pruning.context import Request, Subject, subject_of
+from emoprune.pruning.context import PruningContext, Request, pruning_context
 from emoprune.pruning.merging import MERGES
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Plan, Removal
@@ -55,14 +55,14 @@ def restored(checkpoint: Checkpoint) -> nn.Module:
 
 
 def applied(plan: Plan, checkpoint: Checkpoint, merge: Merge) -> Checkpoint:
-    subject = opened(checkpoint)
-    return surgery.apply(plan, checkpoint, subject, MERGES[merge](subject, plan))
+    context = opened(checkpoint)
+    return surgery.apply(plan, checkpoint, context, MERGES[merge](context, plan))
 
 
-def silenced(checkpoint: Checkpoint, subject: Subject, plan: Plan, inputs: Tensor) -> Tensor:
+def silenced(checkpoint: Checkpoint, context: PruningContext, plan: Plan, inputs: Tensor) -> Tensor:
     """What the original network computes when its layers read zeros where a unit is gone."""
     net = restored(checkpoint)
-    with torch.no_grad(), silent(net, subject.graph, subject.alive(plan)):
+    with torch.no_grad(), silent(net, context.graph, context.alive(plan)):
         found: Tensor = net(inputs)
     return found
 
@@ -94,12 +94,12 @@ def test_dropping_is_silencing_but_smaller(data: st.DataObject) -> None:
 @settings(max_examples=10)
 @given(seed=st.integers(0, 1000))
 def test_dropping_maps_is_silencing_them(conv: Checkpoint, seed: int) -> None:
-    subject = opened(conv)
+    context = opened(conv)
     generator = torch.Generator().manual_seed(seed)
-    gone = torch.nonzero(torch.rand(subject.graph.units, generator=generator) < 0.4).flatten().tolist()
-    plan = without(subject, set(gone) - {start for start, _ in subject.graph.spans.values()})
+    gone = torch.nonzero(torch.rand(context.graph.units, generator=generator) < 0.4).flatten().tolist()
+    plan = without(context, set(gone) - {start for start, _ in context.graph.spans.values()})
     after = applied(plan, conv, "sum")
-    expected = silenced(conv, subject, plan, images())
+    expected = silenced(conv, context, plan, images())
     assert torch.allclose(computed(after, images()), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -123,8 +123,8 @@ def with_twins(checkpoint: Checkpoint, inputs: Tensor, layer: str) -> Checkpoint
     tensors = {name: value.clone() for name, value in checkpoint.tensors.items()}
     for name in ("weight", "bias"):
         tensors[f"{layer}.{name}"][4] = tensors[f"{layer}.{name}"][1]
-    subject = opened(checkpoint)
-    seen = collect(build.restore(checkpoint.spec, tensors), subject.graph, subject.layers, [inputs])
+    context = opened(checkpoint)
+    seen = collect(build.restore(checkpoint.spec, tensors), context.graph, context.layers, [inputs])
     return dataclasses.replace(checkpoint, tensors=tensors, statistics=seen.statistics, moments=seen.moments)
 
 
@@ -137,10 +137,10 @@ def test_twins_merge_without_a_trace_in_either_way(merge: Merge, conv: Checkpoin
         (conv, images(), "features.3"),
     ):
         twins = with_twins(checkpoint, batch, layer)
-        subject = dataclasses.replace(
+        context = dataclasses.replace(
             opened(twins), layers=tuple(each for each in twins.layers if each.name == layer)
         )
-        plan = METHODS["distinct"].plan_within(subject, Request(merge=merge), 0.01)
+        plan = METHODS["distinct"].plan_within(context, Request(merge=merge), 0.01)
         (removal,) = plan.removals
         assert 4 in removal.removed
         alone = Plan((Removal(layer, removal.units, similar=(4,), merges={4: 1}),))
@@ -152,16 +152,16 @@ def test_twins_merge_without_a_trace_in_either_way(merge: Merge, conv: Checkpoin
 def test_pruning_goes_on_in_steps(merge: Merge, conv: Checkpoint) -> None:
     before = conv
     for _ in range(3):
-        subject = opened(before)
-        gone = [start for start, stop in subject.graph.spans.values() if stop - start > 1]
-        before = applied(without(subject, gone), before, merge)
+        context = opened(before)
+        gone = [start for start, stop in context.graph.spans.values() if stop - start > 1]
+        before = applied(without(context, gone), before, merge)
     assert [before.statistics[layer.name].units for layer in before.layers] == [13, 29, 9, 6]
     assert computed(before, images()).shape == (6, 3)
 
 
 def test_survivors_keep_their_statistics_and_moments(conv: Checkpoint) -> None:
-    subject = opened(conv)
-    plan = without(subject, [0, 3, 20, 21, 50])
+    context = opened(conv)
+    plan = without(context, [0, 3, 20, 21, 50])
     after = applied(plan, conv, "lstsq")
     for removal in plan.removals:
         kept = list(removal.kept)
@@ -170,16 +170,16 @@ def test_survivors_keep_their_statistics_and_moments(conv: Checkpoint) -> None:
         assert torch.equal(new.gram, old.gram[kept][:, kept])
         assert torch.equal(new.low, old.low[kept])
     assert set(after.moments) == set(conv.moments)
-    for reading in subject.graph.readings:
-        if reading.name in conv.moments:
+    for layer_input in context.graph.layer_inputs:
+        if layer_input.name in conv.moments:
             alive = [
-                int(c) for c, unit in enumerate(reading.owner.tolist()) if unit not in (0, 3, 20, 21, 50)
+                int(c) for c, unit in enumerate(layer_input.owner.tolist()) if unit not in (0, 3, 20, 21, 50)
             ]
-            old_moments, new_moments = conv.moments[reading.name], after.moments[reading.name]
+            old_moments, new_moments = conv.moments[layer_input.name], after.moments[layer_input.name]
             assert torch.equal(new_moments.mean, old_moments.mean[alive])
             assert torch.equal(new_moments.covariance, old_moments.covariance[alive][:, alive])
-    # so that the next step finds a subject that fits
-    assert opened(after).graph.units == subject.graph.units - 5
+    # so that the next step finds a context that fits
+    assert opened(after).graph.units == context.graph.units - 5
 
 
 def test_the_original_is_left_as_it_was(conv: Checkpoint) -> None:
@@ -201,8 +201,8 @@ def test_masks_are_cut_with_the_weights_and_zero_them(conv: Checkpoint) -> None:
         name: torch.rand(conv.tensors[name].shape, generator=generator) < 0.5
         for name in ("features.3.weight", "classifier.hidden1.weight")
     }
-    subject = opened(conv)
-    once = surgery.apply(Plan((), masks), conv, subject, {})
+    context = opened(conv)
+    once = surgery.apply(Plan((), masks), conv, context, {})
     assert set(once.masks) == set(masks)
     for name, mask in masks.items():
         assert torch.equal(once.tensors[name] != 0, mask & (conv.tensors[name] != 0))
@@ -221,10 +221,10 @@ def test_the_4096_unit_layers_of_alexnet_are_pruned_too() -> None:
     graph = channel_graph(net, spec.input)
     layers = tuple(layer for layer in graph.layers if layer.name.startswith("classifier"))
     assert [layer.name for layer in layers] == ["classifier.1", "classifier.4"]
-    subject = Subject(graph, net.state_dict(), {}, {}, layers)
+    context = PruningContext(graph, net.state_dict(), {}, {}, layers)
     first, second = graph.spans["classifier.1"][0], graph.spans["classifier.4"][0]
     gone = [*range(first, first + 4000), *range(second + 96, second + 4096)]
-    alive = subject.alive(without(subject, gone))
+    alive = context.alive(without(context, gone))
     tensors = surgery.cut(net.state_dict(), graph, alive)
     after = dataclasses.replace(spec, widths=surgery._widths(graph, tensors, alive))
     assert after.widths == {"classifier.1": (9216, 96), "classifier.4": (96, 96), "classifier.6": (96, 3)}
@@ -251,7 +251,7 @@ def test_statistics_of_a_layer_that_the_network_lacks_are_refused_by_its_name(co
     checkpoint, _ = mlp(12, 9)
     graph = opened(checkpoint).graph
     with pytest.raises(InvalidRecord, match=r"units of features\.[03], the network has none"):
-        subject_of(conv, graph, graph.layers)
+        pruning_context(conv, graph, graph.layers)
 
 
 @pytest.mark.parametrize("name", ["features.3", "classifier.hidden1"])
@@ -267,10 +267,10 @@ def test_moments_that_are_missing_or_of_another_width_are_refused_by_their_reade
 def test_moments_of_layers_that_are_not_chosen_are_not_asked_for(conv: Checkpoint) -> None:
     graph = channel_graph(build.blueprint(CONV), CONV.input)
     (layer,) = (layer for layer in conv.layers if layer.name == "classifier.hidden1")
-    subject = subject_of(dataclasses.replace(conv, moments={}), graph, (layer,))
-    assert [reading.name for reading in subject.readings] == ["classifier.hidden2"]
+    context = pruning_context(dataclasses.replace(conv, moments={}), graph, (layer,))
+    assert [layer_input.name for layer_input in context.layer_inputs] == ["classifier.hidden2"]
     assert torch.equal(
-        subject.moments_at(subject.readings[0]).mean, conv.statistics["classifier.hidden1"].total / 6
+        context.moments_at(context.layer_inputs[0]).mean, conv.statistics["classifier.hidden1"].total / 6
     )
 
 
@@ -399,7 +399,7 @@ def test_no_tensor_is_emptied_as_long_as_every_layer_keeps_a_unit(trial: Trial) 
 
 
 def test_a_layers_source_sees_all_of_its_units(trial: Trial) -> None:
-    seen = {reading.name: set(reading.owner.tolist()) for reading in trial.graph.readings}
+    seen = {layer_input.name: set(layer_input.owner.tolist()) for layer_input in trial.graph.layer_inputs}
     for layer, span in trial.graph.spans.items():
         assert set(range(*span)) <= seen[trial.graph.sources[layer]], layer
 

@@ -11,9 +11,9 @@ from emoprune.evaluation.types import ClassScore
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting.aggregate import all_changes, by_label, by_setting, learned_by_label, varying
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.steps import Stage, by_units, shared_out, with_printed
+from emoprune.reporting.steps import StepGroup, by_units, shared_out, with_printed
 from emoprune.reporting.types import Estimate, Printed
-from tests.support.runs import course, curve, run
+from tests.support.runs import curve, pruning, run
 
 WHOLE = [run("whole", accuracy, seed=seed) for seed, accuracy in enumerate((0.5, 0.6, 0.7))]
 SMALL = [run("small", accuracy, units=4, seed=seed) for seed, accuracy in enumerate((0.45, 0.5, 0.7))]
@@ -138,40 +138,40 @@ def test_without_a_label_curves_are_gathered_by_model() -> None:
 
 
 COURSES = (
-    course("sum", PruningStep(9, loss=1.0, accuracy=0.5), PruningStep(8, loss=1.5)),
-    course("lstsq", PruningStep(9, loss=0.8)),
-    course("sum", PruningStep(10, loss=0.7), PruningStep(9, loss=2.0)),
+    pruning("sum", PruningStep(9, loss=1.0, accuracy=0.5), PruningStep(8, loss=1.5)),
+    pruning("lstsq", PruningStep(9, loss=0.8)),
+    pruning("sum", PruningStep(10, loss=0.7), PruningStep(9, loss=2.0)),
 )
 
 
 def test_a_stage_has_the_steps_of_every_run_with_the_most_units_first() -> None:
     found = by_units(COURSES)
-    assert [(stage.label, stage.units, len(stage.steps)) for stage in found] == [
+    assert [(group.label, group.units, len(group.steps)) for group in found] == [
         *(("sum", 10, 1), ("sum", 9, 2), ("sum", 8, 1)),
         ("lstsq", 9, 1),
     ]
 
 
 def test_a_measure_is_the_mean_of_the_runs_that_have_it_with_students_interval() -> None:
-    stage = by_units(COURSES)[1]
-    loss = stage.mean("loss")
+    group = by_units(COURSES)[1]
+    loss = group.mean("loss")
     assert loss is not None
     # 1.5 +- 12.706 * sqrt(0.5) / sqrt(2)
     assert (loss.n, loss.mean) == (2, 1.5)
     assert [loss.low, loss.high] == pytest.approx([-4.853, 7.853], abs=1e-3)
-    assert stage.mean("accuracy") == Estimate(1, 0.5)
-    assert stage.mean("smallest angle") is stage.mean("least importance") is None
+    assert group.mean("accuracy") == Estimate(1, 0.5)
+    assert group.mean("smallest angle") is group.mean("least importance") is None
 
 
 def test_angles_and_importances_are_means_as_well() -> None:
-    (stage,) = by_units([course("a", PruningStep(3, smallest_angle_deg=12.5, least_importance=0.25))])
-    assert stage.mean("smallest angle") == Estimate(1, 12.5)
-    assert stage.mean("least importance") == Estimate(1, 0.25)
+    (group,) = by_units([pruning("a", PruningStep(3, smallest_angle_deg=12.5, least_importance=0.25))])
+    assert group.mean("smallest angle") == Estimate(1, 12.5)
+    assert group.mean("least importance") == Estimate(1, 0.25)
 
 
 def test_a_course_counts_once_at_a_number_of_units_with_its_last_step() -> None:
-    (stage,) = by_units([course("a", PruningStep(8, loss=0.5), PruningStep(8, loss=0.6))])
-    assert stage.steps == (PruningStep(8, loss=0.6),)
+    (group,) = by_units([pruning("a", PruningStep(8, loss=0.5), PruningStep(8, loss=0.6))])
+    assert group.steps == (PruningStep(8, loss=0.6),)
 
 
 def test_what_only_a_paper_has_comes_at_its_units_and_after_our_labels() -> None:
@@ -179,15 +179,15 @@ def test_what_only_a_paper_has_comes_at_its_units_and_after_our_labels() -> None
         Printed(f"{label} units", "loss", 1, "") for label in ("new, 3", "lstsq, 12", "sum, 9", "new, 4")
     ]
     ours = by_units(COURSES)
-    stages = with_printed(ours, printed)
-    assert [(stage.label, stage.units) for stage in stages] == [
+    groups = with_printed(ours, printed)
+    assert [(group.label, group.units) for group in groups] == [
         *(("sum", 10), ("sum", 9), ("sum", 8)),
         *(("lstsq", 12), ("lstsq", 9)),
         *(("new", 4), ("new", 3)),
     ]
-    assert stages[1] == ours[1]
-    assert stages[3] == Stage("lstsq", 12)
-    assert stages[3].mean("loss") is None
+    assert groups[1] == ours[1]
+    assert groups[3] == StepGroup("lstsq", 12)
+    assert groups[3].mean("loss") is None
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from emoprune.pruning.types import PruningStep
 from emoprune.reporting.charts import FIGURES, charts, table
 from emoprune.reporting.confidence import estimate
 from emoprune.reporting.types import BarChart, HeatChart, Runs
-from tests.support.runs import course, curve, run
+from tests.support.runs import curve, pruning, run
 
 GRID = [
     run("a", 0.5 + seed / 10, units=hidden if not pruned else hidden // 2, **{"hidden": hidden, "seed": seed})
@@ -21,7 +21,7 @@ GRID = [
 EVERYTHING = Runs(
     (*GRID, run("b, before", 0.5), run("b, after", 0.4)),
     (curve("a", (0.1, 0.2)),),
-    (course("a", PruningStep(3, loss=0.1)),),
+    (pruning("a", PruningStep(3, loss=0.1)),),
 )
 
 
@@ -76,7 +76,7 @@ def test_runs_of_different_settings_are_added_up_in_no_confusion(mixed: list[Met
 
 @pytest.mark.parametrize("kind", FIGURES)
 def test_a_wanted_figure_without_its_records_is_refused_with_what_it_needs(kind: str) -> None:
-    little = Runs(curves=EVERYTHING.curves) if kind != "curves" else Runs(courses=EVERYTHING.courses)
+    little = Runs(curves=EVERYTHING.curves) if kind != "curves" else Runs(prunings=EVERYTHING.prunings)
     with pytest.raises(BadMetrics) as caught:
         charts(little, [kind])
     assert kind in caught.value.fact
@@ -97,7 +97,7 @@ def test_a_name_that_no_figure_can_have_is_the_command_lines_fault(name: str) ->
 
 def test_records_that_make_no_figure_are_refused() -> None:
     with pytest.raises(BadMetrics, match="nothing to draw"):
-        charts(Runs(courses=(course("a", PruningStep(3)),)))
+        charts(Runs(prunings=(pruning("a", PruningStep(3)),)))
 
 
 def test_labels_become_names_of_files_that_differ_whatever_the_disk() -> None:

@@ -7,7 +7,7 @@ from emoprune.pruning.types import PruningStep
 from emoprune.reporting.confidence import estimate
 from emoprune.reporting.line_charts import accuracy_by_setting, compression_by_hidden, curves, steps
 from emoprune.reporting.types import Estimate, LineChart, Runs
-from tests.support.runs import course, curve, run
+from tests.support.runs import curve, pruning, run
 
 Lines = dict[str, dict[float, Estimate]]
 
@@ -88,13 +88,13 @@ def test_curves_have_a_line_per_part_and_leave_out_what_was_not_measured() -> No
 
 
 def test_steps_have_a_panel_for_every_quantity_that_was_measured() -> None:
-    found = course(
+    found = pruning(
         "a",
         PruningStep(9, loss=0.5, smallest_angle_deg=12.0),
         PruningStep(8, loss=0.6, smallest_angle_deg=None),
     )
-    other = course("b", PruningStep(9, loss=0.7))
-    (chart,) = steps(Runs(courses=(found, other)))
+    other = pruning("b", PruningStep(9, loss=0.7))
+    (chart,) = steps(Runs(prunings=(found, other)))
     assert (chart.x, chart.falling) == ("units", True)
     assert [panel.quantity for panel in chart.panels] == ["loss", "smallest angle (degrees)"]
     assert lines_of(chart) == {
@@ -105,10 +105,10 @@ def test_steps_have_a_panel_for_every_quantity_that_was_measured() -> None:
 
 
 def test_a_course_counts_once_where_rounding_keeps_its_units() -> None:
-    (chart,) = steps(Runs(courses=(course("a", PruningStep(8, loss=0.5), PruningStep(8, loss=0.6)),)))
+    (chart,) = steps(Runs(prunings=(pruning("a", PruningStep(8, loss=0.5), PruningStep(8, loss=0.6)),)))
     assert lines_of(chart) == {"a": {8: Estimate(1, 0.6)}}
 
 
 def test_without_their_records_there_are_no_charts() -> None:
     assert curves(Runs()) == steps(Runs()) == accuracy_by_setting(Runs()) == []
-    assert steps(Runs(courses=(course("a", PruningStep(3)),))) == []
+    assert steps(Runs(prunings=(pruning("a", PruningStep(3)),))) == []

@@ -20,7 +20,7 @@ from emoprune.reporting.model_tables import by_class, comparable, confusions, fl
 from emoprune.reporting.tables import Sheet
 from emoprune.reporting.types import Runs
 from tests.support.command_line import Runner, scores
-from tests.support.runs import course, curve, run
+from tests.support.runs import curve, pruning, run
 
 BEFORE = Metrics(
     model="runs/model.st",
@@ -230,7 +230,7 @@ def test_the_record_says_when_models_cannot_be_compared() -> None:
 
 
 def test_report_shows_every_section() -> None:
-    found = Runs((run("a", 0.5),), (curve("a", (0.5, None)),), (course("a", PruningStep(9)),))
+    found = Runs((run("a", 0.5),), (curve("a", (0.5, None)),), (pruning("a", PruningStep(9)),))
     for view in (sections.one_by_one(found), sections.by_label(found)):
         assert tuple(view.parts) == get_args(choices.Section)
 

@@ -251,7 +251,7 @@ def test_without_by_label_every_course_stands_for_itself(emoprune: Runner) -> No
         ["norms", "8", "-", "-", "-", "0.25"],
     ]
     found = cells(emoprune.done("report", "--format", "csv", stdin=stream(SUM[0], ALONE)).out)
-    assert [(row["course"], row["label"], row["method"], row["units"], row["loss"]) for row in found] == [
+    assert [(row["pruning"], row["label"], row["method"], row["units"], row["loss"]) for row in found] == [
         ("1", "sum", "progressive", "10", "1.4"),
         ("1", "sum", "progressive", "9", "2.4"),
         ("2", "norms", "importance", "8", ""),

@@ -216,10 +216,14 @@ def test_kinds_of_lines_may_be_mixed() -> None:
     assert [entry.model for entry in found.evaluations] == ["model.st", "b"]
     (curve,) = found.curves
     assert (curve.name, curve.training[0].train_accuracy, curve.training[0].val_loss) == ("a", 0.2, None)
-    assert len(found.courses) == 2
-    course = found.courses[0]
-    assert course.name == "m.st, progressive"
-    assert (course.steps[0].units, course.steps[0].loss, course.steps[0].smallest_angle_deg) == (9, None, 3.0)
+    assert len(found.prunings) == 2
+    pruning = found.prunings[0]
+    assert pruning.name == "m.st, progressive"
+    assert (pruning.steps[0].units, pruning.steps[0].loss, pruning.steps[0].smallest_angle_deg) == (
+        9,
+        None,
+        3.0,
+    )
 
 
 @pytest.mark.parametrize(

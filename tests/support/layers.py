@@ -15,10 +15,10 @@ from emoprune.data.types import Preprocess, SplitRule
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import UnitSums, channel_moments, collect
 from emoprune.networks.graph import channel_graph
-from emoprune.networks.graph.types import ChannelGraph, Reader, Reading
+from emoprune.networks.graph.types import ChannelGraph, Consumer, LayerInput
 from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import Checkpoint, HiddenLayer, Spec, UnitStatistics
-from emoprune.pruning.context import Request, Subject, subject_of
+from emoprune.pruning.context import PruningContext, Request, pruning_context
 from emoprune.pruning.pruning import Pruning
 from emoprune.pruning.types import Plan, Removal
 from tests.support.reference_pruning import Seen, samples
@@ -55,18 +55,18 @@ def relu_maps(seed: int, *, patterns: int = 200, channels: int = 8, positions: i
     return np.asarray(np.maximum(0.5 + np.einsum("cd,ndp->ncp", mixing, sources), 0.0))
 
 
-def subject_with(readings: Sequence[Seen], widths: Mapping[str, int] | None = None) -> Subject:
-    """Layers whose units the readings have; `widths` (layer: units) is one layer unless told otherwise.
+def subject_with(layer_inputs: Sequence[Seen], widths: Mapping[str, int] | None = None) -> PruningContext:
+    """Layers whose units the layer inputs have; `widths` (layer: units) is one layer unless told otherwise.
 
-    Reading number r is named "r.0", its readers "r.0", "r.1" and so on, their batch norms "r.0.norm".
+    LayerInput number r is named "r.0", its consumers "r.0", "r.1" and so on, their batch norms "r.0.norm".
     """
-    units = 1 + max(unit for seen in readings for unit in seen.owner)
+    units = 1 + max(unit for seen in layer_inputs for unit in seen.owner)
     spans: dict[str, tuple[int, int]] = {}
     for name, width in (widths or {"hidden": units}).items():
         start = max((stop for _, stop in spans.values()), default=0)
         spans[name] = (start, start + width)
     tensors: dict[str, Tensor] = {}
-    found = [_reading(number, seen, tensors) for number, seen in enumerate(readings)]
+    found = [_layer_input(number, seen, tensors) for number, seen in enumerate(layer_inputs)]
     sources = {
         name: next(each.name for each in found if start in each.owner.tolist())
         for name, (start, _) in spans.items()
@@ -76,24 +76,24 @@ def subject_with(readings: Sequence[Seen], widths: Mapping[str, int] | None = No
             name,
             "relu",
             tuple(
-                reader.layer
+                consumer.layer
                 for each in found
                 if not set(range(*spans[name])).isdisjoint(each.owner.tolist())
-                for reader in each.readers
+                for consumer in each.consumers
             ),
         )
         for name in spans
     )
     graph = ChannelGraph(layers, spans, sources, tuple(found), (), {}, ())
     statistics = {
-        name: _unit_statistics(readings[[each.name for each in found].index(sources[name])], span)
+        name: _unit_statistics(layer_inputs[[each.name for each in found].index(sources[name])], span)
         for name, span in spans.items()
     }
     moments = {
         each.name: channel_moments(torch.from_numpy(samples(seen.h).T.copy()))
-        for each, seen in zip(found, readings, strict=True)
+        for each, seen in zip(found, layer_inputs, strict=True)
     }
-    return Subject(graph, tensors, statistics, moments, layers)
+    return PruningContext(graph, tensors, statistics, moments, layers)
 
 
 def _unit_statistics(seen: Seen, span: tuple[int, int]) -> UnitStatistics:
@@ -101,45 +101,47 @@ def _unit_statistics(seen: Seen, span: tuple[int, int]) -> UnitStatistics:
     return statistics_of(seen.h.mean(2)[:, first])
 
 
-def _reading(number: int, seen: Seen, tensors: dict[str, Tensor]) -> Reading:
-    readers = []
-    for index, reader in enumerate(seen.readers):
-        name, outputs = f"{number}.{index}", len(reader.weight)
-        tensors[f"{name}.weight"] = torch.from_numpy(reader.weight)
-        norm = f"{name}.norm" if reader.deviation is not None else None
-        if reader.deviation is not None:
+def _layer_input(number: int, seen: Seen, tensors: dict[str, Tensor]) -> LayerInput:
+    consumers = []
+    for index, consumer in enumerate(seen.consumers):
+        name, outputs = f"{number}.{index}", len(consumer.weight)
+        tensors[f"{name}.weight"] = torch.from_numpy(consumer.weight)
+        norm = f"{name}.norm" if consumer.deviation is not None else None
+        if consumer.deviation is not None:
             tensors[f"{norm}.running_mean"] = torch.zeros(outputs, dtype=torch.float64)
-            tensors[f"{norm}.running_var"] = torch.from_numpy(reader.deviation**2 - EPSILON)
-        elif reader.constant:
+            tensors[f"{norm}.running_var"] = torch.from_numpy(consumer.deviation**2 - EPSILON)
+        elif consumer.constant:
             tensors[f"{name}.bias"] = torch.zeros(outputs, dtype=torch.float64)
-        readers.append(Reader(name, norm, torch.from_numpy(reader.inside)))
+        consumers.append(Consumer(name, norm, torch.from_numpy(consumer.inside)))
     mapped = seen.h.shape[2] > 1
-    return Reading(f"{number}.0", tuple(readers), torch.tensor(seen.owner), 1, mapped, 1)
+    return LayerInput(f"{number}.0", tuple(consumers), torch.tensor(seen.owner), 1, mapped, 1)
 
 
-def without(subject: Subject, units: Iterable[int]) -> Plan:
+def without(context: PruningContext, units: Iterable[int]) -> Plan:
     """The plan that takes these units, by their numbers in the graph."""
     gone = sorted(units)
     return Plan(
         tuple(
             Removal(name, stop - start, chosen=tuple(unit - start for unit in gone if start <= unit < stop))
-            for name, (start, stop) in subject.graph.spans.items()
+            for name, (start, stop) in context.graph.spans.items()
         )
     )
 
 
-def subject_of_net(net: nn.Module, batches: Sequence[Tensor]) -> Subject:
+def subject_of_net(net: nn.Module, batches: Sequence[Tensor]) -> PruningContext:
     """A network with what it reads of some batches."""
     graph = channel_graph(net, tuple(batches[0].shape[1:]))
     seen = collect(net, graph, graph.layers, batches)
-    return Subject(graph, net.state_dict(), seen.statistics, seen.moments, graph.layers)
+    return PruningContext(graph, net.state_dict(), seen.statistics, seen.moments, graph.layers)
 
 
-def carried_out(net: nn.Module, subject: Subject, plan: Plan, merged: Mapping[str, Tensor]) -> nn.Module:
+def carried_out(
+    net: nn.Module, context: PruningContext, plan: Plan, merged: Mapping[str, Tensor]
+) -> nn.Module:
     """The smaller network, its survivors' weights those of `merged`."""
     whole = copy.deepcopy(net)
     whole.load_state_dict({**net.state_dict(), **merged})
-    return smaller(whole, subject.graph, subject.alive(plan))
+    return smaller(whole, context.graph, context.alive(plan))
 
 
 def checkpoint_of(spec: Spec, inputs: Tensor, *, seed: int = 0) -> Checkpoint:
@@ -168,21 +170,21 @@ def picture(spec: Spec) -> Preprocess:
     return Preprocess("image", spec.input[1:], "rgb" if len(half) == 3 else "gray", mean=half, std=half)
 
 
-def opened(checkpoint: Checkpoint) -> Subject:
-    """The subject of a whole checkpoint."""
+def opened(checkpoint: Checkpoint) -> PruningContext:
+    """The context of a whole checkpoint."""
     graph = channel_graph(build.blueprint(checkpoint.spec), checkpoint.spec.input)
-    return subject_of(checkpoint, graph, graph.layers)
+    return pruning_context(checkpoint, graph, graph.layers)
 
 
-def footprint_of(checkpoint: Checkpoint, subject: Subject) -> Footprint:
+def footprint_of(checkpoint: Checkpoint, context: PruningContext) -> Footprint:
     """The footprint of a whole checkpoint."""
-    return Footprint(subject.graph, build.blueprint(checkpoint.spec))
+    return Footprint(context.graph, build.blueprint(checkpoint.spec))
 
 
 def table_pruning(method: str = "reconstruct", **request: Any) -> Pruning:
     """A network of 8 and 6 hidden units on 5 inputs; its second layer may lose single weights."""
     inputs = torch.randn(60, 5, generator=torch.Generator().manual_seed(1))
     before = checkpoint_of(Spec("mlp", 3, (5,), (8, 6)), inputs)
-    subject = opened(before)
-    wanted = Request(weights=(f"{subject.layers[1].name}.weight",), **request)
-    return Pruning(before, build.restore(before.spec, before.tensors), subject, method, wanted)
+    context = opened(before)
+    wanted = Request(weights=(f"{context.layers[1].name}.weight",), **request)
+    return Pruning(before, build.restore(before.spec, before.tensors), context, method, wanted)

@@ -2,7 +2,7 @@
 
 Everything starts from raw activations ``h`` of shape (patterns, channels, positions) and goes through
 ``np.linalg.lstsq`` and plain loops. No Gram matrix is formed, so a slip in the fast code's algebra cannot be
-repeated here. A reader's weights are (outputs, channels, taps); its taps are taken as independent.
+repeated here. A consumer's weights are (outputs, channels, taps); its taps are taken as independent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Reader:
+class Consumer:
     """A layer that reads ``h``.
 
     ``inside`` (taps,) is the share of positions at which a tap does not read zero padding, ``constant`` says
@@ -38,9 +38,9 @@ class Reader:
         return int(self.weight.shape[2])
 
 
-def dense(weight: Array, *, constant: bool = True) -> Reader:
-    """A reader of (outputs, channels) weights."""
-    return Reader(weight[:, :, None], np.ones(1), constant)
+def dense(weight: Array, *, constant: bool = True) -> Consumer:
+    """A consumer of (outputs, channels) weights."""
+    return Consumer(weight[:, :, None], np.ones(1), constant)
 
 
 def samples(h: Array) -> Array:
@@ -76,22 +76,24 @@ def taken_over(h: Array, removed: Sequence[int], *, constant: bool, inside: floa
     return coefficients
 
 
-def merged(h: Array, reader: Reader, removed: Sequence[int], *, inside: float = 1.0) -> tuple[Array, Array]:
+def merged(
+    h: Array, consumer: Consumer, removed: Sequence[int], *, inside: float = 1.0
+) -> tuple[Array, Array]:
     """New weights (outputs, channels, taps), zero where removed, and the constant that each output gains."""
     kept = others(h.shape[1], removed)
-    coefficients = taken_over(h, removed, constant=reader.constant, inside=inside)
+    coefficients = taken_over(h, removed, constant=consumer.constant, inside=inside)
     means = [float(np.mean(h[:, channel])) for channel in range(h.shape[1])]
-    weight = reader.weight.copy()
+    weight = consumer.weight.copy()
     gained = np.zeros(len(weight))
-    for tap in range(reader.taps):
+    for tap in range(consumer.taps):
         for number, channel in enumerate(removed):
             missing = means[channel]
             for place, survivor in enumerate(kept):
-                weight[:, survivor, tap] += reader.weight[:, channel, tap] * coefficients[number, place]
+                weight[:, survivor, tap] += consumer.weight[:, channel, tap] * coefficients[number, place]
                 missing -= coefficients[number, place] * means[survivor]
             weight[:, channel, tap] = 0.0
-            if reader.constant:
-                gained += reader.inside[tap] * reader.weight[:, channel, tap] * missing
+            if consumer.constant:
+                gained += consumer.inside[tap] * consumer.weight[:, channel, tap] * missing
     return weight, gained
 
 
@@ -113,7 +115,7 @@ def variances(h: Array, weight: Array, inside: Array) -> Array:
     return found
 
 
-def relative_error(h: Array, reader: Reader, weight: Array, gained: Array) -> float:
+def relative_error(h: Array, consumer: Consumer, weight: Array, gained: Array) -> float:
     """Root of the mean squared change of all outputs over their variance.
 
     ``weight`` is zero where removed; ``gained`` (outputs,) is what was added to each output's constant.
@@ -121,43 +123,43 @@ def relative_error(h: Array, reader: Reader, weight: Array, gained: Array) -> fl
     change = 0.0
     for output in range(len(weight)):
         shift = float(gained[output])
-        for tap in range(reader.taps):
-            rows, shares = read_by_tap(h, float(reader.inside[tap]))
-            moved = rows @ (weight[output, :, tap] - reader.weight[output, :, tap])
+        for tap in range(consumer.taps):
+            rows, shares = read_by_tap(h, float(consumer.inside[tap]))
+            moved = rows @ (weight[output, :, tap] - consumer.weight[output, :, tap])
             change += _variance(moved, shares)
             shift += _mean(moved, shares)
         change += shift**2
-    return math.sqrt(change / float(variances(h, reader.weight, reader.inside).sum()))
+    return math.sqrt(change / float(variances(h, consumer.weight, consumer.inside).sum()))
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A reading: its activations, whose each channel is (-1: nobody's), and who reads it."""
+    """A layer input: its activations, whose each channel is (-1: nobody's), and who reads it."""
 
     h: Array
     owner: tuple[int, ...]
-    readers: tuple[Reader, ...]
+    consumers: tuple[Consumer, ...]
 
 
-def lost(reader: Reader, h: Array, kept: Sequence[int], tap: int, ridge: float) -> float:
+def lost(consumer: Consumer, h: Array, kept: Sequence[int], tap: int, ridge: float) -> float:
     """Mean squared distance of what a tap says from the nearest that ``kept`` can, outputs summed.
 
     A ridge is noise of that share of its variance on every channel.
     """
-    rows, shares = read_by_tap(h, float(reader.inside[tap]))
+    rows, shares = read_by_tap(h, float(consumer.inside[tap]))
     level = np.ones((len(rows), 1))
     if ridge:
         about = [
-            _variance(rows[:, j], shares) if reader.constant else _mean(rows[:, j] ** 2, shares)
+            _variance(rows[:, j], shares) if consumer.constant else _mean(rows[:, j] ** 2, shares)
             for j in range(rows.shape[1])
         ]
         rows = np.vstack([rows, np.diag(np.sqrt(about))])
         level = np.vstack([level, np.zeros((len(about), 1))])
         shares = np.append(shares, np.full(len(about), ridge))
-    deviation = np.ones(len(reader.weight)) if reader.deviation is None else reader.deviation
-    design = np.hstack([rows[:, kept], level]) if reader.constant else rows[:, kept]
+    deviation = np.ones(len(consumer.weight)) if consumer.deviation is None else consumer.deviation
+    design = np.hstack([rows[:, kept], level]) if consumer.constant else rows[:, kept]
     root = np.sqrt(shares)[:, None]
-    outputs = (rows @ (reader.weight[:, :, tap] / deviation[:, None]).T) * root
+    outputs = (rows @ (consumer.weight[:, :, tap] / deviation[:, None]).T) * root
     if design.shape[1] == 0:
         return float(np.square(outputs).sum())
     solution = np.linalg.lstsq(design * root, outputs, rcond=None)[0]
@@ -165,26 +167,26 @@ def lost(reader: Reader, h: Array, kept: Sequence[int], tap: int, ridge: float) 
 
 
 def lost_share(seen: Seen, gone: set[int], ridge: float = 0.0) -> float:
-    """What is lost of all readers' outputs, each relative to its variance, without ``gone`` at its best."""
+    """What is lost of all consumers' outputs, each relative to its variance, without ``gone`` at its best."""
     kept = [channel for channel, unit in enumerate(seen.owner) if unit not in gone]
     total = 0.0
-    for reader in seen.readers:
-        whole = variances(seen.h, reader.weight, reader.inside)
-        if reader.deviation is not None:
-            whole = whole / reader.deviation**2
-        total += sum(lost(reader, seen.h, kept, tap, ridge) for tap in range(reader.taps)) / float(
+    for consumer in seen.consumers:
+        whole = variances(seen.h, consumer.weight, consumer.inside)
+        if consumer.deviation is not None:
+            whole = whole / consumer.deviation**2
+        total += sum(lost(consumer, seen.h, kept, tap, ridge) for tap in range(consumer.taps)) / float(
             whole.sum()
         )
     return total
 
 
-def removal_costs(readings: Sequence[Seen], units: int, gone: set[int], ridge: float = 0.0) -> Array:
+def removal_costs(layer_inputs: Sequence[Seen], units: int, gone: set[int], ridge: float = 0.0) -> Array:
     """What each unit's removal adds to what is lost once ``gone`` are; infinite for those gone already."""
     costs = np.full(units, np.inf)
-    before = [lost_share(seen, gone, ridge) for seen in readings]
+    before = [lost_share(seen, gone, ridge) for seen in layer_inputs]
     for unit in set(range(units)) - gone:
         costs[unit] = 0.0
-        for seen, already in zip(readings, before, strict=True):
+        for seen, already in zip(layer_inputs, before, strict=True):
             if unit in seen.owner:
                 costs[unit] += lost_share(seen, gone | {unit}, ridge) - already
     return costs

@@ -6,7 +6,7 @@ from typing import Any
 
 from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.networks.types import Epoch
-from emoprune.pruning.types import PruningCourse, PruningStep
+from emoprune.pruning.types import PruningCurve, PruningStep
 from emoprune.training.types import LearningCurve
 
 
@@ -43,6 +43,6 @@ def curve(label: str, *accuracies: tuple[float, float | None]) -> LearningCurve:
     return LearningCurve("m.st", tuple(epochs), label)
 
 
-def course(label: str, *steps: PruningStep) -> PruningCourse:
+def pruning(label: str, *steps: PruningStep) -> PruningCurve:
     """A pruning of these steps."""
-    return PruningCourse("m.st", "progressive", steps, label)
+    return PruningCurve("m.st", "progressive", steps, label)

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from emoprune.networks.graph.types import FROZEN, ChannelGraph, Reading
+from emoprune.networks.graph.types import FROZEN, ChannelGraph, LayerInput
 
 
 def randomize(net: nn.Module) -> None:
@@ -32,18 +32,18 @@ def silent(net: nn.Module, graph: ChannelGraph, alive: Tensor) -> Iterator[None]
     """Meanwhile every layer of `net` reads zeros where a unit is that is not alive."""
     lives = alive.tolist()
 
-    def silence(reading: Reading, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        kept = [float(unit == FROZEN or lives[unit]) for unit in reading.owner.tolist()]
-        factors = inputs[0].new_tensor(kept).repeat_interleave(reading.spread)
+    def silence(layer_input: LayerInput, module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        kept = [float(unit == FROZEN or lives[unit]) for unit in layer_input.owner.tolist()]
+        factors = inputs[0].new_tensor(kept).repeat_interleave(layer_input.spread)
         sides = [1] * inputs[0].ndim
-        sides[reading.dim] = -1
+        sides[layer_input.dim] = -1
         return (inputs[0] * factors.reshape(sides),)
 
     with ExitStack() as stack:
-        for reading in graph.readings:
-            for reader in reading.readers:
-                layer = net.get_submodule(reader.layer)
-                stack.callback(layer.register_forward_pre_hook(partial(silence, reading)).remove)
+        for layer_input in graph.layer_inputs:
+            for consumer in layer_input.consumers:
+                layer = net.get_submodule(consumer.layer)
+                stack.callback(layer.register_forward_pre_hook(partial(silence, layer_input)).remove)
         yield
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from emoprune.networks import build
 from emoprune.networks.graph import channel_graph
-from emoprune.networks.graph.types import ChannelGraph, Obstacle, Reading
+from emoprune.networks.graph.types import ChannelGraph, LayerInput, Obstacle
 from emoprune.pruning import surgery
 from emoprune.pruning.context import stays
 from tests.support.silencing import apart, randomize, silent
@@ -99,15 +99,15 @@ def cuts(graph: ChannelGraph) -> dict[tuple[str, int], list[int]]:
     return {(place.tensor, place.dim): place.owner.tolist() for place in graph.cuts}
 
 
-def reading(graph: ChannelGraph, name: str) -> Reading:
-    """The reading of that name."""
-    (found,) = (reading for reading in graph.readings if reading.name == name)
+def layer_input(graph: ChannelGraph, name: str) -> LayerInput:
+    """The layer input of that name."""
+    (found,) = (layer_input for layer_input in graph.layer_inputs if layer_input.name == name)
     return found
 
 
 def owner(graph: ChannelGraph, name: str) -> list[int]:
-    """Whose the channels of a reading are."""
-    return reading(graph, name).owner.tolist()
+    """Whose the channels of a layer input are."""
+    return layer_input(graph, name).owner.tolist()
 
 
 def check_frozen(net: nn.Module, *obstacles: Obstacle, shape: tuple[int, ...] = IMAGE) -> None:
@@ -115,5 +115,5 @@ def check_frozen(net: nn.Module, *obstacles: Obstacle, shape: tuple[int, ...] = 
     graph = graph_of(net, shape)
     assert graph.layers == ()
     assert graph.cuts == ()
-    assert graph.readings == ()
+    assert graph.layer_inputs == ()
     assert graph.obstacles == obstacles

@@ -159,7 +159,7 @@ def command(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Remove units, or single weights, and certify what it costs.
+    """Remove units, or single weights, and estimate_errors what it costs.
 
     Whole units make the result physically smaller. Selection, merge and certificate need no image: they
     follow from the statistics in the checkpoint. Where a batch norm is to be mended and the training data
@@ -231,7 +231,7 @@ def command(
         after = maker.carried_out(plan, merged.get(merge))
         settings = certificate.settings(job, amount, layer=layer, data=data, samples=limit, rewind=rewind)
         if earlier is not None:
-            after = surgery.rewound(after, earlier, job.subject, plan)
+            after = surgery.rewound(after, earlier, job.context, plan)
         outcome = certificate.outcome(job, plan, merged, after) | certificate.judged(job, after, amount)
     done = dataclasses.replace(after, history=(*before.history, history.entry("prune", settings, outcome)))
     summary = {"schema": SCHEMA, "input": model, "output": target, **settings, **outcome}
@@ -241,7 +241,7 @@ def command(
 def _deliver(
     done: Checkpoint, summary: dict[str, Any], target: str | None, *, force: bool, as_json: bool
 ) -> None:
-    """Certificate and checkpoint, each where it belongs."""
+    """ErrorEstimate and checkpoint, each where it belongs."""
     from emoprune.io import files
     from emoprune.networks import checkpoint
     from emoprune.pruning import certificate

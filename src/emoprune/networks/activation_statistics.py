@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.errors import TrainingFault
-from emoprune.networks.graph.types import ChannelGraph, Reading
+from emoprune.networks.graph.types import ChannelGraph, LayerInput
 from emoprune.networks.types import HiddenLayer, Moments, UnitStatistics
 
 GRAM_BLOCK = 512
@@ -104,9 +104,9 @@ def pooled(first: Moments, second: Moments) -> Moments:
 
 
 class Collector:
-    """Gathers the statistics of layers and of what their readers see while a network runs.
+    """Gathers the statistics of layers and of what their consumers see while a network runs.
 
-    Taken are `layers` and all readings that have units of theirs. `prefix` is what the network's names lack
+    Covers `layers` and all layer inputs with units of theirs. `prefix` is what the network's names lack
     of the graph's names, where it is a part of a larger one. A unit's activation is its channel's mean over
     the positions of a map (elazar2020, section 2); moments count every position.
     """
@@ -114,16 +114,18 @@ class Collector:
     def __init__(self, graph: ChannelGraph, layers: Iterable[HiddenLayer], *, prefix: str = "") -> None:
         self._prefix = prefix
         names = {layer.name for layer in layers}
-        self._readings = readings_of(graph, names)
+        self._layer_inputs = layer_inputs_of(graph, names)
         self._units = {
-            reading.name: [
-                (layer, unit_channels(reading, graph.spans[layer]))
+            layer_input.name: [
+                (layer, unit_channels(layer_input, graph.spans[layer]))
                 for layer, source in graph.sources.items()
-                if source == reading.name and layer in names
+                if source == layer_input.name and layer in names
             ]
-            for reading in self._readings
+            for layer_input in self._layer_inputs
         }
-        self._shared = {reading.name for reading in self._readings if shared_layer(graph, reading)}
+        self._shared = {
+            layer_input.name for layer_input in self._layer_inputs if shared_layer(graph, layer_input)
+        }
         self._sums: defaultdict[str, UnitSums] = defaultdict(UnitSums)
         self.statistics: dict[str, UnitStatistics] = {}
         self.moments: dict[str, Moments] = {}
@@ -133,10 +135,10 @@ class Collector:
         """Take in what `net` reads meanwhile; TrainingFault where that is not finite."""
         modules = dict(net.named_modules())
         hooks = [
-            modules[reading.name.removeprefix(self._prefix)].register_forward_pre_hook(
-                partial(self._take, reading)
+            modules[layer_input.name.removeprefix(self._prefix)].register_forward_pre_hook(
+                partial(self._take, layer_input)
             )
-            for reading in self._readings
+            for layer_input in self._layer_inputs
         ]
         try:
             yield
@@ -145,55 +147,56 @@ class Collector:
             for hook in hooks:
                 hook.remove()
 
-    def _take(self, reading: Reading, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        h = by_channel(inputs[0].detach(), reading)
+    def _take(self, layer_input: LayerInput, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        h = by_channel(inputs[0].detach(), layer_input)
         means = h.mean(2)
         if not bool(means.isfinite().all()):
             raise TrainingFault(
-                f"what {reading.name} reads is not finite", "train with a lower --lr, or check the weights"
+                f"what {layer_input.name} reads is not finite",
+                "train with a lower --lr, or check the weights",
             )
-        for layer, channels in self._units[reading.name]:
+        for layer, channels in self._units[layer_input.name]:
             self._sums[layer].take(means[:, channels.to(h.device)].transpose(1, 2).flatten(0, 1))
-        if reading.name not in self._shared:
+        if layer_input.name not in self._shared:
             step = max(1, COPIED // (4 * h[0].numel()))
             for part in h.split(step):
                 more = channel_moments(part.transpose(0, 1).flatten(1))
-                found = self.moments.get(reading.name)
-                self.moments[reading.name] = pooled(found, more) if found else more
+                found = self.moments.get(layer_input.name)
+                self.moments[layer_input.name] = pooled(found, more) if found else more
 
 
-def by_channel(h: Tensor, reading: Reading) -> Tensor:
-    """What the readers see, as (patterns, channels, positions); every token is a pattern of its own."""
-    if h.ndim == 4 and reading.dim == 1:
+def by_channel(h: Tensor, layer_input: LayerInput) -> Tensor:
+    """What the consumers see, as (patterns, channels, positions); every token is a pattern of its own."""
+    if h.ndim == 4 and layer_input.dim == 1:
         return h.flatten(2)
-    return h.reshape(-1, len(reading.owner), reading.spread)
+    return h.reshape(-1, len(layer_input.owner), layer_input.spread)
 
 
-def unit_channels(reading: Reading, span: tuple[int, int]) -> Tensor:
-    """The channels of each unit of a layer in a reading, (units, channels of a unit)."""
-    owned = [torch.nonzero(reading.owner == unit).flatten() for unit in range(*span)]
+def unit_channels(layer_input: LayerInput, span: tuple[int, int]) -> Tensor:
+    """The channels of each unit of a layer in a layer input, (units, channels of a unit)."""
+    owned = [torch.nonzero(layer_input.owner == unit).flatten() for unit in range(*span)]
     each = min(len(channels) for channels in owned)
     return torch.stack([channels[:each] for channels in owned])
 
 
-def shared_layer(graph: ChannelGraph, reading: Reading) -> str | None:
-    """The layer whose units are just what a reading has, pattern by pattern: their moments are the same."""
+def shared_layer(graph: ChannelGraph, layer_input: LayerInput) -> str | None:
+    """The layer whose units are exactly those of a layer input, pattern by pattern: the moments are equal."""
     for layer, source in graph.sources.items():
-        if source == reading.name and not reading.mapped:
+        if source == layer_input.name and not layer_input.mapped:
             start, stop = graph.spans[layer]
-            if torch.equal(reading.owner, torch.arange(start, stop)):
+            if torch.equal(layer_input.owner, torch.arange(start, stop)):
                 return layer
     return None
 
 
-def readings_of(graph: ChannelGraph, layers: Collection[str]) -> list[Reading]:
-    """The readings that have units of `layers`."""
+def layer_inputs_of(graph: ChannelGraph, layers: Collection[str]) -> list[LayerInput]:
+    """The layer inputs that have units of `layers`."""
     wanted = torch.zeros(graph.units + 1, dtype=torch.bool)
     for name in layers:
         start, stop = graph.spans[name]
         wanted[start:stop] = True
     # the last one stands for frozen channels
-    return [reading for reading in graph.readings if bool(wanted[reading.owner].any())]
+    return [layer_input for layer_input in graph.layer_inputs if bool(wanted[layer_input.owner].any())]
 
 
 def collect(

@@ -94,11 +94,11 @@ def _statistics_parts(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 def _moments_parts(checkpoint: Checkpoint) -> dict[str, Tensor]:
     parts: dict[str, Tensor] = {}
-    for reading, entry in checkpoint.moments.items():
+    for layer_input, entry in checkpoint.moments.items():
         count = entry.mean.new_full((), entry.count).long()
         # about their own mean, so half the bytes lose nothing that a regression would notice
         values = (count, entry.mean, entry.covariance.float())
-        parts |= {f"{reading}.{name}": value for name, value in zip(MOMENTS, values, strict=True)}
+        parts |= {f"{layer_input}.{name}": value for name, value in zip(MOMENTS, values, strict=True)}
     return parts
 
 
@@ -137,8 +137,8 @@ def _statistics(tensors: Mapping[str, Tensor], layer: str) -> UnitStatistics:
     return UnitStatistics(int(count), gram.double(), total.double(), low.double(), high.double())
 
 
-def _moments(tensors: Mapping[str, Tensor], reading: str) -> Moments:
-    count, mean, covariance = _sums(tensors, f"{READS}{reading}", MOMENTS)
+def _moments(tensors: Mapping[str, Tensor], layer_input: str) -> Moments:
+    count, mean, covariance = _sums(tensors, f"{READS}{layer_input}", MOMENTS)
     return Moments(int(count), mean.double(), covariance.double())
 
 

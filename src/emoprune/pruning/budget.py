@@ -12,7 +12,7 @@ from emoprune.choices import Price
 from emoprune.cli import output
 from emoprune.errors import UsageFault
 from emoprune.networks.profiling import Footprint
-from emoprune.pruning.context import Course, Subject
+from emoprune.pruning.context import PruningContext, Schedule
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune_job import Job
 from emoprune.pruning.pruning import Pruning
@@ -50,36 +50,36 @@ class Amount:
         return f"{self.option} {self.value:g}"
 
 
-def after(plan: Plan, subject: Subject, footprint: Footprint) -> Footprint:
+def after(plan: Plan, context: PruningContext, footprint: Footprint) -> Footprint:
     """The footprint of the network once the plan is carried out; `footprint` is that of the whole."""
     left = copy.deepcopy(footprint)
-    numbers = {name: number for number, name in enumerate(subject.graph.spans)}
+    numbers = {name: number for number, name in enumerate(context.graph.spans)}
     for removal in plan.removals:
         left.take(numbers[removal.layer], len(removal.removed))
     return left
 
 
-def first_step(course: Course, enough: Callable[[Plan], bool]) -> int | None:
+def first_step(schedule: Schedule, enough: Callable[[Plan], bool]) -> int | None:
     """The first step whose plan is enough, found by bisection; None where even the last is not."""
-    if not enough(course.plan(course.length)):
+    if not enough(schedule.plan(schedule.length)):
         return None
-    low, high = 0, course.length
+    low, high = 0, schedule.length
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if enough(course.plan(middle)) else (middle + 1, high)
+        low, high = (low, middle) if enough(schedule.plan(middle)) else (middle + 1, high)
     return low
 
 
-def step_for(pruning: Pruning, course: Course, amount: Amount) -> int:
-    """The first step of a course at which units, costs or weights come down to an amount.
+def step_for(pruning: Pruning, schedule: Schedule, amount: Amount) -> int:
+    """The first step of a schedule at which units, costs or weights come down to an amount.
 
     UsageFault names the nearest amount that can be met where this one cannot.
     """
     if METHODS[pruning.method].weights:
-        return _weights(course, amount)
-    step = first_step(course, partial(is_met, pruning, amount))
+        return _weights(schedule, amount)
+    step = first_step(schedule, partial(is_met, pruning, amount))
     if step is None:
-        raise _out_of_reach(pruning, course, amount)
+        raise _out_of_reach(pruning, schedule, amount)
     return step
 
 
@@ -101,14 +101,14 @@ def _left(pruning: Pruning, amount: Amount, plan: Plan) -> int:
     """What a plan leaves of what the amount counts."""
     if amount.option in ("--amount", "--units"):
         return sum(len(removal.kept) for removal in plan.removals)
-    left = after(plan, pruning.subject, pruning.footprint)
+    left = after(plan, pruning.context, pruning.footprint)
     if amount.option == "--macs":
         return pruning.cost.macs - pruning.footprint.macs + left.macs
     return pruning.cost.parameters - pruning.footprint.parameters + left.parameters
 
 
 def _wanted(pruning: Pruning, amount: Amount) -> float:
-    units = sum(pruning.subject.statistics[layer.name].units for layer in pruning.subject.layers)
+    units = sum(pruning.context.statistics[layer.name].units for layer in pruning.context.layers)
     return {
         "--amount": units - round(units * amount.value),
         "--units": amount.value,
@@ -117,16 +117,16 @@ def _wanted(pruning: Pruning, amount: Amount) -> float:
     }[amount.option]
 
 
-def _out_of_reach(pruning: Pruning, course: Course, amount: Amount) -> UsageFault:
-    left = _left(pruning, amount, course.plan(course.length))
-    if pruning.request.round_to > 1 and left == _left(pruning, amount, course.plan(0)):
+def _out_of_reach(pruning: Pruning, schedule: Schedule, amount: Amount) -> UsageFault:
+    left = _left(pruning, amount, schedule.plan(schedule.length))
+    if pruning.request.round_to > 1 and left == _left(pruning, amount, schedule.plan(0)):
         fact = f"{amount} cannot be met: no layer has more than --round-to {pruning.request.round_to} units"
         return UsageFault(fact, "round to fewer")
     if amount.option == "--units":
         stay = "1 unit has" if left == 1 else f"{left:,} units have"
         return UsageFault(f"{amount} cannot be met: {stay} to stay", f"give --units {left}")
     if amount.option == "--amount":
-        most = math.floor(1e4 * (1 - left / _left(pruning, amount, course.plan(0)))) / 1e4
+        most = math.floor(1e4 * (1 - left / _left(pruning, amount, schedule.plan(0)))) / 1e4
         fact = f"{amount} would leave layers without units: at most {most:.2%} can go"
         return UsageFault(fact, f"give --amount {most:g} or less")
     whole = pruning.cost.macs if amount.option == "--macs" else pruning.cost.parameters
@@ -136,10 +136,10 @@ def _out_of_reach(pruning: Pruning, course: Course, amount: Amount) -> UsageFaul
     return UsageFault(fact, f"give {amount.option} {least:g} or more")
 
 
-def _weights(course: Course, amount: Amount) -> int:
-    wanted = round((course.length + 1) * amount.value)
-    if wanted > course.length:
-        most = math.floor(1e4 * course.length / (course.length + 1)) / 1e4
+def _weights(schedule: Schedule, amount: Amount) -> int:
+    wanted = round((schedule.length + 1) * amount.value)
+    if wanted > schedule.length:
+        most = math.floor(1e4 * schedule.length / (schedule.length + 1)) / 1e4
         raise UsageFault(f"{amount} would leave no weight", f"give --amount {most:g} or less")
     return wanted
 
@@ -148,24 +148,24 @@ def plan_of(job: Job, amount: Amount) -> Plan:
     """What goes; UsageFault names the nearest amount that can be met where this one cannot."""
     method = METHODS[job.method]
     if amount.option == "--angle":
-        return method.plan_within(job.subject, job.request, amount.value)
-    course = job.course()
-    return job.whole(course.plan(last_step(job, course, amount)))
+        return method.plan_within(job.context, job.request, amount.value)
+    schedule = job.schedule()
+    return job.whole(schedule.plan(last_step(job, schedule, amount)))
 
 
-def last_step(job: Job, course: Course, amount: Amount) -> int:
-    """The step of a course at which an amount that is no angle is met."""
-    return _last_bearable(job, course, amount) if amount.needs_images else step_for(job, course, amount)
+def last_step(job: Job, schedule: Schedule, amount: Amount) -> int:
+    """The step of a schedule at which an amount that is no angle is met."""
+    return _last_bearable(job, schedule, amount) if amount.needs_images else step_for(job, schedule, amount)
 
 
-def _last_bearable(job: Job, course: Course, amount: Amount) -> int:
+def _last_bearable(job: Job, schedule: Schedule, amount: Amount) -> int:
     """The last step whose network loses no more than the amount allows."""
     before = job.judgment
     if before[1] is None and amount.option == "--max-drop":
         raise UsageFault(f"{job.before.spec.arch} has no accuracy to drop", "give --max-loss-increase")
 
     # the harshest plan, then a bisection of the rest
-    most, answers = 1 + course.length.bit_length(), list[bool]()
+    most, answers = 1 + schedule.length.bit_length(), list[bool]()
     with output.progress("search", most) as advance:
 
         def answer(plan: Plan) -> bool:
@@ -174,6 +174,6 @@ def _last_bearable(job: Job, course: Course, amount: Amount) -> int:
             advance()
             return answers[-1]
 
-        step = first_step(course, answer)
+        step = first_step(schedule, answer)
         advance(most - len(answers))
-    return course.length if step is None else max(0, step - 1)
+    return schedule.length if step is None else max(0, step - 1)

@@ -12,7 +12,7 @@ from emoprune.cli import output
 from emoprune.networks import build, profiling
 from emoprune.networks.types import Checkpoint
 from emoprune.pruning.angles import default_center
-from emoprune.pruning.error_estimate import certify, ladder
+from emoprune.pruning.error_estimate import estimate_errors, ladder
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Plan
 
@@ -37,7 +37,7 @@ def outcome(
 ) -> dict[str, Any]:
     """What the plan does, layer by layer and to the whole network (schema emoprune.prune/2)."""
     old, new = job.cost, profiling.cost(build.restore(after.spec, after.tensors), after.spec)
-    activation = {layer.name: layer.activation for layer in job.subject.graph.layers}
+    activation = {layer.name: layer.activation for layer in job.context.graph.layers}
     units = sum(removal.units for removal in plan.removals)
     left = sum(len(removal.kept) for removal in plan.removals)
     layers = [
@@ -48,7 +48,7 @@ def outcome(
             "merges": dict(removal.merges),
             "spared": removal.spared,
         }
-        for entry, removal in zip(certify(job.subject, plan, merged), plan.removals, strict=True)
+        for entry, removal in zip(estimate_errors(job.context, plan, merged), plan.removals, strict=True)
     ]
     return {
         "units": {"before": units, "after": left},
@@ -58,7 +58,7 @@ def outcome(
         "macs": {"before": old.macs, "after": new.macs},
         "bytes": {"before": _bytes(job.before), "after": _bytes(after)},
         "layers": layers,
-        "frozen": [dataclasses.asdict(obstacle) for obstacle in job.subject.graph.obstacles],
+        "frozen": [dataclasses.asdict(obstacle) for obstacle in job.context.graph.obstacles],
     }
 
 
@@ -158,10 +158,10 @@ def show_ladder(job: Job, model: str, *, as_json: bool) -> None:
             "amount": share,
             **dataclasses.asdict(found),
         }
-        for layer in output.tracked(job.subject.layers, "sensitivity", len(job.subject.layers))
+        for layer in output.tracked(job.context.layers, "sensitivity", len(job.context.layers))
         for share, found in ladder(job, layer, LADDER)
     ]
-    whole = sorted({layer.name for layer in job.subject.layers} - {record["layer"] for record in records})
+    whole = sorted({layer.name for layer in job.context.layers} - {record["layer"] for record in records})
     if whole:
         layers = output.counted(len(whole), "layer")
         output.note(f"{layers} can lose none of these shares, {whole[0]} one of them")
@@ -177,11 +177,11 @@ def _ladder_table(job: Job, records: list[dict[str, Any]]) -> Group:
         (
             [
                 layer.name,
-                job.subject.statistics[layer.name].units,
+                job.context.statistics[layer.name].units,
                 # a share that is out of reach has none
                 *(_short(errors.get((layer.name, amount))) for amount in LADDER),
             ]
-            for layer in job.subject.layers
+            for layer in job.context.layers
         ),
     )
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from emoprune.choices import Center, Merge, Price, Scope
 from emoprune.errors import InvalidRecord
-from emoprune.networks.activation_statistics import moments_of, readings_of, shared_layer
-from emoprune.networks.graph.types import FROZEN, ChannelGraph, Reader, Reading
+from emoprune.networks.activation_statistics import layer_inputs_of, moments_of, shared_layer
+from emoprune.networks.graph.types import FROZEN, ChannelGraph, Consumer, LayerInput
 from emoprune.networks.types import Checkpoint, HiddenLayer, Moments, UnitStatistics
 from emoprune.pruning.types import Plan
 
@@ -20,7 +20,7 @@ MEASURE_ANEW = "measure it anew with --data"
 
 
 @dataclass(frozen=True)
-class Subject:
+class PruningContext:
     """A network under the knife. `layers` are those that may lose units, in network order."""
 
     graph: ChannelGraph
@@ -30,25 +30,25 @@ class Subject:
     layers: tuple[HiddenLayer, ...]
 
     @property
-    def readings(self) -> list[Reading]:
+    def layer_inputs(self) -> list[LayerInput]:
         """What has units of the layers."""
-        return readings_of(self.graph, {layer.name for layer in self.layers})
+        return layer_inputs_of(self.graph, {layer.name for layer in self.layers})
 
-    def knows(self, reading: Reading) -> bool:
-        """Whether what its readers see has been measured."""
-        return reading.name in self.moments or shared_layer(self.graph, reading) in self.statistics
+    def knows(self, layer_input: LayerInput) -> bool:
+        """Whether what its consumers see has been measured."""
+        return layer_input.name in self.moments or shared_layer(self.graph, layer_input) in self.statistics
 
-    def moments_at(self, reading: Reading) -> Moments:
-        """Mean and covariance of what the readers of `reading` see."""
-        shared = shared_layer(self.graph, reading)
+    def moments_at(self, layer_input: LayerInput) -> Moments:
+        """Mean and covariance of what the consumers of `layer_input` see."""
+        shared = shared_layer(self.graph, layer_input)
         if shared is not None:
             return moments_of(self.statistics[shared])
-        return self.moments[reading.name]
+        return self.moments[layer_input.name]
 
-    def weight(self, reader: Reader, reading: Reading) -> Tensor:
-        """A reader's weight in float64, (outputs, channels, taps)."""
-        weight = self.tensors[f"{reader.layer}.weight"].double()
-        return weight.reshape(weight.shape[0], len(reading.owner), -1)
+    def weight(self, consumer: Consumer, layer_input: LayerInput) -> Tensor:
+        """A consumer's weight in float64, (outputs, channels, taps)."""
+        weight = self.tensors[f"{consumer.layer}.weight"].double()
+        return weight.reshape(weight.shape[0], len(layer_input.owner), -1)
 
     def alive(self, plan: Plan) -> Tensor:
         """Which units stay, (units,) bool."""
@@ -59,7 +59,9 @@ class Subject:
         return stays
 
 
-def subject_of(checkpoint: Checkpoint, graph: ChannelGraph, layers: tuple[HiddenLayer, ...]) -> Subject:
+def pruning_context(
+    checkpoint: Checkpoint, graph: ChannelGraph, layers: tuple[HiddenLayer, ...]
+) -> PruningContext:
     """What pruning needs of a checkpoint; InvalidRecord where its statistics are another network's."""
     known = [layer.name for layer in checkpoint.layers]
     for name in known:
@@ -70,13 +72,13 @@ def subject_of(checkpoint: Checkpoint, graph: ChannelGraph, layers: tuple[Hidden
             raise InvalidRecord(
                 f"has statistics of {units} units of {name}, the network has {has}", MEASURE_ANEW
             )
-    subject = Subject(graph, checkpoint.tensors, checkpoint.statistics, checkpoint.moments, layers)
-    for reading in readings_of(graph, {layer.name for layer in layers}):
-        if shared_layer(graph, reading) not in known:
-            moments = checkpoint.moments.get(reading.name)
-            if moments is None or len(moments.mean) != len(reading.owner):
-                raise InvalidRecord(f"lacks the moments of what {reading.name} reads", MEASURE_ANEW)
-    return subject
+    context = PruningContext(graph, checkpoint.tensors, checkpoint.statistics, checkpoint.moments, layers)
+    for layer_input in layer_inputs_of(graph, {layer.name for layer in layers}):
+        if shared_layer(graph, layer_input) not in known:
+            moments = checkpoint.moments.get(layer_input.name)
+            if moments is None or len(moments.mean) != len(layer_input.owner):
+                raise InvalidRecord(f"lacks the moments of what {layer_input.name} reads", MEASURE_ANEW)
+    return context
 
 
 def stays(owner: Tensor, alive: Tensor) -> Tensor:
@@ -85,7 +87,7 @@ def stays(owner: Tensor, alive: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Step:
+class RemovalStep:
     """A unit that goes: the number of its layer, and its own within the graph."""
 
     layer: int
@@ -108,10 +110,10 @@ class Request:
     round_to: int = 1
     seed: int = 0
     weights: tuple[str, ...] = ()
-    watch: Callable[[Iterator[Step], int], Iterator[Step]] = lambda steps, count: steps
+    watch: Callable[[Iterator[RemovalStep], int], Iterator[RemovalStep]] = lambda steps, count: steps
 
 
-class Course(Protocol):
+class Schedule(Protocol):
     """Plans 0 to `length`; each takes at least about as much as the one before."""
 
     @property

@@ -64,7 +64,7 @@ def distinct(
 
 
 @dataclass(frozen=True)
-class Taken:
+class UnitRemoval:
     """A unit that goes, the one that it is merged into, and the angle between them."""
 
     unit: int
@@ -74,7 +74,7 @@ class Taken:
 
 def smallest_angle_first(
     layer: HiddenLayer, statistics: UnitStatistics, *, center: Center | None = None
-) -> list[Taken]:
+) -> list[UnitRemoval]:
     """One unit at a time until one is left: of the two at the smallest angle the higher index.
 
     So prune Gedeon & Harris 1992 and luan2020, section 3.1. Units whose vectors have no length, hence no
@@ -84,14 +84,14 @@ def smallest_angle_first(
     angles = angles_deg(statistics, center=center)
     there = ~angles.isnan()
     without = torch.nonzero(centered_gram(statistics, center).diagonal() == 0).flatten().tolist()
-    taken = [Taken(unit, None, 0.0) for unit in reversed(without)][: statistics.units - 1]
+    taken = [UnitRemoval(unit, None, 0.0) for unit in reversed(without)][: statistics.units - 1]
     gone = {step.unit for step in taken}
     for i, j, angle in ordered(angles, there):
         if len(taken) + 1 == statistics.units:
             break
         if gone.isdisjoint((i, j)):
             gone.add(j)
-            taken.append(Taken(j, i, angle))
+            taken.append(UnitRemoval(j, i, angle))
     return taken
 
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from emoprune.networks.activation_statistics import Collector, moments_of, shared_layer
 from emoprune.networks.graph.types import FROZEN, ChannelGraph
 from emoprune.networks.profiling import Footprint
-from emoprune.pruning.context import Request, Subject, stays
+from emoprune.pruning.context import PruningContext, Request, stays
 from emoprune.pruning.types import Plan, Removal
 
 
 @dataclass(frozen=True)
-class Weights:
-    """A course that takes single weights, in `order`: indices into all of `shapes`, one after the other."""
+class WeightSchedule:
+    """A schedule that takes single weights, in `order`: indices into all of `shapes`, one after the other."""
 
     shapes: Mapping[str, tuple[int, ...]]
     order: Tensor
@@ -40,27 +40,27 @@ class Weights:
         return Plan((), masks)
 
 
-def magnitude_course(subject: Subject, footprint: Footprint, request: Request) -> Weights:
+def magnitude_schedule(context: PruningContext, footprint: Footprint, request: Request) -> WeightSchedule:
     """The smallest weights first."""
-    return _course(subject, request, [subject.tensors[name].abs().flatten() for name in request.weights])
+    return _schedule(context, request, [context.tensors[name].abs().flatten() for name in request.weights])
 
 
-def random_course(subject: Subject, footprint: Footprint, request: Request) -> Weights:
+def random_schedule(context: PruningContext, footprint: Footprint, request: Request) -> WeightSchedule:
     """Any weights, those that are zero already before all others."""
     generator = torch.Generator().manual_seed(request.seed)
     scores = []
     for name in request.weights:
-        weight = subject.tensors[name].flatten()
+        weight = context.tensors[name].flatten()
         scores.append(torch.where(weight == 0, 0.0, torch.rand(weight.shape, generator=generator) + 1))
-    return _course(subject, request, scores)
+    return _schedule(context, request, scores)
 
 
-def _course(subject: Subject, request: Request, scores: list[Tensor]) -> Weights:
+def _schedule(context: PruningContext, request: Request, scores: list[Tensor]) -> WeightSchedule:
     if request.scope == "layer":
         # by their place within the layer, so that every layer loses the same share
         scores = [_ranks(score) for score in scores]
-    shapes = {name: tuple(subject.tensors[name].shape) for name in request.weights}
-    return Weights(shapes, torch.argsort(torch.cat(scores), stable=True))
+    shapes = {name: tuple(context.tensors[name].shape) for name in request.weights}
+    return WeightSchedule(shapes, torch.argsort(torch.cat(scores), stable=True))
 
 
 def _ranks(scores: Tensor) -> Tensor:
@@ -109,24 +109,24 @@ def silenced(graph: ChannelGraph, tensors: Mapping[str, Tensor], seen: Collector
 def _active(graph: ChannelGraph, seen: Collector) -> Tensor:
     """Which units are not zero at every position that some layer reads, (units,) bool."""
     active = torch.zeros(graph.units, dtype=torch.bool)
-    for reading in graph.readings:
-        layer = shared_layer(graph, reading)
-        moments = moments_of(seen.statistics[layer]) if layer else seen.moments[reading.name]
+    for layer_input in graph.layer_inputs:
+        layer = shared_layer(graph, layer_input)
+        moments = moments_of(seen.statistics[layer]) if layer else seen.moments[layer_input.name]
         moving = (moments.mean != 0) | (moments.covariance.diagonal() != 0)
-        active[reading.owner[moving & (reading.owner != FROZEN)]] = True
+        active[layer_input.owner[moving & (layer_input.owner != FROZEN)]] = True
     return active
 
 
-def importances(subject: Subject, layer: str) -> Tensor:
+def importances(context: PruningContext, layer: str) -> Tensor:
     """Root of the sum of squares of each unit's kernel over its positions, (units,).
 
     For a kernel of k x k weights on one input channel that is the published I = sqrt(sum(a^2) / k^2); more
     input channels add their squares.
     """
-    start, stop = subject.graph.spans[layer]
+    start, stop = context.graph.spans[layer]
     name = f"{layer}.weight"
-    owner = next(cut.owner for cut in subject.graph.cuts if (cut.tensor, cut.dim) == (name, 0))
-    weight = subject.tensors[name].double()
+    owner = next(cut.owner for cut in context.graph.cuts if (cut.tensor, cut.dim) == (name, 0))
+    weight = context.tensors[name].double()
     squares = weight.square().flatten(1).sum(1) / weight[0, 0].numel()
     inner = (owner >= start) & (owner < stop)
     found = torch.zeros(stop - start, dtype=torch.float64)

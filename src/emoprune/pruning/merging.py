@@ -1,4 +1,4 @@
-"""MERGES: how the survivors take over what the removed units said to their readers."""
+"""MERGES: how the survivors take over what the removed units said to their consumers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from emoprune.choices import Merge
-from emoprune.networks.graph.types import Reader, Reading
+from emoprune.networks.graph.types import Consumer, LayerInput
 from emoprune.networks.types import Moments
-from emoprune.pruning.context import Subject, stays
+from emoprune.pruning.context import PruningContext, stays
 from emoprune.pruning.types import Plan
 
 ROUNDING = 1e-10
@@ -20,65 +20,66 @@ RIDGES = torch.logspace(-10, 2, 49, dtype=torch.float64)
 """Ridge strengths tried, relative to a channel's own variance."""
 
 
-def summed(subject: Subject, plan: Plan) -> dict[str, Tensor]:
+def summed(context: PruningContext, plan: Plan) -> dict[str, Tensor]:
     """The published merge: a merged unit's outgoing weights are added to its survivor's, nothing else."""
-    alive = subject.alive(plan)
+    alive = context.alive(plan)
     into = {
         start + unit: start + survivor
         for removal in plan.removals
-        for start, _ in [subject.graph.spans[removal.layer]]
+        for start, _ in [context.graph.spans[removal.layer]]
         for unit, survivor in removal.merges.items()
     }
     merged = {}
-    for reading in subject.readings:
-        gone = ~stays(reading.owner, alive)
+    for layer_input in context.layer_inputs:
+        gone = ~stays(layer_input.owner, alive)
         if not bool(gone.any()):
             continue
         channels = {
-            unit: torch.nonzero(reading.owner == unit).flatten() for unit in set(reading.owner.tolist())
+            unit: torch.nonzero(layer_input.owner == unit).flatten()
+            for unit in set(layer_input.owner.tolist())
         }
         taken = [unit for unit in into if unit in channels and into[unit] in channels]
         giving = torch.cat([channels[unit] for unit in taken] or [torch.empty(0, dtype=torch.long)])
         taking = torch.cat([channels[into[unit]] for unit in taken] or [torch.empty(0, dtype=torch.long)])
-        for reader in reading.readers:
-            weight = subject.weight(reader, reading)
+        for consumer in layer_input.consumers:
+            weight = context.weight(consumer, layer_input)
             weight = weight.index_add(1, taking, weight[:, giving])
             weight[:, gone] = 0
-            merged[f"{reader.layer}.weight"] = _like(subject, f"{reader.layer}.weight", weight)
+            merged[f"{consumer.layer}.weight"] = _like(context, f"{consumer.layer}.weight", weight)
     return merged
 
 
-def least_squares(subject: Subject, plan: Plan) -> dict[str, Tensor]:
-    """The survivors' outgoing weights, re-solved so that what the readers compute changes least.
+def least_squares(context: PruningContext, plan: Plan) -> dict[str, Tensor]:
+    """The survivors' outgoing weights, re-solved so that what the consumers compute changes least.
 
     With B the regression of removed on kept channels, W_K += W_R B at every tap, and the constant part
     goes to the bias or to the mean of the batch norm that follows; all from one-pass moments. The ridge is
     chosen by generalized cross-validation (Golub, Heath & Wahba 1979), so that fewer patterns than units do
     not fit noise.
     """
-    alive = subject.alive(plan)
+    alive = context.alive(plan)
     merged: dict[str, Tensor] = {}
-    for reading in subject.readings:
-        kept = stays(reading.owner, alive)
+    for layer_input in context.layer_inputs:
+        kept = stays(layer_input.owner, alive)
         if not bool(kept.all()):
-            moments = subject.moments_at(reading)
-            for inside, readers in _by_inside(subject, reading).items():
-                merged |= _solved(subject, reading, readers, moments, kept, inside)
+            moments = context.moments_at(layer_input)
+            for inside, consumers in _by_inside(context, layer_input).items():
+                merged |= _solved(context, layer_input, consumers, moments, kept, inside)
     return merged
 
 
-def _by_inside(subject: Subject, reading: Reading) -> dict[float, list[Reader]]:
-    """Readers that see the same second moments, by the share of them that a constant can take up."""
-    found: dict[float, list[Reader]] = {}
-    for reader in reading.readers:
-        found.setdefault(constant_share(subject, reader), []).append(reader)
+def _by_inside(context: PruningContext, layer_input: LayerInput) -> dict[float, list[Consumer]]:
+    """Consumers that see the same second moments, by the share of them that a constant can take up."""
+    found: dict[float, list[Consumer]] = {}
+    for consumer in layer_input.consumers:
+        found.setdefault(constant_share(context, consumer), []).append(consumer)
     return found
 
 
-def constant_share(subject: Subject, reader: Reader) -> float:
+def constant_share(context: PruningContext, consumer: Consumer) -> float:
     """How far a constant in what it reads can be made up for: 0 where nothing takes it, 1 without padding."""
-    movable = reader.norm is not None or f"{reader.layer}.bias" in subject.tensors
-    return float(reader.inside.mean()) if movable else 0.0
+    movable = consumer.norm is not None or f"{consumer.layer}.bias" in context.tensors
+    return float(consumer.inside.mean()) if movable else 0.0
 
 
 def second_moments(moments: Moments, inside: float) -> Tensor:
@@ -97,15 +98,15 @@ def second_moments(moments: Moments, inside: float) -> Tensor:
 
 
 def _solved(
-    subject: Subject,
-    reading: Reading,
-    readers: list[Reader],
+    context: PruningContext,
+    layer_input: LayerInput,
+    consumers: list[Consumer],
     moments: Moments,
     kept: Tensor,
     inside: float,
 ) -> dict[str, Tensor]:
     second = second_moments(moments, inside)
-    weights = {reader: subject.weight(reader, reading) for reader in readers}
+    weights = {consumer: context.weight(consumer, layer_input) for consumer in consumers}
     outgoing = sum(
         (gram_of_taps(weight[:, ~kept], torch.ones(weight.shape[2])) for weight in weights.values()),
         torch.zeros(()),
@@ -119,23 +120,23 @@ def _solved(
     )
     offset = moments.mean[~kept] - share @ moments.mean[kept] if inside else torch.zeros(len(share)).double()
     merged = {}
-    for reader, weight in weights.items():
+    for consumer, weight in weights.items():
         new = torch.zeros_like(weight)
         taken = weight[:, ~kept]
         new[:, kept] = weight[:, kept] + torch.einsum("ort,rk->okt", taken, share)
-        name = f"{reader.layer}.weight"
-        merged[name] = _like(subject, name, new)
-        constant = torch.einsum("ort,r,t->o", taken, offset, inside_taps(reader, weight))
-        merged |= _constant_moved(subject, reader, constant)
+        name = f"{consumer.layer}.weight"
+        merged[name] = _like(context, name, new)
+        constant = torch.einsum("ort,r,t->o", taken, offset, inside_taps(consumer, weight))
+        merged |= _constant_moved(context, consumer, constant)
     return merged
 
 
-def _constant_moved(subject: Subject, reader: Reader, constant: Tensor) -> dict[str, Tensor]:
-    bias, mean = f"{reader.layer}.bias", f"{reader.norm}.running_mean"
-    if bias in subject.tensors:
-        return {bias: _like(subject, bias, subject.tensors[bias].double() + constant)}
-    if mean in subject.tensors:
-        return {mean: _like(subject, mean, subject.tensors[mean].double() - constant)}
+def _constant_moved(context: PruningContext, consumer: Consumer, constant: Tensor) -> dict[str, Tensor]:
+    bias, mean = f"{consumer.layer}.bias", f"{consumer.norm}.running_mean"
+    if bias in context.tensors:
+        return {bias: _like(context, bias, context.tensors[bias].double() + constant)}
+    if mean in context.tensors:
+        return {mean: _like(context, mean, context.tensors[mean].double() - constant)}
     return {}
 
 
@@ -156,13 +157,13 @@ def variances(weight: Tensor, shares: Tensor, moments: Moments) -> Tensor:
     return torch.einsum("odt,odt,t->o", seen, weight, shares) + level @ (shares * (1 - shares))
 
 
-def inside_taps(reader: Reader, weight: Tensor) -> Tensor:
-    """`reader.inside` for each tap of (outputs, channels, taps); positions of a flattened map are taps."""
-    return reader.inside.expand(weight.shape[2])
+def inside_taps(consumer: Consumer, weight: Tensor) -> Tensor:
+    """`consumer.inside` for each tap of (outputs, channels, taps); positions of a flattened map are taps."""
+    return consumer.inside.expand(weight.shape[2])
 
 
-def _like(subject: Subject, name: str, value: Tensor) -> Tensor:
-    old = subject.tensors[name]
+def _like(context: PruningContext, name: str, value: Tensor) -> Tensor:
+    old = context.tensors[name]
     return value.reshape(old.shape).to(old.dtype)
 
 
@@ -170,7 +171,7 @@ def _regression(kk: Tensor, rk: Tensor, rr: Tensor, outgoing: Tensor, *, pattern
     """Ridge regression coefficients (removed, kept) of removed on kept channels.
 
     `kk`, `rk`, `rr` are blocks of the second moments; `outgoing` (removed, removed), W'W of the removed,
-    says how much each matters, so that the ridge is judged by what the readers will notice.
+    says how much each matters, so that the ridge is judged by what the consumers will notice.
     """
     scale = kk.diagonal().sqrt()
     # a dead survivor explains nothing; 1 instead of 0 keeps it from becoming NaN
@@ -186,7 +187,7 @@ def _regression(kk: Tensor, rk: Tensor, rr: Tensor, outgoing: Tensor, *, pattern
 
 
 def _ridge_by_gcv(energies: Tensor, told: Tensor, total: float, *, patterns: int) -> float:
-    """The ridge with the least generalized cross-validation error of what the readers compute."""
+    """The ridge with the least generalized cross-validation error of what the consumers compute."""
     if total <= 0:
         return float(RIDGES[0])
     damped = energies + RIDGES[:, None]
@@ -199,40 +200,40 @@ def _ridge_by_gcv(energies: Tensor, told: Tensor, total: float, *, patterns: int
     return float(RIDGES[int(error.argmin())]) if bool(torch.isfinite(error).any()) else float(RIDGES[-1])
 
 
-MERGES: dict[Merge, Callable[[Subject, Plan], Mapping[str, Tensor]]] = {
+MERGES: dict[Merge, Callable[[PruningContext, Plan], Mapping[str, Tensor]]] = {
     "sum": summed,
     "lstsq": least_squares,
 }
 
 
 POWER = 1.5
-"""More than 1, for what the layers before have lost reaches a reader too."""
+"""More than 1, for what the layers before have lost reaches a consumer too."""
 
 LEAST = 0.25
 """Share taken where less is left: what survivors make of next to nothing is noise, not to be amplified."""
 
 
-def rescaled(subject: Subject, plan: Plan, merged: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def rescaled(context: PruningContext, plan: Plan, merged: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Running variances, scaled by what the survivors still make of each channel's variance.
 
     The factor is that share, at least a quarter, to the power of 1.5. Least squares shrinks what a layer
     computes toward its mean; a batch norm that divides by the old deviation would pass the shrinkage on and
     on. The share follows from the moments, the taps of a kernel taken as independent.
     """
-    alive = subject.alive(plan)
+    alive = context.alive(plan)
     rescaled = {}
-    for reading in subject.readings:
-        if bool(stays(reading.owner, alive).all()):
+    for layer_input in context.layer_inputs:
+        if bool(stays(layer_input.owner, alive).all()):
             continue
-        moments = subject.moments_at(reading)
-        for reader in reading.readers:
-            name = f"{reader.norm}.running_var"
-            if name in subject.tensors:
-                weight = subject.weight(reader, reading)
-                new = merged[f"{reader.layer}.weight"].double().reshape(weight.shape)
-                shares = inside_taps(reader, weight)
+        moments = context.moments_at(layer_input)
+        for consumer in layer_input.consumers:
+            name = f"{consumer.norm}.running_var"
+            if name in context.tensors:
+                weight = context.weight(consumer, layer_input)
+                new = merged[f"{consumer.layer}.weight"].double().reshape(weight.shape)
+                shares = inside_taps(consumer, weight)
                 before, after = (variances(each, shares, moments) for each in (weight, new))
                 ratio = torch.where(before > 0, after / before, 1.0).clamp(LEAST, 1)
-                old = subject.tensors[name]
+                old = context.tensors[name]
                 rescaled[name] = (old.double() * ratio**POWER).to(old.dtype)
     return rescaled

@@ -10,7 +10,7 @@ from emoprune.choices import UnitMeasure
 
 if TYPE_CHECKING:
     from emoprune.networks.profiling import Footprint
-    from emoprune.pruning.context import Course, Request, Subject
+    from emoprune.pruning.context import PruningContext, Request, Schedule
     from emoprune.pruning.types import Plan
 
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
 class Method:
     """Functions named `module:function`, imported when they are first needed.
 
-    `course` makes the method's plans; `within` the one for an angle, where the method looks at angles.
+    `schedule` makes the method's plans; `within` the one for an angle, where the method looks at angles.
     `one_by_one`: it takes units in an order that can be cut anywhere. `weights`: it takes single weights.
     `tells`: what is measured of the units that are left, step by step.
     """
 
     meaning: str
-    course: str
+    schedule: str
     within: str | None = None
     one_by_one: bool = True
     weights: bool = False
     tells: UnitMeasure = "smallest angle"
 
-    def plans(self, subject: Subject, footprint: Footprint, request: Request) -> Course:
+    def plans(self, context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
         """All plans of the method."""
-        course: Course = _imported(self.course)(subject, footprint, request)
-        return course
+        schedule: Schedule = _imported(self.schedule)(context, footprint, request)
+        return schedule
 
-    def plan_within(self, subject: Subject, request: Request, angle_deg: float) -> Plan:
+    def plan_within(self, context: PruningContext, request: Request, angle_deg: float) -> Plan:
         """What the method would remove because of angles under `angle_deg`."""
         assert self.within is not None
-        plan: Plan = _imported(self.within)(subject, request, angle_deg)
+        plan: Plan = _imported(self.within)(context, request, angle_deg)
         return plan
 
 
@@ -50,36 +50,36 @@ def _imported(name: str) -> Any:
 METHODS: dict[str, Method] = {
     "distinct": Method(
         "units that say the same or opposite",
-        course="emoprune.pruning.schedules:distinct_course",
+        schedule="emoprune.pruning.schedules:distinct_schedule",
         within="emoprune.pruning.schedules:distinct_within",
         one_by_one=False,
     ),
     "progressive": Method(
         "the smallest angle first",
-        course="emoprune.pruning.schedules:progressive_course",
+        schedule="emoprune.pruning.schedules:progressive_schedule",
         within="emoprune.pruning.schedules:progressive_within",
     ),
     "reconstruct": Method(
         "units that others can make up for",
-        course="emoprune.pruning.schedules:reconstruct_course",
+        schedule="emoprune.pruning.schedules:reconstruct_schedule",
     ),
     "importance": Method(
         "the smallest kernel norm first",
-        course="emoprune.pruning.schedules:importance_course",
+        schedule="emoprune.pruning.schedules:importance_schedule",
         tells="least importance",
     ),
     "random-units": Method(
-        "any units, for comparison", course="emoprune.pruning.schedules:random_units_course"
+        "any units, for comparison", schedule="emoprune.pruning.schedules:random_units_schedule"
     ),
     "magnitude": Method(
         "small weights become zero",
-        course="emoprune.pruning.magnitude:magnitude_course",
+        schedule="emoprune.pruning.magnitude:magnitude_schedule",
         one_by_one=False,
         weights=True,
     ),
     "random": Method(
         "any weights become zero",
-        course="emoprune.pruning.magnitude:random_course",
+        schedule="emoprune.pruning.magnitude:random_schedule",
         one_by_one=False,
         weights=True,
     ),

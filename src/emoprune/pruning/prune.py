@@ -22,12 +22,12 @@ from emoprune.evaluation.training_data import (
     require_layers,
 )
 from emoprune.networks import build
-from emoprune.networks.activation_statistics import readings_of
+from emoprune.networks.activation_statistics import layer_inputs_of
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.types import Checkpoint, HiddenLayer, Spec
 from emoprune.pruning.budget import Amount
-from emoprune.pruning.context import Request, Step, subject_of
+from emoprune.pruning.context import RemovalStep, Request, pruning_context
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune_job import Job
 from emoprune.pruning.refit import Refit, images_that_fit
@@ -66,7 +66,7 @@ def prepare(
         note_stale_statistics(before)
     found, weights = _chosen(before, graph, method, layers, place)
     with at(place):
-        subject = subject_of(before, graph, found)
+        context = pruning_context(before, graph, found)
     solves = solved and request["merge"] == "lstsq" and not METHODS[method].weights
     if data is None:
         solves = solves and _before_norms(graph, found)
@@ -75,7 +75,7 @@ def prepare(
         fact = "accuracy and loss are measured on images, and --data none forbids them"
         raise UsageFault(fact, "leave it out")
 
-    def watch(steps: Iterator[Step], count: int) -> Iterator[Step]:
+    def watch(steps: Iterator[RemovalStep], count: int) -> Iterator[RemovalStep]:
         return output.tracked(steps, "select", count)
 
     price = amount.price if amount else "units"
@@ -83,7 +83,7 @@ def prepare(
     if images is not None and solves:
         images = _that_fit(images, net, before.spec)
     resolve = _resolving(images) if images is not None and solves else None
-    return Job(before, net, subject, method, wanted, resolve, images, counted)
+    return Job(before, net, context, method, wanted, resolve, images, counted)
 
 
 def _resolving(images: Sight) -> Callable[[Refit], None]:
@@ -122,8 +122,8 @@ def _chosen(
 
 
 def _before_norms(graph: ChannelGraph, layers: Sequence[HiddenLayer]) -> bool:
-    readings = readings_of(graph, {layer.name for layer in layers})
-    return any(reader.norm for reading in readings for reader in reading.readers)
+    layer_inputs = layer_inputs_of(graph, {layer.name for layer in layers})
+    return any(consumer.norm for layer_input in layer_inputs for consumer in layer_input.consumers)
 
 
 def _own_images(before: Checkpoint, limit: int, *, judged: bool) -> Sight | None:

@@ -11,7 +11,7 @@ from emoprune.cli import output
 from emoprune.pruning.budget import Amount, last_step
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune_job import Job
-from emoprune.pruning.types import Plan, PruningCourse, PruningStep
+from emoprune.pruning.types import Plan, PruningCurve, PruningStep
 from emoprune.reporting.records_io import STEPS_SCHEMA
 from emoprune.reporting.steps import KEYS
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 def show(job: Job, amount: Amount | None, model: str, *, label: str | None, as_json: bool) -> None:
     """Print every step down to the amount, or to one unit a layer (schema emoprune.steps/1)."""
-    course = job.course()
-    last = course.length if amount is None else last_step(job, course, amount)
-    plans = output.tracked(map(course.plan, range(last + 1)), "steps", last + 1)
+    schedule = job.schedule()
+    last = schedule.length if amount is None else last_step(job, schedule, amount)
+    plans = output.tracked(map(schedule.plan, range(last + 1)), "steps", last + 1)
     # rounded to a multiple, some steps take nothing
     steps = tuple(_step(job, plan) for plan, _ in groupby(plans))
-    record = {"schema": STEPS_SCHEMA, **asdict(PruningCourse(model, job.method, steps, label))}
+    record = {"schema": STEPS_SCHEMA, **asdict(PruningCurve(model, job.method, steps, label))}
     output.emit([record], lambda: [_table(job, steps)], as_json=as_json)
 
 
@@ -44,7 +44,7 @@ def _table(job: Job, steps: Iterable[PruningStep]) -> Group:
     present = [key for key in rows[0] if any(row[key] is not None for row in rows)]
     headings = {key: measure for measure, key in KEYS.items()}
     return output.table(
-        f"Step by step ({job.method}, {job.request.merge})",
+        f"RemovalStep by step ({job.method}, {job.request.merge})",
         [headings.get(key, key) for key in present],
         ([_cell(key, row[key]) for key in present] for row in rows),
         left=0,

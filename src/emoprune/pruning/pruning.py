@@ -17,7 +17,7 @@ from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import Checkpoint, Cost
 from emoprune.pruning import merging, surgery
 from emoprune.pruning.angles import smallest_angle_deg
-from emoprune.pruning.context import Course, Request, Subject, stays
+from emoprune.pruning.context import PruningContext, Request, Schedule, stays
 from emoprune.pruning.magnitude import importances, silenced
 from emoprune.pruning.merging import MERGES
 from emoprune.pruning.methods import METHODS
@@ -31,14 +31,14 @@ Merged = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Pruning:
-    """One network to prune by one method; `net` is that of `before`, the subject is made of it.
+    """One network to prune by one method; `net` is that of `before`, the context is made of it.
 
     `resolve` runs the re-solving of its layers on images, where there are any to do so.
     """
 
     before: Checkpoint
     net: nn.Module
-    subject: Subject
+    context: PruningContext
     method: str
     request: Request
     resolve: Callable[[Refit], None] | None = None
@@ -51,11 +51,11 @@ class Pruning:
     @cached_property
     def footprint(self) -> Footprint:
         """What its units cost, none taken."""
-        return Footprint(self.subject.graph, self.net)
+        return Footprint(self.context.graph, self.net)
 
-    def course(self) -> Course:
+    def schedule(self) -> Schedule:
         """All plans of the method."""
-        return METHODS[self.method].plans(self.subject, copy.deepcopy(self.footprint), self.request)
+        return METHODS[self.method].plans(self.context, copy.deepcopy(self.footprint), self.request)
 
     def whole(self, plan: Plan) -> Plan:
         """A plan of masks together with the units that they silence; any other plan as it is."""
@@ -64,7 +64,7 @@ class Pruning:
         tensors = {**self.before.tensors}
         for name, mask in plan.masks.items():
             tensors[name] = tensors[name] * mask
-        graph = self.subject.graph
+        graph = self.context.graph
         noise = torch.randn(
             NOISE_BATCH, *self.before.spec.input, generator=torch.Generator().manual_seed(self.request.seed)
         )
@@ -87,7 +87,7 @@ class Pruning:
 
     def _merged(self, plan: Plan, merge: Merge) -> Merged:
         """What a merge gives, with the zeros of an earlier pruning still zero."""
-        merged = MERGES[merge](self.subject, plan)
+        merged = MERGES[merge](self.context, plan)
         return {
             name: tensor * self.before.masks[name] if name in self.before.masks else tensor
             for name, tensor in merged.items()
@@ -100,21 +100,25 @@ class Pruning:
         """
         if self.request.merge == "sum" or plan.masks:
             merged = {} if plan.masks else merged or self._merged(plan, "sum")
-            return surgery.apply(plan, self.before, self.subject, merged)
+            return surgery.apply(plan, self.before, self.context, merged)
         merged = merged or self._merged(plan, "lstsq")
         if self.resolve is None:
-            merged = {**merged, **merging.rescaled(self.subject, plan, merged)}
-            return surgery.apply(plan, self.before, self.subject, merged)
-        return self._refitted(plan, surgery.apply(plan, self.before, self.subject, merged), self.resolve)
+            merged = {**merged, **merging.rescaled(self.context, plan, merged)}
+            return surgery.apply(plan, self.before, self.context, merged)
+        return self._refitted(plan, surgery.apply(plan, self.before, self.context, merged), self.resolve)
 
     def _refitted(self, plan: Plan, pruned: Checkpoint, resolve: Callable[[Refit], None]) -> Checkpoint:
-        alive, graph = self.subject.alive(plan), self.subject.graph
+        alive, graph = self.context.alive(plan), self.context.graph
         kept = {
             cut.tensor.removesuffix(".weight"): torch.nonzero(stays(cut.owner, alive)).flatten()
             for cut in graph.cuts
             if cut.dim == 0 and cut.tensor in graph.works
         }
-        norms = {reader.layer: reader.norm for reading in graph.readings for reader in reading.readers}
+        norms = {
+            consumer.layer: consumer.norm
+            for layer_input in graph.layer_inputs
+            for consumer in layer_input.consumers
+        }
         # its own copy: what was not cut is the original's still
         tensors = {name: tensor.clone() for name, tensor in pruned.tensors.items()}
         net = build.restore(pruned.spec, tensors)
@@ -129,13 +133,13 @@ class Pruning:
             smallest_angle_deg(
                 pruned.statistics[layer.name], center=self.request.center, activation=layer.activation
             )
-            for layer in self.subject.layers
+            for layer in self.context.layers
         ]
         return min((angle for angle in found if angle is not None), default=None)
 
     def least_importance(self, plan: Plan) -> float:
         """The smallest norm of a kernel that stays (core.importance)."""
         return min(
-            float(importances(self.subject, removal.layer)[list(removal.kept)].min())
+            float(importances(self.context, removal.layer)[list(removal.kept)].min())
             for removal in plan.removals
         )

@@ -1,4 +1,4 @@
-"""What the loss of each unit would cost once its readers' weights are re-solved, kept up as units go.
+"""What the loss of each unit would cost once its consumers' weights are re-solved, kept up as units go.
 
 With P the inverse of the second moments of what a layer reads and w_j the outgoing weights of channel j,
 the least-squares cost of losing j is |w_j|^2 / P_jj; losing it changes P and the weights by a rank-one step
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from emoprune.errors import InvalidRecord
 from emoprune.networks.activation_statistics import unit_channels
-from emoprune.networks.graph.types import FROZEN, Reader, Reading
-from emoprune.pruning.context import MEASURE_ANEW, Subject
+from emoprune.networks.graph.types import FROZEN, Consumer, LayerInput
+from emoprune.pruning.context import MEASURE_ANEW, PruningContext
 from emoprune.pruning.merging import constant_share, gram_of_taps, inside_taps, second_moments, variances
 
 RIDGE = 1e-4
@@ -27,19 +27,19 @@ PENDING = 32
 """Steps that are gathered before they are carried out."""
 
 
-class ReadingLedger:
-    """The costs of one reading's units, relative to the energy of what each of its readers computes."""
+class LayerInputCosts:
+    """The costs of one layer input's units, relative to the energy of what each of its consumers computes."""
 
-    def __init__(self, subject: Subject, reading: Reading) -> None:
-        moments = subject.moments_at(reading)
-        weights = {reader: subject.weight(reader, reading) for reader in reading.readers}
-        inside = sum(constant_share(subject, reader) for reader in weights) / len(weights)
+    def __init__(self, context: PruningContext, layer_input: LayerInput) -> None:
+        moments = context.moments_at(layer_input)
+        weights = {consumer: context.weight(consumer, layer_input) for consumer in layer_input.consumers}
+        inside = sum(constant_share(context, consumer) for consumer in weights) / len(weights)
         second = second_moments(moments, inside)
         scale = second.diagonal().clamp(min=0).sqrt()
         outgoing = torch.zeros_like(second)
-        for reader, weight in weights.items():
-            shares = inside_taps(reader, weight)
-            weight = _as_normalized(subject, reader, weight)
+        for consumer, weight in weights.items():
+            shares = inside_taps(consumer, weight)
+            weight = _as_normalized(context, consumer, weight)
             output = float(variances(weight, shares, moments).sum())
             if output > 0:
                 outgoing += gram_of_taps(weight, shares) / output
@@ -49,11 +49,13 @@ class ReadingLedger:
         correlation.diagonal().add_(max(RIDGE, len(scale) / moments.count))
         factor, fault = torch.linalg.cholesky_ex(correlation)
         if int(fault):
-            raise InvalidRecord(f"moments of what {reading.name} reads contradict one another", MEASURE_ANEW)
+            raise InvalidRecord(
+                f"moments of what {layer_input.name} reads contradict one another", MEASURE_ANEW
+            )
         self._precision = torch.cholesky_inverse(factor)
         self._outgoing = outgoing * torch.outer(scale, scale)
-        self.units = torch.unique(reading.owner[reading.owner != FROZEN])
-        tables = [unit_channels(reading, (unit, unit + 1)) for unit in self.units.tolist()]
+        self.units = torch.unique(layer_input.owner[layer_input.owner != FROZEN])
+        tables = [unit_channels(layer_input, (unit, unit + 1)) for unit in self.units.tolist()]
         self._channels = torch.cat(tables)
         self._there = torch.ones(len(self.units), dtype=torch.bool)
         first, second_index = self._channels[:, :, None], self._channels[:, None, :]
@@ -103,9 +105,9 @@ class ReadingLedger:
             self._pending = 0
 
 
-def _as_normalized(subject: Subject, reader: Reader, weight: Tensor) -> Tensor:
+def _as_normalized(context: PruningContext, consumer: Consumer, weight: Tensor) -> Tensor:
     """Outputs in their own deviations where a batch norm will divide them by these: so they count alike."""
-    variance = subject.tensors.get(f"{reader.norm}.running_var")
+    variance = context.tensors.get(f"{consumer.norm}.running_var")
     if variance is None:
         return weight
     return weight / (variance.double() + EPSILON).sqrt()[:, None, None]
@@ -114,28 +116,28 @@ def _as_normalized(subject: Subject, reader: Reader, weight: Tensor) -> Tensor:
 class Elimination:
     """The costs of all units of some layers, over all that read them."""
 
-    def __init__(self, subject: Subject, units: Tensor) -> None:
+    def __init__(self, context: PruningContext, units: Tensor) -> None:
         candidates = set(units.tolist())
-        self._ledgers: list[ReadingLedger] = []
-        self._readers: dict[int, list[int]] = {unit: [] for unit in candidates}
-        for reading in subject.readings:
-            if candidates.isdisjoint(reading.owner.tolist()):
+        self._ledgers: list[LayerInputCosts] = []
+        self._consumers: dict[int, list[int]] = {unit: [] for unit in candidates}
+        for layer_input in context.layer_inputs:
+            if candidates.isdisjoint(layer_input.owner.tolist()):
                 continue
-            for unit in candidates & set(reading.owner.tolist()):
-                self._readers[unit].append(len(self._ledgers))
-            self._ledgers.append(ReadingLedger(subject, reading))
+            for unit in candidates & set(layer_input.owner.tolist()):
+                self._consumers[unit].append(len(self._ledgers))
+            self._ledgers.append(LayerInputCosts(context, layer_input))
         self._shares = [ledger.costs() for ledger in self._ledgers]
-        self.costs = torch.zeros(subject.graph.units, dtype=torch.float64)
+        self.costs = torch.zeros(context.graph.units, dtype=torch.float64)
         for ledger, share in zip(self._ledgers, self._shares, strict=True):
             self.costs[ledger.units] += share
-        barred = torch.ones(subject.graph.units, dtype=torch.bool)
+        barred = torch.ones(context.graph.units, dtype=torch.bool)
         barred[units] = False
         self.costs[barred] = torch.inf
 
     def remove(self, unit: int) -> None:
-        """Take a unit and bring the costs of all that share a reader with it up to date."""
+        """Take a unit and bring the costs of all that share a consumer with it up to date."""
         self.costs[unit] = torch.inf
-        for number in self._readers[unit]:
+        for number in self._consumers[unit]:
             ledger = self._ledgers[number]
             ledger.remove(unit)
             share = ledger.costs()

@@ -1,4 +1,4 @@
-"""The course of a method: all its plans, from the one that takes nothing to the one that leaves least."""
+"""The schedule of a method: all its plans, from the one that takes nothing to the one that leaves least."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from emoprune.choices import Price, Scope
 from emoprune.networks.profiling import Footprint
-from emoprune.pruning.context import Course, Request, Step, Subject
-from emoprune.pruning.distinctiveness import Taken, distinct, smallest_angle_first, to_survivors
+from emoprune.pruning.context import PruningContext, RemovalStep, Request, Schedule
+from emoprune.pruning.distinctiveness import UnitRemoval, distinct, smallest_angle_first, to_survivors
 from emoprune.pruning.magnitude import importances
 from emoprune.pruning.reconstruction_cost import Elimination
 from emoprune.pruning.types import Plan, Removal
@@ -22,8 +22,8 @@ WIDEST_ANGLE_DEG = 90
 
 
 @dataclass(frozen=True)
-class ByAngle:
-    """A course whose steps are hundredths of a degree."""
+class AngleSchedule:
+    """A schedule whose steps are hundredths of a degree."""
 
     within: Callable[[float], Plan]
     length: int = WIDEST_ANGLE_DEG * HUNDREDTHS
@@ -34,11 +34,11 @@ class ByAngle:
 
 
 @dataclass(frozen=True)
-class Walk:
-    """A course that takes units one by one; `merges` has the unit that each is merged into, by layer."""
+class UnitSchedule:
+    """A schedule that takes units one by one; `merges` has the unit that each is merged into, by layer."""
 
-    subject: Subject
-    steps: tuple[Step, ...]
+    context: PruningContext
+    steps: tuple[RemovalStep, ...]
     round_to: int
     merges: Mapping[str, Mapping[int, int]]
 
@@ -53,8 +53,8 @@ class Walk:
         for each in self.steps[:step]:
             taken[each.layer].append(each.unit)
         removals = []
-        names = {layer.name for layer in self.subject.layers}
-        for number, (name, (start, stop)) in enumerate(self.subject.graph.spans.items()):
+        names = {layer.name for layer in self.context.layers}
+        for number, (name, (start, stop)) in enumerate(self.context.graph.spans.items()):
             if name in names:
                 units = [unit - start for unit in taken[number]]
                 left = stop - start - len(units)
@@ -74,38 +74,38 @@ class Walk:
         )
 
 
-def distinct_within(subject: Subject, request: Request, angle_deg: float) -> Plan:
+def distinct_within(context: PruningContext, request: Request, angle_deg: float) -> Plan:
     """What the distinctiveness rule takes of every layer."""
     return Plan(
         tuple(
             distinct(
                 layer,
-                subject.statistics[layer.name],
+                context.statistics[layer.name],
                 angle_deg=angle_deg,
                 merge=request.merge,
                 center=request.center,
             )
-            for layer in subject.layers
+            for layer in context.layers
         )
     )
 
 
-def distinct_course(subject: Subject, footprint: Footprint, request: Request) -> Course:
+def distinct_schedule(context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
     """The distinctiveness rule at ever wider angles."""
-    return ByAngle(lambda angle_deg: distinct_within(subject, request, angle_deg))
+    return AngleSchedule(lambda angle_deg: distinct_within(context, request, angle_deg))
 
 
-def progressive_within(subject: Subject, request: Request, angle_deg: float) -> Plan:
+def progressive_within(context: PruningContext, request: Request, angle_deg: float) -> Plan:
     """What goes one by one while the smallest angle of a layer is under `angle_deg`."""
     removals = []
-    steps = _taken(subject, request)
-    for layer in subject.layers:
+    steps = _taken(context, request)
+    for layer in context.layers:
         taken = [step for step in steps[layer.name] if step.angle_deg < angle_deg]
         merges = {step.unit: step.into for step in taken if step.into is not None}
         removals.append(
             Removal(
                 layer=layer.name,
-                units=subject.statistics[layer.name].units,
+                units=context.statistics[layer.name].units,
                 similar=tuple(merges),
                 insignificant=tuple(step.unit for step in taken if step.into is None),
                 merges=to_survivors(merges),
@@ -114,63 +114,63 @@ def progressive_within(subject: Subject, request: Request, angle_deg: float) -> 
     return Plan(tuple(removals))
 
 
-def progressive_course(subject: Subject, footprint: Footprint, request: Request) -> Course:
+def progressive_schedule(context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
     """The smallest angle of a layer first (Gedeon & Harris 1992; luan2020, section 3.1)."""
-    taken = _taken(subject, request)
+    taken = _taken(context, request)
     merges = {
         name: {step.unit: step.into for step in steps if step.into is not None}
         for name, steps in taken.items()
     }
     orders = {name: [step.unit for step in steps] for name, steps in taken.items()}
-    return _walk(subject, request, _ordered(subject, footprint, request, orders), merges)
+    return _unit_schedule(context, request, _ordered(context, footprint, request, orders), merges)
 
 
-def importance_course(subject: Subject, footprint: Footprint, request: Request) -> Course:
+def importance_schedule(context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
     """The smallest L2 norm of a layer's kernel first (luan2020, section 2.3)."""
     orders = {
-        layer.name: torch.argsort(importances(subject, layer.name), stable=True).tolist()
-        for layer in subject.layers
+        layer.name: torch.argsort(importances(context, layer.name), stable=True).tolist()
+        for layer in context.layers
     }
-    return _walk(subject, request, _ordered(subject, footprint, request, orders), {})
+    return _unit_schedule(context, request, _ordered(context, footprint, request, orders), {})
 
 
-def random_units_course(subject: Subject, footprint: Footprint, request: Request) -> Course:
+def random_units_schedule(context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
     """A random order, for comparison."""
     generator = torch.Generator().manual_seed(request.seed)
     orders = {
         layer.name: torch.randperm(stop - start, generator=generator).tolist()
-        for layer in subject.layers
-        for start, stop in [subject.graph.spans[layer.name]]
+        for layer in context.layers
+        for start, stop in [context.graph.spans[layer.name]]
     }
-    return _walk(subject, request, _ordered(subject, footprint, request, orders), {})
+    return _unit_schedule(context, request, _ordered(context, footprint, request, orders), {})
 
 
-def reconstruct_course(subject: Subject, footprint: Footprint, request: Request) -> Course:
+def reconstruct_schedule(context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
     """The unit first whose loss the survivors can best make up for (core.elimination)."""
-    steps = by_cost(subject, footprint, scope=request.scope, price=request.price)
-    return _walk(subject, request, steps, {})
+    steps = by_cost(context, footprint, scope=request.scope, price=request.price)
+    return _unit_schedule(context, request, steps, {})
 
 
 def _ordered(
-    subject: Subject, footprint: Footprint, request: Request, orders: Mapping[str, list[int]]
-) -> Iterator[Step]:
-    return by_order(subject, footprint, orders, scope=request.scope, price=request.price)
+    context: PruningContext, footprint: Footprint, request: Request, orders: Mapping[str, list[int]]
+) -> Iterator[RemovalStep]:
+    return by_order(context, footprint, orders, scope=request.scope, price=request.price)
 
 
-def _walk(
-    subject: Subject,
+def _unit_schedule(
+    context: PruningContext,
     request: Request,
-    steps: Iterator[Step],
+    steps: Iterator[RemovalStep],
     merges: Mapping[str, Mapping[int, int]],
-) -> Walk:
-    count = sum(subject.statistics[layer.name].units - 1 for layer in subject.layers)
-    return Walk(subject, tuple(request.watch(steps, count)), request.round_to, merges)
+) -> UnitSchedule:
+    count = sum(context.statistics[layer.name].units - 1 for layer in context.layers)
+    return UnitSchedule(context, tuple(request.watch(steps, count)), request.round_to, merges)
 
 
-def _taken(subject: Subject, request: Request) -> dict[str, list[Taken]]:
+def _taken(context: PruningContext, request: Request) -> dict[str, list[UnitRemoval]]:
     return {
-        layer.name: smallest_angle_first(layer, subject.statistics[layer.name], center=request.center)
-        for layer in subject.layers
+        layer.name: smallest_angle_first(layer, context.statistics[layer.name], center=request.center)
+        for layer in context.layers
     }
 
 
@@ -178,18 +178,20 @@ SAVING_POWER = 0.75
 """How much a saving counts against its cost; 0 would take what is cheapest, however little it saves."""
 
 
-def by_cost(subject: Subject, footprint: Footprint, *, scope: Scope, price: Price) -> Iterator[Step]:
+def by_cost(
+    context: PruningContext, footprint: Footprint, *, scope: Scope, price: Price
+) -> Iterator[RemovalStep]:
     """Units one by one, those first that the others can best make up for, until each layer has one left.
 
     Across layers, scope "global" takes the least cost against what is saved of `price`, "layer" takes from
     the layer that has lost the smallest share. `footprint` is kept up to date.
     """
-    elimination = Elimination(subject, _units(subject))
-    starts = [start for start, _ in subject.graph.spans.values()]
-    stops = [stop for _, stop in subject.graph.spans.values()]
+    elimination = Elimination(context, _units(context))
+    starts = [start for start, _ in context.graph.spans.values()]
+    stops = [stop for _, stop in context.graph.spans.values()]
     layer_of = torch.repeat_interleave(torch.arange(len(starts)), footprint.left)
     whole = footprint.left.clone()
-    closed = ~_chosen(subject)
+    closed = ~_chosen(context)
     while not bool((closed | (footprint.left <= 1)).all()):
         least = torch.full((len(starts),), torch.inf, dtype=torch.float64)
         least.scatter_reduce_(0, layer_of, elimination.costs, "amin")
@@ -197,25 +199,25 @@ def by_cost(subject: Subject, footprint: Footprint, *, scope: Scope, price: Pric
         unit = starts[layer] + int(elimination.costs[starts[layer] : stops[layer]].argmin())
         elimination.remove(unit)
         footprint.take(layer)
-        yield Step(layer, unit)
+        yield RemovalStep(layer, unit)
 
 
 def by_order(
-    subject: Subject,
+    context: PruningContext,
     footprint: Footprint,
     orders: Mapping[str, Sequence[int]],
     *,
     scope: Scope,
     price: Price,
-) -> Iterator[Step]:
+) -> Iterator[RemovalStep]:
     """Units one by one, each layer's in its order of `orders`; across layers as `by_cost` has it."""
-    elimination = Elimination(subject, _units(subject)) if scope == "global" else None
+    elimination = Elimination(context, _units(context)) if scope == "global" else None
     queues = [
-        [start + unit for unit in orders.get(name, ())] for name, (start, _) in subject.graph.spans.items()
+        [start + unit for unit in orders.get(name, ())] for name, (start, _) in context.graph.spans.items()
     ]
     heads = [0] * len(queues)
     whole = footprint.left.clone()
-    closed = ~_chosen(subject)
+    closed = ~_chosen(context)
     while not bool((closed | (footprint.left <= 1)).all()):
         least = torch.zeros(len(queues), dtype=torch.float64)
         if elimination is not None:
@@ -229,16 +231,16 @@ def by_order(
         if elimination is not None:
             elimination.remove(unit)
         footprint.take(layer)
-        yield Step(layer, unit)
+        yield RemovalStep(layer, unit)
 
 
-def _chosen(subject: Subject) -> Tensor:
-    names = {layer.name for layer in subject.layers}
-    return torch.tensor([name in names for name in subject.graph.spans])
+def _chosen(context: PruningContext) -> Tensor:
+    names = {layer.name for layer in context.layers}
+    return torch.tensor([name in names for name in context.graph.spans])
 
 
-def _units(subject: Subject) -> Tensor:
-    return torch.cat([torch.arange(*subject.graph.spans[layer.name]) for layer in subject.layers])
+def _units(context: PruningContext) -> Tensor:
+    return torch.cat([torch.arange(*context.graph.spans[layer.name]) for layer in context.layers])
 
 
 def _next_layer(

@@ -12,17 +12,19 @@ from emoprune.errors import BadCheckpoint
 from emoprune.networks.activation_statistics import survivors
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.types import Checkpoint, Moments
-from emoprune.pruning.context import Subject, stays
+from emoprune.pruning.context import PruningContext, stays
 from emoprune.pruning.types import Plan
 
 
-def apply(plan: Plan, checkpoint: Checkpoint, subject: Subject, merged: Mapping[str, Tensor]) -> Checkpoint:
+def apply(
+    plan: Plan, checkpoint: Checkpoint, context: PruningContext, merged: Mapping[str, Tensor]
+) -> Checkpoint:
     """The checkpoint without the plan's removed units and with its masks.
 
     `merged` are the tensors that the survivors take over with, at their full size (core.compensation). The
     statistics of the survivors stay, so that pruning can go on in steps.
     """
-    graph, alive = subject.graph, subject.alive(plan)
+    graph, alive = context.graph, context.alive(plan)
     tensors = cut({**checkpoint.tensors, **merged}, graph, alive)
     # what is zero already stays so, whatever the new masks would allow
     both = {
@@ -56,13 +58,13 @@ def cut(tensors: Mapping[str, Tensor], graph: ChannelGraph, alive: Tensor) -> di
     return left
 
 
-def rewound(pruned: Checkpoint, earlier: Checkpoint, subject: Subject, plan: Plan) -> Checkpoint:
+def rewound(pruned: Checkpoint, earlier: Checkpoint, context: PruningContext, plan: Plan) -> Checkpoint:
     """The pruned network with what survives of it set back to `earlier`, a checkpoint of the whole one.
 
     Its statistics were those of other weights, hence none are left (re-initialization of elazar2020,
     section 2).
     """
-    tensors = cut(earlier.tensors, subject.graph, subject.alive(plan))
+    tensors = cut(earlier.tensors, context.graph, context.alive(plan))
     masked = {name: tensors[name] * mask for name, mask in pruned.masks.items()}
     return replace(pruned, tensors={**tensors, **masked}, layers=(), statistics={}, moments={})
 
@@ -101,9 +103,9 @@ def _widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) -
 
 def _remaining(moments: Mapping[str, Moments], graph: ChannelGraph, alive: Tensor) -> dict[str, Moments]:
     left = dict(moments)
-    for reading in graph.readings:
-        if reading.name in left:
-            kept = torch.nonzero(stays(reading.owner, alive)).flatten()
-            old = left[reading.name]
-            left[reading.name] = Moments(old.count, old.mean[kept], old.covariance[kept][:, kept])
+    for layer_input in graph.layer_inputs:
+        if layer_input.name in left:
+            kept = torch.nonzero(stays(layer_input.owner, alive)).flatten()
+            old = left[layer_input.name]
+            left[layer_input.name] = Moments(old.count, old.mean[kept], old.covariance[kept][:, kept])
     return left

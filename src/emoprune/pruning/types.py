@@ -26,7 +26,7 @@ class PruningStep:
 
 
 @dataclass(frozen=True)
-class PruningCourse:
+class PruningCurve:
     """What happened while units went one by one (schema emoprune.steps/1)."""
 
     model: str
@@ -129,11 +129,11 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Certificate:
+class ErrorEstimate:
     """What a removal costs one layer, known from statistics alone before anything is written.
 
-    The errors are relative: root of the mean squared change of what its readers compute over that input's
-    variance, the mean over the readers, for everything that the plan takes from what they read. None where
+    The errors are relative: root of the mean squared change of what its consumers compute over that input's
+    variance, the mean over the consumers, for everything that the plan takes from what they read. None where
     it never varies.
     """
 

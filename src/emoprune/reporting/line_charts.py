@@ -69,11 +69,11 @@ def curves(runs: Runs) -> list[LineChart]:
 def steps(runs: Runs) -> list[LineChart]:
     """Every quantity that was measured while units went, each over the units left, in a panel of its own."""
     panels = []
-    found = by_units(runs.courses)
+    found = by_units(runs.prunings)
     for measure, title in QUANTITIES.items():
         lines = []
-        for name in dict.fromkeys(stage.label for stage in found):
-            means = ((stage.units, stage.mean(measure)) for stage in reversed(found) if stage.label == name)
+        for name in dict.fromkeys(group.label for group in found):
+            means = ((group.units, group.mean(measure)) for group in reversed(found) if group.label == name)
             points = tuple(Point(float(units), mean) for units, mean in means if mean is not None)
             lines += [Line(name, points)] if points else []
         panels += [Panel(title, tuple(lines), share=measure == "accuracy")] if lines else []

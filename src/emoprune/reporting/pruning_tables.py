@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from emoprune.choices import StepMeasure
 from emoprune.cli import output
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.types import PruningCourse
-from emoprune.reporting.steps import KEYS, Stage, by_units, with_printed
+from emoprune.pruning.types import PruningCurve
+from emoprune.reporting.steps import KEYS, StepGroup, by_units, with_printed
 from emoprune.reporting.tables import (
     DECIMALS,
     SHARE,
@@ -38,9 +38,9 @@ UNITS: dict[StepMeasure, Unit] = {
 
 @dataclass(frozen=True)
 class Steps:
-    """Stages in order, and what a paper prints of them; not `together`, each stage is of one course."""
+    """Stages in order, and what a paper prints of them; not `together`, each group is of one pruning."""
 
-    stages: Sequence[Stage]
+    groups: Sequence[StepGroup]
     printed: Sequence[Printed] = ()
     together: bool = True
 
@@ -48,60 +48,60 @@ class Steps:
     def _by_key(self) -> dict[tuple[tuple[str, int] | None, str], Printed]:
         return {(entry.step, entry.measure): entry for entry in self.printed}
 
-    def paper(self, stage: Stage, measure: StepMeasure) -> Printed | None:
+    def paper(self, group: StepGroup, measure: StepMeasure) -> Printed | None:
         """What the paper prints, if it does."""
-        return self._by_key.get(((stage.label, stage.units), measure))
+        return self._by_key.get(((group.label, group.units), measure))
 
     def has(self, measure: StepMeasure) -> bool:
-        """Whether the paper prints the measure of any stage."""
+        """Whether the paper prints the measure of any group."""
         return any(entry.measure == measure for entry in self.printed)
 
     @cached_property
     def measures(self) -> list[StepMeasure]:
         """What some run measured or the paper prints."""
-        return [measure for measure in KEYS if self.has(measure) or any(s.mean(measure) for s in self.stages)]
+        return [measure for measure in KEYS if self.has(measure) or any(s.mean(measure) for s in self.groups)]
 
 
-def gathered(found: Sequence[Stage], printed: Sequence[Printed] = ()) -> Steps:
+def gathered(found: Sequence[StepGroup], printed: Sequence[Printed] = ()) -> Steps:
     """Stages over the runs of each label, beside what a paper prints."""
     return Steps(with_printed(found, printed), printed)
 
 
-def one_by_one(courses: Sequence[PruningCourse]) -> Steps:
-    """The stages of every course for itself."""
-    names = told_apart(course.name for course in courses)
+def one_by_one(prunings: Sequence[PruningCurve]) -> Steps:
+    """The groups of every pruning for itself."""
+    names = told_apart(pruning.name for pruning in prunings)
     return Steps(
         [
-            replace(stage, label=name)
-            for course, name in zip(courses, names, strict=True)
-            for stage in by_units([course])
+            replace(group, label=name)
+            for pruning, name in zip(prunings, names, strict=True)
+            for group in by_units([pruning])
         ],
         together=False,
     )
 
 
 def sheet(view: Steps) -> Sheet:
-    """One row per stage; of several runs means, with how far their 95% intervals reach either side."""
+    """One row per group; of several runs means, with how far their 95% intervals reach either side."""
     columns = ["label", "units", *(["runs"] if view.together else [])]
     for measure in view.measures:
         columns += [measure, *(["paper"] if view.has(measure) else [])]
     columns += ["where"] if _has_places(view) else []
     title = "Steps by label (± 95% interval over runs)" if view.together else "Step by step"
-    return Sheet(title, tuple(columns), tuple(tuple(_cells(view, stage)) for stage in view.stages))
+    return Sheet(title, tuple(columns), tuple(tuple(_cells(view, group)) for group in view.groups))
 
 
-def _cells(view: Steps, stage: Stage) -> Iterator[object]:
-    yield stage.label
-    yield stage.units
+def _cells(view: Steps, group: StepGroup) -> Iterator[object]:
+    yield group.label
+    yield group.units
     if view.together:
-        yield len(stage.steps) or None
+        yield len(group.steps) or None
     for measure in view.measures:
-        yield UNITS[measure].estimate(stage.mean(measure))
+        yield UNITS[measure].estimate(group.mean(measure))
         if view.has(measure):
-            entry = view.paper(stage, measure)
+            entry = view.paper(group, measure)
             yield UNITS[measure].text(entry.value) if entry else None
     if _has_places(view):
-        found = [view.paper(stage, measure) for measure in view.measures]
+        found = [view.paper(group, measure) for measure in view.measures]
         yield ", ".join(dict.fromkeys(entry.where for entry in found if entry and entry.where)) or None
 
 
@@ -110,56 +110,56 @@ def _has_places(view: Steps) -> bool:
 
 
 def flat(view: Steps) -> Sheet:
-    """Means over runs, their intervals and the paper's numbers as raw values, one row per stage."""
+    """Means over runs, their intervals and the paper's numbers as raw values, one row per group."""
     rows = []
-    for stage in view.stages:
-        row: dict[str, object] = {"label": stage.label, "units": stage.units, "runs": len(stage.steps)}
+    for group in view.groups:
+        row: dict[str, object] = {"label": group.label, "units": group.units, "runs": len(group.steps)}
         for measure in view.measures:
-            found = stage.mean(measure)
+            found = group.mean(measure)
             row[KEYS[measure]] = found.mean if found else None
             row |= bounds(KEYS[measure], found)
             if view.has(measure):
-                row |= flat_printed(KEYS[measure], view.paper(stage, measure))
+                row |= flat_printed(KEYS[measure], view.paper(group, measure))
         rows.append(row)
     return from_rows("steps", rows)
 
 
-def flat_courses(courses: Sequence[PruningCourse]) -> Sheet:
-    """Every step as it was measured, under what it is of; `course` counts the courses from 1."""
+def flat_prunings(prunings: Sequence[PruningCurve]) -> Sheet:
+    """Every step as it was measured, under what it is of; `pruning` counts the prunings from 1."""
     present = [
         key
         for key in KEYS.values()
-        if any(getattr(step, key) is not None for course in courses for step in course.steps)
+        if any(getattr(step, key) is not None for pruning in prunings for step in pruning.steps)
     ]
     rows = [
         {
-            **{"course": number, "model": course.model, "method": course.method, "label": course.label},
+            **{"pruning": number, "model": pruning.model, "method": pruning.method, "label": pruning.label},
             **{key: getattr(step, key) for key in ("units", *present)},
         }
-        for number, course in enumerate(courses, start=1)
-        for step in course.steps
+        for number, pruning in enumerate(prunings, start=1)
+        for step in pruning.steps
     ]
     return from_rows("steps", rows)
 
 
 def to_records(view: Steps) -> list[dict[str, Any]]:
-    """One JSON object per stage: means with intervals, and the paper's numbers."""
-    return [_record(view, stage) for stage in view.stages]
+    """One JSON object per group: means with intervals, and the paper's numbers."""
+    return [_record(view, group) for group in view.groups]
 
 
-def _record(view: Steps, stage: Stage) -> dict[str, Any]:
-    means = {key: stage.mean(measure) for measure, key in KEYS.items()}
-    printed = [entry for measure in KEYS if (entry := view.paper(stage, measure))]
+def _record(view: Steps, group: StepGroup) -> dict[str, Any]:
+    means = {key: group.mean(measure) for measure, key in KEYS.items()}
+    printed = [entry for measure in KEYS if (entry := view.paper(group, measure))]
     return {
-        **{"label": stage.label, "units": stage.units, "runs": len(stage.steps)},
+        **{"label": group.label, "units": group.units, "runs": len(group.steps)},
         **{key: vars(mean) if mean else None for key, mean in means.items()},
         "paper": [{key: getattr(entry, key) for key in ("measure", "value", "where")} for entry in printed],
     }
 
 
-def courses_to_records(courses: Sequence[PruningCourse]) -> list[dict[str, Any]]:
-    """One JSON object per course with all of its steps."""
-    return [asdict(course) for course in courses]
+def prunings_to_records(prunings: Sequence[PruningCurve]) -> list[dict[str, Any]]:
+    """One JSON object per pruning with all of its steps."""
+    return [asdict(pruning) for pruning in prunings]
 
 
 REASONS = {"similar": "similar", "complementary": "compl.", "insignificant": "insign."}

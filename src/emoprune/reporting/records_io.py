@@ -9,17 +9,17 @@ from typing import Any
 from emoprune.errors import BadMetrics, at
 from emoprune.evaluation.types import Metrics
 from emoprune.io.json_records import decode, refuse_constant
-from emoprune.pruning.types import PruningCourse
+from emoprune.pruning.types import PruningCurve
 from emoprune.reporting.types import Runs
 from emoprune.training.types import LearningCurve
 
 SCHEMA = "emoprune.metrics/1"
 TRAINING_SCHEMA = "emoprune.training/1"
 STEPS_SCHEMA = "emoprune.steps/1"
-KINDS: dict[str, type[Metrics | LearningCurve | PruningCourse]] = {
+KINDS: dict[str, type[Metrics | LearningCurve | PruningCurve]] = {
     SCHEMA: Metrics,
     TRAINING_SCHEMA: LearningCurve,
-    STEPS_SCHEMA: PruningCourse,
+    STEPS_SCHEMA: PruningCurve,
 }
 HOW = "give what emoprune eval, prune --steps or train --curve made"
 
@@ -52,11 +52,11 @@ def parse(text: str, *, place: str) -> Runs:
     return Runs(
         tuple(entry for entry in found if isinstance(entry, Metrics)),
         tuple(entry for entry in found if isinstance(entry, LearningCurve)),
-        tuple(entry for entry in found if isinstance(entry, PruningCourse)),
+        tuple(entry for entry in found if isinstance(entry, PruningCurve)),
     )
 
 
-def _decoded(record: object) -> Metrics | LearningCurve | PruningCourse:
+def _decoded(record: object) -> Metrics | LearningCurve | PruningCurve:
     schema = record.get("schema") if isinstance(record, dict) else None
     if not isinstance(schema, str) or schema not in KINDS:
         *others, last = KINDS

@@ -53,13 +53,13 @@ class View:
 
 
 def one_by_one(found: Runs) -> View:
-    """Every evaluation, course and learning curve for itself."""
+    """Every evaluation, pruning and learning curve for itself."""
     names = get_args(EvaluationSection) if found.evaluations else ()
     parts = _evaluated(found.evaluations, names, sheets=model_tables.sheets, flat=model_tables.flat)
-    steps, curves = pruning_tables.one_by_one(found.courses), curve_tables.one_by_one(found.curves)
-    if steps.stages:
+    steps, curves = pruning_tables.one_by_one(found.prunings), curve_tables.one_by_one(found.curves)
+    if steps.groups:
         parts["steps"] = Part(
-            lambda: [pruning_tables.sheet(steps)], partial(pruning_tables.flat_courses, found.courses)
+            lambda: [pruning_tables.sheet(steps)], partial(pruning_tables.flat_prunings, found.prunings)
         )
     if curves.entries:
         parts["curves"] = _curves(curves)
@@ -67,7 +67,7 @@ def one_by_one(found: Runs) -> View:
         parts,
         lambda: {
             **model_tables.to_record(found.evaluations),
-            "steps": pruning_tables.courses_to_records(found.courses),
+            "steps": pruning_tables.prunings_to_records(found.prunings),
             "curves": curve_tables.to_records(curves),
         },
         _incomparable(found),
@@ -76,14 +76,14 @@ def one_by_one(found: Runs) -> View:
 
 def by_label(found: Runs, printed: Sequence[Printed] = ()) -> View:
     """The runs of each label as one, beside what a paper prints."""
-    stages = by_units(found.courses)
+    groups = by_units(found.prunings)
     evaluated = {run.name for run in found.evaluations}
-    of_evaluations, of_steps = shared_out(printed, evaluated=evaluated, found=stages)
+    of_evaluations, of_steps = shared_out(printed, evaluated=evaluated, found=groups)
     overview = labels.overview(found.evaluations, of_evaluations)
-    steps, curves = pruning_tables.gathered(stages, of_steps), curve_tables.gathered(found.curves)
+    steps, curves = pruning_tables.gathered(groups, of_steps), curve_tables.gathered(found.curves)
     names = [name for name, there in _there(overview).items() if there]
     parts = _evaluated(overview, names, sheets=labels.sheets, flat=labels.flat)
-    if steps.stages:
+    if steps.groups:
         parts["steps"] = Part(lambda: [pruning_tables.sheet(steps)], lambda: pruning_tables.flat(steps))
     if curves.entries:
         parts["curves"] = _curves(curves)
@@ -129,6 +129,6 @@ def _incomparable(found: Runs) -> list[str]:
 
 def _mixed(found: Runs) -> Iterator[str]:
     """What differs within a label, over which means should not be taken."""
-    for label in dict.fromkeys(course.name for course in found.courses):
-        if len({course.method for course in found.courses if course.name == label}) > 1:
+    for label in dict.fromkeys(pruning.name for pruning in found.prunings):
+        if len({pruning.method for pruning in found.prunings if pruning.name == label}) > 1:
             yield f"steps of label {label!r} differ in method; their mean is over all of these"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from emoprune.choices import ClassMeasure, Measured, StepMeasure
 from emoprune.errors import InvalidRecord
 from emoprune.evaluation.types import Metrics
-from emoprune.pruning.types import PruningCourse
+from emoprune.pruning.types import PruningCurve
 from emoprune.training.types import LearningCurve
 
 STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3})+|\d+) units?")
@@ -37,12 +37,12 @@ class Runs:
 
     evaluations: tuple[Metrics, ...] = ()
     curves: tuple[LearningCurve, ...] = ()
-    courses: tuple[PruningCourse, ...] = ()
+    prunings: tuple[PruningCurve, ...] = ()
 
     def __add__(self, other: Runs) -> Runs:
         """These, then the other ones."""
         return Runs(
-            self.evaluations + other.evaluations, self.curves + other.curves, self.courses + other.courses
+            self.evaluations + other.evaluations, self.curves + other.curves, self.prunings + other.prunings
         )
 
 

@@ -49,7 +49,7 @@ def test_every_unit_is_written_and_read() -> None:
     net = Wired(forward, a=conv(3, 4), b=conv(4, 4), deep=conv(8, 8, groups=8), c=conv(8, 5), head=head(5))
     graph = graph_of(net)
     written = {unit for (name, dim), units in cuts(graph).items() if dim == 0 for unit in units}
-    read = {unit for found in graph.readings for unit in found.owner.tolist()}
+    read = {unit for found in graph.layer_inputs for unit in found.owner.tolist()}
     assert written - {-1} == read - {-1} == set(range(graph.units))
     # the sum is tied to what it adds to, so both halves are the same four
     assert owner(graph, "c") == [0, 1, 2, 3, 0, 1, 2, 3]
@@ -92,13 +92,13 @@ def test_a_layer_read_in_several_places_lists_all_its_readers_and_is_seen_in_the
     graph = graph_of(Wired(forward, **dense), (4,))
     assert graph.layers == (HiddenLayer("a", "relu", ("b", "c", "d")),)
     assert graph.sources == {"a": "b"}
-    assert [found.name for found in graph.readings] == ["b", "c", "d"]
+    assert [found.name for found in graph.layer_inputs] == ["b", "c", "d"]
 
 
 def test_readings_without_a_unit_are_left_out() -> None:
     graph = graph_of(Wired(lambda net, x: net.head(net.a(x)), a=conv(3, 4), head=head(4)))
     # a itself reads the input
-    assert [found.name for found in graph.readings] == ["head.2"]
+    assert [found.name for found in graph.layer_inputs] == ["head.2"]
 
 
 def test_every_weight_has_its_work_even_where_nothing_of_it_can_go() -> None:
@@ -444,7 +444,7 @@ def check_counted(graph: ChannelGraph) -> None:
     stops = [stop for _, stop in graph.spans.values()]
     assert [start for start, _ in graph.spans.values()] == [0, *stops][: len(stops)]
     written = {unit for (_, dim), owner in cuts(graph).items() if dim == 0 for unit in owner}
-    read = {unit for found in graph.readings for unit in found.owner.tolist()}
+    read = {unit for found in graph.layer_inputs for unit in found.owner.tolist()}
     assert written - {-1} == read - {-1} == set(range(graph.units))
 
 

@@ -16,7 +16,7 @@ from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.rules import inside_shares
 from emoprune.networks.graph.types import Obstacle, Work
 from emoprune.networks.types import HiddenLayer
-from tests.support.wiring import IMAGE, Wired, check_frozen, conv, cuts, graph_of, head, owner, reading
+from tests.support.wiring import IMAGE, Wired, check_frozen, conv, cuts, graph_of, head, layer_input, owner
 
 
 def test_a_chain_is_written_normed_and_read_layer_by_layer() -> None:
@@ -57,11 +57,11 @@ def test_a_reading_says_what_its_readers_see() -> None:
         fc=nn.Linear(2 * 36, 3),
     )
     graph = graph_of(net)
-    assert [found.name for found in graph.readings] == ["b", "fc"]
-    map_, flat = graph.readings
+    assert [found.name for found in graph.layer_inputs] == ["b", "fc"]
+    map_, flat = graph.layer_inputs
     assert (map_.owner.tolist(), map_.spread, map_.mapped, map_.dim) == ([0, 1, 2, 3], 1, True, 1)
     assert (flat.owner.tolist(), flat.spread, flat.mapped, flat.dim) == ([4, 5], 36, True, 1)
-    assert [reader.layer for found in graph.readings for reader in found.readers] == ["b", "fc"]
+    assert [consumer.layer for found in graph.layer_inputs for consumer in found.consumers] == ["b", "fc"]
 
 
 def test_a_chain_of_dense_layers_is_hidden_but_for_its_last() -> None:
@@ -70,7 +70,7 @@ def test_a_chain_of_dense_layers_is_hidden_but_for_its_last() -> None:
     assert graph.layers == (HiddenLayer("0", "sigmoid", ("2",)), HiddenLayer("2", "tanh", ("4",)))
     assert cuts(graph)["2.weight", 1] == [0, 1, 2]
     assert cuts(graph)["2.weight", 0] == [3, 4, 5, 6, 7]
-    assert not any(found.mapped for found in graph.readings)
+    assert not any(found.mapped for found in graph.layer_inputs)
 
 
 def test_tensors_that_a_layer_lacks_are_not_cut() -> None:
@@ -149,7 +149,7 @@ def test_units_seen_through_two_functions_bear_the_name_of_the_first() -> None:
     graph = graph_of(net, (4,))
     assert graph.layers == (HiddenLayer("a", "sigmoid", ("b", "c")),)
     assert graph.sources == {"a": "b"}
-    assert [found.name for found in graph.readings] == ["b", "c"]
+    assert [found.name for found in graph.layer_inputs] == ["b", "c"]
 
 
 def test_one_tensor_that_two_layers_read_is_one_reading() -> None:
@@ -162,7 +162,7 @@ def test_one_tensor_that_two_layers_read_is_one_reading() -> None:
         (4,),
     )
     assert graph.layers == (HiddenLayer("a", "tanh", ("b", "c")),)
-    assert [reader.layer for reader in reading(graph, "b").readers] == ["b", "c"]
+    assert [consumer.layer for consumer in layer_input(graph, "b").consumers] == ["b", "c"]
     assert cuts(graph)["c.weight", 1] == [0, 1, 2]
 
 
@@ -182,14 +182,14 @@ def test_a_batch_norm_behind_a_reader_is_its_norm() -> None:
         bn=nn.BatchNorm2d(4),
         head=head(4),
     )
-    assert [reader.norm for reader in reading(graph_of(net), "b").readers] == ["bn"]
+    assert [consumer.norm for consumer in layer_input(graph_of(net), "b").consumers] == ["bn"]
 
 
 def test_a_batch_norm_of_dense_units_is_the_norm_of_their_layer() -> None:
     net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
     graph = graph_of(net, (4,))
-    assert [reader.norm for reader in reading(graph, "1").readers] == ["2"]
-    assert [reader.norm for reader in reading(graph, "3").readers] == [None]
+    assert [consumer.norm for consumer in layer_input(graph, "1").consumers] == ["2"]
+    assert [consumer.norm for consumer in layer_input(graph, "3").consumers] == [None]
 
 
 def test_a_batch_norm_is_not_its_readers_norm_where_something_else_reads_that_too() -> None:
@@ -198,7 +198,7 @@ def test_a_batch_norm_is_not_its_readers_norm_where_something_else_reads_that_to
         return net.head(h + net.bn(h))
 
     net = Wired(forward, a=conv(3, 4), b=conv(4, 4), bn=nn.BatchNorm2d(4), head=head(4))
-    assert [reader.norm for reader in reading(graph_of(net), "b").readers] == [None]
+    assert [consumer.norm for consumer in layer_input(graph_of(net), "b").consumers] == [None]
 
 
 def test_a_batch_norm_is_not_its_readers_norm_where_the_network_returns_that_too() -> None:
@@ -207,7 +207,7 @@ def test_a_batch_norm_is_not_its_readers_norm_where_the_network_returns_that_too
         return h, net.bn(h)
 
     net = Wired(forward, a=conv(3, 4), b=conv(4, 2), bn=nn.BatchNorm2d(2))
-    assert [reader.norm for reader in reading(graph_of(net), "b").readers] == [None]
+    assert [consumer.norm for consumer in layer_input(graph_of(net), "b").consumers] == [None]
 
 
 def test_a_batch_norm_called_twice_is_no_layers_norm() -> None:
@@ -217,7 +217,7 @@ def test_a_batch_norm_called_twice_is_no_layers_norm() -> None:
 
     net = Wired(forward, a=conv(3, 5), b=conv(5, 4), c=conv(5, 4), bn=nn.BatchNorm2d(4), head=head(4))
     graph = channel_graph(net, IMAGE)
-    norms = {reader.layer: reader.norm for found in graph.readings for reader in found.readers}
+    norms = {consumer.layer: consumer.norm for found in graph.layer_inputs for consumer in found.consumers}
     assert norms["b"] is norms["c"] is None
 
 
@@ -225,7 +225,7 @@ def test_a_batch_norm_over_tokens_is_no_norm_of_a_dense_layers_units() -> None:
     # samples of five tokens: the norm has a number for each token and none for a unit
     net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3), nn.Linear(3, 5), nn.BatchNorm1d(5))
     graph = graph_of(net, (5, 4))
-    assert {reader.norm for found in graph.readings for reader in found.readers} <= {None}
+    assert {consumer.norm for found in graph.layer_inputs for consumer in found.consumers} <= {None}
 
 
 def test_a_batch_norm_called_twice_loses_nothing_that_one_of_its_calls_needs() -> None:
@@ -284,7 +284,7 @@ def test_the_positions_of_a_strided_convolution_are_those_that_it_writes() -> No
 
 def test_units_are_seen_where_a_dense_layer_reads_pooled_maps() -> None:
     graph = graph_of(Wired(lambda net, x: net.head(net.a(x)), a=conv(3, 4), head=head(4)))
-    found = reading(graph, "head.2")
+    found = layer_input(graph, "head.2")
     assert (found.owner.tolist(), found.spread, found.mapped) == ([0, 1, 2, 3], 1, False)
     assert owner(graph, "head.2") == [0, 1, 2, 3]
 
@@ -356,20 +356,20 @@ def test_a_map_of_ones_through_one_tap_at_a_time_has_the_share_as_its_mean(
 def test_a_reader_has_the_shares_of_the_map_that_it_reads() -> None:
     net = Wired(lambda net, x: net.head(net.b(net.pool(net.a(x)))), a=conv(3, 4), b=conv(4, 4), head=head(4))
     net.pool = nn.MaxPool2d(2)
-    (reader,) = reading(graph_of(net), "b").readers
+    (consumer,) = layer_input(graph_of(net), "b").consumers
     # a map of 3x3: the outer taps miss one of three positions on each side
-    assert reader.inside.tolist() == pytest.approx(
+    assert consumer.inside.tolist() == pytest.approx(
         [4 / 9, 6 / 9, 4 / 9, 6 / 9, 1, 6 / 9, 4 / 9, 6 / 9, 4 / 9]
     )
 
 
 def test_without_padding_all_taps_are_always_inside() -> None:
     net = Wired(lambda net, x: net.head(net.b(net.a(x))), a=conv(3, 4), b=conv(4, 4, padding=0), head=head(4))
-    (reader,) = reading(graph_of(net), "b").readers
-    assert reader.inside.tolist() == [1.0] * 9
+    (consumer,) = layer_input(graph_of(net), "b").consumers
+    assert consumer.inside.tolist() == [1.0] * 9
 
 
 def test_a_dense_layer_has_one_tap_that_is_always_inside() -> None:
     graph = channel_graph(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), (4,))
-    (reader,) = reading(graph, "2").readers
-    assert reader.inside.tolist() == [1.0]
+    (consumer,) = layer_input(graph, "2").consumers
+    assert consumer.inside.tolist() == [1.0]

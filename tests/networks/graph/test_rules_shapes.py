@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from emoprune.networks.graph.types import Obstacle, Work
 from emoprune.networks.types import HiddenLayer
-from tests.support.wiring import Wired, check_frozen, conv, cuts, graph_of, owner, reading
+from tests.support.wiring import Wired, check_frozen, conv, cuts, graph_of, layer_input, owner
 
 
 def between(function: Callable[[Any], Any], *, inputs: int, channels: int = 4) -> Wired:
@@ -35,7 +35,7 @@ def test_a_flattened_map_has_a_column_for_each_position_of_a_unit(flatten: Calla
     net = between(flatten, inputs=4 * 36)
     net.flatten = flatten
     graph = graph_of(net)
-    found = reading(graph, "fc")
+    found = layer_input(graph, "fc")
     assert (found.owner.tolist(), found.spread, found.mapped) == ([0, 1, 2, 3], 36, True)
     assert cuts(graph)["fc.weight", 1] == [0] * 36 + [1] * 36 + [2] * 36 + [3] * 36
 
@@ -55,7 +55,7 @@ def test_a_flattened_map_has_a_column_for_each_position_of_a_unit(flatten: Calla
 def test_pooling_leaves_every_unit_its_smaller_map(pool: Callable[[Any], Any]) -> None:
     net = Wired(lambda net, x: net.fc(torch.flatten(pool(net.a(x)), 1)), a=conv(3, 4), fc=nn.Linear(36, 2))
     net.pool = pool
-    found = reading(graph_of(net), "fc")
+    found = layer_input(graph_of(net), "fc")
     assert (found.owner.tolist(), found.spread) == ([0, 1, 2, 3], 9)
 
 
@@ -72,7 +72,7 @@ def test_pooling_leaves_every_unit_its_smaller_map(pool: Callable[[Any], Any]) -
 )
 def test_an_average_over_positions_leaves_one_column_for_each_unit(average: Callable[[Any], Any]) -> None:
     graph = graph_of(between(average, inputs=4))
-    found = reading(graph, "fc")
+    found = layer_input(graph, "fc")
     assert (found.owner.tolist(), found.spread, found.mapped, found.dim) == ([0, 1, 2, 3], 1, False, 1)
     assert graph.layers == (HiddenLayer("a", "identity", ("fc",)),)
 
@@ -83,7 +83,7 @@ def test_an_average_over_a_dimension_before_the_channels_moves_them_forward() ->
         return net.b(rows), net.c(rows.mean(1))
 
     graph = graph_of(Wired(forward, a=conv(3, 4), b=nn.Linear(4, 2), c=nn.Linear(4, 2)))
-    assert [found.dim for found in graph.readings] == [2, 1]
+    assert [found.dim for found in graph.layer_inputs] == [2, 1]
     assert owner(graph, "c") == [0, 1, 2, 3]
 
 
@@ -114,7 +114,7 @@ def test_a_dense_layer_reads_channels_that_come_last(permute: Callable[[Any], An
 
     graph = graph_of(Wired(forward, a=conv(3, 4), fc=nn.Linear(4, 5), b=nn.Linear(5, 2)))
     assert graph.layers == (HiddenLayer("a", "identity", ("fc",)), HiddenLayer("fc", "gelu", ("b",)))
-    found = reading(graph, "fc")
+    found = layer_input(graph, "fc")
     # every position is a pattern of its own
     assert (found.owner.tolist(), found.spread, found.mapped, found.dim) == ([0, 1, 2, 3], 1, False, 3)
     assert graph.works["fc.weight"] == Work(36, 1)
@@ -128,7 +128,7 @@ def test_a_convolution_reads_what_was_permuted_back() -> None:
 
     graph = graph_of(Wired(forward, a=conv(3, 4), fc=nn.Linear(4, 5), b=conv(5, 2)))
     assert owner(graph, "b") == [4, 5, 6, 7, 8]
-    assert (reading(graph, "b").dim, reading(graph, "b").mapped) == (1, True)
+    assert (layer_input(graph, "b").dim, layer_input(graph, "b").mapped) == (1, True)
 
 
 def test_a_convolution_that_reads_maps_with_channels_elsewhere_keeps_them() -> None:
@@ -200,5 +200,5 @@ def test_flattened_maps_may_be_added() -> None:
 
     graph = graph_of(Wired(forward, a=conv(3, 4), b=conv(3, 4), fc=nn.Linear(144, 2)))
     assert graph.spans == {"a": (0, 4)}
-    assert reading(graph, "fc").spread == 36
-    assert reading(graph, "fc").mapped
+    assert layer_input(graph, "fc").spread == 36
+    assert layer_input(graph, "fc").mapped

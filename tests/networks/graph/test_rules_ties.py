@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import Obstacle, Work
 from emoprune.networks.types import HiddenLayer
-from tests.support.wiring import Wired, check_frozen, conv, cuts, graph_of, head, owner, reading
+from tests.support.wiring import Wired, check_frozen, conv, cuts, graph_of, head, layer_input, owner
 
 SUMS: list[Callable[[Any, Any], Any]] = [operator.add, torch.add, operator.iadd]
 PRODUCTS: list[Callable[[Any, Any], Any]] = [operator.mul, torch.mul, operator.imul]
@@ -219,7 +219,7 @@ def test_a_depthwise_convolution_ties_what_it_reads_to_what_it_writes() -> None:
     graph = graph_of(net)
     assert graph.layers[0] == HiddenLayer("a", "identity", ("c",))
     assert graph.sources["a"] == "c"
-    assert [found.name for found in graph.readings] == ["c", "head.2"]
+    assert [found.name for found in graph.layer_inputs] == ["c", "head.2"]
     assert cuts(graph)["deep.weight", 0] == [0, 1, 2, 3]
     assert ("deep.weight", 1) not in cuts(graph)
     assert graph.works["deep.weight"] == Work(9, 4)
@@ -291,4 +291,4 @@ def test_squeeze_and_excitation_reads_a_unit_and_weighs_it() -> None:
     )
     for place in (("a.weight", 0), ("squeeze.weight", 1), ("expand.weight", 0), ("b.weight", 1)):
         assert cuts(graph)[place] == [0, 1, 2, 3]
-    assert (reading(graph, "squeeze").mapped, reading(graph, "b").mapped) == (False, True)
+    assert (layer_input(graph, "squeeze").mapped, layer_input(graph, "b").mapped) == (False, True)

@@ -33,8 +33,8 @@ def alike(first: ChannelGraph, second: ChannelGraph) -> bool:
     plain = ("layers", "spans", "sources", "works", "obstacles")
     return all(getattr(first, name) == getattr(second, name) for name in plain) and (
         cuts(first) == cuts(second)
-        and [(found.name, found.owner.tolist()) for found in first.readings]
-        == [(found.name, found.owner.tolist()) for found in second.readings]
+        and [(found.name, found.owner.tolist()) for found in first.layer_inputs]
+        == [(found.name, found.owner.tolist()) for found in second.layer_inputs]
     )
 
 
@@ -96,7 +96,9 @@ def test_a_network_on_the_meta_device_has_the_same_graph() -> None:
     graph = channel_graph(net, IMAGE)
     assert alike(graph, channel_graph(sample(), IMAGE))
     assert all(place.owner.device.type == "cpu" for place in graph.cuts)
-    assert all(reader.inside.device.type == "cpu" for found in graph.readings for reader in found.readers)
+    assert all(
+        consumer.inside.device.type == "cpu" for found in graph.layer_inputs for consumer in found.consumers
+    )
 
 
 @pytest.mark.parametrize("parts", [[nn.Flatten()], [nn.Flatten(), nn.Linear(108, 2)], [nn.BatchNorm2d(3)]])

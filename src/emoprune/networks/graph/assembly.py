@@ -1,4 +1,4 @@
-"""From ties between channel ids to units, layers and readings."""
+"""From ties between channel ids to units, layers and layer inputs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from emoprune.networks.graph.channel_ids import Channels, Ids, Pool
-from emoprune.networks.graph.types import FROZEN, ChannelGraph, Cut, Obstacle, Reader, Reading, Work
+from emoprune.networks.graph.types import FROZEN, ChannelGraph, Consumer, Cut, LayerInput, Obstacle, Work
 from emoprune.networks.types import HiddenLayer
 
 
@@ -23,14 +23,14 @@ class Ties:
     writers: list[tuple[str, Ids]] = field(default_factory=list)
     cuts: list[tuple[str, int, Ids]] = field(default_factory=list)
     works: dict[str, Work] = field(default_factory=dict)
-    readers: dict[fx.Node, tuple[Channels, list[Reader]]] = field(default_factory=dict)
+    consumers: dict[fx.Node, tuple[Channels, list[Consumer]]] = field(default_factory=dict)
 
     def add_reader(
         self, source: fx.Node, value: Channels, layer: str, norm: str | None, inside: Tensor
     ) -> None:
         """Say that `layer` reads `value`, which `source` computes."""
-        _, readers = self.readers.setdefault(source, (value, []))
-        readers.append(Reader(layer, norm, inside))
+        _, consumers = self.consumers.setdefault(source, (value, []))
+        consumers.append(Consumer(layer, norm, inside))
 
 
 def assemble(pool: Pool, ties: Ties, modules: Mapping[str, nn.Module]) -> ChannelGraph:
@@ -40,7 +40,7 @@ def assemble(pool: Pool, ties: Ties, modules: Mapping[str, nn.Module]) -> Channe
     writes, some layer reads and nothing freezes.
     """
     obstacles = pool.obstacles()
-    read = {int(root) for value, _ in ties.readers.values() for root in set(pool.roots(value.ids))}
+    read = {int(root) for value, _ in ties.consumers.values() for root in set(pool.roots(value.ids))}
     unit_of: dict[int, int] = {}
     written: set[int] = set()
     spans: dict[str, tuple[int, int]] = {}
@@ -63,18 +63,22 @@ def assemble(pool: Pool, ties: Ties, modules: Mapping[str, nn.Module]) -> Channe
     def owner(ids: Ids) -> Tensor:
         return torch.tensor([unit_of.get(pool.root(int(channel)), FROZEN) for channel in ids])
 
-    readings = []
-    for value, readers in ties.readers.values():
+    layer_inputs = []
+    for value, consumers in ties.consumers.values():
         whole = math.prod(value.shape[1:]) // len(value.ids)
         mapped = value.spread > 1 or (value.dim == 1 and whole > 1)
-        reading = Reading(readers[0].layer, tuple(readers), owner(value.ids), value.spread, mapped, value.dim)
-        readings.append((reading, value.activation))
-    layers, sources = _layers(spans, readings)
+        layer_input = LayerInput(
+            consumers[0].layer, tuple(consumers), owner(value.ids), value.spread, mapped, value.dim
+        )
+        layer_inputs.append((layer_input, value.activation))
+    layers, sources = _layers(spans, layer_inputs)
     return ChannelGraph(
         layers=layers,
         spans=spans,
         sources=sources,
-        readings=tuple(reading for reading, _ in readings if bool((reading.owner != FROZEN).any())),
+        layer_inputs=tuple(
+            layer_input for layer_input, _ in layer_inputs if bool((layer_input.owner != FROZEN).any())
+        ),
         cuts=tuple(
             Cut(tensor, dim, found)
             for tensor, dim, ids in ties.cuts
@@ -86,22 +90,22 @@ def assemble(pool: Pool, ties: Ties, modules: Mapping[str, nn.Module]) -> Channe
 
 
 def _layers(
-    spans: Mapping[str, tuple[int, int]], readings: list[tuple[Reading, str]]
+    spans: Mapping[str, tuple[int, int]], layer_inputs: list[tuple[LayerInput, str]]
 ) -> tuple[tuple[HiddenLayer, ...], dict[str, str]]:
-    """Every layer with its readers, and the reading in which its units are first seen."""
+    """Every layer with its consumers, and the layer input in which its units are first seen."""
     layer_of = np.repeat(np.arange(len(spans)), [stop - start for start, stop in spans.values()])
     names = list(spans)
     consumers: dict[str, list[str]] = defaultdict(list)
     sources: dict[str, str] = {}
     activations: dict[str, str] = {}
-    for reading, activation in readings:
-        present = reading.owner[reading.owner != FROZEN]
+    for layer_input, activation in layer_inputs:
+        present = layer_input.owner[layer_input.owner != FROZEN]
         for index in dict.fromkeys(layer_of[present.numpy()].tolist()):
             name = names[index]
-            consumers[name] += [reader.layer for reader in reading.readers]
+            consumers[name] += [consumer.layer for consumer in layer_input.consumers]
             start, stop = spans[name]
             if len(set(present[(present >= start) & (present < stop)].tolist())) == stop - start:
-                sources.setdefault(name, reading.name)
+                sources.setdefault(name, layer_input.name)
                 activations.setdefault(name, activation)
     layers = tuple(HiddenLayer(name, activations[name], tuple(consumers[name])) for name in names)
     return layers, sources

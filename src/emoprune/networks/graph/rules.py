@@ -115,8 +115,8 @@ def convolving(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels
         trace.read(node, value, inside_shares(layer, value.shape[2:], shape[2:]))
     else:
         # a group is one unit: what it reads and writes goes together
-        reading, writing = value.ids.reshape(layer.groups, -1), ids.reshape(layer.groups, -1)
-        for group in np.concatenate([reading, writing], 1):
+        layer_input, writing = value.ids.reshape(layer.groups, -1), ids.reshape(layer.groups, -1)
+        for group in np.concatenate([layer_input, writing], 1):
             trace.pool.tie_all(group)
     return Channels(ids, MAP_DIM, shape)
 

@@ -25,8 +25,8 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """A convolution or dense layer that mixes the channels of a reading.
+class Consumer:
+    """A convolution or dense layer that mixes the channels of a layer input.
 
     `norm` is the batch norm that alone reads what it writes. `inside` (taps,) is the share of its output
     positions at which each tap of its kernel stands inside the map and not on the zero padding.
@@ -38,16 +38,16 @@ class Reader:
 
 
 @dataclass(frozen=True)
-class Reading:
+class LayerInput:
     """One activation tensor that layers read, named after the first of them.
 
-    `owner` (channels,) has the unit of each channel or FROZEN; a reader's weight has `spread` neighboring
+    `owner` (channels,) has the unit of each channel or FROZEN; a consumer's weight has `spread` neighboring
     columns per channel, the positions of a flattened map. `mapped`: a channel has several positions in one
-    pattern. `dim` is the channels' dimension in the readers' input.
+    pattern. `dim` is the channels' dimension in the consumers' input.
     """
 
     name: str
-    readers: tuple[Reader, ...]
+    consumers: tuple[Consumer, ...]
     owner: Tensor
     spread: int
     mapped: bool
@@ -75,14 +75,14 @@ class Obstacle:
 class ChannelGraph:
     """Units of a whole network, numbered from 0 through all layers in network order.
 
-    `spans` maps a layer to its first unit and the one after its last, `sources` to the reading in which its
+    `spans` maps a layer to its first unit and the one after its last, `sources` to the layer input where its
     units are first seen. `cuts` are all places of units in tensors; `works` has every layer's weight.
     """
 
     layers: tuple[HiddenLayer, ...]
     spans: Mapping[str, tuple[int, int]]
     sources: Mapping[str, str]
-    readings: tuple[Reading, ...]
+    layer_inputs: tuple[LayerInput, ...]
     cuts: tuple[Cut, ...]
     works: Mapping[str, Work]
     obstacles: tuple[Obstacle, ...]
