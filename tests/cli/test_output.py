@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from emoprune import events
 from emoprune.cli import output
 from emoprune.reporting import tables
 from emoprune.reporting.tables import Sheet
@@ -26,9 +25,11 @@ COLOR = re.compile(rb"\x1b\[(?:\d+;)*(?:3[0-7]|4[0-7]|38|48|9[0-7]|10[0-7])[;\dm
 
 
 PROGRESS = """
-from emoprune.cli import console
-for number in console.tracked(range(3), "counting", 3):
-    print(number)
+from emoprune import events
+from emoprune.cli import output
+with output.telling():
+    for number in events.tracked(range(3), "counting", 3):
+        print(number)
 """
 
 
@@ -154,7 +155,7 @@ def test_a_fault_on_a_terminal_is_still_one_plain_line(in_folder: Path) -> None:
 def test_without_a_terminal_no_cell_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     columns = ["name", *(f"a column with a long name {index}" for index in range(6))]
     row = ["x" * 60, *(123456789 + index for index in range(6))]
-    output.show([output.table("T", columns, [row])])
+    output.show([tables.table("T", columns, [row])])
     text = capsys.readouterr().out
     assert "x" * 60 in text
     for index in range(6):
@@ -163,7 +164,7 @@ def test_without_a_terminal_no_cell_is_cut(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_markup_in_data_is_text(capsys: pytest.CaptureFixture[str]) -> None:
-    output.show(["[bold]line[/bold]", output.table("[red]T", ["[i]c"], [["[link=x]cell[/link]"]])])
+    output.show(["[bold]line[/bold]", tables.table("[red]T", ["[i]c"], [["[link=x]cell[/link]"]])])
     text = capsys.readouterr().out
     for words in ("[bold]line[/bold]", "[red]T", "[i]c", "[link=x]cell[/link]"):
         assert words in text
@@ -178,36 +179,30 @@ def test_markup_in_data_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_values_are_written_for_people(value: object, text: str) -> None:
-    assert output.cell(value) == text
+    assert tables.cell(value) == text
 
 
-@given(st.lists(st.integers(), max_size=20))
-@settings(max_examples=20, deadline=None)
-def test_tracked_hands_on_every_item(items: list[int]) -> None:
-    assert list(output.tracked(iter(items), "count", len(items))) == items
-
-
-@pytest.mark.parametrize(
-    ("number", "text"), [(0, "0 layers"), (1, "1 layer"), (2, "2 layers"), (1024, "1,024 layers")]
-)
-def test_one_is_singular(number: int, text: str) -> None:
-    assert output.counted(number, "layer") == text
-
-
-def test_notes_and_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    output.note("one")
-    output.warn("two")
+def test_notes_and_warnings_go_to_stderr_while_they_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    events.note("none")
+    with output.telling(), output.telling():
+        events.note("one")
+        events.warn("two")
+    events.warn("none")
     assert capsys.readouterr() == ("", "note: one\nwarning: two\n")
 
 
-def test_what_is_told_once_is_told_again_only_outside(capsys: pytest.CaptureFixture[str]) -> None:
-    with output.once():
-        for _ in range(3):
-            output.note("one")
-            output.warn("one")
-        output.paste("one")
-    output.note("one")
-    assert capsys.readouterr() == ("", "note: one\nwarning: one\none\nnote: one\n")
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("`max_drop` needs images", "--max-drop needs images"),
+        ("give `macs=0.5` or more", "give --macs 0.5 or more"),
+        ("leave out `no_progress=True`", "leave out --no-progress"),
+        ("`earlier` names a checkpoint", "--from names a checkpoint"),
+        ("write `A B` or `0.5`", "write `A B` or `0.5`"),
+    ],
+)
+def test_arguments_of_the_library_are_shown_as_options(message: str, shown: str) -> None:
+    assert output.as_options(message) == shown
 
 
 def test_json_lines_are_whole_and_refuse_what_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:

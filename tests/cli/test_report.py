@@ -154,7 +154,7 @@ BROKEN = stream(FIRST) + b'{"schema": "emoprune.metr\n' + stream(SECOND)
         (BROKEN, ("line 2", "not JSON")),
         (stream(FIRST) + b"\n" + stream({**FIRST, "schema": "emoprune.metrics/2"}), ("line 3", "metrics/2")),
         (b"[1, 2]\n", ("line 1", "schema")),
-        (stream({"schema": "emoprune.prune/2"}), ("line 1", "emoprune.prune/1")),
+        (stream({"schema": "emoprune.prune/2"}), ("line 1", "emoprune.prune/2")),
         (stream({**FIRST, "n": 11}), ("line 1", "11")),
         (stream({**FIRST, "n": "ten"}), ("line 1", "n ", "ten")),
         (stream({key: value for key, value in FIRST.items() if key != "macs"}), ("line 1", "macs")),

@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import rotate
 
-from emoprune.data.augmentation import AUGMENTATIONS, augment, parse_augmentations
+from emoprune.data.augmentation import AUGMENTATIONS, parse_augmentations
+from emoprune.data.warping import augment
 from emoprune.errors import UsageFault
 
 names = st.sampled_from(sorted(AUGMENTATIONS))

@@ -18,7 +18,8 @@ from emoprune.errors import UsageFault
 from emoprune.networks import build, profiling
 from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import Cost
-from emoprune.pruning.budget import Amount, after, first_step, is_met, is_too_much, step_for
+from emoprune.pruning.amounts import Amount
+from emoprune.pruning.budget import after, first_step, is_met, is_too_much, step_for
 from emoprune.pruning.context import Request
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.pruning import Pruning

@@ -33,8 +33,10 @@ def context(net: nn.Module) -> PruningContext:
 
 
 def test_tables_of_choices_are_known_before_torch_is_imported() -> None:
-    tables = "methods, architectures, augmentations"
-    code = f"import sys; from emoprune.core import {tables}; sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from emoprune.pruning import methods; from emoprune.networks import registry;"
+        "from emoprune.data import augmentation; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -84,6 +86,6 @@ def test_every_method_gives_legal_plans(name: str, net: nn.Module, context: Prun
 
 
 def test_a_method_of_a_missing_module_fails_when_it_is_called_not_when_it_is_made() -> None:
-    method = Method("a slip of the pen", "emoprune.core.nowhere:nothing")
+    method = Method("a slip of the pen", "emoprune.pruning.nowhere:nothing")
     with pytest.raises(ModuleNotFoundError):
         method.plans(None, None, None)  # type: ignore[arg-type]  # it must fail before it looks at any

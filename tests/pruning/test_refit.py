@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emoprune.pruning import refit as regression
 from emoprune.pruning.context import PruningContext, stays
 from emoprune.pruning.merging import least_squares
 from emoprune.pruning.refit import MEMORY, Refit, Sums, correction, images_that_fit
@@ -225,7 +224,7 @@ def test_a_layer_that_can_take_no_constant_is_solved_for_none() -> None:
     batch = images(400, 1)
     with torch.no_grad():
         h, wanted = net[:3](batch)[:, list(kept_of(plan, "1"))], net(batch)  # type: ignore[index]
-    with mock.patch.object(regression, "RIDGES", (1e-7,)):
+    with mock.patch("emoprune.pruning.refit.RIDGES", (1e-7,)):
         list(refit(net, small, context, plan).run([batch]))
     expected, _ = literal.corrected(h.double().numpy(), wanted.double().numpy(), constant=False)
     assert small.get_parameter("3.weight").detach().numpy() == pytest.approx(expected, abs=1e-3)
@@ -355,7 +354,7 @@ def test_with_many_rows_it_is_plain_least_squares(seed: int, constant: bool) -> 
 
 def test_what_is_held_back_is_learned_from_in_the_end() -> None:
     features, missing = draw(0, 60)
-    with mock.patch.object(refit, "RIDGES", (1e-10,)):
+    with mock.patch("emoprune.pruning.refit.RIDGES", (1e-10,)):
         found = correction(*halves(features, missing, held=30), constant=True)
     assert found is not None
     for ours, expected in zip(found, literal.corrected(features, missing, constant=True), strict=True):

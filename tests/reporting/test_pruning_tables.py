@@ -14,7 +14,7 @@ import pytest
 from emoprune.cli import output
 from emoprune.pruning import certificate
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.pruning_tables import tables
+from emoprune.reporting.pruning_tables import error_tables
 from tests.support.command_line import Runner, scores
 
 
@@ -41,7 +41,7 @@ def summary(*layers: Mapping[str, Any], method: str = "distinct", **other: objec
 
 
 def shown(capsys: pytest.CaptureFixture[str], found: Mapping[str, Any]) -> list[str]:
-    output.show(tables(found))
+    output.show(error_tables(found))
     return [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from emoprune import events
 from emoprune.cli import options, output
 from emoprune.errors import UsageFault
 from emoprune.reporting import tables
@@ -86,14 +87,14 @@ def command(
 
 def _tables(records: list[dict[str, Any]]) -> Iterable[Group | str]:
     keys = ("units", "center", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
-    yield output.table(
+    yield tables.table(
         "Angles between the units of a layer, in degrees",
         ["layer", "units", "center", "similar", "compl.", "insign.", "least", "most"],
         ([record["layer"], *(_short(record[key]) for key in keys)] for record in records),
     )
     count = sum(len(record["pairs"]) for record in records)
     if len(records) > 1 and count:
-        yield f"  {output.counted(count, 'pair')}: --layer NAME shows those of a layer, --format csv all"
+        yield f"  {events.counted(count, 'pair')}: --layer NAME shows those of a layer, --format csv all"
     elif count:
         yield from _pairs(*records)
 
@@ -105,7 +106,7 @@ def _short(value: object) -> object:
 
 def _pairs(record: dict[str, Any]) -> Iterable[Group | str]:
     pairs = record["pairs"]
-    yield output.table(
+    yield tables.table(
         f"Pairs of {record['layer']}: {len(pairs):,}",
         ["unit i", "unit j", "angle (degrees)"],
         (list(pair.values()) for pair in pairs[:SHOWN_PAIRS]),

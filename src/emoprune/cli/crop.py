@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from emoprune import events
 from emoprune.choices import Align, OnMissing, Pad, Select
 from emoprune.cli import options, output
 from emoprune.errors import BadData
+from emoprune.reporting import tables
 
 SCHEMA = "emoprune.crop/2"
 
@@ -134,6 +136,7 @@ def command(
     """
     from emoprune.faces import manifest
     from emoprune.faces.crop_folder import Engine, crop_folder
+    from emoprune.io import devices
 
     settings = {
         **{"size": size, "margin": margin, "align": align, "pad": pad, "select": select},
@@ -145,7 +148,7 @@ def command(
     if boxes and not by_hand:
         raise BadData("has no box", "fill in x1,y1,x2,y2 for at least one photo", place=boxes)
     if device == "cuda":
-        options.device(device)
+        devices.device(device)
     result = crop_folder(raw, faces, given, by_hand, Engine(device, jobs), force=force)
     counts = {status: sum(row.status == status for row in result.rows) for status in manifest.STATUSES}
     photos = {row.source for row in result.rows}
@@ -160,12 +163,12 @@ def command(
         **counts,
     }
     if counts[manifest.NO_FACE]:
-        output.note(
-            f"{output.counted(counts[manifest.NO_FACE], 'photo')} without a face in {listed}, to be seen in "
+        events.note(
+            f"{events.counted(counts[manifest.NO_FACE], 'photo')} without a face in {listed}, to be seen in "
             f"{manifest.SHEET}; fill in boxes there and give it to --boxes"
         )
     if counts[manifest.UNREADABLE]:
-        unusable = output.counted(counts[manifest.UNREADABLE], "photo")
-        output.note(f"{unusable} that cannot be used in {listed}, with the reason")
+        unusable = events.counted(counts[manifest.UNREADABLE], "photo")
+        events.note(f"{unusable} that cannot be used in {listed}, with the reason")
     lines = [(key, value) for key, value in summary.items() if key != "schema"]
-    output.emit([summary], lambda: [output.table("Crop", ["", ""], lines)], as_json=as_json)
+    output.emit([summary], lambda: [tables.table("Crop", ["", ""], lines)], as_json=as_json)

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from emoprune.cli import options, output
+from emoprune import events
+from emoprune.cli import options
 from emoprune.errors import OutputFault
 
 SCENES_PER_CLASS = 48
@@ -76,7 +77,7 @@ def _draw(raw: Path, seed: int) -> None:
 
     scenes = [(emotion, index) for emotion in EMOTIONS for index in range(SCENES_PER_CLASS)]
     sys.stdout.write(f"drawing {len(scenes)} scenes in {raw}\n")
-    for number, (emotion, index) in enumerate(output.tracked(scenes, "draw", len(scenes))):
+    for number, (emotion, index) in enumerate(events.tracked(scenes, "draw", len(scenes))):
         generator = np.random.default_rng((seed, number))
         target = raw / emotion / f"{emotion}_{index:02d}.jpg"
         target.parent.mkdir(parents=True, exist_ok=True)

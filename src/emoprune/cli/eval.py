@@ -64,6 +64,8 @@ def command(
     In a pipe it prints one line of metrics (schema emoprune.metrics/1) for emoprune report. Of a network
     that reconstructs its input it measures the squared error instead.
     """
+    from emoprune.io import devices
+
     noted = _noted(settings or ())
     from emoprune.cli.report import tables
     from emoprune.data.datasets import open_data
@@ -72,7 +74,7 @@ def command(
     from emoprune.networks.losses import task_of
     from emoprune.reporting import records_io
 
-    chosen = options.device(device)
+    chosen = devices.device(device)
     opened = loading.open_model(model, chosen)
     found = open_data(data)
     test = evaluate.lay_out(opened, found, split, chosen)

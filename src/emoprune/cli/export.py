@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emoprune import events
 from emoprune.cli import options
 from emoprune.cli import output as console
+from emoprune.reporting import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +104,7 @@ def command(
     }
     if output != files.STANDARD:
         rows = [(key.replace("_", " "), value) for key, value in summary.items() if key != "schema"]
-        console.emit([summary], lambda: [console.table("Export", ["", ""], rows)], as_json=as_json)
+        console.emit([summary], lambda: [tables.table("Export", ["", ""], rows)], as_json=as_json)
 
 
 def _random_batches(checkpoint: Checkpoint, seed: int) -> Iterator[Tensor]:
@@ -129,7 +131,7 @@ def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:
     if data is None:
         own = own_data(checkpoint, limit=REAL_SAMPLES)
         if isinstance(own, str):
-            console.note(f"proven on random batches only: {own}; give --data for real ones")
+            events.note(f"proven on random batches only: {own}; give --data for real ones")
             return []
         samples = own.train.samples
     else:

@@ -97,13 +97,13 @@ def command(
     from emoprune.data.types import Table
     from emoprune.errors import at
     from emoprune.features import extract
-    from emoprune.io import files
+    from emoprune.io import devices, files
 
     suffix = ".csv" if output == files.STANDARD else Path(output).suffix
     if suffix not in feature_tables.SUFFIXES:
         raise UsageFault(f"{output} is neither .csv nor .st", "name the table so")
     kinds = kind.split(",")
-    look = extract.Look(size, gray, arch, weights, mean, std, options.device(device))
+    look = extract.Look(size, gray, arch, weights, mean, std, devices.device(device))
     extract.check_options(kinds, look, pca=pca, splits=bool(split or group_by or split_by or seed))
     files.check_output(output, force=force)
     found = open_faces(faces)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from emoprune import __version__
-from emoprune.cli import angles, crop, demo, export, features, prune, report, search, train
+from emoprune.cli import angles, crop, demo, export, features, output, prune, report, search, train
 from emoprune.cli import eval as evaluate
 from emoprune.errors import EmopruneError
 
@@ -65,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
     0 done, 1 the input is at fault, 2 the command line is, 70 our bug, 130 Ctrl-C, 141 broken pipe.
     """
     try:
-        return _dispatch(argv)
+        with output.telling():
+            return _dispatch(argv)
     except EmopruneError as error:
         return _complain(str(error), error.exit_code)
     except typer.TyperException as error:
@@ -104,7 +105,7 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _complain(line: str, code: int) -> int:
-    sys.stderr.write(f"emoprune: {line}\n")
+    sys.stderr.write(f"emoprune: {output.as_options(line)}\n")
     return code
 
 

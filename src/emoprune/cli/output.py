@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Any
 
+from emoprune import events
+from emoprune.events import Advance
 from emoprune.io.files import explained
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.progress import Progress, TaskID
-
-T = TypeVar("T")
 
 
 def write(text: str) -> None:
@@ -55,78 +57,9 @@ def show(parts: Iterable[Group | str], stream: IO[str] | None = None) -> None:
         stream.flush()
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Group:
-    """A plain table under its title: the first `left` columns are text, the rest figures."""
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for index, column in enumerate(columns):
-        made.add_column(Text(column), justify="left" if index < left else "right", no_wrap=True)
-    for row in rows:
-        made.add_row(*(Text(cell(value)) for value in row))
-    # beside the table, for a title within would break where the table is narrow
-    return Group(Text(title, style="bold"), made) if title else Group(made)
-
-
-def cell(value: object) -> str:
-    """A value as people read it: 4 significant decimals, a dash for what is not there."""
-    if value is None:
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun, in the plural unless it is 1: "1 layer", "1,024 layers"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def note(text: str) -> None:
-    """One line on stderr that a user may like to know."""
-    _tell(f"note: {text}\n")
-
-
-def warn(text: str) -> None:
-    """One line on stderr that a user should know."""
-    _tell(f"warning: {text}\n")
-
-
-_told: ContextVar[set[str] | None] = ContextVar("_told", default=None)
-
-
-@contextmanager
-def once() -> Iterator[None]:
-    """Within, a note or warning is told the first time only: for work that is done again and again."""
-    token = _told.set(set())
-    try:
-        yield
-    finally:
-        _told.reset(token)
-
-
 def paste(line: str) -> None:
     """One line on stderr as it is: a command, ready to be run."""
     sys.stderr.write(f"{line}\n")
-
-
-def _tell(line: str) -> None:
-    told = _told.get()
-    if told is not None and line in told:
-        return
-    if told is not None:
-        told.add(line)
-    sys.stderr.write(line)
-
-
-class Advance(Protocol):
-    """Moves a progress line on; `text` replaces what stands beside it."""
-
-    def __call__(self, steps: int = 1, text: str | None = None) -> None:
-        """Move on by `steps`."""
 
 
 _shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
@@ -134,11 +67,11 @@ _shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Advance]:
-    """A live line on stderr while long work runs; none without work or where stderr is no terminal.
+    """A live line on stderr while long work runs; none where stderr is no terminal: a hook of events.
 
     Within the work of another line it stands below that one, and goes when it is done.
     """
-    if total == 0 or not sys.stderr.isatty():
+    if not sys.stderr.isatty():
         yield lambda steps=1, text=None: None
         return
     outer = _shown.get()
@@ -181,11 +114,46 @@ def _advance(lines: Progress, task: TaskID) -> Advance:
     return advance
 
 
-def tracked(
-    items: Iterable[T], label: str, total: int | None, *, steps: Callable[[T], int] = lambda item: 1
-) -> Iterator[T]:
-    """`items` one by one, with a progress line that moves by `steps` for each."""
-    with progress(label, total) as advance:
-        for item in items:
-            yield item
-            advance(steps(item))
+class _StandardError(logging.Handler):
+    """Writes notes and warnings to stderr, wherever that leads by then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = "warning" if record.levelno >= logging.WARNING else "note"
+        sys.stderr.write(f"{kind}: {as_options(record.getMessage())}\n")
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Within, notes, warnings and progress of the library are shown; once, however deep it is nested."""
+    if any(isinstance(handler, _StandardError) for handler in events.LOGGER.handlers):
+        yield
+        return
+    handler, level = _StandardError(), events.LOGGER.level
+    events.LOGGER.addHandler(handler)
+    events.LOGGER.setLevel(logging.INFO)
+    try:
+        with events.showing(progress):
+            yield
+    finally:
+        events.LOGGER.removeHandler(handler)
+        events.LOGGER.setLevel(level)
+
+
+ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
+OPTIONS = {"earlier": "--from"}
+"""Options that are not called as the argument of the library that they set."""
+
+
+def as_options(text: str) -> str:
+    """A message of the library with its arguments, as `angle_deg=15`, written as options: --angle-deg 15."""
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        return spelled(name) + ("" if value in (None, "True") else f" {value}")
+
+    return ARGUMENT.sub(option, text)
+
+
+def spelled(name: str) -> str:
+    """An argument of the library as the option that sets it."""
+    return OPTIONS.get(name, f"--{name.replace('_', '-')}")

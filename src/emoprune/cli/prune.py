@@ -252,7 +252,7 @@ def _deliver(
     for_people = sys.stderr if target == files.STANDARD else sys.stdout
     as_table = for_people.isatty() and not as_json
     if as_table:
-        console.show(pruning_tables.tables(summary), for_people)
+        console.show(pruning_tables.error_tables(summary), for_people)
     if target is not None:
         files.write_bytes(target, checkpoint.to_bytes(done), force=force)
     if target == files.STANDARD:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
+from emoprune import events
 from emoprune.choices import EvaluationSection, Section
 from emoprune.cli import options, output
 from emoprune.errors import UsageFault
@@ -143,7 +144,7 @@ def command(
     found = _read(files)
     view = _view(found, by_label=by_label, paper=paper)
     for text in view.warnings:
-        output.warn(text)
+        events.warn(text)
     view.chosen(section)
     if figures is not None:
         from emoprune.reporting.figures import drawing

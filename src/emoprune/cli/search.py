@@ -157,6 +157,7 @@ def command(
     stands the train command of the best one.
     """
     from emoprune.data.datasets import open_data
+    from emoprune.io import devices
     from emoprune.search import search as search_run
     from emoprune.search import search_setup
     from emoprune.search.search import Outputs
@@ -177,7 +178,7 @@ def command(
         seed=seed,
         device=device,
     )
-    options.device(device)
+    devices.device(device)
     search = search_setup.set_up(asked, open_data(data))
     outputs = Outputs(storage, lines=output, best=keep_best, force=force)
     outputs.check()

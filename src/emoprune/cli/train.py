@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from emoprune import events
 from emoprune.choices import Activation, Optimizer, Scale
 from emoprune.cli import options
 from emoprune.cli import output as console
 from emoprune.cli import train_options as own
 from emoprune.errors import UsageFault
+from emoprune.reporting import tables
 from emoprune.training.config import Settings, settings_of
 
 if TYPE_CHECKING:
@@ -89,16 +91,16 @@ def command(
     those of the head.
     """
     from emoprune.data.datasets import open_data
-    from emoprune.io import files
+    from emoprune.io import devices, files
     from emoprune.networks import checkpoint
     from emoprune.training import setup as train_setup
     from emoprune.training import train
 
     settings = settings_of(context.params, own.given(context))
-    options.device(device)
+    devices.device(device)
     if preset is not None:
-        console.note(f"preset {preset}: {own.spelled_out(settings)}")
-        console.note(own.where_from(preset))
+        events.note(f"preset {preset}: {own.spelled_out(settings)}")
+        events.note(own.where_from(preset))
     found = open_data(data)
     setup = train_setup.set_up(settings, found)
     _check_curve(curve, label, epochs=setup.recipe.epochs)
@@ -145,9 +147,9 @@ def _tables(summary: dict[str, Any]) -> Iterable[Group]:
             return f"{sum(value.values()):,} in {len(value)}"
         if isinstance(value, dict):
             return ", ".join(
-                f"{key} {console.cell(entry)}" for key, entry in value.items() if entry is not None
+                f"{key} {tables.cell(entry)}" for key, entry in value.items() if entry is not None
             )
-        return ", ".join(value) if isinstance(value, list) else console.cell(value)
+        return ", ".join(value) if isinstance(value, list) else tables.cell(value)
 
     rows = [(key, text(value)) for key, value in summary.items() if key != "schema"]
-    yield console.table("Trained", ["", ""], rows, left=2)
+    yield tables.table("Trained", ["", ""], rows, left=2)

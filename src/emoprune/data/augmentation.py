@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
-from torch import Tensor
 
 from emoprune.errors import UsageFault
 
@@ -56,48 +53,3 @@ def parse_augmentations(texts: Sequence[str]) -> dict[str, float]:
             )
         chosen[name] = value
     return chosen
-
-
-def augment(images: Tensor, strengths: dict[str, float], *, generator: torch.Generator) -> Tensor:
-    """Randomly changed copies of `images` (n, channels, height, width) in 0..1; one interpolation for all.
-
-    Turns, mirrors, crops and shifts are one affine map per image (elazar2020, section 3.1);
-    what comes into view from outside repeats the edge.
-    """
-
-    def uniform(low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(len(images), generator=generator)
-
-    if strengths.keys() & {"flip", "rotate", "crop", "shift"}:
-        images = _warp(images, strengths, uniform)
-    if "contrast" in strengths:
-        factor = 1 + uniform(-strengths["contrast"], strengths["contrast"])[:, None, None, None]
-        mean = images.mean((1, 2, 3), keepdim=True)
-        images = (mean + (images - mean) * factor.to(images.device)).clamp(0, 1)
-    if "brightness" in strengths:
-        offset = uniform(-strengths["brightness"], strengths["brightness"])[:, None, None, None]
-        images = (images + offset.to(images.device)).clamp(0, 1)
-    return images
-
-
-def _warp(images: Tensor, strengths: dict[str, float], uniform: Callable[[float, float], Tensor]) -> Tensor:
-    height, width = images.shape[-2:]
-    turn = strengths.get("rotate", 0.0)
-    angle = torch.deg2rad(uniform(-turn, turn))
-    zoom = uniform(strengths.get("crop", 1.0), 1.0)
-    mirror = torch.where(uniform(0, 1) < strengths.get("flip", 0.0), -1.0, 1.0)
-    # in grid coordinates the side is 2, so a crop may move by what it leaves free
-    reach = 2 * strengths.get("shift", 0.0)
-    right = uniform(-1, 1) * (1 - zoom + reach)
-    down = uniform(-1, 1) * (1 - zoom + reach)
-    cosine, sine = angle.cos() * zoom, angle.sin() * zoom
-    aspect = height / width
-    maps = torch.stack(
-        [
-            torch.stack([mirror * cosine, -sine * aspect, right], 1),
-            torch.stack([mirror * sine / aspect, cosine, down], 1),
-        ],
-        1,
-    )
-    grid = torch.nn.functional.affine_grid(maps.to(images), list(images.shape), align_corners=False)
-    return torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

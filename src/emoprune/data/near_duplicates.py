@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from emoprune.cli import output
+from emoprune import events
 from emoprune.data.datasets import Data, Faces, Folder
 from emoprune.data.types import Table
 from emoprune.errors import BadData, UsageFault
@@ -30,10 +30,10 @@ def kept_together(data: Data) -> Groups:
         )
     hashes = _known_hashes(data)
     lacking = [index for index in range(len(data.catalog.names)) if index not in hashes]
-    for index in output.tracked(lacking, "looking for near-duplicates", len(lacking)):
+    for index in events.tracked(lacking, "looking for near-duplicates", len(lacking)):
         hashes[index] = perceptual_hash(data.picture(index))
     groups = near_duplicates([hashes[index] for index in range(len(hashes))])
-    output.note(f"near-duplicates among {len(hashes):,} pictures: {_counted(groups)}")
+    events.note(f"near-duplicates among {len(hashes):,} pictures: {_counted(groups)}")
     return groups
 
 
@@ -53,7 +53,7 @@ def tell_torn(data: Data, parts: Mapping[str, tuple[int, ...]], *, remedy: str) 
     likest = min(pairs, key=lambda pair: hamming(hashes[pair[0]], hashes[pair[1]]))
     first, second = (f"{data.catalog.names[index]} ({part_of[index]})" for index in likest)
     example = f"such as {first} and {second}"
-    output.warn(f"near-duplicates on both sides of the split: {_counted(torn)}, {example}; {remedy}")
+    events.warn(f"near-duplicates on both sides of the split: {_counted(torn)}, {example}; {remedy}")
 
 
 def _known_hashes(faces: Faces) -> dict[int, str]:
@@ -68,7 +68,7 @@ def _counted(groups: Groups) -> str:
     if not groups:
         return "none"
     sizes = [len(group) for group in groups]
-    found = f"{output.counted(len(sizes), 'group')} of {sum(sizes):,} pictures"
+    found = f"{events.counted(len(sizes), 'group')} of {sum(sizes):,} pictures"
     return f"{found}, the largest of {max(sizes):,}" if len(sizes) > 1 else found
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from emoprune import events
 from emoprune.choices import PARTS, SplitBy
-from emoprune.cli import output
 from emoprune.data import near_duplicates
 from emoprune.data.datasets import Data
 from emoprune.data.types import FOLDERS, SHARES, Catalog, SplitRule
@@ -218,7 +218,7 @@ def split_rule(
 def tell_split(data: Data, rule: SplitRule, parts: Parts) -> None:
     """Say what a split does to photos that belong together."""
     if rule.shares != FOLDERS and rule.group_by is None:
-        output.note("random split; where photos share a film or a person, keep them together with --group-by")
+        events.note("random split; where photos share a film or a person, keep them together with --group-by")
     if not rule.together:
         # whoever made the folders can mend them; we cannot
         ours = rule.shares != FOLDERS

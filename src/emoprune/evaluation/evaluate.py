@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from emoprune import events
 from emoprune.choices import Part
-from emoprune.cli import output
 from emoprune.data.datasets import Data
 from emoprune.evaluation import model as loading
 from emoprune.evaluation.model import Model, Seen
@@ -51,7 +51,7 @@ def measure(
     settings: Mapping[str, Any] | None = None,
 ) -> Metrics:
     """The metrics of a network that classifies; `model` and `data` are what the two are called."""
-    outputs = output.tracked(opened.logits(test.inputs()), "eval", len(test), steps=len)
+    outputs = events.tracked(opened.logits(test.inputs()), "eval", len(test), steps=len)
     logits = torch.cat(list(outputs))
 
     return Metrics(

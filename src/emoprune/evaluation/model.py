@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from emoprune.cli import output
+from emoprune import events
 from emoprune.data.datasets import Data, Folder
 from emoprune.data.image_dataset import Photos
 from emoprune.data.splits import partition
@@ -109,7 +109,7 @@ def _tell_missing(table: Table, preprocess: Preprocess) -> None:
             "train it anew",
             place=place,
         )
-    output.note(f"{place}: {fact}; each is taken to be the mean of its column over the training part")
+    events.note(f"{place}: {fact}; each is taken to be the mean of its column over the training part")
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from emoprune.cli import output
+from emoprune import events
 from emoprune.errors import BadCheckpoint
 from emoprune.evaluation.model import Model
 from emoprune.networks.losses import squared_errors
+from emoprune.reporting.tables import table
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -24,7 +25,7 @@ def measure(place: str, opened: Model, inputs: Iterator[Tensor], count: int) -> 
     """Mean squared error, as the network scales its input, over all outputs and of each."""
     if opened.net is None:
         raise BadCheckpoint("does not tell how it scales its input", "evaluate its checkpoint", place=place)
-    errors = squared_errors(opened.net, output.tracked(inputs, "eval", count, steps=len))
+    errors = squared_errors(opened.net, events.tracked(inputs, "eval", count, steps=len))
     each = torch.cat(list(errors)).double().mean(0)
     return {
         "n": count,
@@ -39,4 +40,4 @@ def measure(place: str, opened: Model, inputs: Iterator[Tensor], count: int) -> 
 def tables(record: dict[str, Any]) -> Iterable[Group]:
     """The measures as people read them."""
     rows = [(key, value) for key, value in record.items() if key not in ("schema", "per_output")]
-    yield output.table("Reconstruction", ["", ""], [*rows, *record["per_output"].items()], left=1)
+    yield table("Reconstruction", ["", ""], [*rows, *record["per_output"].items()], left=1)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from emoprune import events
 from emoprune.choices import Task
-from emoprune.cli import options, output
+from emoprune.cli import options
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, EmopruneError, at
@@ -48,7 +49,7 @@ class Sight:
         """Network input from the training part, with a progress line."""
         spread = torch.linspace(0, len(self.train) - 1, self.count).round().long()
         chosen = replace(self.train, indices=self.train.indices[spread])
-        return output.tracked(chosen.inputs(), label, len(chosen), steps=len)
+        return events.tracked(chosen.inputs(), label, len(chosen), steps=len)
 
     @property
     def judges(self) -> Seen:
@@ -100,7 +101,7 @@ def measured_on(checkpoint: Checkpoint, data: str, *, limit: int, place: str) ->
 def note_stale_statistics(checkpoint: Checkpoint) -> None:
     """Say so where weights were masked after the statistics were taken."""
     if _masked_unmeasured(checkpoint):
-        output.note("its statistics are of before weights of it were masked; --data measures them anew")
+        events.note("its statistics are of before weights of it were masked; --data measures them anew")
 
 
 def _masked_unmeasured(card: Card) -> bool:
@@ -125,7 +126,7 @@ def look_at(card: Card, data: str, *, limit: int) -> Sight:
     """`look` for data that a user gave, with a note where the model was trained on other."""
     sight = look(card, data, limit=limit)
     if not sight.own:
-        output.note(f"{data} is not what the model was trained on: all of it counts as training part")
+        events.note(f"{data} is not what the model was trained on: all of it counts as training part")
     return sight
 
 

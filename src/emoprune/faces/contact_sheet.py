@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from emoprune import events
 from emoprune.choices import Standing
-from emoprune.cli import output
 from emoprune.errors import BadImage
 from emoprune.faces import manifest
 from emoprune.faces.output_folder import CropFolder
@@ -248,7 +248,7 @@ Picture = Callable[[], Image.Image]
 
 def sheet_of(rows: Sequence[CropRow], originals: Originals, folder: CropFolder) -> bytes:
     """A JPEG of all faces, and of the photos without one."""
-    with output.progress("contact sheet", len(rows)) as advance:
+    with events.progress("contact sheet", len(rows)) as advance:
 
         def tile(row: CropRow) -> Tile:
             picture = _picture(row, originals, folder)

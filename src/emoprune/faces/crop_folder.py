@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from emoprune import events
 from emoprune.choices import DeviceName
-from emoprune.cli import output as console
 from emoprune.errors import BadData, OutputFault, UsageFault
 from emoprune.faces import manifest
 from emoprune.faces.output_folder import CropFolder
@@ -92,7 +92,7 @@ def _told_when_interrupted() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        console.note("photos that are done need not be done again: the same command goes on")
+        events.note("photos that are done need not be done again: the same command goes on")
         raise
 
 
@@ -118,7 +118,7 @@ def _gone(originals: Originals, known: Sequence[CropRow], raw: str, faces: str, 
     """
     gone = originals.lacks(row.source for row in known)
     lost = set(gone) & set(_boxes(row for row in known if row.status == manifest.BOXED))
-    photos = console.counted(len(gone), "photo")
+    photos = events.counted(len(gone), "photo")
     if not force and (lost or 2 * len(gone) > len({row.source for row in known})):
         raise OutputFault(
             f"has {photos} that {raw} lacks, {min(lost or gone)} one of them",
@@ -126,7 +126,7 @@ def _gone(originals: Originals, known: Sequence[CropRow], raw: str, faces: str, 
             place=faces,
         )
     if gone:
-        console.note(f"{photos} gone from {raw} and with them their faces, {gone[0]} one of them")
+        events.note(f"{photos} gone from {raw} and with them their faces, {gone[0]} one of them")
     return gone
 
 
@@ -180,7 +180,7 @@ def _look_at(
         lost=_lost,
         preload=["emoprune.faces.crop_photo"],
     )
-    for found in console.tracked(seen, "crop", total):
+    for found in events.tracked(seen, "crop", total):
         source = found.rows[0].source
         if settings.on_missing == "fail" and found.rows[0].status == manifest.NO_FACE:
             raise BadData(

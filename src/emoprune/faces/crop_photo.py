@@ -9,7 +9,6 @@ from functools import lru_cache
 from PIL import Image
 
 from emoprune.choices import DeviceName
-from emoprune.cli import options
 from emoprune.errors import BadImage
 from emoprune.faces import manifest
 from emoprune.faces.alignment import align_face
@@ -19,7 +18,7 @@ from emoprune.faces.mtcnn import image_variants
 from emoprune.faces.selection import CHOICES
 from emoprune.faces.sources import Photo, Seen, sha256_of
 from emoprune.faces.types import Box, CropRow, CropSettings, Face
-from emoprune.io import images
+from emoprune.io import devices, images
 from emoprune.io.perceptual_hash import perceptual_hash
 
 Scale = tuple[float, float]
@@ -61,7 +60,7 @@ def _read(photo: Photo, max_side: int | None) -> tuple[Image.Image, Scale]:
 
 @lru_cache(maxsize=1)
 def _detector(device: DeviceName) -> Detector:
-    return Detector(options.device(device))
+    return Detector(devices.device(device))
 
 
 def _found(

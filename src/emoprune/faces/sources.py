@@ -14,7 +14,7 @@ from typing import Protocol
 
 from PIL import Image
 
-from emoprune.cli import output
+from emoprune import events
 from emoprune.errors import BadData, UsageFault
 from emoprune.faces import manifest
 from emoprune.faces.output_folder import is_crop_folder
@@ -80,7 +80,7 @@ class PhotoFolder:
         if not found:
             raise BadData("no photos in it", "give a folder of pictures", place=str(raw))
         if videos:
-            output.note(f"{output.counted(videos, 'video')} in {raw} left out; crop each by itself")
+            events.note(f"{events.counted(videos, 'video')} in {raw} left out; crop each by itself")
         self._paths = {path.relative_to(raw).as_posix(): path for path in found}
 
     def lacks(self, sources: Iterable[str]) -> list[str]:
@@ -92,7 +92,7 @@ class PhotoFolder:
         told = {row.source: row.sha256 for row in rows if row.source in self._paths}
         still = {
             source
-            for source, sha256 in output.tracked(told.items(), "compare", len(told))
+            for source, sha256 in events.tracked(told.items(), "compare", len(told))
             if sha256 and sha256 == sha256_of(self._paths[source])
         }
         return [row for row in rows if row.source in still]
@@ -202,7 +202,7 @@ class VideoFrames:
         except BadData as error:
             if not found:
                 raise
-            output.warn(f"{error} (the {output.counted(found, 'frame')} before are cropped)")
+            events.warn(f"{error} (the {events.counted(found, 'frame')} before are cropped)")
 
     def names(self, taken: Iterable[str]) -> OutputNames:
         """Names for the faces of all frames, which need not be known beforehand."""

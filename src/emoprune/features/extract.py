@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from emoprune.cli import options, output
+from emoprune import events
+from emoprune.cli import options
 from emoprune.data import splits as splitting
 from emoprune.data.datasets import Faces
 from emoprune.data.image_dataset import Photos, unit_scale
@@ -76,7 +77,7 @@ def training_part(faces: Faces, rule: SplitRule, pca: int, *, named: bool) -> tu
         part_of = {index: part for part, indices in parts.items() for index in indices}
         names = tuple(f"{part_of[index]}/{name}" for index, name in enumerate(catalog.names))
         catalog = replace(catalog, names=names)
-    output.note(f"PCA is fitted to the train part, {len(train):,} of {len(catalog.names):,} faces{again}")
+    events.note(f"PCA is fitted to the train part, {len(train):,} of {len(catalog.names):,} faces{again}")
     return torch.tensor(train), catalog
 
 
@@ -97,7 +98,7 @@ def rows_by_kind(faces: Faces, kinds: Sequence[str], look: Look) -> dict[str, It
 def values_by_kind(rows: Mapping[str, Iterator[Tensor]], count: int) -> dict[str, Tensor]:
     """All rows of every kind, (count, features), with a progress line each."""
     return {
-        kind: torch.cat(list(output.tracked(found, kind, count, steps=len))) for kind, found in rows.items()
+        kind: torch.cat(list(events.tracked(found, kind, count, steps=len))) for kind, found in rows.items()
     }
 
 

@@ -5,49 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
-from emoprune.choices import Price
-from emoprune.cli import output
+from emoprune import events
 from emoprune.errors import UsageFault
 from emoprune.networks.profiling import Footprint
+from emoprune.pruning.amounts import Amount
 from emoprune.pruning.context import PruningContext, Schedule
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune_job import Job
 from emoprune.pruning.pruning import Pruning
 from emoprune.pruning.types import Plan
-
-DROPS = ("--max-loss-increase", "--max-drop")
-PRICES: dict[str, Price] = {"--macs": "macs", "--params": "parameters"}
-
-
-@dataclass(frozen=True)
-class Amount:
-    """One option and its value."""
-
-    option: str
-    value: float
-
-    @property
-    def name(self) -> str:
-        """The option as a key."""
-        return self.option.lstrip("-").replace("-", "_")
-
-    @property
-    def price(self) -> Price:
-        """What a saving is measured in where layers compete for the budget."""
-        if self.option in DROPS:
-            return "macs"
-        return PRICES.get(self.option, "units")
-
-    @property
-    def needs_images(self) -> bool:
-        """Whether the network has to be run to know when it is reached."""
-        return self.option in DROPS
-
-    def __str__(self) -> str:
-        return f"{self.option} {self.value:g}"
 
 
 def after(plan: Plan, context: PruningContext, footprint: Footprint) -> Footprint:
@@ -166,7 +134,7 @@ def _last_bearable(job: Job, schedule: Schedule, amount: Amount) -> int:
 
     # the harshest plan, then a bisection of the rest
     most, answers = 1 + schedule.length.bit_length(), list[bool]()
-    with output.progress("search", most) as advance:
+    with events.progress("search", most) as advance:
 
         def answer(plan: Plan) -> bool:
             now = job.judge(job.carried_out(job.whole(plan)))

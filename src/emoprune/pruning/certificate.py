@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from emoprune import events
 from emoprune.choices import Merge
 from emoprune.cli import output
 from emoprune.networks import build, profiling
@@ -15,12 +16,13 @@ from emoprune.pruning.angles import default_center
 from emoprune.pruning.error_estimate import estimate_errors, ladder
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Plan
+from emoprune.reporting import tables
 
 if TYPE_CHECKING:
     from rich.console import Group
     from torch import Tensor
 
-    from emoprune.pruning.budget import Amount
+    from emoprune.pruning.amounts import Amount
     from emoprune.pruning.prune_job import Job
 
 LADDER_SCHEMA = "emoprune.sensitivity/1"
@@ -127,19 +129,19 @@ def warn(summary: Mapping[str, Any]) -> None:
     spared = [entry["layer"] for entry in summary["layers"] if entry["spared"]]
     heavy = [entry for entry in summary["layers"] if (entry[error] or 0) > HEAVY_LOSS]
     for layer in spared[:1]:
-        output.warn(f"{layer}: every unit would go; 1 stays{_and_so_in(len(spared) - 1)}")
+        events.warn(f"{layer}: every unit would go; 1 stays{_and_so_in(len(spared) - 1)}")
     if not gone and not masks:
-        output.note("no unit goes at this amount")
+        events.note("no unit goes at this amount")
     for entry in heavy[:1]:
-        output.warn(
+        events.warn(
             f"{entry['layer']}: what the next layer reads changes by {entry[error]:.0%} of its spread"
             f"{_and_so_in(len(heavy) - 1)}"
         )
     if masks:
         zeros = 1 - summary["nonzero_parameters"]["after"] / summary["parameters"]["after"]
-        silent = f"the {output.counted(gone, 'unit')} that fell silent"
+        silent = f"the {events.counted(gone, 'unit')} that fell silent"
         really = f"; really gone {'is' if gone == 1 else 'are'} {silent}" if gone else ""
-        output.note(
+        events.note(
             f"{zeros:.1%} of the parameters are zero, which a dense engine multiplies by all the same{really}"
         )
 
@@ -158,20 +160,20 @@ def show_ladder(job: Job, model: str, *, as_json: bool) -> None:
             "amount": share,
             **dataclasses.asdict(found),
         }
-        for layer in output.tracked(job.context.layers, "sensitivity", len(job.context.layers))
+        for layer in events.tracked(job.context.layers, "sensitivity", len(job.context.layers))
         for share, found in ladder(job, layer, LADDER)
     ]
     whole = sorted({layer.name for layer in job.context.layers} - {record["layer"] for record in records})
     if whole:
-        layers = output.counted(len(whole), "layer")
-        output.note(f"{layers} can lose none of these shares, {whole[0]} one of them")
+        layers = events.counted(len(whole), "layer")
+        events.note(f"{layers} can lose none of these shares, {whole[0]} one of them")
     output.emit(records, lambda: [_ladder_table(job, records)], as_json=as_json)
 
 
 def _ladder_table(job: Job, records: list[dict[str, Any]]) -> Group:
     merge = job.request.merge
     errors = {(record["layer"], record["amount"]): record[f"error_{merge}"] for record in records}
-    return output.table(
+    return tables.table(
         f"Error at the next layer by share of units removed ({job.method}, {merge})",
         ["layer", "units", *(f"{amount:g}".lstrip("0") for amount in LADDER)],
         (
@@ -189,6 +191,6 @@ def _ladder_table(job: Job, records: list[dict[str, Any]]) -> Group:
 def _short(error: float | None) -> str:
     """An error in three characters, so that nine fit beside the name of a layer."""
     if error is None or error == 0:
-        return output.cell(error)
+        return tables.cell(error)
     digits = 2 if error < 0.995 else 1 if error < 9.95 else 0
     return f"{error:.{digits}f}".removeprefix("0")

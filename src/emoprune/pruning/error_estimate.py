@@ -13,7 +13,8 @@ from torch import Tensor
 from emoprune.choices import Merge
 from emoprune.networks.graph.types import Consumer, LayerInput
 from emoprune.networks.types import HiddenLayer, Moments
-from emoprune.pruning.budget import Amount, first_step, is_met
+from emoprune.pruning.amounts import Amount
+from emoprune.pruning.budget import first_step, is_met
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.merging import inside_taps, variances
 from emoprune.pruning.pruning import Pruning

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emoprune.cli import options, output
+from emoprune import events
+from emoprune.cli import options
 from emoprune.errors import UsageFault, at
 from emoprune.evaluation.training_data import (
     Sight,
@@ -26,7 +27,7 @@ from emoprune.networks.activation_statistics import layer_inputs_of
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.types import Checkpoint, HiddenLayer, Spec
-from emoprune.pruning.budget import Amount
+from emoprune.pruning.amounts import Amount
 from emoprune.pruning.context import RemovalStep, Request, pruning_context
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune_job import Job
@@ -76,7 +77,7 @@ def prepare(
         raise UsageFault(fact, "leave it out")
 
     def watch(steps: Iterator[RemovalStep], count: int) -> Iterator[RemovalStep]:
-        return output.tracked(steps, "select", count)
+        return events.tracked(steps, "select", count)
 
     price = amount.price if amount else "units"
     wanted = Request(**request, price=price, weights=weights, watch=watch)
@@ -94,7 +95,7 @@ def _resolving(images: Sight) -> Callable[[Refit], None]:
         return list(images.train_batches("images"))
 
     def resolve(refit: Refit) -> None:
-        for _ in output.tracked(refit.run(read()), "re-solve", refit.steps):
+        for _ in events.tracked(refit.run(read()), "re-solve", refit.steps):
             pass
 
     return resolve
@@ -104,7 +105,7 @@ def _that_fit(images: Sight, net: nn.Module, spec: Spec) -> Sight:
     """As many images as memory can keep the activations of, layer by layer."""
     most = images_that_fit(net, torch.zeros(1, *spec.input))
     if most < images.count:
-        output.note(f"layers are re-solved on {most:,} of {images.count:,} images, as many as fit in memory")
+        events.note(f"layers are re-solved on {most:,} of {images.count:,} images, as many as fit in memory")
     return replace(images, limit=min(images.limit, most))
 
 
@@ -133,5 +134,5 @@ def _own_images(before: Checkpoint, limit: int, *, judged: bool) -> Sight | None
         return found
     if judged:
         raise UsageFault(f"accuracy and loss are measured on images, and {found}", "give --data")
-    output.note(f"batch norm is mended from the statistics alone: {found}; give --data")
+    events.note(f"batch norm is mended from the statistics alone: {found}; give --data")
     return None

@@ -7,11 +7,14 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from emoprune import events
 from emoprune.cli import output
-from emoprune.pruning.budget import Amount, last_step
+from emoprune.pruning.amounts import Amount
+from emoprune.pruning.budget import last_step
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune_job import Job
 from emoprune.pruning.types import Plan, PruningCurve, PruningStep
+from emoprune.reporting import tables
 from emoprune.reporting.records_io import STEPS_SCHEMA
 from emoprune.reporting.steps import KEYS
 
@@ -23,7 +26,7 @@ def show(job: Job, amount: Amount | None, model: str, *, label: str | None, as_j
     """Print every step down to the amount, or to one unit a layer (schema emoprune.steps/1)."""
     schedule = job.schedule()
     last = schedule.length if amount is None else last_step(job, schedule, amount)
-    plans = output.tracked(map(schedule.plan, range(last + 1)), "steps", last + 1)
+    plans = events.tracked(map(schedule.plan, range(last + 1)), "steps", last + 1)
     # rounded to a multiple, some steps take nothing
     steps = tuple(_step(job, plan) for plan, _ in groupby(plans))
     record = {"schema": STEPS_SCHEMA, **asdict(PruningCurve(model, job.method, steps, label))}
@@ -43,7 +46,7 @@ def _table(job: Job, steps: Iterable[PruningStep]) -> Group:
     rows = [asdict(step) for step in steps]
     present = [key for key in rows[0] if any(row[key] is not None for row in rows)]
     headings = {key: measure for measure, key in KEYS.items()}
-    return output.table(
+    return tables.table(
         f"RemovalStep by step ({job.method}, {job.request.merge})",
         [headings.get(key, key) for key in present],
         ([_cell(key, row[key]) for key in present] for row in rows),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_args
 
+from emoprune import events
 from emoprune.choices import ClassMeasure, EvaluationSection, Measured
-from emoprune.cli import output
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.aggregate import CLASS_KEYS, KEYS, Labeled, all_changes, by_label, by_setting
 from emoprune.reporting.model_tables import comparable, confusion_sheet
@@ -148,7 +148,7 @@ def confusions(view: Overview) -> list[Sheet]:
     """The confusion matrix of each label, added up over its runs."""
     return [
         confusion_sheet(
-            f"{entry.label}, {output.counted(len(entry.runs), 'run')}", entry.classes, entry.confusion
+            f"{entry.label}, {events.counted(len(entry.runs), 'run')}", entry.classes, entry.confusion
         )
         for entry in view.ours
     ]

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from emoprune import events
 from emoprune.choices import StepMeasure
-from emoprune.cli import output
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import PruningCurve
 from emoprune.reporting.steps import KEYS, StepGroup, by_units, with_printed
@@ -18,8 +18,10 @@ from emoprune.reporting.tables import (
     Sheet,
     Unit,
     bounds,
+    cell,
     flat_printed,
     from_rows,
+    table,
     told_apart,
 )
 from emoprune.reporting.types import Printed
@@ -168,10 +170,10 @@ FINEST = 1e-4
 """The least error that is told as a number, with as many decimals as any."""
 
 
-def tables(summary: Mapping[str, Any]) -> Iterable[Group | str]:
+def error_tables(summary: Mapping[str, Any]) -> Iterable[Group | str]:
     """The certificate and what it comes to, from the keys of the summary."""
     yield from _layers(summary)
-    yield output.table("", ["", "before", "after", "change"], _totals(summary))
+    yield table("", ["", "before", "after", "change"], _totals(summary))
     if not METHODS[summary["method"]].weights:
         yield from _obstacles(summary["frozen"])
 
@@ -189,7 +191,7 @@ def _layers(summary: Mapping[str, Any]) -> Iterable[Group | str]:
         errors = dict.fromkeys(errors, "error")
     title = f"Certificate ({', '.join(made)})"
     yield (
-        output.table(
+        table(
             title,
             ["layer", "units", *reasons.values(), *errors.values()],
             (
@@ -210,7 +212,7 @@ def _layers(summary: Mapping[str, Any]) -> Iterable[Group | str]:
         layers, lose = ("layer", "loses") if whole == 1 else ("layers", "lose")
         yield f"  {whole:,} {more}{layers} {lose} nothing"
     if summary["resolved_on"] and losing:
-        images = output.counted(summary["resolved_on"], "image")
+        images = events.counted(summary["resolved_on"], "image")
         yield f"  errors are told without images; re-solved on {images}, the network is better"
 
 
@@ -222,7 +224,7 @@ def _loses(entry: Mapping[str, Any], *, masks: bool) -> bool:
 def _error(error: float | None) -> str:
     if error is not None and 0 < error < FINEST:
         return f"<{FINEST:.4f}"
-    return output.cell(error if error is None else round(error, 4))
+    return cell(error if error is None else round(error, 4))
 
 
 def _totals(summary: Mapping[str, Any]) -> Iterable[tuple[object, ...]]:
@@ -251,8 +253,8 @@ def _change(counts: Mapping[str, int]) -> str:
 def _obstacles(frozen: list[dict[str, Any]]) -> Iterable[str]:
     """What no method takes, and what of the network is in the way."""
     if frozen:
-        channels = output.counted(sum(obstacle["channels"] for obstacle in frozen), "channel")
-        layers = output.counted(len({obstacle["layer"] for obstacle in frozen}), "layer")
+        channels = events.counted(sum(obstacle["channels"] for obstacle in frozen), "channel")
+        layers = events.counted(len({obstacle["layer"] for obstacle in frozen}), "layer")
         operations = ", ".join(sorted({obstacle["operation"] for obstacle in frozen}))
         yield f"  never taken: {channels} of {layers}, which the network ties"
         yield f"  or rearranges, so that one cannot go without the others ({operations})"

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emoprune.cli import output
 from emoprune.io import csv_text
 from emoprune.reporting.types import Estimate, Printed
 
@@ -36,19 +35,19 @@ def from_rows(title: str, rows: Sequence[Mapping[str, object]]) -> Sheet:
 
 def to_table(sheet: Sheet) -> Group:
     """A table for the terminal."""
-    return output.table(sheet.title, sheet.columns, sheet.rows, left=sheet.left)
+    return table(sheet.title, sheet.columns, sheet.rows, left=sheet.left)
 
 
 def to_markdown(sheet: Sheet) -> str:
     """A heading and a pipe table."""
     align = [":--" if index < sheet.left else "--:" for index in range(len(sheet.columns))]
     lines = [sheet.columns, align, *sheet.rows]
-    body = "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
+    body = "\n".join("| " + " | ".join(_escaped(value) for value in line) + " |" for line in lines)
     return f"### {sheet.title}\n\n{body}\n"
 
 
-def _escaped(cell: object) -> str:
-    return output.cell(cell).replace("|", "\\|").replace("\n", " ")
+def _escaped(value: object) -> str:
+    return cell(value).replace("|", "\\|").replace("\n", " ")
 
 
 def to_csv(sheet: Sheet) -> str:
@@ -102,3 +101,28 @@ def told_apart(names: Iterable[str]) -> list[str]:
         seen[name] += 1
         apart.append(f"{name} #{seen[name]}" if counts[name] > 1 else name)
     return apart
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Group:
+    """A plain table under its title: the first `left` columns are text, the rest figures."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for index, column in enumerate(columns):
+        made.add_column(Text(column), justify="left" if index < left else "right", no_wrap=True)
+    for row in rows:
+        made.add_row(*(Text(cell(value)) for value in row))
+    # beside the table, for a title within would break where the table is narrow
+    return Group(Text(title, style="bold"), made) if title else Group(made)
+
+
+def cell(value: object) -> str:
+    """A value as people read it: 4 significant decimals, a dash for what is not there."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emoprune.cli import options, output
+from emoprune import events
+from emoprune.cli import output
 from emoprune.errors import OutputFault, TrainingFault, UsageFault
 from emoprune.evaluation import evaluate, model
 from emoprune.evaluation.types import Metrics
-from emoprune.io import files
+from emoprune.io import devices, files
 from emoprune.networks import checkpoint
-from emoprune.reporting import records_io
+from emoprune.reporting import records_io, tables
 from emoprune.search.sampler import SAMPLERS
 from emoprune.search.search_setup import Search
 from emoprune.search.space import Space, Trial, Value
@@ -37,7 +38,7 @@ SHOWN = 10
 def run(search: Search, outputs: Outputs, *, as_json: bool) -> None:
     """Run trials until all are done, by whichever process; print each of ours, and tell the best."""
     asked = search.asked
-    with Study(outputs.storage, spaces=search.spaces, seed=asked.seed) as study, output.once():
+    with Study(outputs.storage, spaces=search.spaces, seed=asked.seed) as study, events.once():
         _check_same(study.asked(search.identity), search, outputs)
         with study.locked():
             outputs.check_best(study.fingerprints())
@@ -50,7 +51,7 @@ def _until_done(search: Search, outputs: Outputs, study: Study, *, as_json: bool
     def propose(number: int, ended: Sequence[Trial]) -> Sequence[Space] | None:
         return SAMPLERS[search.asked.sampler](search.spaces, number, search.total, ended)
 
-    with output.progress("search", search.total) as advance:
+    with events.progress("search", search.total) as advance:
         ended = study.trials()
         advance(len(ended), _so_far(ended))
         while len(ended) < search.total:
@@ -84,7 +85,7 @@ def _try(search: Search, outputs: Outputs, study: Study, claim: Claim, *, as_jso
         # options that do not go together, like a rate that is too high, are the fault of this trial alone
         study.fail(claim, error.fact)
         spelled = " ".join(f"{name}={value}" for name, value in values.items())
-        output.warn(f"trial {claim.number} failed, {error.fact}: {spelled}")
+        events.warn(f"trial {claim.number} failed, {error.fact}: {spelled}")
         return
     record = records_io.to_record(result)
     with study.locked():
@@ -100,7 +101,7 @@ def _trained(search: Search, name: str, number: int, values: Mapping[str, Value]
     """A trial's checkpoint, and how it does on the val part."""
     settings = search.options.settings(values)
     data = checkpoint.to_bytes(train.run(setup.set_up(settings, search.found, search.rule), settings))
-    device = options.device(search.asked.device)
+    device = devices.device(search.asked.device)
     opened = model.open_bytes(data, device)
     result = evaluate.measure(
         opened,
@@ -128,11 +129,11 @@ def _conclude(search: Search, outputs: Outputs, ended: Sequence[Trial], *, as_js
     output.emit([], lambda: _table(search, ranked), as_json=as_json)
     failed = sum(trial.accuracy is None for trial in ended)
     if failed:
-        output.note(f"{failed} of {output.counted(len(ended), 'trial')} failed")
+        events.note(f"{failed} of {events.counted(len(ended), 'trial')} failed")
     if outputs.best is not None and not outputs.holds(best):
-        output.warn(f"{outputs.best} is not of the best trial, which a process without --keep-best has run")
+        events.warn(f"{outputs.best} is not of the best trial, which a process without --keep-best has run")
     share = f"{best.accuracy:.1%} of the val part"
-    output.note(f"best of {output.counted(len(ended), 'trial')}: {share}, trial {best.number}; to train it:")
+    events.note(f"best of {events.counted(len(ended), 'trial')}: {share}, trial {best.number}; to train it:")
     output.paste(shlex.join(search.options.line(search.values_of(best), "model.st")))
 
 
@@ -143,7 +144,7 @@ def _table(search: Search, ranked: Sequence[Trial]) -> Iterator[Group]:
         for trial in ranked[:SHOWN]
         if trial.accuracy is not None
     ]
-    yield output.table(f"Best of {len(ranked)} trials", ["trial", "val accuracy", *names], rows)
+    yield tables.table(f"Best of {len(ranked)} trials", ["trial", "val accuracy", *names], rows)
 
 
 @dataclass(frozen=True)

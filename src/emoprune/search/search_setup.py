@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emoprune.cli import output
+from emoprune import events
 from emoprune.data.datasets import Data
 from emoprune.data.splits import declared_parts, parse_shares, partition, split_rule
 from emoprune.data.types import Catalog, SplitRule
@@ -133,7 +133,7 @@ def _total(asked: Asked, spaces: tuple[Space, ...]) -> int:
         size = grid_size(spaces)
         if asked.trials is not None and asked.trials != size:
             done = "all are run" if asked.trials > size else f"the first {asked.trials} are run"
-            output.note(f"the grid has {output.counted(size, 'combination')}: {done}")
+            events.note(f"the grid has {events.counted(size, 'combination')}: {done}")
         return min(size, asked.trials or size)
     total = asked.trials or USUAL_TRIALS
     if asked.sampler == "coarse-to-fine" and total < FEWEST:

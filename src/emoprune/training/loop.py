@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Keep, Optimizer, Task
-from emoprune.data.augmentation import augment
 from emoprune.data.image_dataset import standardize, to_input, unit_scale
 from emoprune.data.types import Preprocess, Samples
+from emoprune.data.warping import augment
 from emoprune.errors import TrainingFault
 from emoprune.networks.build import features
 from emoprune.networks.losses import LOSSES, hits, judge

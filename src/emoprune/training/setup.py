@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from emoprune import events
 from emoprune.choices import Keep
-from emoprune.cli import output
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
 from emoprune.data.splits import declared_parts, partition, split_rule, tell_split
@@ -139,7 +139,7 @@ def _rule_of(settings: Settings, found: Data, past: Checkpoint | None) -> SplitR
     split = None if preset_alone else settings.split
     rule = split_rule(found, split, settings.group_by, settings.split_by, settings.seed)
     if past is not None and past.split != rule:
-        output.note("the split is not that of the earlier training: its test part may be trained on now")
+        events.note("the split is not that of the earlier training: its test part may be trained on now")
     return rule
 
 
@@ -162,7 +162,7 @@ def _gone_on_with(settings: Settings, found: Data, past: Checkpoint) -> Start:
     samples = model.samples_for(past, found)
     absent = sorted(set(past.classes) - set(found.catalog.classes))
     if absent and task_of(past.spec.arch) == "classify":
-        output.warn(
+        events.warn(
             f"{found.catalog.place} has no {', '.join(absent)}, which {settings.earlier} tells apart: "
             "going on without, the network forgets"
         )
@@ -224,11 +224,11 @@ def _fresh(settings: Settings, found: Data, train: Tensor) -> Start:
 def _tell_adoption(weights: str, fresh: tuple[str, ...], *, epochs: int) -> None:
     """Say which layers `weights` does not fill, loudly where no epoch will train them either."""
     if epochs == 0 and weights == "none":
-        output.warn("no weights and no epochs leave the network as drawn at random")
+        events.warn("no weights and no epochs leave the network as drawn at random")
     elif epochs == 0 and fresh:
-        output.warn(f"{weights} has no weights for {', '.join(fresh)}: without epochs they stay random")
+        events.warn(f"{weights} has no weights for {', '.join(fresh)}: without epochs they stay random")
     elif fresh:
-        output.note(f"{weights} has no weights for {', '.join(fresh)}: trained from the start")
+        events.note(f"{weights} has no weights for {', '.join(fresh)}: trained from the start")
 
 
 def _check_combination(spec: Spec, settings: Settings) -> None:
@@ -244,4 +244,4 @@ def _check_combination(spec: Spec, settings: Settings) -> None:
         of, this = (photos, f"this is {a_table}") if table else (a_table, f"these are {photos}")
         raise UsageFault(f"--{min(misplaced)} is of {of}, and {this}", "leave it out")
     if settings.freeze == "backbone" and settings.start == "none":
-        output.warn("the frozen backbone has random weights; --weights gives it learned ones")
+        events.warn("the frozen backbone has random weights; --weights gives it learned ones")

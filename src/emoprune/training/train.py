@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from emoprune import events
 from emoprune.choices import Task
-from emoprune.cli import options, output
 from emoprune.data.types import Preprocess, Samples
 from emoprune.errors import UsageFault, at
+from emoprune.io import devices
 from emoprune.networks import build, checkpoint
 from emoprune.networks.activation_statistics import Collector, collect
 from emoprune.networks.graph import channel_graph
@@ -42,7 +43,7 @@ def run(setup: Setup, settings: Settings) -> Checkpoint:
     With a frozen backbone they are those of the head, and without augmentation the head alone is run, on
     features computed once.
     """
-    device = options.device(settings.device)
+    device = devices.device(settings.device)
     net = setup.start.net.to(device)
     with at(settings.data):
         curve, layers, seen = _run(net, setup, settings, device)
@@ -100,9 +101,9 @@ def _tell_learned(settings: Settings, curve: tuple[Epoch, ...]) -> None:
     first = next((epoch.index for epoch in curve if (epoch.train_accuracy or 0) >= LEARNED), None)
     if first is None:
         best = max(epoch.train_accuracy or 0 for epoch in curve)
-        output.warn(f"{settings.overfit} samples are not learned: at best {best:.1%} of them")
+        events.warn(f"{settings.overfit} samples are not learned: at best {best:.1%} of them")
     else:
-        output.note(f"{settings.overfit} samples are learned by epoch {first}")
+        events.note(f"{settings.overfit} samples are learned by epoch {first}")
 
 
 def _run(
@@ -126,20 +127,20 @@ def _run(
         freeze_all_but_head(net)
         layers = tuple(layer for layer in layers if layer.name.startswith(f"{head_name(net)}."))
         if recipe.augment:
-            output.note("with --augment the frozen backbone has to run in every epoch")
+            events.note("with --augment the frozen backbone has to run in every epoch")
         else:
             feed = _head_alone(whole, device)
     curve = _fit(feed, recipe, device, task=task_of(spec.arch))
     train = feed.parts["train"]
-    inputs = output.tracked(
+    inputs = events.tracked(
         batches(feed.samples, train, feed.preprocess, device), "statistics", len(train), steps=len
     )
     seen = collect(feed.net, graph, layers, inputs if layers else (), prefix=feed.prefix)
     size = sum(entry.gram.nbytes for entry in seen.statistics.values())
     size += sum(entry.covariance.nbytes // 2 for entry in seen.moments.values())
     if size > NOTABLE_BYTES:
-        found = output.counted(len(layers), "layer")
-        output.note(f"the statistics of {found} take {size / 2**20:,.0f} MB of the checkpoint")
+        found = events.counted(len(layers), "layer")
+        events.note(f"the statistics of {found} take {size / 2**20:,.0f} MB of the checkpoint")
     return curve, layers, seen
 
 
@@ -173,7 +174,7 @@ def _head_alone(whole: _Feed, device: torch.device) -> _Feed:
     wanted = [part for part in ("train", "val") if part in whole.parts]
     indices = torch.cat([whole.parts[part] for part in wanted])
     inputs = batches(whole.samples, indices, whole.preprocess, device)
-    rows = output.tracked(precompute(whole.net, inputs), "features", len(indices), steps=len)
+    rows = events.tracked(precompute(whole.net, inputs), "features", len(indices), steps=len)
     values = TensorSamples(torch.cat(list(rows)), whole.samples.labels[indices])
     lengths = [len(whole.parts[part]) for part in wanted]
     places = torch.arange(len(indices)).split(lengths)
@@ -195,7 +196,7 @@ def _fit(feed: _Feed, recipe: Recipe, device: torch.device, *, task: Task) -> tu
         if name.startswith(feed.prefix)
     }
     epochs = fit(feed.net, feed.samples, feed.parts, feed.preprocess, recipe, device, task=task, masks=masks)
-    with output.progress("train", recipe.epochs) as advance:
+    with events.progress("train", recipe.epochs) as advance:
         for epoch in epochs:
             advance(text=_line(epoch))
             curve.append(epoch)

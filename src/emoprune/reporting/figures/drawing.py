@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 
-from emoprune.cli import output
+from emoprune import events
 from emoprune.io import csv_text
 from emoprune.io import files as folders
 from emoprune.reporting.charts import charts, table
@@ -20,15 +20,15 @@ def draw(runs: Runs, folder: str, wanted: Sequence[str], *, force: bool) -> None
     from emoprune.reporting import figures
 
     files: dict[str, bytes] = {}
-    for chart in output.tracked(chosen, "figures", len(chosen)):
+    for chart in events.tracked(chosen, "figures", len(chosen)):
         with warnings.catch_warnings(record=True) as said:
             # a label in letters that the font lacks
             warnings.simplefilter("always", UserWarning)
             pictures = figures.render(chart)
         for text in dict.fromkeys(str(warning.message) for warning in said):
-            output.warn(f"{chart.name}: {text}")
+            events.warn(f"{chart.name}: {text}")
         files |= {f"{chart.name}.{suffix}": data for suffix, data in pictures.items()}
         files[f"{chart.name}.csv"] = csv_text.to_bytes(table(chart))
     folders.write_files(folder, files, force=force)
     for chart in chosen:
-        output.note(f"{folder.rstrip('/')}/{chart.name}: .svg, .png, .csv")
+        events.note(f"{folder.rstrip('/')}/{chart.name}: .svg, .png, .csv")

@@ -1,0 +1,100 @@
+"""Notes, warnings and progress of long work.
+
+The library tells them here and prints nothing: notes and warnings go to the logger "emoprune" of the standard
+library, progress to the hook that `showing` sets. The command line shows both; a notebook asks for the first
+with `logging.basicConfig(level="INFO")`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+LOGGER = logging.getLogger("emoprune")
+# without a handler of its own, logging would print warnings to stderr
+LOGGER.addHandler(logging.NullHandler())
+
+_told: ContextVar[set[tuple[int, str]] | None] = ContextVar("_told", default=None)
+
+
+def note(text: str) -> None:
+    """Tell something that a user may like to know."""
+    _tell(logging.INFO, text)
+
+
+def warn(text: str) -> None:
+    """Tell something that a user should know."""
+    _tell(logging.WARNING, text)
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    """Within, each note and warning is told the first time only: for work that is repeated."""
+    token = _told.set(set())
+    try:
+        yield
+    finally:
+        _told.reset(token)
+
+
+def _tell(level: int, text: str) -> None:
+    told = _told.get()
+    if told is not None and (level, text) in told:
+        return
+    if told is not None:
+        told.add((level, text))
+    LOGGER.log(level, text)
+
+
+class Advance(Protocol):
+    """Moves a progress line on; `text` replaces what stands beside it."""
+
+    def __call__(self, steps: int = 1, text: str | None = None) -> None:
+        """Move on by `steps`."""
+
+
+ProgressHook = Callable[[str, "int | None"], AbstractContextManager[Advance]]
+"""Called with the label of some work and its total, None where nobody knows it."""
+
+
+@contextmanager
+def _silent(label: str, total: int | None) -> Iterator[Advance]:
+    yield lambda steps=1, text=None: None
+
+
+_hook: ContextVar[ProgressHook] = ContextVar("_hook", default=_silent)
+
+
+@contextmanager
+def showing(hook: ProgressHook) -> Iterator[None]:
+    """Within, `hook` shows all progress."""
+    token = _hook.set(hook)
+    try:
+        yield
+    finally:
+        _hook.reset(token)
+
+
+def progress(label: str, total: int | None) -> AbstractContextManager[Advance]:
+    """The progress of some work, from its beginning to its end; without work there is none."""
+    return _silent(label, total) if total == 0 else _hook.get()(label, total)
+
+
+def tracked(
+    items: Iterable[T], label: str, total: int | None, *, steps: Callable[[T], int] = lambda item: 1
+) -> Iterator[T]:
+    """`items` one by one, while progress moves on by `steps` for each."""
+    with progress(label, total) as advance:
+        for item in items:
+            yield item
+            advance(steps(item))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, in the plural unless it is 1: "1 layer", "1,024 layers"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
