@@ -180,7 +180,7 @@ def test_masks_are_merged_by_none_so_merge_changes_nothing(emoprune: Runner, zoo
 
 
 @pytest.fixture
-def table_model(emoprune: Runner, in_folder: Path) -> str:
+def narrow_table_model(emoprune: Runner, in_folder: Path) -> str:
     """A table's model of 8 sigmoid units."""
     draw_table(in_folder / "t.csv")
     emoprune.done("train", "t.csv", "m.st", "--arch", "mlp", "--hidden", "8", "--epochs", "20")
@@ -189,16 +189,18 @@ def table_model(emoprune: Runner, in_folder: Path) -> str:
 
 @pytest.mark.parametrize("merge", ["sum", "lstsq"])
 def test_every_step_is_the_network_that_prune_writes_at_so_many_units(
-    emoprune: Runner, table_model: str, in_folder: Path, merge: str
+    emoprune: Runner, narrow_table_model: str, in_folder: Path, merge: str
 ) -> None:
     common = ("--method", "progressive", "--merge", merge)
     before = tree(in_folder)
-    record = emoprune.done("prune", table_model, *common, "--steps", "--units", "4", "--label", "x").record
+    record = emoprune.done(
+        "prune", narrow_table_model, *common, "--steps", "--units", "4", "--label", "x"
+    ).record
     assert tree(in_folder) == before
     assert (record["schema"], record["label"], record["method"]) == ("emoprune.steps/1", "x", "progressive")
     assert [step["units"] for step in record["steps"]] == [8, 7, 6, 5, 4]
     for step in record["steps"][1:]:
-        emoprune.done("prune", table_model, *common, "--units", step["units"], "-o", "o.st", "--force")
+        emoprune.done("prune", narrow_table_model, *common, "--units", step["units"], "-o", "o.st", "--force")
         found = emoprune.done("eval", "o.st", "t.csv", "--split", "train").record
         assert step["loss"] == pytest.approx(found["log_loss"], rel=1e-5)
         assert step["accuracy"] == pytest.approx(found["accuracy"])
@@ -211,9 +213,9 @@ def test_every_step_is_the_network_that_prune_writes_at_so_many_units(
 
 
 def test_without_an_amount_it_goes_down_to_one_unit_and_report_takes_it(
-    emoprune: Runner, table_model: str
+    emoprune: Runner, narrow_table_model: str
 ) -> None:
-    result = emoprune.done("prune", table_model, "--method", "reconstruct", "--steps")
+    result = emoprune.done("prune", narrow_table_model, "--method", "reconstruct", "--steps")
     steps = result.record["steps"]
     assert [step["units"] for step in steps] == list(range(8, 0, -1))
     assert steps[-1]["smallest_angle_deg"] is None
@@ -232,9 +234,9 @@ def test_importance_tells_the_least_kernel_that_is_left(emoprune: Runner, small:
     assert all(step["smallest_angle_deg"] is None for step in steps)
 
 
-def test_rounded_to_a_multiple_every_step_takes_something(emoprune: Runner, table_model: str) -> None:
+def test_rounded_to_a_multiple_every_step_takes_something(emoprune: Runner, narrow_table_model: str) -> None:
     options = ("--method", "progressive", "--steps", "--round-to", "4")
-    counts = [step["units"] for step in emoprune.done("prune", table_model, *options).record["steps"]]
+    counts = [step["units"] for step in emoprune.done("prune", narrow_table_model, *options).record["steps"]]
     assert len(counts) > 1
     assert counts == sorted(set(counts), reverse=True)
 
@@ -252,20 +254,20 @@ def test_rounded_to_a_multiple_every_step_takes_something(emoprune: Runner, tabl
     ],
 )
 def test_what_has_no_steps_is_the_command_lines_fault(
-    emoprune: Runner, table_model: str, options: tuple[str, ...], says: str
+    emoprune: Runner, narrow_table_model: str, options: tuple[str, ...], says: str
 ) -> None:
-    emoprune.check_refused("prune", table_model, *options, "--steps", code=2, says=(says,))
+    emoprune.check_refused("prune", narrow_table_model, *options, "--steps", code=2, says=(says,))
 
 
-def test_data_that_is_gone_is_asked_for(emoprune: Runner, table_model: str, in_folder: Path) -> None:
+def test_data_that_is_gone_is_asked_for(emoprune: Runner, narrow_table_model: str, in_folder: Path) -> None:
     (in_folder / "t.csv").rename(in_folder / "elsewhere.csv")
     options = ("--method", "progressive", "--steps")
-    emoprune.check_refused("prune", table_model, *options, code=2, says=("give --data",))
-    assert emoprune.done("prune", table_model, *options, "--data", "elsewhere.csv").record["steps"]
+    emoprune.check_refused("prune", narrow_table_model, *options, code=2, says=("give --data",))
+    assert emoprune.done("prune", narrow_table_model, *options, "--data", "elsewhere.csv").record["steps"]
 
 
 def test_a_curve_has_every_epoch_and_a_training_without_any_is_refused(
-    emoprune: Runner, table_model: str
+    emoprune: Runner, narrow_table_model: str
 ) -> None:
     train = ("train", "t.csv", "n.st", "--arch", "mlp", "--curve", "c.json")
     emoprune.check_refused(*train, "--epochs", "0", code=2, says=("--curve",))
