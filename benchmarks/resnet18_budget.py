@@ -38,13 +38,14 @@ from benchmarks.common import (
     workplace,
 )
 from emoprune.data.datasets import open_folder
+from emoprune.data.loader import batches
 from emoprune.data.splits import partition
 from emoprune.evaluation import model as loading
 from emoprune.networks import build, profiling
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.heads import output_name
+from emoprune.networks.losses import predict
 from emoprune.networks.types import Checkpoint
-from emoprune.training.loop import batches, predict
 
 ARCH = "resnet18"
 OURS = {

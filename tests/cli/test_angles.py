@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from emoprune.data.datasets import open_data
+from emoprune.data.loader import batches
 from emoprune.data.splits import partition
 from emoprune.evaluation.model import samples
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import UnitStatistics
-from emoprune.training.loop import batches
 from tests.support.command_line import Runner, opened, tree
 
 HIDDEN = ("--layer", "classifier.hidden1")

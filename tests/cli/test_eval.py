@@ -13,9 +13,9 @@ import torch
 from sklearn import metrics
 
 from emoprune.data.datasets import open_data
+from emoprune.data.loader import batches
 from emoprune.data.splits import partition
 from emoprune.evaluation.model import samples
-from emoprune.training.loop import batches
 from tests.support.command_line import SMALL, Runner, opened
 
 FacesHere = Callable[..., Path]

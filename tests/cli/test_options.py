@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-import torch
 import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.cli import options
 from emoprune.data.augmentation import AUGMENTATIONS
-from emoprune.errors import BadCheckpoint, Unavailable
-from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.convnets import CONVNETS
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.table_networks import TABLENETS
@@ -51,29 +47,6 @@ def test_completion_offers_exactly_what_begins_so(prefix: str) -> None:
 
 def test_features_offers_torchvision_alone() -> None:
     assert set(ARCHITECTURES) - set(options.TORCHVISION) == {*CONVNETS, *TABLENETS}
-
-
-def test_a_device_is_what_was_asked_for() -> None:
-    assert options.device("cpu") == torch.device("cpu")
-    assert options.device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def test_cuda_is_told_apart_from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(Unavailable, match="--device cuda: "):
-        options.device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert options.device("cuda") == options.device("auto") == torch.device("cuda")
-
-
-def test_layers_match_by_glob_in_network_order(table_model: Path) -> None:
-    checkpoint = checkpoints.read(str(table_model))
-    both = ["classifier.hidden1", "classifier.hidden2"]
-    for glob, names in {"*": both, "*1": both[:1], "classifier.hidden[2]": both[1:]}.items():
-        found = options.matching_layers(checkpoint, glob, place="m.st")
-        assert [layer.name for layer in found] == names
-    with pytest.raises(BadCheckpoint, match=r"m\.st: .*--layer CLASS\*.*hidden1, classifier\.hidden2"):
-        options.matching_layers(checkpoint, "CLASS*", place="m.st")
 
 
 def test_help_names_every_choice(emoprune: Runner) -> None:

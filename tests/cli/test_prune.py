@@ -16,9 +16,9 @@ import torch
 
 from emoprune.cli.main import main
 from emoprune.data.datasets import open_data
+from emoprune.data.loader import batches
 from emoprune.data.splits import partition
 from emoprune.evaluation.model import samples
-from emoprune.training.loop import batches
 from tests.support.checkpoints import OFFLINE, read, some, units
 from tests.support.command_line import Runner, opened, tree
 from tests.support.terminal import bytes_on_terminal, lines_of

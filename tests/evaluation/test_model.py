@@ -15,13 +15,13 @@ import safetensors.torch
 import torch
 
 from emoprune.data.datasets import open_data
+from emoprune.data.loader import batches
 from emoprune.data.splits import partition
 from emoprune.data.types import Catalog, Preprocess, SplitRule, Table
 from emoprune.errors import BadData
 from emoprune.evaluation import model as loading
 from emoprune.evaluation.model import labels_for, outputs, samples
 from emoprune.networks import checkpoint
-from emoprune.training.loop import batches
 from tests.support.command_line import Runner
 from tests.support.feature_tables import draw_table
 

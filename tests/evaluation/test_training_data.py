@@ -11,6 +11,9 @@ import pytest
 import torch
 
 from emoprune.cli.main import main
+from emoprune.errors import BadCheckpoint
+from emoprune.evaluation.training_data import matching_layers
+from emoprune.networks import checkpoint as checkpoints
 from emoprune.pruning.methods import METHODS
 from tests.conftest import draw_faces
 from tests.support.checkpoints import OF_WEIGHTS, check_agrees, check_works, read, units
@@ -294,3 +297,13 @@ def test_a_table_is_no_data_for_a_network_of_images_nor_the_reverse(
         emoprune.check_refused(command, zoo("conv2"), "--data", table, says=("feature table",))
         emoprune.check_refused(command, zoo("table"), "--data", small, says=("folder of photos",))
     assert json.loads(emoprune.done("prune", zoo("table"), "--data", table, "--dry-run").out)["images"] == 48
+
+
+def test_layers_match_by_glob_in_network_order(table_model: Path) -> None:
+    checkpoint = checkpoints.read(str(table_model))
+    both = ["classifier.hidden1", "classifier.hidden2"]
+    for glob, names in {"*": both, "*1": both[:1], "classifier.hidden[2]": both[1:]}.items():
+        found = matching_layers(checkpoint, glob, place="m.st")
+        assert [layer.name for layer in found] == names
+    with pytest.raises(BadCheckpoint, match=r"m\.st: .*`layer=CLASS\*`.*hidden1, classifier\.hidden2"):
+        matching_layers(checkpoint, "CLASS*", place="m.st")

@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
+from emoprune.faces.manifest import is_contact_sheet
 from emoprune.io import images
-from emoprune.io.image_files import is_picture, pictures
+from emoprune.io.image_files import pictures
 from tests.support.image_bytes import deep_png, p3_profile
 
 
@@ -28,9 +29,9 @@ def test_a_contact_sheet_beside_its_manifest_is_no_picture_and_any_other_file_of
 ) -> None:
     sheet = tmp_path / "contact-sheet.jpg"
     sheet.touch()
-    assert (is_picture(sheet), pictures(tmp_path)) == (True, [sheet])
+    assert pictures(tmp_path, left_out=is_contact_sheet) == [sheet]
     (tmp_path / "crops.csv").touch()
-    assert (is_picture(sheet), pictures(tmp_path)) == (False, [])
+    assert pictures(tmp_path, left_out=is_contact_sheet) == []
 
 
 STEPS = np.linspace(0, 255, 24 * 32).reshape(24, 32)

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from emoprune.data.loader import TensorSamples, batches
 from emoprune.networks import heads
 from emoprune.networks.build import build
 from emoprune.networks.heads import freeze_all_but_head, head_of
 from emoprune.networks.types import Spec
-from emoprune.training.loop import TensorSamples, batches, precompute
+from emoprune.training.loop import precompute
 from tests.training.test_loop import CPU, PHOTO, RECIPE, clouds, conv1, photos, state_of, trained
 
 OUTPUTS = {

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from emoprune.data.datasets import open_data
+from emoprune.data.loader import batches
 from emoprune.data.splits import partition
 from emoprune.evaluation.model import samples
 from emoprune.pruning.angles import angles_deg, default_center
 from emoprune.pruning.methods import METHODS
-from emoprune.training.loop import batches
 from tests.support.checkpoints import (
     OF_UNITS,
     OF_WEIGHTS,

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.choices import Keep, Optimizer
+from emoprune.data.loader import TensorSamples, batches
 from emoprune.data.types import Preprocess
 from emoprune.errors import TrainingFault
 from emoprune.networks.build import build
-from emoprune.networks.losses import judge
+from emoprune.networks.losses import judge, predict
 from emoprune.networks.table_networks import fitted_scaling
 from emoprune.networks.types import Epoch, Spec
-from emoprune.training.loop import Recipe, TensorSamples, batches, fit, predict, training_batches
+from emoprune.training.loop import Recipe, fit, training_batches
 
 CPU = torch.device("cpu")
 TABLE = Preprocess(kind="table")

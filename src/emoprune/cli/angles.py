@@ -61,12 +61,12 @@ def command(
     if as_json and form not in (None, "json"):
         raise UsageFault(f"--json and --format {form} name two formats", "give one of them")
     checkpoint = checkpoints.read(model)
-    if data not in (None, options.NO_DATA):
+    if data not in (None, training_data.NO_DATA):
         checkpoint = training_data.measured_on(checkpoint, data, limit=limit, place=files.shown(model))
     else:
         training_data.note_stale_statistics(checkpoint)
     records = []
-    for found in options.matching_layers(checkpoint, layer, place=files.shown(model)):
+    for found in training_data.matching_layers(checkpoint, layer, place=files.shown(model)):
         surveyed = survey(
             checkpoint.statistics[found.name],
             center=center,

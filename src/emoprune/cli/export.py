@@ -63,6 +63,7 @@ def command(
 
     from emoprune.errors import BadCheckpoint, ToleranceExceeded, UsageFault, at
     from emoprune.io import files, onnx_files
+    from emoprune.io.safetensors_files import METADATA_KEY
     from emoprune.networks import build, profiling
     from emoprune.networks import checkpoint as checkpoints
 
@@ -76,7 +77,7 @@ def command(
     cost = profiling.cost(net, checkpoint.spec)
     card = checkpoints.card_json(checkpoint, cost=cost, units=profiling.hidden_units(checkpoint))
     example = torch.zeros(2, *checkpoint.spec.input)
-    exported = onnx_files.export(net, example, {checkpoints.METADATA_KEY: card})
+    exported = onnx_files.export(net, example, {METADATA_KEY: card})
     engine = onnx_files.Engine(exported)
     on_random = onnx_files.largest_difference(engine, net, _random_batches(checkpoint, seed))
     real = _real_batches(checkpoint, data)
@@ -124,9 +125,9 @@ def _real_batches(checkpoint: Checkpoint, data: str | None) -> list[Tensor]:
     import torch
 
     from emoprune.data.datasets import open_data
+    from emoprune.data.loader import batches
     from emoprune.evaluation import model as loading
     from emoprune.evaluation.training_data import own_data
-    from emoprune.training.loop import batches
 
     if data is None:
         own = own_data(checkpoint, limit=REAL_SAMPLES)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emoprune.choices import Center, DeviceName, Kind, SplitBy
-from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.registry import ARCHITECTURES, USUAL_TORCHVISION
 
 if TYPE_CHECKING:
-    import torch
-
-    from emoprune.networks.types import Checkpoint, HiddenLayer
+    pass
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, also on a terminal.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
@@ -58,7 +55,6 @@ Limit = Annotated[
     int,
     typer.Option("--samples", min=2, metavar="N", help="How many training images are looked at, if any."),
 ]
-NO_DATA = "none"
 
 Size = Annotated[
     str | None,
@@ -218,7 +214,6 @@ Arch = Annotated[
         "or any torchvision classifier by name.",
     ),
 ]
-USUAL_TORCHVISION = "mobilenet_v2"
 TORCHVISION = [name for name, entry in ARCHITECTURES.items() if not entry.own]
 TorchvisionArch = Annotated[
     str | None,
@@ -231,40 +226,3 @@ TorchvisionArch = Annotated[
         show_default=False,
     ),
 ]
-
-
-def device(name: DeviceName) -> torch.device:
-    """The device that `name` asks for; Unavailable where this machine has none.
-
-    On CUDA the deterministic algorithms are chosen, so that there, too, one command gives one result.
-    """
-    import torch
-
-    from emoprune.errors import Unavailable
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise Unavailable("no CUDA device on this machine", "use --device cpu", place="--device cuda")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    # read by cuBLAS when it starts
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cudnn.benchmark = False
-    return torch.device("cuda")
-
-
-def matching_layers(checkpoint: Checkpoint, glob: str, *, place: str) -> list[HiddenLayer]:
-    """The checkpoint's measured layers whose name matches `glob`; BadCheckpoint where there is none."""
-    from fnmatch import fnmatchcase
-
-    from emoprune.errors import BadCheckpoint
-
-    if not checkpoint.layers:
-        raise BadCheckpoint(
-            "has no statistics of a layer that could be pruned", "measure them with --data", place=place
-        )
-    found = [layer for layer in checkpoint.layers if fnmatchcase(layer.name, glob)]
-    if not found:
-        names = ", ".join(layer.name for layer in checkpoint.layers)
-        raise BadCheckpoint(f"no measured layer matches --layer {glob}", f"choose from {names}", place=place)
-    return found

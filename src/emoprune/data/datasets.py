@@ -14,10 +14,11 @@ from emoprune.data.fer2013 import Pixels
 from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData, at
 from emoprune.faces import output_folder
+from emoprune.faces.manifest import is_contact_sheet
 from emoprune.io.content_hash import fingerprint
 from emoprune.io.files import STANDARD, reading, shown
-from emoprune.io.image_files import is_picture, pictures, readable
-from emoprune.io.images import read_photo
+from emoprune.io.image_files import pictures, readable
+from emoprune.io.images import is_image_name, read_photo
 
 LAYOUT = "give a folder with one folder of pictures per class"
 
@@ -93,7 +94,13 @@ def open_folder(place: str) -> Folder:
         class_folders = [folder for part in parts for folder in _folders(part)] if parts else tops
         found = [(path, folder.name) for folder in class_folders for path in _pictures_of(folder)]
         loose = next(
-            (path for top in [root, *parts] for path in sorted(top.iterdir()) if is_picture(path)), None
+            (
+                path
+                for top in [root, *parts]
+                for path in sorted(top.iterdir())
+                if path.is_file() and is_image_name(path) and not is_contact_sheet(path)
+            ),
+            None,
         )
         if output_folder.is_unfinished(root):
             raise BadData("its photos are not all cropped", "run the same emoprune crop once more")
@@ -119,7 +126,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _pictures_of(folder: Path) -> list[Path]:
-    found = pictures(folder)
+    found = pictures(folder, left_out=is_contact_sheet)
     if not found:
         raise BadData(f"class folder {folder.name}/ has no pictures", "add some or remove the folder")
     return found

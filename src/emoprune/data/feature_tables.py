@@ -23,7 +23,7 @@ from emoprune.io import csv_text, safetensors_files
 from emoprune.io.csv_text import LABEL, NAME, Row, is_missing, number
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.json_records import decode, loads
-from emoprune.networks.checkpoint import METADATA_KEY
+from emoprune.io.safetensors_files import METADATA_KEY
 
 SCHEMA = "emoprune.features/1"
 SUFFIXES = (".csv", ".st")

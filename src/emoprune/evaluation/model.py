@@ -12,16 +12,17 @@ import torch
 from emoprune import events
 from emoprune.data.datasets import Data, Folder
 from emoprune.data.image_dataset import Photos
+from emoprune.data.loader import TensorSamples, batches
 from emoprune.data.splits import partition
 from emoprune.data.types import Preprocess, Samples, Table
 from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.io import files, safetensors_files
 from emoprune.io.csv_text import LABEL
+from emoprune.io.safetensors_files import METADATA_KEY
 from emoprune.networks import build, profiling
 from emoprune.networks import checkpoint as checkpoints
-from emoprune.networks.losses import task_of
+from emoprune.networks.losses import predict, task_of
 from emoprune.networks.types import Card, Cost
-from emoprune.training.loop import TensorSamples, batches, predict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -154,7 +155,7 @@ def _onnx(data: bytes, fingerprint: str) -> Model:
     from emoprune.io.onnx_files import Engine
 
     engine = Engine(data)
-    text = engine.metadata.get(checkpoints.METADATA_KEY)
+    text = engine.metadata.get(METADATA_KEY)
     if text is None:
         raise BadCheckpoint("an ONNX file, but not of emoprune", "export the checkpoint with emoprune export")
     record = checkpoints.card_record(text)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
 
 from emoprune import events
 from emoprune.choices import Task
-from emoprune.cli import options
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, EmopruneError, at
@@ -22,8 +22,11 @@ from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.losses import judge, task_of
-from emoprune.networks.types import Card, Checkpoint
+from emoprune.networks.types import Card, Checkpoint, HiddenLayer
 from emoprune.pruning.methods import METHODS
+
+NO_DATA = "none"
+"""Stands for a path of data where no image is wanted."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def _masked_unmeasured(card: Card) -> bool:
             return False
         if entry.command == "prune" and entry.parameters.get("method") in masking:
             return True
-        if entry.command == "prune" and entry.parameters.get("data") not in (None, options.NO_DATA):
+        if entry.command == "prune" and entry.parameters.get("data") not in (None, NO_DATA):
             return False
     return False
 
@@ -135,3 +138,16 @@ def measured(checkpoint: Checkpoint, graph: ChannelGraph, sight: Sight) -> Check
     net = build.restore(checkpoint.spec, checkpoint.tensors)
     seen = collect(net, graph, graph.layers, sight.train_batches("statistics"))
     return replace(checkpoint, layers=graph.layers, statistics=seen.statistics, moments=seen.moments)
+
+
+def matching_layers(checkpoint: Checkpoint, glob: str, *, place: str) -> list[HiddenLayer]:
+    """The checkpoint's measured layers whose name matches `glob`; BadCheckpoint where there is none."""
+    if not checkpoint.layers:
+        raise BadCheckpoint(
+            "has no statistics of a layer that could be pruned", "measure them with `data`", place=place
+        )
+    found = [layer for layer in checkpoint.layers if fnmatchcase(layer.name, glob)]
+    if not found:
+        names = ", ".join(layer.name for layer in checkpoint.layers)
+        raise BadCheckpoint(f"no measured layer matches `layer={glob}`", f"choose from {names}", place=place)
+    return found

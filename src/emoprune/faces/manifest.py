@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from emoprune.errors import BadData, InvalidRecord, at
 from emoprune.faces.types import Box, CropRow
@@ -135,3 +135,8 @@ def _rows(path: str) -> Iterator[tuple[int, dict[str, str]]]:
         for line, row in rows:
             # a row may be cut short by hand; what it lacks is empty
             yield line, {**dict.fromkeys(COLUMNS, ""), **dict(zip(header, row, strict=False))}
+
+
+def is_contact_sheet(path: Path) -> bool:
+    """Whether a file is the contact sheet of a folder of faces, by its name and the manifest beside it."""
+    return path.name == SHEET and (path.parent / MANIFEST).is_file()

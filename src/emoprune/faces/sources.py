@@ -75,7 +75,7 @@ class PhotoFolder:
         if raw.resolve().is_relative_to(faces.resolve()):
             raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
         with image_files.readable():
-            found = _without_faces(image_files.pictures(raw), raw)
+            found = _without_faces(image_files.pictures(raw, left_out=manifest.is_contact_sheet), raw)
             videos = sum(video.is_video_name(path) for path in image_files.files(raw))
         if not found:
             raise BadData("no photos in it", "give a folder of pictures", place=str(raw))

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from emoprune import events
-from emoprune.cli import options
 from emoprune.data import splits as splitting
 from emoprune.data.datasets import Faces
 from emoprune.data.image_dataset import Photos, unit_scale
+from emoprune.data.loader import READING_BATCH, batches
 from emoprune.data.splits import partition
 from emoprune.data.types import FOLDERS, Catalog, Preprocess, Samples, SplitRule
 from emoprune.errors import BadCheckpoint, UsageFault, at
 from emoprune.features import DESCRIPTORS
 from emoprune.features.pca import principal_components, require_samples
 from emoprune.networks import build, inputs
+from emoprune.networks.registry import USUAL_TORCHVISION
 from emoprune.networks.types import Spec
-from emoprune.training.loop import READING_BATCH, batches
 
 OF_A_NETWORK: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "deep": build.penultimate,
@@ -117,7 +117,7 @@ def _preprocess(kind: str, faces: Faces, look: Look) -> Preprocess:
     if kind in OF_A_NETWORK:
         return inputs.preprocess(
             faces,
-            look.arch or options.USUAL_TORCHVISION,
+            look.arch or USUAL_TORCHVISION,
             look.size,
             gray=look.gray,
             mean=look.mean,
@@ -144,7 +144,7 @@ def _rows(kind: str, samples: Samples, preprocess: Preprocess, look: Look) -> It
 def _read(
     kind: str, samples: Samples, indices: Tensor, preprocess: Preprocess, look: Look
 ) -> Iterator[Tensor]:
-    spec = Spec(look.arch or options.USUAL_TORCHVISION, 1000, (3, *preprocess.size))
+    spec = Spec(look.arch or USUAL_TORCHVISION, 1000, (3, *preprocess.size))
     net, _ = inputs.pretrained(spec, look.weights or "imagenet", seed=0)
     net = net.to(look.device).eval()
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from emoprune.errors import BadData
-from emoprune.faces import manifest
 from emoprune.io.images import is_image_name
 
 
@@ -22,13 +21,13 @@ def readable() -> Iterator[None]:
         raise BadData(f"cannot be read ({error.strerror})", "check its permissions", place=place) from error
 
 
-def pictures(root: Path) -> list[Path]:
-    """Every picture below `root` in order of its path, hidden files and folders passed over.
+def pictures(root: Path, *, left_out: Callable[[Path], bool] = lambda path: False) -> list[Path]:
+    """Every picture below `root` in order of its path, without hidden files and those `left_out`.
 
     Links to folders are followed, except to a folder that they lie in.
     """
     return sorted(
-        (path for path in files(root) if _is_photo_name(path)),
+        (path for path in files(root) if is_image_name(path) and not left_out(path)),
         key=lambda path: path.relative_to(root).as_posix(),
     )
 
@@ -45,13 +44,3 @@ def files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
             yield from files(path, (*above, real))
         else:
             yield path
-
-
-def is_picture(path: Path) -> bool:
-    """Whether there is a file of a picture's name, other than a contact sheet of ours."""
-    return path.is_file() and _is_photo_name(path)
-
-
-def _is_photo_name(path: Path) -> bool:
-    sheet = path.name == manifest.SHEET and (path.parent / manifest.MANIFEST).is_file()
-    return is_image_name(path) and not sheet

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from emoprune.errors import BadCheckpoint
 
+METADATA_KEY = "emoprune"
+"""The one key of metadata, for several would come out in random order."""
+
 COPY_AGAIN = "copy it again"
 LONGEST_HEADER = 100_000_000
 """What the format allows."""

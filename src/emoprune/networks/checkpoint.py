@@ -16,11 +16,10 @@ from emoprune import __version__
 from emoprune.errors import BadCheckpoint, InvalidRecord, at
 from emoprune.io import json_records, safetensors_files
 from emoprune.io.files import read_bytes, shown
-from emoprune.io.safetensors_files import COPY_AGAIN
+from emoprune.io.safetensors_files import COPY_AGAIN, METADATA_KEY
 from emoprune.networks.types import Card, Checkpoint, HistoryEntry, Moments, UnitStatistics
 
 SCHEMA, FIRST_SCHEMA = "emoprune.checkpoint/2", "emoprune.checkpoint/1"
-METADATA_KEY = "emoprune"
 NET, STATS, READS, MASK = "net.", "stats.", "reads.", "mask."
 STATISTICS = ("count", "gram", "sum", "min", "max")
 MOMENTS = ("count", "mean", "covariance")

@@ -64,3 +64,13 @@ def squared_errors(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]
         with torch.inference_mode():
             errors = _distance(net, batch, net(batch)).cpu()
         yield errors
+
+
+def predict(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Logits of every batch, on the CPU; the network runs in evaluation mode without gradients."""
+    net.eval()
+    for batch in inputs:
+        # not around the yield: the mode would leak into whoever takes the logits
+        with torch.inference_mode():
+            logits = net(batch).cpu()
+        yield logits

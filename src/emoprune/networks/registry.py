@@ -78,3 +78,6 @@ ARCHITECTURES: dict[str, Architecture] = {
     "vit_h_14": Architecture(smallest=28, step=14, square=True),
     **_family("wide_resnet101_2", "wide_resnet50_2", entry=Architecture()),
 }
+
+USUAL_TORCHVISION = "mobilenet_v2"
+"""What deep features are read off unless another is named."""

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from emoprune import events
-from emoprune.cli import options
 from emoprune.errors import UsageFault, at
 from emoprune.evaluation.training_data import (
+    NO_DATA,
     Sight,
     look_at,
+    matching_layers,
     measured,
     note_stale_statistics,
     own_data,
@@ -58,7 +59,7 @@ def prepare(
         graph = channel_graph(build.blueprint(before.spec), before.spec.input)
     images = None
     counted = 0
-    if data not in (None, options.NO_DATA):
+    if data not in (None, NO_DATA):
         images = look_at(before, data, limit=limit)
         with at(place):
             before = measured(before, graph, images)
@@ -119,7 +120,7 @@ def _chosen(
     if METHODS[method].weights and weights:
         # single weights need no statistics; where there are any, they are certified
         return tuple(layer for layer in before.layers if fnmatchcase(layer.name, glob)), weights
-    return tuple(options.matching_layers(before, glob, place=place)), weights
+    return tuple(matching_layers(before, glob, place=place)), weights
 
 
 def _before_norms(graph: ChannelGraph, layers: Sequence[HiddenLayer]) -> bool:

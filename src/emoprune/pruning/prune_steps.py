@@ -13,9 +13,8 @@ from emoprune.pruning.amounts import Amount
 from emoprune.pruning.budget import last_step
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune_job import Job
-from emoprune.pruning.types import Plan, PruningCurve, PruningStep
+from emoprune.pruning.types import STEPS_SCHEMA, Plan, PruningCurve, PruningStep
 from emoprune.reporting import tables
-from emoprune.reporting.records_io import STEPS_SCHEMA
 from emoprune.reporting.steps import KEYS
 
 if TYPE_CHECKING:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+STEPS_SCHEMA = "emoprune.steps/1"
+
+
 @dataclass(frozen=True)
 class PruningStep:
     """The network with so many units left; None is what was not measured."""

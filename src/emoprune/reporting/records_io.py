@@ -9,13 +9,11 @@ from typing import Any
 from emoprune.errors import BadMetrics, at
 from emoprune.evaluation.types import Metrics
 from emoprune.io.json_records import decode, refuse_constant
-from emoprune.pruning.types import PruningCurve
+from emoprune.pruning.types import STEPS_SCHEMA, PruningCurve
 from emoprune.reporting.types import Runs
-from emoprune.training.types import LearningCurve
+from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
 
 SCHEMA = "emoprune.metrics/1"
-TRAINING_SCHEMA = "emoprune.training/1"
-STEPS_SCHEMA = "emoprune.steps/1"
 KINDS: dict[str, type[Metrics | LearningCurve | PruningCurve]] = {
     SCHEMA: Metrics,
     TRAINING_SCHEMA: LearningCurve,

@@ -12,15 +12,13 @@ from torch import Tensor, nn
 
 from emoprune.choices import Keep, Optimizer, Task
 from emoprune.data.image_dataset import standardize, to_input, unit_scale
+from emoprune.data.loader import batches
 from emoprune.data.types import Preprocess, Samples
 from emoprune.data.warping import augment
 from emoprune.errors import TrainingFault
 from emoprune.networks.build import features
 from emoprune.networks.losses import LOSSES, hits, judge
 from emoprune.networks.types import Epoch
-
-READING_BATCH = 64
-"""Samples per forward pass where nothing is learned: the size changes speed, not results."""
 
 
 @dataclass(frozen=True)
@@ -46,36 +44,6 @@ class Recipe:
     def rate(self, *, epoch: int, step: int) -> float:
         """The learning rate after so many whole epochs and so many steps in all."""
         return self.lr * self.lr_factor**epoch / (1 + self.lr_decay * step)
-
-
-@dataclass(frozen=True)
-class TensorSamples:
-    """Samples that are in memory already: table rows, or features computed once."""
-
-    values: Tensor
-    labels: Tensor
-
-    def batch(self, indices: Tensor) -> Tensor:
-        """The rows at `indices`."""
-        return self.values[indices]
-
-
-def batches(
-    samples: Samples, indices: Tensor, preprocess: Preprocess, device: torch.device
-) -> Iterator[Tensor]:
-    """Network inputs of the samples at `indices`, in order, a batch at a time."""
-    for chunk in indices.split(READING_BATCH):
-        yield to_input(samples.batch(chunk).to(device), preprocess)
-
-
-def predict(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Logits of every batch, on the CPU; the network runs in evaluation mode without gradients."""
-    net.eval()
-    for batch in inputs:
-        # not around the yield: the mode would leak into whoever takes the logits
-        with torch.inference_mode():
-            logits = net(batch).cpu()
-        yield logits
 
 
 def fit(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from emoprune import events
 from emoprune.choices import Task
+from emoprune.data.loader import READING_BATCH, TensorSamples, batches
 from emoprune.data.types import Preprocess, Samples
 from emoprune.errors import UsageFault, at
 from emoprune.io import devices
@@ -21,11 +22,10 @@ from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
 from emoprune.networks.losses import task_of
 from emoprune.networks.types import Checkpoint, Epoch, HiddenLayer, HistoryEntry
-from emoprune.reporting.records_io import TRAINING_SCHEMA
 from emoprune.training.config import Settings
-from emoprune.training.loop import READING_BATCH, Recipe, TensorSamples, batches, fit, precompute
+from emoprune.training.loop import Recipe, fit, precompute
 from emoprune.training.setup import Setup
-from emoprune.training.types import LearningCurve
+from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
 
 NOTABLE_BYTES = 100 * 2**20
 LEARNED = 0.99

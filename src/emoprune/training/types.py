@@ -8,6 +8,8 @@ from emoprune.errors import InvalidRecord
 from emoprune.evaluation.types import check_label
 from emoprune.networks.types import Epoch
 
+TRAINING_SCHEMA = "emoprune.training/1"
+
 
 @dataclass(frozen=True)
 class LearningCurve:

@@ -1,0 +1,35 @@
+"""Samples as batches of network input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from emoprune.data.image_dataset import to_input
+from emoprune.data.types import Preprocess, Samples
+
+READING_BATCH = 64
+"""Samples per forward pass where nothing is learned: the size changes speed, not results."""
+
+
+@dataclass(frozen=True)
+class TensorSamples:
+    """Samples that are in memory already: table rows, or features computed once."""
+
+    values: Tensor
+    labels: Tensor
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """The rows at `indices`."""
+        return self.values[indices]
+
+
+def batches(
+    samples: Samples, indices: Tensor, preprocess: Preprocess, device: torch.device
+) -> Iterator[Tensor]:
+    """Network inputs of the samples at `indices`, in order, a batch at a time."""
+    for chunk in indices.split(READING_BATCH):
+        yield to_input(samples.batch(chunk).to(device), preprocess)

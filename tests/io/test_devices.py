@@ -1,0 +1,22 @@
+"""The device that is asked for, or a word on why not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from emoprune.errors import Unavailable
+from emoprune.io import devices
+
+
+def test_a_device_is_what_was_asked_for() -> None:
+    assert devices.device("cpu") == torch.device("cpu")
+    assert devices.device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_cuda_is_told_apart_from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(Unavailable, match="`device=cuda`: "):
+        devices.device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert devices.device("cuda") == devices.device("auto") == torch.device("cuda")
