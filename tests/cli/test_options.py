@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import pytest
 import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from emoprune.choices import Merge
 from emoprune.cli import options
 from emoprune.data.augmentation import AUGMENTATIONS
 from emoprune.networks.convnets import CONVNETS
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.table_networks import TABLENETS
 from emoprune.pruning.methods import METHODS
+from emoprune.settings import setting
 from tests.support.command_line import Runner
 
 
@@ -81,3 +84,51 @@ def test_completion_of_a_list_goes_on_after_its_last_comma() -> None:
     assert complete("r") == ["red", "rose"]
     assert complete("green,r") == ["green,red", "green,rose"]
     assert complete("red,") == ["red,rose", "red,green"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of every kind."""
+
+    share: float | None = setting(None, "A share.", metavar="FRACTION")
+    widths: tuple[int, ...] = setting((), "Widths.", low=1, default_text="its own")
+    name: str = setting("a", "A name.", names=("a", "ab"))
+    gray: bool = setting(False, "Gray.", option="--gray/--color")
+    whole: bool = setting(False, "A flag.")
+    merge: Merge = setting("lstsq", "A choice.")
+    inner: int = 0
+
+
+def given_by(*argv: str) -> options.Given:
+    app, found = typer.Typer(), list[options.Given]()
+
+    @app.command()
+    @options.with_settings(Config)
+    def command(place: str, given: options.Given, force: bool = False) -> None:
+        found.append(given)
+
+    assert app(args=["here", *argv], standalone_mode=False) in (0, None)
+    return found[0]
+
+
+def test_settings_are_options_with_their_defaults() -> None:
+    found = given_by()
+    assert Config(**found.values) == Config()
+    assert not found.written
+
+
+def test_options_set_settings_and_tell_which_were_written() -> None:
+    found = given_by(
+        "--widths", "3", "--widths", "4", "--gray", "--share", "0.5", "--merge", "sum", "--force"
+    )
+    assert Config(**found.values) == Config(0.5, (3, 4), gray=True, merge="sum")
+    assert found.written == {"widths", "gray", "share", "merge"}
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [("--share", "50"), ("--widths", "0"), ("--name", "b"), ("--merge", "none"), ("--inner", "1")],
+)
+def test_what_a_setting_does_not_take_is_refused(argv: tuple[str, ...]) -> None:
+    with pytest.raises(typer.TyperException):
+        given_by(*argv)

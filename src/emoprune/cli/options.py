@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
 import math
-from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Annotated, Any
+import types
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import typer
 
 from emoprune.choices import Center, DeviceName, Kind, SplitBy
 from emoprune.networks.registry import ARCHITECTURES, USUAL_TORCHVISION
+from emoprune.settings import Setting, settings_of
 
-if TYPE_CHECKING:
-    pass
+Command = TypeVar("Command", bound=Callable[..., None])
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, also on a terminal.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
@@ -226,3 +231,92 @@ TorchvisionArch = Annotated[
         show_default=False,
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a command line says of the settings: the value of each, and which of them were written down."""
+
+    values: Mapping[str, Any]
+    written: frozenset[str]
+
+
+def with_settings(config: type, *, without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """Let a command take the settings of a config dataclass as options, in place of its parameter `given`.
+
+    It gets them as a `Given`. Settings `without` are no options of this command.
+    """
+
+    def decorate(command: Command) -> Command:
+        hints = get_type_hints(config)
+        fields = {field.name: field for field in dataclasses.fields(config)}
+        entries = {name: entry for name, entry in settings_of(config).items() if name not in without}
+        ours = [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=_default(fields[name]), annotation=annotation
+            )
+            for name, entry in entries.items()
+            for annotation in [_option(name, entry, hints[name])]
+        ]
+        own = {
+            name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hint)
+            for name, parameter in inspect.signature(command).parameters.items()
+            for hint in [get_type_hints(command, include_extras=True)[name]]
+        }
+        parameters = []
+        for name, parameter in own.items():
+            parameters += ours if name == "given" else [parameter]
+        takes_context = "context" in own
+        if not takes_context:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.insert(0, inspect.Parameter("context", kind, annotation=typer.Context))
+
+        @functools.wraps(command)
+        def wrapped(**values: Any) -> None:
+            context = values["context"] if takes_context else values.pop("context")
+            mine = {name: _as_tuple(values.pop(name), hints[name]) for name in entries}
+            command(**values, given=Given(mine, _written(context) & mine.keys()))
+
+        setattr(wrapped, "__signature__", inspect.Signature(parameters))  # noqa: B010  # no type has it
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        del wrapped.__wrapped__  # its annotations are not these
+        return cast(Command, wrapped)
+
+    return decorate
+
+
+def _written(context: typer.Context) -> frozenset[str]:
+    """Names of the parameters that were written on the command line."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
+
+
+def _as_tuple(value: Any, hint: Any) -> Any:
+    """What was given several times, as the setting has it."""
+    return tuple(value or ()) if get_origin(hint) is tuple else value
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return None if field.default == () else field.default
+
+
+def _option(name: str, entry: Setting, hint: Any) -> Any:
+    """The annotation of a setting as typer reads it."""
+    repeated = get_origin(hint) is tuple
+    kind = types.GenericAlias(list, get_args(hint)[:1]) | None if repeated else hint
+    numeric = {int, float} & {hint, *get_args(hint)}
+    help_text = entry.help + (f"  [default: {entry.default_text}]" if entry.default_text else "")
+    more: dict[str, Any] = {
+        "help": help_text,
+        "metavar": entry.metavar,
+        "show_default": entry.default_text is None,
+    }
+    if entry.fraction:
+        more["parser"] = _fraction
+    elif numeric:
+        more |= {"min": entry.low, "max": entry.high}
+    if entry.names:
+        more |= {"callback": one_of(entry.names), "autocompletion": completing(entry.names)}
+    if get_args(hint) and type(None) in get_args(hint) and entry.default_text is None:
+        more["show_default"] = False
+    return Annotated[kind, typer.Option(entry.option or f"--{name.replace('_', '-')}", **more)]
