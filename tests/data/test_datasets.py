@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from emoprune.data import feature_tables
 from emoprune.data.datasets import Folder, open_data, open_faces, open_folder
 from emoprune.data.fer2013 import Pixels
-from emoprune.data.types import Catalog, Table
+from emoprune.data.types import Catalog, SplitRequest, Table
 from emoprune.errors import BadData
 from tests.support.records import fer2013_csv, noise_pixels
 
@@ -242,3 +242,14 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="no such file") as caught:
         open_data(str(tmp_path / "none.csv"))
     assert caught.value.place == str(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("name", ["usual", "pixels.csv", "table.csv"])
+def test_open_data_remembers_how_it_shall_be_split(usual: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "pixels.csv").write_bytes(fer2013_csv(noise_pixels(1), [(0, "Training")]))
+    (tmp_path / "table.csv").write_text("name,label,x\na,b,1\n")
+    path = usual if name == "usual" else tmp_path / name
+    found = open_data(path, split="75/10/15", group_by="^[^_]+", split_by="duplicates")
+    assert found.split == SplitRequest("75/10/15", "^[^_]+", "duplicates")
+    assert open_data(str(path)).split == SplitRequest()
+    assert open_data(str(path)).catalog == found.catalog

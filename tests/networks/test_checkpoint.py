@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -18,7 +20,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from emoprune.data.types import Preprocess, SplitRule
-from emoprune.errors import BadCheckpoint, EmopruneError
+from emoprune.errors import BadCheckpoint, EmopruneError, OutputFault
 from emoprune.io import files
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
@@ -274,12 +276,59 @@ def test_a_trained_model_reads_back_with_its_statistics_and_curve(model: Path) -
     assert all(entry.count > 0 for entry in found.statistics.values())
 
 
-def test_a_checkpoint_from_before_splits_by_duplicates_loads() -> None:
+FIRST = Path(__file__).parent / "schema_1"
+EXPECTED: dict[str, Any] = json.loads((FIRST / "expected.json").read_text())
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_read_takes_checkpoints_of_the_first_schema(name: str) -> None:
+    found, expected = checkpoints.read(str(FIRST / f"{name}.st")), EXPECTED[name]
+    shape = found.spec.input
+    x = torch.linspace(-1, 1, 2 * math.prod(shape)).reshape(2, *shape)
+    with torch.inference_mode():
+        torch.testing.assert_close(found.module()(x), torch.tensor(expected["logits"]))
+    assert {layer: entry.units for layer, entry in found.statistics.items()} == expected["units"]
+    assert [entry.command for entry in found.history] == expected["commands"]
+    assert found.preprocess.color == expected["colour"]
+    assert found.classes == tuple(expected["classes"])
+    assert sum(int((~mask).sum()) for mask in found.masks.values()) == expected["zeros"]
+
+    data = checkpoints.to_bytes(found)
+    assert card_of_file(data)["schema"] == checkpoints.SCHEMA
+    assert same(checkpoints.from_bytes(data), found)
+
+
+def test_card_record_takes_cards_of_the_first_schema() -> None:
+    card = card_of_file((FIRST / "convolutions.st").read_bytes())
+    record = checkpoints.card_record(json.dumps({**card, "cost": {"macs": 5}, "units": 9}))
+    assert (record["preprocess"]["color"], record["cost"], record["units"]) == ("gray", {"macs": 5}, 9)
+
+
+def test_read_takes_checkpoints_from_before_splits_by_duplicates() -> None:
     original = checkpoint()
     data = checkpoints.to_bytes(original)
-    card = json.loads(header_of(data)["__metadata__"]["emoprune"])
+    card = card_of_file(data)
     del card["split"]["together"]
     assert same(original, checkpoints.from_bytes(with_card(data, card)))
+
+
+def test_module_has_tensors_of_its_own(model: Path) -> None:
+    found = checkpoints.read(str(model))
+    net = found.module()
+    assert not net.training
+    with torch.no_grad():
+        next(net.parameters()).zero_()
+    assert checkpoints.to_bytes(found) == model.read_bytes()
+
+
+def test_save_writes_what_read_reads(tmp_path: Path) -> None:
+    path = tmp_path / "model.st"
+    checkpoint().save(path)
+    assert same(checkpoints.read(str(path)), checkpoint())
+    with pytest.raises(OutputFault, match="exists"):
+        checkpoint().save(path)
+    checkpoint(classes=("a", "b")).save(path, force=True)
+    assert checkpoints.read(str(path)).classes == ("a", "b")
 
 
 MASK = torch.tensor([[True, False, True, True], [False, True, True, True]])

@@ -106,9 +106,9 @@ def test_metadata_that_is_no_card_is_a_bad_checkpoint(text: str) -> None:
         checkpoints.from_bytes(with_card(DATA, text))
 
 
-@pytest.mark.parametrize("schema", ["emoprune.checkpoint/2", "other", "", None, 1, []])
+@pytest.mark.parametrize("schema", ["emoprune.checkpoint/3", "other", "", None, 1, []])
 def test_another_schema_is_named(schema: object) -> None:
-    with pytest.raises(BadCheckpoint, match=r"schema .* emoprune\.checkpoint/1"):
+    with pytest.raises(BadCheckpoint, match=r"schema .* emoprune\.checkpoint/2"):
         checkpoints.from_bytes(with_card(DATA, {**CARD, "schema": schema}))
 
 

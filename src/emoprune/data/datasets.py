@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
-from emoprune.choices import PARTS
+from emoprune.choices import PARTS, SplitBy
 from emoprune.data import feature_tables, fer2013
 from emoprune.data.fer2013 import Pixels
-from emoprune.data.types import Catalog, Table
+from emoprune.data.types import Catalog, SplitRequest, Table
 from emoprune.errors import BadData, at
 from emoprune.faces import output_folder
 from emoprune.faces.manifest import is_contact_sheet
@@ -29,6 +29,7 @@ class Folder:
 
     catalog: Catalog
     paths: tuple[Path, ...]
+    split: SplitRequest = SplitRequest()
 
     def picture(self, index: int) -> Image.Image:
         """One of them, decoded, as RGB; BadImage for a file that is none."""
@@ -39,11 +40,22 @@ Faces = Folder | Pixels
 Data = Faces | Table
 
 
-def open_data(place: str) -> Data:
-    """What is at `place`, or is CSV on standard input for "-".
+def open_data(
+    path: str | Path,
+    *,
+    split: str | None = None,
+    group_by: str | None = None,
+    split_by: SplitBy | None = None,
+) -> Data:
+    """The data set at `path`; "-" reads CSV from standard input.
 
     A folder of pictures by class, pictures as FER-2013's CSV has them, or a feature table (.csv, .st, .xlsx).
+    The result remembers `split` ("75/10/15", or counts), `group_by` and `split_by` for training.
     """
+    return replace(_open(str(path)), split=SplitRequest(split, group_by, split_by))
+
+
+def _open(place: str) -> Data:
     path = Path(place)
     if path.is_dir():
         return open_folder(place)

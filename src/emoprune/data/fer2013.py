@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from emoprune.data.types import Catalog
+from emoprune.data.types import Catalog, SplitRequest
 from emoprune.errors import BadData
 from emoprune.io.content_hash import fingerprint
 
@@ -38,6 +38,7 @@ class Pixels:
 
     catalog: Catalog
     values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+    split: SplitRequest = SplitRequest()
 
     def picture(self, index: int) -> Image.Image:
         """One of them, as RGB."""

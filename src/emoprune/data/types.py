@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from emoprune.choices import Kind
+from emoprune.choices import Kind, SplitBy
 from emoprune.errors import InvalidRecord
 
 if TYPE_CHECKING:
@@ -44,6 +44,19 @@ class Catalog:
 
 
 @dataclass(frozen=True)
+class SplitRequest:
+    """How a user wants a data set split, before it is known whether it can be; None leaves the default.
+
+    `shares` is "80/20", "75/10/15" or "346/329"; `group_by` a regular expression over names: samples whose
+    match is the same stay on one side. `split_by` keeps near-duplicates on one side.
+    """
+
+    shares: str | None = None
+    group_by: str | None = None
+    split_by: SplitBy | None = None
+
+
+@dataclass(frozen=True)
 class Table:
     """A feature table: `values` is (samples, features) float32, in the order of the catalog's names.
 
@@ -53,6 +66,7 @@ class Table:
     catalog: Catalog
     columns: tuple[str, ...]
     values: Tensor
+    split: SplitRequest = SplitRequest()
 
     def __post_init__(self) -> None:
         shape = (len(self.catalog.names), len(self.columns))

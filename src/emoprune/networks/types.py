@@ -11,7 +11,9 @@ from emoprune.data.types import Preprocess, SplitRule
 from emoprune.errors import InvalidRecord
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from pathlib import Path
+
+    from torch import Tensor, nn
 
 WIDEST = 2**22
 """Beyond what any network of ours can use; a damaged or hostile file must not ask for all memory."""
@@ -219,3 +221,16 @@ class Checkpoint(Card):
     def units(self) -> int:
         """Units of all prunable layers together."""
         return sum(statistics.units for statistics in self.statistics.values())
+
+    def module(self) -> nn.Module:
+        """The network in evaluation mode, ready to run, with tensors of its own."""
+        from emoprune.networks.build import restore
+
+        return restore(self.spec, {name: tensor.clone() for name, tensor in self.tensors.items()})
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the checkpoint to a file; an existing one is replaced only with `force`."""
+        from emoprune.io.files import write_bytes
+        from emoprune.networks.checkpoint import to_bytes
+
+        write_bytes(path, to_bytes(self), force=force)
