@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
@@ -29,7 +29,7 @@ class Folder:
 
     catalog: Catalog
     paths: tuple[Path, ...]
-    split: SplitRequest = SplitRequest()
+    split: SplitRequest = field(default_factory=SplitRequest)
 
     def picture(self, index: int) -> Image.Image:
         """One of them, decoded, as RGB; BadImage for a file that is none."""

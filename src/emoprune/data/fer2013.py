@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import IO
 
@@ -38,7 +38,7 @@ class Pixels:
 
     catalog: Catalog
     values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-    split: SplitRequest = SplitRequest()
+    split: SplitRequest = field(default_factory=SplitRequest)
 
     def picture(self, index: int) -> Image.Image:
         """One of them, as RGB."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from emoprune.choices import Kind, SplitBy
@@ -66,7 +66,7 @@ class Table:
     catalog: Catalog
     columns: tuple[str, ...]
     values: Tensor
-    split: SplitRequest = SplitRequest()
+    split: SplitRequest = field(default_factory=SplitRequest)
 
     def __post_init__(self) -> None:
         shape = (len(self.catalog.names), len(self.columns))
