@@ -16,7 +16,7 @@ import pytest
 from emoprune import events
 from emoprune.cli import output
 from emoprune.reporting import tables
-from emoprune.reporting.tables import Sheet
+from emoprune.reporting.tables import Table
 from tests.support.command_line import PROGRAM, SMALL, clean_environment, process, scores
 from tests.support.terminal import bytes_on_terminal
 
@@ -216,5 +216,5 @@ def test_json_lines_are_whole_and_refuse_what_json_lacks(capsys: pytest.CaptureF
 
 
 def test_csv_leaves_out_what_is_not_there() -> None:
-    sheet = Sheet("t", ("a", "b"), (("x,y", None), ('"', 0.1)))
+    sheet = Table("t", ("a", "b"), (("x,y", None), ('"', 0.1)))
     assert tables.to_csv(sheet) == 'a,b\n"x,y",\n"""",0.1\n'

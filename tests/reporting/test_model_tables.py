@@ -17,7 +17,7 @@ from emoprune.pruning.types import PruningStep
 from emoprune.reporting import model_tables, sections
 from emoprune.reporting.confidence import estimate
 from emoprune.reporting.model_tables import by_class, comparable, confusions, flat, headings, sheets, summary
-from emoprune.reporting.tables import Sheet
+from emoprune.reporting.tables import Table
 from emoprune.reporting.types import Runs
 from tests.support.command_line import Runner, scores
 from tests.support.runs import curve, pruning, run
@@ -63,7 +63,7 @@ def named(*models: str, split: str = "test") -> list[Metrics]:
     return [dataclasses.replace(BEFORE, model=model, split=split) for model in models]
 
 
-def cells(sheet: Sheet, first: str) -> tuple[object, ...]:
+def cells(sheet: Table, first: str) -> tuple[object, ...]:
     [row] = [row for row in sheet.rows if row[0] == first]
     return row[1:]
 

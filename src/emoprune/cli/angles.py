@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -12,9 +12,7 @@ from emoprune import events
 from emoprune.cli import options, output
 from emoprune.errors import UsageFault
 from emoprune.reporting import tables
-
-if TYPE_CHECKING:
-    from rich.console import Group
+from emoprune.reporting.tables import Table
 
 SCHEMA = "emoprune.angles/2"
 SHOWN_PAIRS = 40
@@ -78,14 +76,14 @@ def command(
         records.append({"schema": SCHEMA, "model": model, "layer": found.name} | dataclasses.asdict(surveyed))
     form = "json" if as_json else form
     if form == "csv":
-        output.write(tables.to_csv(_pairs_sheet(records)))
+        output.write(tables.to_csv(_all_pairs(records)))
     elif form == "table":
         output.show(_tables(records))
     else:
         output.emit(records, lambda: _tables(records), as_json=form == "json")
 
 
-def _tables(records: list[dict[str, Any]]) -> Iterable[Group | str]:
+def _tables(records: list[dict[str, Any]]) -> Iterable[Table | str]:
     keys = ("units", "center", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
     yield tables.table(
         "Angles between the units of a layer, in degrees",
@@ -104,7 +102,7 @@ def _short(value: object) -> object:
     return round(value, 3) if isinstance(value, float) else value
 
 
-def _pairs(record: dict[str, Any]) -> Iterable[Group | str]:
+def _pairs(record: dict[str, Any]) -> Iterable[Table | str]:
     pairs = record["pairs"]
     yield tables.table(
         f"Pairs of {record['layer']}: {len(pairs):,}",
@@ -116,6 +114,6 @@ def _pairs(record: dict[str, Any]) -> Iterable[Group | str]:
         yield f"  ... and {len(pairs) - SHOWN_PAIRS:,} more: --format csv prints them all"
 
 
-def _pairs_sheet(records: list[dict[str, Any]]) -> tables.Sheet:
+def _all_pairs(records: list[dict[str, Any]]) -> Table:
     rows = tuple((record["layer"], *pair.values()) for record in records for pair in record["pairs"])
-    return tables.Sheet("pairs", ("layer", "i", "j", "angle_deg"), rows)
+    return Table("pairs", ("layer", "i", "j", "angle_deg"), rows)

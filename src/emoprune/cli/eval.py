@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
-from emoprune.choices import Part
+from emoprune.choices import EvaluationSection, Part
 from emoprune.cli import options, output
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import check_settings
 from emoprune.io.key_values import keyed, number_or_text
+from emoprune.reporting.tables import Table, table
 
 EXAMPLES = """\b
 Examples:
@@ -67,12 +68,11 @@ def command(
     from emoprune.io import devices
 
     noted = _noted(settings or ())
-    from emoprune.cli.report import tables
     from emoprune.data.datasets import open_data
     from emoprune.evaluation import evaluate, reconstruction
     from emoprune.evaluation import model as loading
     from emoprune.networks.losses import task_of
-    from emoprune.reporting import records_io
+    from emoprune.reporting import model_tables, records_io
 
     chosen = devices.device(device)
     opened = loading.open_model(model, chosen)
@@ -82,12 +82,16 @@ def command(
         errors = reconstruction.measure(model, opened, test.inputs(), len(test))
         record = {"schema": reconstruction.SCHEMA, "model": model, "data": data, "split": test.part, **errors}
         record["latency_ms"] = test.latency_ms(opened) if latency else None
-        output.emit([record], lambda: reconstruction.tables(record), as_json=as_json)
+        output.emit([record], lambda: [_reconstruction(record)], as_json=as_json)
         return
     result = evaluate.measure(
         opened, test, model=model, data=data, latency=latency, label=label, settings=noted
     )
-    output.emit([records_io.to_record(result)], lambda: tables([result]), as_json=as_json)
+    output.emit(
+        [records_io.to_record(result)],
+        lambda: model_tables.sheets([result], get_args(EvaluationSection)),
+        as_json=as_json,
+    )
 
 
 def _noted(settings: Sequence[str]) -> dict[str, int | float | str]:
@@ -98,3 +102,8 @@ def _noted(settings: Sequence[str]) -> dict[str, int | float | str]:
     except InvalidRecord as error:
         raise UsageFault(error.fact, error.remedy) from error
     return found
+
+
+def _reconstruction(record: dict[str, Any]) -> Table:
+    rows = [(key, value) for key, value in record.items() if key not in ("schema", "per_output")]
+    return table("Reconstruction", ["", ""], [*rows, *record["per_output"].items()])

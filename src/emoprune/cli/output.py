@@ -17,8 +17,9 @@ from emoprune.events import Advance
 from emoprune.io.files import explained
 
 if TYPE_CHECKING:
-    from rich.console import Group
     from rich.progress import Progress, TaskID
+
+    from emoprune.reporting.tables import Table
 
 
 def write(text: str) -> None:
@@ -29,7 +30,7 @@ def write(text: str) -> None:
 
 
 def emit(
-    records: Sequence[Mapping[str, Any]], render: Callable[[], Iterable[Group | str]], *, as_json: bool
+    records: Sequence[Mapping[str, Any]], render: Callable[[], Iterable[Table | str]], *, as_json: bool
 ) -> None:
     """Print `records` as JSON lines in a pipe or when asked, else what `render` makes of them."""
     if as_json or not sys.stdout.isatty():
@@ -38,21 +39,23 @@ def emit(
         show(render())
 
 
-def show(parts: Iterable[Group | str], stream: IO[str] | None = None) -> None:
+def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
     """Print tables and lines, in color where the stream is a terminal that wants it."""
     from rich.console import Console
 
+    from emoprune.reporting.tables import to_rich
+
     stream = stream or sys.stdout
-    parts = list(parts)
+    made = [part if isinstance(part, str) else to_rich(part) for part in parts]
     if stream.isatty():
         console = Console(file=stream)
         # a terminal too narrow wraps whole lines; cells broken or cut short would be figures lost
         free = console.options.update(width=10_000)
-        console.width = max([console.width, *(console.measure(part, options=free).maximum for part in parts)])
+        console.width = max([console.width, *(console.measure(part, options=free).maximum for part in made)])
     else:
         console = Console(file=stream, width=10_000, force_terminal=False, color_system=None)
     with explained(Path("standard output")):
-        for part in parts:
+        for part in made:
             console.print(part, markup=False, highlight=False)
         stream.flush()
 

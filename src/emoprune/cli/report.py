@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from emoprune import events
-from emoprune.choices import EvaluationSection, Section
+from emoprune.choices import Section
 from emoprune.cli import options, output
 from emoprune.errors import UsageFault
-from emoprune.reporting import tables as sheets
+from emoprune.reporting import tables
 from emoprune.reporting.charts import FIGURES
 
 if TYPE_CHECKING:
-    from rich.console import Group
-
-    from emoprune.evaluation.types import Metrics
     from emoprune.reporting.sections import View
     from emoprune.reporting.types import Runs
 
@@ -188,19 +185,12 @@ def _view(found: Runs, *, by_label: bool, paper: str | None) -> View:
 
 def _print(view: View, section: Section | None, form: str | None) -> None:
     chosen = view.chosen(section)
-    made = (sheet for part in chosen for sheet in part.sheets())
+    made = [sheet for part in chosen for sheet in part.sheets()]
     if form == "markdown":
-        output.write("\n".join(map(sheets.to_markdown, made)))
+        output.write("\n".join(map(tables.to_markdown, made)))
     elif form == "csv":
-        output.write(sheets.to_csv(chosen[0].flat()))
+        output.write(tables.to_csv(chosen[0].flat()))
     elif form == "table":
-        output.show(map(sheets.to_table, made))
+        output.show(made)
     else:
-        output.emit([view.to_record()], lambda: map(sheets.to_table, made), as_json=form == "json")
-
-
-def tables(found: Sequence[Metrics]) -> Iterator[Group]:
-    """All sections as tables for the terminal."""
-    from emoprune.reporting import model_tables
-
-    return map(sheets.to_table, model_tables.sheets(found, get_args(EvaluationSection)))
+        output.emit([view.to_record()], lambda: made, as_json=form == "json")

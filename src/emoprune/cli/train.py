@@ -18,8 +18,6 @@ from emoprune.reporting import tables
 from emoprune.training.config import Settings, settings_of
 
 if TYPE_CHECKING:
-    from rich.console import Group
-
     from emoprune.networks.types import Checkpoint
 
 SCHEMA = "emoprune.train/1"
@@ -141,7 +139,7 @@ def _summary(data: str, output: str, trained: Checkpoint, parts: dict[str, int])
     }
 
 
-def _tables(summary: dict[str, Any]) -> Iterable[Group]:
+def _tables(summary: dict[str, Any]) -> Iterable[tables.Table]:
     def text(value: Any) -> str:
         if isinstance(value, dict) and len(value) > FEW:
             return f"{sum(value.values()):,} in {len(value)}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,10 +13,6 @@ from emoprune import events
 from emoprune.errors import BadCheckpoint
 from emoprune.evaluation.model import Model
 from emoprune.networks.losses import squared_errors
-from emoprune.reporting.tables import table
-
-if TYPE_CHECKING:
-    from rich.console import Group
 
 SCHEMA = "emoprune.reconstruction/1"
 
@@ -35,9 +31,3 @@ def measure(place: str, opened: Model, inputs: Iterator[Tensor], count: int) -> 
         "bytes": opened.bytes,
         "units": opened.units,
     }
-
-
-def tables(record: dict[str, Any]) -> Iterable[Group]:
-    """The measures as people read them."""
-    rows = [(key, value) for key, value in record.items() if key not in ("schema", "per_output")]
-    yield table("Reconstruction", ["", ""], [*rows, *record["per_output"].items()], left=1)

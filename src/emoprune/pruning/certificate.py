@@ -19,7 +19,6 @@ from emoprune.pruning.types import Plan
 from emoprune.reporting import tables
 
 if TYPE_CHECKING:
-    from rich.console import Group
     from torch import Tensor
 
     from emoprune.pruning.amounts import Amount
@@ -170,7 +169,7 @@ def show_ladder(job: Job, model: str, *, as_json: bool) -> None:
     output.emit(records, lambda: [_ladder_table(job, records)], as_json=as_json)
 
 
-def _ladder_table(job: Job, records: list[dict[str, Any]]) -> Group:
+def _ladder_table(job: Job, records: list[dict[str, Any]]) -> tables.Table:
     merge = job.request.merge
     errors = {(record["layer"], record["amount"]): record[f"error_{merge}"] for record in records}
     return tables.table(

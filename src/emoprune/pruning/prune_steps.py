@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from emoprune import events
 from emoprune.cli import output
@@ -16,9 +16,6 @@ from emoprune.pruning.prune_job import Job
 from emoprune.pruning.types import STEPS_SCHEMA, Plan, PruningCurve, PruningStep
 from emoprune.reporting import tables
 from emoprune.reporting.steps import KEYS
-
-if TYPE_CHECKING:
-    from rich.console import Group
 
 
 def show(job: Job, amount: Amount | None, model: str, *, label: str | None, as_json: bool) -> None:
@@ -41,7 +38,7 @@ def _step(job: Job, plan: Plan) -> PruningStep:
     return PruningStep(units, loss, accuracy, **{KEYS[tells]: told})
 
 
-def _table(job: Job, steps: Iterable[PruningStep]) -> Group:
+def _table(job: Job, steps: Iterable[PruningStep]) -> tables.Table:
     rows = [asdict(step) for step in steps]
     present = [key for key in rows[0] if any(row[key] is not None for row in rows)]
     headings = {key: measure for measure, key in KEYS.items()}

@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any, get_args
 
 from emoprune.reporting.aggregate import Learned, LearningPart, Pick, learned_by_label
-from emoprune.reporting.tables import SHARE, Sheet, Unit, bounds, from_rows, told_apart
+from emoprune.reporting.tables import SHARE, Table, Unit, bounds, from_rows, told_apart
 from emoprune.training.types import LearningCurve
 
 ACCURACIES: list[tuple[LearningPart, Pick]] = list(product(get_args(LearningPart), get_args(Pick)))
@@ -41,12 +41,12 @@ def one_by_one(curves: Sequence[LearningCurve]) -> Curves:
     )
 
 
-def sheet(view: Curves) -> Sheet:
+def sheet(view: Curves) -> Table:
     """One row per label; of several runs means, with how far their 95% intervals reach either side."""
     accuracies = (f"{part}, {pick}" for part, pick in view.accuracies)
     columns = ("label", *(["runs"] if view.together else []), "epochs", *accuracies)
     title = "Learning curves by label: accuracy (± 95% interval over runs)"
-    return Sheet(
+    return Table(
         title if view.together else "Learning curves: accuracy",
         columns,
         tuple(tuple(_cells(view, entry)) for entry in view.entries),
@@ -63,7 +63,7 @@ def _cells(view: Curves, entry: Learned) -> Iterator[object]:
         yield SHARE.estimate(entry.accuracy(part, pick))
 
 
-def flat(view: Curves) -> Sheet:
+def flat(view: Curves) -> Table:
     """Epochs and accuracies as raw values, one row per label, with intervals where they are over runs."""
     return from_rows("curves", [_flat(view, entry) for entry in view.entries])
 

@@ -12,7 +12,7 @@ from emoprune.choices import ClassMeasure, EvaluationSection, Measured
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.aggregate import CLASS_KEYS, KEYS, Labeled, all_changes, by_label, by_setting
 from emoprune.reporting.model_tables import comparable, confusion_sheet
-from emoprune.reporting.tables import DECIMALS, SHARE, Sheet, bounds, flat_printed, from_rows
+from emoprune.reporting.tables import DECIMALS, SHARE, Table, bounds, flat_printed, from_rows
 from emoprune.reporting.types import Estimate, Printed
 
 SCHEMA = "emoprune.labels/1"
@@ -71,7 +71,7 @@ def overview(found: Iterable[Metrics], printed: Sequence[Printed] = ()) -> Overv
     return Overview(by_setting(by_label(found)), printed)
 
 
-def summary(view: Overview) -> Sheet:
+def summary(view: Overview) -> Table:
     """One row per label: runs, means, the accuracy's interval and its paired difference from the first."""
     several = len(view.ours) > 1
     columns = ["label", "runs"]
@@ -84,7 +84,7 @@ def summary(view: Overview) -> Sheet:
         (label, len(entry.runs) if entry else None, *_summary_cells(view, label, entry, several))
         for label, entry in view.labels.items()
     )
-    return Sheet("Summary by label", tuple(columns), rows)
+    return Table("Summary by label", tuple(columns), rows)
 
 
 def _summary_cells(view: Overview, label: str, entry: Labeled | None, several: bool) -> Iterable[object]:
@@ -119,12 +119,12 @@ def _printed(entry: Printed | None, text: Callable[[float], str]) -> str | None:
     return text(entry.value) + (f" ({entry.where})" if entry.where else "")
 
 
-def by_class(view: Overview) -> list[Sheet]:
+def by_class(view: Overview) -> list[Table]:
     """Mean precision, recall and F1 per class: classes down, labels across, the paper's beside ours."""
     return [_class_sheet(view, measure) for measure in CLASS_MEASURES]
 
 
-def _class_sheet(view: Overview, measure: ClassMeasure) -> Sheet:
+def _class_sheet(view: Overview, measure: ClassMeasure) -> Table:
     heads: list[str] = ["class"]
     columns: list[list[str | None]] = [[*view.classes]]
     for label, entry in view.labels.items():
@@ -136,7 +136,7 @@ def _class_sheet(view: Overview, measure: ClassMeasure) -> Sheet:
             columns.append(
                 [_printed(view.paper(label, measure, name), DECIMALS.text) for name in view.classes]
             )
-    return Sheet(f"{measure.capitalize()} by class", tuple(heads), tuple(zip(*columns, strict=True)))
+    return Table(f"{measure.capitalize()} by class", tuple(heads), tuple(zip(*columns, strict=True)))
 
 
 def _mean_of_class(entry: Labeled, measure: ClassMeasure, name: str) -> str | None:
@@ -144,7 +144,7 @@ def _mean_of_class(entry: Labeled, measure: ClassMeasure, name: str) -> str | No
     return DECIMALS.text(found.mean) if found else None
 
 
-def confusions(view: Overview) -> list[Sheet]:
+def confusions(view: Overview) -> list[Table]:
     """The confusion matrix of each label, added up over its runs."""
     return [
         confusion_sheet(
@@ -154,9 +154,9 @@ def confusions(view: Overview) -> list[Sheet]:
     ]
 
 
-def sheets(view: Overview, sections: Sequence[EvaluationSection]) -> list[Sheet]:
+def sheets(view: Overview, sections: Sequence[EvaluationSection]) -> list[Table]:
     """The sheets of the wanted sections, in the order wanted."""
-    made: dict[EvaluationSection, Callable[[Overview], list[Sheet]]] = {
+    made: dict[EvaluationSection, Callable[[Overview], list[Table]]] = {
         "summary": lambda view: [summary(view)],
         "classes": by_class,
         "confusion": confusions,
@@ -164,7 +164,7 @@ def sheets(view: Overview, sections: Sequence[EvaluationSection]) -> list[Sheet]
     return [sheet for section in sections for sheet in made[section](view)]
 
 
-def flat(view: Overview, section: EvaluationSection) -> Sheet:
+def flat(view: Overview, section: EvaluationSection) -> Table:
     """One section as a flat sheet of raw values, for other programs."""
     made: dict[EvaluationSection, Callable[[Overview], list[dict[str, object]]]] = {
         "summary": _flat_summary,

@@ -10,7 +10,7 @@ from typing import Any
 
 from emoprune.choices import EvaluationSection
 from emoprune.evaluation.types import Metrics
-from emoprune.reporting.tables import DECIMALS, SHARE, Row, Sheet
+from emoprune.reporting.tables import DECIMALS, SHARE, Row, Table
 
 SCHEMA = "emoprune.report/1"
 
@@ -73,7 +73,7 @@ def comparable(found: Sequence[Metrics]) -> bool:
     return len({(metrics.data_fingerprint, metrics.split) for metrics in found}) <= 1
 
 
-def summary(found: Sequence[Metrics]) -> Sheet:
+def summary(found: Sequence[Metrics]) -> Table:
     """One line per measure, one column per model, with the change against the first from the second on."""
     rows: list[Row] = [
         ("part", *(metrics.split for metrics in found)),
@@ -87,7 +87,7 @@ def summary(found: Sequence[Metrics]) -> Sheet:
             )
         if measure.name == "accuracy":
             rows.append(("  95% interval", *(_interval(metrics) for metrics in found)))
-    return Sheet("Summary", ("", *headings(found)), tuple(rows))
+    return Table("Summary", ("", *headings(found)), tuple(rows))
 
 
 def _cell(measure: Measure, first: float | None, value: float | None) -> str:
@@ -102,7 +102,7 @@ def _interval(metrics: Metrics) -> str:
     return f"{100 * low:.1f} to {high:.1%}"
 
 
-def by_class(found: Sequence[Metrics]) -> list[Sheet]:
+def by_class(found: Sequence[Metrics]) -> list[Table]:
     """Precision, recall and F1 per class: classes down, models across."""
     names = headings(found)
     classes = list(dict.fromkeys(name for metrics in found for name in metrics.classes))
@@ -114,12 +114,12 @@ def by_class(found: Sequence[Metrics]) -> list[Sheet]:
             values = [None if score is None else getattr(score, measure) for score in scores]
             rows.append((name, *("-" if value is None else DECIMALS.text(value) for value in values)))
         sheets.append(
-            Sheet(measure.replace("f1", "F1").capitalize() + " by class", ("class", *names), tuple(rows))
+            Table(measure.replace("f1", "F1").capitalize() + " by class", ("class", *names), tuple(rows))
         )
     return sheets
 
 
-def confusions(found: Sequence[Metrics]) -> list[Sheet]:
+def confusions(found: Sequence[Metrics]) -> list[Table]:
     """The confusion matrix of each model, with each class's support."""
     return [
         confusion_sheet(name, metrics.classes, metrics.confusion)
@@ -127,16 +127,16 @@ def confusions(found: Sequence[Metrics]) -> list[Sheet]:
     ]
 
 
-def confusion_sheet(of: str, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Sheet:
+def confusion_sheet(of: str, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Table:
     """A confusion matrix, [actual][predicted], with each class's support; `of` says whose."""
     rows = tuple((actual, *row, sum(row)) for actual, row in zip(classes, counts, strict=True))
     title = f"Confusion of {of} (down: actual, across: predicted)"
-    return Sheet(title, ("actual", *classes, "support"), rows)
+    return Table(title, ("actual", *classes, "support"), rows)
 
 
-def sheets(found: Sequence[Metrics], sections: Sequence[EvaluationSection]) -> list[Sheet]:
+def sheets(found: Sequence[Metrics], sections: Sequence[EvaluationSection]) -> list[Table]:
     """The sheets of the wanted sections, in the order wanted."""
-    made: dict[EvaluationSection, Callable[[], list[Sheet]]] = {
+    made: dict[EvaluationSection, Callable[[], list[Table]]] = {
         "summary": lambda: [summary(found)],
         "classes": lambda: by_class(found),
         "confusion": lambda: confusions(found),
@@ -144,7 +144,7 @@ def sheets(found: Sequence[Metrics], sections: Sequence[EvaluationSection]) -> l
     return [sheet for section in sections for sheet in made[section]()]
 
 
-def flat(found: Sequence[Metrics], section: EvaluationSection) -> Sheet:
+def flat(found: Sequence[Metrics], section: EvaluationSection) -> Table:
     """One section as a flat sheet of raw values, for other programs."""
     if section == "summary":
         columns = ("model", "data", "split", "n", "accuracy", "accuracy_low", "accuracy_high", "macro_f1")
@@ -165,10 +165,10 @@ def flat(found: Sequence[Metrics], section: EvaluationSection) -> Sheet:
             )
             for m in found
         )
-        return Sheet("summary", (*columns, *more), rows)
+        return Table("summary", (*columns, *more), rows)
     if section == "classes":
         names = ("precision", "recall", "f1", "support")
-        return Sheet(
+        return Table(
             "classes",
             ("model", "split", "class", *names),
             tuple(
@@ -177,7 +177,7 @@ def flat(found: Sequence[Metrics], section: EvaluationSection) -> Sheet:
                 for name, score in m.per_class.items()
             ),
         )
-    return Sheet(
+    return Table(
         "confusion",
         ("model", "split", "actual", "predicted", "count"),
         tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from emoprune import events
 from emoprune.choices import StepMeasure
@@ -15,7 +15,7 @@ from emoprune.reporting.steps import KEYS, StepGroup, by_units, with_printed
 from emoprune.reporting.tables import (
     DECIMALS,
     SHARE,
-    Sheet,
+    Table,
     Unit,
     bounds,
     cell,
@@ -25,10 +25,6 @@ from emoprune.reporting.tables import (
     told_apart,
 )
 from emoprune.reporting.types import Printed
-
-if TYPE_CHECKING:
-    from rich.console import Group
-
 
 UNITS: dict[StepMeasure, Unit] = {
     "loss": DECIMALS,
@@ -82,14 +78,14 @@ def one_by_one(prunings: Sequence[PruningCurve]) -> Steps:
     )
 
 
-def sheet(view: Steps) -> Sheet:
+def sheet(view: Steps) -> Table:
     """One row per group; of several runs means, with how far their 95% intervals reach either side."""
     columns = ["label", "units", *(["runs"] if view.together else [])]
     for measure in view.measures:
         columns += [measure, *(["paper"] if view.has(measure) else [])]
     columns += ["where"] if _has_places(view) else []
     title = "Steps by label (± 95% interval over runs)" if view.together else "Step by step"
-    return Sheet(title, tuple(columns), tuple(tuple(_cells(view, group)) for group in view.groups))
+    return Table(title, tuple(columns), tuple(tuple(_cells(view, group)) for group in view.groups))
 
 
 def _cells(view: Steps, group: StepGroup) -> Iterator[object]:
@@ -111,7 +107,7 @@ def _has_places(view: Steps) -> bool:
     return any(entry.where for entry in view.printed)
 
 
-def flat(view: Steps) -> Sheet:
+def flat(view: Steps) -> Table:
     """Means over runs, their intervals and the paper's numbers as raw values, one row per group."""
     rows = []
     for group in view.groups:
@@ -126,7 +122,7 @@ def flat(view: Steps) -> Sheet:
     return from_rows("steps", rows)
 
 
-def flat_prunings(prunings: Sequence[PruningCurve]) -> Sheet:
+def flat_prunings(prunings: Sequence[PruningCurve]) -> Table:
     """Every step as it was measured, under what it is of; `pruning` counts the prunings from 1."""
     present = [
         key
@@ -170,7 +166,7 @@ FINEST = 1e-4
 """The least error that is told as a number, with as many decimals as any."""
 
 
-def error_tables(summary: Mapping[str, Any]) -> Iterable[Group | str]:
+def error_tables(summary: Mapping[str, Any]) -> Iterable[Table | str]:
     """The certificate and what it comes to, from the keys of the summary."""
     yield from _layers(summary)
     yield table("", ["", "before", "after", "change"], _totals(summary))
@@ -178,7 +174,7 @@ def error_tables(summary: Mapping[str, Any]) -> Iterable[Group | str]:
         yield from _obstacles(summary["frozen"])
 
 
-def _layers(summary: Mapping[str, Any]) -> Iterable[Group | str]:
+def _layers(summary: Mapping[str, Any]) -> Iterable[Table | str]:
     """What every layer loses; those that lose nothing in one line."""
     ((name, value),) = summary["amount"].items()
     masks = METHODS[summary["method"]].weights

@@ -11,7 +11,7 @@ from emoprune.choices import EvaluationSection, Section
 from emoprune.errors import BadMetrics
 from emoprune.reporting import curve_tables, labels, model_tables, pruning_tables
 from emoprune.reporting.steps import by_units, shared_out
-from emoprune.reporting.tables import Sheet
+from emoprune.reporting.tables import Table
 from emoprune.reporting.types import Printed, Runs
 
 T = TypeVar("T")
@@ -31,8 +31,8 @@ MISSING: dict[Section, tuple[str, str]] = {
 class Part:
     """One section: sheets for people, flat rows for programs."""
 
-    sheets: Callable[[], Sequence[Sheet]]
-    flat: Callable[[], Sheet]
+    sheets: Callable[[], Sequence[Table]]
+    flat: Callable[[], Table]
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def _evaluated(
     subject: T,
     names: Iterable[EvaluationSection],
     *,
-    sheets: Callable[[T, Sequence[EvaluationSection]], Sequence[Sheet]],
-    flat: Callable[[T, EvaluationSection], Sheet],
+    sheets: Callable[[T, Sequence[EvaluationSection]], Sequence[Table]],
+    flat: Callable[[T, EvaluationSection], Table],
 ) -> dict[Section, Part]:
     """The named sections of evaluations, as `sheets` and `flat` make them of `subject`."""
     return {name: Part(partial(sheets, subject, [name]), partial(flat, subject, name)) for name in names}

@@ -1,4 +1,4 @@
-"""Tables before they have a form; as terminal tables, Markdown and CSV."""
+"""Tables of values, and how they are written: for a terminal, as Markdown, as CSV."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Row = tuple[object, ...]
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A titled table: `left` columns of text, then figures."""
+class Table:
+    """A titled table: the first `left` columns are text, the rest numbers."""
 
     title: str
     columns: tuple[str, ...]
@@ -27,32 +27,48 @@ class Sheet:
     left: int = 1
 
 
-def from_rows(title: str, rows: Sequence[Mapping[str, object]]) -> Sheet:
-    """A flat sheet of every column that some row has."""
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, left: int = 1) -> Table:
+    """A Table of any rows."""
+    return Table(title, tuple(columns), tuple(tuple(row) for row in rows), left)
+
+
+def from_rows(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
+    """A table with every column that some row has."""
     columns = tuple(dict.fromkeys(key for row in rows for key in row))
-    return Sheet(title, columns, tuple(tuple(row.get(key) for key in columns) for row in rows))
+    return table(title, columns, ((row.get(key) for key in columns) for row in rows))
 
 
-def to_table(sheet: Sheet) -> Group:
-    """A table for the terminal."""
-    return table(sheet.title, sheet.columns, sheet.rows, left=sheet.left)
+def to_rich(made: Table) -> Group:
+    """The table as rich prints it on a terminal."""
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for index, column in enumerate(made.columns):
+        shown.add_column(Text(column), justify="left" if index < made.left else "right", no_wrap=True)
+    for row in made.rows:
+        shown.add_row(*(Text(cell(value)) for value in row))
+    # beside the table, for a title within would break where the table is narrow
+    return Group(Text(made.title, style="bold"), shown) if made.title else Group(shown)
 
 
-def to_markdown(sheet: Sheet) -> str:
+def to_markdown(made: Table) -> str:
     """A heading and a pipe table."""
-    align = [":--" if index < sheet.left else "--:" for index in range(len(sheet.columns))]
-    lines = [sheet.columns, align, *sheet.rows]
+    align = [":--" if index < made.left else "--:" for index in range(len(made.columns))]
+    lines = [made.columns, align, *made.rows]
     body = "\n".join("| " + " | ".join(_escaped(value) for value in line) + " |" for line in lines)
-    return f"### {sheet.title}\n\n{body}\n"
+    return f"### {made.title}\n\n{body}\n"
 
 
 def _escaped(value: object) -> str:
     return cell(value).replace("|", "\\|").replace("\n", " ")
 
 
-def to_csv(sheet: Sheet) -> str:
-    """A header line and raw values; what is not there stays empty."""
-    return csv_text.to_text([sheet.columns, *sheet.rows])
+def to_csv(made: Table) -> str:
+    """A header line and raw values; None is an empty cell."""
+    return csv_text.to_text([made.columns, *made.rows])
 
 
 @dataclass(frozen=True)
@@ -101,22 +117,6 @@ def told_apart(names: Iterable[str]) -> list[str]:
         seen[name] += 1
         apart.append(f"{name} #{seen[name]}" if counts[name] > 1 else name)
     return apart
-
-
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> Group:
-    """A plain table under its title: the first `left` columns are text, the rest figures."""
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for index, column in enumerate(columns):
-        made.add_column(Text(column), justify="left" if index < left else "right", no_wrap=True)
-    for row in rows:
-        made.add_row(*(Text(cell(value)) for value in row))
-    # beside the table, for a title within would break where the table is narrow
-    return Group(Text(title, style="bold"), made) if title else Group(made)
 
 
 def cell(value: object) -> str:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from emoprune import events
 from emoprune.cli import output
@@ -24,10 +23,6 @@ from emoprune.search.search_setup import Search
 from emoprune.search.space import Space, Trial, Value
 from emoprune.search.storage import Claim, Study
 from emoprune.training import setup, train
-
-if TYPE_CHECKING:
-    from rich.console import Group
-
 
 POLL_S = 0.2
 """How often to look whether others have ended the trials that we wait for."""
@@ -137,7 +132,7 @@ def _conclude(search: Search, outputs: Outputs, ended: Sequence[Trial], *, as_js
     output.paste(shlex.join(search.options.line(search.values_of(best), "model.st")))
 
 
-def _table(search: Search, ranked: Sequence[Trial]) -> Iterator[Group]:
+def _table(search: Search, ranked: Sequence[Trial]) -> Iterator[tables.Table]:
     names = list(search.values_of(ranked[0]))
     rows: list[list[object]] = [
         [str(trial.number), f"{trial.accuracy:.1%}", *map(search.values_of(trial).get, names)]
