@@ -134,7 +134,8 @@ def test_accuracy_changes_by_points(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_warnings_of_many_layers_are_one(capsys: pytest.CaptureFixture[str], count: int, others: str) -> None:
     layers = [layer(f"l{index}", 1, spared=True, error_lstsq=0.75) for index in range(count)]
-    certificate.warn(summary(*layers))
+    with output.telling():
+        certificate.warn(summary(*layers))
     assert capsys.readouterr().err == (
         f"warning: l0: every unit would go; 1 stays{others}\n"
         f"warning: l0: what the next layer reads changes by 75% of its spread{others}\n"
@@ -152,7 +153,8 @@ def test_warnings_of_many_layers_are_one(capsys: pytest.CaptureFixture[str], cou
 def test_silent_units_are_told_where_there_are_any(
     capsys: pytest.CaptureFixture[str], left: int, end: str
 ) -> None:
-    certificate.warn(summary(layer("a", left), method="random", amount={"amount": 0.4}))
+    with output.telling():
+        certificate.warn(summary(layer("a", left), method="random", amount={"amount": 0.4}))
     assert capsys.readouterr().err.endswith(end)
 
 
