@@ -13,11 +13,23 @@ import onnxruntime
 import pytest
 import torch
 
+from emoprune.data.datasets import open_data
+from emoprune.deployment.export import export
+from emoprune.networks import checkpoint
 from tests.support.command_line import SMALL, Runner, opened, tree
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+
+
+def test_export_only_checks_without_a_path(
+    model: Path, onnx_model: Path, faces: Path, in_folder: Path
+) -> None:
+    summary = export(checkpoint.read(str(model)), None, data=open_data(faces))
+    assert (summary.output, summary.real_samples) == (None, 60)
+    assert (summary.bytes, summary.input_bytes) == (onnx_model.stat().st_size, model.stat().st_size)
+    assert not list(in_folder.iterdir())
 
 
 @pytest.mark.parametrize("count", [1, 3, 17])
@@ -30,7 +42,7 @@ def test_any_batch_gives_the_logits_of_the_checkpoint(model: Path, onnx_model: P
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
 
 
-def test_the_summary_tells_the_proof(emoprune: Runner, model: Path, in_folder: Path) -> None:
+def test_export_summarizes_what_it_checked(emoprune: Runner, model: Path, in_folder: Path) -> None:
     result = emoprune.done("export", model, "m.onnx")
     record = result.record
     assert record["schema"] == "emoprune.export/1"
@@ -66,7 +78,7 @@ def test_a_pruned_network_of_a_table_is_exported(
     assert one["parameters"] == other["parameters"]
 
 
-def test_without_the_training_data_random_batches_prove_it_and_a_note_says_so(
+def test_export_checks_on_random_batches_where_the_training_data_is_gone(
     emoprune: Runner, faces_here: Callable[..., Path], small: Path, in_folder: Path
 ) -> None:
     faces_here("faces", {"happy": 4, "sad": 4})
@@ -103,7 +115,7 @@ def test_where_the_training_data_was_something_else_now_is_no_fault(
     CHANGES[change](folder)
     result = emoprune.done("export", "m.st", "m.onnx")
     assert (result.record["difference_real"], result.record["real_samples"]) == (None, 0)
-    assert result.err.startswith("note: proven on random batches only: faces")
+    assert result.err.startswith("note: checked on random batches only: faces")
     assert result.err.count("\n") == 1
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from emoprune.choices import Part
 from emoprune.cli.main import main
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
+from emoprune.evaluation.evaluate import evaluate
+from emoprune.evaluation.model import load
+from emoprune.evaluation.types import Metrics, ReconstructionMetrics
 from emoprune.networks import checkpoint as checkpoints
 from tests.support.command_line import Runner
 from tests.support.feature_tables import draw_table
@@ -51,6 +57,26 @@ def errors(network: str | Path, table: Path, part: str) -> np.ndarray:
     )
     found: np.ndarray = ((outputs - scaled) ** 2).mean(0)
     return found
+
+
+@pytest.mark.parametrize("part", ["test", "all"])
+def test_evaluate_gives_a_checkpoint_the_metrics_of_its_file(model: Path, faces: Path, part: Part) -> None:
+    data, settings = open_data(faces), {"seed": 3}
+    loaded = load(str(model), torch.device("cpu"))
+    of_file = evaluate(loaded, data, part=part, label="whole", settings=settings)
+    found = evaluate(checkpoints.read(str(model)), data, part=part, label="whole", settings=settings)
+    assert isinstance(of_file, Metrics)
+    assert (of_file.model, of_file.data, of_file.split) == (str(model), str(faces), part)
+    assert (of_file.label, of_file.settings) == ("whole", settings)
+    assert found == dataclasses.replace(of_file, model="checkpoint")
+
+
+def test_evaluate_measures_the_error_of_a_network_that_reconstructs(compressed: Compressed) -> None:
+    table, network = compressed(0)
+    found = evaluate(checkpoints.read(str(network)), open_data(table), latency=True)
+    assert isinstance(found, ReconstructionMetrics)
+    assert list(found.per_output.values()) == pytest.approx(errors(network, table, "test").tolist(), rel=1e-3)
+    assert found.latency_ms is not None
 
 
 def test_ten_features_and_the_label_go_in_and_eleven_numbers_come_out(compressed: Compressed) -> None:

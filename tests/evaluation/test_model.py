@@ -150,7 +150,7 @@ def test_an_onnx_file_of_someone_else_is_refused(
 
 
 def test_a_model_knows_its_file(model: Path) -> None:
-    opened = loading.open_model(str(model), CPU)
+    opened = loading.load(str(model), CPU)
     data = model.read_bytes()
     assert (opened.bytes, opened.fingerprint) == (len(data), hashlib.sha256(data).hexdigest())
     assert opened.units == checkpoint.read(str(model)).units == 16 + 24
@@ -160,7 +160,7 @@ def test_onnx_and_checkpoint_give_the_same_logits(model: Path, onnx_model: Path,
     data = open_data(str(faces))
     both = []
     for path in (model, onnx_model):
-        opened = loading.open_model(str(path), CPU)
+        opened = loading.load(str(path), CPU)
         found = loading.samples(data, opened.card.preprocess, opened.card.spec.input)
         inputs = batches(found, torch.arange(len(data.catalog.names)), opened.card.preprocess, CPU)
         both.append(torch.cat(list(opened.logits(inputs))).numpy())
@@ -185,14 +185,14 @@ def tabled(labels: tuple[int, ...], classes: tuple[str, ...]) -> Table:
 def test_labels_become_indices_of_the_models_classes() -> None:
     table = tabled((0, 1, 1, 0), ("happy", "sad"))
     assert loading.labels_for(table, ("angry", "happy", "neutral", "sad")).tolist() == [1, 3, 3, 1]
-    with pytest.raises(BadData, match=r"t\.csv: class sad is none of the model's \(angry, happy\)"):
+    with pytest.raises(BadData, match=r"t\.csv: class sad is not one of the model's \(angry, happy\)"):
         loading.labels_for(table, ("angry", "happy"))
 
 
 def test_another_fingerprint_is_refused_but_for_all() -> None:
     rule = SplitRule("50/50", 0, None, "g")
     table = tabled((0, 1, 0, 1), ("happy", "sad"))
-    with pytest.raises(BadData, match=r"t\.csv: .*fingerprint.*--split all"):
+    with pytest.raises(BadData, match=r"t\.csv: .*fingerprint.*part=all"):
         loading.part_indices(table, rule, None)
     assert loading.part_indices(table, rule, "all")[1].tolist() == [0, 1, 2, 3]
 
@@ -253,5 +253,5 @@ def test_labels_are_places_among_the_models_classes(drawn: Table) -> None:
 def test_a_network_that_classifies_nothing_takes_labels_as_they_are(drawn: Table) -> None:
     found = labels_for(drawn, outputs(drawn, "reconstruct"), "reconstruct")
     assert found.tolist() == list(drawn.catalog.labels)
-    with pytest.raises(BadData, match="class a is none of the model's"):
+    with pytest.raises(BadData, match="class a is not one of the model's"):
         labels_for(drawn, outputs(drawn, "reconstruct"), "classify")

@@ -10,7 +10,7 @@ import typer
 
 from emoprune import events
 from emoprune.cli import options, output
-from emoprune.errors import UsageFault
+from emoprune.errors import UsageFault, at
 from emoprune.reporting import tables
 from emoprune.reporting.tables import Table
 
@@ -55,14 +55,16 @@ def command(
     from emoprune.io import files
     from emoprune.networks import checkpoint as checkpoints
     from emoprune.pruning.angles import survey
+    from emoprune.pruning.methods import MASKING
 
     if as_json and form not in (None, "json"):
         raise UsageFault(f"--json and --format {form} name two formats", "give one of them")
     checkpoint = checkpoints.read(model)
-    if data not in (None, training_data.NO_DATA):
-        checkpoint = training_data.measured_on(checkpoint, data, limit=limit, place=files.shown(model))
+    if data is not None and data != training_data.NO_DATA:
+        with at(files.shown(model)):
+            checkpoint = training_data.remeasured(checkpoint, data, limit=limit)
     else:
-        training_data.note_stale_statistics(checkpoint)
+        training_data.note_stale_statistics(checkpoint, masking=MASKING)
     records = []
     for found in training_data.matching_layers(checkpoint, layer, place=files.shown(model)):
         surveyed = survey(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, get_args
+from dataclasses import asdict
+from typing import Annotated, get_args
 
 import typer
 
 from emoprune.choices import EvaluationSection, Part
 from emoprune.cli import options, output
 from emoprune.errors import InvalidRecord, UsageFault
-from emoprune.evaluation.types import check_settings
+from emoprune.evaluation.types import RECONSTRUCTION_SCHEMA, ReconstructionMetrics, check_settings
 from emoprune.io.key_values import keyed, number_or_text
 from emoprune.reporting.tables import Table, table
 
@@ -65,33 +66,23 @@ def command(
     In a pipe it prints one line of metrics (schema emoprune.metrics/1) for emoprune report. Of a network
     that reconstructs its input it measures the squared error instead.
     """
-    from emoprune.io import devices
-
     noted = _noted(settings or ())
     from emoprune.data.datasets import open_data
-    from emoprune.evaluation import evaluate, reconstruction
-    from emoprune.evaluation import model as loading
-    from emoprune.networks.losses import task_of
+    from emoprune.evaluation.evaluate import evaluate
+    from emoprune.evaluation.model import load
+    from emoprune.evaluation.types import Metrics
+    from emoprune.io import devices
     from emoprune.reporting import model_tables, records_io
 
-    chosen = devices.device(device)
-    opened = loading.open_model(model, chosen)
-    found = open_data(data)
-    test = evaluate.lay_out(opened, found, split, chosen)
-    if task_of(opened.card.spec.arch) == "reconstruct":
-        errors = reconstruction.measure(model, opened, test.inputs(), len(test))
-        record = {"schema": reconstruction.SCHEMA, "model": model, "data": data, "split": test.part, **errors}
-        record["latency_ms"] = test.latency_ms(opened) if latency else None
-        output.emit([record], lambda: [_reconstruction(record)], as_json=as_json)
-        return
-    result = evaluate.measure(
-        opened, test, model=model, data=data, latency=latency, label=label, settings=noted
+    loaded = load(model, devices.device(device))
+    result = evaluate(
+        loaded, open_data(data), part=split, latency=latency, label=label, settings=noted, data_name=data
     )
-    output.emit(
-        [records_io.to_record(result)],
-        lambda: model_tables.sheets([result], get_args(EvaluationSection)),
-        as_json=as_json,
-    )
+    if isinstance(result, Metrics):
+        record, tables = records_io.to_record(result), model_tables.sheets([result], get_args(EvaluationSection))
+    else:
+        record, tables = {"schema": RECONSTRUCTION_SCHEMA, **asdict(result)}, [_table(result)]
+    output.emit([record], lambda: tables, as_json=as_json)
 
 
 def _noted(settings: Sequence[str]) -> dict[str, int | float | str]:
@@ -104,6 +95,6 @@ def _noted(settings: Sequence[str]) -> dict[str, int | float | str]:
     return found
 
 
-def _reconstruction(record: dict[str, Any]) -> Table:
-    rows = [(key, value) for key, value in record.items() if key not in ("schema", "per_output")]
-    return table("Reconstruction", ["", ""], [*rows, *record["per_output"].items()])
+def _table(result: ReconstructionMetrics) -> Table:
+    rows = [(key, value) for key, value in asdict(result).items() if key != "per_output"]
+    return table("Reconstruction", ["", ""], [*rows, *result.per_output.items()])

@@ -143,7 +143,7 @@ def telling() -> Iterator[None]:
 
 
 ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
-OPTIONS = {"earlier": "--from"}
+OPTIONS = {"earlier": "--from", "part": "--split"}
 """Options that are not called as the argument of the library that they set."""
 
 

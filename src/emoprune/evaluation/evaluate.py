@@ -1,70 +1,87 @@
-"""How well a network does on one part of a data set: the work of eval, and of every trial of search."""
+"""How well a network does on one part of a data set, and what it costs."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from emoprune import events
-from emoprune.choices import Part
+from emoprune.choices import DeviceName, Part
 from emoprune.data.datasets import Data
-from emoprune.evaluation import model as loading
-from emoprune.evaluation.model import Model, Seen
+from emoprune.errors import BadCheckpoint
+from emoprune.evaluation import model as models
+from emoprune.evaluation.model import LoadedModel, Subset
 from emoprune.evaluation.scores import score
-from emoprune.evaluation.types import Metrics
+from emoprune.evaluation.types import Metrics, ReconstructionMetrics
+from emoprune.io.devices import device as device_of
 from emoprune.networks import profiling
+from emoprune.networks.checkpoint import to_bytes
+from emoprune.networks.losses import squared_errors, task_of
+from emoprune.networks.types import Checkpoint
 
 
-@dataclass(frozen=True)
-class Layout(Seen):
-    """One part of a data set as a network sees it; the fingerprint is that of the whole set."""
-
-    part: str
-    fingerprint: str
-
-    def latency_ms(self, opened: Model) -> float:
-        """Median time of one sample in milliseconds, on this machine."""
-        one = next(self.inputs(1))
-        return profiling.latency_ms(lambda: list(opened.logits(iter([one]))))
-
-
-def lay_out(opened: Model, found: Data, part: Part | None, device: torch.device) -> Layout:
-    """The part of `found` by the network's own rule; BadData where it was made for other data."""
-    card = opened.card
-    samples = loading.samples_for(card, found)
-    name, indices = loading.part_indices(found, card.split, part)
-    return Layout(samples, indices, card.preprocess, device, name, found.catalog.fingerprint)
-
-
-def measure(
-    opened: Model,
-    test: Layout,
+def evaluate(
+    model: LoadedModel | Checkpoint,
+    data: Data,
     *,
-    model: str,
-    data: str,
+    part: Part | None = None,
+    device: DeviceName = "auto",
     latency: bool = False,
     label: str | None = None,
     settings: Mapping[str, Any] | None = None,
-) -> Metrics:
-    """The metrics of a network that classifies; `model` and `data` are what the two are called."""
-    outputs = events.tracked(opened.logits(test.inputs()), "eval", len(test), steps=len)
-    logits = torch.cat(list(outputs))
+    data_name: str | None = None,
+) -> Metrics | ReconstructionMetrics:
+    """Metrics of a network on a part of a data set; ReconstructionMetrics if it reconstructs its input.
 
+    `part` None is test, or val where there is no test part. A LoadedModel stays on its own device; `device`
+    is for a Checkpoint. `latency` also times one sample. `label` and `settings` are kept in the metrics, and
+    so is `data_name`, by default the place of the data. Raises BadData for data that the network cannot read.
+    """
+    if isinstance(model, Checkpoint):
+        model = models.from_bytes(to_bytes(model), device_of(device), place="checkpoint")
+    card = model.card
+    samples = models.samples_for(card, data)
+    name, indices = models.part_indices(data, card.split, part)
+    subset = Subset(samples, indices, card.preprocess, model.device)
+    inputs = events.tracked(subset.inputs(), "eval", len(subset), steps=len)
+    shared: dict[str, Any] = {
+        "model": model.place,
+        "data": data_name or data.catalog.place,
+        "split": name,
+        **dataclasses.asdict(model.cost),
+        "bytes": model.bytes,
+        "units": model.units,
+    }
+    if task_of(card.spec.arch) == "reconstruct":
+        each = _squared_errors(model, inputs)
+        shared |= {"n": len(subset), "loss": float(each.mean())}
+        shared["per_output"] = dict(zip(card.classes, each.tolist(), strict=True))
+        return ReconstructionMetrics(**shared, latency_ms=_latency_ms(model, subset) if latency else None)
+    logits = torch.cat(list(model.logits(inputs)))
     return Metrics(
-        model=model,
-        model_fingerprint=opened.fingerprint,
-        data=data,
-        data_fingerprint=test.fingerprint,
-        split=test.part,
-        **score(logits, test.labels, opened.card.classes),
-        **dataclasses.asdict(opened.cost),
-        bytes=opened.bytes,
-        units=opened.units,
-        latency_ms=test.latency_ms(opened) if latency else None,
+        **shared,
+        model_fingerprint=model.fingerprint,
+        data_fingerprint=data.catalog.fingerprint,
+        **score(logits, subset.labels, card.classes),
+        latency_ms=_latency_ms(model, subset) if latency else None,
         label=label,
         settings=settings or {},
     )
+
+
+def _squared_errors(model: LoadedModel, inputs: Iterator[Tensor]) -> Tensor:
+    """Mean squared error of each output, (outputs,), as the network scales its input."""
+    if model.net is None:
+        fact = "does not say how it scales its input"
+        raise BadCheckpoint(fact, "evaluate its checkpoint", place=model.place)
+    return torch.cat(list(squared_errors(model.net, inputs))).double().mean(0)
+
+
+def _latency_ms(model: LoadedModel, subset: Subset) -> float:
+    """Median time of one sample in milliseconds, on this machine."""
+    one = next(subset.inputs(1))
+    return profiling.latency_ms(lambda: list(model.logits(iter([one]))))

@@ -1,4 +1,4 @@
-"""What commands load the same way: samples for a network, networks from files."""
+"""Trained networks from files, and data sets as a trained network reads them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 def samples(
     data: Data, preprocess: Preprocess, shape: tuple[int, ...], labels: Tensor | None = None
 ) -> Samples:
-    """The samples of a data set, for a network that takes inputs of `shape`; `labels` by default its own.
+    """The samples of a data set for a network that takes inputs of `shape`; `labels` default to its own.
 
-    Raises BadData for a table where the network takes photos, the reverse, a table of another width, or one
-    with missing values that the network cannot fill; says how it fills them where it can.
+    Raises BadData for a table where the network takes photos, the reverse, a table of another width, and
+    missing values that the network cannot fill. Where it can, a note says how.
     """
     place = data.catalog.place
     if labels is None:
@@ -48,10 +48,10 @@ def samples(
         if shape != (len(data.columns) + preprocess.label,):
             raise BadData(
                 f"has {len(data.columns)} features, and the network takes {shape[0] - preprocess.label}",
-                "make the table with the options of the first",
+                "make the table with the options of the training table",
                 place=place,
             )
-        _tell_missing(data, preprocess)
+        _note_missing(data, preprocess)
         values = torch.cat((data.values, labels[:, None]), 1) if preprocess.label else data.values
         return TensorSamples(values, labels)
     if preprocess.kind == "table":
@@ -65,17 +65,17 @@ def samples(
 
 
 def samples_for(card: Card, data: Data) -> Samples:
-    """The samples of a data set for the network of `card`, their labels counting its classes.
+    """The samples of a data set for the network of `card`, with labels as indices into its classes.
 
-    Raises BadData for a class that it does not know, and where `samples` does.
+    Raises BadData for a class that the network does not know, and where `samples` does.
     """
     labels = labels_for(data, card.classes, task_of(card.spec.arch))
     return samples(data, card.preprocess, card.spec.input, labels)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The samples at `indices` of a data set, as a network on `device` sees them."""
+class Subset:
+    """The samples at `indices` of a data set, read as input of a network on `device`."""
 
     samples: Samples
     indices: Tensor
@@ -83,20 +83,20 @@ class Seen:
     device: torch.device
 
     def __len__(self) -> int:
-        """How many there are."""
+        """How many samples."""
         return len(self.indices)
 
     @property
     def labels(self) -> Tensor:
-        """Those of these samples, (samples,)."""
+        """Class indices, (samples,)."""
         return self.samples.labels[self.indices]
 
     def inputs(self, limit: int | None = None) -> Iterator[Tensor]:
-        """The network's inputs, a batch at a time; of the first `limit` samples."""
+        """Network input in batches; only the first `limit` samples, if given."""
         return batches(self.samples, self.indices[:limit], self.preprocess, self.device)
 
 
-def _tell_missing(table: Table, preprocess: Preprocess) -> None:
+def _note_missing(table: Table, preprocess: Preprocess) -> None:
     missing = table.values.isnan()
     if not bool(missing.any()):
         return
@@ -107,50 +107,58 @@ def _tell_missing(table: Table, preprocess: Preprocess) -> None:
     if not preprocess.fills:
         raise BadData(
             f"{fact}, and the network is of an older version, which cannot fill them",
-            "train it anew",
+            "train it again",
             place=place,
         )
     events.note(f"{place}: {fact}; each is taken to be the mean of its column over the training part")
 
 
 @dataclass(frozen=True)
-class Model:
-    """A network ready to run, from a checkpoint or an ONNX file, which has no `net` of torch."""
+class LoadedModel:
+    """A network ready to run, with what its file says of it.
 
+    `place` is the file; `net` is None for an ONNX file, which onnxruntime runs. `logits` maps batches of
+    input on `device` to batches of (n, classes).
+    """
+
+    place: str
     card: Card
     cost: Cost
     units: int
     fingerprint: str
     bytes: int
+    device: torch.device
     net: nn.Module | None
     logits: Callable[[Iterator[Tensor]], Iterator[Tensor]]
 
 
-def open_model(path: str, device: torch.device) -> Model:
-    """The network in a .onnx file or, for any other name, a checkpoint."""
+def load(path: str, device: torch.device) -> LoadedModel:
+    """The network in a .onnx file or, under any other name, in a checkpoint."""
     data = files.read_bytes(path)
     with at(files.shown(path)):
         if path.endswith(".onnx") and not safetensors_files.looks_like_one(data):
-            return _onnx(data, hashlib.sha256(data).hexdigest())
-        return open_bytes(data, device)
+            return _load_onnx(data, device, place=path)
+        return from_bytes(data, device, place=path)
 
 
-def open_bytes(data: bytes, device: torch.device) -> Model:
+def from_bytes(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
     """The network in the bytes of a checkpoint."""
     checkpoint = checkpoints.from_bytes(data)
     net = build.restore(checkpoint.spec, checkpoint.tensors).to(device)
-    return Model(
+    return LoadedModel(
+        place=place,
         card=checkpoint,
         cost=profiling.cost(net, checkpoint.spec),
         units=profiling.hidden_units(checkpoint),
         fingerprint=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
+        device=device,
         net=net,
         logits=lambda batches: predict(net, batches),
     )
 
 
-def _onnx(data: bytes, fingerprint: str) -> Model:
+def _load_onnx(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
     from emoprune.io.json_records import decode
     from emoprune.io.onnx_files import Engine
 
@@ -159,22 +167,24 @@ def _onnx(data: bytes, fingerprint: str) -> Model:
     if text is None:
         raise BadCheckpoint("an ONNX file, but not of emoprune", "export the checkpoint with emoprune export")
     record = checkpoints.card_record(text)
-    return Model(
+    return LoadedModel(
+        place=place,
         card=decode(Card, record),
         cost=decode(Cost, record.get("cost"), path="cost"),
         units=decode(int, record.get("units"), path="units"),
-        fingerprint=fingerprint,
+        fingerprint=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
+        device=device,
         net=None,
         logits=lambda batches: map(engine.logits, batches),
     )
 
 
 def part_indices(data: Data, rule: SplitRule, part: Part | None) -> tuple[str, Tensor]:
-    """The name of the part and the indices of its samples, by the model's own rule.
+    """The name of a part and the indices of its samples, by the split that the model was trained with.
 
-    None means test, or val where the rule has no test part. Raises BadData where the data is not what the
-    model was trained on, unless all of it is wanted.
+    None stands for test, or val where there is no test part. Raises BadData for data that the model was not
+    trained on, except for the part "all".
     """
     catalog = data.catalog
     if part == "all":
@@ -183,19 +193,19 @@ def part_indices(data: Data, rule: SplitRule, part: Part | None) -> tuple[str, T
         if catalog.fingerprint != rule.fingerprint:
             raise BadData(
                 "is not the data that the model was trained on (its fingerprint differs)",
-                "give that data, or --split all",
+                "give that data, or `part=all`",
             )
         parts = partition(catalog, rule)
         name = part or ("test" if "test" in parts else "val")
         if name not in parts:
             raise BadData(
-                f"has no {name} part, the model was trained with {'/'.join(parts)}", "choose another --split"
+                f"has no {name} part, the model was trained with {'/'.join(parts)}", "choose another `part`"
             )
         return name, torch.tensor(parts[name])
 
 
 def outputs(data: Data, task: Task) -> tuple[str, ...]:
-    """What the outputs of a network on this data stand for: classes, or what it reads."""
+    """Names of the outputs of a network for this data: its classes, or the columns that it reconstructs."""
     if task == "reconstruct" and isinstance(data, Table):
         return (*data.columns, LABEL)
     return data.catalog.classes
@@ -204,7 +214,7 @@ def outputs(data: Data, task: Task) -> tuple[str, ...]:
 def labels_for(data: Data, classes: tuple[str, ...], task: Task = "classify") -> Tensor:
     """Labels as indices into the model's classes; BadData for a class that the model does not know.
 
-    For a network that classifies nothing they are those of the data.
+    A network that reconstructs takes the labels of the data as they are.
     """
     catalog = data.catalog
     if task == "reconstruct":
@@ -212,7 +222,7 @@ def labels_for(data: Data, classes: tuple[str, ...], task: Task = "classify") ->
     for name in catalog.classes:
         if name not in classes:
             raise BadData(
-                f"class {name} is none of the model's ({', '.join(classes)})",
+                f"class {name} is not one of the model's ({', '.join(classes)})",
                 "rename or remove it",
                 place=catalog.place,
             )

@@ -1,9 +1,9 @@
-"""The images that angles and prune look at, where they look at any."""
+"""The data that pruning calibrates on: statistics, refitted weights, and the judgment of a network."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -12,139 +12,130 @@ from torch import Tensor, nn
 
 from emoprune import events
 from emoprune.choices import Task
-from emoprune.data.datasets import open_data
+from emoprune.data.datasets import Data, open_data
 from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, EmopruneError, at
-from emoprune.evaluation import model
-from emoprune.evaluation.model import Seen
+from emoprune.evaluation.model import Subset, samples_for
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.losses import judge, task_of
 from emoprune.networks.types import Card, Checkpoint, HiddenLayer
-from emoprune.pruning.methods import METHODS
 
 NO_DATA = "none"
-"""Stands for a path of data where no image is wanted."""
+"""Given in place of a path, forbids to read any sample."""
 
 
 @dataclass(frozen=True)
-class Sight:
-    """The training and validation parts of a data set as a model sees them.
+class CalibrationData:
+    """The training and validation parts of a data set, read as input of a model.
 
-    Data that the model was not trained on is all training part. `limit` samples of it, evenly spread, are
-    looked at. `own`: the model was trained on it.
+    If the model was trained on other data (not `own`), all of it is training part. At most `limit` samples
+    of the training part are read, evenly spread.
     """
 
-    train: Seen
-    val: Seen | None
+    train: Subset
+    val: Subset | None
     task: Task
     limit: int
     own: bool
 
     @property
     def count(self) -> int:
-        """How many samples of the training part are looked at."""
+        """How many samples of the training part are read."""
         return min(len(self.train), self.limit)
 
     def train_batches(self, label: str) -> Iterator[Tensor]:
-        """Network input from the training part, with a progress line."""
+        """Network input from the training part, with progress under `label`."""
         spread = torch.linspace(0, len(self.train) - 1, self.count).round().long()
         chosen = replace(self.train, indices=self.train.indices[spread])
         return events.tracked(chosen.inputs(), label, len(chosen), steps=len)
 
     @property
-    def judges(self) -> Seen:
-        """The validation part or, where there is none, the training part."""
+    def judges(self) -> Subset:
+        """The part that a network is judged on: validation or, without one, training."""
         return self.train if self.val is None else self.val
 
     def judge(self, net: nn.Module) -> tuple[float, float | None]:
-        """Mean loss and, of a network that classifies, accuracy on the part that judges."""
+        """Mean loss and accuracy on the part that judges; accuracy is None if nothing is classified."""
         return judge(net, self.judges.inputs(), self.judges.labels, self.task)
 
 
-def own_data(card: Card, *, limit: int) -> Sight | str:
-    """The data that a model was trained on, by the path in its history; why not, where it cannot be had."""
+def calibration_data(card: Card, data: Data | str, *, limit: int) -> CalibrationData:
+    """A data set, or what is at its path, read as input of the model of `card`.
+
+    A note says so if the model was trained on other data.
+    """
+    found = _read(card, data, limit=limit)
+    if not found.own:
+        place = data if isinstance(data, str) else data.catalog.place
+        events.note(f"{place} is not what the model was trained on: all of it counts as training part")
+    return found
+
+
+def training_data_of(card: Card, *, limit: int) -> CalibrationData | str:
+    """The data at the path that a model was trained on; the reason where it is missing or has changed."""
     trained = next((entry for entry in reversed(card.history) if entry.command == "train"), None)
-    data = trained.parameters.get("data") if trained else None
-    if not isinstance(data, str) or not (os.path.isdir(data) or os.path.isfile(data)):
+    path = trained.parameters.get("data") if trained else None
+    if not isinstance(path, str) or not (os.path.isdir(path) or os.path.isfile(path)):
         return "the training data is not here"
     try:
-        found = look(card, data, limit=limit)
+        found = _read(card, path, limit=limit)
     except EmopruneError as fault:
-        # nobody asked for what is there now
+        # the user did not ask for this data, so its faults stop nothing
         return f"{fault.place}: {fault.fact}"
-    return found if found.own else f"{data} is not what it was when the model was trained"
+    return found if found.own else f"{path} is not what it was when the model was trained"
 
 
-def look(card: Card, data: str, *, limit: int) -> Sight:
-    """The data at a path, as the model of `card` sees it."""
-    found = open_data(data)
+def _read(card: Card, data: Data | str, *, limit: int) -> CalibrationData:
+    found = open_data(data) if isinstance(data, str) else data
     own = found.catalog.fingerprint == card.split.fingerprint
-    parts = partition(found.catalog, card.split) if own else {"train": range(len(found.catalog.names))}
-    samples = model.samples_for(card, found)
-    seen = {
-        name: Seen(samples, torch.tensor(indices), card.preprocess, torch.device("cpu"))
+    with at(found.catalog.place):
+        parts = partition(found.catalog, card.split) if own else {"train": range(len(found.catalog.names))}
+    samples = samples_for(card, found)
+    subsets = {
+        name: Subset(samples, torch.tensor(indices), card.preprocess, torch.device("cpu"))
         for name, indices in parts.items()
     }
-    return Sight(seen["train"], seen.get("val"), task_of(card.spec.arch), limit, own)
+    return CalibrationData(subsets["train"], subsets.get("val"), task_of(card.spec.arch), limit, own)
 
 
-def measured_on(checkpoint: Checkpoint, data: str, *, limit: int, place: str) -> Checkpoint:
-    """`measured` for the data at a path, whoever's it is; `place` is the checkpoint's, for faults."""
-    with at(place):
-        graph = channel_graph(build.blueprint(checkpoint.spec), checkpoint.spec.input)
-        require_layers(graph)
-    sight = look_at(checkpoint, data, limit=limit)
-    with at(place):
-        return measured(checkpoint, graph, sight)
+def with_statistics(checkpoint: Checkpoint, graph: ChannelGraph, data: CalibrationData) -> Checkpoint:
+    """The checkpoint with statistics of every layer of its network, from the training part of `data`."""
+    net = build.restore(checkpoint.spec, checkpoint.tensors)
+    seen = collect(net, graph, graph.layers, data.train_batches("statistics"))
+    return replace(checkpoint, layers=graph.layers, statistics=seen.statistics, moments=seen.moments)
 
 
-def note_stale_statistics(checkpoint: Checkpoint) -> None:
-    """Say so where weights were masked after the statistics were taken."""
-    if _masked_unmeasured(checkpoint):
-        events.note("its statistics are of before weights of it were masked; --data measures them anew")
+def remeasured(checkpoint: Checkpoint, data: Data | str, *, limit: int) -> Checkpoint:
+    """The checkpoint with statistics of every layer of its network, from a data set or its path."""
+    graph = channel_graph(build.blueprint(checkpoint.spec), checkpoint.spec.input)
+    require_layers(graph)
+    return with_statistics(checkpoint, graph, calibration_data(checkpoint, data, limit=limit))
 
 
-def _masked_unmeasured(card: Card) -> bool:
-    masking = [name for name, method in METHODS.items() if method.weights]
+def note_stale_statistics(card: Card, *, masking: Collection[str]) -> None:
+    """Note statistics older than the last prune by one of the `masking` methods."""
     for entry in reversed(card.history):
-        if entry.command == "train":
-            return False
         if entry.command == "prune" and entry.parameters.get("method") in masking:
-            return True
-        if entry.command == "prune" and entry.parameters.get("data") not in (None, NO_DATA):
-            return False
-    return False
+            events.note("its statistics are older than its masks; give `data` to measure them again")
+            return
+        if entry.command == "train" or entry.parameters.get("data") not in (None, NO_DATA):
+            return
 
 
 def require_layers(graph: ChannelGraph) -> None:
     """Raise BadCheckpoint for a network that has no layer with units to remove."""
     if not graph.layers:
-        raise BadCheckpoint("no layer of it can be pruned", "choose another architecture")
-
-
-def look_at(card: Card, data: str, *, limit: int) -> Sight:
-    """`look` for data that a user gave, with a note where the model was trained on other."""
-    sight = look(card, data, limit=limit)
-    if not sight.own:
-        events.note(f"{data} is not what the model was trained on: all of it counts as training part")
-    return sight
-
-
-def measured(checkpoint: Checkpoint, graph: ChannelGraph, sight: Sight) -> Checkpoint:
-    """The checkpoint with statistics of every layer of its network, from the training part."""
-    net = build.restore(checkpoint.spec, checkpoint.tensors)
-    seen = collect(net, graph, graph.layers, sight.train_batches("statistics"))
-    return replace(checkpoint, layers=graph.layers, statistics=seen.statistics, moments=seen.moments)
+        raise BadCheckpoint("has no layer that can be pruned", "choose another architecture")
 
 
 def matching_layers(checkpoint: Checkpoint, glob: str, *, place: str) -> list[HiddenLayer]:
     """The checkpoint's measured layers whose name matches `glob`; BadCheckpoint where there is none."""
     if not checkpoint.layers:
         raise BadCheckpoint(
-            "has no statistics of a layer that could be pruned", "measure them with `data`", place=place
+            "has no statistics of a layer that can be pruned", "give `data` to measure them", place=place
         )
     found = [layer for layer in checkpoint.layers if fnmatchcase(layer.name, glob)]
     if not found:

@@ -1,4 +1,4 @@
-"""What a network costs and how well it does."""
+"""Metrics: how well a network does and what it costs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 from emoprune.errors import InvalidRecord
 
 LARGEST = 2**53
-"""Beyond this a number is no longer what it was written as."""
+"""Floats no longer hold every whole number beyond this."""
 
+RECONSTRUCTION_SCHEMA = "emoprune.reconstruction/1"
+EVALUATE_AGAIN = "run emoprune eval again"
 COUNTS = ("n", "parameters", "nonzero_parameters", "macs", "bytes", "units")
 
 
@@ -30,8 +32,8 @@ class Metrics:
 
     `accuracy_interval` is Wilson's 95% interval; `confusion` is [actual][predicted]; `log_loss` in nats;
     `calibration_error` the expected one over 15 equal bins; `units` the hidden units of prunable layers;
-    `latency_ms` the median time of one sample, where it was asked for. `label` and `settings` (numbers and
-    texts) are the user's own: what the run is called, and what it was made with.
+    `latency_ms` the median time of one sample, None unless asked for. `label` and `settings` (numbers and
+    texts) are the user's own: the name of the run, and what it was made with.
     """
 
     model: str
@@ -73,19 +75,37 @@ class Metrics:
         width = len(self.classes)
         square = len(self.confusion) == width and all(len(row) == width for row in self.confusion)
         if not square or set(self.per_class) != set(self.classes):
-            raise InvalidRecord("confusion or per_class contradict the classes", "run emoprune eval again")
+            raise InvalidRecord("confusion or per_class contradict the classes", EVALUATE_AGAIN)
         for name in COUNTS:
             if not 0 <= getattr(self, name) < LARGEST:
-                raise InvalidRecord(
-                    f"{name} cannot be {str(getattr(self, name))[:40]}", "run emoprune eval again"
-                )
+                raise InvalidRecord(f"{name} cannot be {str(getattr(self, name))[:40]}", EVALUATE_AGAIN)
         low, high = self.accuracy_interval
         if not (0 <= self.accuracy <= 1 and 0 <= low <= high <= 1):
-            raise InvalidRecord("accuracy or its interval is no share", "run emoprune eval again")
+            raise InvalidRecord("accuracy or its interval is not a fraction", EVALUATE_AGAIN)
         if sum(map(sum, self.confusion)) != self.n:
-            raise InvalidRecord(
-                f"the confusion matrix does not add up to n = {self.n}", "run emoprune eval again"
-            )
+            raise InvalidRecord(f"the confusion matrix does not add up to n = {self.n}", EVALUATE_AGAIN)
+
+
+@dataclass(frozen=True)
+class ReconstructionMetrics:
+    """How well one model reconstructs its input, on one part of one data set.
+
+    `loss` is the mean squared error as the network scales its input, over all outputs; `per_output` that of
+    each. The rest is as in Metrics.
+    """
+
+    model: str
+    data: str
+    split: str
+    n: int
+    loss: float
+    per_output: Mapping[str, float]
+    parameters: int
+    nonzero_parameters: int
+    macs: int
+    bytes: int
+    units: int
+    latency_ms: float | None = None
 
 
 def check_label(label: str | None) -> None:

@@ -1,4 +1,4 @@
-"""ONNX files: export, proof, evaluation."""
+"""ONNX files: written from a network of torch, run by onnxruntime, compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from emoprune.errors import BadCheckpoint
 
 OUTPUT = "logits"
 OPSET = 18
-COPY_AGAIN = "copy it again or export it anew"
+COPY_AGAIN = "copy or export it again"
 
 
 def export(net: nn.Module, example: Tensor, metadata: Mapping[str, str]) -> bytes:
@@ -45,7 +45,7 @@ def export(net: nn.Module, example: Tensor, metadata: Mapping[str, str]) -> byte
     for key, value in metadata.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
-    # names of source files of this machine have no place in a file that travels
+    # the exporter notes source files of this machine at every node
     for node in model.graph.node:
         del node.metadata_props[:]
     onnx.checker.check_model(model)
@@ -55,7 +55,7 @@ def export(net: nn.Module, example: Tensor, metadata: Mapping[str, str]) -> byte
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what the exporter says of its own workings."""
+    """Silence the exporter's own messages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -67,7 +67,7 @@ def _quiet() -> Iterator[None]:
 
 
 class Engine:
-    """An ONNX file that onnxruntime runs on the CPU; BadCheckpoint for bytes that are none."""
+    """An ONNX file that onnxruntime runs on the CPU; BadCheckpoint for other bytes."""
 
     def __init__(self, data: bytes) -> None:
         options = onnxruntime.SessionOptions()
@@ -75,7 +75,7 @@ class Engine:
         try:
             self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            # onnxruntime's errors share no base class but Exception; anything not its own is ours to see
+            # onnxruntime's errors share no base class but Exception; other errors are bugs of ours
             if not type(error).__module__.startswith("onnxruntime"):
                 raise
             fact = str(error).splitlines()[0]

@@ -84,3 +84,6 @@ METHODS: dict[str, Method] = {
         weights=True,
     ),
 }
+
+MASKING = tuple(name for name, entry in METHODS.items() if entry.weights)
+"""Methods that mask single weights."""

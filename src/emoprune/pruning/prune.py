@@ -15,13 +15,13 @@ from emoprune import events
 from emoprune.errors import UsageFault, at
 from emoprune.evaluation.training_data import (
     NO_DATA,
-    Sight,
-    look_at,
+    CalibrationData,
+    calibration_data,
     matching_layers,
-    measured,
     note_stale_statistics,
-    own_data,
     require_layers,
+    training_data_of,
+    with_statistics,
 )
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import layer_inputs_of
@@ -30,7 +30,7 @@ from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.types import Checkpoint, HiddenLayer, Spec
 from emoprune.pruning.amounts import Amount
 from emoprune.pruning.context import RemovalStep, Request, pruning_context
-from emoprune.pruning.methods import METHODS
+from emoprune.pruning.methods import MASKING, METHODS
 from emoprune.pruning.prune_job import Job
 from emoprune.pruning.refit import Refit, images_that_fit
 
@@ -59,13 +59,13 @@ def prepare(
         graph = channel_graph(build.blueprint(before.spec), before.spec.input)
     images = None
     counted = 0
-    if data not in (None, NO_DATA):
-        images = look_at(before, data, limit=limit)
+    if data is not None and data != NO_DATA:
+        images = calibration_data(before, data, limit=limit)
         with at(place):
-            before = measured(before, graph, images)
+            before = with_statistics(before, graph, images)
         counted = images.count
     elif not METHODS[method].weights:
-        note_stale_statistics(before)
+        note_stale_statistics(before, masking=MASKING)
     found, weights = _chosen(before, graph, method, layers, place)
     with at(place):
         context = pruning_context(before, graph, found)
@@ -88,7 +88,7 @@ def prepare(
     return Job(before, net, context, method, wanted, resolve, images, counted)
 
 
-def _resolving(images: Sight) -> Callable[[Refit], None]:
+def _resolving(images: CalibrationData) -> Callable[[Refit], None]:
     """What re-solves layers on the images, which are read once."""
 
     @cache
@@ -102,7 +102,7 @@ def _resolving(images: Sight) -> Callable[[Refit], None]:
     return resolve
 
 
-def _that_fit(images: Sight, net: nn.Module, spec: Spec) -> Sight:
+def _that_fit(images: CalibrationData, net: nn.Module, spec: Spec) -> CalibrationData:
     """As many images as memory can keep the activations of, layer by layer."""
     most = images_that_fit(net, torch.zeros(1, *spec.input))
     if most < images.count:
@@ -128,10 +128,10 @@ def _before_norms(graph: ChannelGraph, layers: Sequence[HiddenLayer]) -> bool:
     return any(consumer.norm for layer_input in layer_inputs for consumer in layer_input.consumers)
 
 
-def _own_images(before: Checkpoint, limit: int, *, judged: bool) -> Sight | None:
+def _own_images(before: Checkpoint, limit: int, *, judged: bool) -> CalibrationData | None:
     """The data that the model was trained on, if it still is where it was."""
-    found = own_data(before, limit=limit)
-    if isinstance(found, Sight):
+    found = training_data_of(before, limit=limit)
+    if isinstance(found, CalibrationData):
         return found
     if judged:
         raise UsageFault(f"accuracy and loss are measured on images, and {found}", "give --data")

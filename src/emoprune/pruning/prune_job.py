@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from emoprune.evaluation.training_data import Sight
+from emoprune.evaluation.training_data import CalibrationData
 from emoprune.networks import build
 from emoprune.networks.types import Checkpoint
 from emoprune.pruning.pruning import Pruning
@@ -18,7 +18,7 @@ class Job(Pruning):
     Its statistics are of `measured` images if prune took them itself.
     """
 
-    images: Sight | None = None
+    images: CalibrationData | None = None
     measured: int = 0
 
     @property

@@ -13,7 +13,8 @@ from pathlib import Path
 from emoprune import events
 from emoprune.cli import output
 from emoprune.errors import OutputFault, TrainingFault, UsageFault
-from emoprune.evaluation import evaluate, model
+from emoprune.evaluation import model
+from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.types import Metrics
 from emoprune.io import devices, files
 from emoprune.networks import checkpoint
@@ -96,16 +97,16 @@ def _trained(search: Search, name: str, number: int, values: Mapping[str, Value]
     """A trial's checkpoint, and how it does on the val part."""
     settings = search.options.settings(values)
     data = checkpoint.to_bytes(train.run(setup.set_up(settings, search.found, search.rule), settings))
-    device = devices.device(search.asked.device)
-    opened = model.open_bytes(data, device)
-    result = evaluate.measure(
-        opened,
-        evaluate.lay_out(opened, search.found, "val", device),
-        model=name,
-        data=search.asked.data,
+    loaded = model.from_bytes(data, devices.device(search.asked.device), place=name)
+    result = evaluate(
+        loaded,
+        search.found,
+        part="val",
         label=search.label,
         settings={**values, "trial": number, "seed": search.asked.seed},
+        data_name=search.asked.data,
     )
+    assert isinstance(result, Metrics)
     return data, result
 
 
