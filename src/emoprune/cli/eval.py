@@ -79,7 +79,10 @@ def command(
         loaded, open_data(data), part=split, latency=latency, label=label, settings=noted, data_name=data
     )
     if isinstance(result, Metrics):
-        record, tables = records_io.to_record(result), model_tables.sheets([result], get_args(EvaluationSection))
+        record, tables = (
+            records_io.to_record(result),
+            model_tables.sheets([result], get_args(EvaluationSection)),
+        )
     else:
         record, tables = {"schema": RECONSTRUCTION_SCHEMA, **asdict(result)}, [_table(result)]
     output.emit([record], lambda: tables, as_json=as_json)
