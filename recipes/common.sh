@@ -1,5 +1,5 @@
-# What the recipes share: their arguments, echoed commands, labeled runs, and the report at the end.
-# A recipe sets `usage` and sources this with its own arguments.
+# Shared by the recipes: arguments, echoed commands, labeled runs, and the report at the end.
+# A recipe sets `usage` and sources this file with its own arguments.
 set -euo pipefail
 shopt -s nullglob
 
@@ -15,7 +15,7 @@ while (($#)); do
     -h | --help) echo "$usage" && exit 0 ;;
     --quick) quick=1 ;;
     --weights | --seeds)
-      # of the options that take a value, a recipe has those that its usage names
+      # a recipe has only those of the two that its usage names
       case $usage in *"$1 "*) ;; *) complain "unknown option $1; see --help" 2 ;; esac
       [ -n "${2-}" ] || complain "$1 needs a value; see --help" 2
       if [ "$1" = --weights ]; then weights=$2; else seeds=$2; fi
@@ -28,34 +28,34 @@ while (($#)); do
 done
 if [ -z "$data" ] || [ -z "$out" ]; then echo "$usage" >&2 && exit 2; fi
 [ -d "$data" ] || complain "$data: no such folder; give one laid out as --help says"
-[ ! -e "$out" ] || complain "$out: there already; name a new folder"
-command -v emoprune > /dev/null || complain "emoprune: no such command; activate the environment that has it"
+[ ! -e "$out" ] || complain "$out: exists already; name a new folder"
+command -v emoprune > /dev/null || complain "emoprune: command not found; activate the environment that has it"
 
-group=() # the options of a command that splits
-split_options() { # split_options SPLIT: in `group`, those of a random split, or of one that keeps films apart
+group=() # split options of a command
+split_options() { # split_options SPLIT: set `group` for a random split, or for one that keeps films apart
   group=()
-  # a film is what stands before the first underscore (or, of one, hyphen) of an SFEW name
+  # the film of an SFEW name ends at the first underscore or, in one name, hyphen
   [ "$1" = random ] || group=(--group-by '^[^_-]+')
 }
 
-need() { # what a recipe reads of the data folder
+need() { # need PATH ...: these must be in the data folder
   local path
   for path in "$@"; do
-    [ -e "$data/$path" ] || complain "$data/$path: not there; see --help for how the data is laid out"
+    [ -e "$data/$path" ] || complain "$data/$path: not found; see --help for the layout of the data"
   done
 }
 
-begin() { # once all that the recipe needs is there: a folder that stays behind would stand in the way
-  mkdir "$out" || complain "$out: cannot be made; name a new folder in one that is there"
+begin() { # after all checks, so that a recipe that cannot run leaves no folder behind
+  mkdir "$out" || complain "$out: cannot be made; name a new folder in an existing one"
 }
 
-choose() { # choose FULL QUICK: the one or the other
+choose() { # choose FULL QUICK: FULL or, with --quick, QUICK
   if [ -n "$quick" ]; then echo "$2"; else echo "$1"; fi
 }
 
 splits=$(choose 'random film' random)
 
-run() { # a command, echoed
+run() { # run COMMAND ...: echo and run it
   echo "\$ $*" >&2
   "$@"
 }
@@ -69,7 +69,7 @@ measure() { # measure RUNS LABEL MODEL DATA [KEY=VALUE ...] [-- OPTION ...]: one
 }
 
 pids=()
-stop() { # what still runs, with all that it has started
+stop() { # end all jobs, with the processes that they started
   local pid
   for pid in ${pids[@]+"${pids[@]}"}; do kill -- "-$pid" 2> /dev/null || true; done
 }
@@ -77,11 +77,11 @@ trap stop EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-each_seed() { # each_seed FUNCTION [ARGUMENT ...]: FUNCTION SEED ARGUMENT ..., $jobs of them at once
+each_seed() { # each_seed FUNCTION [ARGUMENT ...]: run FUNCTION SEED ARGUMENT ..., $jobs at once
   local seed what=$1
   shift
   for seed in $seeds; do
-    # a process group each: without, what runs in the background does not hear of Ctrl-C, nor can it be stopped
+    # one process group per job: otherwise Ctrl-C does not reach it, and it cannot be stopped
     set -m
     "$what" "$seed" "$@" &
     set +m
@@ -91,21 +91,21 @@ each_seed() { # each_seed FUNCTION [ARGUMENT ...]: FUNCTION SEED ARGUMENT ..., $
   while ((${#pids[@]})); do next_ended; done
 }
 
-next_ended() { # wait for the oldest; a seed that fails ends the recipe
+next_ended() { # wait for the oldest job; a seed that fails ends the recipe
   wait "${pids[0]}"
   pids=("${pids[@]:1}")
 }
 
-curves_by_split() { # a figure of learning curves for each split, of files named NAME-SPLIT-SEED.jsonl
+curves_by_split() { # learning curves of each split, from files named NAME-SPLIT-SEED.jsonl
   local split
   for split in $splits; do
     run emoprune report "$out"/*-"$split"-*.jsonl --figures "$out/figures/$split" --figure curves > /dev/null
   done
 }
 
-figures=() # --figure NAME ... where not all are wanted of all runs together
+figures=() # --figure NAME ..., to draw only these
 
-report() { # report PAPER [SECTION ...]: tables beside the paper's and figures, from all runs; SECTIONs on screen
+report() { # report PAPER [SECTION ...]: tables beside the paper's, and figures; SECTIONs on screen
   local paper=$1 section
   shift
   run emoprune report "$out"/*.jsonl --by-label --paper "$paper" --figures "$out/figures" \

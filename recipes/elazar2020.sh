@@ -4,20 +4,20 @@ the Wild dataset).
 
   recipes/elazar2020.sh DATA OUT [--quick] [--seeds '0 1 2'] [--weights FILE]
 
-  DATA   sfew/frames (a folder of frames by class)
-  OUT    a folder to make: faces, checkpoints, runs, report.md, figures
-  FILE   a ResNet-18 trained on faces of 64 pixels, scaled by a mean of 0.5 and a deviation of 0.25; without it
-         torchvision fetches ImageNet's, for 224 pixels
+  DATA   has sfew/frames (a folder of frames by class)
+  OUT    a new folder for faces, checkpoints, runs, report.md, figures
+  FILE   a ResNet-18 trained on faces of 64 pixels, with mean 0.5 and deviation 0.25; without it torchvision
+         downloads ImageNet's, for 224 pixels
 
 ResNet-18 fine-tuned whole on cropped faces, then pruned: single weights by magnitude and at random, units by
-distinctiveness with the published merge, and as many units by reconstruction; trained on from where it is
-(continuation) and from the weights it began with (re-initialization). With the paper's random split and with
-films kept apart. JOBS=2 runs two seeds at once.
+distinctiveness with the published merge, and as many units by reconstruction. Then trained further, from the
+pruned weights (continuation) and from the first weights (re-initialization). With the paper's random split, and
+with films kept apart. JOBS=2 runs two seeds at once.
 
-Reduced against the paper: with FILE, 12 epochs instead of 50 (4 after pruning); shares of 50 and 90 percent
-(SHARES='0.5 0.9 0.99' asks for more) and angles of 5, 15 and 30 degrees (ANGLES), re-initialized at 15 alone;
-photos in which no face is found are taken whole, which it cropped by hand. --quick: one seed, one
-split, one epoch, 32 pixels, one share, no random pruning."
+Smaller than the paper: with FILE, 12 epochs instead of 50 (4 after pruning). Fractions of 50 and 90 percent (more
+with SHARES='0.5 0.9 0.99') and angles of 5, 15 and 30 degrees (ANGLES), re-initialized only at 15. Photos without
+a face are used whole; the paper cropped them by hand. --quick: one seed, one split, one epoch, 32 pixels, one
+fraction, no random pruning."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -43,7 +43,7 @@ whole() { # sections 3.2 and 3.3
   measure "$out/runs-$seed.jsonl" "whole, $split split" "$net.st" "$faces" seed="$seed"
 }
 
-# learn SEED PRUNED LABEL: train what pruning has left, and measure it
+# learn SEED PRUNED LABEL: train the pruned network, and measure it
 learn() {
   local seed=$1 left=$2 label=$3
   run emoprune train "$faces" "$left.on.st" --preset elazar2020-resnet18 --from "$left.st" --epochs "$again" \
@@ -64,9 +64,9 @@ single_weights() { # single_weights SEED METHOD SPLIT: tables 2, 4 and 5, figure
   done
 }
 
-units() { # tables 1 and 3, and the same number of units by reconstruction
+units() { # tables 1 and 3, and as many units by reconstruction
   local seed=$1 split=$2 angle left net="$out/whole-$2-$1" stay name
-  # the paper compares activations as they are; about the middle of a layer's range nearly all units look alike
+  # the paper does not center activations; centered on the layer's range, nearly all units are similar
   local rule=(--center none --merge sum --data none)
   for angle in $angles; do
     left="$out/distinct-$angle-$split-$seed" name="distinct $angle degrees"

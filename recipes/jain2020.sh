@@ -4,19 +4,19 @@ classifying faces-emotion via transfer learning), and the baseline of Dhall et a
 
   recipes/jain2020.sh DATA OUT [--quick] [--seeds '0 1 2'] [--weights FOLDER]
 
-  DATA     sfew/frames (a folder of frames by class) and sfew/SFEW.xlsx (the published sheet)
-  OUT      a folder to make: faces, tables, checkpoints, runs, report.md, figures
-  FOLDER   ImageNet weights, files named after torchvision's networks, as mobilenet_v2_imagenet.safetensors;
-           of alexnet, vgg13, resnet18, resnet50, resnet152, mobilenet_v2 and squeezenet1_1 those that are
-           there are used, the first in AlexNet's place. Without it torchvision fetches the first five.
+  DATA     has sfew/frames (a folder of frames by class) and sfew/SFEW.xlsx (the published sheet)
+  OUT      a new folder for faces, tables, checkpoints, runs, report.md, figures
+  FOLDER   ImageNet weights, in files named after torchvision's networks: mobilenet_v2_imagenet.safetensors.
+           The recipe uses those it finds of alexnet, vgg13, resnet18, resnet50, resnet152, mobilenet_v2 and
+           squeezenet1_1, the first in AlexNet's place. Without FOLDER torchvision downloads the first five.
 
-On the sheet: a feed-forward network of 20 hidden units and a support vector machine. On cropped faces: conv1,
-conv2, and frozen networks with a new head of two dense layers, with 50 to 1,000 sigmoid units, pruned at 15
-degrees by the published merge and by least squares; rates, epochs and shares of training data as in its
-Table 2; whole frames as before its face detector. All of it with the paper's random split and with films
-kept apart. JOBS=2 runs two seeds at once.
+On the sheet: a feed-forward network of 20 hidden units, and a support vector machine. On cropped faces: conv1,
+conv2, and frozen networks with a new head of two dense layers with 50 to 1,000 sigmoid units, pruned at 15
+degrees by the published merge and by least squares. Rates, epochs and fractions of training data as in its Table
+2. Whole frames, as before its face detector. All with the paper's random split, and with films kept apart. JOBS=2
+runs two seeds at once.
 
-Other than in the paper: features are computed once, hence without augmentation; conv1 and conv2 see gray
+Different from the paper: features are computed once, so there is no augmentation; conv1 and conv2 take gray
 pictures of 48 pixels. --quick: one seed, one split, few epochs and sizes."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
@@ -35,11 +35,11 @@ if [ -n "$weights" ]; then
     if ((${#found[@]})); then networks="$networks $name"; fi
   done
   [ -n "$networks" ] || complain "$weights: holds no file named after a network and imagenet; see --help"
-  echo "ImageNet weights are here of:$networks" >&2
+  echo "ImageNet weights found of:$networks" >&2
 fi
 first=$(set -- $networks && echo "$1")
 
-features() { # features NETWORK FACES TABLE: what its head reads, so of AlexNet the paper's 9,216 numbers
+features() { # features NETWORK FACES TABLE: the input of its head; of AlexNet the paper's 9,216 numbers
   local file=imagenet files=("${weights:-/nowhere}/${1}_imagenet"*)
   if ((${#files[@]})); then file=${files[0]}; fi
   run emoprune features "$2" "$3" --kind backbone --arch "$1" --weights "$file"
@@ -84,7 +84,7 @@ own_network() { # conv1 or conv2, sections 2.2 and 2.3
   measure "$out/runs-$seed.jsonl" "$arch, $split split" "$net" "$faces" seed="$seed"
 }
 
-swept='' # settings that figures are drawn over, for new_head to record
+swept='' # settings for the x axis of figures, which new_head records
 
 new_head() { # new_head SEED TABLE NAME LABEL SPLIT WIDTH [OPTION ...]: two dense layers on frozen features
   local seed=$1 table="$out/$2.st" net="$out/$3-$5-$1.st" label="$4, $5 split" width=$6
@@ -95,7 +95,7 @@ new_head() { # new_head SEED TABLE NAME LABEL SPLIT WIDTH [OPTION ...]: two dens
   measure "$out/runs-$seed.jsonl" "$label" "$net" "$table" seed="$seed" $swept
 }
 
-widths_of_head() { # figures 4 to 6, tables 4 and 5; before and after pruning is drawn of the random split
+widths_of_head() { # figures 4 to 6, tables 4 and 5; before and after pruning for the random split only
   local seed=$1 split=$2 width swept before='' after='' table="$out/$first.st"
   if [ "$split" = random ]; then before='pruned=0' after='pruned=1'; fi
   for width in $widths; do

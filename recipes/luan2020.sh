@@ -4,17 +4,17 @@ technology application based on SFEW database).
 
   recipes/luan2020.sh DATA OUT [--quick] [--seeds '0 1 2']
 
-  DATA   sfew/frames (a folder of frames by class) and sfew/SFEW.xlsx or sfew/SFEW.csv (the published sheet)
-  OUT    a folder to make: checkpoints, runs, report.md, figures
+  DATA   has sfew/frames (a folder of frames by class) and sfew/SFEW.xlsx or sfew/SFEW.csv (the published sheet)
+  OUT    a new folder for checkpoints, runs, report.md, figures
 
-Two systems: the compression network 11-10-11 on the sheet, its hidden units pruned one by one at the smallest
-angle, by the published merge and by least squares; and the LeNet on gray frames of 90x72 with its four
-combinations of channels, of the first of which convolution kernels are pruned by importance. Each with the
-paper's random split and with films kept apart. JOBS=2 runs two seeds at once.
+Two systems. The compression network 11-10-11 on the sheet: its hidden units are pruned one by one, the smallest
+angle first, by the published merge and by least squares. The LeNet on gray frames of 90x72, with its four
+combinations of channels: kernels of the first combination are pruned by importance. Each with the paper's random
+split, and with films kept apart. JOBS=2 runs two seeds at once.
 
-Reduced against the paper: the LeNet learns for 40 epochs of batches of 32 at a rate of 0.001, which reach
-the training loss of its 700 epochs; three seeds instead of five. --quick: one seed, one split, one combination,
-300 and 3 epochs."
+Smaller than the paper: the LeNet trains for 40 epochs with batches of 32 at a rate of 0.001, which reaches the
+training loss of the paper's 700 epochs; three seeds instead of five. --quick: one seed, one split, one
+combination, 300 and 3 epochs."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -22,7 +22,7 @@ need sfew/frames
 frames="$data/sfew/frames"
 sheet="$data/sfew/SFEW.xlsx"
 [ -e "$sheet" ] || sheet="$data/sfew/SFEW.csv"
-[ -e "$sheet" ] || complain "$data/sfew/SFEW.xlsx: not there, nor SFEW.csv; see --help"
+[ -e "$sheet" ] || complain "$data/sfew/SFEW.xlsx: not found, nor SFEW.csv; see --help"
 seeds=${seeds:-$(choose '0 1 2' 0)}
 
 compression() { # sections 2.1 and 3.1
@@ -47,7 +47,7 @@ lenet() { # sections 2.2 and 3.2
   measure "$out/runs-$seed.jsonl" "$name, training part" "$model" "$frames" seed="$seed" -- --split train
 }
 
-importance() { # sections 2.3 and 3.3, on what lenet has trained
+importance() { # sections 2.3 and 3.3, on the network that lenet trained
   local seed=$1 split=$2 whole="$out/lenet-1-$2-$1.st"
   local left="${whole%.st}.importance.st" label="LeNet, kernels pruned, $split split"
   run emoprune prune "$whole" --method importance --merge sum --layer features.0 --steps --units 12 \

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # The whole pipeline on photos of your own: crop, train with a frozen backbone, angles, prune at 15 and at
-# 30 degrees, evaluate, report, export, and evaluate the ONNX file; three seeds, with a random split and
-# with one that keeps films apart. Prints the wall time of every step.
+# 30 degrees, evaluate, report, export, evaluate the ONNX file. Three seeds, with a random split and with films
+# kept apart. Prints the wall time of every step.
 #
 #   recipes/pipeline.sh PHOTOS WEIGHTS OUT
 #
-#   PHOTOS   one folder per class; file names begin with their film's name and an underscore
-#   WEIGHTS  torchvision mobilenet_v2, ImageNet (.safetensors or .pth); "imagenet" fetches them
-#   OUT      a folder to make; it must not be there yet, for nothing is overwritten
+#   PHOTOS   one folder per class; file names begin with the name of their film and an underscore
+#   WEIGHTS  torchvision mobilenet_v2, ImageNet (.safetensors or .pth); "imagenet" downloads them
+#   OUT      a new folder; it must not exist yet
 set -euo pipefail
 
 photos=${1:?usage: recipes/pipeline.sh PHOTOS WEIGHTS OUT}
@@ -15,14 +15,14 @@ weights=${2:?usage: recipes/pipeline.sh PHOTOS WEIGHTS OUT}
 out=${3:?usage: recipes/pipeline.sh PHOTOS WEIGHTS OUT}
 mkdir "$out"
 
-step() { # run a command, echoed, and print how long it took
+step() { # echo a command, run it, and print how long it took
   echo "\$ $*" >&2
   local start=$SECONDS
   "$@"
   echo "  $((SECONDS - start)) s" >&2
 }
 
-accuracies() { # mean accuracy of the metrics files given, with the spread over them
+accuracies() { # mean and standard deviation of the accuracy in these metrics files
   emoprune report "$@" --section summary --format csv | awk -F, '
     NR == 1 { for (i = 1; i <= NF; i++) if ($i == "accuracy") column = i; next }
     { sum += $column; squares += $column ^ 2; n++; each = each sprintf(" %.1f%%", 100 * $column) }
@@ -30,7 +30,7 @@ accuracies() { # mean accuracy of the metrics files given, with the spread over 
           (n > 1 ? 100 * sqrt((squares - n * mean ^ 2) / (n - 1)) : 0), each }'
 }
 
-certificate() { # mean units left, and mean relative error at the next layer under a merge, of prune summaries
+predicted_error() { # mean units left, and mean predicted error of a merge at the next layer, in prune summaries
   local merge=$1
   shift
   sed -n 's/.*"after": \([0-9]*\)}, "compression_rate".*"error_'"$merge"'": \([0-9.e-]*\),.*/\1 \2/p' "$@" | awk '
@@ -81,8 +81,8 @@ for split in random film; do
     printf '%-8s %-24s ' "$split" "${suffix:-unpruned}"
     accuracies "$out/$split"-[012]"$suffix".json
     case $suffix in
-      *.sum) certificate sum "$out/$split"-[012]"$suffix".prune ;;
-      .*) certificate lstsq "$out/$split"-[012]"$suffix".prune ;;
+      *.sum) predicted_error sum "$out/$split"-[012]"$suffix".prune ;;
+      .*) predicted_error lstsq "$out/$split"-[012]"$suffix".prune ;;
     esac
   done
 done

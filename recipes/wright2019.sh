@@ -4,24 +4,24 @@ classification of facial expressions).
 
   recipes/wright2019.sh DATA OUT [--quick] [--seeds '0 1 2']
 
-  DATA   fer2013 (folders train and val, or train, val and test, of faces by class) or fer2013.csv (as published)
-  OUT    a folder to make: checkpoints, runs, report.md, figures
+  DATA   has fer2013 (folders train and val, maybe test, of faces by class) or fer2013.csv (as published)
+  OUT    a new folder for checkpoints, runs, report.md, figures
 
 The sanity check on 50 samples, the search for hyper-parameters from coarse to fine, the feed-forward network
-of two layers of 1,000 units, and the convolutional network. Evaluated on the test part where there is one,
-else on the validation part: with the split that the data comes with, and with its training part alone split
-80/10/10 so that near-duplicates stay together. JOBS=2 runs two seeds at once.
+with two layers of 1,000 units, and the convolutional network. Evaluated on the test part if there is one, else on
+the validation part: with the data's own split, and with its training part alone split 80/10/10, near-duplicates
+together. JOBS=2 runs two seeds at once.
 
-Other than in the paper: the sanity check on these faces instead of CIFAR-10, at a constant rate of 0.01 for 60
-epochs. Reduced: 8 of the 50 epochs of the convolutional network, at a rate of 0.01; 10 of the feed-forward one,
-whose number it leaves open; 12 trials of the search, the fine ones of 4 epochs. --quick: one seed, one split, one
-epoch, narrow networks, four trials."
+Different from the paper: the sanity check uses these faces instead of CIFAR-10, at a constant rate of 0.01 for 60
+epochs. Smaller than the paper: 8 of the 50 epochs of the convolutional network, at a rate of 0.01; 10 epochs of the
+feed-forward network, which the paper leaves open; 12 trials of the search, the fine ones with 4 epochs. --quick:
+one seed, one split, one epoch, narrow networks, four trials."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
 faces="$data/fer2013"
 [ -e "$faces" ] || faces="$data/fer2013.csv"
-[ -e "$faces" ] || complain "$data/fer2013: not there, nor fer2013.csv; see --help"
+[ -e "$faces" ] || complain "$data/fer2013: not found, nor fer2013.csv; see --help"
 seeds=${seeds:-$(choose '0 1 2' 0)}
 training="$faces/train"
 if [ -f "$faces" ]; then
@@ -30,7 +30,7 @@ if [ -f "$faces" ]; then
 fi
 widths=(--hidden "$(choose 1000 20)" --hidden "$(choose 1000 20)")
 
-training_rows() { # of a CSV, without their Usage, so that they can be split anew
+training_rows() { # of a CSV, without Usage, so that they can be split again
   awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) { name = tolower($i); gsub(/[^a-z]/, "", name); at[name] = i } }
     NR == 1 { print "emotion,pixels" } NR > 1 && $at["usage"] ~ /Training/ { print $at["emotion"] "," $at["pixels"] }' "$faces"
 }
@@ -48,7 +48,7 @@ search() { # section 5.1
     --storage "$out/search.journal" -o "$out/search.json" > /dev/null
 }
 
-learn() { # learn SEED NAME PRESET LABEL DATA [OPTION ...]: train it, keep the best epoch, and measure that
+learn() { # learn SEED NAME PRESET LABEL DATA [OPTION ...]: train, keep the best epoch, measure it
   local seed=$1 net="$out/$2-$1" preset=$3 label=$4 from=$5
   shift 5
   run emoprune train "$from" "$net.st" --preset "$preset" --keep best --seed "$seed" "$@" \

@@ -4,16 +4,16 @@ database).
 
   recipes/zhang2020.sh DATA OUT [--quick] [--seeds '0 1 2']
 
-  DATA   sfew/frames (a folder of frames by class)
-  OUT    a folder to make: checkpoints, runs, report.md, figures
+  DATA   has sfew/frames (a folder of frames by class)
+  OUT    a new folder for checkpoints, runs, report.md, figures
 
-The modified AlexNet and VGG on whole frames, ten epochs, and their dense layer of 100 units pruned at 15, 10
-and 5 degrees by the published merge, and at 15 by least squares; rates and batch sizes as in its Table 1 for
-the VGG. With the paper's random split and with films kept apart. JOBS=2 runs two seeds at once.
+The modified AlexNet and VGG on whole frames, ten epochs. Their dense layer of 100 units is pruned at 15, 10 and 5
+degrees by the published merge, and at 15 degrees by least squares. Rates and batch sizes of the VGG as in its
+Table 1. With the paper's random split, and with films kept apart. JOBS=2 runs two seeds at once.
 
-Reduced against the paper: frames of 320x400 for the AlexNet and of 128x160 for the VGG, whose own 576x720
-take hours on two cores (give SIZE=576x720 for them); Table 1 for the VGG alone. --quick: one seed, one
-split, two epochs of the VGG, its first two dense layers narrower."
+Smaller than the paper: frames of 320x400 for the AlexNet and 128x160 for the VGG. The paper's 576x720 take hours on
+two cores (SIZE=576x720). Table 1 only for the VGG. --quick: one seed, one split, two epochs of the VGG, its first
+two dense layers narrower."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
 
@@ -56,7 +56,7 @@ both() { # both SEED NETWORK SPLIT
   prune "$1" "$2-$3" "$2, $3 split"
 }
 
-rates_and_batches() { # Table 1; its last line is what `both` has trained
+rates_and_batches() { # Table 1; its last line is the network that `both` trained
   local seed=$1 split=$2 rate batch label
   for rate in 0.0005 0.001; do
     for batch in 64 128; do

@@ -1,4 +1,4 @@
-"""Data that is laid out as the recipes want it, and a quick emoprune on their path."""
+"""Data in the layout of the recipes, and a fast emoprune on their path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Recipe = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn faces, and a sheet in the layout of SFEW's, whose numbers are random."""
+    """Drawn faces, and a spreadsheet in SFEW's layout with random numbers."""
     root = tmp_path_factory.mktemp("data")
     draw_faces(root / "sfew" / "frames", EMOTIONS, 10)
     for part, each in (("train", 8), ("val", 3)):
@@ -48,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of random weights, named as the recipes look for them."""
+    """Files of random weights, with the names that the recipes expect."""
     folder = tmp_path_factory.mktemp("weights")
     for name, classes in (("squeezenet1_1_imagenet", 1000), ("resnet18_faces", len(EMOTIONS))):
         net = models.get_model(name.rpartition("_")[0], num_classes=classes)

@@ -1,7 +1,7 @@
-"""A server that runs emoprune's command lines in forks of itself, for a recipe starts dozens of them.
+"""A server that runs emoprune's command lines in forks of itself, because a recipe starts dozens of them.
 
-A fork has all libraries imported already; in everything else it is a process of its own, with the folder,
-the streams and the exit code of the client that stands in for the console script.
+A fork has all libraries imported already. Otherwise it is a process of its own, with the folder, the streams
+and the exit code of the client, which replaces the console script.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ sys.exit(code[0] if code else 70)
 
 
 def write_client(path: Path, place: str) -> None:
-    """A program at `path` that has the server at `place` run its command line."""
+    """Write a program to `path` that runs its command line on the server at `place`."""
     path.write_text(CLIENT.format(python=sys.executable, place=place))
     path.chmod(0o755)
 
 
 def serve(place: str) -> None:
-    """Run one command line after the other, each in a fork, until this process is ended."""
+    """Run one command line after the other, each in a fork, until this process ends."""
     import sklearn.model_selection
     import torch
     import torch._dynamo
@@ -75,7 +75,7 @@ def _answer(link: socket.socket) -> None:
     try:
         import torch
 
-        # a fork makes its thread pool anew when it is first asked for, which two threads must not do at once
+        # a fork makes a new thread pool on first use, which two threads must not do at once
         torch.set_num_threads(1)
         from emoprune.cli.main import main
 

@@ -1,4 +1,4 @@
-"""What the recipes share, in a recipe of the test's own."""
+"""recipes/common.sh, in a recipe that the test writes."""
 
 from __future__ import annotations
 
@@ -54,26 +54,26 @@ def mine(tmp_path: Path) -> Run:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_seed_that_fails_ends_the_recipe_and_what_runs_beside_it(
+def test_each_seed_ends_the_recipe_and_its_other_jobs_when_one_seed_fails(
     mine: Run, tmp_path: Path, jobs: int
 ) -> None:
     (tmp_path / "data" / "there").touch()
-    # the output that is read to its end is held by what runs beside it, too: back here, none of it is left
+    # the other job holds the output too: once it is read to its end, both have ended
     done = mine("--seeds", "0 1 2", jobs=jobs, lasts=20)
     assert (done.returncode, done.stdout) == (3, "")
     assert not (tmp_path / "out" / "ended").exists()
 
 
-def test_seeds_run_one_after_the_other_and_the_recipe_goes_on(mine: Run, tmp_path: Path) -> None:
+def test_each_seed_runs_the_seeds_in_order_and_the_recipe_continues(mine: Run, tmp_path: Path) -> None:
     (tmp_path / "data" / "there").touch()
     done = mine("--seeds", "2 1")
     assert (done.returncode, done.stdout) == (0, "on\n")
     assert (tmp_path / "out" / "ended").read_text().split() == ["2", "1"]
 
 
-def test_data_that_is_not_there_leaves_no_folder_behind(mine: Run, tmp_path: Path) -> None:
+def test_need_refuses_missing_data_before_a_folder_is_made(mine: Run, tmp_path: Path) -> None:
     done = mine()
-    assert (done.returncode, "data/there: not there" in done.stderr) == (1, True)
+    assert (done.returncode, "data/there: not found" in done.stderr) == (1, True)
     assert not (tmp_path / "out").exists()
 
 
@@ -81,7 +81,7 @@ def test_data_that_is_not_there_leaves_no_folder_behind(mine: Run, tmp_path: Pat
     ("argv", "says"),
     [(("--weights", "f"), "unknown option --weights"), (("--seeds",), "--seeds needs a value")],
 )
-def test_an_option_that_the_recipe_lacks_or_that_lacks_its_value_is_refused(
+def test_arguments_refuse_an_unknown_option_and_a_missing_value(
     mine: Run, argv: tuple[str, ...], says: str
 ) -> None:
     done = mine(*argv)

@@ -1,4 +1,4 @@
-"""Every paper's recipe runs, and ends with its tables beside the paper's and its figures."""
+"""Each paper's recipe makes its tables, beside the paper's numbers, and its figures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_a_recipe_ends_with_tables_and_figures(
+def test_recipe_makes_tables_and_figures(
     recipe: Recipe, data: Path, weights: Path, tmp_path: Path, name: str
 ) -> None:
     options = [weights / option if index % 2 else option for index, option in enumerate(NEEDS[name])]
@@ -45,7 +45,7 @@ def test_a_recipe_ends_with_tables_and_figures(
     paper = (ROOT / "recipes" / "papers" / f"{name}.csv").read_text().splitlines()
     printed = {row["label"] for row in csv.DictReader(paper)}
     assert len(labels) >= 2
-    # what is measured carries the very labels under which the paper's numbers stand
+    # runs have the labels of the paper's numbers
     assert any(entry == label or entry.startswith(f"{label}, ") for label in labels for entry in printed)
     report = (out / "report.md").read_text()
     assert all(label in report for label in labels)
@@ -58,7 +58,7 @@ def test_a_recipe_ends_with_tables_and_figures(
 
 
 @pytest.mark.parametrize("form", ["emotion,pixels,Usage", "Usage, Pixels, emotion"])
-def test_the_training_rows_of_a_csv_are_there_to_be_split_anew(
+def test_wright2019_splits_the_training_rows_of_a_csv_again(
     recipe: Recipe, tmp_path: Path, form: str
 ) -> None:
     rows = [(index % 7, ("Training", "Training", "PublicTest")[index // 7 % 3]) for index in range(84)]
@@ -74,7 +74,9 @@ def test_the_training_rows_of_a_csv_are_there_to_be_split_anew(
     assert [found.catalog.classes[label] for label in found.catalog.labels] == emotions
 
 
-def test_a_csv_without_its_split_is_refused_before_anything_runs(recipe: Recipe, tmp_path: Path) -> None:
+def test_wright2019_refuses_a_csv_without_a_split_before_anything_runs(
+    recipe: Recipe, tmp_path: Path
+) -> None:
     (tmp_path / "fer2013.csv").write_text("emotion,pixels\n")
     refused = recipe("wright2019", tmp_path, tmp_path / "out", "--quick")
     assert (refused.returncode, "no column Usage" in refused.stderr) == (1, True)
@@ -82,7 +84,7 @@ def test_a_csv_without_its_split_is_refused_before_anything_runs(recipe: Recipe,
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_help_names_the_data_and_a_bad_command_line_writes_nothing(
+def test_recipe_help_names_the_data_and_a_bad_command_line_writes_nothing(
     recipe: Recipe, data: Path, tmp_path: Path, name: str
 ) -> None:
     shown = recipe(name, "--help")
@@ -92,14 +94,14 @@ def test_help_names_the_data_and_a_bad_command_line_writes_nothing(
     assert not (tmp_path / "out").exists()
     (tmp_path / "mine").mkdir()
     refused = recipe(name, data, tmp_path / "mine", "--quick")
-    assert (refused.returncode, "there already" in refused.stderr) == (1, True)
+    assert (refused.returncode, "exists already" in refused.stderr) == (1, True)
     assert not any((tmp_path / "mine").iterdir())
 
 
 @pytest.mark.parametrize("name", NEEDS)
-def test_a_data_folder_without_the_data_is_named(recipe: Recipe, tmp_path: Path, name: str) -> None:
+def test_recipe_names_the_folder_that_lacks_its_data(recipe: Recipe, tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     refused: subprocess.CompletedProcess[str] = recipe(name, tmp_path / "empty", tmp_path / "out", "--quick")
     assert refused.returncode == 1
-    assert "not there" in refused.stderr
+    assert "not found" in refused.stderr
     assert str(tmp_path / "empty") in refused.stderr
