@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 import struct
 from typing import Any
 
@@ -171,7 +172,9 @@ def replaced(path: str, value: object) -> dict[str, Any]:
 def test_a_field_of_the_wrong_type_is_named(path: str, value: object) -> None:
     with pytest.raises(InvalidRecord) as caught:
         checkpoints.from_bytes(with_card(DATA, replaced(path, value)))
-    assert path.split(".")[-1 if not path[-1].isdigit() else 0] in caught.value.fact
+    # msgspec does not say which key of a mapping is wrong
+    named = re.sub(r"\.(\d+)", r"[\1]", path).replace("widths.first", "widths[...]")
+    assert caught.value.fact.startswith(named)
 
 
 @pytest.mark.parametrize("name", ["spec", "classes", "preprocess", "split"])
