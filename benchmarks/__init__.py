@@ -2,6 +2,6 @@
 
 import os
 
-# threads that spin while they wait would take the cores from what is timed beside them; torch reads this
-# when it is imported, which happens after this
+# threads that spin while they wait take the cores from what is timed beside them; torch reads this on import,
+# which comes later
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,11 +1,11 @@
-"""Every architecture: how much of it can be pruned, what cannot, and whether removal is exact.
+"""Every architecture: how much of it can be pruned, what cannot, and how exact the removal is.
 
     python -m benchmarks.architectures [--only NAME ...] [--seed N]
 
-Each network is drawn at random, its batch norms with statistics of their own, and about 4 in 10 units of
-every layer are removed at random. Beside it stands the original with the same units silenced: the weights
-that read them are zero. The difference between the outputs for the same two images, relative to the
-output, is what removal itself adds. Inputs are as small as the network allows, from 32 pixels on.
+Weights and the statistics of batch norms are random. About 4 in 10 units of every layer are removed at
+random. The reference is the original with the same units silenced: the weights that read them are zero.
+Both get the same two images. The difference between their outputs, relative to the output, is the error
+of the removal itself. Inputs are as small as the network allows, from 32 pixels on.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ FAMILIES = (
     "maxvit",
     OWN,
 )
-"""Beginnings of names; the longest that fits counts."""
+"""Beginnings of names; the longest match counts."""
 
 WORDS = {
     ("convnext", "a parameter of its own"): "layer scale",
@@ -74,12 +74,12 @@ WORDS = {
     ("swin", "view"): "attention's position bias",
     ("*", "LayerNorm"): "layer norm",
 }
-"""What users call the operations that keep channels whole; others go by their own name."""
+"""What users call the operations that keep channels whole; others keep their own name."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one network showed."""
+    """The result of one network."""
 
     layers: int
     units: int
@@ -88,7 +88,7 @@ class Trial:
 
 
 def family_of(name: str) -> str:
-    """The row that a network belongs to."""
+    """The row of a network."""
     if ARCHITECTURES[name].own:
         return OWN
     if name.startswith("vgg"):
@@ -106,9 +106,9 @@ def spec_of(name: str) -> Spec:
 
 
 def drawn(spec: Spec, batch: Tensor) -> nn.Module:
-    """A network whose numbers are all random, and whose signals neither fade nor grow on their way."""
+    """A network with random weights and statistics, scaled so that signals neither vanish nor explode."""
     with ExitStack() as stack:
-        # all is drawn anew below, and torch's own drawing takes most of the time
+        # all is drawn again below, and torch's own initialization takes most of the time
         for name in dir(nn.init):
             if name.endswith("_") and not name.startswith("_"):
                 stack.enter_context(mock.patch.object(nn.init, name, lambda tensor, *_, **__: tensor))
@@ -130,13 +130,13 @@ def drawn(spec: Spec, batch: Tensor) -> nn.Module:
             assert norm.running_mean is not None
             assert norm.running_var is not None
             norm.running_mean.add_(torch.randn(norm.num_features), alpha=0.1)
-            # over two images a channel may hardly vary, and dividing by that would drown the others
+            # over two images a channel may hardly vary; divided by that, it would dominate the others
             norm.running_var.copy_(norm.running_var.mean() * (torch.rand(norm.num_features) + 0.5))
     return net.eval()
 
 
 def random_plan(graph: ChannelGraph) -> Plan:
-    """About 4 in 10 units of every layer go, but never all."""
+    """Remove about 4 in 10 units of every layer, but never all."""
     removals = []
     for name, (start, stop) in graph.spans.items():
         gone = torch.rand(stop - start) >= LEFT
@@ -146,7 +146,7 @@ def random_plan(graph: ChannelGraph) -> Plan:
 
 
 def pruned(spec: Spec, net: nn.Module, context: PruningContext, plan: Plan) -> nn.Module:
-    """The network without the units that the plan takes, nobody taking over their work."""
+    """The network without the units that the plan removes, without compensation."""
     image = Preprocess("image", spec.input[1:], mean=(0.5,) * 3, std=(0.25,) * 3) if spec.input[1:] else None
     checkpoint = Checkpoint(
         spec=spec,
@@ -160,7 +160,7 @@ def pruned(spec: Spec, net: nn.Module, context: PruningContext, plan: Plan) -> n
 
 
 def silence(net: nn.Module, graph: ChannelGraph, alive: Tensor) -> None:
-    """Make zero, in place, all weights that read a unit that is not alive."""
+    """Set to zero, in place, all weights that read a unit that is not alive."""
     weights = dict(net.named_parameters())
     for layer_input in graph.layer_inputs:
         gone = ~stays(layer_input.owner, alive)
@@ -170,7 +170,7 @@ def silence(net: nn.Module, graph: ChannelGraph, alive: Tensor) -> None:
 
 
 def tried(name: str, seed: int) -> Trial:
-    """Prune one network at random and compare."""
+    """Prune one network at random, and compare it with the silenced original."""
     torch.manual_seed(seed)
     spec = spec_of(name)
     batch = torch.randn(BATCH, *spec.input)
@@ -191,13 +191,13 @@ def tried(name: str, seed: int) -> Trial:
 
 
 def span(values: list[int]) -> str:
-    """Least to most."""
+    """Smallest to largest."""
     low, high = min(values), max(values)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def row(family: str, trials: list[Trial]) -> list[str]:
-    """A family at a glance."""
+    """The row of a family."""
     operations = sorted(frozenset().union(*(trial.obstacles for trial in trials)))
     words = [WORDS.get((family, name), WORDS.get(("*", name), name)) for name in operations]
     return [
@@ -213,7 +213,7 @@ def row(family: str, trials: list[Trial]) -> list[str]:
 def arguments() -> argparse.Namespace:
     """The command line."""
     options = parser(__doc__)
-    # a support vector machine has no units
+    # a support vector machine does not have units
     names = [name for name in ARCHITECTURES if name != "svm"]
     options.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
     options.add_argument("--seed", type=int, default=0, help="of weights, images and removals")
@@ -221,7 +221,7 @@ def arguments() -> argparse.Namespace:
 
 
 def run() -> None:
-    """Try the networks one by one and print the table."""
+    """Prune the networks one by one and print the table."""
     args = arguments()
     where = machine()
     families: dict[str, list[Trial]] = defaultdict(list)

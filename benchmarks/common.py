@@ -1,4 +1,4 @@
-"""What the benchmarks share: the command line of emoprune, pictures to work on, timing, Markdown."""
+"""Shared by the benchmarks: the command line of emoprune, pictures, timing, Markdown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLASSES = 7
 
 
 class CommandFailed(Exception):
-    """An emoprune command that ended with another exit code than 0."""
+    """An emoprune command that ended with an exit code other than 0."""
 
     def __init__(self, argv: Sequence[object], code: int) -> None:
         super().__init__(f"emoprune {' '.join(map(str, argv))} ended with exit code {code}")
@@ -37,7 +37,7 @@ class CommandFailed(Exception):
 
 
 def emoprune(*argv: object) -> list[dict[str, Any]]:
-    """Run one command line of emoprune in this process; what it prints, a record a line."""
+    """Run one command line of emoprune in this process; the records that it prints, one per line."""
     with redirect_stdout(io.StringIO()) as printed:
         code = main([str(arg) for arg in argv])
     if code:
@@ -46,7 +46,7 @@ def emoprune(*argv: object) -> list[dict[str, Any]]:
 
 
 def parser(docstring: str | None) -> argparse.ArgumentParser:
-    """A command line whose help is the docstring of its module, as it is."""
+    """A parser whose help is the docstring of its module, unchanged."""
     return argparse.ArgumentParser(
         description=docstring, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -54,7 +54,7 @@ def parser(docstring: str | None) -> argparse.ArgumentParser:
 
 @contextmanager
 def workplace(given: Path | None) -> Iterator[Path]:
-    """The folder to leave files in: the one that the user gave, made where needed, or one that vanishes."""
+    """The folder for files: the given one, made if needed, or a temporary one."""
     if given is not None:
         given.mkdir(parents=True, exist_ok=True)
         yield given
@@ -64,7 +64,7 @@ def workplace(given: Path | None) -> Iterator[Path]:
 
 
 def sampled_data(data: Path, target: Path, *, images: int, seed: int) -> None:
-    """A copy of `data` at `target`: all of val/, and of train/ so many images, every class by its share."""
+    """Copy `data` to `target`: all of val/, and `images` of train/, each class in proportion."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(data / "val", target / "val")
     shuffle = random.Random(seed).shuffle
@@ -73,7 +73,7 @@ def sampled_data(data: Path, target: Path, *, images: int, seed: int) -> None:
         found = sorted(path for path in folder.iterdir() if path.is_file())
         shuffle(found)
         paths += found
-    # evenly spread steps through classes in turn take of each its share, and of each class any
+    # classes follow one another, so evenly spread steps take each in proportion, and random images of it
     chosen = [paths[index * len(paths) // images] for index in range(min(images, len(paths)))]
     for path in chosen if images < len(paths) else paths:
         place = target / "train" / path.parent.name / path.name
@@ -82,7 +82,7 @@ def sampled_data(data: Path, target: Path, *, images: int, seed: int) -> None:
 
 
 def noise_data(target: Path, *, images: int) -> None:
-    """A folder of pictures of noise in classes, for networks whose answers do not matter."""
+    """A folder of noise pictures by class, for networks whose answers do not matter."""
     shutil.rmtree(target, ignore_errors=True)
     generator = np.random.default_rng(0)
     for index in range(images):
@@ -93,9 +93,9 @@ def noise_data(target: Path, *, images: int) -> None:
 
 
 def interleaved(tasks: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of every repeat of every task, in turn, after one round that does not count.
+    """Seconds of every repeat of every task, after one round that does not count.
 
-    Whatever else the machine does meanwhile falls on all tasks alike.
+    Tasks take turns, so other load on the machine affects all of them alike.
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for round_ in range(repeats + 1):
@@ -108,18 +108,18 @@ def interleaved(tasks: Mapping[str, Callable[[], object]], repeats: int) -> dict
 
 
 def median_ratio(first: Sequence[float], second: Sequence[float]) -> float:
-    """How many times `second` the `first` takes: the median over the rounds."""
+    """Time of `first` as a multiple of `second`: the median over the rounds."""
     return statistics.median(a / b for a, b in zip(first, second, strict=True))
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1) -> str:
-    """A Markdown table: the first `left` columns are text, the rest figures."""
+    """A Markdown table: the first `left` columns are text, the rest are numbers."""
     rule = [":--" if index < left else "--:" for index in range(len(headings))]
     return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rule, *rows))
 
 
 def machine() -> str:
-    """Where the figures come from, in one line."""
+    """The machine and its load, in one line."""
     load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
     return (
         f"{os.cpu_count()} CPU cores ({platform.machine()}), {torch.get_num_threads()} torch threads, "
@@ -128,5 +128,5 @@ def machine() -> str:
 
 
 def progress(text: str) -> None:
-    """Say on stderr how far a long run is."""
+    """Report on stderr how far a long run is."""
     sys.stderr.write(f"{text}\n")

@@ -1,12 +1,15 @@
-"""Cropping against facenet-pytorch's own MTCNN: the same faces, how fast, in how much memory.
+"""Cropping against facenet-pytorch's own MTCNN: the same faces, time, memory.
 
     python -m benchmarks.crop DATA [DATA ...] [--only faces speed command memory] [--limit N] [--repeats 7]
 
-DATA are folders of photos. `faces`: every box of facenet-pytorch must have ours at an overlap of more than
-0.999, and we no box more, else the exit code is 1. `speed`: photos already decoded, one thread, the two in
-turn; the ratio is that of the median rounds. `command`: emoprune crop of copies of the photos against the
-loop that its users would write, each a process of its own, in turn. `memory`: the most that a process ever
-held, what it imported included, over --photos photos of 60 sizes, and for one of 48 megapixels.
+DATA are folders of photos. The sections:
+
+faces    each box of facenet-pytorch must overlap one of ours by more than 0.999, and we must have no other
+         box; otherwise the exit code is 1
+speed    photos already decoded, one thread; the two take turns, and the ratio is that of the median rounds
+command  emoprune crop on copies of the photos against the loop that users would write, as processes, in turn
+memory   the peak of a process, with its imports, over --photos photos of 60 sizes, and for one of 48
+         megapixels
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ LANDMARK_PIXELS = 0.01
 TIMES_FASTER = 1.8
 SIZES = 60
 SETTLED = 500
-"""Photos after which memory should grow no more."""
+"""Photos after which memory should not grow."""
 LARGE = (8000, 6000)
 LIMIT_MB = 1000
 
@@ -60,14 +63,14 @@ for path in sorted(path for path in raw.rglob("*") if path.is_file()):
 
 
 def facenet() -> Any:
-    """facenet-pytorch's detector; imported here, for it would weigh on the processes whose memory counts."""
+    """facenet-pytorch's detector; imported here to keep it out of the processes whose memory is measured."""
     from facenet_pytorch import MTCNN
 
     return MTCNN(keep_all=True)
 
 
 def same_faces(paths: Sequence[Path]) -> tuple[list[list[str]], bool]:
-    """Counts and the largest differences, and whether all faces are the same."""
+    """A row of counts and largest differences, and whether all faces are the same."""
     peer, ours = facenet(), Detector(torch.device("cpu"))
     counts, alike = [0, 0], 0
     farthest = [0.0, 0.0]
@@ -98,7 +101,7 @@ def corners(face: Face) -> list[float]:
 
 
 def overlap_of(box: Sequence[float], face: Face) -> float:
-    """Common area over joint area."""
+    """Intersection over union."""
     x1, y1, x2, y2 = box
     other = face.box
     common = max(min(x2, other.x2) - max(x1, other.x1), 0) * max(min(y2, other.y2) - max(y1, other.y1), 0)
@@ -106,7 +109,7 @@ def overlap_of(box: Sequence[float], face: Face) -> float:
 
 
 def speed(paths: Sequence[Path], repeats: int) -> list[list[str]]:
-    """Milliseconds a photo of both."""
+    """Milliseconds per photo of both detectors."""
     images = [read_photo(path) for path in paths]
     peer, ours = facenet(), Detector(torch.device("cpu"))
     seconds = interleaved(
@@ -120,7 +123,7 @@ def speed(paths: Sequence[Path], repeats: int) -> list[list[str]]:
 
 
 def command(paths: Sequence[Path], repeats: int, jobs: int, place: Path) -> list[list[str]]:
-    """Milliseconds a photo of whole processes, from their start to their end."""
+    """Milliseconds per photo of whole processes, from start to end."""
     raw = place / "raw"
     for number, path in enumerate(paths):
         target = raw / path.parent.name / f"{number:05d}{path.suffix}"
@@ -161,7 +164,7 @@ def _alone(task: Callable[..., list[float]], *args: object) -> list[float]:
 
 
 def _many_sizes(paths: Sequence[Path], marks: Sequence[int]) -> list[float]:
-    """The peak after so many photos."""
+    """The peak after each number of photos in `marks`."""
     detector = Detector(torch.device("cpu"))
     draw = np.random.default_rng(0)
     sizes = draw.integers(200, 900, (SIZES, 2)).tolist()
@@ -175,11 +178,11 @@ def _many_sizes(paths: Sequence[Path], marks: Sequence[int]) -> list[float]:
 
 
 def _one_large(path: Path) -> list[float]:
-    """The peak with the large photo in memory, and after its faces are found."""
+    """The peak with the large photo in memory, and after detection."""
     detector = Detector(torch.device("cpu"))
     photo = Image.new("RGB", LARGE)
     with Image.open(path) as small:
-        # by parts: resized at once, the photo would be in memory twice
+        # in parts: resized at once, the photo would be in memory twice
         for top in range(0, LARGE[1], 500):
             scale = small.height / LARGE[1]
             part = (0, top * scale, small.width, (top + 500) * scale)
@@ -192,10 +195,10 @@ def _one_large(path: Path) -> list[float]:
 
 
 def peak_mb() -> float:
-    """The most memory that this process ever held, in millions of bytes."""
+    """Peak memory of this process, in millions of bytes."""
     status = Path("/proc/self/status")
     if status.is_file():
-        # getrusage's figure would begin with that of the process that started this one
+        # getrusage's number includes the peak of the parent process
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
     unit = 1 if sys.platform == "darwin" else 1024
@@ -207,27 +210,27 @@ def arguments() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("data", type=Path, nargs="+", help="folders of photos")
     options.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, help="(default: all)")
-    options.add_argument("--limit", type=int, help="photos looked at, evenly spread (default: all)")
+    options.add_argument("--limit", type=int, help="photos to use, evenly spread (default: all)")
     options.add_argument("--repeats", type=int, default=7, help="rounds that count")
     options.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes of emoprune crop")
     options.add_argument("--photos", type=int, default=1000, help="photos of many sizes")
-    options.add_argument("--work", type=Path, help="where photos and faces are left (default: nowhere)")
+    options.add_argument("--work", type=Path, help="folder for photos and faces (default: temporary)")
     return options.parse_args()
 
 
 def chosen(args: argparse.Namespace) -> list[Path]:
-    """So many photos of all the folders."""
+    """Up to --limit photos of all folders, evenly spread."""
     paths = [path for folder in args.data for path in pictures(folder)]
     if not paths:
-        raise SystemExit("no photos there")
+        raise SystemExit("no photos found")
     count = min(args.limit or len(paths), len(paths))
     return [paths[index * len(paths) // count] for index in range(count)]
 
 
 def tables(args: argparse.Namespace) -> Iterator[tuple[str, bool]]:
-    """The table of every section asked for, and whether all is as it should be."""
+    """The table of each section in --only, and whether its check passed."""
     paths = chosen(args)
-    timed = ["ms a photo", "photos/s", "times faster"]
+    timed = ["ms per photo", "photos/s", "times faster"]
     if "faces" in args.only:
         rows, equal = same_faces(paths)
         headings = ["photos", "faces of facenet-pytorch", "ours", "same", "box, px", "landmarks, px"]

@@ -1,9 +1,9 @@
-"""How many pictures a second each descriptor describes, on one core.
+"""Pictures per second of each descriptor, on one core.
 
     python -m benchmarks.descriptors [--repeats 7] [--images 50] [--size 128] [--data PATH]
 
-Drawn faces, or the first pictures below --data, are made gray squares of --size beforehand: reading them is
-not counted. The descriptors take turns, --repeats times; the rate is that of the median round.
+Drawn faces, or the first pictures of --data, become gray squares of --size before the clock starts. The
+descriptors take turns, --repeats times; the rate is that of the median round.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Gray = NDArray[np.uint8]
 
 
 def faces(args: argparse.Namespace) -> list[Gray]:
-    """So many gray squares."""
+    """--images gray squares."""
     if args.data is not None:
         photos = [read_photo(path) for path in pictures(args.data)[: args.images]]
     else:
@@ -40,7 +40,7 @@ def faces(args: argparse.Namespace) -> list[Gray]:
 
 
 def drawn(index: int, size: int) -> Image.Image:
-    """One of any number of different scenes."""
+    """The drawn scene with this index."""
     generator = np.random.default_rng(index)
     return draw_scene(EXPRESSIONS[index % len(EXPRESSIONS)], generator=generator, size=(size, size))
 
@@ -49,7 +49,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     options = parser(__doc__)
     options.add_argument("--repeats", type=int, default=7, help="rounds that count")
-    options.add_argument("--images", type=int, default=50, help="pictures in a round")
+    options.add_argument("--images", type=int, default=50, help="pictures per round")
     options.add_argument("--size", type=int, default=128, help="side of a picture, in pixels")
     options.add_argument("--data", type=Path, help="folder of pictures (default: drawn faces)")
     return options.parse_args()

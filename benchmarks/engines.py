@@ -1,12 +1,12 @@
-"""Pruned networks in onnxruntime: whether they answer as they should, and how much faster they are.
+"""Pruned networks in onnxruntime: are the answers right, and how much faster are they?
 
     python -m benchmarks.engines DATA [--weights NAME=PATH ...] [--images 350] [--repeats 100] [--work DIR]
 
-DATA has train/ and val/ with a folder per class. Each network is adopted with the weights given for it, or
-random ones, pruned to half its multiply-accumulates, exported, and evaluated on val as checkpoint and as
-ONNX file: the accuracies must be equal, else the exit code is 1. Then a ResNet-18 at 224 pixels, whole, at
-half its multiply-accumulates, and so with widths that are multiples of 8, answers one image at a time; the
-three take turns, and ratios are medians over the rounds.
+DATA has train/ and val/ with a folder per class. Each network gets the weights given for it, or random
+ones. It is pruned to half its multiply-accumulates, exported, and evaluated on val as checkpoint and as
+ONNX file. If the accuracies differ, the exit code is 1. Then a ResNet-18 at 224 pixels processes one
+image at a time: whole, at half its multiply-accumulates, and the same with widths that are multiples of
+8. The three take turns; ratios are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ AGREEMENT = (
     "equal",
     "log loss apart",
 )
-LATENCY = (f"{TIMED}, {TIMED_SIDE} pixels", "MACs left", "ms an image", "times faster", "target")
+LATENCY = (f"{TIMED}, {TIMED_SIDE} pixels", "MACs left", "ms per image", "times faster", "target")
 MEASURED = ("accuracy", "latency")
 
 
@@ -64,7 +64,7 @@ def adopted(
     weights: Mapping[str, str],
     extra: tuple[object, ...] = (),
 ) -> Path:
-    """A checkpoint of an architecture with the weights given for it, or random ones."""
+    """A checkpoint of an architecture, with the weights given for it or random ones."""
     model = place / f"{name}.{side}.st"
     shape = ("--arch", name, "--size", side, "--epochs", 0, "--weights", weights.get(name, "none"))
     emoprune("train", data, model, *shape, *extra, "--force")
@@ -72,7 +72,7 @@ def adopted(
 
 
 def halved(model: Path, *options: object) -> tuple[Path, dict[str, Any]]:
-    """A pruned checkpoint and its certificate."""
+    """A pruned checkpoint and the summary of its pruning."""
     target = model.with_suffix(".".join([".half", *map(str, options), "st"]).replace("--", ""))
     (summary,) = emoprune("prune", model, "-o", target, "--force", *HALF, *options)
     return target, summary
@@ -86,7 +86,7 @@ def exported(model: Path, data: Path) -> Path:
 
 
 def agreement(args: argparse.Namespace, place: Path) -> tuple[list[list[str]], bool]:
-    """A row per network, and whether checkpoint and ONNX file are always equally accurate."""
+    """A row per network, and whether each ONNX file is as accurate as its checkpoint."""
     data = place / "data"
     sampled_data(args.data, data, images=args.images, seed=0)
     rows, equal = [], True
@@ -101,14 +101,14 @@ def agreement(args: argparse.Namespace, place: Path) -> tuple[list[list[str]], b
         left = [summary[key]["after"] / summary[key]["before"] for key in ("macs", "parameters")]
         accuracies = [f"{100 * scores['accuracy']:.2f}" for scores in (whole, checkpoint, engine)]
         apart = f"{abs(checkpoint['log_loss'] - engine['log_loss']):.0e}"
-        shares = [f"{share:.1%}" for share in left]
-        rows.append([name, *shares, *accuracies, "yes" if same else "NO", apart])
+        fractions = [f"{each:.1%}" for each in left]
+        rows.append([name, *fractions, *accuracies, "yes" if same else "NO", apart])
         progress(" ".join(rows[-1]))
     return rows, equal
 
 
 def latency(args: argparse.Namespace, place: Path) -> list[list[str]]:
-    """A row per ResNet-18: how long one image takes, and how much longer it took the whole network."""
+    """A row per ResNet-18: time of one image, and how many times faster than the whole network."""
     data = place / "few"
     sampled_data(args.data, data, images=TIMED_IMAGES, seed=0)
     whole = adopted(TIMED, data, place, side=TIMED_SIDE, weights=dict(args.weights))
@@ -127,10 +127,10 @@ def latency(args: argparse.Namespace, place: Path) -> list[list[str]]:
     seconds = interleaved(tasks, args.repeats)
     rows = []
     for name, cost in zip(names, ({}, summary, rounded_summary), strict=True):
-        share = cost["macs"]["after"] / cost["macs"]["before"] if cost else 1
+        left = cost["macs"]["after"] / cost["macs"]["before"] if cost else 1
         times = [1000 * statistics.median(seconds[name]), median_ratio(seconds[names[0]], seconds[name])]
         rows.append(
-            [name, f"{share:.1%}", f"{times[0]:.1f}", f"{times[1]:.2f}", f"{TARGET:g}" if cost else ""]
+            [name, f"{left:.1%}", f"{times[0]:.1f}", f"{times[1]:.2f}", f"{TARGET:g}" if cost else ""]
         )
     return rows
 
@@ -148,16 +148,14 @@ def arguments() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("data", type=Path, help="folder with train/ and val/")
     options.add_argument("--weights", type=weights_of, nargs="+", default=[], metavar="NAME=PATH")
-    options.add_argument("--images", type=int, default=350, help="training images looked at")
-    options.add_argument(
-        "--size", type=int, default=64, help="side of the input where accuracies are compared"
-    )
+    options.add_argument("--images", type=int, default=350, help="training images to use")
+    options.add_argument("--size", type=int, default=64, help="side of the input for comparing accuracies")
     options.add_argument("--mean", type=float, default=0.5, help="of the networks' preprocessing")
     options.add_argument("--std", type=float, default=0.25, help="of the networks' preprocessing")
-    options.add_argument("--threads", type=int, default=1, help="of onnxruntime; 0 is its own choice")
+    options.add_argument("--threads", type=int, default=1, help="of onnxruntime; 0 lets it choose")
     options.add_argument("--repeats", type=int, default=100, help="rounds that count")
     options.add_argument("--only", nargs="+", choices=MEASURED, default=MEASURED, help="(default: both)")
-    options.add_argument("--work", type=Path, help="where data and models are left (default: nowhere)")
+    options.add_argument("--work", type=Path, help="folder for data and models (default: temporary)")
     return options.parse_args()
 
 

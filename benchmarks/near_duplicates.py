@@ -1,13 +1,15 @@
-r"""How far apart the hashes of copies, of frames of one shot and of other pictures are, and what that ties.
+r"""Distances between hashes of copies, of frames of one shot and of other pictures, and the groups they make.
 
     python -m benchmarks.near_duplicates [--data FACES] [--film '^[^_]+'] [--shot '^[^_]+_\d+']
         [--copies 600] [--pairs 120]
 
-FACES is what `train` takes: a folder of faces by class, or a CSV of pixels; without it, 300 drawn faces. The
-first table alters --copies of them and tells how many hashes then differ in at most so many bits. The second
-counts the pairs at every distance, by whether they are of one --shot, of one --film or of neither, says how
-many of --pairs such pairs are alike to the eye of a second measure, and what groups a threshold there makes.
-Alike: somewhere within 4 pixels of one another, at 48 x 48, the two gray pictures correlate by 0.8 or more.
+FACES is what `train` takes: a folder of faces by class, or a CSV of pixels. Without it, 300 drawn faces.
+
+The first table alters --copies of them, and counts the hashes that then differ in at most 0, 2, 4, ...
+bits. The second counts the pairs at every distance: of one --shot, of one --film, or of neither. It also
+says how many of --pairs such pairs are alike by a second measure, and which groups a threshold there
+makes. Two pictures are alike if their gray versions at 48 x 48 correlate by 0.8 or more at some shift of
+up to 4 pixels.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from emoprune.io.perceptual_hash import NEAR_BITS, hamming, near_duplicates, per
 
 DRAWN, DRAWN_SIDE = 300, 96
 STEPS = (0, 2, 4, 6, 8, 10, 12)
-"""As many bits are set as are not, so that two hashes differ in an even number of bits."""
+"""Half of the bits of a hash are set, so two hashes differ in an even number of bits."""
 
 KINDS = ("one shot", "one film", "other")
 SIDE, REACH, ALIKE = 48, 4, 0.8
@@ -42,14 +44,14 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Pictures:
-    """Names and, by index, pictures."""
+    """Names, and pictures by index."""
 
     names: tuple[str, ...]
     picture: Callable[[int], Image.Image]
 
 
 def pictures_of(data: str | None) -> Pictures:
-    """Those of the user, or drawn ones."""
+    """The pictures of the user, or drawn ones."""
     if data is None:
         return Pictures(tuple(f"{index}_{index}" for index in range(DRAWN)), lambda i: drawn(i, DRAWN_SIDE))
     found = open_faces(data)
@@ -57,20 +59,20 @@ def pictures_of(data: str | None) -> Pictures:
 
 
 def as_jpeg(image: Image.Image, quality: int) -> Image.Image:
-    """The picture as it comes out of a file of that quality."""
+    """The picture after saving with that quality."""
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=quality)
     return Image.open(stream)
 
 
 def resized(image: Image.Image, factor: float) -> Image.Image:
-    """The picture, so many times as large."""
+    """The picture, scaled by `factor`."""
     return image.resize((round(image.width * factor), round(image.height * factor)))
 
 
-def cut(image: Image.Image, share: float) -> Image.Image:
-    """The picture without its upper and left edge, as large as it was."""
-    left, top = (max(1, round(side * share)) for side in image.size)
+def cut(image: Image.Image, fraction: float) -> Image.Image:
+    """The picture without its upper and left edge, resized to the old size."""
+    left, top = (max(1, round(side * fraction)) for side in image.size)
     return image.crop((left, top, *image.size)).resize(image.size)
 
 
@@ -87,7 +89,7 @@ ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def copies_table(found: Pictures, hashes: Sequence[str], chosen: Sequence[int]) -> str:
-    """How many copies lie within each distance of their original."""
+    """The fraction of copies within each distance of their original."""
     rows = []
     for name, alter in ALTERED.items():
         bits = np.array([hamming(hashes[i], perceptual_hash(alter(found.picture(i)))) for i in chosen])
@@ -96,7 +98,7 @@ def copies_table(found: Pictures, hashes: Sequence[str], chosen: Sequence[int]) 
 
 
 def kinds_of(names: Sequence[str], args: argparse.Namespace) -> list[NDArray[np.int64]]:
-    """The number of the shot and of the film of each picture; without a pattern it is one of its own."""
+    """The number of the shot and of the film of each picture; without a pattern each has its own."""
     numbers = []
     for pattern in (args.shot, args.film):
         found = [re.search(pattern, PurePosixPath(name).name) if pattern else None for name in names]
@@ -115,7 +117,7 @@ def near_pairs(hashes: Sequence[str]) -> Iterator[tuple[int, Pair]]:
 
 
 def correlation(first: Image.Image, second: Image.Image) -> float:
-    """The largest of two gray pictures over all small shifts of one against the other."""
+    """The largest correlation of two gray pictures over all small shifts."""
     one, other = (
         np.asarray(image.convert("L").resize((SIDE, SIDE)), dtype=float) for image in (first, second)
     )
@@ -131,7 +133,7 @@ def correlation(first: Image.Image, second: Image.Image) -> float:
 
 
 def pairs_table(found: Pictures, hashes: Sequence[str], args: argparse.Namespace) -> str:
-    """What lies at every distance, and what groups a threshold there makes."""
+    """The pairs at every distance, and the groups that a threshold there makes."""
     shot, film = kinds_of(found.names, args)
     at: dict[int, list[Pair]] = {step: [] for step in STEPS}
     for bits, pair in near_pairs(hashes):
@@ -158,7 +160,7 @@ def pairs_table(found: Pictures, hashes: Sequence[str], args: argparse.Namespace
         progress(f"{bits} bits: {len(pairs):,} pairs")
     pairs_of = (f"pairs of {kind}" if kind != "other" else "other pairs" for kind in KINDS)
     return markdown(
-        ["bits", *pairs_of, "alike", "groups up to there", "pictures", "largest", "of several films"], rows
+        ["bits", *pairs_of, "alike", "groups within", "pictures", "largest", "of several films"], rows
     )
 
 
@@ -166,10 +168,10 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     options = parser(__doc__)
     options.add_argument("--data", help="faces by class, or a CSV of pixels (default: drawn faces)")
-    options.add_argument("--film", help="pictures are of one film where what this matches is the same")
-    options.add_argument("--shot", help="the same of one shot")
-    options.add_argument("--copies", type=int, default=600, help="pictures that are altered")
-    options.add_argument("--pairs", type=int, default=120, help="pairs at each distance that are looked at")
+    options.add_argument("--film", help="pictures whose names match this alike are of one film")
+    options.add_argument("--shot", help="the same for one shot")
+    options.add_argument("--copies", type=int, default=600, help="pictures to alter")
+    options.add_argument("--pairs", type=int, default=120, help="pairs to compare at each distance")
     return options.parse_args()
 
 

@@ -1,15 +1,16 @@
-"""What pruning takes, against what a consumer can judge it by: ratios, all measured in one run.
+"""Time and memory of pruning, as ratios to well-known work, measured in one run.
 
     python -m benchmarks.pruning_time [--weights PATH] [--repeats 7] [--batch 500] [--only NAME ...]
 
-statistics: one pass that gathers all that pruning a ResNet-18 at 224 pixels needs, against a plain forward
-pass over the same random images. angles: those between 4,096 units over 10,000 patterns that come in batches,
-against scikit-learn's cosine_similarity of the whole float64 matrix. memory: the peak of a process that does
-the former with batches made on the fly, for ever more patterns. command: `emoprune prune --method reconstruct
---macs 0.5 --data none` of a ResNet-18 at 224 pixels, with --weights or random ones, as a process of its own,
-against one that only imports torch and torchvision.
+statistics  one pass that collects all statistics for pruning a ResNet-18 at 224 pixels, against a plain
+            forward pass over the same random images
+angles      angles between 4,096 units over 10,000 patterns in batches, against scikit-learn's
+            cosine_similarity of the whole float64 matrix
+memory      the peak of a process that computes these angles, for more and more patterns
+command     `emoprune prune --method reconstruct --macs 0.5 --data none` of a ResNet-18 at 224 pixels, with
+            --weights or random ones, as a process, against one that only imports torch and torchvision
 
-What is compared takes turns, --repeats times; ratios are medians over the rounds.
+Both sides take turns, --repeats times; ratios are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ Row = list[str]
 
 
 def compared(names: tuple[str, str], seconds: dict[str, list[float]], target: float) -> Row:
-    """One row: both sides' medians, the ratio and what it should be at most."""
+    """One row: the medians of both sides, the ratio and its target."""
     first, second = (seconds[name] for name in names)
     ratio = median_ratio(first, second)
     progress(f"{names[0]} / {names[1]}: {ratio:.2f}")
@@ -69,7 +70,7 @@ def compared(names: tuple[str, str], seconds: dict[str, list[float]], target: fl
 
 
 def statistics_pass(args: argparse.Namespace) -> Row:
-    """Gathering statistics against a plain forward pass."""
+    """Collecting statistics against a plain forward pass."""
     torch.manual_seed(0)
     spec = Spec(ARCH, classes=7, input=(3, SIDE, SIDE))
     net = build.build(spec).eval()
@@ -121,7 +122,7 @@ def angles(args: argparse.Namespace) -> Row:
 
 
 def peak_mib(patterns: int, batch: int) -> float:
-    """Peak memory of this process after the angles of so many patterns."""
+    """Peak memory of this process after the angles of `patterns` patterns."""
     angles_of(activations(patterns, batch))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # bytes on macOS, KiB elsewhere
@@ -129,7 +130,7 @@ def peak_mib(patterns: int, batch: int) -> float:
 
 
 def memory(args: argparse.Namespace) -> list[Row]:
-    """Peak memory of processes of their own, for more and more patterns."""
+    """Peak memory of separate processes, for more and more patterns."""
     rows = []
     for patterns in (times * PATTERNS for times in LONGER):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -140,7 +141,7 @@ def memory(args: argparse.Namespace) -> list[Row]:
 
 
 def command(args: argparse.Namespace) -> Row:
-    """The prune command as a process against the imports that it cannot do without."""
+    """The prune command as a process, against the imports that it needs."""
     with tempfile.TemporaryDirectory(prefix="emoprune-benchmark-") as scratch:
         data, model, target = (str(Path(scratch, name)) for name in ("data", "model.st", "half.st"))
         noise_data(Path(data), images=PICTURES)
@@ -167,7 +168,7 @@ def arguments() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("--weights", type=Path, help="ResNet-18 to prune (default: random weights)")
     options.add_argument("--repeats", type=int, default=7, help="rounds that count")
-    options.add_argument("--batch", type=int, default=500, help="patterns that come at once")
+    options.add_argument("--batch", type=int, default=500, help="patterns per batch")
     choices = ["memory", *MEASURED]
     options.add_argument("--only", nargs="+", choices=choices, default=choices, help="(default: all)")
     return options.parse_args()
@@ -177,7 +178,7 @@ def run() -> None:
     """Measure and print the tables."""
     args = arguments()
     where = machine()
-    # first: where a process is started, its peak begins with that of the one that starts it
+    # first, because the peak of a new process includes that of its parent
     peaks = memory(args) if "memory" in args.only else []
     rows = [measure(args) for name, measure in MEASURED.items() if name in args.only]
     if rows:

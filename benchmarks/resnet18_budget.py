@@ -1,15 +1,17 @@
-"""Accuracy of a ResNet-18 pruned to a budget of multiply-accumulates without one gradient step.
+"""Accuracy of a ResNet-18 pruned to a budget of multiply-accumulates, without one gradient step.
 
     python -m benchmarks.resnet18_budget DATA WEIGHTS [--images 2000] [--seeds 1] [--only NAME ...]
 
-DATA has train/ and val/ with a folder per class, WEIGHTS is a torchvision ResNet-18 for these classes. The
-network is adopted as it is, its statistics are measured on --images of the training images, and it is
-pruned to each share of its multiply-accumulates by emoprune's methods and by Torch-Pruning (L2 norms over
-coupled groups, the same ratio in every layer or one ranking over all; the ratio is found by bisection), the
-latter also with its batch norms re-estimated on the same images; it is made for networks that are trained
-further, which none is here. Accuracy is on all of val. Seconds are those of the whole way to the pruned
-network: layer input, search, surgery and, where there is some, mending. With --seeds all is repeated on other
-training images, and the table has means and ranges.
+DATA has train/ and val/ with a folder per class. WEIGHTS is a torchvision ResNet-18 for these classes.
+Its statistics are measured on --images of the training images. It is pruned to each fraction of its
+multiply-accumulates by emoprune's methods and by Torch-Pruning: L2 norms over coupled groups, the same
+ratio in every layer or one ranking over all. The ratio is found by bisection. Torch-Pruning's networks
+are also measured with their batch norms re-estimated on the same images. It is made for networks that are
+trained further; none is here.
+
+Accuracy is on all of val. Seconds are for everything up to the pruned network: statistics, search,
+surgery and, if there is any, refitting or re-estimation. With --seeds all is repeated on other training
+images, and the table has means and ranges.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ OURS = {
     "emoprune reconstruct": ("--method", "reconstruct"),
 }
 THEIRS = {"Torch-Pruning, uniform": False, "Torch-Pruning, global": True}
-MENDED = ", batch norm re-estimated"
+REESTIMATED = ", batch norm re-estimated"
 WHOLE = (1.0, "whole network")
 BISECTIONS = 14
 USAGE = 2
@@ -63,7 +65,7 @@ USAGE = 2
 
 @dataclass(frozen=True)
 class Result:
-    """One pruned network: accuracy, shares of the whole network's cost, seconds that it took."""
+    """One pruned network: accuracy, fractions of the whole network's cost, seconds."""
 
     accuracy: float
     parameters: float
@@ -76,7 +78,7 @@ Results = dict[tuple[float, str], Result | None]
 
 @dataclass(frozen=True)
 class Bench:
-    """The whole network of one choice of training images, with its inputs."""
+    """The whole network for one choice of training images, with its inputs."""
 
     model: Path
     data: Path
@@ -87,18 +89,18 @@ class Bench:
 
     @property
     def net(self) -> nn.Module:
-        """A copy of its own that may be pruned."""
+        """A new copy to prune."""
         return copy.deepcopy(build.restore(self.checkpoint.spec, self.checkpoint.tensors)).requires_grad_(
             True
         )
 
     def accuracy(self, net: nn.Module) -> float:
-        """Share of val that a network gets right."""
+        """Accuracy of a network on val."""
         logits = torch.cat(list(predict(net, iter(self.val))))
         return float((logits.argmax(1) == self.labels).double().mean())
 
     def result(self, net: nn.Module, seconds: float) -> Result:
-        """What became of the network."""
+        """The result of a pruned network."""
         before, after = (profiling.cost(each, self.checkpoint.spec) for each in (self.net, net))
         return Result(
             self.accuracy(net), after.parameters / before.parameters, after.macs / before.macs, seconds
@@ -106,7 +108,7 @@ class Bench:
 
 
 def adopted(args: argparse.Namespace, place: Path, seed: int) -> Bench:
-    """The checkpoint of the weights, with the statistics of the images of one seed."""
+    """The checkpoint of the weights, with statistics of the images of one seed."""
     data, model = place / f"data{seed}", place / f"model{seed}.st"
     sampled_data(args.data, data, images=args.images, seed=seed)
     shape = ("--size", args.size, "--mean", args.mean, "--std", args.std)
@@ -124,7 +126,7 @@ def adopted(args: argparse.Namespace, place: Path, seed: int) -> Bench:
 
 
 def ours(bench: Bench, options: Sequence[str], budget: float) -> Result | None:
-    """One method of emoprune; None where it cannot reach the budget."""
+    """The result of one method of emoprune; None if it cannot reach the budget."""
     target = bench.model.with_suffix(".pruned.st")
     start = time.perf_counter()
     try:
@@ -140,7 +142,7 @@ def ours(bench: Bench, options: Sequence[str], budget: float) -> Result | None:
 
 
 def theirs(bench: Bench, budget: float, *, global_pruning: bool) -> tuple[nn.Module, float]:
-    """The least that Torch-Pruning takes to keep within the budget, and its seconds."""
+    """Torch-Pruning's network with the smallest ratio within the budget, and its seconds."""
     start = time.perf_counter()
     spec = bench.checkpoint.spec
     wanted = profiling.cost(bench.net, spec).macs * budget
@@ -169,8 +171,8 @@ def theirs(bench: Bench, budget: float, *, global_pruning: bool) -> tuple[nn.Mod
     return pruned(high) if best is None else best, time.perf_counter() - start
 
 
-def mended(net: nn.Module, images: Sequence[Tensor]) -> tuple[nn.Module, float]:
-    """A copy whose batch norms have the statistics of what they now see, and the seconds it took."""
+def reestimated(net: nn.Module, images: Sequence[Tensor]) -> tuple[nn.Module, float]:
+    """A copy whose batch norms have the statistics of their present input, and the seconds."""
     start = time.perf_counter()
     net = copy.deepcopy(net).eval()
     for module in net.modules():
@@ -186,7 +188,7 @@ def mended(net: nn.Module, images: Sequence[Tensor]) -> tuple[nn.Module, float]:
 
 
 def measured(bench: Bench, budgets: Sequence[float], only: Sequence[str]) -> Results:
-    """The rows of the methods in `only` for one choice of images."""
+    """The results of the methods in `only` for one choice of images."""
     results: Results = {}
 
     def note(budget: float, name: str, result: Result | None) -> None:
@@ -202,19 +204,19 @@ def measured(bench: Bench, budgets: Sequence[float], only: Sequence[str]) -> Res
                 continue
             net, seconds = theirs(bench, budget, global_pruning=THEIRS[name])
             note(budget, name, bench.result(net, seconds))
-            net, more = mended(net, bench.train)
-            note(budget, name + MENDED, bench.result(net, seconds + more))
+            net, more = reestimated(net, bench.train)
+            note(budget, name + REESTIMATED, bench.result(net, seconds + more))
     return results
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean and, of several, range."""
+    """Mean and, for several values, range."""
     text = f"{statistics.mean(values):.1f}"
     return text if len(values) == 1 else f"{text} ({min(values):.1f} to {max(values):.1f})"
 
 
 def row(key: tuple[float, str], runs: Sequence[Results]) -> list[str]:
-    """The figures of one method at one budget over all choices of images."""
+    """The row of one method at one budget, over all choices of images."""
     budget, name = key
     pairs = [(whole, result) for run in runs if (whole := run[WHOLE]) and (result := run[key])]
     if not pairs:
@@ -236,15 +238,15 @@ def arguments() -> argparse.Namespace:
     options = parser(__doc__)
     options.add_argument("data", type=Path, help="folder with train/ and val/")
     options.add_argument("weights", type=Path, help="ResNet-18, .safetensors or .pth")
-    options.add_argument("--images", type=int, default=2000, help="training images looked at")
+    options.add_argument("--images", type=int, default=2000, help="training images to use")
     options.add_argument("--seeds", type=int, default=1, help="how many choices of training images")
     methods = [*OURS, *THEIRS]
     options.add_argument("--only", nargs="+", choices=methods, default=methods, help="(default: all)")
-    options.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25, 0.125], metavar="SHARE")
+    options.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25, 0.125], metavar="FRACTION")
     options.add_argument("--size", type=int, default=64, help="side of the network's input in pixels")
     options.add_argument("--mean", type=float, default=0.5, help="of the network's preprocessing")
     options.add_argument("--std", type=float, default=0.25, help="of the network's preprocessing")
-    options.add_argument("--work", type=Path, help="where data and checkpoints are left (default: nowhere)")
+    options.add_argument("--work", type=Path, help="folder for data and checkpoints (default: temporary)")
     return options.parse_args()
 
 
@@ -258,7 +260,7 @@ def run() -> None:
         runs = [measured(bench, args.budgets, args.only) for bench in benches]
     headings = ["MACs", "method", "accuracy, %", "points lost", "parameters left", "MACs left", "seconds"]
     print(markdown(headings, [row(key, runs) for key in runs[0]], left=2))
-    print(f"\n{args.images:,} training images looked at, chosen by {args.seeds} seeds, {where}")
+    print(f"\n{args.images:,} training images, chosen by {args.seeds} seeds, {where}")
 
 
 if __name__ == "__main__":
