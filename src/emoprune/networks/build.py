@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from emoprune.choices import Kind
 from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
 from emoprune.networks.convnets import CONVNETS, ConvNet
-from emoprune.networks.graph.rules import LAST_GROUP
+from emoprune.networks.graph.layer_rules import LAST_GROUP
 from emoprune.networks.heads import head_name, head_of, output_name, replace_head
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.table_networks import LATER, TABLENETS

@@ -1,90 +1,20 @@
-"""Layers and norms: what writes units, what reads them, and what goes with them."""
+"""What operations do to channels: functions, shapes, sums, products and concatenations."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given
-from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
 from emoprune.networks.graph import channel_graph
-from emoprune.networks.graph.rules import inside_shares
-from emoprune.networks.graph.types import Obstacle, Work
+from emoprune.networks.graph.types import Obstacle
 from emoprune.networks.types import HiddenLayer
-from tests.support.wiring import IMAGE, Wired, check_frozen, conv, cuts, graph_of, head, layer_input, owner
-
-
-def test_a_chain_is_written_normed_and_read_layer_by_layer() -> None:
-    net = Wired(
-        lambda net, x: net.fc(torch.flatten(net.b(F.relu(net.bn(net.a(x)))), 1)),
-        a=conv(3, 4),
-        bn=nn.BatchNorm2d(4),
-        b=conv(4, 2),
-        fc=nn.Linear(2 * 36, 3),
-    )
-    graph = graph_of(net)
-    assert graph.layers == (HiddenLayer("a", "relu", ("b",)), HiddenLayer("b", "identity", ("fc",)))
-    assert graph.spans == {"a": (0, 4), "b": (4, 6)}
-    assert graph.sources == {"a": "b", "b": "fc"}
-    assert graph.units == 6
-    first, second = [0, 1, 2, 3], [4, 5]
-    assert cuts(graph) == {
-        ("a.weight", 0): first,
-        ("a.bias", 0): first,
-        ("bn.weight", 0): first,
-        ("bn.bias", 0): first,
-        ("bn.running_mean", 0): first,
-        ("bn.running_var", 0): first,
-        ("b.weight", 1): first,
-        ("b.weight", 0): second,
-        ("b.bias", 0): second,
-        ("fc.weight", 1): [4] * 36 + [5] * 36,
-    }
-    assert graph.works == {"a.weight": Work(36, 1), "b.weight": Work(36, 1), "fc.weight": Work(1, 1)}
-    assert graph.obstacles == ()
-
-
-def test_a_reading_says_what_its_readers_see() -> None:
-    net = Wired(
-        lambda net, x: net.fc(torch.flatten(net.b(net.a(x)), 1)),
-        a=conv(3, 4),
-        b=conv(4, 2),
-        fc=nn.Linear(2 * 36, 3),
-    )
-    graph = graph_of(net)
-    assert [found.name for found in graph.layer_inputs] == ["b", "fc"]
-    map_, flat = graph.layer_inputs
-    assert (map_.owner.tolist(), map_.spread, map_.mapped, map_.dim) == ([0, 1, 2, 3], 1, True, 1)
-    assert (flat.owner.tolist(), flat.spread, flat.mapped, flat.dim) == ([4, 5], 36, True, 1)
-    assert [consumer.layer for found in graph.layer_inputs for consumer in found.consumers] == ["b", "fc"]
-
-
-def test_a_chain_of_dense_layers_is_hidden_but_for_its_last() -> None:
-    net = nn.Sequential(nn.Linear(4, 3), nn.Sigmoid(), nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
-    graph = graph_of(net, (4,))
-    assert graph.layers == (HiddenLayer("0", "sigmoid", ("2",)), HiddenLayer("2", "tanh", ("4",)))
-    assert cuts(graph)["2.weight", 1] == [0, 1, 2]
-    assert cuts(graph)["2.weight", 0] == [3, 4, 5, 6, 7]
-    assert not any(found.mapped for found in graph.layer_inputs)
-
-
-def test_tensors_that_a_layer_lacks_are_not_cut() -> None:
-    net = Wired(
-        lambda net, x: net.head(net.b(net.bn(net.a(x)))),
-        a=conv(3, 4, bias=False),
-        bn=nn.BatchNorm2d(4, affine=False),
-        b=conv(4, 4),
-        head=head(4),
-    )
-    graph = cuts(channel_graph(net, IMAGE))
-    assert ("a.bias", 0) not in graph
-    assert ("bn.weight", 0) not in graph
-    assert graph["bn.running_var", 0] == [0, 1, 2, 3]
+from tests.support.wiring import Wired, check_frozen, conv, cuts, graph_of, head, layer_input, owner
 
 
 @pytest.mark.parametrize(
@@ -108,9 +38,7 @@ def test_tensors_that_a_layer_lacks_are_not_cut() -> None:
         (nn.Sequential(nn.Tanh(), nn.ReLU()), "relu"),
     ],
 )
-def test_the_activation_is_the_last_function_between_a_layer_and_its_reader(
-    between: nn.Module, wanted: str
-) -> None:
+def test_activating_keeps_the_last_function_before_the_consumer(between: nn.Module, wanted: str) -> None:
     net = Wired(lambda net, x: net.head(net.b(net.f(net.a(x)))), a=conv(3, 4), f=between, b=conv(4, 4))
     net.head = head(4)
     assert graph_of(net).layers[0] == HiddenLayer("a", wanted, ("b",))
@@ -133,14 +61,12 @@ def test_the_activation_is_the_last_function_between_a_layer_and_its_reader(
         (lambda x: x.contiguous(), "identity"),
     ],
 )
-def test_a_function_is_named_like_the_module_that_does_the_same(
-    function: Callable[[Any], Any], wanted: str
-) -> None:
+def test_activating_names_functions_like_modules(function: Callable[[Any], Any], wanted: str) -> None:
     net = Wired(lambda net, x: net.b(function(net.a(x))), a=nn.Linear(4, 3), b=nn.Linear(3, 2))
     assert graph_of(net, (4,)).layers == (HiddenLayer("a", wanted, ("b",)),)
 
 
-def test_units_seen_through_two_functions_bear_the_name_of_the_first() -> None:
+def test_activating_twice_keeps_the_function_of_the_first_consumer() -> None:
     def forward(net: Any, x: Any) -> Any:
         h = net.a(x)
         return net.b(torch.sigmoid(h)), net.c(torch.relu(h))
@@ -150,104 +76,6 @@ def test_units_seen_through_two_functions_bear_the_name_of_the_first() -> None:
     assert graph.layers == (HiddenLayer("a", "sigmoid", ("b", "c")),)
     assert graph.sources == {"a": "b"}
     assert [found.name for found in graph.layer_inputs] == ["b", "c"]
-
-
-def test_one_tensor_that_two_layers_read_is_one_reading() -> None:
-    def forward(net: Any, x: Any) -> Any:
-        h = torch.tanh(net.a(x))
-        return net.b(h), net.c(h)
-
-    graph = graph_of(
-        Wired(forward, a=nn.Linear(4, 3), b=nn.Linear(3, 2), c=nn.Linear(3, 5)),
-        (4,),
-    )
-    assert graph.layers == (HiddenLayer("a", "tanh", ("b", "c")),)
-    assert [consumer.layer for consumer in layer_input(graph, "b").consumers] == ["b", "c"]
-    assert cuts(graph)["c.weight", 1] == [0, 1, 2]
-
-
-def test_a_batch_norm_of_dense_units_goes_with_them() -> None:
-    net = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2))
-    graph = graph_of(net, (4,))
-    assert graph.layers == (HiddenLayer("0", "relu", ("3",)),)
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        assert cuts(graph)[f"1.{name}", 0] == [0, 1, 2]
-
-
-def test_a_batch_norm_behind_a_reader_is_its_norm() -> None:
-    net = Wired(
-        lambda net, x: net.head(F.relu(net.bn(net.b(net.a(x))))),
-        a=conv(3, 4),
-        b=conv(4, 4),
-        bn=nn.BatchNorm2d(4),
-        head=head(4),
-    )
-    assert [consumer.norm for consumer in layer_input(graph_of(net), "b").consumers] == ["bn"]
-
-
-def test_a_batch_norm_of_dense_units_is_the_norm_of_their_layer() -> None:
-    net = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
-    graph = graph_of(net, (4,))
-    assert [consumer.norm for consumer in layer_input(graph, "1").consumers] == ["2"]
-    assert [consumer.norm for consumer in layer_input(graph, "3").consumers] == [None]
-
-
-def test_a_batch_norm_is_not_its_readers_norm_where_something_else_reads_that_too() -> None:
-    def forward(net: Any, x: Any) -> Any:
-        h = net.b(net.a(x))
-        return net.head(h + net.bn(h))
-
-    net = Wired(forward, a=conv(3, 4), b=conv(4, 4), bn=nn.BatchNorm2d(4), head=head(4))
-    assert [consumer.norm for consumer in layer_input(graph_of(net), "b").consumers] == [None]
-
-
-def test_a_batch_norm_is_not_its_readers_norm_where_the_network_returns_that_too() -> None:
-    def forward(net: Any, x: Any) -> Any:
-        h = net.b(net.a(x))
-        return h, net.bn(h)
-
-    net = Wired(forward, a=conv(3, 4), b=conv(4, 2), bn=nn.BatchNorm2d(2))
-    assert [consumer.norm for consumer in layer_input(graph_of(net), "b").consumers] == [None]
-
-
-def test_a_batch_norm_called_twice_is_no_layers_norm() -> None:
-    def forward(net: Any, x: Any) -> Any:
-        h = net.a(x)
-        return net.head(net.bn(net.b(h)) + net.bn(net.c(h)))
-
-    net = Wired(forward, a=conv(3, 5), b=conv(5, 4), c=conv(5, 4), bn=nn.BatchNorm2d(4), head=head(4))
-    graph = channel_graph(net, IMAGE)
-    norms = {consumer.layer: consumer.norm for found in graph.layer_inputs for consumer in found.consumers}
-    assert norms["b"] is norms["c"] is None
-
-
-def test_a_batch_norm_over_tokens_is_no_norm_of_a_dense_layers_units() -> None:
-    # samples of five tokens: the norm has a number for each token and none for a unit
-    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3), nn.Linear(3, 5), nn.BatchNorm1d(5))
-    graph = graph_of(net, (5, 4))
-    assert {consumer.norm for found in graph.layer_inputs for consumer in found.consumers} <= {None}
-
-
-def test_a_batch_norm_called_twice_loses_nothing_that_one_of_its_calls_needs() -> None:
-    net = Wired(
-        lambda net, x: net.head(net.c(net.bn(net.a(x))) + net.d(net.bn(net.b(x)))),
-        **{"a": conv(3, 4), "b": conv(3, 4), "c": conv(4, 4), "d": conv(4, 4)},
-        bn=nn.BatchNorm2d(4),
-        head=head(4),
-    )
-    graph_of(net)
-
-
-def test_a_layer_norm_keeps_what_it_mixes() -> None:
-    net = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3), nn.Linear(3, 2))
-    check_frozen(net, Obstacle("0", 3, "LayerNorm"), shape=(4,))
-
-
-def test_what_follows_a_layer_norm_can_be_removed_again() -> None:
-    net = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3), nn.Linear(3, 5), nn.GELU(), nn.Linear(5, 2))
-    graph = graph_of(net, (4,))
-    assert graph.layers == (HiddenLayer("2", "gelu", ("4",)),)
-    assert graph.obstacles == (Obstacle("0", 3, "LayerNorm"),)
 
 
 @pytest.mark.parametrize(
@@ -263,113 +91,320 @@ def test_what_follows_a_layer_norm_can_be_removed_again() -> None:
         ("ConvTranspose2d", nn.ConvTranspose2d(4, 4, 1)),
     ],
 )
-def test_a_module_without_a_rule_keeps_what_it_reads(name: str, between: nn.Module) -> None:
+def test_a_module_without_a_rule_freezes_what_it_reads(name: str, between: nn.Module) -> None:
     net = Wired(lambda net, x: net.b(net.f(net.a(x))), a=conv(3, 4), f=between, b=conv(4, 2))
     check_frozen(net, Obstacle("a", 4, name))
 
 
-@pytest.mark.parametrize("options", [{"padding": "same"}, {"padding_mode": "circular"}])
-def test_a_convolution_that_pads_in_a_way_of_its_own_keeps_what_it_reads(options: dict[str, Any]) -> None:
-    net = Wired(lambda net, x: net.b(net.a(x)), a=conv(3, 4), b=conv(4, 2, **options))
-    check_frozen(net, Obstacle("a", 4, "Conv2d"))
+def between(function: Callable[[Any], Any], *, inputs: int, channels: int = 4) -> Wired:
+    """A convolution of 4 channels, `function` of its maps of 6x6, and a dense layer of two outputs."""
+    return Wired(lambda net, x: net.fc(function(net.a(x))), a=conv(3, channels), fc=nn.Linear(inputs, 2))
 
 
-def test_the_positions_of_a_strided_convolution_are_those_that_it_writes() -> None:
-    net = Wired(lambda net, x: net.head(net.b(net.a(x))), a=conv(3, 4, stride=2), b=conv(4, 4, padding=0))
-    net.head = head(4)
-    graph = graph_of(net, (3, 12, 8))
-    assert graph.works["a.weight"] == Work(6 * 4, 1)
-    assert graph.works["b.weight"] == Work(4 * 2, 1)
-
-
-def test_units_are_seen_where_a_dense_layer_reads_pooled_maps() -> None:
-    graph = graph_of(Wired(lambda net, x: net.head(net.a(x)), a=conv(3, 4), head=head(4)))
-    found = layer_input(graph, "head.2")
-    assert (found.owner.tolist(), found.spread, found.mapped) == ([0, 1, 2, 3], 1, False)
-    assert owner(graph, "head.2") == [0, 1, 2, 3]
-
-
-Pair = tuple[int, int]
-PAIR = st.tuples(st.integers(1, 3), st.integers(1, 3))
-
-
-def positions(side: int, kernel: int, stride: int, padding: int, dilation: int) -> list[int]:
-    """Where the first tap stands, one position after another, as long as the last one fits."""
-    found = []
-    start = -padding
-    while start + dilation * (kernel - 1) < side + padding:
-        found.append(start)
-        start += stride
-    return found
-
-
-def counted(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> list[float]:
-    """The shares of all taps, row by row, by looking at every tap at every position."""
-    rows, columns = (positions(*axis) for axis in zip(size, kernel, stride, padding, dilation, strict=True))
-    shares = []
-    for row in range(kernel[0]):
-        for column in range(kernel[1]):
-            inside = 0
-            for y in rows:
-                for x in columns:
-                    inside += 0 <= y + row * dilation[0] < size[0] and 0 <= x + column * dilation[1] < size[1]
-            shares.append(inside / (len(rows) * len(columns)))
-    return shares
-
-
-@given(
-    size=st.tuples(st.integers(1, 7), st.integers(1, 7)),
-    kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
-    stride=PAIR,
-    padding=st.tuples(st.integers(0, 4), st.integers(0, 4)),
-    dilation=PAIR,
+@pytest.mark.parametrize(
+    "flatten",
+    [
+        lambda h: torch.flatten(h, 1),
+        lambda h: torch.flatten(h, start_dim=1),
+        lambda h: h.flatten(1),
+        nn.Flatten(),
+        lambda h: h.view(h.size(0), -1),
+        lambda h: h.reshape(h.shape[0], -1),
+    ],
 )
-def test_the_shares_are_those_that_counting_gives(
-    size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
+def test_flattening_gives_a_unit_one_column_per_position(flatten: Callable[[Any], Any]) -> None:
+    net = between(flatten, inputs=4 * 36)
+    net.flatten = flatten
+    graph = graph_of(net)
+    found = layer_input(graph, "fc")
+    assert (found.owner.tolist(), found.spread, found.mapped) == ([0, 1, 2, 3], 36, True)
+    assert cuts(graph)["fc.weight", 1] == [0] * 36 + [1] * 36 + [2] * 36 + [3] * 36
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.MaxPool2d(2),
+        nn.AvgPool2d(2),
+        nn.AdaptiveAvgPool2d(3),
+        nn.AdaptiveMaxPool2d(3),
+        lambda h: F.max_pool2d(h, 2),
+        lambda h: F.avg_pool2d(h, kernel_size=2),
+        lambda h: F.adaptive_avg_pool2d(h, (3, 3)),
+    ],
+)
+def test_pooling_leaves_every_unit_its_smaller_map(pool: Callable[[Any], Any]) -> None:
+    net = Wired(lambda net, x: net.fc(torch.flatten(pool(net.a(x)), 1)), a=conv(3, 4), fc=nn.Linear(36, 2))
+    net.pool = pool
+    found = layer_input(graph_of(net), "fc")
+    assert (found.owner.tolist(), found.spread) == ([0, 1, 2, 3], 9)
+
+
+@pytest.mark.parametrize(
+    "average",
+    [
+        lambda h: h.mean([2, 3]),
+        lambda h: h.mean((-1, -2)),
+        lambda h: h.mean(dim=(2, 3)),
+        lambda h: torch.flatten(h.mean([2, 3], keepdim=True), 1),
+        lambda h: torch.flatten(h.mean([2, 3], True), 1),
+        lambda h: h.mean(2).mean(2),
+    ],
+)
+def test_averaging_over_positions_leaves_one_column_per_unit(average: Callable[[Any], Any]) -> None:
+    graph = graph_of(between(average, inputs=4))
+    found = layer_input(graph, "fc")
+    assert (found.owner.tolist(), found.spread, found.mapped, found.dim) == ([0, 1, 2, 3], 1, False, 1)
+    assert graph.layers == (HiddenLayer("a", "identity", ("fc",)),)
+
+
+def test_averaging_over_an_earlier_dimension_moves_channels_forward() -> None:
+    def forward(net: Any, x: Any) -> Any:
+        rows = net.a(x).permute(0, 2, 3, 1).mean(1)
+        return net.b(rows), net.c(rows.mean(1))
+
+    graph = graph_of(Wired(forward, a=conv(3, 4), b=nn.Linear(4, 2), c=nn.Linear(4, 2)))
+    assert [found.dim for found in graph.layer_inputs] == [2, 1]
+    assert owner(graph, "c") == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("average", [lambda h: h.mean(1), lambda h: h.mean((1, 2)).unsqueeze(1)])
+def test_averaging_over_channels_freezes_them(average: Callable[[Any], Any]) -> None:
+    net = Wired(lambda net, x: net.b(average(net.a(x))), a=conv(3, 4), b=nn.Linear(6, 2))
+    check_frozen(net, Obstacle("a", 4, "mean"))
+
+
+def test_averaging_over_everything_freezes_all() -> None:
+    net = Wired(lambda net, x: net.a(x).mean(), a=conv(3, 4))
+    check_frozen(net, Obstacle("a", 4, "mean"))
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "inputs"),
+    [
+        ("view", lambda h: h.view(h.shape[0], 2, 2, 36).flatten(1), 144),
+        ("reshape", lambda h: h.reshape(h.shape[0], 8, 18), 18),
+        ("flatten", lambda h: h.flatten(0, 1).flatten(0, 1), 6),
+        ("chunk", lambda h: h.chunk(2, 1)[0].flatten(1), 72),
+        ("split", lambda h: torch.split(h, 2, 1)[1].flatten(1), 72),
+        ("getitem", lambda h: h[:, 0].flatten(1), 36),
+        ("flip", lambda h: h.flip(1).flatten(1), 144),
+        ("roll", lambda h: torch.roll(h, 1, 1).flatten(1), 144),
+        ("transpose", lambda h: h.transpose(1, 2).flatten(1), 144),
+        ("softmax", lambda h: torch.softmax(h, 1).flatten(1), 144),
+        ("sub", lambda h: (1 - h).flatten(1), 144),
+        ("cumsum", lambda h: torch.cumsum(h, 1).flatten(1), 144),
+        ("einsum", lambda h: torch.einsum("nchw->nhwc", h).flatten(1), 144),
+        ("norm", lambda h: torch.norm(h, dim=1).flatten(1), 36),
+        ("max", lambda h: h.max(1)[0].flatten(1), 36),
+    ],
+)
+def test_an_operation_without_a_rule_freezes_all_and_is_named(
+    name: str, function: Callable[[Any], Any], inputs: int
 ) -> None:
-    options: Any = {"stride": stride, "padding": padding, "dilation": dilation}
-    wanted = [len(positions(*axis)) for axis in zip(size, kernel, stride, padding, dilation, strict=True)]
-    assume(min(wanted) > 0)
-    layer = nn.Conv2d(1, 1, kernel, **options)
-    after = tuple(layer(torch.zeros(1, 1, *size)).shape[2:])
-    assert list(after) == wanted
-    found = inside_shares(layer, size, after)
-    assert found.dtype == torch.float64
-    assert found.tolist() == pytest.approx(counted(size, kernel, stride, padding, dilation))
+    check_frozen(between(function, inputs=inputs), Obstacle("a", 4, name))
 
 
-@given(kernel=PAIR, padding=st.tuples(st.integers(0, 2), st.integers(0, 2)))
-def test_a_map_of_ones_through_one_tap_at_a_time_has_the_share_as_its_mean(
-    kernel: Pair, padding: Pair
+def test_flattening_to_the_same_shape_changes_nothing() -> None:
+    net = Wired(lambda net, x: net.b(net.f(net.a(x))), a=conv(3, 4), b=conv(4, 2))
+    net.f = Wired(lambda net, h: h.view(h.shape))
+    assert owner(graph_of(net), "b") == [0, 1, 2, 3]
+
+
+def test_flattening_to_a_fixed_size_freezes_the_map() -> None:
+    # with fewer channels there would be fewer samples, each a mixture
+    check_frozen(between(lambda h: h.view(-1, 144), inputs=144), Obstacle("a", 4, "view"))
+
+
+def test_flattening_with_channels_last_freezes_them() -> None:
+    net = between(lambda h: h.permute(0, 2, 3, 1).flatten(1), inputs=144)
+    check_frozen(net, Obstacle("a", 4, "flatten"))
+
+
+def test_normalizing_a_flattened_map_freezes_it() -> None:
+    net = between(lambda h: h, inputs=144)
+
+    def forward(net: Any, x: Any) -> Any:
+        return net.fc(net.bn(net.a(x).flatten(1)))
+
+    net._wire = forward
+    net.bn = nn.BatchNorm1d(144)
+    check_frozen(net, Obstacle("a", 4, "BatchNorm1d"))
+
+
+def test_combining_takes_flattened_maps() -> None:
+    def forward(net: Any, x: Any) -> Any:
+        return net.fc(net.a(x).flatten(1) + net.b(x).flatten(1))
+
+    graph = graph_of(Wired(forward, a=conv(3, 4), b=conv(3, 4), fc=nn.Linear(144, 2)))
+    assert graph.spans == {"a": (0, 4)}
+    assert layer_input(graph, "fc").spread == 36
+    assert layer_input(graph, "fc").mapped
+
+
+SUMS: list[Callable[[Any, Any], Any]] = [operator.add, torch.add, operator.iadd]
+
+
+PRODUCTS: list[Callable[[Any, Any], Any]] = [operator.mul, torch.mul, operator.imul]
+
+
+@pytest.mark.parametrize("combine", [*SUMS, *PRODUCTS])
+def test_combining_ties_all_that_write_a_stream(
+    combine: Callable[[Any, Any], Any],
 ) -> None:
-    layer = nn.Conv2d(1, 1, kernel, padding=padding, bias=False)
-    taps = kernel[0] * kernel[1]
-    with torch.inference_mode():
-        means = []
-        for tap in range(taps):
-            layer.weight.copy_(torch.eye(taps)[tap].reshape(layer.weight.shape))
-            means.append(float(layer(torch.ones(1, 1, 5, 4)).mean()))
-        after = tuple(layer(torch.ones(1, 1, 5, 4)).shape[2:])
-    assert inside_shares(layer, (5, 4), after).tolist() == pytest.approx(means)
+    def forward(net: Any, x: Any) -> Any:
+        h = F.relu(net.a(x))
+        return net.head(net.c(combine(h, net.b(h))))
 
-
-def test_a_reader_has_the_shares_of_the_map_that_it_reads() -> None:
-    net = Wired(lambda net, x: net.head(net.b(net.pool(net.a(x)))), a=conv(3, 4), b=conv(4, 4), head=head(4))
-    net.pool = nn.MaxPool2d(2)
-    (consumer,) = layer_input(graph_of(net), "b").consumers
-    # a map of 3x3: the outer taps miss one of three positions on each side
-    assert consumer.inside.tolist() == pytest.approx(
-        [4 / 9, 6 / 9, 4 / 9, 6 / 9, 1, 6 / 9, 4 / 9, 6 / 9, 4 / 9]
+    graph = graph_of(Wired(forward, a=conv(3, 4), b=conv(4, 4), c=conv(4, 4), head=head(4)))
+    assert graph.layers == (
+        HiddenLayer("a", "relu", ("b", "c")),
+        HiddenLayer("c", "identity", ("head.2",)),
     )
+    stream = [0, 1, 2, 3]
+    for place in (("a.weight", 0), ("b.weight", 1), ("b.weight", 0), ("b.bias", 0), ("c.weight", 1)):
+        assert cuts(graph)[place] == stream
+    # its units are first seen where b reads them, and again after the sum, where c does
+    assert graph.sources["a"] == "b"
+    assert owner(graph, "c") == stream
 
 
-def test_without_padding_all_taps_are_always_inside() -> None:
-    net = Wired(lambda net, x: net.head(net.b(net.a(x))), a=conv(3, 4), b=conv(4, 4, padding=0), head=head(4))
-    (consumer,) = layer_input(graph_of(net), "b").consumers
-    assert consumer.inside.tolist() == [1.0] * 9
+def test_combining_with_the_input_freezes_channels() -> None:
+    net = Wired(lambda net, x: net.b(x + net.a(x)), a=conv(3, 3), b=conv(3, 2))
+    check_frozen(net)
 
 
-def test_a_dense_layer_has_one_tap_that_is_always_inside() -> None:
-    graph = channel_graph(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), (4,))
-    (consumer,) = layer_input(graph, "2").consumers
-    assert consumer.inside.tolist() == [1.0]
+def test_combining_by_broadcast_freezes_channels() -> None:
+    # broadcast: one channel meets all four
+    net = Wired(lambda net, x: net.c(net.a(x) * net.b(x)), a=conv(3, 4), b=conv(3, 1), c=conv(4, 2))
+    check_frozen(net, Obstacle("a", 4, "mul"), Obstacle("b", 1, "mul"))
+
+
+def test_combining_maps_with_flat_averages_freezes_channels() -> None:
+    # two samples by four channels, which broadcasting takes for two rows by four columns
+    def forward(net: Any, x: Any) -> Any:
+        h = net.a(x)
+        return net.b(h * h.mean([2, 3]))
+
+    graph = channel_graph(Wired(forward, a=conv(3, 4), b=conv(4, 2)), (3, 2, 4))
+    assert graph.layers == ()
+    assert graph.obstacles == (Obstacle("a", 4, "mul"),)
+
+
+@pytest.mark.parametrize(
+    "with_number",
+    [
+        lambda h: h + 0.5,
+        lambda h: h * 2,
+        lambda h: 0.5 + h,
+        lambda h: 2 * h,
+        lambda h: torch.add(h, 1),
+        lambda h: torch.mul(h, 2),
+        lambda h: torch.mul(input=h, other=2),
+    ],
+)
+def test_combining_with_a_number_changes_only_the_activation(with_number: Callable[[Any], Any]) -> None:
+    def forward(net: Any, x: Any) -> Any:
+        return net.head(net.b(with_number(F.relu(net.a(x)))))
+
+    graph = graph_of(Wired(forward, a=conv(3, 4), b=conv(4, 4), head=head(4)))
+    assert graph.layers[0] == HiddenLayer("a", "identity", ("b",))
+
+
+def test_combining_with_the_number_of_channels_freezes_them() -> None:
+    # with fewer channels the number would be another
+    net = Wired(lambda net, x: net.b(net.f(net.a(x))), a=conv(3, 4), b=conv(4, 2))
+    net.f = Wired(lambda net, h: h * h.shape[1])
+    graph_of(net)
+
+
+@pytest.mark.parametrize("combine", [operator.add, operator.mul])
+def test_combining_a_tensor_with_itself_keeps_its_units_removable(combine: Callable[[Any, Any], Any]) -> None:
+    def forward(net: Any, x: Any) -> Any:
+        h = net.a(x)
+        return net.head(net.b(combine(h, h)))
+
+    graph = graph_of(Wired(forward, a=conv(3, 4), b=conv(4, 4), head=head(4)))
+    assert [layer.name for layer in graph.layers] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        lambda h, scale: h * scale,
+        lambda h, scale: scale * h,
+        lambda h, scale: h + scale,
+        lambda h, scale: torch.mul(h, scale),
+        lambda h, scale: torch.mul(h, other=scale),
+    ],
+)
+def test_combining_with_a_parameter_freezes_all_and_is_named(scale: Callable[[Any, Any], Any]) -> None:
+    net = Wired(
+        lambda net, x: net.b(scale(net.a(x), net.scale)),
+        a=conv(3, 4),
+        scale=nn.Parameter(torch.rand(4, 1, 1)),
+        b=conv(4, 2),
+    )
+    check_frozen(net, Obstacle("a", 4, "a parameter of its own"))
+
+
+def test_joining_lines_units_up() -> None:
+    net = Wired(
+        lambda net, x: net.head(net.c(torch.cat([F.relu(net.a(x)), F.relu(net.b(x))], 1))),
+        **{"a": conv(3, 2), "b": conv(3, 3), "c": conv(5, 4), "head": head(4)},
+    )
+    graph = graph_of(net)
+    assert graph.layers[:2] == (HiddenLayer("a", "relu", ("c",)), HiddenLayer("b", "relu", ("c",)))
+    assert cuts(graph)["c.weight", 1] == [0, 1, 2, 3, 4]
+    assert graph.sources == {"a": "c", "b": "c", "c": "head.2"}
+
+
+def test_joining_different_activations_leaves_none() -> None:
+    net = Wired(
+        lambda net, x: net.head(net.c(torch.cat((F.relu(net.a(x)), torch.tanh(net.b(x))), dim=1))),
+        **{"a": conv(3, 2), "b": conv(3, 3), "c": conv(5, 4), "head": head(4)},
+    )
+    assert [layer.activation for layer in graph_of(net).layers[:2]] == ["identity", "identity"]
+
+
+def test_joining_with_the_input_freezes_only_the_input() -> None:
+    net = Wired(
+        lambda net, x: net.head(net.b(torch.cat([x, net.a(x)], -3))),
+        **{"a": conv(3, 2), "b": conv(5, 4), "head": head(4)},
+    )
+    graph = graph_of(net)
+    assert cuts(graph)["b.weight", 1] == [-1, -1, -1, 0, 1]
+    assert owner(graph, "b") == [-1, -1, -1, 0, 1]
+
+
+@pytest.mark.parametrize("second", [torch.sigmoid, lambda h: h])
+def test_joining_the_same_channels_twice_gives_the_same_units(second: Callable[[Any], Any]) -> None:
+    def forward(net: Any, x: Any) -> Any:
+        h = net.a(x)
+        return net.head(net.b(torch.cat([h, second(h)], 1)))
+
+    graph = graph_of(Wired(forward, a=conv(3, 2), b=conv(4, 4), head=head(4)))
+    assert owner(graph, "b") == [0, 1, 0, 1]
+    assert cuts(graph)["b.weight", 1] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("dim", [0, 2, -1])
+def test_joining_along_another_dimension_freezes_all(dim: int) -> None:
+    net = Wired(
+        lambda net, x: net.c(torch.cat([net.a(x), net.b(x)], dim)),
+        **{"a": conv(3, 4), "b": conv(3, 4), "c": conv(4, 2)},
+    )
+    check_frozen(net, Obstacle("a", 4, "cat"), Obstacle("b", 4, "cat"))
+
+
+def test_combining_with_the_input_freezes_only_the_channels_that_meet_it() -> None:
+    # the first three of b meet the input, the last two meet a
+    def forward(net: Any, x: Any) -> Any:
+        return net.head(net.b(x) + torch.cat([x, net.a(x)], 1))
+
+    graph = graph_of(Wired(forward, a=conv(3, 2), b=conv(3, 5), head=head(5)))
+    # b runs first, so the units are its own
+    assert graph.spans == {"b": (0, 2)}
+    assert cuts(graph)["b.weight", 0] == [-1, -1, -1, 0, 1]
+    assert cuts(graph)["a.weight", 0] == [0, 1]
+    assert owner(graph, "head.2") == [-1, -1, -1, 0, 1]

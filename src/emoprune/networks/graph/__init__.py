@@ -1,4 +1,4 @@
-"""The channel graph: which layers write a unit, which read it, and what ties units together."""
+"""The channel graph: which layers write and read each unit, and which channels are tied."""
 
 from emoprune.networks.graph.tracing import channel_graph
 

@@ -1,4 +1,4 @@
-"""From ties between channel ids to units, layers and layer inputs."""
+"""Assemble the channel graph: units, layers and layer inputs from tied channel ids."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from emoprune.networks.types import HiddenLayer
 
 @dataclass
 class Ties:
-    """What a walk through the network found out, by channel ids."""
+    """What tracing found, by channel ids."""
 
     writers: list[tuple[str, Ids]] = field(default_factory=list)
     cuts: list[tuple[str, int, Ids]] = field(default_factory=list)
     works: dict[str, Work] = field(default_factory=dict)
     consumers: dict[fx.Node, tuple[Channels, list[Consumer]]] = field(default_factory=dict)
 
-    def add_reader(
+    def add_consumer(
         self, source: fx.Node, value: Channels, layer: str, norm: str | None, inside: Tensor
     ) -> None:
-        """Say that `layer` reads `value`, which `source` computes."""
+        """Note that `layer` reads `value`, which `source` computes."""
         _, consumers = self.consumers.setdefault(source, (value, []))
         consumers.append(Consumer(layer, norm, inside))
 
 
 def assemble(pool: Pool, ties: Ties, modules: Mapping[str, nn.Module]) -> ChannelGraph:
-    """Number the units layer by layer, in network order, and translate all that was found into them.
+    """Number the units layer by layer, in network order, and express everything found in units.
 
-    A layer is what the same layer is first to write; a unit is a set of tied channels that some layer
-    writes, some layer reads and nothing freezes.
+    A unit is a set of tied channels that some layer writes, some layer reads and nothing freezes. It
+    belongs to the first layer that writes it.
     """
     obstacles = pool.obstacles()
     read = {int(root) for value, _ in ties.consumers.values() for root in set(pool.roots(value.ids))}
@@ -92,7 +92,7 @@ def assemble(pool: Pool, ties: Ties, modules: Mapping[str, nn.Module]) -> Channe
 def _layers(
     spans: Mapping[str, tuple[int, int]], layer_inputs: list[tuple[LayerInput, str]]
 ) -> tuple[tuple[HiddenLayer, ...], dict[str, str]]:
-    """Every layer with its consumers, and the layer input in which its units are first seen."""
+    """Every layer with its consumers, and the first layer input that has all of its units."""
     layer_of = np.repeat(np.arange(len(spans)), [stop - start for start, stop in spans.values()])
     names = list(spans)
     consumers: dict[str, list[str]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Channel ids while a network is traced: ties between them, and what freezes them."""
+"""Channel ids during tracing: how they are tied, and which operations freeze them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 Ids = NDArray[np.int64]
 
 SILENT = ""
-"""Why inputs and classes stay: nothing that a user needs to be told."""
+"""The reason why inputs and classes are frozen, which users need not read."""
 
 
 @dataclass(frozen=True)
 class Channels:
-    """What is known of one tensor of a traced network.
+    """The channels of one tensor of a traced network.
 
-    `ids` (channels,) along dimension `dim` of a tensor of `shape`; `spread` neighboring indices per
-    channel where a map has been flattened. `activation` is the last element-wise function it went through.
+    `ids` (channels,) lie along dimension `dim` of a tensor of `shape`, with `spread` neighboring indices per
+    channel after a map was flattened. `activation` is the last element-wise function applied.
     """
 
     ids: Ids
@@ -65,12 +65,12 @@ class Pool:
         self.tie(ids[1:], np.full(len(ids) - 1, ids[0]))
 
     def freeze(self, ids: Iterable[int], operation: str) -> None:
-        """Keep `ids` and all that are or will be tied to them, because of `operation`."""
+        """Keep `ids`, and all that are or will be tied to them, because of `operation`."""
         for channel in ids:
             self._frozen.setdefault(int(channel), operation)
 
     def obstacles(self) -> dict[int, str]:
-        """The operation that keeps each frozen root; one that users should hear of comes first."""
+        """The operation that froze each root; one that users should read comes before SILENT."""
         found: dict[int, str] = {}
         for channel, operation in self._frozen.items():
             root = self.root(channel)

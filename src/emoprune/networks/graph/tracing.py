@@ -1,4 +1,4 @@
-"""From a network to its channel graph: torch.fx says what runs, the rules say what it does to channels."""
+"""Trace a network with torch.fx and follow its channels by the rules of each operation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from emoprune.networks.graph.assembly import Ties, assemble
 from emoprune.networks.graph.channel_ids import SILENT, Channels, Ids, Pool
-from emoprune.networks.graph.rules import RULES, unknown
+from emoprune.networks.graph.rules import RULES
 from emoprune.networks.graph.types import ChannelGraph, Work
 
 BATCH = 2
@@ -23,8 +23,8 @@ LAYERS: dict[object, int] = {nn.Conv2d: 1, nn.Linear: -1}
 def channel_graph(net: nn.Module, input_shape: tuple[int, ...]) -> ChannelGraph:
     """The channel graph of `net` for samples of `input_shape`; the network may be on the meta device.
 
-    It is traced symbolically and run once for the shapes. What an operation without a rule touches is
-    frozen and listed among the obstacles; inputs and classes stay as they are.
+    It is traced symbolically and run once for the shapes. An operation without a rule freezes its channels
+    and is listed among the obstacles. Inputs and classes are frozen too.
     """
     modes = {module: module.training for module in net.modules()}
     net.eval()
@@ -44,7 +44,7 @@ class Tracing:
         self.tensors = self._traced.state_dict()
         self.pool = Pool()
         self._values: dict[fx.Node, Channels | None] = {}
-        # a weight that is also used directly serves more than its layer's own call
+        # a weight that is also used directly counts as another call of its layer
         self._calls = Counter(
             str(node.target).rpartition(".")[0] if node.op == "get_attr" else str(node.target)
             for node in self._traced.graph.nodes
@@ -81,11 +81,17 @@ class Tracing:
             given = [self._unnamed(node)]
         if not given:
             return None
-        rule = RULES.get(self.kind(node), unknown) if self._is_tensor(node) else unknown
-        return rule(self, node, given)
+        rule = RULES.get(self.kind(node)) if self._is_tensor(node) else None
+        return self.freeze(node, given) if rule is None else rule(self, node, given)
+
+    def freeze(self, node: fx.Node, given: list[Channels]) -> Channels | None:
+        """Keep all channels that an operation takes which may do anything to them."""
+        for value in given:
+            self.pool.freeze(value.ids, self.name(node))
+        return None
 
     def _unnamed(self, node: fx.Node) -> Channels:
-        """What a layer reads where no rule could tell its channels: they stay, the layer's own can go."""
+        """What a layer reads where no rule knows its channels: those are frozen, the layer's own are not."""
         shape = self.shape(node.all_input_nodes[0])
         dim = LAYERS[self.kind(node)] % len(shape)
         ids = self.pool.fresh(shape[dim])
@@ -93,9 +99,9 @@ class Tracing:
         return Channels(ids, dim, shape)
 
     def kind(self, node: fx.Node) -> object:
-        """What the rules know an operation by: the module's type, the function, the method's name.
+        """The key of an operation in RULES: the module's type, the function, the method's name.
 
-        Functions of torchvision go by their name, for importing it takes as long as torch itself.
+        Functions of torchvision are keyed by name, because importing it takes as long as torch itself.
         """
         if node.op == "call_module":
             return type(self.modules[str(node.target)])
@@ -103,7 +109,7 @@ class Tracing:
         return getattr(node.target, "__name__", "") if foreign.startswith("torchvision.") else node.target
 
     def name(self, node: fx.Node) -> str:
-        """What people know an operation by: its own name, or that of the one whose result it takes in."""
+        """The name of an operation for users: its own, or that of an opaque one whose result it reads."""
         for source in node.all_input_nodes:
             if source in self._opaque:
                 return self._opaque[source]
@@ -114,7 +120,7 @@ class Tracing:
         return str(getattr(kind, "__name__", kind)).strip("_") + again
 
     def value(self, operand: object) -> Channels | None:
-        """What is known of an operand, if it is one that has channels."""
+        """The channels of an operand, None where it has none."""
         return self._values.get(operand) if isinstance(operand, fx.Node) else None
 
     def _is_tensor(self, node: fx.Node) -> bool:
@@ -129,7 +135,7 @@ class Tracing:
         return "tensor_meta" not in node.meta
 
     def argument(self, node: fx.Node, position: int, name: str) -> Any:
-        """An argument of the operation, however it was given; None where it was not."""
+        """An argument of the operation by position or name; None if it is not given."""
         return node.args[position] if len(node.args) > position else node.kwargs.get(name)
 
     def called_again(self, node: fx.Node) -> bool:
@@ -145,18 +151,18 @@ class Tracing:
         return ids
 
     def cut(self, tensor: str, dim: int, ids: Ids) -> None:
-        """Say whose the indices of one dimension of a tensor are, where there is such a tensor."""
+        """Note the channels along one dimension of a tensor, if there is such a tensor."""
         if tensor in self.tensors:
             self._ties.cuts.append((tensor, dim, ids))
 
     def work(self, node: fx.Node, positions: int, *, groups: int = 1) -> None:
-        """Say at how many positions a weight is applied."""
+        """Note at how many positions a weight is applied."""
         self._ties.works[f"{node.target}.weight"] = Work(positions, groups)
 
     def read(self, node: fx.Node, value: Channels, inside: Tensor) -> None:
-        """Say that the layer that `node` calls mixes the channels of `value`."""
+        """Note that the layer that `node` calls mixes the channels of `value`."""
         self.cut(f"{node.target}.weight", 1, np.repeat(value.ids, value.spread))
-        self._ties.add_reader(node.all_input_nodes[0], value, str(node.target), self._norm(node), inside)
+        self._ties.add_consumer(node.all_input_nodes[0], value, str(node.target), self._norm(node), inside)
 
     def _norm(self, node: fx.Node) -> str | None:
         users = list(node.users)

@@ -1,4 +1,4 @@
-"""Who writes a unit, who reads it, and where it stands in every tensor: the map that pruning follows."""
+"""The channel graph: which layers write and read each unit, and where it lies in every tensor."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FROZEN = -1
-"""Stands for the unit of a channel that cannot be removed."""
+"""The unit of a channel that cannot be removed."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One dimension of one parameter or buffer, and the unit that each of its indices belongs to."""
+    """One dimension of a parameter or buffer, and the unit (or FROZEN) of each of its indices."""
 
     tensor: str
     dim: int
@@ -28,8 +28,8 @@ class Cut:
 class Consumer:
     """A convolution or dense layer that mixes the channels of a layer input.
 
-    `norm` is the batch norm that alone reads what it writes. `inside` (taps,) is the share of its output
-    positions at which each tap of its kernel stands inside the map and not on the zero padding.
+    `norm` is the batch norm that alone reads what it writes. `inside` (taps,) is the fraction of output
+    positions at which each tap of its kernel lies inside the map and not on the zero padding.
     """
 
     layer: str
@@ -64,7 +64,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Channels that stay whole, and the operation that keeps them from being pruned."""
+    """Channels of a layer that cannot be removed, and the operation that freezes them."""
 
     layer: str
     channels: int
@@ -75,8 +75,8 @@ class Obstacle:
 class ChannelGraph:
     """Units of a whole network, numbered from 0 through all layers in network order.
 
-    `spans` maps a layer to its first unit and the one after its last, `sources` to the layer input where its
-    units are first seen. `cuts` are all places of units in tensors; `works` has every layer's weight.
+    `spans` maps a layer to its first unit and the one after its last, `sources` to the first layer input with
+    all its units. `cuts` are all places of units in tensors; `works` has every layer's weight.
     """
 
     layers: tuple[HiddenLayer, ...]
