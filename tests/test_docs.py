@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,6 +131,15 @@ def test_results_of_the_readme_stand_in_the_benchmarks() -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text().splitlines()
     assert len(rows) > 2
     assert set(rows) <= set(page)
+
+
+def test_architecture_has_the_packages_and_the_layers() -> None:
+    page = ROOT / "docs" / "architecture.md"
+    tree, layers, *_ = blocks(page, "")
+    packages = {path.parent.name for path in (ROOT / "src" / "emoprune").glob("*/__init__.py")}
+    assert packages <= {word.rstrip("/") for word in tree.split() if word.endswith("/")}
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    assert layers.splitlines() == contracts[0]["layers"]
 
 
 def test_examples_of_the_architecture_are_lines_of_the_code() -> None:
