@@ -1,4 +1,4 @@
-# On a fresh machine each of these is the only command: it makes .venv and installs what it needs.
+# Each target works on a fresh machine: it makes .venv and installs what it needs.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -16,7 +16,7 @@ lint: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# the zsh file must begin with its #compdef line, so blank lines before the script go
+# the zsh file must begin with its #compdef line, so blank lines before the script are removed
 completions: .venv/installed
 	_EMOPRUNE_COMPLETE=source_bash $(BIN)/emoprune | sed '/./,$$!d' > completions/emoprune.bash
 	_EMOPRUNE_COMPLETE=source_zsh $(BIN)/emoprune | sed '/./,$$!d' > completions/_emoprune

@@ -31,7 +31,7 @@ if [ -n "$weights" ]; then
   epochs=$(choose 12 1) again=$(choose 4 1)
   start=(--weights "$weights" --size "$(choose 64 32)" --mean 0.5 --std 0.25)
 fi
-shares=${SHARES:-$(choose '0.5 0.9' 0.9)}
+fractions=${SHARES:-$(choose '0.5 0.9' 0.9)}
 angles=${ANGLES:-$(choose '5 15 30' 15)}
 
 whole() { # sections 3.2 and 3.3
@@ -52,15 +52,15 @@ learn() {
 }
 
 single_weights() { # single_weights SEED METHOD SPLIT: tables 2, 4 and 5, figure 1
-  local seed=$1 method=$2 split=$3 share left net="$out/whole-$3-$1"
-  for share in $shares; do
-    left="$out/$method-$share-$split-$seed"
-    run emoprune prune "$net.st" --method "$method" --amount "$share" --seed "$seed" --data none -o "$left.st"
-    measure "$out/runs-$seed.jsonl" "$method $share, at once, $split split" "$left.st" "$faces" seed="$seed"
-    learn "$seed" "$left" "$method $share, continuation, $split split"
-    run emoprune prune "$net.st" --method "$method" --amount "$share" --seed "$seed" --data none \
+  local seed=$1 method=$2 split=$3 fraction left net="$out/whole-$3-$1"
+  for fraction in $fractions; do
+    left="$out/$method-$fraction-$split-$seed"
+    run emoprune prune "$net.st" --method "$method" --amount "$fraction" --seed "$seed" --data none -o "$left.st"
+    measure "$out/runs-$seed.jsonl" "$method $fraction, at once, $split split" "$left.st" "$faces" seed="$seed"
+    learn "$seed" "$left" "$method $fraction, continuation, $split split"
+    run emoprune prune "$net.st" --method "$method" --amount "$fraction" --seed "$seed" --data none \
       --rewind "$net.init" -o "$left.init.st"
-    learn "$seed" "$left.init" "$method $share, re-initialization, $split split"
+    learn "$seed" "$left.init" "$method $fraction, re-initialization, $split split"
   done
 }
 

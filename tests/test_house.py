@@ -94,9 +94,9 @@ def test_what_an_extra_brings_is_imported_only_where_it_is_used(path: Path) -> N
 def traveling() -> list[Path]:
     """Every text file that belongs to the project."""
     names = ("src", "tests", "recipes", "completions", "benchmarks", "docs", ".ci")
-    loose = [
-        path for path in ROOT.iterdir() if path.is_file() and path.suffix in ("", ".md", ".toml", ".yaml")
-    ]
+    # in a worktree .git is a file that names another place
+    files = (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
+    loose = [path for path in files if path.suffix in ("", ".md", ".toml", ".yaml")]
     found = [path for name in names for path in (ROOT / name).rglob("*") if path.is_file()]
     return sorted(
         path for path in [*found, *loose] if "__pycache__" not in path.parts and path.suffix != ".pyc"
