@@ -35,8 +35,8 @@ class Setting:
 
     @property
     def fraction(self) -> bool:
-        """Whether it is a share of a whole."""
-        return self.metavar == "FRACTION"
+        """Whether it is a fraction of a whole: 0 to 1."""
+        return self.metavar == "FRACTION" and self.high in (None, 1)
 
 
 def setting(default: Any, help: str, **more: Any) -> Any:

@@ -187,7 +187,7 @@ def test_ctrl_c_during_cropping_shows_no_face_and_keeps_what_is_done(in_folder: 
     code, err = interrupted(["crop", "raw", "faces"], in_folder, cropping)
     assert code == 130
     note, complaint = err.splitlines()
-    assert "the same command goes on" in note
+    assert "the same command continues" in note
     assert complaint == "emoprune: interrupted"
     assert list((in_folder / "faces").iterdir()) == [journal.parent]
     assert 0 < len(journal.read_text().splitlines()) < 200

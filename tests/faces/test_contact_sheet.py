@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from emoprune.choices import Standing
 from emoprune.errors import BadImage
 from emoprune.faces import contact_sheet as contact
-from emoprune.faces.contact_sheet import HEAD, LOOKS, SECTIONS, Tile, contact_sheet
-from emoprune.faces.text_layout import lettering
+from emoprune.faces.contact_sheet import HEAD, SECTIONS, STYLES, Outcome, Tile, contact_sheet
+from emoprune.faces.text_layout import font_of
 from emoprune.synthetic_faces import draw_scene
 
-STANDINGS: tuple[Standing, ...] = get_args(Standing)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 PLAIN = Image.new("RGB", (40, 40), (9, 120, 9))
 
 # Machado, Oliveira and Fernandes 2009, table 1, severity 1: what each kind of color blindness leaves
@@ -43,12 +42,12 @@ BLIND = {
 }
 
 
-def tile(standing: Standing = "face", name: str = "a.jpg", picture: Image.Image = PLAIN) -> Tile:
-    return Tile(standing, name, lambda: picture)
+def tile(outcome: Outcome = "face", name: str = "a.jpg", picture: Image.Image = PLAIN) -> Tile:
+    return Tile(outcome, name, lambda: picture)
 
 
 def drawn(tiles: list[Tile], title: str = "faces/") -> NDArray[np.uint8]:
-    return np.asarray(contact_sheet(iter(tiles), title=title, font=lettering))
+    return np.asarray(contact_sheet(iter(tiles), title=title, font=font_of))
 
 
 def rows_with(sheet: NDArray[np.uint8], color: tuple[int, int, int]) -> NDArray[np.intp]:
@@ -57,17 +56,17 @@ def rows_with(sheet: NDArray[np.uint8], color: tuple[int, int, int]) -> NDArray[
 
 
 def test_every_standing_has_one_section() -> None:
-    assert sorted(itertools.chain(*SECTIONS.values())) == sorted(STANDINGS)
+    assert sorted(itertools.chain(*SECTIONS.values())) == sorted(OUTCOMES)
 
 
 @settings(deadline=None, max_examples=6)
-@given(st.permutations([*STANDINGS, *STANDINGS]))
-def test_failures_come_first_then_what_to_check_then_faces(order: list[Standing]) -> None:
-    sheet = drawn([tile(standing) for standing in order])
-    rows = {standing: rows_with(sheet, LOOKS[standing].color) for standing in STANDINGS}
-    for standing in ("rescued", "by hand", "whole"):
-        assert rows["failed"].max() < rows[standing].min()
-        assert rows[standing].max() < rows["face"].min()
+@given(st.permutations([*OUTCOMES, *OUTCOMES]))
+def test_failures_come_first_then_what_to_check_then_faces(order: list[Outcome]) -> None:
+    sheet = drawn([tile(outcome) for outcome in order])
+    rows = {outcome: rows_with(sheet, STYLES[outcome].color) for outcome in OUTCOMES}
+    for outcome in ("rescued", "by hand", "whole"):
+        assert rows["failed"].max() < rows[outcome].min()
+        assert rows[outcome].max() < rows["face"].min()
 
 
 def test_tiles_of_a_section_keep_their_order() -> None:
@@ -88,7 +87,7 @@ def test_a_sheet_of_any_count_has_sensible_measures(
     # the layout alone is asked for: drawing thousands takes seconds
     monkeypatch.setattr(contact, "_draw_section", lambda *_: None)
     tiles = [*([tile()] * counts[0]), *([tile("failed")] * counts[1])]
-    width, height = contact_sheet(tiles, title="faces/", font=lettering).size
+    width, height = contact_sheet(tiles, title="faces/", font=font_of).size
     assert 800 <= width <= 6200
     assert height < 65_500
     assert width * height < 80e6
@@ -100,8 +99,8 @@ def test_no_tile_overlaps_another_or_leaves_the_sheet() -> None:
     for count in (1, 13, 41):
         sheet = (drawn([tile("whole")] * count) == green).all(2)
         side = 168 if count <= 12 else 128
-        inner = side - 2 * LOOKS["whole"].frame
-        badge = (18 - LOOKS["whole"].frame) ** 2
+        inner = side - 2 * STYLES["whole"].frame
+        badge = (18 - STYLES["whole"].frame) ** 2
         assert sheet.sum() == count * (inner**2 - badge)
 
 
@@ -136,9 +135,9 @@ def test_pictures_are_made_once_and_one_at_a_time() -> None:
 
     def tiles() -> Iterator[Tile]:
         for index in range(30):
-            yield Tile(STANDINGS[index % 5], f"{index}.jpg", picture)
+            yield Tile(OUTCOMES[index % 5], f"{index}.jpg", picture)
 
-    contact_sheet(tiles(), title="faces/", font=lettering)
+    contact_sheet(tiles(), title="faces/", font=font_of)
     assert len(alive) == 30
 
 
@@ -172,30 +171,30 @@ def test_a_bug_while_a_picture_is_made_is_not_hidden() -> None:
 
 
 def test_failures_and_what_to_check_are_named_and_faces_are_not() -> None:
-    for standing in STANDINGS:
-        differs = (drawn([tile(standing, "a.jpg")]) != drawn([tile(standing, "quite.jpg")])).any()
-        assert differs == (standing != "face")
+    for outcome in OUTCOMES:
+        differs = (drawn([tile(outcome, "a.jpg")]) != drawn([tile(outcome, "quite.jpg")])).any()
+        assert differs == (outcome != "face")
 
 
 def test_the_heading_counts_what_there_is_and_always_the_failures() -> None:
-    def heading(counts: dict[Standing, int]) -> NDArray[np.uint8]:
-        given = [tile(standing) for standing, count in counts.items() for _ in range(count)]
+    def heading(counts: dict[Outcome, int]) -> NDArray[np.uint8]:
+        given = [tile(outcome) for outcome, count in counts.items() for _ in range(count)]
         return drawn(given)[:HEAD]
 
     one = heading({"face": 1})
-    assert (one == LOOKS["failed"].color).all(2).any()
-    assert not (one == LOOKS["rescued"].color).all(2).any()
+    assert (one == STYLES["failed"].color).all(2).any()
+    assert not (one == STYLES["rescued"].color).all(2).any()
     assert (heading({"face": 2}) != one).any()
     assert (drawn([tile()], "others/")[:HEAD] != one).any()
 
 
 def test_frames_are_told_apart_without_red_green_or_blue() -> None:
-    colors = {name: np.array(look.color) / 255 for name, look in LOOKS.items()}
+    colors = {name: np.array(style.color) / 255 for name, style in STYLES.items()}
     for seen in (np.eye(3), *map(np.array, BLIND.values())):
         for one, other in itertools.combinations(colors, 2):
             assert math.dist(seen @ colors[one], seen @ colors[other]) > 0.19, (one, other)
 
 
 def test_frames_are_told_apart_without_any_color() -> None:
-    letters = [look.letter for look in LOOKS.values()]
+    letters = [style.letter for style in STYLES.values()]
     assert len(set(letters)) == len(letters)

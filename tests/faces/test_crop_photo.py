@@ -137,4 +137,4 @@ def test_on_missing_fail_says_what_was_missing_and_where(emoprune: Runner, raw: 
     scene().save(raw / "a.jpg")
     argv = ("crop", raw, "faces", "--on-missing", "fail", "--min-face", "5000")
     line = emoprune("crop", *argv[1:]).complaints[-1]
-    assert f"{raw}/a.jpg: only faces below --min-face" in line
+    assert f"{raw}/a.jpg: only faces below the least size" in line

@@ -10,7 +10,7 @@ from emoprune.errors import BadImage, Unavailable
 from emoprune.faces import detector as detector_module
 from emoprune.faces.detector import Detector, give_back, mtcnn_weights
 from emoprune.faces.mtcnn import SMALLEST_FACE
-from emoprune.faces.selection import CHOICES
+from emoprune.faces.selection import SELECTIONS
 from emoprune.faces.types import Face
 from emoprune.synthetic_faces import draw_scene
 from emoprune.synthetic_faces.scene import sample_pose
@@ -73,11 +73,11 @@ def test_both_of_two_faces_are_found(two: tuple[list[Face], tuple[int, int]]) ->
 
 def test_each_choice_takes_the_face_that_it_names(two: tuple[list[Face], tuple[int, int]]) -> None:
     faces, size = two
-    (large,), (central,) = CHOICES["largest"](faces, size), CHOICES["center"](faces, size)
+    (large,), (central,) = SELECTIONS["largest"](faces, size), SELECTIONS["center"](faces, size)
     assert large.box.x2 < 240
     assert central.box.x1 > 250
-    assert CHOICES["all"](faces, size) == faces
-    (sure,) = CHOICES["confident"](faces, size)
+    assert SELECTIONS["all"](faces, size) == faces
+    (sure,) = SELECTIONS["confident"](faces, size)
     assert sure.probability == max(face.probability for face in faces)
 
 

@@ -29,17 +29,17 @@ def row(source: str) -> CropRow:
     return CropRow(source, source, "face", sha256="0")
 
 
-def crop(place: Path, settings: CropSettings, photos: Sequence[str] = PHOTOS, *, anew: bool = False) -> int:
+def crop(place: Path, settings: CropSettings, photos: Sequence[str] = PHOTOS, *, force: bool = False) -> int:
     """What the command does, with pictures that tell their settings; how many photos were done."""
     folder = CropFolder(str(place))
-    with folder.held():
-        return crop_held(folder, settings, photos, anew)
+    with folder.locked():
+        return crop_held(folder, settings, photos, force)
 
 
-def crop_held(folder: CropFolder, settings: CropSettings, photos: Sequence[str], anew: bool) -> int:
-    kept = [each for each in folder.rows(settings, anew=anew) if each.source in photos]
+def crop_held(folder: CropFolder, settings: CropSettings, photos: Sequence[str], force: bool) -> int:
+    kept = [each for each in folder.reusable_rows(settings, force=force) if each.source in photos]
     todo = [source for source in photos if source not in {each.source for each in kept}]
-    with folder.work(settings):
+    with folder.journal(settings):
         for source in todo:
             pictures = [f"{source} {settings.size}".encode()] if row(source).output else []
             folder.add([row(source)], pictures)
@@ -78,7 +78,7 @@ def first(place: Path) -> None:
 
 
 def anew_after_a_run(place: Path) -> None:
-    crop(place, LARGE, PHOTOS[1:], anew=True)
+    crop(place, LARGE, PHOTOS[1:], force=True)
 
 
 def more_photos(place: Path) -> None:
@@ -135,7 +135,7 @@ def test_after_death_with_other_settings_no_face_passes_for_what_it_is_not(tmp_p
 
         def nothing(place: Path = place) -> None:
             folder = CropFolder(str(place))
-            with folder.held(), folder.work(SMALL):
+            with folder.locked(), folder.journal(SMALL):
                 raise Killed
 
         assert deaths(nothing)
@@ -161,7 +161,7 @@ def test_after_death_no_face_is_left_of_a_photo_that_went_meanwhile(tmp_path: Pa
 def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     assert crop(tmp_path / "faces", SMALL) == 4
     assert crop(tmp_path / "faces", SMALL) == 0
-    assert crop(tmp_path / "faces", SMALL, anew=True) == 4
+    assert crop(tmp_path / "faces", SMALL, force=True) == 4
     assert crop(tmp_path / "faces", LARGE) == 4
     (tmp_path / "faces" / "a" / "one.jpg").unlink()
     assert crop(tmp_path / "faces", LARGE) == 1
@@ -172,25 +172,25 @@ def test_nothing_is_seen_before_all_is_done_and_a_torn_line_is_passed_over(tmp_p
     folder = CropFolder(str(place))
 
     def part() -> None:
-        with folder.held(), folder.work(SMALL):
+        with folder.locked(), folder.journal(SMALL):
             folder.add([row(PHOTOS[0])], [b"face"])
             assert [path.name for path in place.iterdir()] == [".crop"]
             raise Killed
 
     with pytest.raises(Killed):
         part()
-    assert folder.begun
+    assert folder.in_progress
     assert is_crop_folder(place)
     with (place / ".crop" / "journal.jsonl").open("a") as journal:
         journal.write(json.dumps([{"source": PHOTOS[1]}])[:9])
-    assert [each.source for each in folder.rows(SMALL, anew=True)] == [PHOTOS[0]]
-    assert folder.rows(LARGE, anew=True) == []
+    assert [each.source for each in folder.reusable_rows(SMALL, force=True)] == [PHOTOS[0]]
+    assert folder.reusable_rows(LARGE, force=True) == []
     assert crop(place, SMALL) == 3
 
 
 def test_a_run_that_did_nothing_leaves_nothing(tmp_path: Path) -> None:
     folder = CropFolder(str(tmp_path / "faces"))
-    with pytest.raises(Killed), folder.held(), folder.work(SMALL):
+    with pytest.raises(Killed), folder.locked(), folder.journal(SMALL):
         raise Killed
     assert list(tmp_path.iterdir()) == []
 

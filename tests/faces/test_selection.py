@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.choices import Select
-from emoprune.faces.selection import CHOICES
+from emoprune.faces.selection import SELECTIONS
 from emoprune.faces.types import Box, Face
 
 BOXES = st.tuples(st.integers(0, 90), st.integers(0, 90), st.integers(1, 50), st.integers(1, 50)).map(
@@ -24,8 +24,8 @@ def test_no_face_is_better_than_the_chosen_one_and_of_equals_the_first_is_taken(
         "confident": lambda face: face.probability,
         "center": lambda face: -off_center(face),
     }
-    assert set(CHOICES) == {*worth, "all"}
+    assert set(SELECTIONS) == {*worth, "all"}
     for name, value in worth.items():
-        (chosen,) = CHOICES[name](faces, (120, 100))
+        (chosen,) = SELECTIONS[name](faces, (120, 100))
         first = next(face for face in faces if value(face) == max(map(value, faces)))
         assert chosen is first

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageFont
 
-from emoprune.faces.text_layout import caption, lettering, lines, shortened, written
+from emoprune.faces.text_layout import caption, font_of, lines, printable, shortened
 
-FONT = lettering(11)
+FONT = font_of(11)
 
 
 @pytest.mark.parametrize(
@@ -71,22 +71,20 @@ def test_a_sentence_breaks_between_words_and_its_last_line_is_cut() -> None:
 
 def test_what_is_written_is_written_again_as_it_is() -> None:
     for text in ("图片 a", "plain", "", "…"):
-        assert written(written(text, FONT), FONT) == written(text, FONT)
+        assert printable(printable(text, FONT), FONT) == printable(text, FONT)
 
 
 @pytest.mark.parametrize("letter", "aÉßşłЖωҐ№…·")
 def test_it_has_the_letters_of_the_european_alphabets(letter: str) -> None:
-    font = lettering(16)
+    font = font_of(16)
     assert bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
 
 
 def test_letters_are_as_high_as_asked_for() -> None:
-    heights = [
-        lettering(height).getbbox("M")[3] - lettering(height).getbbox("M")[1] for height in (10, 20, 40)
-    ]
+    heights = [font_of(height).getbbox("M")[3] - font_of(height).getbbox("M")[1] for height in (10, 20, 40)]
     assert heights == sorted(heights)
     assert heights[2] == pytest.approx(4 * heights[0], abs=3)
 
 
 def test_no_library_of_the_machine_shapes_them() -> None:
-    assert lettering(12).layout_engine == ImageFont.Layout.BASIC
+    assert font_of(12).layout_engine == ImageFont.Layout.BASIC

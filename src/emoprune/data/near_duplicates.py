@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from emoprune import events
 from emoprune.data.datasets import Data, Faces, Folder
 from emoprune.data.types import Table
-from emoprune.errors import BadData, UsageFault
-from emoprune.faces.manifest import MANIFEST
-from emoprune.io import csv_text
-from emoprune.io.files import read_bytes
+from emoprune.errors import UsageFault
+from emoprune.faces.manifest import read_hashes
 from emoprune.io.perceptual_hash import hamming, near_duplicates, perceptual_hash
 
 Groups = tuple[tuple[int, ...], ...]
@@ -70,25 +67,3 @@ def _counted(groups: Groups) -> str:
     sizes = [len(group) for group in groups]
     found = f"{events.counted(len(sizes), 'group')} of {sum(sizes):,} pictures"
     return f"{found}, the largest of {max(sizes):,}" if len(sizes) > 1 else found
-
-
-NAME, HASH = "output", "phash"
-SPELLED = re.compile("[0-9a-f]{16}")
-
-
-def read_hashes(folder: Path) -> dict[str, str]:
-    """The hash of each face, 16 hexadecimal digits, by its file relative to `folder`.
-
-    Nothing here is a fault: no manifest, or one of another kind, gives none; a damaged row is left out.
-    """
-    try:
-        rows = list(csv_text.parse(read_bytes(str(folder / MANIFEST))))
-    except BadData:
-        # the faces can be used without it
-        return {}
-    header = rows[0][1] if rows else []
-    if NAME not in header or HASH not in header:
-        return {}
-    places = header.index(NAME), header.index(HASH)
-    found = (tuple(row[place] for place in places) for _, row in rows[1:] if len(row) > max(places))
-    return {name: spelled for name, spelled in found if name and SPELLED.fullmatch(spelled)}

@@ -1,4 +1,4 @@
-"""A contact sheet: what became of every photo, in one glance."""
+"""A contact sheet: every face, and every photo without one, in one picture."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from emoprune import events
-from emoprune.choices import Standing
 from emoprune.errors import BadImage
 from emoprune.faces import manifest
 from emoprune.faces.output_folder import CropFolder
-from emoprune.faces.sources import Originals
-from emoprune.faces.text_layout import caption, lettering, lines, shortened, written
+from emoprune.faces.sources import Source
+from emoprune.faces.text_layout import caption, font_of, lines, printable, shortened
 from emoprune.faces.types import CropRow
 from emoprune.io import images
 
@@ -37,24 +37,26 @@ PAPER, INK, FAINT, GRAY, CROSS = (
 
 Font = Callable[[int], ImageFont.FreeTypeFont]
 Color = tuple[int, int, int]
+Outcome = Literal["failed", "rescued", "by hand", "whole", "face"]
+Picture = Callable[[], Image.Image]
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What became of one photo; `picture` makes the face, or the photo of a failure, when it is drawn.
+    """One photo; `picture` reads the face, or the photo of a failure, when the tile is drawn.
 
-    None, or a `picture` that raises BadImage, stands for a file that shows nothing, for that `reason`.
+    Without a `picture`, or where it raises BadImage, the tile shows a cross and the `reason`.
     """
 
-    standing: Standing
+    outcome: Outcome
     name: str
-    picture: Callable[[], Image.Image] | None
+    picture: Picture | None
     reason: str = ""
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a standing is told: its words, the color of its frame, and a letter for who sees no colors."""
+class Style:
+    """How a tile shows its outcome: in words, by the color of its frame, by a letter for the color-blind."""
 
     label: str
     color: Color
@@ -62,15 +64,15 @@ class Look:
     frame: int = 4
 
 
-# Okabe and Ito's colors, which the color-blind tell apart (jfly.uni-koeln.de/color)
-LOOKS: dict[Standing, Look] = {
-    "failed": Look("failed", (213, 94, 0), "!"),
-    "rescued": Look("rescued", (240, 188, 40), "R"),
-    "by hand": Look("by hand", (0, 114, 178), "H"),
-    "whole": Look("whole photo", (86, 180, 233), "W"),
-    "face": Look("faces", (170, 170, 170), frame=1),
+# Okabe and Ito's colors, which the color-blind can distinguish (jfly.uni-koeln.de/color)
+STYLES: dict[Outcome, Style] = {
+    "failed": Style("failed", (213, 94, 0), "!"),
+    "rescued": Style("rescued", (240, 188, 40), "R"),
+    "by hand": Style("by hand", (0, 114, 178), "H"),
+    "whole": Style("whole photo", (86, 180, 233), "W"),
+    "face": Style("faces", (170, 170, 170), frame=1),
 }
-SECTIONS: dict[str, tuple[Standing, ...]] = {
+SECTIONS: dict[str, tuple[Outcome, ...]] = {
     "Failed": ("failed",),
     "To check": ("rescued", "by hand", "whole"),
     "Faces": ("face",),
@@ -79,7 +81,7 @@ SIDES = {
     "named": ((12, 168), (150, 128), (1000, 104), (MOST, 84)),
     "plain": ((40, 144), (400, 96), (MOST, 64)),
 }
-"""Pixels of a tile in a section of up to so many; those with names need room for them."""
+"""Side of a tile in pixels, by the most tiles of a section; tiles with names need room for them."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,9 @@ class _Section:
 def contact_sheet(tiles: Iterable[Tile], *, title: str, font: Font) -> Image.Image:
     """All tiles as one RGB picture: failures first, then what a person should check, then the faces.
 
-    `font` gives letters of a height in pixels. Tiles of a section keep their order; a caption with a number
-    counts them from 1. Pictures are made one after the other and let go. Of more than MOST tiles the first
-    sections come first, and of the one that does not fit as many as do, evenly chosen.
+    `font` gives letters of a height in pixels. Tiles of a section keep their order; numbers in captions count
+    from 1. One picture is in memory at a time. Of more than MOST tiles the last section that fits shows as
+    many as there is room for, evenly chosen.
     """
     given = list(tiles)
     sections = list(_sections(given))
@@ -124,15 +126,15 @@ def contact_sheet(tiles: Iterable[Tile], *, title: str, font: Font) -> Image.Ima
 
 def _sections(tiles: Sequence[Tile]) -> Iterator[_Section]:
     room = MOST
-    for title, standings in SECTIONS.items():
-        found = [tile for tile in tiles if tile.standing in standings]
+    for title, outcomes in SECTIONS.items():
+        found = [tile for tile in tiles if tile.outcome in outcomes]
         shown = min(len(found), room)
         room -= shown
         if not shown:
             continue
         # spread over all of them, the first included
         places = [index * len(found) // shown for index in range(shown)]
-        named = "face" not in standings
+        named = "face" not in outcomes
         side = next(side for most, side in SIDES["named" if named else "plain"] if shown <= most)
         numbers = [place + 1 for place in places]
         yield _Section(title, [found[place] for place in places], numbers, len(found), side, named)
@@ -143,7 +145,7 @@ def _width(sections: Sequence[_Section]) -> int:
     wanted = min(max(math.isqrt(int(area * SHAPE)), NARROWEST), WIDEST)
     if not sections:
         return wanted
-    # the columns of the largest section come out even
+    # so that the columns of the largest section fill the width
     cell = max(sections, key=lambda section: len(section.tiles) * math.prod(section.cell)).cell[0]
     return math.ceil((wanted - 2 * EDGE + GAP) / cell) * cell - GAP + 2 * EDGE
 
@@ -151,15 +153,15 @@ def _width(sections: Sequence[_Section]) -> int:
 def _draw_heading(sheet: Image.Image, tiles: Sequence[Tile], title: str, font: Font) -> None:
     draw = ImageDraw.Draw(sheet)
     large, small = font(18), font(13)
-    name = shortened(written(title, large), large, sheet.width - 2 * EDGE)
+    name = shortened(printable(title, large), large, sheet.width - 2 * EDGE)
     draw.text((EDGE, 27), name, INK, large, anchor="ls")
     x = float(EDGE)
-    for standing, look in LOOKS.items():
-        count = sum(tile.standing == standing for tile in tiles)
-        if not count and standing != "failed":
+    for outcome, style in STYLES.items():
+        count = sum(tile.outcome == outcome for tile in tiles)
+        if not count and outcome != "failed":
             continue
-        _draw_frame(sheet, (round(x), 38, round(x) + 18, 56), look, font)
-        text = f"{count:,} {look.label}"
+        _draw_frame(sheet, (round(x), 38, round(x) + 18, 56), style, font)
+        text = f"{count:,} {style.label}"
         draw.text((x + 25, 52), text, INK, small, anchor="ls")
         x += 25 + small.getlength(text) + 22
 
@@ -175,27 +177,27 @@ def _draw_section(sheet: Image.Image, section: _Section, top: int, font: Font) -
     for index, (tile, number) in enumerate(zip(section.tiles, section.numbers, strict=True)):
         x = EDGE + index % columns * section.cell[0]
         y = top + TITLE + index // columns * section.cell[1]
-        look = LOOKS[tile.standing]
-        inner = _thumbnail(tile, section.side - 2 * look.frame, font)
-        sheet.paste(inner, (x + look.frame, y + look.frame))
-        _draw_frame(sheet, (x, y, x + section.side, y + section.side), look, font)
+        style = STYLES[tile.outcome]
+        inner = _thumbnail(tile, section.side - 2 * style.frame, font)
+        sheet.paste(inner, (x + style.frame, y + style.frame))
+        _draw_frame(sheet, (x, y, x + section.side, y + section.side), style, font)
         if section.named:
             text = caption(tile.name, number, small, section.side)
             draw.text((x + section.side / 2, y + section.side + 12), text, INK, small, anchor="ms")
 
 
-def _draw_frame(sheet: Image.Image, box: tuple[int, int, int, int], look: Look, font: Font) -> None:
-    """A frame inside `box`, with the letter of its standing in the upper left corner."""
+def _draw_frame(sheet: Image.Image, box: tuple[int, int, int, int], style: Style, font: Font) -> None:
+    """A frame inside `box`, with the letter of its style in the upper left corner."""
     left, top, right, bottom = box
     draw = ImageDraw.Draw(sheet)
-    draw.rectangle((left, top, right - 1, bottom - 1), outline=look.color, width=look.frame)
-    if look.letter:
+    draw.rectangle((left, top, right - 1, bottom - 1), outline=style.color, width=style.frame)
+    if style.letter:
         side = 18
-        draw.rectangle((left, top, left + side - 1, top + side - 1), fill=look.color)
-        light = float(np.dot(look.color, (0.299, 0.587, 0.114))) > 140
-        # letters are set from the left, a blank column first
+        draw.rectangle((left, top, left + side - 1, top + side - 1), fill=style.color)
+        light = float(np.dot(style.color, (0.299, 0.587, 0.114))) > 140
+        # fonts leave a blank column at the left of a letter
         middle = (left + side / 2 + 1, top + side / 2)
-        draw.text(middle, look.letter, INK if light else PAPER, font(13), anchor="mm")
+        draw.text(middle, style.letter, INK if light else PAPER, font(13), anchor="mm")
 
 
 def _thumbnail(tile: Tile, side: int, font: Font) -> Image.Image:
@@ -207,7 +209,7 @@ def _thumbnail(tile: Tile, side: int, font: Font) -> Image.Image:
     except BadImage as error:
         picture, reason = None, error.fact
     if picture is None:
-        _draw_nothing(square, reason or "no picture", font)
+        _draw_cross(square, reason or "no picture", font)
         return square
     scale = side / max(picture.size)
     width, height = (max(1, round(length * scale)) for length in picture.size)
@@ -217,7 +219,7 @@ def _thumbnail(tile: Tile, side: int, font: Font) -> Image.Image:
     return square
 
 
-def _draw_nothing(square: Image.Image, reason: str, font: Font) -> None:
+def _draw_cross(square: Image.Image, reason: str, font: Font) -> None:
     draw, side, small = ImageDraw.Draw(square), square.width, font(11)
     for ends in ((0, 0, side, side), (0, side, side, 0)):
         draw.line(ends, CROSS, 2)
@@ -230,10 +232,10 @@ def _draw_nothing(square: Image.Image, reason: str, font: Font) -> None:
         draw.text(middle, line, INK, small, anchor="mm")
 
 
-TITLE_CROP_SHEET = "Faces, and photos without one"
-"""Without the folder's name: the same photos give the same bytes wherever they are cropped."""
+TITLE_OF_CROPS = "Faces, and photos without one"
+"""Without the folder's name: the same photos give the same bytes in any folder."""
 
-STANDINGS: dict[str, Standing] = {
+OUTCOMES: dict[str, Outcome] = {
     manifest.FACE: "face",
     manifest.RESCUED: "rescued",
     manifest.BOXED: "by hand",
@@ -243,28 +245,24 @@ STANDINGS: dict[str, Standing] = {
 }
 
 
-Picture = Callable[[], Image.Image]
-
-
-def sheet_of(rows: Sequence[CropRow], originals: Originals, folder: CropFolder) -> bytes:
-    """A JPEG of all faces, and of the photos without one."""
+def crop_sheet(rows: Sequence[CropRow], source: Source, folder: CropFolder) -> bytes:
+    """The contact sheet of a folder of faces, as JPEG."""
     with events.progress("contact sheet", len(rows)) as advance:
 
         def tile(row: CropRow) -> Tile:
-            picture = _picture(row, originals, folder)
-            if picture is None:
-                return Tile(STANDINGS[row.status], row.source, None, row.reason)
-            return Tile(STANDINGS[row.status], row.output or row.source, partial(shown, picture), row.reason)
+            picture = _picture(row, source, folder)
+            shown = None if picture is None else partial(counted, picture)
+            return Tile(OUTCOMES[row.status], row.output or row.source, shown, row.reason)
 
-        def shown(picture: Picture) -> Image.Image:
+        def counted(picture: Picture) -> Image.Image:
             advance()
             return picture()
 
-        sheet = contact_sheet(map(tile, rows), title=TITLE_CROP_SHEET, font=lettering)
+        sheet = contact_sheet(map(tile, rows), title=TITLE_OF_CROPS, font=font_of)
     return images.jpeg_bytes(sheet)
 
 
-def _picture(row: CropRow, originals: Originals, folder: CropFolder) -> Picture | None:
+def _picture(row: CropRow, source: Source, folder: CropFolder) -> Picture | None:
     if row.output:
         return partial(images.read_photo, folder.picture(row.output))
-    return None if row.status == manifest.UNREADABLE else originals.original(row.source)
+    return None if row.status == manifest.UNREADABLE else source.reader(row.source)

@@ -1,98 +1,110 @@
-"""The work of emoprune crop: every photo becomes rows of a manifest, every face a picture."""
+"""Crop a folder of photos, or a video, into a folder of faces: only what is new or has changed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from emoprune import events
 from emoprune.choices import DeviceName
 from emoprune.errors import BadData, OutputFault, UsageFault
 from emoprune.faces import manifest
 from emoprune.faces.output_folder import CropFolder
-from emoprune.faces.sources import Originals, OutputNames, Photo, PhotoFolder, Seen, VideoFrames
-from emoprune.faces.types import Box, CropRow, CropSettings
+from emoprune.faces.sources import Boxes, CroppedPhoto, OutputNames, Photo, PhotoFolder, Source, VideoFrames
+from emoprune.faces.types import Box, CropConfig, CropRow, CropSettings, CropSummary
 from emoprune.io import process_pool, video
 
 PHOTOS_PER_WORKER = 12
-"""Fewer are done before a worker has started."""
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Where photos are looked at, and in how many processes; None: as many as the machine has cores."""
-
-    device: DeviceName
-    jobs: int | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """All rows of a folder of faces, and how many photos were looked at in this run."""
-
-    rows: tuple[CropRow, ...]
-    looked_at: int
+"""Fewer are cropped before another worker has started."""
 
 
 def crop_folder(
     raw: str,
     faces: str,
-    given: Mapping[str, Any],
-    by_hand: Mapping[str, Box],
-    engine: Engine,
+    config: CropConfig | None = None,
     *,
-    force: bool,
-) -> Result:
-    """Crop the photos below `raw` into `faces`, but not those that are done.
+    boxes: str | None = None,
+    device: DeviceName = "auto",
+    jobs: int | None = None,
+    force: bool = False,
+) -> CropSummary:
+    """Crop the photos below `raw`, or the frames of a video, into the folder `faces`.
 
-    `given` are the settings that were asked for; others are those of the folder, else their defaults. Raises
-    BadData for a folder without photos, a box that fits no photo, or, under "fail", a photo without a face;
-    OutputFault for an output that is someone else's or was made otherwise.
+    Photos that an earlier run has cropped are skipped, unless `force`. `boxes` is a CSV with boxes by hand;
+    `jobs` is the number of processes, by default one per core. Raises BadData for a folder without photos, a
+    box that fits no photo and, where `on_missing` is "fail", a photo without a face; OutputFault for a folder
+    that holds other files or was cropped with other settings.
     """
     if not raw or not faces:
-        raise UsageFault("the name of a folder is empty", "give RAW and FACES")
-    originals = _originals(Path(raw), Path(faces))
-    if "every" in given and isinstance(originals, PhotoFolder):
-        raise UsageFault(f"--every is of videos, and {raw} is a folder of photos", "leave it out")
-    for source in originals.lacks(by_hand):
-        raise BadData(f"{source} has a box but is not there", "correct its name", place=raw)
+        raise UsageFault("the name of a folder is empty", "name the photos and the folder of faces")
+    by_hand = manifest.read_boxes(boxes) if boxes else {}
+    if boxes and not by_hand:
+        raise BadData("has no box", "fill in x1,y1,x2,y2 for at least one photo", place=boxes)
+    if device == "cuda":
+        # imports torch; fails now rather than in every worker
+        from emoprune.io import devices
+
+        devices.device(device)
+    config = config or CropConfig()
+    source = _source(Path(raw), Path(faces))
+    if config.every is not None and isinstance(source, PhotoFolder):
+        raise UsageFault(f"`every` is for videos, and {raw} is a folder of photos", "leave it out")
+    for name in source.missing(by_hand):
+        raise BadData(f"{name} has a box but is not there", "correct its name", place=raw)
     folder = CropFolder(faces)
-    with folder.held():
-        settings = _settings(folder, given, force=force)
+    with folder.locked():
+        settings = _settings(folder, config, force=force)
         known = folder.known_rows()
-        drawn = [row for row in known if row.status == manifest.BOXED]
-        _require_boxes_given(faces, drawn, by_hand)
-        gone = _gone(originals, known, raw, faces, force=force)
-        boxes = _boxes(originals.unchanged(drawn)) | dict(by_hand)
+        boxed = [row for row in known if row.status == manifest.BOXED]
+        _check_boxes_given(faces, boxed, by_hand)
+        gone = _gone(source, known, raw, faces, force=force)
+        wanted = _boxes(source.unchanged(boxed)) | by_hand
         kept = [
             row
-            for row in originals.unchanged(folder.rows(settings, anew=force))
-            if (row.box if row.status == manifest.BOXED else None) == boxes.get(row.source)
+            for row in source.unchanged(folder.reusable_rows(settings, force=force))
+            if (row.box if row.status == manifest.BOXED else None) == wanted.get(row.source)
         ]
-        todo = originals.todo({row.source for row in kept}, boxes, settings.every)
-        if todo == [] and not gone and folder.settled:
-            return Result(tuple(kept), 0)
-        taken = {row.output for row in kept} | folder.strangers()
-        with folder.work(settings), _told_when_interrupted():
-            new = list(_look_at(raw, todo, settings, originals.names(taken), folder, engine))
-            rows = sorted([*kept, *new], key=lambda row: row.source)
-            # after the photos: its letters come from a library that takes a while to import
-            from emoprune.faces.contact_sheet import sheet_of
+        todo = source.remaining({row.source for row in kept}, wanted, settings.every)
+        new: list[CropRow] = []
+        if todo != [] or gone or not folder.complete:
+            names = source.output_names({row.output for row in kept} | folder.foreign_files())
+            with folder.journal(settings), _note_on_interrupt():
+                new = list(_added(_results(raw, todo, settings, device, jobs), folder, names))
+                _finish(folder, source, [*kept, *new])
+    return _summary(raw, faces, [*kept, *new], processed=len({row.source for row in new}))
 
-            folder.finish(rows, {manifest.SHEET: sheet_of(rows, originals, folder)})
-    return Result(tuple(rows), len({row.source for row in new}))
+
+def _summary(raw: str, faces: str, rows: Sequence[CropRow], *, processed: int) -> CropSummary:
+    """Counts of all rows; notes say where the photos without a face are listed."""
+    counts = Counter(row.status for row in rows)
+    listed = f"in {faces}/{manifest.FAILURES}"
+    if missing := counts[manifest.NO_FACE]:
+        events.note(
+            f"{events.counted(missing, 'photo')} without a face {listed}, shown in {manifest.SHEET}; fill in "
+            "boxes there and give it to `boxes`"
+        )
+    if unusable := counts[manifest.UNREADABLE]:
+        events.note(f"{events.counted(unusable, 'photo')} that cannot be used {listed}, with the reason")
+    return CropSummary(
+        input=raw,
+        output=faces,
+        photos=len({row.source for row in rows}),
+        processed=processed,
+        faces=sum(bool(row.output) for row in rows),
+        **{status.replace("-", "_"): counts[status] for status in manifest.STATUSES},
+    )
 
 
 @contextmanager
-def _told_when_interrupted() -> Iterator[None]:
+def _note_on_interrupt() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        events.note("photos that are done need not be done again: the same command goes on")
+        events.note("photos that are cropped are kept: the same command continues with the others")
         raise
 
 
@@ -100,29 +112,29 @@ def _boxes(rows: Iterable[CropRow]) -> dict[str, Box]:
     return {row.source: row.box for row in rows if row.box is not None}
 
 
-def _require_boxes_given(faces: str, drawn: Sequence[CropRow], by_hand: Mapping[str, Box]) -> None:
-    """OutputFault where a person has filled in boxes that this run would write over."""
+def _check_boxes_given(faces: str, boxed: Sequence[CropRow], by_hand: Boxes) -> None:
+    """OutputFault where this run would overwrite boxes that a person has filled in."""
     path = Path(faces) / manifest.FAILURES
     filled = manifest.read_boxes(str(path)) if path.is_file() else {}
-    known = _boxes(drawn)
+    known = _boxes(boxed)
     if any(source not in by_hand and known.get(source) != box for source, box in filled.items()):
         fact = f"{manifest.FAILURES} has boxes that were not given"
-        raise OutputFault(fact, f"give --boxes {path}, or empty them", place=faces)
+        raise OutputFault(fact, f"give `boxes={path}`, or empty them", place=faces)
 
 
-def _gone(originals: Originals, known: Sequence[CropRow], raw: str, faces: str, *, force: bool) -> list[str]:
-    """Photos whose faces go as they are gone themselves.
+def _gone(source: Source, known: Sequence[CropRow], raw: str, faces: str, *, force: bool) -> list[str]:
+    """Photos that are gone, so that their faces are removed.
 
-    Raises OutputFault where that costs a box by hand, or half of the photos: as likely, `raw` is another
+    Raises OutputFault where that would lose a box by hand, or half of the photos: `raw` may be the wrong
     folder.
     """
-    gone = originals.lacks(row.source for row in known)
-    lost = set(gone) & set(_boxes(row for row in known if row.status == manifest.BOXED))
+    gone = source.missing(row.source for row in known)
+    lost = set(gone) & {row.source for row in known if row.status == manifest.BOXED}
     photos = events.counted(len(gone), "photo")
     if not force and (lost or 2 * len(gone) > len({row.source for row in known})):
         raise OutputFault(
             f"has {photos} that {raw} lacks, {min(lost or gone)} one of them",
-            "name the folder they came from, or give --force to drop them",
+            "name the folder they came from, or give `force=True` to drop them",
             place=faces,
         )
     if gone:
@@ -130,74 +142,86 @@ def _gone(originals: Originals, known: Sequence[CropRow], raw: str, faces: str, 
     return gone
 
 
-def _originals(raw: Path, faces: Path) -> Originals:
+def _source(raw: Path, faces: Path) -> Source:
     if raw.is_file() and video.is_video_name(raw):
         return VideoFrames(raw)
     return PhotoFolder(raw, faces)
 
 
-def _settings(folder: CropFolder, given: Mapping[str, Any], *, force: bool) -> CropSettings:
-    """What to crop with; OutputFault where the folder was cropped with something else and `force` is not."""
-    there = folder.settings()
-    if there is None and folder.finished and not force:
+def _settings(folder: CropFolder, config: CropConfig, *, force: bool) -> CropSettings:
+    """What to crop with; OutputFault where the folder was cropped with something else, unless `force`."""
+    before = folder.settings()
+    if before is None and folder.finished and not force:
         fact = "does not say how it was cropped"
-        raise OutputFault(fact, "give --force to crop anew", place=str(folder.place))
-    wanted = replace(there or CropSettings(), **given)
-    if there is None or force or wanted == there:
+        raise OutputFault(fact, "give `force=True` to crop again", place=str(folder.place))
+    wanted = replace(before or CropSettings(), **config.given)
+    if before is None or force or wanted == before:
         return wanted
-    name = next(name for name in given if getattr(wanted, name) != getattr(there, name))
-    old, new = (_option(name, getattr(settings, name)) for settings in (there, wanted))
+    name = next(name for name in config.given if getattr(wanted, name) != getattr(before, name))
+    old, new = (_spelled(name, getattr(settings, name)) for settings in (before, wanted))
     raise OutputFault(
-        f"{'is being' if folder.begun else 'was'} cropped with {old}, not {new}",
-        "leave that out, or give --force to crop anew",
+        f"{'is being' if folder.in_progress else 'was'} cropped with {old}, not {new}",
+        "leave that out, or give `force=True` to crop again",
         place=str(folder.place),
     )
 
 
-def _option(name: str, value: object) -> str:
-    option = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{option}" if value else f"--no-{option}"
-    return f"no --{option}" if value is None else f"--{option} {value}"
+def _spelled(name: str, value: object) -> str:
+    return f"no `{name}`" if value is None or value is False else f"`{name}={value}`"
 
 
-def _look_at(
+def _results(
     raw: str,
     todo: Sequence[Photo] | Iterator[Photo],
     settings: CropSettings,
-    names: OutputNames,
-    folder: CropFolder,
-    engine: Engine,
-) -> Iterator[CropRow]:
-    """Rows of the photos in `todo`, each kept in `folder` when it is there."""
-    # of a video nobody knows how many frames there will be
+    device: DeviceName,
+    jobs: int | None,
+) -> Iterator[CroppedPhoto]:
+    """The photos in `todo`, cropped; BadData for one without a face where `on_missing` is "fail"."""
+    # the number of frames of a video is not known
     total = len(todo) if isinstance(todo, Sequence) else None
     enough = process_pool.cores() if total is None else min(process_pool.cores(), total // PHOTOS_PER_WORKER)
-    seen = process_pool.ordered(
-        partial(_look, settings=settings, device=engine.device),
+    results = process_pool.ordered(
+        partial(_crop_photo, settings=settings, device=device),
         todo,
-        jobs=engine.jobs or max(1, enough),
+        jobs=jobs or max(1, enough),
         lost=_lost,
         preload=["emoprune.faces.crop_photo"],
     )
-    for found in events.tracked(seen, "crop", total):
-        source = found.rows[0].source
-        if settings.on_missing == "fail" and found.rows[0].status == manifest.NO_FACE:
+    for result in events.tracked(results, "crop", total):
+        row = result.rows[0]
+        if settings.on_missing == "fail" and row.status == manifest.NO_FACE:
             raise BadData(
-                found.rows[0].reason, "leave it out or give its box with --boxes", place=f"{raw}/{source}"
+                row.reason, "leave it out or give its box with `boxes`", place=f"{raw}/{row.source}"
             )
-        outputs = names.take(source, len(found.pictures)) if found.pictures else [""]
-        rows = [replace(row, output=output) for row, output in zip(found.rows, outputs, strict=True)]
-        folder.add(rows, found.pictures)
+        yield result
+
+
+def _crop_photo(photo: Photo, settings: CropSettings, device: DeviceName) -> CroppedPhoto:
+    # imports torch, which only the processes that crop need
+    from emoprune.faces.crop_photo import crop_photo
+
+    return crop_photo(photo, settings, device)
+
+
+def _lost(photo: Photo) -> CroppedPhoto:
+    reason = "ended the process that read it"
+    return CroppedPhoto((CropRow(photo.source, "", manifest.UNREADABLE, reason=reason),))
+
+
+def _added(results: Iterable[CroppedPhoto], folder: CropFolder, names: OutputNames) -> Iterator[CropRow]:
+    """Rows of each photo with their outputs, once they and its faces are in the folder."""
+    for result in results:
+        count = len(result.pictures)
+        outputs = names.take(result.rows[0].source, count) if count else [""]
+        rows = [replace(row, output=output) for row, output in zip(result.rows, outputs, strict=True)]
+        folder.add(rows, result.pictures)
         yield from rows
 
 
-def _look(photo: Photo, settings: CropSettings, device: DeviceName) -> Seen:
-    # imports torch, which only the processes that look at photos need
-    from emoprune.faces.crop_photo import look
+def _finish(folder: CropFolder, source: Source, rows: Sequence[CropRow]) -> None:
+    # now, as the font comes from a library that takes a while to import
+    from emoprune.faces.contact_sheet import crop_sheet
 
-    return look(photo, settings, device)
-
-
-def _lost(photo: Photo) -> Seen:
-    return Seen((CropRow(photo.source, "", manifest.UNREADABLE, reason="ended the process that read it"),))
+    rows = sorted(rows, key=lambda row: row.source)
+    folder.finish(rows, {manifest.SHEET: crop_sheet(rows, source, folder)})

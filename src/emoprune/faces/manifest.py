@@ -1,10 +1,11 @@
-"""crops.csv and failures.csv: what became of every photo, and boxes drawn by hand."""
+"""crops.csv and failures.csv: the face or the failure of every photo, and boxes by hand."""
 
 from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from emoprune.errors import BadData, InvalidRecord, at
@@ -28,8 +29,9 @@ COLUMNS = (
 )
 MANIFEST, FAILURES, SHEET = "crops.csv", "failures.csv", "contact-sheet.jpg"
 DELIMITERS = ",;\t"
+HASH = re.compile("[0-9a-f]{16}")
 DECIMALS = 3
-"""Of what is in pixels."""
+"""Digits after the point of a number of pixels."""
 
 FACE, RESCUED, BOXED, WHOLE = "face", "rescued", "box", "whole"
 NO_FACE, UNREADABLE = "no-face", "unreadable"
@@ -37,13 +39,13 @@ STATUSES = (FACE, RESCUED, BOXED, WHOLE, NO_FACE, UNREADABLE)
 
 
 def to_bytes(rows: Iterable[CropRow]) -> bytes:
-    """Rows as CSV with a header line; what a row does not have stays empty."""
+    """Rows as CSV with a header line; values that a row lacks stay empty."""
     cells = map(to_cells, rows)
     return csv_text.to_bytes([COLUMNS, *([row.get(column) for column in COLUMNS] for row in cells)])
 
 
 def to_cells(row: CropRow) -> dict[str, str]:
-    """What a row has, by column."""
+    """The values of a row by column, without those it lacks."""
     cells = {name: getattr(row, name) for name in ("source", "output", "status", "phash", "sha256", "reason")}
     cells = {name: text for name, text in cells.items() if text}
     if row.turned:
@@ -58,12 +60,12 @@ def to_cells(row: CropRow) -> dict[str, str]:
 
 
 def read_boxes(path: str) -> dict[str, Box]:
-    """Boxes by source from a failures.csv that a person filled in; rows left empty are passed over.
+    """Boxes by source from a failures.csv that a person filled in; empty rows are skipped.
 
-    Raises BadData naming the line for half a box, text, a box without area, or a photo's second box.
+    Raises BadData with the line of an incomplete box, text, a box without area, or a photo's second box.
     """
     boxes: dict[str, Box] = {}
-    for line, row in _rows(path):
+    for line, row in _rows(path, needed=("source", *BOX)):
         given = [(row.get(name) or "").strip() for name in BOX]
         if not any(given):
             continue
@@ -73,7 +75,7 @@ def read_boxes(path: str) -> dict[str, Box]:
             x1 = y1 = x2 = y2 = math.nan
         with at(path):
             if not all(math.isfinite(value) for value in (x1, y1, x2, y2)):
-                raise BadData(f"line {line}: {','.join(given)} is no box", "give x1,y1,x2,y2 in pixels")
+                raise BadData(f"line {line}: {','.join(given)} is not a box", "give x1,y1,x2,y2 in pixels")
             if row["source"] in boxes:
                 raise BadData(f"line {line}: a second box for {row['source']}", "keep one of them")
             try:
@@ -85,18 +87,30 @@ def read_boxes(path: str) -> dict[str, Box]:
 
 
 def read_rows(path: str) -> list[CropRow]:
-    """The rows of a manifest that `to_bytes` wrote; BadData names the line of one that is damaged."""
+    """The rows of a manifest that `to_bytes` wrote; BadData names the line of a damaged one."""
     found = []
-    for line, row in _rows(path):
+    for line, row in _rows(path, needed=("source", *BOX)):
         try:
             found.append(from_cells(row))
         except (ValueError, InvalidRecord):
-            raise BadData(f"line {line} is damaged", "crop anew into another folder", place=path) from None
+            raise BadData(f"line {line} is damaged", "crop again into another folder", place=path) from None
     return found
 
 
+def read_hashes(folder: Path) -> dict[str, str]:
+    """The perceptual hash of each face, by its file below `folder`; damaged rows are left out.
+
+    Raises nothing: the faces can be used without their manifest, which then gives no hashes.
+    """
+    try:
+        rows = [row for _, row in _rows(str(folder / MANIFEST), needed=("output", "phash"))]
+    except BadData:
+        return {}
+    return {row["output"]: row["phash"] for row in rows if row["output"] and HASH.fullmatch(row["phash"])}
+
+
 def from_cells(cells: Mapping[str, str]) -> CropRow:
-    """The row that `to_cells` gives, or that a person made; ValueError or InvalidRecord for what is none."""
+    """The row of `to_cells`, or one that a person made; ValueError or InvalidRecord for a damaged one."""
     row = {**dict.fromkeys(COLUMNS, ""), **cells}
     box = Box(*(float(row[name]) for name in BOX)) if row["x1"] else None
     points = [(row[f"{name}_x"], row[f"{name}_y"]) for name in LANDMARKS]
@@ -117,23 +131,24 @@ def from_cells(cells: Mapping[str, str]) -> CropRow:
     )
 
 
-def _rows(path: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: str, *, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Cells by column with the number of their line; BadData for a file without the `needed` columns."""
     with at(path):
         data = read_bytes(path)
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            data = data.decode("utf-16", csv_text.ERRORS).encode(csv_text.ENCODING, csv_text.ERRORS)
-        # what spreadsheets of other countries than the first make of commas
+            data = data.decode("utf-16", "replace").encode(csv_text.ENCODING)
+        # spreadsheets of some countries write semicolons or tabs
         first = data.split(b"\n", 1)[0].decode(csv_text.ENCODING, csv_text.ERRORS)
         rows = csv_text.parse(data, max(DELIMITERS, key=first.count))
         _, header = next(rows, (0, []))
         header = [name.strip().lower() for name in header]
-        lacking = sorted({"source", *BOX} - set(header))
+        lacking = sorted(set(needed) - set(header))
         if lacking:
             raise BadData(
                 f"has no column {lacking[0]}", "keep the first line of the file as emoprune crop wrote it"
             )
         for line, row in rows:
-            # a row may be cut short by hand; what it lacks is empty
+            # a person may have cut a row short: what it lacks is empty
             yield line, {**dict.fromkeys(COLUMNS, ""), **dict(zip(header, row, strict=False))}
 
 

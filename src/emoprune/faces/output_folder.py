@@ -1,4 +1,4 @@
-"""A folder of faces while photos are cropped into it: nothing is done twice, nothing is seen half done."""
+"""A folder of faces while photos are cropped into it: a killed run can continue."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from emoprune.errors import InvalidRecord, OutputFault
 from emoprune.faces import manifest
 from emoprune.faces.types import CropRow, CropSettings
 from emoprune.io.files import check_parent, explained
+from emoprune.io.json_records import decode
 
 SETTINGS, SCHEMA = "crop.json", "emoprune.crops/1"
 WORK = ".crop"
-"""What is not finished: settings, a journal of photos, their faces; hidden, so that no command takes it."""
+"""Holds an unfinished run: settings, journal, faces; hidden, so that no command reads it."""
 
 JOURNAL, LOCK, MADE, SCRATCH = "journal.jsonl", "lock", "made", "scratch"
 OWN = (SETTINGS, manifest.FAILURES, manifest.MANIFEST, manifest.SHEET)
-"""Files of a folder of faces that are no faces."""
+"""Files of a folder of faces that are not faces."""
 
 
 def is_crop_folder(folder: Path) -> bool:
@@ -31,19 +32,19 @@ def is_crop_folder(folder: Path) -> bool:
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Whether `folder` may hold some of its faces only: its first run was cut short, or is going on."""
+    """Whether `folder` may lack faces: its first run was interrupted, or is going on."""
     return (folder / WORK).is_dir() and not all((folder / name).is_file() for name in OWN)
 
 
 class CropFolder:
-    """A folder of faces to be made or to be gone on with.
+    """A folder of faces that a run makes or continues.
 
-    Photos are journalled one by one, their faces made aside and moved in when all are there, so that a run
-    that is killed at any moment can be gone on with, and nobody sees a part of a data set as the whole.
+    A journal takes photos one by one. Their faces are written beside it and moved in when all are there. So a
+    run that is killed at any moment can continue, and nobody takes a part of a data set for the whole.
     """
 
     def __init__(self, place: str) -> None:
-        """Raises OutputFault for a place that is someone else's or cannot be written."""
+        """Raises OutputFault for a folder with other files or one that cannot be written."""
         self.place = Path(place)
         self._work = self.place / WORK
         self._journal: IO[str] | None = None
@@ -51,7 +52,7 @@ class CropFolder:
         with explained(self.place):
             self._made_here = not self.place.exists()
             if not self._made_here and not self.place.is_dir():
-                raise OutputFault("is no folder", "name a folder to make", place=place)
+                raise OutputFault("is not a folder", "name a folder to make", place=place)
             if self._made_here or not any(self.place.iterdir()):
                 check_parent(self.place)
             elif not is_crop_folder(self.place):
@@ -63,116 +64,114 @@ class CropFolder:
         return (self.place / manifest.MANIFEST).is_file()
 
     @property
-    def settled(self) -> bool:
-        """Whether the last run has ended here, all its files in their place."""
-        return not self.begun and all((self.place / name).is_file() for name in OWN)
+    def complete(self) -> bool:
+        """Whether the last run has ended here and all its files are in their place."""
+        return not self.in_progress and all((self.place / name).is_file() for name in OWN)
 
     @property
-    def begun(self) -> bool:
+    def in_progress(self) -> bool:
         """Whether a run was interrupted here, or is going on."""
         return self._settings_of(self._work) is not None
 
     def settings(self) -> CropSettings | None:
-        """Those of the run that was interrupted here, else of the one that ended; None: not known."""
+        """Settings of the run that was interrupted here, else of the one that ended; None: unknown."""
         return self._settings_of(self._work) or self._settings_of(self.place)
 
     def _settings_of(self, folder: Path) -> CropSettings | None:
         try:
-            told = json.loads((folder / SETTINGS).read_bytes())
-            if told.pop("schema") != SCHEMA:
-                return None
-            return CropSettings(**told)
+            found = json.loads((folder / SETTINGS).read_bytes())
+            schema = found.pop("schema")
+            settings = decode(CropSettings, found)
         except (OSError, ValueError, KeyError, AttributeError, TypeError, InvalidRecord):
             return None
+        return settings if schema == SCHEMA and found.keys() <= asdict(settings).keys() else None
 
     def known_rows(self) -> list[CropRow]:
-        """Every row that a run has left here, whatever its settings: of a photo the latest."""
-        known = self._ended() | self._journalled()
+        """The latest rows of every photo that a run has left here, whatever its settings."""
+        known = self._finished_rows() | self._journaled_rows()
         return [row for rows in known.values() for row in rows]
 
-    def rows(self, settings: CropSettings, *, anew: bool) -> list[CropRow]:
-        """Rows that a run with `settings` need not make again; `anew`: only those of an interrupted run."""
+    def reusable_rows(self, settings: CropSettings, *, force: bool) -> list[CropRow]:
+        """Rows that a run with `settings` can keep; with `force` only those of an interrupted run."""
         done: dict[str, Sequence[CropRow]] = {}
-        if not anew and self._settings_of(self.place) == settings:
-            done |= self._ended()
+        if not force and self._settings_of(self.place) == settings:
+            done |= self._finished_rows()
         if self._settings_of(self._work) == settings:
-            done |= self._journalled()
-        whole = (rows for rows in done.values() if all(self._is_here(row.output) for row in rows))
+            done |= self._journaled_rows()
+        whole = (rows for rows in done.values() if all(self._exists(row.output) for row in rows))
         return [row for rows in whole for row in rows]
 
-    def strangers(self) -> set[str]:
-        """Files and folders that no run has made, by their path below the folder."""
+    def foreign_files(self) -> set[str]:
+        """Files that no run has made, by their path below the folder."""
         ours = self._outputs() | set(OWN)
         found = (path for path in self.place.rglob("*") if self._work not in (path, *path.parents))
         return {path.relative_to(self.place).as_posix() for path in found if not path.is_dir()} - ours
 
     def picture(self, output: str) -> Path:
-        """Where a face's picture lies now."""
+        """Where a face's picture is now."""
         made = self._work / MADE / output
         return made if made.is_file() else self.place / output
 
-    def _is_here(self, output: str) -> bool:
-        # a loss of power may leave a file without its bytes
+    def _exists(self, output: str) -> bool:
+        # a power failure may leave a file without its bytes
         return not output or (self.picture(output).is_file() and self.picture(output).stat().st_size > 0)
 
     def _outputs(self) -> set[str]:
-        known = [*self._ended().values(), *self._journalled().values()]
+        known = [*self._finished_rows().values(), *self._journaled_rows().values()]
         return {row.output for rows in known for row in rows if row.output}
 
-    def _ended(self) -> dict[str, Sequence[CropRow]]:
+    def _finished_rows(self) -> dict[str, Sequence[CropRow]]:
         rows = manifest.read_rows(str(self.place / manifest.MANIFEST)) if self.finished else []
         by_source: dict[str, list[CropRow]] = {}
         for row in rows:
             by_source.setdefault(row.source, []).append(row)
         return dict(by_source)
 
-    def _journalled(self) -> dict[str, Sequence[CropRow]]:
+    def _journaled_rows(self) -> dict[str, Sequence[CropRow]]:
         found: dict[str, Sequence[CropRow]] = {}
         journal = self._work / JOURNAL
         for line in journal.read_text(encoding="ascii").splitlines() if journal.is_file() else []:
             try:
                 rows = [manifest.from_cells(cells) for cells in json.loads(line)]
             except (ValueError, InvalidRecord):
-                break  # cut short by a kill: that photo is done again
+                break  # a kill cut it short: that photo is cropped again
             found[rows[0].source] = rows
         return found
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other processes out while what is here is read and added to; OutputFault where one is in.
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out of the folder; OutputFault where one works on it.
 
-        Where nothing was begun within, the folder is left as it was.
+        If nothing was cropped within, the folder is left as it was.
         """
-        import fcntl  # only where a folder is cropped into: there is none on Windows
+        from filelock import FileLock, Timeout  # a tenth of a second, and only cropping needs it
 
         with explained(self.place):
             self._work.mkdir(parents=True, exist_ok=True)
-            lock = (self._work / LOCK).open("ab")
-        with lock:
             try:
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                current = (self._work / LOCK).stat().st_ino == os.fstat(lock.fileno()).st_ino
-            except OSError:
-                current = False
-            # the file that was locked may be one that its last holder has removed
-            if not current:
+                lock = FileLock(self._work / LOCK).acquire(timeout=0)
+            except (Timeout, FileNotFoundError):
+                # the other process may just have removed the lock's folder
                 fact = "another emoprune crop works on it"
-                raise OutputFault(fact, "wait for its end", place=str(self.place))
+                raise OutputFault(fact, "wait until it ends", place=str(self.place)) from None
+        with lock:
             try:
                 yield
             finally:
-                if not self.begun or not self._journalled():
-                    self._drop()
+                if not self.in_progress or not self._journaled_rows():
+                    self._remove_work()
 
     @contextmanager
-    def work(self, settings: CropSettings) -> Iterator[None]:
-        """Within, and while the folder is held, `add` and `finish` may be called.
+    def journal(self, settings: CropSettings) -> Iterator[None]:
+        """Let `add` and `finish` be called within; the folder is locked.
 
-        What was done by an interrupted run with other settings is dropped.
+        Drops what an interrupted run with other settings has done.
         """
         with explained(self.place):
             if self._settings_of(self._work) != settings:
-                self._sweep({row.output for rows in self._ended().values() for row in rows})
+                self._remove_faces(
+                    kept={row.output for rows in self._finished_rows().values() for row in rows}
+                )
                 for name in (SETTINGS, JOURNAL):
                     (self._work / name).unlink(missing_ok=True)
                 shutil.rmtree(self._work / MADE, ignore_errors=True)
@@ -180,7 +179,7 @@ class CropFolder:
                 self._replace(self._work / SETTINGS, text.encode())
             journal = self._work / JOURNAL
             if journal.is_file():
-                # what a kill left of a line would be joined to the next one
+                # a line that a kill cut short would run into the next one
                 lines = journal.read_bytes()
                 self._replace(journal, lines[: lines.rfind(b"\n") + 1])
             self._journal = journal.open("a", encoding="ascii")
@@ -188,14 +187,14 @@ class CropFolder:
             yield
 
     def add(self, rows: Sequence[CropRow], pictures: Sequence[bytes]) -> None:
-        """Keep what became of a photo: its rows, and a picture for each with an output, in their order."""
+        """Add a photo: its rows, and in their order a picture for each with an output."""
         assert self._journal is not None
         made = [row.output for row in rows if row.output]
         with explained(self.place):
             for output, picture in zip(made, pictures, strict=True):
                 self._check_inside(Path(output).parent)
                 self._replace(self._work / MADE / output, picture)
-            # after its faces: a photo in the journal is done
+            # after its faces: a photo in the journal is finished
             self._journal.write(json.dumps([manifest.to_cells(row) for row in rows]) + "\n")
             self._journal.flush()
 
@@ -214,35 +213,35 @@ class CropFolder:
                 **extra,
                 SETTINGS: (self._work / SETTINGS).read_bytes(),
                 manifest.MANIFEST: manifest.to_bytes(rows),
-                # after the manifest, which has the boxes by hand that may stand in the old one
+                # after the manifest, which by then has the boxes by hand of the old failures.csv
                 manifest.FAILURES: manifest.to_bytes(row for row in rows if not row.output),
             }
             for name, data in files.items():
                 self._replace(self._work / MADE / name, data)
             if hasattr(os, "sync"):
-                # one for all of them, rather than one for each face
+                # once for all of them, rather than for each face
                 os.sync()
-            # without settings no run takes what is here for its own while faces come and go
+            # without settings no run reuses what is here while faces are moved
             (self.place / SETTINGS).unlink(missing_ok=True)
-            stay = [row.output for row in rows if row.output]
-            self._sweep(stay)
-            for name in [*stay, *files]:
+            outputs = [row.output for row in rows if row.output]
+            self._remove_faces(kept=outputs)
+            for name in [*outputs, *files]:
                 if (self._work / MADE / name).is_file():
                     (self.place / name).parent.mkdir(parents=True, exist_ok=True)
                     (self._work / MADE / name).replace(self.place / name)
-            self._drop()
+            self._remove_work()
 
-    def _sweep(self, stay: Collection[str]) -> None:
-        """Remove faces that runs have left in their place and that are not to stay, and emptied folders."""
-        for output in self._outputs() - set(stay):
+    def _remove_faces(self, *, kept: Collection[str]) -> None:
+        """Remove the faces of earlier runs, except `kept`, and the folders that this empties."""
+        for output in self._outputs() - set(kept):
             (self.place / output).unlink(missing_ok=True)
             for folder in (self.place / output).parents:
                 if folder == self.place or not folder.is_dir() or any(folder.iterdir()):
                     break
                 folder.rmdir()
 
-    def _drop(self) -> None:
-        # the settings first: without them what is left is no run to go on with
+    def _remove_work(self) -> None:
+        # the settings first: without them no run continues what is left
         (self._work / SETTINGS).unlink(missing_ok=True)
         shutil.rmtree(self._work, ignore_errors=True)
         if self._made_here and not any(self.place.iterdir()):

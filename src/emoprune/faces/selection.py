@@ -33,7 +33,7 @@ def every(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
     return list(faces)
 
 
-CHOICES: dict[Select, Callable[[Sequence[Face], tuple[int, int]], list[Face]]] = {
+SELECTIONS: dict[Select, Callable[[Sequence[Face], tuple[int, int]], list[Face]]] = {
     "largest": largest,
     "confident": confident,
     "center": central,

@@ -1,4 +1,4 @@
-"""What emoprune crop takes faces from, and how it calls the faces of it."""
+"""What faces are cropped from: a folder of photos or a video; and the names of the faces."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from emoprune.io import image_files, images, video
 
 Boxes = Mapping[str, Box]
 LONGEST = 230
-"""Bytes of a face's name, of the 255 that file systems allow, before what sets it apart from others."""
+"""Bytes of a name, of the 255 that file systems allow: a number and a suffix still fit behind it."""
 
 
 @dataclass(frozen=True)
 class Photo:
-    """Something to be looked at, by its name in the manifest: a file, or a picture and its origin's hash."""
+    """A photo to crop, by its name in the manifest: a file, or a frame with the hash of its video."""
 
     source: str
     path: Path
@@ -38,34 +38,36 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What became of a photo: rows without outputs, and for each with a face its picture as JPEG."""
+class CroppedPhoto:
+    """The rows of a photo, outputs still empty, and for each with a face its picture as JPEG."""
 
     rows: tuple[CropRow, ...]
     pictures: tuple[bytes, ...] = ()
 
 
-class Originals(Protocol):
-    """Where faces come from."""
+class Source(Protocol):
+    """What faces are cropped from."""
 
-    def lacks(self, sources: Iterable[str]) -> list[str]:
-        """Which of `sources` are not here, as far as can be told."""
+    def missing(self, sources: Iterable[str]) -> list[str]:
+        """Which of `sources` are not here, as far as is known."""
 
     def unchanged(self, rows: Sequence[CropRow]) -> list[CropRow]:
-        """Rows of photos that are, byte for byte, what they were."""
+        """Rows of photos whose bytes are the same as before."""
 
-    def todo(self, done: AbstractSet[str], boxes: Boxes, every: float) -> Sequence[Photo] | Iterator[Photo]:
-        """Photos but for those in `done`, in the order of the manifest."""
+    def remaining(
+        self, done: AbstractSet[str], boxes: Boxes, every: float
+    ) -> Sequence[Photo] | Iterator[Photo]:
+        """Photos that are not in `done`, in the order of the manifest."""
 
-    def names(self, taken: Iterable[str]) -> OutputNames:
+    def output_names(self, taken: Iterable[str]) -> OutputNames:
         """Names for faces, none of those in `taken`."""
 
-    def original(self, source: str) -> Callable[[], Image.Image] | None:
-        """What gives the photo itself, if it can be had."""
+    def reader(self, source: str) -> Callable[[], Image.Image] | None:
+        """A function that reads the photo itself, where that is possible."""
 
 
 class PhotoFolder:
-    """Photos by their path below `raw`, without the faces of earlier runs where those lie among them."""
+    """Photos by their path below `raw`; folders of faces from earlier runs are left out."""
 
     def __init__(self, raw: Path, faces: Path) -> None:
         """Raises BadData for a folder without photos, UsageFault where `faces` would hold them."""
@@ -83,21 +85,21 @@ class PhotoFolder:
             events.note(f"{events.counted(videos, 'video')} in {raw} left out; crop each by itself")
         self._paths = {path.relative_to(raw).as_posix(): path for path in found}
 
-    def lacks(self, sources: Iterable[str]) -> list[str]:
-        """Which of `sources` are no photos below the folder."""
+    def missing(self, sources: Iterable[str]) -> list[str]:
+        """Which of `sources` are not photos below the folder."""
         return sorted(set(sources) - set(self._paths))
 
     def unchanged(self, rows: Sequence[CropRow]) -> list[CropRow]:
-        """Rows whose photo has the bytes that it had."""
-        told = {row.source: row.sha256 for row in rows if row.source in self._paths}
+        """Rows whose photo has the same bytes as before."""
+        before = {row.source: row.sha256 for row in rows if row.source in self._paths}
         still = {
             source
-            for source, sha256 in events.tracked(told.items(), "compare", len(told))
+            for source, sha256 in events.tracked(before.items(), "compare", len(before))
             if sha256 and sha256 == sha256_of(self._paths[source])
         }
         return [row for row in rows if row.source in still]
 
-    def todo(self, done: AbstractSet[str], boxes: Boxes, every: float) -> Sequence[Photo]:
+    def remaining(self, done: AbstractSet[str], boxes: Boxes, every: float) -> Sequence[Photo]:
         """Photos that are not `done`."""
         return [
             Photo(source, path, boxes.get(source))
@@ -105,12 +107,12 @@ class PhotoFolder:
             if source not in done
         ]
 
-    def names(self, taken: Iterable[str]) -> OutputNames:
+    def output_names(self, taken: Iterable[str]) -> OutputNames:
         """Names for the faces of all photos."""
         return OutputNames(list(self._paths), taken)
 
-    def original(self, source: str) -> Callable[[], Image.Image]:
-        """The photo in full."""
+    def reader(self, source: str) -> Callable[[], Image.Image]:
+        """Reads the whole photo."""
         return partial(images.read_photo, self._paths[source])
 
 
@@ -121,8 +123,8 @@ def _without_faces(pictures: Sequence[Path], raw: Path) -> list[Path]:
 
 
 def sha256_of(path: Path) -> str:
-    """Of the bytes of a file; empty where they cannot be read."""
-    # a pipe would be waited for
+    """The hash of a file's bytes; empty where they cannot be read."""
+    # reading a pipe would wait forever
     if not path.is_file():
         return ""
     try:
@@ -133,10 +135,10 @@ def sha256_of(path: Path) -> str:
 
 
 class OutputNames:
-    """Names of face pictures below the output folder, no two alike even where case does not count.
+    """Names of face pictures below the output folder, all different even where case is ignored.
 
-    A photo's face has its photo's name; photos that differ in suffix alone keep it in the name, and the
-    faces of one photo are numbered. `taken` are files that are there already.
+    A face has its photo's name. Photos that differ only in their suffix keep it in the name, and several
+    faces of one photo are numbered. `taken` are files that exist already.
     """
 
     def __init__(self, sources: Iterable[str], taken: Iterable[str]) -> None:
@@ -146,18 +148,18 @@ class OutputNames:
             if shared[stem.lower()] > 1:
                 self._stems[source] = f"{stem}_{PurePosixPath(source).suffix[1:]}"
         self._owners = {stem.lower(): source for source, stem in reversed(self._stems.items())}
-        # a folder of photos may be called as another photo's face would be
+        # a folder of photos may have the name of another photo's face
         folders = {str(folder) for source in self._stems for folder in PurePosixPath(source).parents}
         self._taken = {name.lower() for name in (manifest.SHEET, *folders, *taken)}
 
     def take(self, source: str, count: int) -> list[str]:
-        """Outputs for the `count` faces of `source`, taken from now on."""
+        """Outputs for the `count` faces of `source`; they are taken from now on."""
         stem = self._stems.get(source) or _stem(source)
         wanted = [stem] if count == 1 else [f"{stem}_{index}" for index in range(1, count + 1)]
         return [self._free(name, source) for name in wanted]
 
     def _free(self, name: str, source: str) -> str:
-        # a name that another photo's single face would bear is not free either
+        # the name of another photo's only face is not free either
         while f"{name}.jpg".lower() in self._taken or self._owners.get(name.lower(), source) != source:
             name += "_"
         self._taken.add(f"{name}.jpg".lower())
@@ -173,25 +175,25 @@ def _stem(source: str) -> str:
 
 
 class VideoFrames:
-    """Frames of a video, each called by the video's name and the time at which it is shown."""
+    """Frames of a video, each named by the video and the time at which it is shown."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._sha256 = sha256_of(path)
 
-    def lacks(self, sources: Iterable[str]) -> list[str]:
-        """Which of `sources` are frames of no video of this name."""
+    def missing(self, sources: Iterable[str]) -> list[str]:
+        """Which of `sources` are not frames of a video of this name."""
         begins, ends = f"{self._path.stem}@", f"s{self._path.suffix}"
         return sorted(
             source for source in sources if not (source.startswith(begins) and source.endswith(ends))
         )
 
     def unchanged(self, rows: Sequence[CropRow]) -> list[CropRow]:
-        """Rows of this very video."""
+        """Rows of a video with the same bytes."""
         return [row for row in rows if row.sha256 == self._sha256]
 
-    def todo(self, done: AbstractSet[str], boxes: Boxes, every: float) -> Iterator[Photo]:
-        """Frames that are not `done`; a video that is damaged further on ends where the damage begins."""
+    def remaining(self, done: AbstractSet[str], boxes: Boxes, every: float) -> Iterator[Photo]:
+        """Frames that are not `done`; a damaged video ends where the damage begins."""
         found = 0
         try:
             for seconds, image in video.frames(self._path, every):
@@ -204,9 +206,9 @@ class VideoFrames:
                 raise
             events.warn(f"{error} (the {events.counted(found, 'frame')} before are cropped)")
 
-    def names(self, taken: Iterable[str]) -> OutputNames:
-        """Names for the faces of all frames, which need not be known beforehand."""
+    def output_names(self, taken: Iterable[str]) -> OutputNames:
+        """Names for the faces of all frames."""
         return OutputNames((), taken)
 
-    def original(self, source: str) -> None:
-        """Frames are let go once they are cropped."""
+    def reader(self, source: str) -> None:
+        """Nothing: frames are not kept after they are cropped."""

@@ -1,4 +1,4 @@
-"""Names as captions: of one line, no wider than their picture, without letters that a font lacks."""
+"""Captions: on one line, no wider than their picture, without letters that a font lacks."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from PIL import ImageFont
 
 ELLIPSIS = "…"
 MISSING = "\uffff"
-"""No font has a letter for this one."""
+"""No font has this letter."""
 
 
 def caption(name: str, number: int, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """`name` cut in its middle to `width` pixels; what `font` cannot write is an ellipsis.
+    """`name` cut in its middle to `width` pixels; letters that `font` lacks become an ellipsis.
 
-    A name that lost letters so is no longer told from others: it begins with its `number`.
+    A name that lost letters begins with its `number`, as it may now equal others.
     """
-    shown = written(name, font)
+    shown = printable(name, font)
     if shown != unicodedata.normalize("NFC", name):
         shown = f"#{number} {shown}"
     return shortened(shown, font, width)
 
 
-def written(text: str, font: ImageFont.FreeTypeFont) -> str:
-    """`text` with every run of what `font` cannot write in a line as one ellipsis.
+def printable(text: str, font: ImageFont.FreeTypeFont) -> str:
+    """`text` with an ellipsis for every run that `font` cannot write.
 
-    That is letters it lacks, scripts that run from right to left, which Pillow's own layout would write
-    backwards, and control characters.
+    These are letters that it lacks, control characters, and scripts from right to left, which Pillow's basic
+    layout writes backwards.
     """
     missing = bytes(font.getmask(MISSING))
     shown = ""
     for letter in unicodedata.normalize("NFC", text):
-        if _is_written(letter) and (letter.isspace() or bytes(font.getmask(letter)) != missing):
+        if _is_printable(letter) and (letter.isspace() or bytes(font.getmask(letter)) != missing):
             shown += letter
         elif not shown.endswith(ELLIPSIS):
             shown += ELLIPSIS
     return shown
 
 
-def _is_written(letter: str) -> bool:
+def _is_printable(letter: str) -> bool:
     other = unicodedata.category(letter) in ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
     return not other and unicodedata.bidirectional(letter) not in ("R", "AL")
 
@@ -51,7 +51,7 @@ def shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     if font.getlength(text) <= width:
         return text
     for kept in range(len(text) - 1, 0, -1):
-        # names of one folder differ in their ends, which get two thirds
+        # two thirds for the end, in which names of one folder differ
         tail = -(-2 * kept // 3)
         shown = text[: kept - tail] + ELLIPSIS + text[-tail:]
         if font.getlength(shown) <= width:
@@ -61,7 +61,7 @@ def shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 
 def lines(text: str, font: ImageFont.FreeTypeFont, width: float, *, most: int) -> list[str]:
     """`text` in at most `most` lines of at most `width` pixels, broken between words; the last is cut."""
-    words, found = written(text, font).split(), [""]
+    words, found = printable(text, font).split(), [""]
     for index, word in enumerate(words):
         longer = f"{found[-1]} {word}".strip()
         if not found[-1] or font.getlength(longer) <= width:
@@ -75,8 +75,8 @@ def lines(text: str, font: ImageFont.FreeTypeFont, width: float, *, most: int) -
 
 
 @cache
-def lettering(height: int) -> ImageFont.FreeTypeFont:
+def font_of(height: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans at `height` pixels: Latin, Greek, Cyrillic and their neighbors; Pillow's own has ASCII."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    # the other engine shapes by libraries that a machine may lack: the same sheet must come out everywhere
+    # the other engine needs libraries that a machine may lack; the sheet must be the same everywhere
     return ImageFont.truetype(str(path), height, layout_engine=ImageFont.Layout.BASIC)

@@ -1,19 +1,20 @@
-"""Faces in photos."""
+"""Faces in photos, and what a crop is asked for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from emoprune.choices import Align, OnMissing, Pad, Select
 from emoprune.errors import InvalidRecord
+from emoprune.settings import check_limits, setting
 
 Landmarks = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the upright photo; may leave the photo."""
+    """A rectangle in pixels of the upright photo; may extend beyond the photo."""
 
     x1: float
     y1: float
@@ -65,9 +66,9 @@ class Face:
 class CropRow:
     """One row of crops.csv or failures.csv: a face, or a photo without one and the reason.
 
-    `status` is face (detected), rescued (at a second look), box (given by hand), whole (the whole photo),
-    no-face or unreadable. `turned` are the degrees counter-clockwise that make the face upright. `phash` is
-    the perceptual hash of the face's picture, `sha256` the hash of the photo's bytes.
+    `status` is face (detected), rescued (by the second pass), box (given by hand), whole (the whole photo),
+    no-face or unreadable. Turning the photo counter-clockwise by `turned` degrees makes the face upright.
+    `phash` is the perceptual hash of the face's picture, `sha256` the hash of the photo's bytes.
     """
 
     source: str
@@ -93,7 +94,7 @@ def _scaled(landmarks: Landmarks, x: float, y: float) -> Landmarks:
 
 @dataclass(frozen=True)
 class CropSettings:
-    """All that decides what the faces of given photos look like; lengths in pixels."""
+    """All that decides what the faces of given photos look like, with its default; lengths in pixels."""
 
     size: int = 224
     margin: float = 0.0
@@ -107,16 +108,91 @@ class CropSettings:
     max_side: int | None = None
     every: float = 1.0
 
+
+@dataclass(frozen=True, kw_only=True)
+class CropConfig:
+    """What a crop is asked for; what is None is that of the folder of faces, else as in CropSettings."""
+
+    size: int | None = setting(
+        None, "Side of a face picture.", metavar="PX", low=8, high=4096, default_text="224"
+    )
+    margin: float | None = setting(
+        None,
+        "Widen the square around the face by this fraction.",
+        metavar="FRACTION",
+        low=0,
+        high=2,
+        default_text="0",
+    )
+    align: Align | None = setting(
+        None, "Turn and scale faces so that their eyes are at a fixed place.", default_text="none"
+    )
+    pad: Pad | None = setting(
+        None,
+        "What a square shows beyond the photo's edge: its mirror image, black, or nothing, the square being "
+        "moved.",
+        default_text="reflect",
+    )
+    select: Select | None = setting(None, "Which face of a photo with several.", default_text="largest")
+    min_face: int | None = setting(
+        None, "Ignore faces with a shorter side.", metavar="PX", low=0, default_text="0"
+    )
+    min_probability: float | None = setting(
+        None,
+        "Ignore faces that the detector is less sure of; it gives none below 0.7.",
+        metavar="FRACTION",
+        low=0,
+        high=1,
+        default_text="0",
+    )
+    rescue: bool | None = setting(
+        None,
+        "Search photos without a face a second time: turned, equalized, less strictly. Faces found so are "
+        "marked: check them.",
+        option="--rescue/--no-rescue",
+        default_text="no-rescue",
+    )
+    on_missing: OnMissing | None = setting(
+        None,
+        "A photo without a face: leave it out, take the whole photo, or stop with an error.",
+        default_text="skip",
+    )
+    max_side: int | None = setting(
+        None,
+        "Shrink larger photos to this before anything else: faster, and other boxes.",
+        metavar="PX",
+        low=64,
+        default_text="never",
+    )
+    every: float | None = setting(
+        None,
+        "Of a video, one frame for so many seconds.",
+        metavar="SECONDS",
+        low=0.001,
+        default_text="1",
+    )
+
     def __post_init__(self) -> None:
-        closed = {"select": Select, "align": Align, "pad": Pad, "on_missing": OnMissing}
-        wrong = [name for name, choices in closed.items() if getattr(self, name) not in get_args(choices)]
-        numbers = (
-            self.size,
-            self.margin,
-            self.min_face,
-            self.min_probability,
-            self.every,
-            self.max_side or 1,
-        )
-        if wrong or not all(isinstance(value, int | float) and value >= 0 for value in numbers):
-            raise InvalidRecord(f"{self} are no settings", "crop into another folder")
+        check_limits(self)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that are not left open, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class CropSummary:
+    """What a folder of faces holds after a crop: photos by status, and how many this run `processed`."""
+
+    input: str
+    output: str
+    photos: int
+    processed: int
+    faces: int
+    face: int
+    rescued: int
+    box: int
+    whole: int
+    no_face: int
+    unreadable: int
