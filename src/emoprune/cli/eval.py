@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
-from emoprune.choices import EvaluationSection, Part
+from emoprune.choices import Part
 from emoprune.cli import options, output
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import RECONSTRUCTION_SCHEMA, ReconstructionMetrics, check_settings
@@ -72,17 +72,16 @@ def command(
     from emoprune.evaluation.model import load
     from emoprune.evaluation.types import Metrics
     from emoprune.io import devices
-    from emoprune.reporting import model_tables, records_io
+    from emoprune.reporting import records_io
+    from emoprune.reporting.sections import report
+    from emoprune.reporting.types import Runs
 
     loaded = load(model, devices.device(device))
     result = evaluate(
         loaded, open_data(data), part=split, latency=latency, label=label, settings=noted, data_name=data
     )
     if isinstance(result, Metrics):
-        record, tables = (
-            records_io.to_record(result),
-            model_tables.sheets([result], get_args(EvaluationSection)),
-        )
+        record, tables = records_io.to_record(result), report(Runs((result,))).tables()
     else:
         record, tables = {"schema": RECONSTRUCTION_SCHEMA, **asdict(result)}, [_table(result)]
     output.emit([record], lambda: tables, as_json=as_json)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type
 import typer
 
 from emoprune.choices import Center, DeviceName, Kind, SplitBy
+from emoprune.cli import output
 from emoprune.networks.registry import ARCHITECTURES, USUAL_TORCHVISION
 from emoprune.settings import Setting, settings_of
 
@@ -305,7 +306,9 @@ def _option(name: str, entry: Setting, hint: Any) -> Any:
     repeated = get_origin(hint) is tuple
     kind = types.GenericAlias(list, get_args(hint)[:1]) | None if repeated else hint
     numeric = {int, float} & {hint, *get_args(hint)}
-    help_text = entry.help + (f"  [default: {entry.default_text}]" if entry.default_text else "")
+    help_text = output.as_options(entry.help) + (
+        f"  [default: {entry.default_text}]" if entry.default_text else ""
+    )
     more: dict[str, Any] = {
         "help": help_text,
         "metavar": entry.metavar,

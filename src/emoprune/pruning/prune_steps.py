@@ -15,7 +15,7 @@ from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune_job import Job
 from emoprune.pruning.types import STEPS_SCHEMA, Plan, PruningCurve, PruningStep
 from emoprune.reporting import tables
-from emoprune.reporting.steps import KEYS
+from emoprune.reporting.aggregate import STEP_KEYS
 
 
 def show(job: Job, amount: Amount | None, model: str, *, label: str | None, as_json: bool) -> None:
@@ -35,13 +35,13 @@ def _step(job: Job, plan: Plan) -> PruningStep:
     units = sum(len(removal.kept) for removal in plan.removals)
     tells = METHODS[job.method].tells
     told = job.least_importance(plan) if tells == "least importance" else job.smallest_angle_deg(pruned)
-    return PruningStep(units, loss, accuracy, **{KEYS[tells]: told})
+    return PruningStep(units, loss, accuracy, **{STEP_KEYS[tells]: told})
 
 
 def _table(job: Job, steps: Iterable[PruningStep]) -> tables.Table:
     rows = [asdict(step) for step in steps]
     present = [key for key in rows[0] if any(row[key] is not None for row in rows)]
-    headings = {key: measure for measure, key in KEYS.items()}
+    headings = {key: measure for measure, key in STEP_KEYS.items()}
     return tables.table(
         f"RemovalStep by step ({job.method}, {job.request.merge})",
         [headings.get(key, key) for key in present],

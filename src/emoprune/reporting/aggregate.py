@@ -1,117 +1,128 @@
-"""Runs of one label, most often seeds, as one: means, intervals, and differences against another label."""
+"""Runs gathered by label, most often several seeds: means, intervals, differences from another label."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from operator import attrgetter
+from typing import Generic, Protocol, TypeVar
 
-from emoprune.choices import ClassMeasure, Measured
+from emoprune.choices import ClassMeasure, StepMeasure
 from emoprune.errors import BadMetrics
 from emoprune.evaluation.types import Metrics
+from emoprune.pruning.types import PruningCurve, PruningStep
 from emoprune.reporting.confidence import estimate, paired
-from emoprune.reporting.types import Estimate
-from emoprune.training.types import LearningCurve
+from emoprune.reporting.types import Estimate, PaperValue
 
 SEED = "seed"
 IDENTITY = (SEED, "trial")
-"""Settings that tell runs apart and are nothing that a network is made with."""
-
-KEYS: dict[Measured, str] = {
-    "accuracy": "accuracy",
-    "macro F1": "macro_f1",
-    "units": "units",
-    "parameters": "parameters",
-    "non-zero": "nonzero_parameters",
-    "MACs": "macs",
-}
-"""The names of measures in JSON and CSV."""
+"""Settings that number runs, and say nothing about how a network was made."""
 
 CLASS_KEYS: dict[ClassMeasure, str] = {"precision": "precision", "recall": "recall", "F1": "f1"}
+STEP_KEYS: dict[StepMeasure, str] = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "smallest angle": "smallest_angle_deg",
+    "least importance": "least_importance",
+}
+"""The fields of measures in records, JSON and CSV."""
+
+
+class Named(Protocol):
+    """A run with a label or a name that stands for one."""
+
+    @property
+    def name(self) -> str:
+        """What the run is gathered under."""
+
+
+T = TypeVar("T")
+N = TypeVar("N", bound=Named)
 
 
 @dataclass(frozen=True)
-class Labeled:
-    """All runs of one label, which have the same classes."""
+class Group(Generic[T]):
+    """The runs of one label: evaluations, learning curves, or steps of prunings."""
 
     label: str
-    runs: tuple[Metrics, ...]
+    runs: tuple[T, ...]
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes of every one of its runs."""
-        return self.runs[0].classes
-
-    def mean(self, measure: Measured) -> Estimate:
-        """A measure over the runs."""
-        return estimate(getattr(run, KEYS[measure]) for run in self.runs)
-
-    def change(self, measure: Measured, first: Labeled) -> Estimate | None:
-        """How a measure differs from `first`'s in runs of the same setting `seed`; None without such runs."""
-        return paired(first._by_seed(measure), self._by_seed(measure))
-
-    def _by_seed(self, measure: Measured) -> Iterator[tuple[object, float]]:
-        for run in self.runs:
-            if SEED in run.settings:
-                yield run.settings[SEED], getattr(run, KEYS[measure])
-
-    def mean_of_class(self, measure: ClassMeasure, name: str) -> Estimate | None:
-        """A class's measure over the runs where it is defined; None where it is in none."""
-        scores = (run.per_class.get(name) for run in self.runs)
-        values = [getattr(score, CLASS_KEYS[measure]) for score in scores if score is not None]
-        defined = [value for value in values if value is not None]
-        return estimate(defined) if defined else None
-
-    @property
-    def confusion(self) -> tuple[tuple[int, ...], ...]:
-        """The confusion matrices added up, [actual][predicted]."""
-        matrices = [run.confusion for run in self.runs]
-        return tuple(
-            tuple(sum(cells) for cells in zip(*rows, strict=True)) for rows in zip(*matrices, strict=True)
-        )
+    def mean(self, value: Callable[[T], float | None]) -> Estimate | None:
+        """The mean of a value over the runs that have it; None where no run has."""
+        found = [each for each in map(value, self.runs) if each is not None]
+        return estimate(found) if found else None
 
 
-def by_label(found: Iterable[Metrics]) -> list[Labeled]:
-    """Runs gathered by label, in the order in which labels first come; without one, by model.
+@dataclass(frozen=True)
+class StepGroup(Group[PruningStep]):
+    """Where prunings of one label have `units` left, one step of each; no step where only a paper has one."""
 
-    Raises BadMetrics where runs of one label tell different classes apart.
-    """
-    gathered: dict[str, list[Metrics]] = {}
+    runs: tuple[PruningStep, ...] = ()
+    units: int = 0
+
+    def measured(self, measure: StepMeasure) -> Estimate | None:
+        """The mean of a measure, angles in degrees."""
+        return self.mean(attrgetter(STEP_KEYS[measure]))
+
+
+def by_label(found: Iterable[N]) -> list[Group[N]]:
+    """Runs gathered by name, in the order in which names first appear."""
+    gathered: dict[str, list[N]] = {}
     for run in found:
         gathered.setdefault(run.name, []).append(run)
-    for label, runs in gathered.items():
-        if len({run.classes for run in runs}) > 1:
-            raise BadMetrics(f"runs of label {label!r} have different classes", "give them different labels")
-    return [Labeled(label, tuple(runs)) for label, runs in gathered.items()]
+    return [Group(label, tuple(runs)) for label, runs in gathered.items()]
 
 
-def by_setting(entries: Iterable[Labeled]) -> list[Labeled]:
-    """The same, but runs of a label whose settings differ apart, for a mean over them would mean nothing.
+def one_by_one(found: Sequence[N]) -> list[Group[N]]:
+    """Every run as a group of its own; names that appear more than once are numbered."""
+    counts, seen = Counter(run.name for run in found), Counter[str]()
+    groups = []
+    for run in found:
+        seen[run.name] += 1
+        label = f"{run.name} #{seen[run.name]}" if counts[run.name] > 1 else run.name
+        groups.append(Group(label, (run,)))
+    return groups
 
-    Such a row is named after what it was made with: "pruned, hidden 200".
+
+def evaluations_by_label(found: Iterable[Metrics]) -> list[Group[Metrics]]:
+    """Evaluations gathered by label; BadMetrics where those of one label have different classes."""
+    groups = by_label(found)
+    for group in groups:
+        if len({run.classes for run in group.runs}) > 1:
+            raise BadMetrics(
+                f"runs of label {group.label!r} have different classes", "give them different labels"
+            )
+    return groups
+
+
+def by_setting(groups: Iterable[Group[Metrics]]) -> list[Group[Metrics]]:
+    """The groups, split where settings differ within a label: a mean over them would mean nothing.
+
+    A part is named after its settings: "pruned, hidden 200".
     """
-    found: list[Labeled] = []
-    for entry in entries:
-        apart: dict[str, list[Metrics]] = {}
-        keys = varying(entry.runs, but=IDENTITY)
-        for run in entry.runs:
+    found: list[Group[Metrics]] = []
+    for group in groups:
+        parts: dict[str, list[Metrics]] = {}
+        keys = varying(group.runs, but=IDENTITY)
+        for run in group.runs:
             made = {key: run.settings[key] for key in keys if key in run.settings}
-            apart.setdefault(told_apart(entry.label, made), []).append(run)
+            parts.setdefault(label_with(group.label, made), []).append(run)
         taken = {each.label for each in found}
-        found += [Labeled(_free(label, taken), tuple(runs)) for label, runs in apart.items()]
+        found += [Group(_free(label, taken), tuple(runs)) for label, runs in parts.items()]
     return found
 
 
 def _free(label: str, taken: Collection[str]) -> str:
-    """The label or, where a user has written one just like it, the label numbered."""
+    """The label, or the label numbered where a user has written the same one."""
     number = 1
     while (free := label if number == 1 else f"{label} ({number})") in taken:
         number += 1
     return free
 
 
-def told_apart(label: str, settings: Mapping[str, object]) -> str:
-    """A label and what was set: "pruned, hidden 200"."""
+def label_with(label: str, settings: Mapping[str, object]) -> str:
+    """A label and settings: "pruned, hidden 200"."""
     return ", ".join([*([label] if label else []), *(f"{key} {value}" for key, value in settings.items())])
 
 
@@ -121,7 +132,7 @@ def settings_of(runs: Sequence[Metrics]) -> list[str]:
 
 
 def varying(runs: Sequence[Metrics], *, but: Collection[str]) -> list[str]:
-    """The settings, without those in `but`, that are not the same in all of the runs."""
+    """The settings that differ between the runs, without those in `but`."""
     return [
         key
         for key in settings_of(runs)
@@ -129,41 +140,75 @@ def varying(runs: Sequence[Metrics], *, but: Collection[str]) -> list[str]:
     ]
 
 
-def all_changes(entry: Labeled, first: Labeled) -> Mapping[Measured, Estimate | None]:
-    """Every measure's paired difference against `first`."""
-    return {measure: entry.change(measure, first) for measure in get_args(Measured)}
+def change(
+    group: Group[Metrics], first: Group[Metrics], value: Callable[[Metrics], float]
+) -> Estimate | None:
+    """How a value differs from `first`'s in runs of the same setting `seed`; None without such runs."""
+    before, after = (
+        [(run.settings[SEED], value(run)) for run in each.runs if SEED in run.settings]
+        for each in (first, group)
+    )
+    return paired(before, after)
 
 
-Pick = Literal["last", "best"]
-LearningPart = Literal["train", "val"]
-PICKS: dict[Pick, Callable[[Sequence[float]], float]] = {"last": lambda values: values[-1], "best": max}
+def class_mean(group: Group[Metrics], measure: ClassMeasure, name: str) -> Estimate | None:
+    """The mean of a class's measure over the runs where it is defined."""
+    return group.mean(lambda run: getattr(run.per_class.get(name), CLASS_KEYS[measure], None))
 
 
-@dataclass(frozen=True)
-class Learned:
-    """All learning curves of one label."""
-
-    label: str
-    curves: tuple[LearningCurve, ...]
-
-    @property
-    def epochs(self) -> Estimate:
-        """How many epochs a curve has."""
-        return estimate(len(curve.training) for curve in self.curves)
-
-    def accuracy(self, part: LearningPart, pick: Pick) -> Estimate | None:
-        """The last or the best accuracy on a part, over the curves that have any; None where none has."""
-        found = [
-            [value for epoch in curve.training if (value := getattr(epoch, f"{part}_accuracy")) is not None]
-            for curve in self.curves
-        ]
-        picked = [PICKS[pick](values) for values in found if values]
-        return estimate(picked) if picked else None
+def confusion(group: Group[Metrics]) -> tuple[tuple[int, ...], ...]:
+    """The confusion matrices of a group added up, [actual][predicted]."""
+    matrices = [run.confusion for run in group.runs]
+    return tuple(tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*matrices, strict=True))
 
 
-def learned_by_label(curves: Iterable[LearningCurve]) -> list[Learned]:
-    """Curves gathered by label, in the order in which labels first come; without one, by model."""
-    gathered: dict[str, list[LearningCurve]] = {}
-    for curve in curves:
-        gathered.setdefault(curve.name, []).append(curve)
-    return [Learned(label, tuple(found)) for label, found in gathered.items()]
+def by_units(prunings: Iterable[PruningCurve]) -> list[StepGroup]:
+    """A group per label and number of units left: labels in order of appearance, most units first.
+
+    A pruning counts once in a group, with its last step of so many units.
+    """
+    found = []
+    for label, curves in ((group.label, group.runs) for group in by_label(prunings)):
+        groups: dict[int, list[PruningStep]] = {}
+        for curve in curves:
+            for units, step in {step.units: step for step in curve.steps}.items():
+                groups.setdefault(units, []).append(step)
+        found += [StepGroup(label, tuple(groups[units]), units) for units in sorted(groups, reverse=True)]
+    return found
+
+
+def with_paper(found: Sequence[StepGroup], printed: Iterable[PaperValue]) -> list[StepGroup]:
+    """The groups, and those that only a paper has: in order of their units, new labels after ours."""
+    ours = {(group.label, group.units): group for group in found}
+    theirs = {
+        entry.step: StepGroup(entry.step[0], units=entry.step[1])
+        for entry in printed
+        if entry.step is not None
+    }
+    groups = theirs | ours
+    labels = dict.fromkeys(label for label, _ in (*ours, *theirs))
+    return [
+        groups[label, units]
+        for label in labels
+        for units in sorted((units for name, units in groups if name == label), reverse=True)
+    ]
+
+
+def split_by_kind(
+    printed: Iterable[PaperValue], *, evaluated: Collection[str], found: Iterable[StepGroup]
+) -> tuple[list[PaperValue], list[PaperValue]]:
+    """A paper's numbers for the evaluations, and those for the steps.
+
+    A label as "sum, 9 units" means a step. The accuracy of such a label belongs to the evaluations that have
+    this very label; it stands beside the step too where there is one.
+    """
+    groups = {(group.label, group.units) for group in found}
+    of_evaluations, of_steps = [], []
+    for entry in printed:
+        is_step = entry.step is not None and entry.measure in STEP_KEYS
+        labeled = entry.label in evaluated and entry.measure == "accuracy"
+        if is_step and (not labeled or entry.step in groups):
+            of_steps.append(entry)
+        if not is_step or labeled:
+            of_evaluations.append(entry)
+    return of_evaluations, of_steps

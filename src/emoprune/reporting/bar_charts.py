@@ -1,4 +1,4 @@
-"""Bars of accuracy before and after pruning."""
+"""Bar charts from records: accuracy before and after pruning."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from emoprune.evaluation.types import Metrics
-from emoprune.reporting.aggregate import IDENTITY, told_apart, varying
+from emoprune.reporting.aggregate import IDENTITY, label_with, varying
 from emoprune.reporting.confidence import estimate
 from emoprune.reporting.types import BarChart, Runs
 
@@ -17,9 +17,9 @@ BEFORE, AFTER = "before", "after"
 
 @dataclass(frozen=True)
 class _Placed:
-    """A run, the name that its bars stand under, and which of the bars it belongs to.
+    """A run, the name under its bars, and which of the bars it belongs to.
 
-    `shared`: as what comes before, it may stand beside other names' bars.
+    `shared`: before pruning, it may be the baseline of other names too.
     """
 
     run: Metrics
@@ -29,11 +29,11 @@ class _Placed:
 
 
 def before_after(runs: Runs) -> list[BarChart]:
-    """Accuracy before and after pruning, where runs say which they are.
+    """Accuracy before and after pruning, where labels or settings say which is which.
 
-    Labels say it that end in `, before` and `, after`, and so does the setting `pruned`, 0 or more; several
-    amounts are several bars. Where `pruned` is 0 in one label alone and never in others, it is what all the
-    others are compared with. Bars are grouped by label and by the settings that vary before pruning.
+    A label ends in `, before` or `, after`, or the setting `pruned` is 0 or more; several amounts are several
+    bars. Where `pruned` is 0 in one label only, that label is the baseline of all the others. Bars are
+    grouped by label and by the settings that vary before pruning.
     """
     placed = _placed(runs.evaluations)
     unpruned = [entry.run for entry in placed if entry.bar == BEFORE]
@@ -81,7 +81,7 @@ def _placed(found: Iterable[Metrics]) -> list[_Placed]:
 def _share_baseline(
     groups: Mapping[tuple[str, tuple[object, ...]], dict[str, list[float]]], shared: set[str]
 ) -> None:
-    """Give the bars of the one shared name that is never pruned to those that have none before pruning."""
+    """Give the bars of the only name that is never pruned to those without a bar before pruning."""
     pruned = {name for (name, _), bars in groups.items() if set(bars) != {BEFORE}}
     unpruned = shared - pruned
     if len(unpruned) != 1:
@@ -100,7 +100,7 @@ def _in_order(bars: set[str]) -> list[str]:
 def _rank(
     place: tuple[str, tuple[object, ...]], places: Sequence[tuple[str, tuple[object, ...]]]
 ) -> tuple[object, ...]:
-    """Names in the order in which they came; numbers under a name by size, before texts as they came."""
+    """Names in order of appearance; within a name numbers by size, then texts in order of appearance."""
     names = list(dict.fromkeys(name for name, _ in places))
     numbers = [(0, value) if isinstance(value, int | float) else (1, 0) for value in place[1]]
     return (names.index(place[0]), *numbers, places.index(place))
@@ -110,4 +110,4 @@ def _category(name: str, keys: Sequence[str], values: Sequence[object], *, singl
     if single and len(keys) == 1:
         return str(values[0])
     made = {key: value for key, value in zip(keys, values, strict=True) if value is not None}
-    return told_apart("" if single and made else name, made)
+    return label_with("" if single and made else name, made)

@@ -1,4 +1,4 @@
-"""FIGURES: which figures the records of a report make, and the numbers in them."""
+"""FIGURES: the figures that the records of a report make, and the numbers in them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from emoprune.errors import BadMetrics, UsageFault
-from emoprune.reporting import line_charts
-from emoprune.reporting.aggregate import IDENTITY, by_label, varying
+from emoprune.reporting import aggregate, line_charts
 from emoprune.reporting.bar_charts import before_after
 from emoprune.reporting.types import BarChart, Chart, Estimate, HeatChart, LineChart, Runs
 
@@ -19,21 +18,21 @@ Row = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Kind:
-    """What makes the figures of a kind, none where its records are not there; and what those are."""
+    """Makes the figures of a kind, none without the records that it `needs`."""
 
     charts: Callable[[Runs], Sequence[Chart]]
     needs: str
 
 
 def confusion(runs: Runs) -> list[HeatChart]:
-    """One heatmap per label, its runs added up; none of a label whose runs are no repetitions of one another.
+    """One heatmap per label, its runs added up; none where the runs differ in more than their seed.
 
-    Those of a search, or over several hidden widths, are as many networks as there are settings.
+    The runs of a search, or over several hidden widths, are not repetitions of one network.
     """
     return [
-        HeatChart(f"confusion-{entry.label}", entry.label, entry.classes, entry.confusion)
-        for entry in by_label(runs.evaluations)
-        if not varying(entry.runs, but=IDENTITY)
+        HeatChart(f"confusion-{group.label}", group.label, group.runs[0].classes, aggregate.confusion(group))
+        for group in aggregate.evaluations_by_label(runs.evaluations)
+        if not aggregate.varying(group.runs, but=aggregate.IDENTITY)
     ]
 
 
@@ -55,10 +54,10 @@ FIGURES: dict[str, Kind] = {
 
 
 def charts(runs: Runs, wanted: Sequence[str] = ()) -> list[Chart]:
-    """The figures that `wanted` names, or all that the records make; each has a file name of its own.
+    """The figures that `wanted` names, or all that the records make, each with a unique file name.
 
-    A name is a kind's or a figure's. Raises UsageFault for a name that no figure can have, BadMetrics where
-    the records lack what a wanted one needs, or make no figure at all.
+    A name is a kind's or a figure's. Raises UsageFault for an unknown name, BadMetrics where the records
+    lack what a wanted figure needs, or make no figure.
     """
     made = [(name, chart) for name, kind in FIGURES.items() for chart in _named(kind.charts(runs))]
     for name in wanted:
@@ -67,7 +66,10 @@ def charts(runs: Runs, wanted: Sequence[str] = ()) -> list[Chart]:
             raise BadMetrics(f"no record for figure {name}", f"it needs {FIGURES[kind_name].needs}")
     found = [chart for kind, chart in made if not wanted or kind in wanted or chart.name in wanted]
     if not found:
-        raise BadMetrics("nothing to draw", "emoprune report --help tells what each figure needs")
+        raise BadMetrics(
+            "nothing to draw",
+            "give evaluations of one label, learning curves, or steps that measured something",
+        )
     return found
 
 
@@ -79,7 +81,7 @@ def _kind_of(name: str) -> str:
 
 
 def _named(found: Sequence[C]) -> Iterator[C]:
-    """Charts whose names can be files', and differ also where upper and lower case are the same."""
+    """Charts with names that files can have, unique even where case does not matter."""
     taken: set[str] = set()
     for chart in found:
         plain = re.sub(r"[^\w.=+-]+", "-", chart.name).strip("-.")[:100]
@@ -91,7 +93,7 @@ def _named(found: Sequence[C]) -> Iterator[C]:
 
 
 def table(chart: Chart) -> list[Row]:
-    """The numbers of a chart, under a line of column names: each is drawn, and no other is."""
+    """The numbers that a chart draws, under a line of column names."""
     if isinstance(chart, LineChart):
         return _lines(chart)
     return _bars(chart) if isinstance(chart, BarChart) else _heat(chart)

@@ -1,4 +1,4 @@
-"""Means over runs with their 95% intervals, and differences of runs that belong together."""
+"""Means over runs with their 95% intervals, and paired differences."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CONFIDENCE = 0.95
 
 
 def estimate(values: Iterable[float]) -> Estimate:
-    """The mean of one value per run, with Student's 95% interval of that mean; of one run, none.
+    """The mean of one value per run, with Student's 95% interval; one run has no interval.
 
-    The interval is of the mean over runs (seeds), not of one run's accuracy, and is not cut off at 0 or 1.
+    The interval is of the mean over runs (seeds), not of one run's accuracy, and is not clipped to 0 and 1.
     """
     values = list(values)
     mean = fmean(values)
@@ -28,7 +28,7 @@ def estimate(values: Iterable[float]) -> Estimate:
 def paired(
     first: Iterable[tuple[Hashable, float]], second: Iterable[tuple[Hashable, float]]
 ) -> Estimate | None:
-    """The mean of second minus first over the keys (seeds) that both have; None where they share none.
+    """The mean of second minus first over the keys (seeds) that both have; None without such keys.
 
     Several values of one key count as their mean.
     """
@@ -46,7 +46,7 @@ def _by_key(values: Iterable[tuple[Hashable, float]]) -> dict[Hashable, list[flo
 
 @cache
 def t_quantile(freedom: int) -> float:
-    """What Student's t of so many degrees of freedom stays within, either side of 0, with 95%."""
+    """The q for which Student's t of so many degrees of freedom lies in -q to q with 95% probability."""
     low, high = 0.0, math.pi / 2
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if _within(middle, freedom) < CONFIDENCE else (low, middle)

@@ -1,102 +1,118 @@
-"""What learning curves came to, as a sheet of text, as flat rows and as records."""
+"""Learning curves as tables, flat rows and records: each by itself, or those of a label as one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
-from emoprune.reporting.aggregate import Learned, LearningPart, Pick, learned_by_label
-from emoprune.reporting.tables import SHARE, Table, Unit, bounds, from_rows, told_apart
+from emoprune.reporting import aggregate
+from emoprune.reporting.aggregate import Group
+from emoprune.reporting.tables import PERCENT, Table, Unit, as_record, bounds, from_rows, table
+from emoprune.reporting.types import Estimate
 from emoprune.training.types import LearningCurve
 
+Pick = Literal["last", "best"]
+LearningPart = Literal["train", "val"]
+PICKS: dict[Pick, Callable[[Sequence[float]], float]] = {"last": lambda values: values[-1], "best": max}
 ACCURACIES: list[tuple[LearningPart, Pick]] = list(product(get_args(LearningPart), get_args(Pick)))
+
+
+def epochs(curve: LearningCurve) -> int:
+    """How many epochs a curve has."""
+    return len(curve.training)
+
+
+def accuracy(group: Group[LearningCurve], part: LearningPart, pick: Pick) -> Estimate | None:
+    """The last or the best accuracy on a part, over the curves that have any; None where none has."""
+
+    def picked(curve: LearningCurve) -> float | None:
+        found = [getattr(epoch, f"{part}_accuracy") for epoch in curve.training]
+        measured = [value for value in found if value is not None]
+        return PICKS[pick](measured) if measured else None
+
+    return group.mean(picked)
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Labels in order; not `together`, each is of one curve."""
+    """Groups of learning curves; not `by_label`, a group is one curve."""
 
-    entries: Sequence[Learned]
-    together: bool = True
+    groups: Sequence[Group[LearningCurve]]
+    by_label: bool = True
 
     @cached_property
     def accuracies(self) -> list[tuple[LearningPart, Pick]]:
-        """Of which parts some curve has accuracies, the last and the best of each."""
-        return [which for which in ACCURACIES if any(entry.accuracy(*which) for entry in self.entries)]
+        """The last and the best accuracy of every part on which some curve has accuracies."""
+        return [which for which in ACCURACIES if any(accuracy(group, *which) for group in self.groups)]
+
+
+def one_by_one(curves: Sequence[LearningCurve]) -> Curves:
+    """Every curve by itself."""
+    return Curves(aggregate.one_by_one(curves), by_label=False)
 
 
 def gathered(curves: Sequence[LearningCurve]) -> Curves:
     """The curves of each label as one."""
-    return Curves(learned_by_label(curves))
+    return Curves(aggregate.by_label(curves))
 
 
-def one_by_one(curves: Sequence[LearningCurve]) -> Curves:
-    """Every curve for itself."""
-    names = told_apart(curve.name for curve in curves)
-    return Curves(
-        [Learned(name, (curve,)) for curve, name in zip(curves, names, strict=True)], together=False
-    )
-
-
-def sheet(view: Curves) -> Table:
-    """One row per label; of several runs means, with how far their 95% intervals reach either side."""
+def curves_table(view: Curves) -> Table:
+    """One row per group; of several runs means and half the widths of their 95% intervals."""
     accuracies = (f"{part}, {pick}" for part, pick in view.accuracies)
-    columns = ("label", *(["runs"] if view.together else []), "epochs", *accuracies)
+    columns = ("label", *(["runs"] if view.by_label else []), "epochs", *accuracies)
     title = "Learning curves by label: accuracy (± 95% interval over runs)"
-    return Table(
-        title if view.together else "Learning curves: accuracy",
-        columns,
-        tuple(tuple(_cells(view, entry)) for entry in view.entries),
-    )
+    rows = (_cells(view, group) for group in view.groups)
+    return table(title if view.by_label else "Learning curves: accuracy", columns, rows)
 
 
-def _cells(view: Curves, entry: Learned) -> Iterator[object]:
-    yield entry.label
-    if view.together:
-        yield len(entry.curves)
-    whole = len({len(curve.training) for curve in entry.curves}) == 1
-    yield int(entry.epochs.mean) if whole else Unit(".1f").estimate(entry.epochs)
+def _cells(view: Curves, group: Group[LearningCurve]) -> Iterator[object]:
+    yield group.label
+    if view.by_label:
+        yield len(group.runs)
+    lengths = set(map(epochs, group.runs))
+    yield lengths.pop() if len(lengths) == 1 else Unit(".1f").estimate(group.mean(epochs))
     for part, pick in view.accuracies:
-        yield SHARE.estimate(entry.accuracy(part, pick))
+        yield PERCENT.estimate(accuracy(group, part, pick))
 
 
 def flat(view: Curves) -> Table:
-    """Epochs and accuracies as raw values, one row per label, with intervals where they are over runs."""
-    return from_rows("curves", [_flat(view, entry) for entry in view.entries])
-
-
-def _flat(view: Curves, entry: Learned) -> dict[str, object]:
-    accuracies = {_key(*which): entry.accuracy(*which) for which in view.accuracies}
-    if not view.together:
-        return {**_alone(entry), **{key: found.mean if found else None for key, found in accuracies.items()}}
-    row: dict[str, object] = {"label": entry.label, "runs": len(entry.curves)}
-    for key, found in {"epochs": entry.epochs, **accuracies}.items():
-        row |= {key: found.mean if found else None, **bounds(key, found)}
-    return row
+    """Epochs and accuracies as raw values, one row per group, with intervals where they are over runs."""
+    if not view.by_label:
+        return from_rows("curves", [_single(group, view.accuracies) for group in view.groups])
+    rows = []
+    for group in view.groups:
+        row: dict[str, Any] = {"label": group.label, "runs": len(group.runs)}
+        for key, found in _means(group, view.accuracies).items():
+            row |= {key: found.mean if found else None, **bounds(key, found)}
+        rows.append(row)
+    return from_rows("curves", rows)
 
 
 def to_records(view: Curves) -> list[dict[str, Any]]:
-    """One JSON object per label: means with intervals over its runs; of one curve alone, its values."""
-    return [_record(view, entry) for entry in view.entries]
+    """One JSON object per group: means with intervals over its runs; of a single curve its values."""
+    if not view.by_label:
+        return [_single(group, ACCURACIES) for group in view.groups]
+    return [
+        {
+            **{"label": group.label, "runs": len(group.runs)},
+            **{key: as_record(found) for key, found in _means(group, ACCURACIES).items()},
+        }
+        for group in view.groups
+    ]
 
 
-def _record(view: Curves, entry: Learned) -> dict[str, Any]:
-    accuracies = {_key(*which): entry.accuracy(*which) for which in ACCURACIES}
-    if not view.together:
-        return {**_alone(entry), **{key: found.mean if found else None for key, found in accuracies.items()}}
-    return {
-        **{"label": entry.label, "runs": len(entry.curves), "epochs": vars(entry.epochs)},
-        **{key: vars(found) if found else None for key, found in accuracies.items()},
-    }
+def _single(group: Group[LearningCurve], which: Sequence[tuple[LearningPart, Pick]]) -> dict[str, Any]:
+    (curve,) = group.runs
+    means = {key: found.mean if found else None for key, found in _means(group, which).items()}
+    # a count stays a whole number
+    return {"label": group.label, "model": curve.model, **means, "epochs": epochs(curve)}
 
 
-def _alone(entry: Learned) -> dict[str, object]:
-    (curve,) = entry.curves
-    return {"label": entry.label, "model": curve.model, "epochs": len(curve.training)}
-
-
-def _key(part: LearningPart, pick: Pick) -> str:
-    return f"{part}_accuracy_{pick}"
+def _means(
+    group: Group[LearningCurve], which: Sequence[tuple[LearningPart, Pick]]
+) -> dict[str, Estimate | None]:
+    accuracies = {f"{part}_accuracy_{pick}": accuracy(group, part, pick) for part, pick in which}
+    return {"epochs": group.mean(epochs), **accuracies}

@@ -10,13 +10,13 @@ from emoprune.reporting.aggregate import (
     IDENTITY,
     SEED,
     by_label,
-    learned_by_label,
+    by_units,
+    evaluations_by_label,
+    label_with,
     settings_of,
-    told_apart,
     varying,
 )
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.steps import by_units
 from emoprune.reporting.types import Line, LineChart, Panel, Point, Runs
 
 HIDDEN = "hidden"
@@ -27,61 +27,63 @@ QUANTITIES: dict[StepMeasure, str] = {
     "smallest angle": "smallest angle (degrees)",
     "least importance": "least importance",
 }
-"""What a step may have measured, and what its panel is called."""
+"""What a step may have measured, and the name of its panel."""
 
 
 def accuracy_by_setting(runs: Runs) -> list[LineChart]:
-    """Accuracy over every numeric setting that varies within a label; the seed is what means are over."""
+    """Accuracy over every numeric setting that varies within a label; means are over seeds."""
     return [
-        LineChart(f"accuracy-by-{key}", key, (Panel("accuracy", tuple(lines), share=True),))
+        LineChart(f"accuracy-by-{key}", key, (Panel("accuracy", tuple(lines), fraction=True),))
         for key in settings_of(runs.evaluations)
         if key not in IDENTITY and _varies(lines := _over(runs.evaluations, key, lambda run: run.accuracy))
     ]
 
 
 def compression_by_hidden(runs: Runs) -> list[LineChart]:
-    """The share of the hidden units that pruning took (compression rate) over the setting `hidden`.
+    """The fraction of the hidden units that pruning removed (compression rate) over the setting `hidden`.
 
-    Labels that lost no unit have no line. There is no chart where a network has more units than `hidden`
-    says, for then `hidden` is not their number before pruning.
+    Labels that lost no unit have no line. There is no chart where a network has more units than `hidden`:
+    `hidden` is then not their number before pruning.
     """
     found = [run for run in runs.evaluations if run.number(HIDDEN)]
     if any(run.units > (run.number(HIDDEN) or 0) for run in found):
         return []
     lines = _over(found, HIDDEN, lambda run: 1 - run.units / (run.number(HIDDEN) or 1))
     lines = [line for line in lines if any(point.estimate.mean > 0 for point in line.points)]
-    panel = Panel("compression rate", tuple(lines), share=True)
+    panel = Panel("compression rate", tuple(lines), fraction=True)
     return [LineChart("compression-by-hidden", HIDDEN, (panel,))] if _varies(lines) else []
 
 
 def curves(runs: Runs) -> list[LineChart]:
     """Accuracy per epoch on the training and, where there is one, on the validation part."""
     lines = []
-    for learned in learned_by_label(runs.curves):
-        epochs = [epoch for curve in learned.curves for epoch in curve.training]
+    for group in by_label(runs.curves):
+        epochs = [epoch for curve in group.runs for epoch in curve.training]
         for part in ("train", "val"):
             values = ((epoch.index, getattr(epoch, f"{part}_accuracy")) for epoch in epochs)
             points = _points((x, y) for x, y in values if y is not None)
-            lines += [Line(learned.label, points, part)] if points else []
-    return [LineChart("curves", "epoch", (Panel("accuracy", tuple(lines), share=True),))] if lines else []
+            lines += [Line(group.label, points, part)] if points else []
+    return [LineChart("curves", "epoch", (Panel("accuracy", tuple(lines), fraction=True),))] if lines else []
 
 
 def steps(runs: Runs) -> list[LineChart]:
-    """Every quantity that was measured while units went, each over the units left, in a panel of its own."""
+    """Every quantity that a pruning measured, each over the units left, in a panel of its own."""
     panels = []
     found = by_units(runs.prunings)
     for measure, title in QUANTITIES.items():
         lines = []
         for name in dict.fromkeys(group.label for group in found):
-            means = ((group.units, group.mean(measure)) for group in reversed(found) if group.label == name)
+            means = (
+                (group.units, group.measured(measure)) for group in reversed(found) if group.label == name
+            )
             points = tuple(Point(float(units), mean) for units, mean in means if mean is not None)
             lines += [Line(name, points)] if points else []
-        panels += [Panel(title, tuple(lines), share=measure == "accuracy")] if lines else []
+        panels += [Panel(title, tuple(lines), fraction=measure == "accuracy")] if lines else []
     return [LineChart("steps", "units", tuple(panels), falling=True)] if panels else []
 
 
 def _points(values: Iterable[tuple[float, float]]) -> tuple[Point, ...]:
-    """One point per place, with the estimate of all values there."""
+    """One point per x, with the estimate of all values there."""
     places: dict[float, list[float]] = {}
     for x, y in values:
         places.setdefault(float(x), []).append(y)
@@ -93,19 +95,19 @@ def _varies(lines: Sequence[Line]) -> bool:
 
 
 def _over(found: Sequence[Metrics], key: str, value: Callable[[Metrics], float]) -> list[Line]:
-    """A line per label over the setting `key`, or per label and what else was tried at one place of it."""
+    """A line per label over the setting `key`, or per label and what else was tried at one value of it."""
     return [
         Line(name, _points((run.number(key) or 0, value(run)) for run in runs))
-        for label in by_label(run for run in found if run.number(key) is not None)
+        for label in evaluations_by_label(run for run in found if run.number(key) is not None)
         for name, runs in _apart(label.label, label.runs, key)
     ]
 
 
 def _apart(label: str, runs: Sequence[Metrics], key: str) -> Iterator[tuple[str, list[Metrics]]]:
-    """Runs of a label told apart by the settings that vary while `key` and the seed stay.
+    """Runs of a label, separated by the settings that vary while `key` and the seed are the same.
 
-    Such settings are further experiments, over which no mean is taken; one that follows from `key`, or that
-    differs from seed to seed, is not.
+    Such settings are further experiments: a mean over them would mean nothing. A setting that follows from
+    `key`, or that differs from seed to seed, is not one of them.
     """
     places: dict[object, list[Metrics]] = {}
     for run in runs:
@@ -115,5 +117,5 @@ def _apart(label: str, runs: Sequence[Metrics], key: str) -> Iterator[tuple[str,
     groups: dict[str, list[Metrics]] = {}
     for run in runs:
         made = {other: run.settings[other] for other in others if other in run.settings}
-        groups.setdefault(told_apart(label, made), []).append(run)
+        groups.setdefault(label_with(label, made), []).append(run)
     yield from groups.items()

@@ -1,28 +1,51 @@
-"""Several models' metrics side by side, as sheets of text and as flat rows; needs no torch."""
+"""Evaluations as tables, flat rows and records: each run by itself, or the runs of a label as one."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import PurePath
-from typing import Any
+from typing import Any, get_args
 
-from emoprune.choices import EvaluationSection
+from emoprune import events
+from emoprune.choices import ClassMeasure, Measured
 from emoprune.evaluation.types import Metrics
-from emoprune.reporting.tables import DECIMALS, SHARE, Row, Table
+from emoprune.reporting import aggregate
+from emoprune.reporting.aggregate import CLASS_KEYS, Group, class_mean, confusion
+from emoprune.reporting.tables import (
+    DECIMALS,
+    PERCENT,
+    Table,
+    as_record,
+    bounds,
+    flat_printed,
+    from_rows,
+    table,
+)
+from emoprune.reporting.types import Estimate, PaperValue
 
-SCHEMA = "emoprune.report/1"
+SCHEMA, LABELS_SCHEMA = "emoprune.report/1", "emoprune.labels/1"
+CLASS_MEASURES: tuple[ClassMeasure, ...] = get_args(ClassMeasure)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One line of the summary: how a value is read from metrics, written, and its change written."""
+    """A number of an evaluation: its heading, its field of Metrics, how it and its change are written.
 
-    name: str
-    value: Callable[[Metrics], float | None]
+    `name` is what a paper's table calls it; measures without one are not in tables by label.
+    """
+
+    heading: str
+    key: str
     text: Callable[[float], str]
     change: Callable[[float, float], str]
+    name: Measured | None = None
+
+    def value(self, run: Metrics) -> Any:
+        """The number, None where it was not measured."""
+        return getattr(run, self.key)
 
 
 def _points(before: float, after: float) -> str:
@@ -33,37 +56,92 @@ def _difference(before: float, after: float) -> str:
     return f"{after - before:+.3f}"
 
 
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
-
-
-def _share(before: float, after: float) -> str:
+def _relative(before: float, after: float) -> str:
     return f"{after / before - 1:+.1%}" if before else "-"
 
 
-MEASURES: tuple[Measure, ...] = (
-    Measure("accuracy", lambda m: m.accuracy, SHARE.text, _points),
-    Measure("macro F1", lambda m: m.macro_f1, DECIMALS.text, _difference),
-    Measure("log loss", lambda m: m.log_loss, DECIMALS.text, _difference),
-    Measure("calibration error", lambda m: m.calibration_error, DECIMALS.text, _difference),
-    Measure("hidden units", lambda m: m.units, _count, _share),
-    Measure("parameters", lambda m: m.parameters, _count, _share),
-    Measure("non-zero", lambda m: m.nonzero_parameters, _count, _share),
-    Measure("MACs", lambda m: m.macs, _count, _share),
-    Measure("bytes", lambda m: m.bytes, _count, _share),
-    Measure("latency (ms)", lambda m: m.latency_ms, DECIMALS.text, _share),
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
+MEASURES = (
+    Measure("accuracy", "accuracy", PERCENT.text, _points, "accuracy"),
+    Measure("macro F1", "macro_f1", DECIMALS.text, _difference, "macro F1"),
+    Measure("log loss", "log_loss", DECIMALS.text, _difference),
+    Measure("calibration error", "calibration_error", DECIMALS.text, _difference),
+    Measure("hidden units", "units", _count, _relative, "units"),
+    Measure("parameters", "parameters", _count, _relative, "parameters"),
+    Measure("non-zero", "nonzero_parameters", _count, _relative, "non-zero"),
+    Measure("MACs", "macs", _count, _relative, "MACs"),
+    Measure("bytes", "bytes", _count, _relative),
+    Measure("latency (ms)", "latency_ms", DECIMALS.text, _relative),
 )
 
 
+@dataclass(frozen=True)
+class Models:
+    """Groups of evaluations, and what a paper prints of them; not `by_label`, a group is one run."""
+
+    groups: Sequence[Group[Metrics]]
+    printed: Sequence[PaperValue] = ()
+    by_label: bool = True
+
+    @cached_property
+    def labels(self) -> dict[str, Group[Metrics] | None]:
+        """Every label, ours first; None for one that only the paper has."""
+        found: dict[str, Group[Metrics] | None] = {group.label: group for group in self.groups}
+        return found | {entry.label: None for entry in self.printed if entry.label not in found}
+
+    @cached_property
+    def _by_key(self) -> dict[tuple[str, str | None, str | None], PaperValue]:
+        return {(entry.label, entry.measure, entry.of_class): entry for entry in self.printed}
+
+    def paper(self, label: str, measure: str | None, of_class: str | None = None) -> PaperValue | None:
+        """What the paper prints, if it does."""
+        return self._by_key.get((label, measure, of_class))
+
+    def has(self, measure: str | None, label: str | None = None) -> bool:
+        """Whether the paper prints the measure, of a label or of any."""
+        return any(entry.measure == measure and label in (None, entry.label) for entry in self.printed)
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Every class, ours first."""
+        ours = [name for group in self.groups for run in group.runs for name in run.classes]
+        return list(dict.fromkeys([*ours, *(entry.of_class for entry in self.printed if entry.of_class)]))
+
+    @property
+    def measures(self) -> list[Measure]:
+        """What tables have a column of."""
+        return [measure for measure in MEASURES if measure.name or not self.by_label]
+
+    def change(self, group: Group[Metrics] | None, measure: Measure) -> Estimate | None:
+        """How a label's measure differs from the first label's, which itself has no change."""
+        if group is None or group is self.groups[0]:
+            return None
+        return aggregate.change(group, self.groups[0], measure.value)
+
+
+def one_by_one(found: Sequence[Metrics]) -> Models:
+    """Every evaluation by itself, under the shortest name that tells it from the others."""
+    names = headings(found)
+    return Models([Group(name, (run,)) for name, run in zip(names, found, strict=True)], by_label=False)
+
+
+def gathered(found: Sequence[Metrics], printed: Sequence[PaperValue] = ()) -> Models:
+    """The runs of each label as one, beside what a paper prints."""
+    return Models(aggregate.by_setting(aggregate.evaluations_by_label(found)), printed)
+
+
 def headings(found: Sequence[Metrics]) -> list[str]:
-    """The shortest names that tell the models apart: file names, else paths, else paths with the part."""
+    """The shortest names that tell models apart: file names, else paths, else paths with the part."""
     choices: tuple[list[str], ...] = (
         [PurePath(metrics.model).name for metrics in found],
         [metrics.model for metrics in found],
         [f"{metrics.model} ({metrics.split})" for metrics in found],
     )
     for names in choices:
-        if max(Counter(names).values()) == 1:
+        if max(Counter(names).values(), default=1) == 1:
             return names
     return [f"{name} #{index}" for index, name in enumerate(choices[-1], start=1)]
 
@@ -73,139 +151,217 @@ def comparable(found: Sequence[Metrics]) -> bool:
     return len({(metrics.data_fingerprint, metrics.split) for metrics in found}) <= 1
 
 
-def summary(found: Sequence[Metrics]) -> Table:
-    """One line per measure, one column per model, with the change against the first from the second on."""
-    rows: list[Row] = [
-        ("part", *(metrics.split for metrics in found)),
-        ("samples", *(_count(metrics.n) for metrics in found)),
-    ]
-    for measure in MEASURES:
-        values = [measure.value(metrics) for metrics in found]
+def summary(view: Models) -> Table:
+    """Of labels, one row each; of single runs, one column each."""
+    return _labels_down(view) if view.by_label else _models_across(view)
+
+
+def _models_across(view: Models) -> Table:
+    """One row per measure; from the second model on with the change against the first."""
+    runs = [run for group in view.groups for run in group.runs]
+    rows = [["part", *(run.split for run in runs)], ["samples", *(_count(run.n) for run in runs)]]
+    for measure in view.measures:
+        values = [measure.value(run) for run in runs]
         if any(value is not None for value in values):
-            rows.append(
-                (measure.name, *(_cell(measure, values[0] if i else None, v) for i, v in enumerate(values)))
-            )
+            changed = [_with_change(measure, values[0], value) for value in values[1:]]
+            rows.append([measure.heading, _with_change(measure, None, values[0]), *changed])
         if measure.name == "accuracy":
-            rows.append(("  95% interval", *(_interval(metrics) for metrics in found)))
-    return Table("Summary", ("", *headings(found)), tuple(rows))
+            rows.append(["  95% interval", *(_interval(run.accuracy_interval, "%") for run in runs)])
+    return table("Summary", ["", *view.labels], rows)
 
 
-def _cell(measure: Measure, first: float | None, value: float | None) -> str:
-    """The value, with its change against the first where there is one to compare with."""
+def _with_change(measure: Measure, first: float | None, value: float | None) -> str:
     if value is None:
         return "-"
     return measure.text(value) + (f" ({measure.change(first, value)})" if first is not None else "")
 
 
-def _interval(metrics: Metrics) -> str:
-    low, high = metrics.accuracy_interval
-    return f"{100 * low:.1f} to {high:.1%}"
-
-
-def by_class(found: Sequence[Metrics]) -> list[Table]:
-    """Precision, recall and F1 per class: classes down, models across."""
-    names = headings(found)
-    classes = list(dict.fromkeys(name for metrics in found for name in metrics.classes))
-    sheets = []
-    for measure in ("precision", "recall", "f1"):
-        rows: list[Row] = []
-        for name in classes:
-            scores = [metrics.per_class.get(name) for metrics in found]
-            values = [None if score is None else getattr(score, measure) for score in scores]
-            rows.append((name, *("-" if value is None else DECIMALS.text(value) for value in values)))
-        sheets.append(
-            Table(measure.replace("f1", "F1").capitalize() + " by class", ("class", *names), tuple(rows))
-        )
-    return sheets
-
-
-def confusions(found: Sequence[Metrics]) -> list[Table]:
-    """The confusion matrix of each model, with each class's support."""
-    return [
-        confusion_sheet(name, metrics.classes, metrics.confusion)
-        for name, metrics in zip(headings(found), found, strict=True)
-    ]
-
-
-def confusion_sheet(of: str, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Table:
-    """A confusion matrix, [actual][predicted], with each class's support; `of` says whose."""
-    rows = tuple((actual, *row, sum(row)) for actual, row in zip(classes, counts, strict=True))
-    title = f"Confusion of {of} (down: actual, across: predicted)"
-    return Table(title, ("actual", *classes, "support"), rows)
-
-
-def sheets(found: Sequence[Metrics], sections: Sequence[EvaluationSection]) -> list[Table]:
-    """The sheets of the wanted sections, in the order wanted."""
-    made: dict[EvaluationSection, Callable[[], list[Table]]] = {
-        "summary": lambda: [summary(found)],
-        "classes": lambda: by_class(found),
-        "confusion": lambda: confusions(found),
-    }
-    return [sheet for section in sections for sheet in made[section]()]
-
-
-def flat(found: Sequence[Metrics], section: EvaluationSection) -> Table:
-    """One section as a flat sheet of raw values, for other programs."""
-    if section == "summary":
-        columns = ("model", "data", "split", "n", "accuracy", "accuracy_low", "accuracy_high", "macro_f1")
-        more = (
-            "log_loss",
-            "calibration_error",
-            "units",
-            "parameters",
-            "nonzero_parameters",
-            "macs",
-            "bytes",
-            "latency_ms",
-        )
-        rows = tuple(
-            (
-                *(m.model, m.data, m.split, m.n, m.accuracy, *m.accuracy_interval, m.macro_f1),
-                *(getattr(m, name) for name in more),
-            )
-            for m in found
-        )
-        return Table("summary", (*columns, *more), rows)
-    if section == "classes":
-        names = ("precision", "recall", "f1", "support")
-        return Table(
-            "classes",
-            ("model", "split", "class", *names),
-            tuple(
-                (m.model, m.split, name, *(getattr(score, key) for key in names))
-                for m in found
-                for name, score in m.per_class.items()
-            ),
-        )
-    return Table(
-        "confusion",
-        ("model", "split", "actual", "predicted", "count"),
-        tuple(
-            (m.model, m.split, actual, predicted, count)
-            for m in found
-            for actual, row in zip(m.classes, m.confusion, strict=True)
-            for predicted, count in zip(m.classes, row, strict=True)
-        ),
+def _labels_down(view: Models) -> Table:
+    """One row per label: runs, means, the accuracy's interval and its paired difference from the first."""
+    several = len(view.groups) > 1
+    columns = ["label", "runs"]
+    for measure in view.measures:
+        columns.append(measure.heading)
+        if measure.name == "accuracy":
+            columns += ["95% interval", *(["against the first", "95% interval"] if several else [])]
+        columns += ["paper"] if view.has(measure.name) else []
+    rows = (
+        (label, len(group.runs) if group else None, *_means(view, label, group, several))
+        for label, group in view.labels.items()
     )
+    return table("Summary by label", columns, rows)
 
 
-def to_record(found: Sequence[Metrics]) -> dict[str, Any]:
-    """The comparison as one JSON object: each model's figures and their change against the first."""
-    flattened = flat(found, "summary")
-    models: list[dict[str, Any]] = [dict(zip(flattened.columns, row, strict=True)) for row in flattened.rows]
-    changes = [
+def _means(view: Models, label: str, group: Group[Metrics] | None, several: bool) -> Iterator[str | None]:
+    for measure in view.measures:
+        found = group.mean(measure.value) if group else None
+        yield measure.text(found.mean) if found else None
+        if measure.name == "accuracy":
+            yield _ends(found, "%")
+            if several:
+                change = view.change(group, measure)
+                yield f"{100 * change.mean:+.1f} pt" if change else None
+                yield _ends(change, " pt", sign="+")
+        if view.has(measure.name):
+            yield _printed(view.paper(label, measure.name), measure.text)
+
+
+def _ends(found: Estimate | None, unit: str, *, sign: str = "") -> str | None:
+    if found is None or found.low is None or found.high is None:
+        return None
+    return _interval((found.low, found.high), unit, sign=sign)
+
+
+def _interval(ends: tuple[float, float], unit: str, *, sign: str = "") -> str:
+    low, high = (f"{100 * end:{sign}.1f}" for end in ends)
+    return f"{low} to {high}{unit}"
+
+
+def _printed(entry: PaperValue | None, text: Callable[[float], str]) -> str | None:
+    if entry is None:
+        return None
+    return text(entry.value) + (f" ({entry.where})" if entry.where else "")
+
+
+def by_class(view: Models) -> list[Table]:
+    """Precision, recall and F1 per class: classes down, labels across, the paper's beside ours."""
+    return [_class_table(view, measure) for measure in CLASS_MEASURES]
+
+
+def _class_table(view: Models, measure: ClassMeasure) -> Table:
+    heads, columns = ["class"], [[*view.classes]]
+    for label, group in view.labels.items():
+        if group is not None:
+            means = [class_mean(group, measure, name) for name in view.classes]
+            heads.append(label)
+            columns.append([DECIMALS.text(found.mean) if found else "-" for found in means])
+        if view.has(measure, label):
+            printed = [view.paper(label, measure, name) for name in view.classes]
+            heads.append(f"{label} (paper)")
+            columns.append([_printed(entry, DECIMALS.text) or "-" for entry in printed])
+    return table(f"{measure.capitalize()} by class", heads, zip(*columns, strict=True))
+
+
+def confusions(view: Models) -> list[Table]:
+    """The confusion matrix of each group, added up over its runs, with each class's support."""
+    return [_confusion_table(view, group) for group in view.groups]
+
+
+def _confusion_table(view: Models, group: Group[Metrics]) -> Table:
+    classes = group.runs[0].classes
+    runs = f", {events.counted(len(group.runs), 'run')}" if view.by_label else ""
+    title = f"Confusion of {group.label}{runs} (down: actual, across: predicted)"
+    rows = ((actual, *row, sum(row)) for actual, row in zip(classes, confusion(group), strict=True))
+    return table(title, ("actual", *classes, "support"), rows)
+
+
+def flat_summary(view: Models) -> Table:
+    """Raw values, one row per label or run."""
+    return from_rows("summary", _summary_rows(view))
+
+
+def _summary_rows(view: Models) -> list[dict[str, Any]]:
+    if view.by_label:
+        return [_label_row(view, label, group) for label, group in view.labels.items()]
+    return [_run_row(run) for group in view.groups for run in group.runs]
+
+
+def _run_row(run: Metrics) -> dict[str, Any]:
+    row = {key: getattr(run, key) for key in ("model", "data", "split", "n")}
+    for measure in MEASURES:
+        row[measure.key] = measure.value(run)
+        if measure.name == "accuracy":
+            row["accuracy_low"], row["accuracy_high"] = run.accuracy_interval
+    return row
+
+
+def _label_row(view: Models, label: str, group: Group[Metrics] | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"label": label, "runs": len(group.runs) if group else 0}
+    for measure in view.measures:
+        found = group.mean(measure.value) if group else None
+        row[measure.key] = found.mean if found else None
+        if measure.name == "accuracy":
+            change = view.change(group, measure)
+            row |= bounds(measure.key, found) | {"accuracy_change": change.mean if change else None}
+            row |= bounds("accuracy_change", change) | {"pairs": change.n if change else None}
+        if view.has(measure.name):
+            row |= flat_printed(measure.key, view.paper(label, measure.name))
+    return row
+
+
+def flat_classes(view: Models) -> Table:
+    """Raw values, one row per class of a label or run."""
+    rows = []
+    for label, group in view.labels.items():
+        run = None if view.by_label or group is None else group.runs[0]
+        runs = len(group.runs) if group else 0
+        for name in run.per_class if run else view.classes:
+            of = {"model": run.model, "split": run.split} if run else {"label": label, "runs": runs}
+            row: dict[str, Any] = {**of, "class": name}
+            for measure, key in CLASS_KEYS.items():
+                found = class_mean(group, measure, name) if group else None
+                row[key] = found.mean if found else None
+                if view.has(measure):
+                    row |= flat_printed(key, view.paper(label, measure, name))
+            rows.append(row | ({"support": run.per_class[name].support} if run else {}))
+    return from_rows("classes", rows)
+
+
+def flat_confusion(view: Models) -> Table:
+    """Raw counts, one row per actual and predicted class of a label or run."""
+    rows = []
+    for group in view.groups:
+        run = group.runs[0]
+        of = {"label": group.label} if view.by_label else {"model": run.model, "split": run.split}
+        rows += [
+            {**of, "actual": actual, "predicted": predicted, "count": count}
+            for actual, counts in zip(run.classes, confusion(group), strict=True)
+            for predicted, count in zip(run.classes, counts, strict=True)
+        ]
+    return from_rows("confusion", rows)
+
+
+def to_record(view: Models) -> dict[str, Any]:
+    """One JSON object: of labels, means with intervals; of single runs, values; changes against the first."""
+    same = comparable([run for group in view.groups for run in group.runs])
+    if view.by_label:
+        labels = [_label_record(view, label, group) for label, group in view.labels.items()]
+        return {"schema": LABELS_SCHEMA, "comparable": same, "labels": labels}
+    rows = _summary_rows(view)
+    models = [
         {
-            key: value - models[0][key]
-            for key, value in model.items()
-            if isinstance(value, int | float) and models[0][key] is not None
+            **row,
+            "change": _changes(rows[0], row),
+            "per_class": {name: asdict(score) for name, score in group.runs[0].per_class.items()},
         }
-        for model in models
+        for row, group in zip(rows, view.groups, strict=True)
     ]
+    return {"schema": SCHEMA, "comparable": same, "models": models}
+
+
+def _changes(first: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, float]:
+    """The difference of every number that both have."""
     return {
-        "schema": SCHEMA,
-        "comparable": comparable(found),
-        "models": [
-            {**model, "change": change, "per_class": {name: vars(s) for name, s in metrics.per_class.items()}}
-            for model, change, metrics in zip(models, changes, found, strict=True)
-        ],
+        key: value - first[key]
+        for key, value in row.items()
+        if isinstance(value, int | float) and first[key] is not None
     }
+
+
+def _label_record(view: Models, label: str, group: Group[Metrics] | None) -> dict[str, Any]:
+    record: dict[str, Any] = {"label": label, "runs": len(group.runs) if group else 0}
+    if group is not None:
+        changes = {measure.key: view.change(group, measure) for measure in view.measures}
+        record |= {measure.key: as_record(group.mean(measure.value)) for measure in view.measures}
+        record["change"] = {key: asdict(found) for key, found in changes.items() if found}
+        record["per_class"] = {
+            name: {key: as_record(class_mean(group, measure, name)) for measure, key in CLASS_KEYS.items()}
+            for name in group.runs[0].classes
+        }
+        record |= {"classes": group.runs[0].classes, "confusion": confusion(group)}
+    record["paper"] = [
+        {"measure": entry.measure, "class": entry.of_class, "value": entry.value, "where": entry.where}
+        for entry in view.printed
+        if entry.label == label
+    ]
+    return record

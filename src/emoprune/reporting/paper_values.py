@@ -1,4 +1,4 @@
-"""What papers print, as CSV tables: label, measure, value, where."""
+"""Numbers that papers print, from CSV tables: label, measure, value, where."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from emoprune.choices import ClassMeasure, Measured, StepMeasure
 from emoprune.errors import BadData, at
 from emoprune.io import csv_text
 from emoprune.io.files import read_bytes, shown
-from emoprune.reporting.types import Printed
+from emoprune.reporting.types import PaperValue
 
 COLUMNS = ["label", "measure", "value", "where"]
 WHOLE: dict[str, Measured] = {name.lower(): name for name in get_args(Measured)}
 OF_STEPS: dict[str, StepMeasure] = {name: name for name in get_args(StepMeasure) if name not in WHOLE}
 BY_CLASS: dict[str, ClassMeasure] = {name.lower(): name for name in get_args(ClassMeasure)}
-SHARES = {"accuracy", "macro F1", *get_args(ClassMeasure)}
+FRACTIONS = {"accuracy", "macro F1", *get_args(ClassMeasure)}
 
 
-def read(place: str) -> list[Printed]:
+def read(place: str) -> list[PaperValue]:
     """The numbers in a CSV file, or on standard input for "-"; BadData for anything else.
 
     A measure is one of Measured, one of StepMeasure with a label as "sum, 9 units", or one of ClassMeasure
-    and the name of a class. Shares are written 34.5% or 0.345, smallest angles in degrees.
+    and the name of a class. Fractions are written 34.5% or 0.345, smallest angles in degrees.
     """
     data = read_bytes(place)
     with at(shown(place)):
@@ -30,7 +30,7 @@ def read(place: str) -> list[Printed]:
         _, header = next(rows, (0, []))
         if [cell.strip().lower() for cell in header] != COLUMNS:
             raise BadData(f"line 1 is not {','.join(COLUMNS)}", "begin the file with that line")
-        found: dict[tuple[str, str, str | None], Printed] = {}
+        found: dict[tuple[str, str, str | None], PaperValue] = {}
         for line, row in rows:
             if not row:
                 continue
@@ -44,14 +44,14 @@ def read(place: str) -> list[Printed]:
         return list(found.values())
 
 
-def _printed(row: list[str], line: int) -> Printed:
+def _printed(row: list[str], line: int) -> PaperValue:
     if len(row) != len(COLUMNS):
         raise BadData(
             f"line {line} has {len(row)} cells, not {len(COLUMNS)}", "put cells that have commas in quotes"
         )
     label, text, value, where = (cell.strip() for cell in row)
     if not label:
-        raise BadData(f"line {line} has no label", "name what the number is of")
+        raise BadData(f"line {line} has no label", "write what the number is of")
     first, _, of_class = text.partition(" ")
     measure: Measured | ClassMeasure | StepMeasure
     if text.lower() in WHOLE:
@@ -63,10 +63,10 @@ def _printed(row: list[str], line: int) -> Printed:
     else:
         known = [*WHOLE.values(), *OF_STEPS.values(), *(f"{name} CLASS" for name in BY_CLASS.values())]
         raise BadData(f"line {line}: measure {text!r} is unknown", f"choose from {', '.join(known)}")
-    entry = Printed(label, measure, _number(value, measure, line), where, of_class.strip() or None)
+    entry = PaperValue(label, measure, _number(value, measure, line), where, of_class.strip() or None)
     if measure in OF_STEPS.values() and entry.step is None:
         raise BadData(
-            f"line {line}: {measure} of {label!r}, which does not say of how many units",
+            f"line {line}: {measure} of {label!r}, a label without a number of units",
             "write the label of a step as LABEL, N units",
         )
     return entry
@@ -80,10 +80,10 @@ def _number(text: str, measure: str, line: int) -> float:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
         raise BadData(f"line {line}: {measure} cannot be {text!r}", "give a number")
-    share = measure in SHARES
-    if (share and value > 1) or (percent and not share):
+    fraction = measure in FRACTIONS
+    if (fraction and value > 1) or (percent and not fraction):
         raise BadData(
             f"line {line}: {measure} cannot be {text!r}",
-            "write shares as 34.5% or 0.345" if share else "give a number without %",
+            "write fractions as 34.5% or 0.345" if fraction else "give a number without %",
         )
     return value

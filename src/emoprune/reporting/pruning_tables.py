@@ -1,4 +1,4 @@
-"""The steps of prunings as a sheet of text, as flat rows and as records, with a paper's numbers beside."""
+"""Steps of prunings as tables, flat rows and records; the predicted errors of a pruning as tables."""
 
 from __future__ import annotations
 
@@ -11,42 +11,47 @@ from emoprune import events
 from emoprune.choices import StepMeasure
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import PruningCurve
-from emoprune.reporting.steps import KEYS, StepGroup, by_units, with_printed
+from emoprune.reporting import aggregate
+from emoprune.reporting.aggregate import STEP_KEYS, StepGroup
 from emoprune.reporting.tables import (
     DECIMALS,
-    SHARE,
+    PERCENT,
     Table,
     Unit,
+    as_record,
     bounds,
     cell,
     flat_printed,
     from_rows,
     table,
-    told_apart,
 )
-from emoprune.reporting.types import Printed
+from emoprune.reporting.types import PaperValue
 
 UNITS: dict[StepMeasure, Unit] = {
     "loss": DECIMALS,
-    "accuracy": SHARE,
-    "smallest angle": Unit(".2f", sign="°"),
+    "accuracy": PERCENT,
+    "smallest angle": Unit(".2f", suffix="°"),
     "least importance": Unit(".3g"),
 }
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Stages in order, and what a paper prints of them; not `together`, each group is of one pruning."""
+    """Groups of steps in order, and what a paper prints of them.
+
+    By label, a group is of all prunings of a label; without, of one of the `prunings`.
+    """
 
     groups: Sequence[StepGroup]
-    printed: Sequence[Printed] = ()
-    together: bool = True
+    printed: Sequence[PaperValue] = ()
+    by_label: bool = True
+    prunings: Sequence[PruningCurve] = ()
 
     @cached_property
-    def _by_key(self) -> dict[tuple[tuple[str, int] | None, str], Printed]:
+    def _by_key(self) -> dict[tuple[tuple[str, int] | None, str], PaperValue]:
         return {(entry.step, entry.measure): entry for entry in self.printed}
 
-    def paper(self, group: StepGroup, measure: StepMeasure) -> Printed | None:
+    def paper(self, group: StepGroup, measure: StepMeasure) -> PaperValue | None:
         """What the paper prints, if it does."""
         return self._by_key.get(((group.label, group.units), measure))
 
@@ -57,44 +62,45 @@ class Steps:
     @cached_property
     def measures(self) -> list[StepMeasure]:
         """What some run measured or the paper prints."""
-        return [measure for measure in KEYS if self.has(measure) or any(s.mean(measure) for s in self.groups)]
-
-
-def gathered(found: Sequence[StepGroup], printed: Sequence[Printed] = ()) -> Steps:
-    """Stages over the runs of each label, beside what a paper prints."""
-    return Steps(with_printed(found, printed), printed)
+        return [
+            measure
+            for measure in STEP_KEYS
+            if self.has(measure) or any(group.measured(measure) for group in self.groups)
+        ]
 
 
 def one_by_one(prunings: Sequence[PruningCurve]) -> Steps:
-    """The groups of every pruning for itself."""
-    names = told_apart(pruning.name for pruning in prunings)
-    return Steps(
-        [
-            replace(group, label=name)
-            for pruning, name in zip(prunings, names, strict=True)
-            for group in by_units([pruning])
-        ],
-        together=False,
-    )
+    """The steps of every pruning by itself."""
+    groups = [
+        replace(step, label=group.label)
+        for group in aggregate.one_by_one(prunings)
+        for step in aggregate.by_units(group.runs)
+    ]
+    return Steps(groups, by_label=False, prunings=prunings)
 
 
-def sheet(view: Steps) -> Table:
-    """One row per group; of several runs means, with how far their 95% intervals reach either side."""
-    columns = ["label", "units", *(["runs"] if view.together else [])]
+def gathered(found: Sequence[StepGroup], printed: Sequence[PaperValue] = ()) -> Steps:
+    """Steps over the runs of each label, beside what a paper prints."""
+    return Steps(aggregate.with_paper(found, printed), printed)
+
+
+def steps_table(view: Steps) -> Table:
+    """One row per group; of several runs means and half the widths of their 95% intervals."""
+    columns = ["label", "units", *(["runs"] if view.by_label else [])]
     for measure in view.measures:
         columns += [measure, *(["paper"] if view.has(measure) else [])]
     columns += ["where"] if _has_places(view) else []
-    title = "Steps by label (± 95% interval over runs)" if view.together else "Step by step"
-    return Table(title, tuple(columns), tuple(tuple(_cells(view, group)) for group in view.groups))
+    title = "Steps by label (± 95% interval over runs)" if view.by_label else "Step by step"
+    return table(title, columns, (_cells(view, group) for group in view.groups))
 
 
 def _cells(view: Steps, group: StepGroup) -> Iterator[object]:
     yield group.label
     yield group.units
-    if view.together:
-        yield len(group.steps) or None
+    if view.by_label:
+        yield len(group.runs) or None
     for measure in view.measures:
-        yield UNITS[measure].estimate(group.mean(measure))
+        yield UNITS[measure].estimate(group.measured(measure))
         if view.has(measure):
             entry = view.paper(group, measure)
             yield UNITS[measure].text(entry.value) if entry else None
@@ -108,66 +114,63 @@ def _has_places(view: Steps) -> bool:
 
 
 def flat(view: Steps) -> Table:
-    """Means over runs, their intervals and the paper's numbers as raw values, one row per group."""
+    """Raw values: by label one row per group, else one row per step as it was measured."""
+    rows = _group_rows(view) if view.by_label else _step_rows(view)
+    return from_rows("steps", rows)
+
+
+def _group_rows(view: Steps) -> list[dict[str, Any]]:
     rows = []
     for group in view.groups:
-        row: dict[str, object] = {"label": group.label, "units": group.units, "runs": len(group.steps)}
+        row: dict[str, Any] = {"label": group.label, "units": group.units, "runs": len(group.runs)}
         for measure in view.measures:
-            found = group.mean(measure)
-            row[KEYS[measure]] = found.mean if found else None
-            row |= bounds(KEYS[measure], found)
+            found = group.measured(measure)
+            key = STEP_KEYS[measure]
+            row |= {key: found.mean if found else None, **bounds(key, found)}
             if view.has(measure):
-                row |= flat_printed(KEYS[measure], view.paper(group, measure))
+                row |= flat_printed(key, view.paper(group, measure))
         rows.append(row)
-    return from_rows("steps", rows)
+    return rows
 
 
-def flat_prunings(prunings: Sequence[PruningCurve]) -> Table:
-    """Every step as it was measured, under what it is of; `pruning` counts the prunings from 1."""
-    present = [
-        key
-        for key in KEYS.values()
-        if any(getattr(step, key) is not None for pruning in prunings for step in pruning.steps)
-    ]
-    rows = [
+def _step_rows(view: Steps) -> list[dict[str, Any]]:
+    """Every step under what it is of; `pruning` counts the prunings from 1."""
+    every = [step for pruning in view.prunings for step in pruning.steps]
+    keys = [key for key in STEP_KEYS.values() if any(getattr(step, key) is not None for step in every)]
+    return [
         {
             **{"pruning": number, "model": pruning.model, "method": pruning.method, "label": pruning.label},
-            **{key: getattr(step, key) for key in ("units", *present)},
+            **{key: getattr(step, key) for key in ("units", *keys)},
         }
-        for number, pruning in enumerate(prunings, start=1)
+        for number, pruning in enumerate(view.prunings, start=1)
         for step in pruning.steps
     ]
-    return from_rows("steps", rows)
 
 
 def to_records(view: Steps) -> list[dict[str, Any]]:
-    """One JSON object per group: means with intervals, and the paper's numbers."""
+    """One JSON object per group with means, intervals and the paper's numbers; else one per pruning."""
+    if not view.by_label:
+        return [asdict(pruning) for pruning in view.prunings]
     return [_record(view, group) for group in view.groups]
 
 
 def _record(view: Steps, group: StepGroup) -> dict[str, Any]:
-    means = {key: group.mean(measure) for measure, key in KEYS.items()}
-    printed = [entry for measure in KEYS if (entry := view.paper(group, measure))]
+    printed = [entry for measure in STEP_KEYS if (entry := view.paper(group, measure))]
     return {
-        **{"label": group.label, "units": group.units, "runs": len(group.steps)},
-        **{key: vars(mean) if mean else None for key, mean in means.items()},
+        **{"label": group.label, "units": group.units, "runs": len(group.runs)},
+        **{key: as_record(group.measured(measure)) for measure, key in STEP_KEYS.items()},
         "paper": [{key: getattr(entry, key) for key in ("measure", "value", "where")} for entry in printed],
     }
-
-
-def prunings_to_records(prunings: Sequence[PruningCurve]) -> list[dict[str, Any]]:
-    """One JSON object per pruning with all of its steps."""
-    return [asdict(pruning) for pruning in prunings]
 
 
 REASONS = {"similar": "similar", "complementary": "compl.", "insignificant": "insign."}
 ERRORS = {"error_sum": "error: sum", "error_lstsq": "lstsq"}
 FINEST = 1e-4
-"""The least error that is told as a number, with as many decimals as any."""
+"""The least error that is written as a number, with as many decimals as the others."""
 
 
 def error_tables(summary: Mapping[str, Any]) -> Iterable[Table | str]:
-    """The certificate and what it comes to, from the keys of the summary."""
+    """The predicted error of every layer and the change of the whole network, from a summary of prune."""
     yield from _layers(summary)
     yield table("", ["", "before", "after", "change"], _totals(summary))
     if not METHODS[summary["method"]].weights:
@@ -175,7 +178,7 @@ def error_tables(summary: Mapping[str, Any]) -> Iterable[Table | str]:
 
 
 def _layers(summary: Mapping[str, Any]) -> Iterable[Table | str]:
-    """What every layer loses; those that lose nothing in one line."""
+    """What every layer loses; all that lose nothing in one line."""
     ((name, value),) = summary["amount"].items()
     masks = METHODS[summary["method"]].weights
     made = (summary["method"], f"{name.replace('_', ' ')} {value:g}", *([] if masks else [summary["merge"]]))
@@ -185,7 +188,7 @@ def _layers(summary: Mapping[str, Any]) -> Iterable[Table | str]:
     errors = {key: text for key, text in ERRORS.items() if any(entry[key] is not None for entry in losing)}
     if len(errors) == 1:
         errors = dict.fromkeys(errors, "error")
-    title = f"Certificate ({', '.join(made)})"
+    title = f"Predicted error ({', '.join(made)})"
     yield (
         table(
             title,
@@ -209,11 +212,11 @@ def _layers(summary: Mapping[str, Any]) -> Iterable[Table | str]:
         yield f"  {whole:,} {more}{layers} {lose} nothing"
     if summary["resolved_on"] and losing:
         images = events.counted(summary["resolved_on"], "image")
-        yield f"  errors are told without images; re-solved on {images}, the network is better"
+        yield f"  predicted without images; with weights refit on {images}, errors are smaller"
 
 
 def _loses(entry: Mapping[str, Any], *, masks: bool) -> bool:
-    """Whether units go or, of single weights, what a next layer computes is changed or not known."""
+    """Whether the layer loses units or, of single weights, changes its consumers or may do so."""
     return entry["before"] > entry["after"] or (masks and entry["error_sum"] != 0)
 
 
@@ -247,10 +250,10 @@ def _change(counts: Mapping[str, int]) -> str:
 
 
 def _obstacles(frozen: list[dict[str, Any]]) -> Iterable[str]:
-    """What no method takes, and what of the network is in the way."""
+    """The channels that no method removes, and the operations that prevent it."""
     if frozen:
         channels = events.counted(sum(obstacle["channels"] for obstacle in frozen), "channel")
         layers = events.counted(len({obstacle["layer"] for obstacle in frozen}), "layer")
         operations = ", ".join(sorted({obstacle["operation"] for obstacle in frozen}))
-        yield f"  never taken: {channels} of {layers}, which the network ties"
-        yield f"  or rearranges, so that one cannot go without the others ({operations})"
+        yield f"  never removed: {channels} of {layers}, which the network ties"
+        yield f"  or rearranges, so that none can be removed without the others ({operations})"

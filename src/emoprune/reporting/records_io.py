@@ -1,13 +1,15 @@
-"""Metrics, learning curves and the steps of prunings as JSON lines."""
+"""Evaluations, learning curves and steps of prunings as JSON lines."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from emoprune.errors import BadMetrics, at
 from emoprune.evaluation.types import Metrics
+from emoprune.io import files
 from emoprune.io.json_records import decode, refuse_constant
 from emoprune.pruning.types import STEPS_SCHEMA, PruningCurve
 from emoprune.reporting.types import Runs
@@ -19,7 +21,7 @@ KINDS: dict[str, type[Metrics | LearningCurve | PruningCurve]] = {
     TRAINING_SCHEMA: LearningCurve,
     STEPS_SCHEMA: PruningCurve,
 }
-HOW = "give what emoprune eval, prune --steps or train --curve made"
+HOW = "give what emoprune eval, prune `steps=True` or train `curve` made"
 
 
 def to_record(metrics: Metrics) -> dict[str, Any]:
@@ -27,10 +29,19 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
     return {"schema": SCHEMA, **dataclasses.asdict(metrics)}
 
 
-def parse(text: str, *, place: str) -> Runs:
-    """Every object of a stream: one per line, or spread over lines, one after the other, of any KINDS.
+def read(places: Iterable[str]) -> Runs:
+    """The records of all files, "-" for standard input, in order."""
+    found = Runs()
+    for place in places:
+        text = files.read_bytes(place).decode("utf-8", "replace")
+        found += parse(text, place=files.shown(place))
+    return found
 
-    Raises BadMetrics naming the line where a value is not JSON or of no known schema.
+
+def parse(text: str, *, place: str) -> Runs:
+    """Every object of a text, of any KINDS: one per line, or one after the other over several lines.
+
+    Raises BadMetrics with the line where a value is not JSON or of an unknown schema.
     """
     decoder = json.JSONDecoder(parse_constant=refuse_constant)
     found = []
@@ -41,7 +52,7 @@ def parse(text: str, *, place: str) -> Runs:
             try:
                 record, position = decoder.raw_decode(text, position)
             except (ValueError, RecursionError):
-                # ValueError also stands for a number of thousands of digits
+                # ValueError also for a number of thousands of digits
                 raise BadMetrics("not JSON", HOW) from None
             found.append(_decoded(record))
         position = _skip_blank(text, position)

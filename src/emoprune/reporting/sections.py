@@ -1,134 +1,121 @@
-"""The sections of a report: which there are of what it was given, and each in every form."""
+"""The report: its sections of what it was given, as tables, flat rows and one record."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar, get_args
+from typing import Any
 
-from emoprune.choices import EvaluationSection, Section
+from emoprune.choices import Section
 from emoprune.errors import BadMetrics
-from emoprune.reporting import curve_tables, labels, model_tables, pruning_tables
-from emoprune.reporting.steps import by_units, shared_out
+from emoprune.reporting import aggregate, curve_tables, model_tables, paper_values, pruning_tables
+from emoprune.reporting.records_io import HOW
 from emoprune.reporting.tables import Table
-from emoprune.reporting.types import Printed, Runs
-
-T = TypeVar("T")
+from emoprune.reporting.types import PaperValue, ReportConfig, Runs
 
 EVALUATED = ("no metrics", "give what emoprune eval printed")
 MISSING: dict[Section, tuple[str, str]] = {
     "summary": EVALUATED,
     "classes": EVALUATED,
     "confusion": EVALUATED,
-    "steps": ("no steps of a pruning", "give what emoprune prune --steps printed"),
-    "curves": ("no learning curves", "give what emoprune train --curve wrote"),
+    "steps": ("no steps of a pruning", "give what emoprune prune `steps=True` printed"),
+    "curves": ("no learning curves", "give what emoprune train `curve` wrote"),
 }
 """The fact and the remedy where a section has nothing to show."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """One section: sheets for people, flat rows for programs."""
+class Report:
+    """What a report shows; `warnings` are what its reader should know."""
 
-    sheets: Callable[[], Sequence[Table]]
-    flat: Callable[[], Table]
+    models: model_tables.Models
+    steps: pruning_tables.Steps
+    curves: curve_tables.Curves
+    warnings: tuple[str, ...] = ()
 
+    @property
+    def sections(self) -> list[Section]:
+        """The sections that have something to show, in order."""
+        there: dict[Section, object] = {
+            "summary": self.models.labels,
+            "classes": self.models.classes,
+            "confusion": self.models.groups,
+            "steps": self.steps.groups,
+            "curves": self.curves.groups,
+        }
+        return [section for section, something in there.items() if something]
 
-@dataclass(frozen=True)
-class View:
-    """The sections that have something, all as one record, and what a reader should be warned of."""
-
-    parts: Mapping[Section, Part]
-    to_record: Callable[[], dict[str, Any]]
-    warnings: Sequence[str] = ()
-
-    def chosen(self, section: Section | None) -> Sequence[Part]:
-        """The wanted section, or all; BadMetrics where the wanted one has nothing."""
+    def chosen(self, section: Section | None) -> list[Section]:
+        """The section, or all of them; BadMetrics where it has nothing to show."""
         if section is None:
-            return list(self.parts.values())
-        if section not in self.parts:
+            return self.sections
+        if section not in self.sections:
             raise BadMetrics(*MISSING[section])
-        return [self.parts[section]]
+        return [section]
+
+    def tables(self, section: Section | None = None) -> list[Table]:
+        """The tables of a section, or of all, for people."""
+        return [table for name in self.chosen(section) for table in TABLES[name](self)]
+
+    def flat(self, section: Section | None = None) -> Table:
+        """A section, or the first, as one table of raw values, for other programs."""
+        return FLAT[self.chosen(section)[0]](self)
+
+    def to_record(self) -> dict[str, Any]:
+        """All sections as one JSON object."""
+        return {
+            **model_tables.to_record(self.models),
+            "steps": pruning_tables.to_records(self.steps),
+            "curves": curve_tables.to_records(self.curves),
+        }
 
 
-def one_by_one(found: Runs) -> View:
-    """Every evaluation, pruning and learning curve for itself."""
-    names = get_args(EvaluationSection) if found.evaluations else ()
-    parts = _evaluated(found.evaluations, names, sheets=model_tables.sheets, flat=model_tables.flat)
-    steps, curves = pruning_tables.one_by_one(found.prunings), curve_tables.one_by_one(found.curves)
-    if steps.groups:
-        parts["steps"] = Part(
-            lambda: [pruning_tables.sheet(steps)], partial(pruning_tables.flat_prunings, found.prunings)
+TABLES: dict[Section, Callable[[Report], list[Table]]] = {
+    "summary": lambda report: [model_tables.summary(report.models)],
+    "classes": lambda report: model_tables.by_class(report.models),
+    "confusion": lambda report: model_tables.confusions(report.models),
+    "steps": lambda report: [pruning_tables.steps_table(report.steps)],
+    "curves": lambda report: [curve_tables.curves_table(report.curves)],
+}
+FLAT: dict[Section, Callable[[Report], Table]] = {
+    "summary": lambda report: model_tables.flat_summary(report.models),
+    "classes": lambda report: model_tables.flat_classes(report.models),
+    "confusion": lambda report: model_tables.flat_confusion(report.models),
+    "steps": lambda report: pruning_tables.flat(report.steps),
+    "curves": lambda report: curve_tables.flat(report.curves),
+}
+
+
+SINGLY = ReportConfig()
+
+
+def report(runs: Runs, config: ReportConfig = SINGLY) -> Report:
+    """Every run by itself or, by label, the runs of each label as one, beside what a paper prints."""
+    if runs == Runs():
+        raise BadMetrics("no runs", HOW)
+    warnings = []
+    if not model_tables.comparable(runs.evaluations):
+        warnings.append("not all were measured on the same part of the same data")
+    if not config.by_label:
+        return Report(
+            model_tables.one_by_one(runs.evaluations),
+            pruning_tables.one_by_one(runs.prunings),
+            curve_tables.one_by_one(runs.curves),
+            tuple(warnings),
         )
-    if curves.entries:
-        parts["curves"] = _curves(curves)
-    return View(
-        parts,
-        lambda: {
-            **model_tables.to_record(found.evaluations),
-            "steps": pruning_tables.prunings_to_records(found.prunings),
-            "curves": curve_tables.to_records(curves),
-        },
-        _incomparable(found),
+    printed: Sequence[PaperValue] = paper_values.read(config.paper) if config.paper is not None else ()
+    steps = aggregate.by_units(runs.prunings)
+    evaluated = {run.name for run in runs.evaluations}
+    of_evaluations, of_steps = aggregate.split_by_kind(printed, evaluated=evaluated, found=steps)
+    return Report(
+        model_tables.gathered(runs.evaluations, of_evaluations),
+        pruning_tables.gathered(steps, of_steps),
+        curve_tables.gathered(runs.curves),
+        (*warnings, *_mixed_methods(runs)),
     )
 
 
-def by_label(found: Runs, printed: Sequence[Printed] = ()) -> View:
-    """The runs of each label as one, beside what a paper prints."""
-    groups = by_units(found.prunings)
-    evaluated = {run.name for run in found.evaluations}
-    of_evaluations, of_steps = shared_out(printed, evaluated=evaluated, found=groups)
-    overview = labels.overview(found.evaluations, of_evaluations)
-    steps, curves = pruning_tables.gathered(groups, of_steps), curve_tables.gathered(found.curves)
-    names = [name for name, there in _there(overview).items() if there]
-    parts = _evaluated(overview, names, sheets=labels.sheets, flat=labels.flat)
-    if steps.groups:
-        parts["steps"] = Part(lambda: [pruning_tables.sheet(steps)], lambda: pruning_tables.flat(steps))
-    if curves.entries:
-        parts["curves"] = _curves(curves)
-    return View(
-        parts,
-        lambda: {
-            **labels.to_record(overview),
-            "steps": pruning_tables.to_records(steps),
-            "curves": curve_tables.to_records(curves),
-        },
-        [*_incomparable(found), *_mixed(found)],
-    )
-
-
-def _there(overview: labels.Overview) -> dict[EvaluationSection, bool]:
-    return {
-        "summary": bool(overview.labels),
-        "classes": bool(overview.classes),
-        "confusion": bool(overview.ours),
-    }
-
-
-def _evaluated(
-    subject: T,
-    names: Iterable[EvaluationSection],
-    *,
-    sheets: Callable[[T, Sequence[EvaluationSection]], Sequence[Table]],
-    flat: Callable[[T, EvaluationSection], Table],
-) -> dict[Section, Part]:
-    """The named sections of evaluations, as `sheets` and `flat` make them of `subject`."""
-    return {name: Part(partial(sheets, subject, [name]), partial(flat, subject, name)) for name in names}
-
-
-def _curves(view: curve_tables.Curves) -> Part:
-    return Part(lambda: [curve_tables.sheet(view)], lambda: curve_tables.flat(view))
-
-
-def _incomparable(found: Runs) -> list[str]:
-    if model_tables.comparable(found.evaluations):
-        return []
-    return ["not all were measured on the same part of the same data"]
-
-
-def _mixed(found: Runs) -> Iterator[str]:
-    """What differs within a label, over which means should not be taken."""
-    for label in dict.fromkeys(pruning.name for pruning in found.prunings):
-        if len({pruning.method for pruning in found.prunings if pruning.name == label}) > 1:
-            yield f"steps of label {label!r} differ in method; their mean is over all of these"
+def _mixed_methods(runs: Runs) -> Iterator[str]:
+    for group in aggregate.by_label(runs.prunings):
+        if len({pruning.method for pruning in group.runs}) > 1:
+            yield f"steps of label {group.label!r} differ in method; their mean is over all of these"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from emoprune.io import csv_text
-from emoprune.reporting.types import Estimate, Printed
+from emoprune.reporting.types import Estimate, PaperValue
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -73,54 +72,48 @@ def to_csv(made: Table) -> str:
 
 @dataclass(frozen=True)
 class Unit:
-    """How values are written: their format, what they are multiplied with before, and what comes after."""
+    """How values are written: multiplied by `factor`, in the format `form`, with `suffix` behind."""
 
     form: str
     factor: float = 1
-    sign: str = ""
+    suffix: str = ""
 
     def text(self, value: float) -> str:
         """One value."""
-        return f"{self.factor * value:{self.form}}{self.sign}"
+        return f"{self.factor * value:{self.form}}{self.suffix}"
 
     def estimate(self, found: Estimate | None) -> str | None:
-        """A mean, with how far its 95% interval reaches either side: "60.0 ± 24.8%"."""
+        """A mean and half the width of its 95% interval: "60.0 ± 24.8%"."""
         if found is None or found.high is None:
             return None if found is None else self.text(found.mean)
         reach = found.high - found.mean
         return f"{self.factor * found.mean:{self.form}} ± {self.text(reach)}"
 
 
-SHARE = Unit(".1f", 100, "%")
+PERCENT = Unit(".1f", 100, "%")
 DECIMALS = Unit(".3f")
 
 
-def bounds(key: str, found: Estimate | None) -> dict[str, object]:
-    """The two ends of an interval under the names that they have in CSV."""
+def as_record(found: Estimate | None) -> dict[str, Any] | None:
+    """An estimate as a JSON object."""
+    return asdict(found) if found else None
+
+
+def bounds(key: str, found: Estimate | None) -> dict[str, Any]:
+    """The ends of an interval, as columns of CSV."""
     return {f"{key}_low": found.low if found else None, f"{key}_high": found.high if found else None}
 
 
-def flat_printed(key: str, entry: Printed | None) -> dict[str, object]:
-    """A paper's number and where it stands under the names that they have in CSV."""
+def flat_printed(key: str, entry: PaperValue | None) -> dict[str, Any]:
+    """A paper's number and where it stands, as columns of CSV."""
     return {
         f"paper_{key}": entry.value if entry else None,
         f"paper_{key}_where": entry.where if entry else None,
     }
 
 
-def told_apart(names: Iterable[str]) -> list[str]:
-    """The names, numbered where one comes again."""
-    names = list(names)
-    counts, seen = Counter(names), Counter[str]()
-    apart = []
-    for name in names:
-        seen[name] += 1
-        apart.append(f"{name} #{seen[name]}" if counts[name] > 1 else name)
-    return apart
-
-
 def cell(value: object) -> str:
-    """A value as people read it: 4 significant decimals, a dash for what is not there."""
+    """A value as people read it: 4 significant digits, a dash for None."""
     if value is None:
         return "-"
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""What reports are made of: evaluations, learning curves, and the steps of a pruning."""
+"""What a report is made of, and the charts that it draws."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import re
 from dataclasses import dataclass
 
 from emoprune.choices import ClassMeasure, Measured, StepMeasure
-from emoprune.errors import InvalidRecord
+from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningCurve
+from emoprune.settings import setting
 from emoprune.training.types import LearningCurve
 
 STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3})+|\d+) units?")
 
 
 @dataclass(frozen=True)
-class Printed:
-    """A number that a paper prints, and where; of one class, or of the whole."""
+class PaperValue:
+    """A number that a paper prints, and where; of one class, or of all."""
 
     label: str
     measure: Measured | ClassMeasure | StepMeasure
@@ -26,29 +27,49 @@ class Printed:
 
     @property
     def step(self) -> tuple[str, int] | None:
-        """The label of a pruning and the units left, of a label as "sum, 9 units"; None of any other."""
+        """The label and the units left in a label as "sum, 9 units"; None of any other label."""
         found = STEP_LABEL.fullmatch(self.label)
         return (found[1], int(found[2].replace(",", ""))) if found else None
 
 
 @dataclass(frozen=True)
 class Runs:
-    """All that a report was given, each kind in the order in which it came."""
+    """What a report is given, each kind in order."""
 
     evaluations: tuple[Metrics, ...] = ()
     curves: tuple[LearningCurve, ...] = ()
     prunings: tuple[PruningCurve, ...] = ()
 
     def __add__(self, other: Runs) -> Runs:
-        """These, then the other ones."""
+        """These, then the others."""
         return Runs(
             self.evaluations + other.evaluations, self.curves + other.curves, self.prunings + other.prunings
         )
 
 
 @dataclass(frozen=True)
+class ReportConfig:
+    """How a report presents its runs."""
+
+    by_label: bool = setting(
+        False,
+        "One row per label: means over its runs with Student's 95% interval, and the difference from the "
+        "first label in runs of the same setting seed.",
+    )
+    paper: str | None = setting(
+        None,
+        "With `by_label`: numbers that a paper prints, shown beside ours; columns label,measure,value,where.",
+        metavar="FILE.csv",
+    )
+
+    def __post_init__(self) -> None:
+        if self.paper is not None and not self.by_label:
+            raise UsageFault("`paper` has numbers of labels", "give `by_label=True` as well")
+
+
+@dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` runs and its 95% interval, which one run alone has none of."""
+    """A mean over `n` runs and its 95% interval; one run has no interval."""
 
     n: int
     mean: float
@@ -57,7 +78,9 @@ class Estimate:
 
     def __post_init__(self) -> None:
         if self.n < 1 or (self.low is None) != (self.high is None) or (self.n == 1) != (self.low is None):
-            raise InvalidRecord(f"an interval of {self.n} runs from {self.low} to {self.high}", "give runs")
+            raise InvalidRecord(
+                f"an interval of {self.n} runs from {self.low} to {self.high}", "take the mean of two runs"
+            )
 
 
 @dataclass(frozen=True)
@@ -70,7 +93,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """Points from left to right; `part` (train, val) tells lines of one label apart."""
+    """Points from left to right; `part` (train, val) distinguishes lines of one label."""
 
     label: str
     points: tuple[Point, ...]
@@ -79,16 +102,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """Lines of one quantity; `share`: it is one, and is shown in percent."""
+    """Lines of one quantity; a `fraction` is shown in percent."""
 
     quantity: str
     lines: tuple[Line, ...]
-    share: bool = False
+    fraction: bool = False
 
 
 @dataclass(frozen=True)
 class LineChart:
-    """Panels, one under the other, over the same horizontal axis; `falling`: largest x at the left."""
+    """Panels, one below the other, over the same horizontal axis; `falling`: largest x at the left."""
 
     name: str
     x: str
@@ -98,7 +121,7 @@ class LineChart:
 
 @dataclass(frozen=True)
 class BarChart:
-    """For every category one bar of each series, where there is one; heights are shares."""
+    """For every category one bar of each series, or none; heights are fractions."""
 
     name: str
     x: str
@@ -109,12 +132,12 @@ class BarChart:
 
     def __post_init__(self) -> None:
         if {len(row) for row in self.bars} != {len(self.categories)} or len(self.bars) != len(self.series):
-            raise InvalidRecord("bars that contradict the categories", "give one bar of each")
+            raise InvalidRecord("bars that contradict the categories", "give one bar or None for each")
 
 
 @dataclass(frozen=True)
 class HeatChart:
-    """Counts, [actual][predicted]; each row's shares are its colors."""
+    """Counts, [actual][predicted]; colors are fractions of a row."""
 
     name: str
     label: str

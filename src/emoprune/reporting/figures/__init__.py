@@ -1,9 +1,10 @@
-"""Charts as pictures, by matplotlib: readable at half a page, told apart without colors."""
+"""Charts as pictures by matplotlib: readable at half a page, distinguishable without colors."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,10 +12,13 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from emoprune import events
+from emoprune.io import csv_text, files
+from emoprune.reporting.charts import charts, table
 from emoprune.reporting.figures.bars import draw_bars
 from emoprune.reporting.figures.heatmap import draw_heat
 from emoprune.reporting.figures.lines import draw_lines
-from emoprune.reporting.types import BarChart, Chart, LineChart
+from emoprune.reporting.types import BarChart, Chart, LineChart, Runs
 
 WIDTH_IN = 3.4
 """Half a page of two columns."""
@@ -41,7 +45,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "errorbar.capsize": 2,
-    # a label with dollar signs is no formula
+    # dollar signs in a label do not make it a formula
     "text.parse_math": False,
 }
 
@@ -49,7 +53,31 @@ METADATA: dict[str, dict[str, None]] = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
 }
-"""Suffixes of pictures, and what must not be written into them for the same chart to be the same bytes."""
+"""Suffixes of pictures, and what they leave out so that the same chart gives the same bytes."""
+
+
+def save(runs: Runs, folder: str, wanted: Sequence[str] = (), *, force: bool = False) -> list[str]:
+    """Draw the figures into a folder, each as .svg, .png and .csv; all of them, or nothing is written.
+
+    `wanted` names kinds or figures; none means all that the records make. Returns the figures' names.
+    """
+    chosen = charts(runs, wanted)
+    names = [f"{chart.name}.{suffix}" for chart in chosen for suffix in ("svg", "png", "csv")]
+    files.check_files(folder, names, force=force)
+    contents: dict[str, bytes] = {}
+    for chart in events.tracked(chosen, "figures", len(chosen)):
+        with warnings.catch_warnings(record=True) as said:
+            # a label in letters that the font lacks
+            warnings.simplefilter("always", UserWarning)
+            pictures = render(chart)
+        for text in dict.fromkeys(str(warning.message) for warning in said):
+            events.warn(f"{chart.name}: {text}")
+        contents |= {f"{chart.name}.{suffix}": data for suffix, data in pictures.items()}
+        contents[f"{chart.name}.csv"] = csv_text.to_bytes(table(chart))
+    files.write_files(folder, contents, force=force)
+    for chart in chosen:
+        events.note(f"{folder.rstrip('/')}/{chart.name}: .svg, .png, .csv")
+    return [chart.name for chart in chosen]
 
 
 def render(chart: Chart) -> dict[str, bytes]:
@@ -80,7 +108,7 @@ def draw(chart: Chart) -> Figure:
 
 @contextmanager
 def _styled() -> Iterator[None]:
-    """STYLE over matplotlib's own defaults, whatever this machine's settings are."""
+    """STYLE over matplotlib's own defaults, whatever the user's settings are."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)

@@ -1,4 +1,4 @@
-"""Grouped bars with error bars, hatched apart."""
+"""Grouped bars with error bars, distinguished by hatches."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from emoprune.reporting.types import BarChart
 
 ROW_IN, AXIS_IN = 1.75, 0.25
 ABREAST = 18
-"""Bars that stand side by side; what is more goes in another row."""
+"""Most bars side by side; more are drawn in further rows."""
 
 GROUP = 0.8
-"""The share of a category's place that its bars take."""
+"""The fraction of a category's width that its bars take."""
 
 
 def draw_bars(figure: Figure, chart: BarChart) -> None:
@@ -36,7 +36,7 @@ def draw_bars(figure: Figure, chart: BarChart) -> None:
     for (axes,), start in zip(
         figure.subplots(len(starts), 1, sharey=True, squeeze=False), starts, strict=True
     ):
-        set_upright(axes, chart.quantity, share=True)
+        set_upright(axes, chart.quantity, fraction=True)
         handles = _draw_row(axes, chart, slice(start, start + each))
         axes.set_xlim(-0.5, each - 0.5)
         height += ROW_IN + _name(axes, chart.categories[start : start + each], each)
@@ -66,7 +66,7 @@ def _draw_row(axes: Axes, chart: BarChart, chosen: slice) -> list[BarContainer]:
 
 
 def _name(axes: Axes, categories: tuple[str, ...], each: int) -> float:
-    """Names under the groups, in lines or, where they are too long, slanted; their height in inches."""
+    """Write names below the groups, in lines or, where they are too long, slanted; their height in inches."""
     room = int(LETTERS * 0.8 / each)
     names = [wrapped(name, room, cut=False) for name in categories]
     lines = [line for name in names for line in name.split("\n")]

@@ -1,4 +1,4 @@
-"""Confusion matrices: colors are shares of the actual class, numbers are counts."""
+"""Confusion matrices: colors are fractions of the actual class, numbers are counts."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from emoprune.reporting.figures.style import LETTERS, LINE_IN, percent, set_heig
 from emoprune.reporting.types import HeatChart
 
 DARK = 0.55
-"""The share from which on white numbers are read better than black ones."""
+"""Above this fraction white numbers are easier to read than black ones."""
 
 SIDE_IN = 2.75
 
 
 def draw_heat(figure: Figure, chart: HeatChart) -> None:
-    """Draw the matrix with the first actual class at the top, each row's shares as colors."""
+    """Draw the matrix with the first actual class at the top; colors are fractions of each row."""
     axes = figure.subplots()
-    shares = [[count / (sum(row) or 1) for count in row] for row in chart.counts]
-    # cells as shapes: a picture within an SVG would be blurred when enlarged
-    mesh = axes.pcolormesh(shares, vmin=0, vmax=1, cmap="Blues", edgecolors="white", linewidth=0.5)
+    fractions = [[count / (sum(row) or 1) for count in row] for row in chart.counts]
+    # cells are shapes: an image inside an SVG blurs when enlarged
+    mesh = axes.pcolormesh(fractions, vmin=0, vmax=1, cmap="Blues", edgecolors="white", linewidth=0.5)
     letters = len(chart.classes) * len(str(max(map(max, chart.counts))))
     size = 7 if letters <= 28 else 5
     for down, row in enumerate(chart.counts):
         for across, count in enumerate(row):
-            ink = "white" if shares[down][across] > DARK else "black"
+            ink = "white" if fractions[down][across] > DARK else "black"
             axes.text(
                 across + 0.5, down + 0.5, str(count), ha="center", va="center", color=ink, fontsize=size
             )

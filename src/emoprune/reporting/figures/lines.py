@@ -26,24 +26,24 @@ from emoprune.reporting.figures.style import (
 from emoprune.reporting.types import Line, LineChart
 
 MANY = 15
-"""Points from which on error bars and markers would run into each other."""
+"""From this many points on, error bars and markers would overlap."""
 
 ASIDE_PT, WIDEST_PT = 2.0, 12.0
-"""What neighbors stand apart, and all together at most."""
+"""The distance of neighboring lines, and of the outermost ones at most."""
 
 PANEL_IN, AXIS_IN = 1.75, 0.4
 SPREAD = 16
-"""From this ratio of the largest to the smallest place on, even steps would crowd the small ones."""
+"""Above this ratio of the largest to the smallest x, even steps would crowd the small ones."""
 
 
 def draw_lines(figure: Figure, chart: LineChart) -> None:
-    """Draw the panels, one under the other, and one legend for all."""
+    """Draw the panels, one below the other, and one legend for all."""
     labels = list(dict.fromkeys(line.label for panel in chart.panels for line in panel.lines))
     parts = list(dict.fromkeys(line.part for panel in chart.panels for line in panel.lines))
     rows = figure.subplots(len(chart.panels), 1, sharex=True, squeeze=False)
     handles: dict[str, Line2D] = {}
     for panel, (axes,) in zip(chart.panels, rows, strict=True):
-        set_upright(axes, panel.quantity, share=panel.share)
+        set_upright(axes, panel.quantity, fraction=panel.fraction)
         for line in panel.lines:
             look = _look(line, labels, parts)
             place = labels.index(line.label) - (len(labels) - 1) / 2
@@ -74,7 +74,7 @@ def _look(line: Line, labels: list[str], parts: list[str]) -> dict[str, Any]:
 
 
 def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float) -> None:
-    """Draw a line; its error bars stand a little aside, by points of paper, for others' to be seen."""
+    """Draw a line, shifted sideways by `aside_pt` points of paper so that error bars do not overlap."""
     x = [point.x for point in line.points]
     found = [point.estimate for point in line.points]
     y = [entry.mean for entry in found]
@@ -83,7 +83,7 @@ def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float) -> N
         crowded = any(map(isfinite, reach))
         aside = ScaledTranslation(aside_pt / 72 * crowded, 0, axes.figure.dpi_scale_trans)
         axes.errorbar(x, y, yerr=reach, elinewidth=0.8, transform=axes.transData + aside, **look)
-        # what is drawn aside does not count for matplotlib when it looks for the axes' limits
+        # matplotlib ignores what is drawn with an offset when it sets the axes' limits
         ends = [
             (place, end)
             for place, mean, half in zip(x, y, reach, strict=True)
@@ -100,7 +100,7 @@ def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float) -> N
 
 
 def _set_ticks(axes: Axes, places: list[float]) -> None:
-    """A tick at every place where they are few and apart, else a few round ones; doubling places evenly."""
+    """A tick at every x where they are few and apart, else a few round ones; a log scale where x doubles."""
     low, high = places[0], places[-1]
     if len(places) > 3 and low > 0 and high / low >= SPREAD:
         gaps = [after / before for before, after in pairwise(places)]

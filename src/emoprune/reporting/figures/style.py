@@ -1,4 +1,4 @@
-"""What the figures share: looks that are told apart without colors, axes, legends."""
+"""What the figures share: looks that differ without colors, axes, legends."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), (
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")
 
 STEPS = (1, 2, 2.5, 5, 10)
-"""What ticks may go up in, but for powers of ten."""
+"""Steps between ticks, times a power of ten."""
 
 LINE_IN = 0.15
 """Height of one line of a legend or title."""
 
 LETTERS = 58
-"""Small letters that stand side by side across a figure."""
+"""Small letters that fit side by side across a figure."""
 
 
 def color(index: int) -> str:
@@ -35,27 +35,27 @@ def color(index: int) -> str:
 
 
 def wrapped(text: str, letters: int, *, cut: bool = True) -> str:
-    """The text in lines of at most so many letters; longer words are cut, or stay whole and too long."""
+    """The text in lines of at most so many letters; longer words are cut, or kept whole without `cut`."""
     lines = textwrap.wrap(text, max(letters, 4), break_on_hyphens=False, break_long_words=cut)
     return "\n".join(lines) or text
 
 
 def set_height(figure: Figure, height_in: float) -> None:
-    """Make the figure so high."""
+    """Set the height of the figure."""
     figure.set_size_inches(figure.get_size_inches()[0], height_in)
 
 
-def percent(share: float, _: object = None) -> str:
-    """A share as a tick writes it, with no more decimals than it has."""
-    return f"{round(100 * share, 6):g}%"
+def percent(fraction: float, _: object = None) -> str:
+    """A fraction as a tick writes it, with no more decimals than it has."""
+    return f"{round(100 * fraction, 6):g}%"
 
 
-def set_upright(axes: Axes, quantity: str, *, share: bool) -> None:
-    """Name the vertical axis; a few ticks, shares in percent, lines across."""
+def set_upright(axes: Axes, quantity: str, *, fraction: bool) -> None:
+    """Name the vertical axis; a few ticks, fractions in percent, lines across."""
     axes.grid(axis="y")
     axes.set_ylabel(quantity)
     axes.yaxis.set_major_locator(MaxNLocator(7, steps=STEPS, min_n_ticks=4))
-    if share:
+    if fraction:
         axes.yaxis.set_major_formatter(percent)
 
 
@@ -65,7 +65,7 @@ def reaches(found: Sequence[Estimate]) -> list[float]:
 
 
 def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> float:
-    """A legend under the axes, in as many columns as fit; its height in inches."""
+    """Draw a legend below the axes, in as many columns as fit; its height in inches."""
     texts = [wrapped(label, LETTERS - 8) for label in labels]
     longest = max(len(line) for text in texts for line in text.split("\n"))
     columns = max(1, min(len(texts), LETTERS // (longest + 8)))
