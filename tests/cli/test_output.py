@@ -16,7 +16,6 @@ import pytest
 from emoprune import events
 from emoprune.cli import output
 from emoprune.reporting import tables
-from emoprune.reporting.tables import Table
 from tests.support.command_line import PROGRAM, SMALL, clean_environment, process, scores
 from tests.support.terminal import bytes_on_terminal
 
@@ -171,17 +170,6 @@ def test_markup_in_data_is_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\\" not in text
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        *((None, "-"), (True, "True"), (0, "0"), (1234567, "1,234,567"), (-1234, "-1,234"), ("a", "a")),
-        *((0.0, "0"), (0.123456, "0.1235"), (12345.678, "1.235e+04"), (1e-9, "1e-09")),
-    ],
-)
-def test_values_are_written_for_people(value: object, text: str) -> None:
-    assert tables.cell(value) == text
-
-
 def test_notes_and_warnings_go_to_stderr_while_they_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     events.note("none")
     with output.telling(), output.telling():
@@ -213,8 +201,3 @@ def test_json_lines_are_whole_and_refuse_what_json_lacks(capsys: pytest.CaptureF
     assert lines[0].isascii()
     with pytest.raises(ValueError, match="JSON"):
         output.emit([{"a": float("nan")}], lambda: [], as_json=True)
-
-
-def test_csv_leaves_out_what_is_not_there() -> None:
-    sheet = Table("t", ("a", "b"), (("x,y", None), ('"', 0.1)))
-    assert tables.to_csv(sheet) == 'a,b\n"x,y",\n"""",0.1\n'

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,11 +19,23 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from emoprune.errors import BadMetrics, OutputFault, UsageFault
+from emoprune.pruning.types import PruningStep
 from emoprune.reporting import figures
-from emoprune.reporting.charts import FIGURES
 from emoprune.reporting.confidence import estimate
-from emoprune.reporting.types import BarChart, Chart, Estimate, HeatChart, Line, LineChart, Panel, Point
-from tests.support.command_line import Runner, scores, tree
+from emoprune.reporting.types import (
+    BarChart,
+    Chart,
+    Estimate,
+    HeatChart,
+    Line,
+    LineChart,
+    Panel,
+    Point,
+    Runs,
+)
+from tests.support.command_line import tree
+from tests.support.runs import curve, pruning, run
 
 LABELS = ("whole, random split", "pruned at 15 degrees, merged by least squares", "a third")
 
@@ -37,12 +48,16 @@ def line(label: str, places: range | tuple[float, ...], runs: int = 3, part: str
 FEW = LineChart(
     "accuracy-by-hidden",
     "hidden",
-    (Panel("accuracy", tuple(line(label, (20.0, 50.0, 100.0, 400.0)) for label in LABELS), share=True),),
+    (Panel("accuracy", tuple(line(label, (20.0, 50.0, 100.0, 400.0)) for label in LABELS), fraction=True),),
 )
 MANY = LineChart(
     "curves",
     "epoch",
-    (Panel("accuracy", tuple(line("a", range(1, 40), part=part) for part in ("train", "val")), share=True),),
+    (
+        Panel(
+            "accuracy", tuple(line("a", range(1, 40), part=part) for part in ("train", "val")), fraction=True
+        ),
+    ),
 )
 STEPS = LineChart(
     "steps",
@@ -193,51 +208,28 @@ def test_labels_are_shown_as_they_are(label: str) -> None:
     assert figures.render(chart)
 
 
-TRAINING = {
-    "schema": "emoprune.training/1",
-    "model": "m.st",
-    "label": "a",
-    "training": [
-        {"index": 1, "train_loss": 1.0, "train_accuracy": 0.4, "val_loss": None, "val_accuracy": None}
-    ],
-}
-STEPS_REPORT_FIGURES = {
-    "schema": "emoprune.steps/1",
-    "model": "m.st",
-    "method": "progressive",
-    "label": "a",
-    "steps": [
-        {"units": u, "loss": 0.1, "accuracy": None, "smallest_angle_deg": 3.0, "least_importance": None}
-        for u in (9, 8)
-    ],
-}
-GRID = [
-    scores("m.st", label="a", accuracy=0.5 + seed / 10, units=8, settings={"hidden": hidden, "seed": seed})
-    for hidden in (10, 20)
-    for seed in (0, 1)
-]
-ONE = scores("m.st", label="b")
-SUFFIXES = (".csv", ".png", ".svg")
+RUNS = Runs(
+    (
+        *(
+            run("a", 0.5 + seed / 10, units=8, hidden=hidden, seed=seed)
+            for hidden in (10, 20)
+            for seed in (0, 1)
+        ),
+        run("b", 0.5),
+    ),
+    (curve("a", (0.4, None)),),
+    (pruning("a", *(PruningStep(units, loss=0.1, smallest_angle_deg=3.0) for units in (9, 8))),),
+)
+NAMES = ["accuracy-by-hidden", "compression-by-hidden", "confusion-b", "curves", "steps"]
 
 
-def stream(*records: dict[str, Any]) -> bytes:
-    return "".join(json.dumps(record) + "\n" for record in records).encode()
-
-
-ALL = stream(STEPS_REPORT_FIGURES, *GRID, ONE, TRAINING)
-
-
-def test_every_figure_that_the_records_make_is_three_files_and_the_report_is_printed_as_ever(
-    emoprune: Runner, in_folder: Path
-) -> None:
-    result = emoprune.done("report", "--figures", "out", stdin=ALL)
-    assert result.out == emoprune.done("report", stdin=ALL).out
-    names = ("accuracy-by-hidden", "compression-by-hidden", "confusion-b", "curves", "steps")
-    assert set(tree(in_folder / "out")) == {f"{name}{suffix}" for name in names for suffix in SUFFIXES}
-    assert [line for line in result.err.splitlines() if line.startswith("note: ")] == [
-        f"note: out/{name}: .svg, .png, .csv" for name in names
-    ]
-    rows = list(csv.DictReader((in_folder / "out" / "accuracy-by-hidden.csv").read_text().splitlines()))
+def test_save_writes_three_files_of_every_figure(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "emoprune")
+    assert figures.save(RUNS, f"{tmp_path}/out") == NAMES
+    suffixes = ("csv", "png", "svg")
+    assert set(tree(tmp_path / "out")) == {f"{name}.{suffix}" for name in NAMES for suffix in suffixes}
+    assert caplog.messages == [f"{tmp_path}/out/{name}: .svg, .png, .csv" for name in NAMES]
+    rows = list(csv.DictReader((tmp_path / "out" / "accuracy-by-hidden.csv").read_text().splitlines()))
     wanted = estimate([0.5, 0.6])
     assert [(row["label"], float(row["hidden"]), float(row["mean"])) for row in rows] == [
         ("a", 10, wanted.mean),
@@ -246,79 +238,30 @@ def test_every_figure_that_the_records_make_is_three_files_and_the_report_is_pri
     assert (float(rows[0]["low"]), float(rows[0]["high"]), rows[0]["runs"]) == (wanted.low, wanted.high, "2")
 
 
-def test_the_same_records_give_the_same_files(emoprune: Runner, in_folder: Path) -> None:
+def test_save_draws_only_what_is_wanted_and_the_same_bytes_each_time(tmp_path: Path) -> None:
     for folder in ("one", "two"):
-        emoprune.done("report", "--figures", folder, stdin=ALL)
-    assert tree(in_folder / "one") == tree(in_folder / "two")
+        assert figures.save(RUNS, f"{tmp_path}/{folder}", ["steps", "confusion"]) == ["confusion-b", "steps"]
+    assert len(tree(tmp_path / "one")) == 6
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
 
 
-def test_only_the_figures_that_are_wanted_are_drawn(emoprune: Runner, in_folder: Path) -> None:
-    emoprune.done("report", "--figures", "out", "--figure", "steps", "--figure", "confusion", stdin=ALL)
-    assert {Path(name).stem for name in tree(in_folder / "out")} == {"steps", "confusion-b"}
+def test_save_writes_nothing_where_a_file_exists_unless_forced(tmp_path: Path) -> None:
+    (tmp_path / "steps.csv").write_bytes(b"mine")
+    with pytest.raises(OutputFault, match=r"steps\.csv: exists.*force"):
+        figures.save(RUNS, str(tmp_path))
+    assert tree(tmp_path) == {"steps.csv": b"mine"}
+    figures.save(RUNS, str(tmp_path), force=True)
+    assert (tmp_path / "steps.csv").read_bytes().startswith(b"quantity,label")
 
 
-def test_curves_and_steps_alone_are_drawn_and_printed(emoprune: Runner, in_folder: Path) -> None:
-    data = stream(TRAINING, STEPS_REPORT_FIGURES)
-    printed = emoprune.done("report", "--figures", "out", stdin=data)
-    assert printed.out == emoprune.done("report", stdin=data).out
-    assert [len(printed.record[key]) for key in ("models", "steps", "curves")] == [0, 1, 1]
-    assert {Path(name).stem for name in tree(in_folder / "out")} == {"curves", "steps"}
+def test_save_refuses_a_figure_without_its_records_and_an_unknown_one(tmp_path: Path) -> None:
+    with pytest.raises(BadMetrics, match=r"before-after.*', before'"):
+        figures.save(RUNS, str(tmp_path), ["before-after"])
+    with pytest.raises(UsageFault, match=r"'pie'.*choose from accuracy-by-KEY"):
+        figures.save(RUNS, str(tmp_path), ["pie"])
+    assert tree(tmp_path) == {}
 
 
-@pytest.mark.parametrize("option", [(), ("--by-label", "--figures", "out")])
-@pytest.mark.parametrize(
-    ("section", "says"),
-    [
-        ("summary", ("no metrics", "emoprune eval")),
-        ("classes", ("no metrics",)),
-        ("confusion", ("no metrics",)),
-        ("steps", ("no steps", "prune --steps")),
-    ],
-)
-def test_a_wanted_section_without_its_records_is_refused_before_a_figure_is_drawn(
-    emoprune: Runner, option: tuple[str, ...], section: str, says: tuple[str, ...]
-) -> None:
-    emoprune.check_refused("report", *option, "--section", section, stdin=stream(TRAINING), says=says)
-
-
-def test_curves_that_are_wanted_and_not_there_are_refused(emoprune: Runner) -> None:
-    data = stream(STEPS_REPORT_FIGURES, *GRID)
-    emoprune.check_refused("report", "--section", "curves", stdin=data, says=("no learning", "--curve"))
-
-
-def test_a_file_that_is_there_keeps_all_from_being_written_unless_forced(
-    emoprune: Runner, in_folder: Path
-) -> None:
-    (in_folder / "out").mkdir()
-    (in_folder / "out" / "steps.csv").write_bytes(b"mine")
-    emoprune.check_refused("report", "--figures", "out", stdin=ALL, says=("out/steps.csv: exists", "--force"))
-    emoprune.done("report", "--figures", "out", "--force", stdin=ALL)
-    assert (in_folder / "out" / "steps.csv").read_bytes().startswith(b"quantity,label")
-
-
-def test_no_file_is_written_where_a_table_cannot_be(emoprune: Runner) -> None:
-    emoprune.check_refused("report", "--figures", "no/out", stdin=ALL, says=("no: no such folder",))
-    emoprune.check_refused(
-        "report", "--figures", "out", "--by-label", "--paper", "no.csv", stdin=ALL, says=("no.csv",)
-    )
-
-
-def test_a_figure_without_its_records_or_its_folder_is_refused(emoprune: Runner) -> None:
-    argv = ("report", "--figures", "out", "--figure")
-    emoprune.check_refused(*argv, "before-after", stdin=ALL, says=("before-after", "', before'"))
-    emoprune.check_refused(*argv, "pie", code=2, stdin=ALL, says=("'pie'", "choose from accuracy-by-KEY"))
-    emoprune.check_refused("report", "--figure", "steps", code=2, stdin=ALL, says=("--figures DIR",))
-
-
-def test_a_label_in_letters_that_the_font_lacks_is_drawn_with_a_warning(emoprune: Runner) -> None:
-    result = emoprune.done("report", "--figures", "out", stdin=stream(scores("m.st", label="表情")))
-    found = [line for line in result.err.splitlines() if line.startswith("warning: ")]
-    assert len(found) == 2
-    assert all("confusion-表情: Glyph" in line for line in found)
-
-
-def test_help_names_every_figure(emoprune: Runner) -> None:
-    text = emoprune.done("report", "--help").out
-    for name in FIGURES:
-        assert f"  {name} " in text
-    assert max(map(len, text.partition("Examples:")[2].splitlines())) <= 80
+def test_save_warns_of_letters_that_the_font_lacks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    figures.save(Runs((run("表情", 0.5),)), str(tmp_path))
+    assert [message.partition(" ")[0] for message in caplog.messages] == ["confusion-表情:"] * 2

@@ -8,12 +8,12 @@ import pytest
 
 from emoprune.errors import BadData
 from emoprune.reporting import paper_values
-from emoprune.reporting.types import Printed
+from emoprune.reporting.types import PaperValue
 
 HEADER = "label,measure,value,where\n"
 
 
-def read(folder: Path, text: str) -> list[Printed]:
+def read(folder: Path, text: str) -> list[PaperValue]:
     (folder / "p.csv").write_text(text)
     return paper_values.read(str(folder / "p.csv"))
 
@@ -33,16 +33,16 @@ def test_every_measure_is_read_as_it_is_written(tmp_path: Path) -> None:
         '"wide, 1,024 units",least importance,0.25,\n'
     )
     assert read(tmp_path, text) == [
-        Printed("whole, random split", "accuracy", 0.125, "Table 4"),
-        Printed("small", "macro F1", 0.25, ""),
-        Printed("small", "units", 100, "Fig. 1"),
-        Printed("small", "MACs", 3, ""),
-        Printed("small", "precision", 0.41, "Table 5", "Happy face"),
-        Printed("small", "F1", 0, "", "happy"),
-        Printed("sum, 9 units", "loss", 1.62, "Figure 3"),
-        Printed("sum, 9 units", "accuracy", 0.345, ""),
-        Printed("one, 1 unit", "smallest angle", 12.5, ""),
-        Printed("wide, 1,024 units", "least importance", 0.25, ""),
+        PaperValue("whole, random split", "accuracy", 0.125, "Table 4"),
+        PaperValue("small", "macro F1", 0.25, ""),
+        PaperValue("small", "units", 100, "Fig. 1"),
+        PaperValue("small", "MACs", 3, ""),
+        PaperValue("small", "precision", 0.41, "Table 5", "Happy face"),
+        PaperValue("small", "F1", 0, "", "happy"),
+        PaperValue("sum, 9 units", "loss", 1.62, "Figure 3"),
+        PaperValue("sum, 9 units", "accuracy", 0.345, ""),
+        PaperValue("one, 1 unit", "smallest angle", 12.5, ""),
+        PaperValue("wide, 1,024 units", "least importance", 0.25, ""),
     ]
 
 
@@ -68,15 +68,18 @@ def test_a_table_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
         (HEADER + "a,accuracy,,T\n", "line 2: accuracy cannot be ''"),
         (HEADER + "a,accuracy,nan,T\n", "line 2: accuracy cannot be 'nan'"),
         (HEADER + "a,units,-3,T\n", "line 2: units cannot be '-3'"),
-        (HEADER + "a,accuracy,34.5,T\n", "line 2: accuracy cannot be '34.5'; write shares as 34.5% or 0.345"),
-        (HEADER + "sum,loss,1.5,T\n", "line 2: loss of 'sum'.*how many units; write .* LABEL, N units"),
+        (
+            HEADER + "a,accuracy,34.5,T\n",
+            "line 2: accuracy cannot be '34.5'; write fractions as 34.5% or 0.345",
+        ),
+        (HEADER + "sum,loss,1.5,T\n", "line 2: loss of 'sum'.*number of units; write .* LABEL, N units"),
         (HEADER + '"sum, nine units",smallest angle,1.5,T\n', "line 2: smallest angle of 'sum, nine units'"),
         (HEADER + '"sum, 9 units",loss,50%,T\n', "line 2: loss cannot be '50%'; give a number without %"),
         (
             HEADER + '"sum, 9 units",angle,5,T\n',
             "measure 'angle' is unknown;.*loss, smallest angle, least imp",
         ),
-        (HEADER + "a,recall happy,120%,T\n", "line 2: recall cannot be '120%'; write shares"),
+        (HEADER + "a,recall happy,120%,T\n", "line 2: recall cannot be '120%'; write fractions"),
         (HEADER + "a,units,50%,T\n", "line 2: units cannot be '50%'; give a number without %"),
         (HEADER + "a,accuracy,0.5,T\n\na,Accuracy,0.6,T\n", "line 4: Accuracy of 'a' again; keep one"),
         (HEADER + 'a,"accuracy,0.5,T\n', "not a CSV table"),

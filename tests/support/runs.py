@@ -1,4 +1,4 @@
-"""Evaluations as several rooms' tests need them: as little as a report looks at."""
+"""Evaluations, learning curves and prunings with as little as a report reads."""
 
 from __future__ import annotations
 

@@ -1,0 +1,103 @@
+"""The report: which sections it has, what it warns of, what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from emoprune import choices
+from emoprune.choices import Section
+from emoprune.errors import BadMetrics, UsageFault
+from emoprune.pruning.types import PruningCurve, PruningStep
+from emoprune.reporting.sections import FLAT, TABLES, report
+from emoprune.reporting.types import ReportConfig, Runs
+from tests.support.runs import curve, pruning, run
+
+STEPS = (pruning("sum", PruningStep(10, loss=1.5, accuracy=0.6)),)
+EVERYTHING = Runs((run("a", 0.5),), (curve("a", (0.5, None)),), STEPS)
+LABELS = ReportConfig(by_label=True)
+
+
+def test_every_section_has_tables_and_flat_rows() -> None:
+    assert tuple(TABLES) == tuple(FLAT) == get_args(choices.Section)
+
+
+@pytest.mark.parametrize("config", [ReportConfig(), LABELS])
+def test_report_has_the_sections_that_have_something(config: ReportConfig) -> None:
+    assert tuple(report(EVERYTHING, config).sections) == get_args(choices.Section)
+    assert report(Runs(curves=EVERYTHING.curves), config).sections == ["curves"]
+    assert report(Runs(prunings=STEPS), config).sections == ["steps"]
+
+
+def test_tables_come_in_the_order_of_sections_or_of_one_alone() -> None:
+    titles = [table.title for table in report(EVERYTHING).tables()]
+    assert [title.split()[0] for title in titles] == [
+        *("Summary", "Precision", "Recall", "F1", "Confusion", "Step", "Learning")
+    ]
+    assert [table.title for table in report(EVERYTHING).tables("steps")] == ["Step by step"]
+    assert report(EVERYTHING, LABELS).tables()[0].title == "Summary by label"
+
+
+def test_flat_is_the_first_section_unless_another_is_wanted() -> None:
+    assert report(EVERYTHING).flat().title == "summary"
+    assert report(EVERYTHING).flat("curves") == report(Runs(curves=EVERYTHING.curves)).flat()
+
+
+def test_to_record_has_all_sections() -> None:
+    record = report(EVERYTHING).to_record()
+    assert (record["schema"], len(record["models"])) == ("emoprune.report/1", 1)
+    assert (len(record["steps"]), len(record["curves"])) == (1, 1)
+    record = report(Runs(prunings=STEPS), LABELS).to_record()
+    assert (record["schema"], record["labels"], record["curves"]) == ("emoprune.labels/1", [], [])
+
+
+@pytest.mark.parametrize("config", [ReportConfig(), LABELS])
+@pytest.mark.parametrize(
+    ("section", "fact"),
+    [
+        *(("summary", "no metrics"), ("classes", "no metrics"), ("confusion", "no metrics")),
+        *(("steps", "no steps"), ("curves", "no learning curves")),
+    ],
+)
+def test_a_section_without_records_is_refused(config: ReportConfig, section: Section, fact: str) -> None:
+    others = Runs(curves=EVERYTHING.curves) if section != "curves" else Runs(prunings=STEPS)
+    made = report(others, config)
+    for show in (made.chosen, made.tables, made.flat):
+        with pytest.raises(BadMetrics, match=fact):
+            show(section)
+
+
+def test_report_refuses_no_runs() -> None:
+    with pytest.raises(BadMetrics, match="no runs"):
+        report(Runs())
+
+
+def test_report_warns_of_different_samples_and_of_a_mean_over_different_methods() -> None:
+    assert report(EVERYTHING, LABELS).warnings == ()
+    other = PruningCurve("m.st", "importance", STEPS[0].steps, "sum")
+    mixed = Runs((run("a", 0.5), replace(run("b", 0.5), split="val")), prunings=(*STEPS, other))
+    (samples,) = report(mixed).warnings
+    assert samples == "not all were measured on the same part of the same data"
+    assert report(mixed, LABELS).warnings == (
+        samples,
+        "steps of label 'sum' differ in method; their mean is over all of these",
+    )
+
+
+def test_a_papers_accuracy_of_a_step_goes_to_an_evaluation_of_the_same_label(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text(
+        'label,measure,value,where\n"sum, 9 units",loss,1.62,\n"sum, 9 units",accuracy,34.5%,\n'
+    )
+    config = ReportConfig(by_label=True, paper=str(tmp_path / "p.csv"))
+    made = report(Runs((run("sum, 9 units", 0.5),)), config)
+    assert made.flat("summary").columns.count("paper_accuracy") == 1
+    assert "paper_accuracy" not in made.flat("steps").columns
+    assert "paper_accuracy" in report(Runs(prunings=STEPS), config).flat("steps").columns
+
+
+def test_a_paper_needs_labels() -> None:
+    with pytest.raises(UsageFault, match="`paper` has numbers of labels; give `by_label=True`"):
+        ReportConfig(paper="p.csv")
