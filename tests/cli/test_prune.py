@@ -293,7 +293,7 @@ def test_the_certificate_fits_a_terminal(
         assert len(rows) == 1 or (rows == [] and count == units("o.st")[name])
         assert all(f"{count} > {units('o.st')[name]}" in row for row in rows)
     assert tables[-1].strip() == "wrote o.st"
-    assert any(line.startswith(f"Certificate ({options[1]}") for line in tables)
+    assert any(line.startswith(f"Predicted error ({options[1]}") for line in tables)
 
 
 def test_a_dry_run_says_so_at_the_end(screen: Screen, zoo: Zoo) -> None:

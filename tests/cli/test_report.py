@@ -70,7 +70,7 @@ def test_report_writes_markdown_tables_and_csv(emoprune: Runner) -> None:
     assert emoprune.done(*argv, "markdown", stdin=data).out == GOLDEN
     table = emoprune.done(*argv, "table", stdin=data).out
     assert [" ".join(line.replace("|", " ").split()) for line in GOLDEN.splitlines()[4:]] == [
-        " ".join(line.split()) for line in table.splitlines()[3:] if line.strip()
+        " ".join(line.split()) for line in table.splitlines()[4:] if line.strip()
     ]
     rows = list(csv.DictReader(io.StringIO(emoprune.done("report", "--format", "csv", stdin=data).out)))
     assert [(row["model"], float(row["accuracy"])) for row in rows] == [("big.st", 0.7), ("small.st", 0.65)]
