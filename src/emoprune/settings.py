@@ -6,10 +6,11 @@ The options of a command, what a search may vary and the checks of the Python AP
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from emoprune.errors import UsageFault
 
@@ -20,9 +21,10 @@ KEY = "setting"
 class Setting:
     """What a setting means (`help`), and which values it takes.
 
-    Numbers lie in `low` to `high`, both included; texts are among `names`, where there are any. `metavar`
-    stands for the value in help, `default_text` for a default that depends on other settings. `option` is how
-    the command line calls it where that is not its name: "--gray/--color".
+    Numbers lie in `low` to `high`, both included; texts are among `names`, where there are any. Completion
+    offers those or the `offered`, which are not the only ones. `metavar` stands for the value in help,
+    `default_text` for a default that depends on other settings. `option` is how the command line calls it
+    where that is not its name: "--gray/--color".
     """
 
     help: str
@@ -30,6 +32,7 @@ class Setting:
     low: float | None = None
     high: float | None = None
     names: Collection[str] = ()
+    offered: Collection[str] = ()
     default_text: str | None = None
     option: str | None = None
 
@@ -44,25 +47,48 @@ def setting(default: Any, help: str, **more: Any) -> Any:
     return dataclasses.field(default=default, metadata={KEY: Setting(help, **more)})
 
 
+def like(config: type, name: str, **more: Any) -> Any:
+    """A field declared as `name` of another config dataclass is, but for `more`."""
+    (field,) = (field for field in dataclasses.fields(config) if field.name == name)
+    return dataclasses.field(
+        default=field.default, metadata={KEY: dataclasses.replace(field.metadata[KEY], **more)}
+    )
+
+
 def settings_of(config: type) -> dict[str, Setting]:
-    """The settings of a config dataclass by name; fields that are no settings are left out."""
+    """The settings of a config dataclass by name; its other fields are left out."""
     return {field.name: field.metadata[KEY] for field in dataclasses.fields(config) if KEY in field.metadata}
 
 
 def check_limits(config: Any) -> None:
     """Raise UsageFault for a setting outside its limits; for __post_init__ of a config dataclass."""
+    hints = get_type_hints(type(config))
     for name, entry in settings_of(type(config)).items():
         value = getattr(config, name)
+        names = entry.names or _choices(hints[name])
         for each in value if isinstance(value, tuple) else (value,):
-            _check(name, each, entry)
+            _check(name, each, entry, names)
 
 
-def _check(name: str, value: Any, entry: Setting) -> None:
-    if isinstance(value, str) and entry.names and value not in entry.names:
-        raise UsageFault(f"`{name}={value}` is unknown", f"choose from {', '.join(entry.names)}")
+def _choices(hint: Any) -> tuple[str, ...]:
+    """The words of a Literal, also of one that may be None."""
+    words = [get_args(part) for part in (hint, *get_args(hint)) if get_origin(part) is Literal]
+    return words[0] if words else ()
+
+
+def _check(name: str, value: Any, entry: Setting, names: Collection[str]) -> None:
+    if isinstance(value, str) and names and value not in names:
+        raise UsageFault(f"`{name}={value}` is unknown", nearest(value, names))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     low, high = (math.inf if bound is None else bound for bound in (entry.low, entry.high))
     if math.isnan(value) or (entry.low is not None and value < low) or value > high:
         limits = f"{entry.low:g} or more" if entry.high is None else f"{entry.low or 0:g} to {entry.high:g}"
         raise UsageFault(f"`{name}={value}` is out of range", f"give {limits}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The remedy for an unknown name: those that are spelled nearly so, else all."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known)
+    return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}"

@@ -185,7 +185,7 @@ def test_notes_and_warnings_go_to_stderr_while_they_are_shown(capsys: pytest.Cap
         ("`max_drop` needs images", "--max-drop needs images"),
         ("give `macs=0.5` or more", "give --macs 0.5 or more"),
         ("leave out `no_progress=True`", "leave out --no-progress"),
-        ("`earlier` names a checkpoint", "--from names a checkpoint"),
+        ("`past` names a checkpoint", "--from names a checkpoint"),
         ("write `A B` or `0.5`", "write `A B` or `0.5`"),
     ],
 )

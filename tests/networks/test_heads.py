@@ -13,7 +13,7 @@ from emoprune.networks.build import build
 from emoprune.networks.heads import freeze_all_but_head, head_of
 from emoprune.networks.types import Spec
 from emoprune.training.loop import precompute
-from tests.training.test_loop import CPU, PHOTO, RECIPE, clouds, conv1, photos, state_of, trained
+from tests.training.test_loop import CONFIG, CPU, PHOTO, clouds, conv1, photos, state_of, trained
 
 OUTPUTS = {
     "conv1": "classifier.output",
@@ -149,7 +149,7 @@ def test_frozen_parameters_and_batch_norm_statistics_stay_and_the_head_moves() -
     net = Frozen()
     freeze_all_but_head(net)
     before = state_of(net)
-    trained(net, clouds(), RECIPE, val=12)
+    trained(net, clouds(), CONFIG, val=12)
     changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"classifier.1.weight", "classifier.1.bias"}
 
@@ -157,7 +157,7 @@ def test_frozen_parameters_and_batch_norm_statistics_stay_and_the_head_moves() -
 def test_batch_norm_learns_where_it_is_not_frozen() -> None:
     net = Frozen()
     before = state_of(net)
-    trained(net, clouds(), RECIPE)
+    trained(net, clouds(), CONFIG)
     assert not torch.equal(net.state_dict()["features.1.running_mean"], before["features.1.running_mean"])
 
 
@@ -173,27 +173,27 @@ def test_dropout_drops_in_what_is_trained_only(frozen: bool) -> None:
             dropped[name] = dropped.get(name, False) or not torch.equal(inputs[0], output)
 
         net.get_submodule(name).register_forward_hook(note)
-    trained(net, clouds(), RECIPE)
+    trained(net, clouds(), CONFIG)
     assert dropped == {"features.3": not frozen, "classifier.0": True}
 
 
 def test_batch_norm_trains_where_one_sample_would_be_left_over() -> None:
-    curve = trained(Frozen(), clouds(33), dataclasses.replace(RECIPE, batch_size=16))
+    curve = trained(Frozen(), clouds(33), dataclasses.replace(CONFIG, batch_size=16))
     assert all(math.isfinite(epoch.train_loss) for epoch in curve)
 
 
 def test_the_head_alone_on_precomputed_features_learns_what_it_learns_behind_a_frozen_backbone() -> None:
-    samples, recipe = photos(), dataclasses.replace(RECIPE, keep="best")
+    samples, config = photos(), dataclasses.replace(CONFIG, keep="best")
     whole, parted = conv1(), conv1()
     freeze_all_but_head(whole)
-    curve = trained(whole, samples, recipe, val=6)
+    curve = trained(whole, samples, config, val=6)
     everything = torch.arange(len(samples.labels))
     rows = torch.cat(list(precompute(parted, batches(samples, everything, PHOTO, CPU))))
     with torch.no_grad():
         wanted = parted.get_submodule("features")((samples.values / 255 - 0.5) / 0.5)
     torch.testing.assert_close(rows, wanted)
     assert not rows.requires_grad
-    head = trained(head_of(parted), TensorSamples(rows, samples.labels), recipe, val=6)
+    head = trained(head_of(parted), TensorSamples(rows, samples.labels), config, val=6)
     for mine, theirs in zip(curve, head, strict=True):
         assert dataclasses.astuple(mine) == pytest.approx(dataclasses.astuple(theirs), rel=1e-4)
     for name, value in whole.state_dict().items():

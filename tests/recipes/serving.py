@@ -37,7 +37,7 @@ def serve(place: str) -> None:
     import torchvision
 
     from emoprune.cli import eval as _eval  # noqa: F401  # for the forks
-    from emoprune.training import setup, train  # noqa: F401
+    from emoprune.training import train  # noqa: F401
 
     assert sklearn.model_selection
     assert torchvision

@@ -36,7 +36,7 @@ LR = ("--space", "lr=log:1e-3:1e-1")
         (("--space", "channels=8,16+32", "--set", "arch=mlp"), "--channels"),
         (("--space", "augment=none,mirror"), "--augment mirror: unknown"),
         (("--space", "arch=mlp,conv1"), "conv1 needs images"),
-        (("--set", "arch=autoencoder", *LR), "classifies nothing"),
+        (("--set", "arch=autoencoder", *LR), "does not classify"),
         (("--space", "layers=int:1:3"), "add --space hidden"),
         (("--space", "layers=int:0:3", "--space", "hidden=4"), "layers=0"),
         (("--space", "layers=int:1:3", "--space", "hidden=4,4+8"), "give one of them"),
@@ -46,7 +46,7 @@ LR = ("--space", "lr=log:1e-3:1e-1")
         ((*LR, "--sampler", "coarse-to-fine", "--set", "epochs=4"), "epochs of its own"),
         ((*LR, "--sampler", "coarse-to-fine", "--trials", "3"), "give 4 or more"),
         ((*LR, "--split", "80/20"), "give 60/20/20"),
-        ((*LR, "--split", "half"), "is no split"),
+        ((*LR, "--split", "half"), "--split half"),
         ((*LR, "--label", " "), "--label"),
         ((*LR, "--preset", "jain2020-f"), "did you mean"),
         ((*LR, "-o", "search.journal"), "two files at once"),
@@ -67,12 +67,12 @@ def test_a_wrong_command_line_is_refused_before_the_first_trial(
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (("--storage", "-"), "is no file"),
-        (("--storage", "there"), "is no file"),
-        (("-o", "-"), "is no file"),
+        (("--storage", "-"), "is not a file"),
+        (("--storage", "there"), "is not a file"),
+        (("-o", "-"), "is not a file"),
         (("--storage", "nowhere/a"), "no such folder"),
         (("--keep-best", "notes"), "give --force"),
-        (("--storage", "notes"), "is no journal of a search"),
+        (("--storage", "notes"), "is not a storage of a search"),
         (("--preset", "wright2019-ff"), "is for photos"),
     ],
 )
@@ -152,6 +152,6 @@ def test_a_combination_that_train_refuses_is_a_trial_that_fails(emoprune: Runner
     assert "1 of 4 trials failed" in result.err
 
 
-def test_json_lines_that_optuna_did_not_write_are_no_journal(emoprune: Runner, table: Path) -> None:
+def test_json_lines_that_optuna_did_not_write_are_refused(emoprune: Runner, table: Path) -> None:
     Path("s.j").write_text('{"op_code": 99, "worker_id": "x"}\n')
-    emoprune.check_refused("search", table, *MLP, *LR, "--storage", "s.j", says=("s.j", "no journal"))
+    emoprune.check_refused("search", table, *MLP, *LR, "--storage", "s.j", says=("s.j", "not a storage"))

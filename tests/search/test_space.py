@@ -77,16 +77,16 @@ def test_words_are_choices_also_with_colons_and_several_layers_are_a_word() -> N
         ("lr=", "no values"),
         ("lr=log:0:1", "begin above 0"),
         ("lr=log:-1:1", "begin above 0"),
-        ("lr=log:1", "no range"),
-        ("lr=1:2:3:4", "no range"),
+        ("lr=log:1", "not a range"),
+        ("lr=1:2:3:4", "not a range"),
         ("lr=2:1", "ends before it begins"),
-        ("lr=1:1", "--set lr=1"),
-        ("lr=a:1", "'a' is no number"),
-        ("lr=nan:1", "'nan' is no number"),
+        ("lr=1:1", "`fixed=lr=1`"),
+        ("lr=a:1", "'a' is not a number"),
+        ("lr=nan:1", "'nan' is not a number"),
         ("lr=1:1e999", "without an end"),
-        ("lr=1:2:x", "no number of steps"),
+        ("lr=1:2:x", "not a number of steps"),
         ("lr=1:2:1", "2 steps"),
-        ("lr=fast,slow", "'fast' is no number"),
+        ("lr=fast,slow", "'fast' is not a number"),
         ("lr=1,1", "give each once"),
         ("lr=0.1,", "empty choice"),
         ("hidden=int:1.5:3", "whole numbers"),
@@ -97,7 +97,7 @@ def test_anything_else_is_a_usage_fault(text: str, says: str) -> None:
     with pytest.raises(UsageFault) as caught:
         parse_space(text, TYPES)
     assert says in str(caught.value)
-    assert "--space" in str(caught.value)
+    assert "`space=" in str(caught.value)
 
 
 @given(st.text())

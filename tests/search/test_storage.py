@@ -83,11 +83,11 @@ def test_what_ended_is_told_by_number_failures_included(tmp_path: Path) -> None:
         assert study.claim(2, whole) is None
 
 
-def test_the_first_to_come_says_what_was_asked(tmp_path: Path) -> None:
+def test_identity_is_what_the_first_process_says(tmp_path: Path) -> None:
     with opened(tmp_path / "a") as study:
-        assert study.asked({"seed": "0"}) == {"seed": "0"}
+        assert study.identity({"seed": "0"}) == {"seed": "0"}
     with opened(tmp_path / "a") as study:
-        assert study.asked({"seed": "1"}) == {"seed": "0"}
+        assert study.identity({"seed": "1"}) == {"seed": "0"}
 
 
 def test_a_proposal_that_waits_claims_nothing(tmp_path: Path) -> None:
@@ -170,8 +170,8 @@ def test_a_line_that_a_crash_left_half_written_is_cut_off(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "data", [b"\x80PNG", b"notes\n", b"{}\n", b'{"op_code":0}\n', b'{"op_code":0,"wo\nx\n']
 )
-def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path: Path, data: bytes) -> None:
+def test_a_foreign_or_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
-    with pytest.raises(OutputFault, match="no journal"):
+    with pytest.raises(OutputFault, match="not a storage of a search"):
         opened(tmp_path / "a")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", data)]

@@ -1,42 +1,60 @@
-"""What a training is asked for: the options of the command, its defaults, and where weights come from."""
+"""What a training is asked for: defaults, presets, settings that are given, and where weights come from."""
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
+from typing import Any
 
 import pytest
 
-from emoprune.cli import train
+from emoprune.errors import UsageFault
 from emoprune.networks.registry import ARCHITECTURES
-from emoprune.training.config import OF_THE_NETWORK, Settings, settings_of
-
-FIELDS = {field.name: field.default for field in dataclasses.fields(Settings)}
-OPTIONS = inspect.signature(train.command).parameters
+from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig, train_config
+from emoprune.training.presets import PRESETS
 
 
-def test_every_setting_is_an_option_and_every_default_is_told_once() -> None:
-    assert set(FIELDS) - {"given"} <= set(OPTIONS)
-    for name, value in FIELDS.items():
-        if name not in ("data", "given"):
-            assert OPTIONS[name].default == (value or None if isinstance(value, tuple) else value), name
+@pytest.mark.parametrize("preset", PRESETS)
+def test_train_config_changes_defaults_by_a_preset_and_then_by_what_is_given(preset: str) -> None:
+    assert train_config() == TrainConfig()
+    found = train_config(preset, lr=0.5, augment="none")
+    assert (found.preset, found.given, found.lr, found.augment) == (
+        *(preset, frozenset(("lr", "augment")), 0.5, ("none",)),
+    )
+    for name in SETTINGS.keys() - found.given:
+        assert getattr(found, name) == PRESETS[preset].settings.get(name, getattr(TrainConfig, name))
+
+
+def test_train_config_takes_lists_and_single_values() -> None:
+    found = train_config(hidden=8, channels=[3, 4], augment="flip,rotate:10")
+    assert (found.hidden, found.channels, found.augment) == ((8,), (3, 4), ("flip,rotate:10",))
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "says"),
+    [
+        ("jain2020-f", {}, "did you mean jain2020-ff"),
+        (None, {"epoch": 3}, "`epoch` is not a setting of a training; did you mean epochs?"),
+        (None, {"arch": "resnet_18"}, "`arch=resnet_18` is unknown; did you mean resnet18"),
+        (None, {"optimizer": "adamm"}, "did you mean adam"),
+        (None, {"keep": "middle"}, "choose from best, last"),
+        (None, {"lr": -1.0}, "`lr=-1.0` is out of range; give 0 or more"),
+        (None, {"dropout": 1}, "give 0 to 0.99"),
+        (None, {"hidden": (5, 0)}, "`hidden=0` is out of range"),
+    ],
+)
+def test_train_config_refuses_what_is_unknown_or_out_of_range(
+    preset: str | None, given: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UsageFault) as caught:
+        train_config(preset, **given)
+    assert says in str(caught.value)
 
 
 def test_what_a_checkpoint_decides_are_settings() -> None:
-    assert set(FIELDS) >= OF_THE_NETWORK
-
-
-def test_lists_that_are_not_given_are_empty() -> None:
-    parameters = {"data": "faces", "hidden": None, "channels": [3, 4], "augment": None, "output": "m.st"}
-    found = settings_of(parameters, frozenset({"channels"}))
-    assert (found.hidden, found.channels, found.augment) == ((), (3, 4), ())
-    assert found.given == {"channels"}
-    assert found.epochs == Settings.epochs
+    assert SETTINGS.keys() >= OF_THE_NETWORK | OF_THE_SPLIT
 
 
 @pytest.mark.parametrize("arch", ["conv1", "svm", "zhang_vgg", "resnet18", "vit_b_16"])
 def test_networks_of_ours_start_from_nothing_and_torchvisions_from_imagenet(arch: str) -> None:
     usual = "none" if ARCHITECTURES[arch].own else "imagenet"
-    assert Settings(data="faces", arch=arch).start == usual
-    assert Settings(data="faces", arch=arch, weights="w.pth").start == "w.pth"
-    assert Settings(data="faces", arch=arch, earlier="m.st").start == "m.st"
+    assert train_config(arch=arch).initial_weights == usual
+    assert train_config(arch=arch, weights="w.pth").initial_weights == "w.pth"

@@ -22,22 +22,13 @@ from emoprune.networks.build import build
 from emoprune.networks.losses import judge, predict
 from emoprune.networks.table_networks import fitted_scaling
 from emoprune.networks.types import Epoch, Spec
-from emoprune.training.loop import Recipe, fit, training_batches
+from emoprune.training.config import TrainConfig
+from emoprune.training.loop import fit, training_batches
 
 CPU = torch.device("cpu")
 TABLE = Preprocess(kind="table")
 PHOTO = Preprocess(kind="image", size=(12, 12), color="gray", mean=(0.5,), std=(0.5,))
-RECIPE = Recipe(
-    epochs=4,
-    lr=0.05,
-    batch_size=8,
-    optimizer="adam",
-    momentum=0.9,
-    weight_decay=0.0,
-    augment={},
-    keep="last",
-    seed=0,
-)
+CONFIG = TrainConfig(epochs=4, lr=0.05, batch_size=8, keep="last")
 
 
 def clouds(n: int = 60) -> TensorSamples:
@@ -83,9 +74,9 @@ def blank() -> nn.Linear:
     return net
 
 
-def trained(net: nn.Module, samples: TensorSamples, recipe: Recipe, *, val: int = 0) -> list[Epoch]:
+def trained(net: nn.Module, samples: TensorSamples, config: TrainConfig, *, val: int = 0) -> list[Epoch]:
     preprocess = TABLE if samples.values.ndim == 2 else PHOTO
-    return list(fit(net, samples, parts_of(samples, val), preprocess, recipe, CPU))
+    return list(fit(net, samples, parts_of(samples, val), preprocess, config, CPU))
 
 
 def state_of(net: nn.Module) -> dict[str, Tensor]:
@@ -98,8 +89,8 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
 
 @pytest.mark.parametrize(("optimizer", "lr"), [("adam", 0.05), ("adamw", 0.05), ("sgd", 0.1)])
 def test_a_separable_problem_is_learned(optimizer: Optimizer, lr: float) -> None:
-    recipe = dataclasses.replace(RECIPE, optimizer=optimizer, lr=lr, epochs=20)
-    curve = trained(mlp(), clouds(), recipe, val=15)
+    config = dataclasses.replace(CONFIG, optimizer=optimizer, lr=lr, epochs=20)
+    curve = trained(mlp(), clouds(), config, val=15)
     assert [epoch.index for epoch in curve] == list(range(1, 21))
     assert curve[-1].train_accuracy is not None
     assert curve[-1].val_accuracy is not None
@@ -109,21 +100,19 @@ def test_a_separable_problem_is_learned(optimizer: Optimizer, lr: float) -> None
 
 
 def test_photos_are_learned_with_augmentation() -> None:
-    recipe = dataclasses.replace(
-        RECIPE, lr=0.01, epochs=12, augment={"flip": 0.5, "shift": 0.1, "brightness": 0.1}
-    )
-    accuracy = trained(conv1(), photos(), recipe)[-1].train_accuracy
+    config = dataclasses.replace(CONFIG, lr=0.01, epochs=12, augment=("flip", "shift", "brightness:0.1"))
+    accuracy = trained(conv1(), photos(), config)[-1].train_accuracy
     assert accuracy is not None
     assert accuracy >= 0.95
 
 
-@pytest.mark.parametrize("augment", [{}, {"rotate": 10.0, "contrast": 0.2}])
-def test_one_seed_gives_the_same_bits_and_another_does_not(augment: dict[str, float]) -> None:
+@pytest.mark.parametrize("augment", [(), ("rotate:10", "contrast")])
+def test_one_seed_gives_the_same_bits_and_another_does_not(augment: tuple[str, ...]) -> None:
     states, curves = [], []
     for number, seed in enumerate((5, 5, 6)):
         net = conv1(dropout=0.3)
         torch.manual_seed(number)  # what the rest of the program drew must not matter
-        curves.append(trained(net, photos(), dataclasses.replace(RECIPE, seed=seed, augment=augment), val=6))
+        curves.append(trained(net, photos(), dataclasses.replace(CONFIG, seed=seed, augment=augment), val=6))
         states.append(state_of(net))
     assert same(states[0], states[1])
     assert curves[0] == curves[1]
@@ -134,8 +123,8 @@ def test_the_global_generator_stays_as_it_was_at_every_epoch() -> None:
     torch.manual_seed(11)
     before = torch.random.get_rng_state()
     samples = photos()
-    recipe = dataclasses.replace(RECIPE, augment={"flip": 0.5})
-    for _ in fit(conv1(dropout=0.5), samples, parts_of(samples, 6), PHOTO, recipe, CPU):
+    config = dataclasses.replace(CONFIG, augment=("flip",))
+    for _ in fit(conv1(dropout=0.5), samples, parts_of(samples, 6), PHOTO, config, CPU):
         assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -149,7 +138,7 @@ def test_every_epoch_shuffles_anew_and_sees_every_sample_once() -> None:
             return super().batch(indices)
 
     samples = clouds(20)
-    trained(mlp(), Watched(samples.values, samples.labels), dataclasses.replace(RECIPE, epochs=2))
+    trained(mlp(), Watched(samples.values, samples.labels), dataclasses.replace(CONFIG, epochs=2))
     epochs = [[index for chunk in seen[start : start + 3] for index in chunk] for start in (0, 3)]
     assert [len(chunk) for chunk in seen] == [8, 8, 4] * 2
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(20))
@@ -162,10 +151,10 @@ def watched_run(keep: str, seed: int) -> tuple[list[Epoch], list[dict[str, Tenso
     samples = clouds(40)
     noise = torch.randint(3, (40,), generator=torch.Generator().manual_seed(seed))
     samples = TensorSamples(samples.values, noise)
-    recipe = dataclasses.replace(RECIPE, lr=0.3, epochs=8, keep="best" if keep == "best" else "last")
+    config = dataclasses.replace(CONFIG, lr=0.3, epochs=8, keep="best" if keep == "best" else "last")
     net = mlp()
     curve, states = [], []
-    for epoch in fit(net, samples, parts_of(samples, 8), TABLE, recipe, CPU):
+    for epoch in fit(net, samples, parts_of(samples, 8), TABLE, config, CPU):
         curve.append(epoch)
         states.append(state_of(net))
     return curve, states, net
@@ -195,23 +184,23 @@ class Versioned(nn.Linear):
 
 def test_the_best_epoch_is_restored_into_a_network_that_versions_its_state() -> None:
     net = nn.Sequential(Versioned(2, 3))
-    curve = trained(net, clouds(), dataclasses.replace(RECIPE, keep="best"), val=12)
-    assert len(curve) == RECIPE.epochs
+    curve = trained(net, clouds(), dataclasses.replace(CONFIG, keep="best"), val=12)
+    assert len(curve) == CONFIG.epochs
 
 
 def test_keep_last_and_best_without_a_validation_part_end_at_the_last_epoch() -> None:
     _, states, net = watched_run("last", 0)
     assert same(state_of(net), states[-1])
     last, best = mlp(), mlp()
-    trained(last, clouds(), RECIPE)
-    curve = trained(best, clouds(), dataclasses.replace(RECIPE, keep="best"))
+    trained(last, clouds(), CONFIG)
+    curve = trained(best, clouds(), dataclasses.replace(CONFIG, keep="best"))
     assert same(state_of(last), state_of(best))
     assert (curve[-1].val_loss, curve[-1].val_accuracy) == (None, None)
 
 
 def test_validation_figures_are_those_of_the_network_as_it_is_after_the_epoch() -> None:
     samples, net = clouds(), mlp(dropout=0.5)
-    for epoch in fit(net, samples, parts_of(samples, 12), TABLE, RECIPE, CPU):
+    for epoch in fit(net, samples, parts_of(samples, 12), TABLE, CONFIG, CPU):
         net.eval()
         with torch.no_grad():
             logits = net(samples.values[:12])
@@ -239,8 +228,8 @@ def test_batch_size_0_is_one_step_on_all_samples() -> None:
     weight, bias = (parameter.detach().clone().requires_grad_() for parameter in net.parameters())
     loss = nn.functional.cross_entropy(samples.values @ weight.T + bias, samples.labels)
     loss.backward()
-    recipe = dataclasses.replace(RECIPE, epochs=1, batch_size=0, optimizer="sgd", momentum=0.0, lr=0.1)
-    [epoch] = trained(net, samples, recipe)
+    config = dataclasses.replace(CONFIG, epochs=1, batch_size=0, optimizer="sgd", momentum=0.0, lr=0.1)
+    [epoch] = trained(net, samples, config)
     assert epoch.train_loss == pytest.approx(loss.item(), rel=1e-5)
     assert weight.grad is not None
     torch.testing.assert_close(net.weight.detach(), (weight - 0.1 * weight.grad).detach())
@@ -249,7 +238,7 @@ def test_batch_size_0_is_one_step_on_all_samples() -> None:
 def test_no_epochs_leave_the_network_as_it_was() -> None:
     net = mlp()
     before = state_of(net)
-    assert trained(net, clouds(), dataclasses.replace(RECIPE, epochs=0), val=12) == []
+    assert trained(net, clouds(), dataclasses.replace(CONFIG, epochs=0), val=12) == []
     assert same(state_of(net), before)
 
 
@@ -258,15 +247,15 @@ def test_a_loss_that_is_not_finite_is_a_training_fault() -> None:
     values = samples.values.clone()
     values[0, 0] = math.inf
     with pytest.raises(TrainingFault, match="loss is nan after epoch 1"):
-        trained(mlp(), TensorSamples(values, samples.labels), RECIPE)
-    with pytest.raises(TrainingFault, match="lower --lr"):
-        trained(blank(), samples, dataclasses.replace(RECIPE, lr=3e38, optimizer="sgd"))
+        trained(mlp(), TensorSamples(values, samples.labels), CONFIG)
+    with pytest.raises(TrainingFault, match="lower `lr`"):
+        trained(blank(), samples, dataclasses.replace(CONFIG, lr=3e38, optimizer="sgd"))
 
 
 def test_a_validation_loss_that_is_not_finite_is_a_training_fault_too() -> None:
-    recipe = dataclasses.replace(RECIPE, epochs=1, batch_size=0, lr=3e38, optimizer="sgd", momentum=0.0)
+    config = dataclasses.replace(CONFIG, epochs=1, batch_size=0, lr=3e38, optimizer="sgd", momentum=0.0)
     with pytest.raises(TrainingFault):
-        trained(blank(), clouds(), recipe, val=12)
+        trained(blank(), clouds(), config, val=12)
 
 
 def test_predictions_come_in_order_without_gradients_and_without_dropout() -> None:
@@ -291,9 +280,9 @@ def masks_of(net: nn.Module, share: float = 0.5) -> dict[str, Tensor]:
     return masks
 
 
-def run(net: nn.Module, recipe: Recipe, masks: Mapping[str, Tensor] | None = None) -> list[Epoch]:
+def run(net: nn.Module, config: TrainConfig, masks: Mapping[str, Tensor] | None = None) -> list[Epoch]:
     samples = clouds()
-    return list(fit(net, samples, parts_of(samples, 12), TABLE, recipe, CPU, masks=masks))
+    return list(fit(net, samples, parts_of(samples, 12), TABLE, config, CPU, masks=masks))
 
 
 @pytest.mark.parametrize(
@@ -312,7 +301,7 @@ def test_masked_weights_stay_exactly_zero_and_the_others_learn(how: dict[str, An
     net = mlp()
     masks = masks_of(net)
     before = state_of(net)
-    for epoch in run(net, dataclasses.replace(RECIPE, **how, keep=keep), masks):
+    for epoch in run(net, dataclasses.replace(CONFIG, **how, keep=keep), masks):
         assert epoch.val_accuracy is not None
     for name, mask in masks.items():
         weight = net.get_parameter(name)
@@ -322,8 +311,8 @@ def test_masked_weights_stay_exactly_zero_and_the_others_learn(how: dict[str, An
 
 def test_masks_that_hold_nothing_change_nothing() -> None:
     plain, held = mlp(), mlp()
-    run(plain, RECIPE)
-    run(held, RECIPE, {name: torch.ones_like(value).bool() for name, value in held.named_parameters()})
+    run(plain, CONFIG)
+    run(held, CONFIG, {name: torch.ones_like(value).bool() for name, value in held.named_parameters()})
     assert same(state_of(plain), state_of(held))
 
 
@@ -345,8 +334,8 @@ def test_masks_that_hold_nothing_change_nothing() -> None:
 def test_the_rate_is_the_one_computed_by_hand(
     factor: float, decay: float, epoch: int, step: int, rate: float
 ) -> None:
-    recipe = dataclasses.replace(RECIPE, lr=0.2, lr_factor=factor, lr_decay=decay)
-    assert recipe.rate(epoch=epoch, step=step) == pytest.approx(rate)
+    config = dataclasses.replace(CONFIG, lr=0.2, lr_factor=factor, lr_decay=decay)
+    assert config.rate(epoch=epoch, step=step) == pytest.approx(rate)
 
 
 def gradients(weight: np.ndarray, bias: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -375,8 +364,8 @@ def test_steps_of_momentum_use_the_rate_of_their_epoch_and_step(factor: float, d
         **{"epochs": 3, "batch_size": 0, "optimizer": "sgd", "lr": 0.3, "momentum": 0.6},
         **{"weight_decay": 0.05, "lr_factor": factor, "lr_decay": decay},
     }
-    recipe = dataclasses.replace(RECIPE, **changes)
-    list(fit(net, samples, parts_of(samples), TABLE, recipe, CPU))
+    config = dataclasses.replace(CONFIG, **changes)
+    list(fit(net, samples, parts_of(samples), TABLE, config, CPU))
     for value, wanted in zip(net.parameters(), parameters, strict=True):
         np.testing.assert_allclose(value.detach().numpy(), wanted, rtol=1e-4, atol=1e-6)
 
@@ -384,14 +373,14 @@ def test_steps_of_momentum_use_the_rate_of_their_epoch_and_step(factor: float, d
 def test_steps_are_counted_on_from_epoch_to_epoch() -> None:
     rates: list[float] = []
 
-    class Watched(Recipe):
+    class Watched(TrainConfig):
         def rate(self, *, epoch: int, step: int) -> float:
             rates.append(super().rate(epoch=epoch, step=step))
             return rates[-1]
 
     samples = clouds(20)
-    recipe = Watched(**{**dataclasses.asdict(RECIPE), "epochs": 2, "lr": 1.0, "lr_decay": 1.0})
-    list(fit(mlp(), samples, parts_of(samples), TABLE, recipe, CPU))
+    config = Watched(**{**dataclasses.asdict(CONFIG), "epochs": 2, "lr": 1.0, "lr_decay": 1.0})
+    list(fit(mlp(), samples, parts_of(samples), TABLE, config, CPU))
     # 20 samples in batches of 8 are three steps an epoch
     assert rates == [1 / (1 + step) for step in range(6)]
 
@@ -412,17 +401,17 @@ def autoencoder(samples: TensorSamples, units: int) -> nn.Module:
     return net
 
 
-def reconstructed(net: nn.Module, samples: TensorSamples, recipe: Recipe, val: int = 0) -> list[Epoch]:
+def reconstructed(net: nn.Module, samples: TensorSamples, config: TrainConfig, val: int = 0) -> list[Epoch]:
     parts = parts_of(samples, val)
-    return list(fit(net, samples, parts, TABLE, recipe, CPU, task="reconstruct"))
+    return list(fit(net, samples, parts, TABLE, config, CPU, task="reconstruct"))
 
 
 def test_a_table_of_rank_two_goes_through_three_units() -> None:
     samples = low_rank()
     net = autoencoder(samples, 3)
     spread = float(net.get_submodule("scaling")(samples.values).var(0).mean())
-    recipe = dataclasses.replace(RECIPE, epochs=600, lr=0.03, batch_size=0)
-    curve = reconstructed(net, samples, recipe, val=16)
+    config = dataclasses.replace(CONFIG, epochs=600, lr=0.03, batch_size=0)
+    curve = reconstructed(net, samples, config, val=16)
     assert all(epoch.train_accuracy is None and epoch.val_accuracy is None for epoch in curve)
     assert curve[-1].train_loss < 0.05 * spread
     assert curve[-1].val_loss is not None
@@ -434,11 +423,11 @@ def test_keep_best_ends_as_the_epoch_of_least_validation_loss() -> None:
     for seed in range(4):
         samples = low_rank(30, seed)
         # a rate so high that the loss goes up and down
-        recipe = dataclasses.replace(RECIPE, epochs=12, lr=1.5, keep="best")
+        config = dataclasses.replace(CONFIG, epochs=12, lr=1.5, keep="best")
         net = autoencoder(samples, 4)
         curve, states = [], []
         parts = parts_of(samples, 6)
-        for epoch in fit(net, samples, parts, TABLE, recipe, CPU, task="reconstruct"):
+        for epoch in fit(net, samples, parts, TABLE, config, CPU, task="reconstruct"):
             curve.append(epoch)
             states.append(state_of(net))
         losses = [epoch.val_loss for epoch in curve if epoch.val_loss is not None]

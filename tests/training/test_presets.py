@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import statistics
 from collections.abc import Iterator
 from itertools import pairwise
@@ -12,14 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from emoprune.cli import train
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.splits import parse_shares
 from emoprune.networks import checkpoint
 from emoprune.networks.build import blueprint
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Spec
-from emoprune.training.config import Settings
+from emoprune.training.config import TrainConfig
 from emoprune.training.presets import PRESETS
 from tests.conftest import draw_faces
 from tests.support.command_line import Runner
@@ -30,7 +28,7 @@ from tests.support.command_line import Runner
 JAIN = {
     "size": "224",
     "freeze": "backbone",
-    "hidden": [200],
+    "hidden": (200,),
     "activation": "sigmoid",
     "lr": 0.001,
     "epochs": 50,
@@ -52,7 +50,7 @@ STATED: dict[str, dict[str, Any]] = {
     "dhall2011-svm": {"arch": "svm", "split": "346/329"},
     # jain2020, section 2.1
     "jain2020-ff": {
-        **{"arch": "mlp", "split": "346/329", "scale": "minmax", "hidden": [20], "lr": 0.04},
+        **{"arch": "mlp", "split": "346/329", "scale": "minmax", "hidden": (20,), "lr": 0.04},
         **{"epochs": 500, "activation": "relu", "optimizer": "adam"},
     },
     # jain2020, section 2.3 tells of both no more than their depth; 2.4 and 3.5 the rest
@@ -68,11 +66,11 @@ STATED: dict[str, dict[str, Any]] = {
     "zhang2020-vgg": {"arch": "zhang_vgg", "lr": 0.001, **ZHANG},
     # luan2020, section 2.1: 10 hidden units of sigmoids, a fifth of the data for testing
     "luan2020-autoencoder": {
-        **{"arch": "autoencoder", "hidden": [10], "activation": "sigmoid", "split": "80/20"},
+        **{"arch": "autoencoder", "hidden": (10,), "activation": "sigmoid", "split": "80/20"},
     },
     # luan2020, section 2.2: gray, 90x72 (width first), combination (1), Adam, 700 epochs
     "luan2020-lenet": {
-        **{"arch": "lenet", "channels": [16, 32], "size": "72x90", "gray": True, "optimizer": "adam"},
+        **{"arch": "lenet", "channels": (16, 32), "size": "72x90", "gray": True, "optimizer": "adam"},
         **{"epochs": 700, "split": "80/20"},
     },
     # elazar2020, section 3.1: 224 pixels in 0..1, half of them mirrored, 15 degrees, crops of 90 percent and
@@ -83,7 +81,7 @@ STATED: dict[str, dict[str, Any]] = {
     },
     # wright2019, section 1: 48x48 numbers, ReLU; 5.2, table 1
     "wright2019-ff": {
-        **{"arch": "mlp", "size": "48", "gray": True, "hidden": [1000, 1000], "activation": "relu"},
+        **{"arch": "mlp", "size": "48", "gray": True, "hidden": (1000, 1000), "activation": "relu"},
         **{"optimizer": "sgd", "lr": 0.001, "lr_decay": 0.001, "momentum": 0.5, "batch_size": 10},
     },
     # wright2019, section 6
@@ -93,7 +91,6 @@ STATED: dict[str, dict[str, Any]] = {
         **{"epochs": 50},
     },
 }
-OPTIONS = set(inspect.signature(train.command).parameters)
 
 
 def test_every_preset_is_held_against_its_paper() -> None:
@@ -104,11 +101,6 @@ def test_every_preset_is_held_against_its_paper() -> None:
 def test_what_the_paper_states_is_what_the_preset_sets(name: str) -> None:
     settings = PRESETS[name].settings
     assert {key: settings.get(key) for key in STATED[name]} == STATED[name]
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_key_of_a_preset_is_an_option_of_train(name: str) -> None:
-    assert set(PRESETS[name].settings) <= OPTIONS - {"context", "data", "output", "preset"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -335,8 +327,8 @@ def test_without_a_preset_the_defaults_are_those_of_the_help(
     result = emoprune.done("train", small, "m.st", "--size", "16", "--epochs", "0")
     assert "preset" not in result.err
     found = checkpoint.read("m.st")
-    assert found.spec.arch == Settings.arch
-    assert found.history[-1].parameters["lr"] == Settings.lr
+    assert found.spec.arch == TrainConfig.arch
+    assert found.history[-1].parameters["lr"] == TrainConfig.lr
     assert found.history[-1].parameters["preset"] is None
 
 

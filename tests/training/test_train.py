@@ -13,7 +13,8 @@ from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
 from emoprune.networks import checkpoint
 from emoprune.networks.types import Checkpoint
-from emoprune.training.loop import Recipe, fit
+from emoprune.training.config import TrainConfig
+from emoprune.training.loop import fit
 from tests.conftest import draw_faces
 from tests.support.command_line import SMALL, Runner, opened, tree
 
@@ -435,7 +436,7 @@ def test_a_falling_rate_is_recorded_and_changes_what_is_learned(
     emoprune.done("train", table, "falling.st", *MLP, "--epochs", "3", *option)
     plain, falling = read("plain.st"), read("falling.st")
     assert falling.history[-1].parameters[recorded] == 0.5
-    assert plain.history[-1].parameters[recorded] == getattr(Recipe, recorded)
+    assert plain.history[-1].parameters[recorded] == getattr(TrainConfig, recorded)
     assert plain.training[0].train_loss == pytest.approx(falling.training[0].train_loss, rel=0.2)
     assert not same_tensors(plain, falling)
 

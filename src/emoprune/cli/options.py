@@ -16,7 +16,7 @@ import typer
 from emoprune.choices import Center, DeviceName, Kind, SplitBy
 from emoprune.cli import output
 from emoprune.networks.registry import ARCHITECTURES, USUAL_TORCHVISION
-from emoprune.settings import Setting, settings_of
+from emoprune.settings import Setting, nearest, settings_of
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
@@ -134,11 +134,7 @@ def one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
 
     def check(value: str | None) -> str | None:
         if value is not None and value not in names:
-            import difflib
-
-            near = difflib.get_close_matches(value, names)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
-            raise typer.BadParameter(f"{value!r} is unknown; {hint}")
+            raise typer.BadParameter(f"{value!r} is unknown; {nearest(value, names)}")
         return value
 
     return check
@@ -306,11 +302,9 @@ def _option(name: str, entry: Setting, hint: Any) -> Any:
     repeated = get_origin(hint) is tuple
     kind = types.GenericAlias(list, get_args(hint)[:1]) | None if repeated else hint
     numeric = {int, float} & {hint, *get_args(hint)}
-    help_text = output.as_options(entry.help) + (
-        f"  [default: {entry.default_text}]" if entry.default_text else ""
-    )
+    help_text = entry.help + (f"  [default: {entry.default_text}]" if entry.default_text else "")
     more: dict[str, Any] = {
-        "help": help_text,
+        "help": output.as_options(help_text),
         "metavar": entry.metavar,
         "show_default": entry.default_text is None,
     }
@@ -319,7 +313,9 @@ def _option(name: str, entry: Setting, hint: Any) -> Any:
     elif numeric:
         more |= {"min": entry.low, "max": entry.high}
     if entry.names:
-        more |= {"callback": one_of(entry.names), "autocompletion": completing(entry.names)}
+        more["callback"] = one_of(entry.names)
+    if entry.names or entry.offered:
+        more["autocompletion"] = completing(entry.names or entry.offered)
     if get_args(hint) and type(None) in get_args(hint) and entry.default_text is None:
         more["show_default"] = False
     return Annotated[kind, typer.Option(entry.option or f"--{name.replace('_', '-')}", **more)]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Annotated
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emoprune.choices import Sampler
-from emoprune.cli import options
-from emoprune.cli import train_options as training
-from emoprune.search.config import DEFAULT_SPLIT, EPOCHS, USUAL_TRIALS, Asked, fixable, searchable
-from emoprune.training.presets import PRESETS
+from emoprune import events
+from emoprune.cli import options, train
+from emoprune.cli import output as console
+from emoprune.reporting import tables
+from emoprune.search.config import SearchConfig
+from emoprune.training.config import SETTINGS
+
+if TYPE_CHECKING:
+    from emoprune.evaluation.types import Metrics
+    from emoprune.search.search import SearchResult
+
+SHOWN = 10
+"""Trials in the final table."""
 
 EXAMPLES = """\b
 Examples:
@@ -38,74 +47,12 @@ Several processes with the same command and --storage share the trials. After
 an interruption the same command goes on; what was running is run again."""
 
 
-def _completing(names: Iterable[str]) -> Callable[[str], list[str]]:
-    return options.completing([f"{name}=" for name in names])
-
-
-Spaces = Annotated[
-    list[str],
-    typer.Option(
-        "--space",
-        metavar="NAME=VALUES",
-        autocompletion=_completing(searchable()),
-        help="What varies, and how, as below; repeat it. Names are options of train: lr, batch_size, hidden, "
-        "dropout, optimizer and others, and layers.",
-    ),
-]
-Preset = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        callback=options.one_of(PRESETS),
-        autocompletion=options.completing(PRESETS),
-        help="Defaults of all other options of train, as a paper has them: see train --help.",
-    ),
-]
-Fixed = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        autocompletion=_completing(fixable()),
-        help="An option of train that is the same in all trials, as epochs=5; may be repeated.",
-        show_default=False,
-    ),
-]
-Trials = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help=f"How many in all, by all processes, failed ones too.  [default: {USUAL_TRIALS}; all of a grid]",
-        show_default=False,
-    ),
-]
-SamplerOption = Annotated[
-    Sampler,
-    typer.Option(
-        help="grid: all combinations, in order. coarse-to-fine: half of the trials for a few epochs, even in "
-        "the logarithm, the others longer, around the best of those."
-    ),
-]
-CoarseEpochs = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help=f"Of the first half.  [default: {EPOCHS[0]}]", show_default=False),
-]
-FineEpochs = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help=f"Of the second half.  [default: {EPOCHS[1]}]", show_default=False),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        metavar="75/10/15",
-        help="Train/val/test, in percent or counts; trials are compared on val, and test is not measured. "
-        f"[default: the data's own folders, else the preset's with a val part, else {DEFAULT_SPLIT}]",
-        show_default=False,
-    ),
-]
 Storage = Annotated[
-    str, typer.Option(metavar="FILE", help="The search's memory, Optuna's journal; beside it FILE.lock.")
+    str,
+    typer.Option(
+        metavar="FILE",
+        help="The search's memory: Optuna's journal, or its database as sqlite:///FILE; beside it FILE.lock.",
+    ),
 ]
 Log = Annotated[
     str | None,
@@ -129,24 +76,14 @@ Label = Annotated[
 ]
 
 
+@options.with_settings(SearchConfig)
 def command(
-    data: training.Data,
-    spaces: Spaces,
-    preset: Preset = None,
-    fixed: Fixed = None,
-    sampler: SamplerOption = "random",
-    trials: Trials = None,
-    coarse_epochs: CoarseEpochs = None,
-    fine_epochs: FineEpochs = None,
-    split: Split = None,
-    group_by: options.GroupBy = None,
-    split_by: options.SplitByOption = None,
+    data: train.Data,
+    given: options.Given,
     storage: Storage = "search.journal",
     output: Log = None,
     keep_best: KeepBest = None,
     label: Label = None,
-    seed: options.Seed = 0,
-    device: options.Device = "auto",
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
@@ -157,29 +94,34 @@ def command(
     stands the train command of the best one.
     """
     from emoprune.data.datasets import open_data
-    from emoprune.io import devices
-    from emoprune.search import search as search_run
-    from emoprune.search import search_setup
-    from emoprune.search.search import Outputs
+    from emoprune.reporting import records_io
+    from emoprune.search.outputs import Outputs
+    from emoprune.search.search import search
 
-    asked = Asked(
-        data=data,
-        spaces=tuple(spaces),
-        preset=preset,
-        fixed=tuple(fixed or ()),
-        sampler=sampler,
-        trials=trials,
-        coarse_epochs=coarse_epochs,
-        fine_epochs=fine_epochs,
-        split=split,
-        group_by=group_by,
-        split_by=split_by,
-        label=label,
-        seed=seed,
-        device=device,
-    )
-    devices.device(device)
-    search = search_setup.set_up(asked, open_data(data))
+    def show(metrics: Metrics) -> None:
+        console.emit([records_io.to_record(metrics)], lambda: (), as_json=as_json)
+
+    config = SearchConfig(**given.values, label=label)
     outputs = Outputs(storage, lines=output, best=keep_best, force=force)
-    outputs.check()
-    search_run.run(search, outputs, as_json=as_json)
+    found = search(open_data(data), config, outputs, on_trial=show)
+    console.emit([], lambda: _table(found), as_json=as_json)
+    best, count = found.ranked[0], events.counted(len(found.ranked), "trial")
+    events.note(f"best of {count}: {best.accuracy:.1%} of the val part, trial {best.number}; to train it:")
+    console.paste(shlex.join(_train_command(data, found)))
+
+
+def _train_command(data: str, found: SearchResult) -> list[str]:
+    """The command line that trains the best trial."""
+    preset = ["--preset", found.best.preset] if found.best.preset else []
+    names = [name for name in SETTINGS if name in found.best.given]
+    return ["emoprune", "train", data, "model.st", *preset, *train.words(found.best, names)]
+
+
+def _table(found: SearchResult) -> Iterator[tables.Table]:
+    names = list(found.ranked[0].values)
+    rows = [
+        [str(trial.number), f"{trial.accuracy:.1%}", *map(trial.values.get, names)]
+        for trial in found.ranked[:SHOWN]
+        if trial.accuracy is not None
+    ]
+    yield tables.table(f"Best of {len(found.ranked)} trials", ["trial", "val accuracy", *names], rows)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emoprune import events
-from emoprune.choices import Activation, Optimizer, Scale
 from emoprune.cli import options
 from emoprune.cli import output as console
-from emoprune.cli import train_options as own
 from emoprune.errors import UsageFault
 from emoprune.reporting import tables
-from emoprune.training.config import Settings, settings_of
+from emoprune.training.config import OF_THE_NETWORK, SETTINGS, TrainConfig, train_config
+from emoprune.training.presets import PRESETS
 
 if TYPE_CHECKING:
-    from emoprune.networks.types import Checkpoint
+    from emoprune.training.types import Trained
 
-SCHEMA = "emoprune.train/1"
 FEW = 5
-"""Layers beyond which their units are told in sum."""
+"""Layers beyond which their units are shown in sum."""
 
 EXAMPLES = """\b
 Examples:
@@ -37,48 +36,67 @@ Examples:
   emoprune train faces/ healed.st --from model.reconstruct.st --epochs 5"""
 
 
+def _take_defaults(context: typer.Context, name: str | None) -> str | None:
+    """Let help show the defaults of a preset."""
+    if name is not None:
+        options.one_of(PRESETS)(name)
+        context.default_map = dict(PRESETS[name].settings)
+    return name
+
+
+Data = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATA",
+        help="A folder of faces by class, a CSV of faces as FER-2013's (emotion,pixels[,Usage]), or a "
+        "feature table: .csv or .xlsx (name, label, features; or the sheet published with SFEW) or .st; - is "
+        "CSV on standard input.",
+    ),
+]
+Output = Annotated[
+    str, typer.Argument(metavar="MODEL", help="The checkpoint to write, or - for standard output.")
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        is_eager=True,
+        callback=_take_defaults,
+        autocompletion=options.completing(PRESETS),
+        help=f"All defaults as a paper has them: {', '.join(PRESETS)}. Other options still count.",
+    ),
+]
+Past = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="MODEL",
+        help="Train this checkpoint on: widths stay narrow, zeros zero, its split on the same data.",
+    ),
+]
+SaveInit = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Also write the network as it is before the first step."),
+]
+Curve = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Also write loss and accuracy per epoch, for emoprune report --figures."
+    ),
+]
+Label = Annotated[str | None, options.label("What --curve is of, for emoprune report.")]
+
+
+@options.with_settings(TrainConfig)
 def command(
-    context: typer.Context,
-    data: own.Data,
-    output: own.Output,
-    preset: own.PresetOption = None,
-    arch: options.Arch = Settings.arch,
-    weights: options.Weights = None,
-    earlier: own.Earlier = None,
-    freeze: own.FreezeOption = Settings.freeze,
-    hidden: own.Hidden = None,
-    channels: own.Channels = None,
-    activation: Annotated[Activation, typer.Option(help="Of the hidden layers.")] = Settings.activation,
-    dropout: own.Dropout = Settings.dropout,
-    size: options.Size = None,
-    gray: options.Gray = False,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    scale: Annotated[
-        Scale, typer.Option(help="Of table columns, fitted on the training part.")
-    ] = Settings.scale,
-    penalty: own.Penalty = Settings.penalty,
-    epochs: own.Epochs = Settings.epochs,
-    lr: Annotated[float, typer.Option(min=0, metavar="RATE", help="Learning rate.")] = Settings.lr,
-    lr_factor: own.Factor = Settings.lr_factor,
-    lr_decay: own.LrDecay = Settings.lr_decay,
-    batch_size: Annotated[
-        int, typer.Option(min=0, metavar="N", help="0 is the whole training part at once.")
-    ] = Settings.batch_size,
-    optimizer: Annotated[Optimizer, typer.Option(help="How gradients become steps.")] = Settings.optimizer,
-    momentum: own.Momentum = Settings.momentum,
-    weight_decay: own.Decay = Settings.weight_decay,
-    augment: own.Augment = None,
-    split: options.Split = None,
-    group_by: options.GroupBy = None,
-    split_by: options.SplitByOption = None,
-    keep: own.KeepOption = None,
-    overfit: own.Overfit = None,
-    save_init: own.SaveInit = None,
-    curve: own.Curve = None,
-    label: own.Label = None,
-    seed: options.Seed = Settings.seed,
-    device: options.Device = Settings.device,
+    data: Data,
+    output: Output,
+    given: options.Given,
+    preset: PresetOption = None,
+    past: Past = None,
+    save_init: SaveInit = None,
+    curve: Curve = None,
+    label: Label = None,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
@@ -89,32 +107,33 @@ def command(
     those of the head.
     """
     from emoprune.data.datasets import open_data
-    from emoprune.io import devices, files
+    from emoprune.io import files
     from emoprune.networks import checkpoint
-    from emoprune.training import setup as train_setup
-    from emoprune.training import train
+    from emoprune.training.train import train
 
-    settings = settings_of(context.params, own.given(context))
-    devices.device(device)
+    config = train_config(preset, **{name: given.values[name] for name in given.written})
+    _check_curve(curve, label, epochs=0 if config.arch == "svm" and not past else config.epochs)
     if preset is not None:
-        events.note(f"preset {preset}: {own.spelled_out(settings)}")
-        events.note(own.where_from(preset))
-    found = open_data(data)
-    setup = train_setup.set_up(settings, found)
-    _check_curve(curve, label, epochs=setup.recipe.epochs)
+        _note_preset(preset, config, without=OF_THE_NETWORK if past else frozenset())
     outputs = [path for path in (output, save_init, curve) if path is not None]
     files.check_apart(outputs)
     for path in outputs:
         files.check_output(path, force=force)
-    if save_init is not None:
-        files.write_bytes(save_init, checkpoint.to_bytes(train.initial(setup, settings)), force=force)
-    trained = train.run(setup, settings)
+    trained = train(
+        open_data(data),
+        config,
+        past=checkpoint.read(past) if past else None,
+        past_name=past or "",
+        data_name=data,
+        keep_initial=save_init is not None,
+    )
+    trained.checkpoint.save(output, force=force)
+    if save_init is not None and trained.initial is not None:
+        trained.initial.save(save_init, force=force)
     if curve is not None:
-        files.write_bytes(curve, train.learning_curve(trained, output, label), force=force)
-    files.write_bytes(output, checkpoint.to_bytes(trained), force=force)
-    parts = {name: len(indices) for name, indices in setup.parts.items()}
-    summary = _summary(data, output, trained, parts)
+        files.write_bytes(curve, _learning_curve(trained, output, label), force=force)
     if files.STANDARD not in outputs:
+        summary = _summary(data, output, trained)
         console.emit([summary], lambda: _tables(summary), as_json=as_json)
 
 
@@ -125,18 +144,49 @@ def _check_curve(curve: str | None, label: str | None, *, epochs: int) -> None:
         raise UsageFault("--curve needs epochs, and there are none", "leave it out")
 
 
-def _summary(data: str, output: str, trained: Checkpoint, parts: dict[str, int]) -> dict[str, Any]:
-    training = {"training": dataclasses.asdict(trained.training[-1])} if trained.training else {}
-    return {
-        "schema": SCHEMA,
-        "input": data,
-        "output": output,
-        "arch": trained.spec.arch,
-        "classes": list(trained.classes),
-        "parts": parts,
-        "layers": {layer.name: trained.statistics[layer.name].units for layer in trained.layers},
-        **training,
-    }
+def _note_preset(preset: str, config: TrainConfig, *, without: frozenset[str]) -> None:
+    """Say what a preset comes to with the options that were written, and where it is described."""
+    names = [name for name in PRESETS[preset].settings if name not in without]
+    events.note(f"preset {preset}: {' '.join(words(config, names))}")
+    entry = PRESETS[preset]
+    open_there = f"; left open there, and chosen here: {entry.ours}" if entry.ours else ""
+    events.note(entry.source + open_there)
+
+
+def words(config: TrainConfig, names: Iterable[str]) -> list[str]:
+    """These settings as the options that ask for them."""
+    return [word for name in names for word in _words(name, getattr(config, name))]
+
+
+def _words(name: str, value: Any) -> list[str]:
+    on, _, off = (SETTINGS[name].option or console.spelled(name)).partition("/")
+    if isinstance(value, bool):
+        return [on if value else off]
+    return [word for each in (value if isinstance(value, tuple) else (value,)) for word in (on, str(each))]
+
+
+def _learning_curve(trained: Trained, model: str, label: str | None) -> bytes:
+    from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
+
+    curve = LearningCurve(model, trained.checkpoint.training, label)
+    return (json.dumps({"schema": TRAINING_SCHEMA, **dataclasses.asdict(curve)}) + "\n").encode()
+
+
+def _summary(data: str, output: str, trained: Trained) -> dict[str, Any]:
+    from emoprune.training.types import SUMMARY_SCHEMA, TrainSummary
+
+    made = trained.checkpoint
+    summary = TrainSummary(
+        input=data,
+        output=output,
+        arch=made.spec.arch,
+        classes=made.classes,
+        parts=trained.parts,
+        layers={layer.name: made.statistics[layer.name].units for layer in made.layers},
+        training=made.training[-1] if made.training else None,
+    )
+    record = {"schema": SUMMARY_SCHEMA, **dataclasses.asdict(summary)}
+    return {key: value for key, value in record.items() if value is not None}
 
 
 def _tables(summary: dict[str, Any]) -> Iterable[tables.Table]:
@@ -147,7 +197,7 @@ def _tables(summary: dict[str, Any]) -> Iterable[tables.Table]:
             return ", ".join(
                 f"{key} {tables.cell(entry)}" for key, entry in value.items() if entry is not None
             )
-        return ", ".join(value) if isinstance(value, list) else tables.cell(value)
+        return ", ".join(value) if isinstance(value, tuple) else tables.cell(value)
 
     rows = [(key, text(value)) for key, value in summary.items() if key != "schema"]
     yield tables.table("Trained", ["", ""], rows, left=2)

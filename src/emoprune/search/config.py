@@ -1,34 +1,29 @@
-"""What a trial of emoprune search asks emoprune train for: options as words, and what may vary."""
+"""What a search is asked for, which settings of a training vary in it, and how their values are written."""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-import typer
-
 from emoprune.choices import DeviceName, Sampler, SplitBy
-from emoprune.cli import train
-from emoprune.cli import train_options as own
 from emoprune.errors import UsageFault
-from emoprune.io.key_values import keyed
+from emoprune.io.key_values import keyed, number_or_text
 from emoprune.search.space import Space, Value, check_name
-from emoprune.training.config import Settings, settings_of
+from emoprune.settings import check_limits, like, setting
+from emoprune.training.config import OF_THE_SPLIT, SETTINGS, TrainConfig
+from emoprune.training.presets import PRESETS
 
 LAYERS = "layers"
-"""How many hidden layers of the same width: no option of train, which is told each width."""
-OF_THE_SEARCH = frozenset(
-    ("data", "preset", "given", "earlier", "overfit", "seed", "device", "split", "group_by", "split_by")
-)
+"""How many hidden layers of the same width; a training is given each width."""
+OF_THE_SEARCH = OF_THE_SPLIT | {"overfit", "seed", "device"}
 """Settings that are the same in all trials, or that no trial can have."""
 FLAG, FLAG_VALUES = "gray", ("yes", "no")
 FIXED_ONLY = frozenset((FLAG, "mean", "std"))
-"""Settings whose values are no words of their own in a list of choices."""
+"""Settings whose values are not single words in a list of choices."""
 DEEP, JOINED = ("hidden", "channels"), "augment"
-"""Options that take several values, written with a plus between them."""
+"""Settings of several values, written with a plus between them."""
 MOST_LAYERS = 100
 USUAL_TRIALS = 20
 DEFAULT_SPLIT = "60/20/20"
@@ -36,121 +31,135 @@ EPOCHS = (2, 10)
 """Of coarse and of fine trials (wright2019, section 5.1: "1 or 2 epochs" and "5 to 10")."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a search is asked for, as it was written; None is what was not."""
-
-    data: str
-    spaces: tuple[str, ...]
-    preset: str | None
-    fixed: tuple[str, ...]
-    sampler: Sampler
-    trials: int | None
-    coarse_epochs: int | None
-    fine_epochs: int | None
-    split: str | None
-    group_by: str | None
-    split_by: SplitBy | None
-    label: str | None
-    seed: int
-    device: DeviceName
-
-
 def _type_of(hint: Any) -> type:
-    """int, float or str, whatever of them the annotation holds."""
+    """int, float or str, whichever the annotation holds."""
     kinds = {int: int, float: float}
     parts = get_args(hint) if get_origin(hint) in (tuple, types.UnionType) else (hint,)
     return next((kinds[part] for part in parts if part in kinds), str)
 
 
-def fixable() -> dict[str, type]:
-    """Every name that --set takes, with the type of its values."""
-    hints = get_type_hints(Settings)
-    return {name: _type_of(hint) for name, hint in hints.items() if name not in OF_THE_SEARCH} | {LAYERS: int}
+_HINTS = get_type_hints(TrainConfig)
+FIXABLE: dict[str, type] = {
+    **{name: _type_of(_HINTS[name]) for name in SETTINGS if name not in OF_THE_SEARCH},
+    LAYERS: int,
+}
+"""Settings that may be fixed for all trials, with the type of their values."""
+SEARCHABLE = {name: kind for name, kind in FIXABLE.items() if name not in FIXED_ONLY}
+"""Settings that may vary."""
 
 
-def searchable() -> dict[str, type]:
-    """Every name that --space takes, with the type of its values."""
-    return {name: kind for name, kind in fixable().items() if name not in FIXED_ONLY}
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """What a search is asked for; `space` and `fixed` as they are written, NAME=VALUES and NAME=VALUE."""
+
+    space: tuple[str, ...] = setting(
+        (),
+        "What varies, and how, as below; repeat it. Names are options of train: lr, batch_size, hidden, "
+        "dropout, optimizer and others, and layers.",
+        metavar="NAME=VALUES",
+        offered=[f"{name}=" for name in SEARCHABLE],
+    )
+    preset: str | None = setting(
+        None,
+        "Defaults of all other options of train, as a paper has them; see emoprune train.",
+        metavar="NAME",
+        names=PRESETS,
+    )
+    fixed: tuple[str, ...] = setting(
+        (),
+        "An option of train that is the same in all trials, as epochs=5; may be repeated.",
+        metavar="NAME=VALUE",
+        offered=[f"{name}=" for name in FIXABLE],
+        option="--set",
+    )
+    sampler: Sampler = setting(
+        "random",
+        "grid: all combinations, in order. coarse-to-fine: half of the trials for a few epochs, even in the "
+        "logarithm, the others longer, around the best of those.",
+    )
+    trials: int | None = setting(
+        None,
+        "How many in all, by all processes, failed ones too.",
+        metavar="N",
+        low=1,
+        default_text=f"{USUAL_TRIALS}; all of a grid",
+    )
+    coarse_epochs: int | None = setting(
+        None, "Of the first half.", metavar="N", low=1, default_text=str(EPOCHS[0])
+    )
+    fine_epochs: int | None = setting(
+        None, "Of the second half.", metavar="N", low=1, default_text=str(EPOCHS[1])
+    )
+    split: str | None = setting(
+        None,
+        "Train/val/test, in percent or counts; trials are compared on val, and test is not measured.",
+        metavar="75/10/15",
+        default_text=f"the data's own folders, else the preset's with a val part, else {DEFAULT_SPLIT}",
+    )
+    group_by: str | None = like(TrainConfig, "group_by")
+    split_by: SplitBy | None = like(TrainConfig, "split_by")
+    seed: int = like(TrainConfig, "seed")
+    device: DeviceName = like(TrainConfig, "device")
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 def parse_fixed(texts: Iterable[str]) -> dict[str, str]:
-    """The options after --set by name; UsageFault for one that is unknown, given twice or without value."""
-    found = keyed("--set", texts)
+    """The fixed values by name; UsageFault for a name that is unknown, given twice or without value."""
+    found = keyed("`fixed`", texts)
     for name in found:
-        check_name("--set", name, fixable())
+        check_name("fixed", name, FIXABLE)
     return found
 
 
 def check_names(spaces: Sequence[Space], fixed: Mapping[str, str]) -> None:
-    """Raise UsageFault for a name that is there twice, or layers without a width."""
+    """Raise UsageFault for no space, for a name given twice, or for layers without a width."""
     names = [space.name for space in spaces]
+    if not names:
+        raise UsageFault("nothing to search: no `space` is given", "write one as lr=log:1e-4:1e-1")
     for name in names:
         if names.count(name) > 1:
-            raise UsageFault(f"--space {name} is given twice", "give it once")
+            raise UsageFault(f"`space={name}` is given twice", "give it once")
         if name in fixed:
-            raise UsageFault(f"{name} is both searched and --set", "leave out one of them")
+            raise UsageFault(f"{name} is both searched and `fixed`", "leave out one of them")
     if LAYERS in {*names, *fixed} and "hidden" not in {*names, *fixed}:
-        raise UsageFault(
-            "layers are of a width, and none is given", "add --space hidden=... or --set hidden=N"
-        )
+        raise UsageFault("layers without a width", "add `space=hidden=...` or `fixed=hidden=N`")
 
 
-@cache
-def _train() -> Any:
-    app = typer.Typer()
-    app.command()(train.command)
-    return typer.main.get_command(app)
+def trial_settings(values: Mapping[str, Value]) -> dict[str, Any]:
+    """The settings of a training that the values of a trial stand for; UsageFault for one that is not."""
+    layers = values.get(LAYERS)
+    return {name: _setting(name, str(value), layers) for name, value in values.items() if name != LAYERS}
 
 
-@dataclass(frozen=True)
-class Options:
-    """The words of `emoprune train` that all trials share, after those of its preset; `fixed` by name."""
-
-    data: str
-    words: tuple[str, ...]
-    fixed: Mapping[str, str]
-
-    def line(self, values: Mapping[str, Value], model: str) -> list[str]:
-        """The whole command line of one trial, which writes `model`."""
-        return ["emoprune", "train", self.data, model, *self.words, *_spelled({**self.fixed, **values})]
-
-    def settings(self, values: Mapping[str, Value]) -> Settings:
-        """What train makes of that line; raises what train does for a value that it does not take."""
-        _, _, *rest = self.line(values, "model.st")
-        with _train().make_context("emoprune train", rest) as context:
-            return settings_of(context.params, own.given(context))
-
-
-def _spelled(values: Mapping[str, Value]) -> list[str]:
-    """The values as options of train, in the order of its settings."""
-    found = []
-    for name in fixable():
-        if name in values and name != LAYERS:
-            found += _words(name, str(values[name]), values.get(LAYERS))
-    return found
-
-
-def _words(name: str, value: str, layers: Value | None) -> list[str]:
+def _setting(name: str, text: str, layers: Value | None) -> Any:
     if name == FLAG:
-        if value not in FLAG_VALUES:
-            raise UsageFault(f"--set {name}={value}: neither yes nor no", "write yes or no")
-        return ["--gray" if value == "yes" else "--color"]
+        if text not in FLAG_VALUES:
+            raise UsageFault(f"`fixed={name}={text}` is neither yes nor no", "write yes or no")
+        return text == "yes"
     if name == JOINED:
-        return own.words(name, value.replace("+", ","))
-    if name not in DEEP:
-        return own.words(name, value)
-    widths = tuple(value.split("+"))
+        return (text.replace("+", ","),)
     if name == "hidden" and layers is not None:
-        widths = _stacked(value, str(layers))
-    return own.words(name, widths)
+        return _stacked(text, str(layers))
+    if name in DEEP:
+        return tuple(_number(name, part, int) for part in text.split("+"))
+    return text if FIXABLE[name] is str else _number(name, text, FIXABLE[name])
 
 
-def _stacked(width: str, layers: str) -> tuple[str, ...]:
+def _number(name: str, text: str, kind: type) -> int | float:
+    value = number_or_text(text)
+    if isinstance(value, str) or (kind is int and isinstance(value, float)):
+        raise UsageFault(f"`{name}={text}` is not a{' whole' if kind is int else ''} number", "give one")
+    return value if kind is int else float(value)
+
+
+def _stacked(width: str, layers: str) -> tuple[int | float, ...]:
     if "+" in width:
         raise UsageFault(
             f"hidden={width} names each layer, and layers={layers} counts them", "give one of them"
         )
     if not layers.isdecimal() or not 1 <= int(layers[:9]) <= MOST_LAYERS:
-        raise UsageFault(f"layers={layers} is no number of layers", f"give 1 to {MOST_LAYERS}")
-    return (width,) * int(layers)
+        raise UsageFault(f"layers={layers} is not a number of layers", f"give 1 to {MOST_LAYERS}")
+    return (_number("hidden", width, int),) * int(layers)

@@ -1,4 +1,4 @@
-"""SAMPLERS: which values the trials of a search are drawn from."""
+"""SAMPLERS: which spaces the trials of a search are drawn from."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from emoprune.choices import Sampler
 from emoprune.search.space import Space, Trial, grid_point, narrowed
 
 Propose = Callable[[Sequence[Space], int, int, Sequence[Trial]], Sequence[Space] | None]
-"""Spaces, a trial's number, how many trials there shall be, those that have ended: what it draws from."""
+"""(spaces, a trial's number, how many trials in all, those that ended) -> what the trial draws from."""
 
 
 def coarse_trials(total: int) -> int:
-    """How many of `total` trials a search from coarse to fine spends on its first round: half of them."""
+    """How many of `total` trials are in the first round of a search from coarse to fine: half of them."""
     return (total + 1) // 2
 
 
@@ -27,7 +27,7 @@ def _random(spaces: Sequence[Space], number: int, total: int, ended: Sequence[Tr
 def _coarse_to_fine(
     spaces: Sequence[Space], number: int, total: int, ended: Sequence[Trial]
 ) -> Sequence[Space] | None:
-    """The whole ranges, then what is left of them; None while trials of the first round still run."""
+    """The whole ranges, then narrowed ones; None while trials of the first round still run."""
     first = coarse_trials(total)
     if number < first:
         return spaces

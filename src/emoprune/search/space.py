@@ -1,8 +1,7 @@
-"""What a search for hyper-parameters tries, and what it has tried."""
+"""What a search tries: spaces of values as users write them, and trials."""
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,16 +11,17 @@ from emoprune.choices import SpaceKind
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import LARGEST
 from emoprune.io.key_values import number_or_text
+from emoprune.settings import nearest
 
 Value = int | float | str
 
 
 @dataclass(frozen=True)
 class Space:
-    """The values that one option may take: `choices`, or all from `low` to `high`, both included.
+    """The values that one setting may take: `choices`, or all from `low` to `high`, both included.
 
     `whole` ranges hold integers only; those of kind "log" are even in the logarithm. `steps` is how many
-    values a grid takes of a range, None where that was not said.
+    values a grid takes of a range, if that is known.
     """
 
     name: str
@@ -35,9 +35,7 @@ class Space:
     def __post_init__(self) -> None:
         if self.kind == "choice":
             if not self.choices or len(set(self.choices)) < len(self.choices):
-                raise InvalidRecord(
-                    f"choices of {self.name} that are none, or twice the same", "give each once"
-                )
+                raise InvalidRecord(f"no choices of {self.name}, or one of them twice", "give each once")
             return
         if not all(math.isfinite(end) and abs(end) < LARGEST for end in (self.low, self.high)):
             raise InvalidRecord(f"a range of {self.name} without an end", "give two numbers")
@@ -54,7 +52,7 @@ class Space:
 
     @property
     def spelled(self) -> str:
-        """How it is written after `NAME=`; the same for the same values."""
+        """How it is written after `NAME=`; equal spaces are written alike."""
         if self.kind == "choice":
             return ",".join(map(str, self.choices))
         kinds = {"log": "log:", "linear": "int:" if self.whole else ""}
@@ -64,10 +62,10 @@ class Space:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training of a search that has ended, `number` counted from 0; `values` by option.
+    """One training of a search that has ended, `number` counted from 0; `values` by setting.
 
-    `line` is its evaluation as JSON and `fingerprint` that of its checkpoint; where it failed they and
-    `accuracy` are None.
+    `line` is its evaluation as JSON, `fingerprint` that of its checkpoint. All but number and values are None
+    if it failed.
     """
 
     number: int
@@ -89,22 +87,22 @@ class Trial:
 EXAMPLES: dict[type, str] = {float: "log:1e-4:1e-1", int: "20,50,100", str: "sgd,adam"}
 PREFIXES = ("log", "int")
 LARGEST_GRID = 1_000_000
-SHARE = 1 / 3
-"""What the fine trials of a search have of a range."""
+NARROWED = 1 / 3
+"""The fraction of a range that the fine trials of a search keep."""
 
 
 def parse_space(text: str, types: Mapping[str, type]) -> Space:
     """The space in `NAME=log:LOW:HIGH`, `NAME=LOW:HIGH`, `NAME=int:LOW:HIGH` or `NAME=A,B,C`.
 
-    `types` says of every name that can be searched whether its values are int, float or str; ranges are of
-    numbers, and of an int they hold whole numbers only. A third number is how many steps a grid takes.
-    Raises UsageFault for anything else.
+    `types` says of every name that can be searched whether its values are int, float or str. Ranges are of
+    numbers, whole ones for an int. A third number is how many steps a grid takes. Raises UsageFault for
+    anything else.
     """
     name, given, spelled = text.partition("=")
-    check_name("--space", name, types)
+    check_name("space", name, types)
     kind = types[name]
     if not given or not spelled:
-        raise UsageFault(f"--space {text} has no values", f"write {name}={EXAMPLES[kind]}")
+        raise UsageFault(f"`space={text}` has no values", f"write {name}={EXAMPLES[kind]}")
     try:
         if kind is str or ":" not in spelled:
             return Space(
@@ -112,15 +110,13 @@ def parse_space(text: str, types: Mapping[str, type]) -> Space:
             )
         return _range(text, name, spelled, kind)
     except InvalidRecord as error:
-        raise UsageFault(f"--space {text}: {error.fact}", error.remedy) from error
+        raise UsageFault(f"`space={text}`: {error.fact}", error.remedy) from error
 
 
-def check_name(option: str, name: str, known: Mapping[str, object]) -> None:
-    """Raise UsageFault, with what may have been meant, where `name` is not in `known`."""
+def check_name(argument: str, name: str, known: Mapping[str, object]) -> None:
+    """Raise UsageFault for a name that is not `known`."""
     if name not in known:
-        near = difflib.get_close_matches(name, known)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(known)}"
-        raise UsageFault(f"{option} {name}: unknown", hint)
+        raise UsageFault(f"`{argument}={name}`: unknown", nearest(name, known))
 
 
 def _range(text: str, name: str, spelled: str, kind: type) -> Space:
@@ -129,15 +125,15 @@ def _range(text: str, name: str, spelled: str, kind: type) -> Space:
     ends = (rest if prefix else spelled).split(":")
     if len(ends) not in (2, 3):
         raise UsageFault(
-            f"--space {text} is no range", f"write {name}={prefix or 'log'}:LOW:HIGH, or LOW:HIGH"
+            f"`space={text}` is not a range", f"write {name}={prefix or 'log'}:LOW:HIGH, or LOW:HIGH"
         )
     low, high = (_number(text, end) for end in ends[:2])
     if low == high:
-        raise UsageFault(f"--space {text} is a single value", f"write --set {name}={ends[0]}")
+        raise UsageFault(f"`space={text}` is a single value", f"write `fixed={name}={ends[0]}`")
     steps = None
     if len(ends) == 3:
         if not ends[2].isdecimal():
-            raise UsageFault(f"--space {text}: {ends[2]!r} is no number of steps", "give a whole number")
+            raise UsageFault(f"`space={text}`: {ends[2]!r} is not a number of steps", "give a whole number")
         steps = int(ends[2][:18])
     scale: SpaceKind = "log" if prefix == "log" else "linear"
     return Space(name, scale, low, high, kind is int or prefix == "int", steps)
@@ -146,13 +142,13 @@ def _range(text: str, name: str, spelled: str, kind: type) -> Space:
 def _number(text: str, part: str) -> float:
     value = number_or_text(part)
     if isinstance(value, str):
-        raise UsageFault(f"--space {text}: {part!r} is no number", "write LOW:HIGH, as 1e-4:1e-1")
+        raise UsageFault(f"`space={text}`: {part!r} is not a number", "write LOW:HIGH, as 1e-4:1e-1")
     return float(value)
 
 
 def _value(text: str, part: str, kind: type) -> int | float | str:
     if not part:
-        raise UsageFault(f"--space {text} has an empty choice", "leave out the comma")
+        raise UsageFault(f"`space={text}` has an empty choice", "leave out the comma")
     value = number_or_text(part)
     if kind is float:
         return _number(text, part)
@@ -162,24 +158,24 @@ def _value(text: str, part: str, kind: type) -> int | float | str:
 def points(space: Space) -> Sequence[Any]:
     """The values that a grid takes: all choices, all whole numbers, or `steps` even ones, ends included.
 
-    Raises UsageFault for a range that says no steps and has no end of values.
+    Raises UsageFault for a continuous range without steps.
     """
     if space.kind == "choice":
         return space.choices
     if space.steps is None:
         if space.whole and space.kind == "linear":
             return range(int(space.low), int(space.high) + 1)
-        fact = f"--space {space.name}={space.spelled} does not say how many values a grid takes of it"
+        fact = f"`space={space.name}={space.spelled}` does not say how many values a grid takes of it"
         raise UsageFault(fact, f"write {space.name}={space.spelled}:STEPS, or choices joined by commas")
     last = min(space.steps, LARGEST_GRID) - 1
     found = [_between(space, index / last) for index in range(1, last)]
     return list(dict.fromkeys(_whole(space, value) for value in (space.low, *found, space.high)))
 
 
-def _between(space: Space, share: float) -> float:
+def _between(space: Space, fraction: float) -> float:
     if space.kind == "log":
-        return math.exp(math.log(space.low) * (1 - share) + math.log(space.high) * share)
-    return space.low + (space.high - space.low) * share
+        return math.exp(math.log(space.low) * (1 - fraction) + math.log(space.high) * fraction)
+    return space.low + (space.high - space.low) * fraction
 
 
 def _whole(space: Space, value: float) -> int | float:
@@ -187,10 +183,10 @@ def _whole(space: Space, value: float) -> int | float:
 
 
 def grid_size(spaces: Sequence[Space]) -> int:
-    """How many combinations a grid has; UsageFault for more than anyone can try."""
+    """How many combinations a grid has; UsageFault for too many."""
     size = math.prod(len(points(space)) for space in spaces)
     if size > LARGEST_GRID:
-        raise UsageFault(f"a grid of {size:,} combinations", "give fewer values, or --sampler random")
+        raise UsageFault(f"a grid of {size:,} combinations", "give fewer values, or `sampler=random`")
     return size
 
 
@@ -212,11 +208,10 @@ def on_log_scale(space: Space) -> Space:
 def narrowed(spaces: Sequence[Space], coarse: Sequence[Trial]) -> tuple[Space, ...]:
     """What the fine trials draw from: the neighborhood of the best coarse one.
 
-    Of a range that third which has the best value in its middle, in the logarithm where it is even in that,
-    as far as the range goes; of choices those that the best quarter of the trials, at least two, had.
-    wright2019, section 5.1: "we start the search from coarse ranges, and narrow the range based on the best
-    results"; by how much it does not say: the third and the quarter are ours. Raises UsageFault where none
-    succeeded.
+    A range shrinks to a third of itself around the best value, on its own scale and within its ends. Choices
+    shrink to those of the best quarter of the trials, at least two. wright2019, section 5.1: "we start the
+    search from coarse ranges, and narrow the range based on the best results"; the third and the quarter are
+    ours. Raises UsageFault if all trials failed.
     """
     ranked = sorted((trial for trial in coarse if trial.accuracy is not None), key=lambda trial: trial.rank)
     if not ranked:
@@ -231,10 +226,10 @@ def _around(space: Space, values: Sequence[int | float | str]) -> Space:
         return replace(space, choices=tuple(choice for choice in space.choices if choice in values))
     best = float(values[0])
     if space.kind == "log":
-        factor = (space.high / space.low) ** (SHARE / 2)
+        factor = (space.high / space.low) ** (NARROWED / 2)
         low, high = best / factor, best * factor
     else:
-        reach = (space.high - space.low) * SHARE / 2
+        reach = (space.high - space.low) * NARROWED / 2
         low, high = best - reach, best + reach
     if space.whole:
         low, high = math.ceil(low), math.floor(high)

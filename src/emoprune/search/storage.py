@@ -1,86 +1,71 @@
-"""Optuna's journal as the memory of a search: several processes share it, and it outlives each of them."""
+"""Optuna's storage as the memory of a search: several processes share it, and it outlives each of them.
+
+Every trial has its parameters, state and value there, and its metrics as a user attribute, so that
+optuna-dashboard shows a search.
+"""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
+import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import optuna
+from filelock import FileLock, Timeout
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, RandomSampler
-from optuna.storages import JournalStorage
+from optuna.samplers import RandomSampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from emoprune.errors import OutputFault
+from emoprune.errors import OutputFault, UsageFault
 from emoprune.search.space import Space, Trial, Value
 
 NAME = "emoprune"
-ASKED, NUMBER, REASON, LINE, FINGERPRINT = "asked", "number", "reason", "line", "fingerprint"
-"""Optuna's attributes of a study (the first) and its trials.
+IDENTITY = "search"
+NUMBER, WORKER, REASON, LINE, FINGERPRINT = "trial", "worker", "reason", "metrics", "fingerprint"
+"""User attributes of a study (the first) and its trials.
 
-Our number of a trial is not Optuna's, which counts what was interrupted as well.
+Our number of a trial is not Optuna's, which counts interrupted trials as well.
 """
-BEGINNING = b'{"op_code":'
-OPERATIONS = range(11)
-"""What Optuna writes in a journal, by number."""
+SQLITE = "sqlite:///"
 
 Propose = Callable[[int, Sequence[Trial]], Sequence[Space] | None]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial that this process has taken on; `values` by option."""
+    """A trial that this process runs; `values` by setting."""
 
     number: int
     values: Mapping[str, Value]
     handle: optuna.Trial
 
 
-class _Drawn(BaseSampler):
-    """Draws each value at random from its space, by the search's seed, the trial's number and the name."""
+def file_of(storage: str) -> str:
+    """The file of a storage: a journal, or the database that sqlite:///FILE names."""
+    if "://" in storage and not storage.startswith(SQLITE):
+        raise UsageFault(f"`storage={storage}` is not a file", f"give a file, or {SQLITE}FILE")
+    return storage.removeprefix(SQLITE)
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self.number = 0
-        self.spaces: Mapping[str, Space] = {}
 
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """None: values are drawn apart from one another."""
-        return {}
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """None, as there is no such space."""
-        return {}
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """A value of the space as it is by now, which may be less than what the study was made with."""
-        digest = hashlib.sha256(f"{self._seed} {self.number} {param_name}".encode()).digest()
-        source = RandomSampler(seed=int.from_bytes(digest[:4], "big"))
-        now = _distribution(self.spaces[param_name])
-        return source.sample_independent(study, trial, param_name, now)
+def draw(space: Space, *, seed: int, number: int) -> Value:
+    """A random value of the space, which follows from the search's seed, the trial's number and the name."""
+    digest = hashlib.sha256(f"{seed} {number} {space.name}".encode()).digest()
+    study = optuna.create_study(sampler=RandomSampler(seed=int.from_bytes(digest[:4], "big")))
+    value: Value = study.ask({space.name: _distribution(space)}).params[space.name]
+    return value
 
 
 def _distribution(space: Space) -> BaseDistribution:
@@ -92,30 +77,31 @@ def _distribution(space: Space) -> BaseDistribution:
 
 
 class Study:
-    """A search in the journal `path`, which is made where it is not there; one at a time in a process.
+    """A search in a storage, which is made if it does not exist; one at a time in a process.
 
-    Every trial is what `spaces`, `seed` and its number make it, whichever process runs it and however often
-    one is killed. Beside the journal lies an empty file `path`.lock. Raises OutputFault for a file that is
-    no journal.
+    Every trial follows from `spaces`, `seed` and its number, whichever process runs it and however often one
+    is killed. Beside the storage lies an empty file FILE.lock, and one for each process that runs. Raises
+    OutputFault for a file that is not a storage.
     """
 
-    def __init__(self, path: str, *, spaces: Sequence[Space], seed: int) -> None:
+    def __init__(self, storage: str, *, spaces: Sequence[Space], seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        _check(Path(path))
+        self._place, self._seed = storage, seed
         self._distributions = {space.name: _distribution(space) for space in spaces}
-        self._drawn = _Drawn(seed)
-        self._locks = Locks(path)
+        self._lock = FileLock(f"{file_of(storage)}.lock")
+        self._worker = uuid.uuid4().hex
+        self._alive = FileLock(self._lock_of(self._worker))
+        opened = _opened(storage, self._lock)
         with self.locked():
-            _mend(Path(path))
-            storage = JournalStorage(JournalFileBackend(path, lock_obj=self._locks))
-            # loaded where it is: whoever only looks leaves the journal as it was
-            known = NAME in optuna.get_all_study_names(storage)
+            self._alive.acquire()
+            if storage == file_of(storage):
+                _cut_half_line(Path(storage))
+            # loaded if it exists: whoever only reads leaves the storage as it is
+            known = NAME in optuna.get_all_study_names(opened)
             self._study = (
-                optuna.load_study(study_name=NAME, storage=storage, sampler=self._drawn)
+                optuna.load_study(study_name=NAME, storage=opened)
                 if known
-                else optuna.create_study(
-                    study_name=NAME, storage=storage, sampler=self._drawn, direction="maximize"
-                )
+                else optuna.create_study(study_name=NAME, storage=opened, direction="maximize")
             )
 
     def __enter__(self) -> Self:
@@ -124,53 +110,60 @@ class Study:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._locks.close()
+        self._alive.release()
+        Path(self._alive.lock_file).unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """No other process changes the journal, or what is written along with it, meanwhile."""
-        self._locks.acquire()
+        """Within, no other process changes the storage, or what is written along with it."""
+        try:
+            self._lock.acquire()
+        except (OSError, NotImplementedError) as error:
+            fact = f"cannot be locked ({getattr(error, 'strerror', None) or error})"
+            raise OutputFault(fact, "put it on another disk", place=self._place) from error
         try:
             yield
         finally:
-            self._locks.release()
+            self._lock.release()
 
-    def asked(self, what: Mapping[str, str]) -> Mapping[str, str]:
-        """What the search was begun with: what another process said before, or else `what`."""
+    def identity(self, ours: Mapping[str, str]) -> Mapping[str, str]:
+        """What the search was begun with: what the first process said, which may be this one."""
         with self.locked():
-            known: Mapping[str, str] | None = self._study.user_attrs.get(ASKED)
+            known: Mapping[str, str] | None = self._study.user_attrs.get(IDENTITY)
             if known is None:
-                self._study.set_user_attr(ASKED, dict(what))
-            return known or what
+                self._study.set_user_attr(IDENTITY, dict(ours))
+            return known or ours
 
     def trials(self) -> tuple[Trial, ...]:
-        """All that have ended, but for those cut short, by number."""
+        """All trials that have ended, but for interrupted ones, by number."""
         found = [self._trial(entry) for entry in self._entries() if _has_ended(entry)]
         return tuple(sorted(found, key=lambda trial: trial.number))
 
     def fingerprints(self) -> frozenset[str]:
-        """Those of all checkpoints that its trials have made, also where they were cut short after that."""
+        """Those of all checkpoints that trials have made, also of trials that were interrupted after that."""
         found = (entry.user_attrs.get(FINGERPRINT) for entry in self._entries())
         return frozenset(fingerprint for fingerprint in found if fingerprint)
 
     def claim(self, total: int, propose: Propose) -> Claim | None:
-        """The first trial of `total` that none has taken on, drawn from what `propose` says for its number.
+        """The first free trial of `total`, drawn from what `propose` says for its number.
 
-        None where all are taken, or the first that is not must wait for others.
+        None if no trial is free, or if the first free one must wait for others.
         """
         with self.locked():
-            self._bury()
-            taken = {entry.user_attrs.get(NUMBER) for entry in self._entries() if _counts(entry)}
-            number = next((number for number in range(total) if number not in taken), None)
-            spaces = None if number is None else propose(number, self.trials())
-            if number is None or spaces is None:
-                return None
-            self._drawn.number = number
-            self._drawn.spaces = {space.name: space for space in spaces}
+            self._release_dead()
+            entries = self._entries()
+            # one that was put in the queue by a process killed right then comes first
+            if not any(entry.state == TrialState.WAITING for entry in entries):
+                taken = {entry.user_attrs.get(NUMBER) for entry in entries if _counts(entry)}
+                number = next((number for number in range(total) if number not in taken), None)
+                spaces = None if number is None else propose(number, self.trials())
+                if number is None or spaces is None:
+                    return None
+                values = {space.name: draw(space, seed=self._seed, number=number) for space in spaces}
+                self._study.enqueue_trial(values, user_attrs={NUMBER: number})
             handle = self._study.ask(self._distributions)
-            self._locks.take(handle.number)
-            handle.set_user_attr(NUMBER, number)
-            return Claim(number, {name: handle.params[name] for name in self._distributions}, handle)
+            handle.set_user_attr(WORKER, self._worker)
+            return Claim(handle.user_attrs[NUMBER], dict(handle.params), handle)
 
     def made(self, claim: Claim, fingerprint: str) -> None:
         """Note the fingerprint of a trial's checkpoint, before the file is written anywhere."""
@@ -181,14 +174,12 @@ class Study:
         with self.locked():
             claim.handle.set_user_attr(LINE, line)
             self._study.tell(claim.handle, accuracy)
-            self._locks.give(claim.handle.number)
 
     def fail(self, claim: Claim, reason: str) -> None:
         """End a trial that would fail again."""
         with self.locked():
             claim.handle.set_user_attr(REASON, reason)
             self._study.tell(claim.handle, state=TrialState.FAIL)
-            self._locks.give(claim.handle.number)
 
     def _entries(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -200,16 +191,32 @@ class Study:
             return Trial(known[NUMBER], values)
         return Trial(known[NUMBER], values, entry.value, known[LINE], known[FINGERPRINT])
 
-    def _bury(self) -> None:
-        """End the trials of processes that are no more."""
-        for entry in self._entries():
-            if entry.state == TrialState.RUNNING and self._locks.take(entry.number):
+    def _lock_of(self, worker: str) -> str:
+        return f"{file_of(self._place)}.{worker}.lock"
+
+    def _release_dead(self) -> None:
+        """Fail the trials of processes that ended, so that they are run again."""
+        running = [entry for entry in self._entries() if entry.state == TrialState.RUNNING]
+        workers = {entry.user_attrs.get(WORKER, "") for entry in running} - {self._worker}
+        dead = {worker for worker in workers if self._is_dead(worker)}
+        for entry in running:
+            if entry.user_attrs.get(WORKER, "") in dead:
                 self._study.tell(entry.number, state=TrialState.FAIL)
-                self._locks.give(entry.number)
+
+    def _is_dead(self, worker: str) -> bool:
+        """Whether a process holds its lock no more: the system takes it from one that is killed."""
+        lock = FileLock(self._lock_of(worker))
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+        return True
 
 
 def _has_ended(entry: FrozenTrial) -> bool:
-    """A failure without a reason was cut short."""
+    """A failure without a reason was an interruption."""
     failed = entry.state == TrialState.FAIL and REASON in entry.user_attrs
     return entry.state == TrialState.COMPLETE or failed
 
@@ -218,92 +225,43 @@ def _counts(entry: FrozenTrial) -> bool:
     return entry.state == TrialState.RUNNING or _has_ended(entry)
 
 
-def _check(path: Path) -> None:
-    """Raise OutputFault for a file that Optuna did not write; a last line may be half-written."""
-    data = path.read_bytes() if path.exists() else b""
-    if not data.startswith(BEGINNING[: len(data)]):
-        raise OutputFault("is no journal of a search", "give another --storage", place=str(path))
-    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
-        if not _is_entry(line):
-            fact = f"is no journal of a search, or damaged in line {number}"
-            raise OutputFault(fact, "give another --storage", place=str(path))
+class _JournalLock(JournalFileOpenLock):
+    """Lets Optuna lock with ours, which a killed process does not leave behind."""
+
+    def __init__(self, lock: FileLock) -> None:
+        self._lock = lock
+
+    def acquire(self) -> bool:
+        """Wait for the journal."""
+        self._lock.acquire()
+        return True
+
+    def release(self) -> None:
+        """Let others have the journal."""
+        self._lock.release()
 
 
-def _mend(path: Path) -> None:
-    """Cut off a last line that a crash left half-written: what comes next would be lost with it."""
-    data = path.read_bytes() if path.exists() else b""
+def _opened(storage: str, lock: FileLock) -> BaseStorage:
+    """The storage; OutputFault for a file that Optuna cannot read, which stays as it is."""
+    path = file_of(storage)
+    written = Path(path).exists() and os.path.getsize(path) > 0
+    try:
+        if storage != path:
+            return RDBStorage(storage)
+        journal = JournalStorage(JournalFileBackend(path, lock_obj=_JournalLock(lock)))
+        # a last line that is not whole passes for one that is being written
+        if written and not optuna.get_all_study_names(journal):
+            raise ValueError("no study in it")
+    except Exception as error:  # whatever Optuna or a database makes of a foreign file
+        fact = "is not a storage of a search, or is damaged"
+        raise OutputFault(fact, "give another `storage`", place=path) from error
+    return journal
+
+
+def _cut_half_line(path: Path) -> None:
+    """Cut off a last line that a crash left half-written: the next entry would be lost with it."""
+    data = path.read_bytes()
     torn = len(data) - (data.rfind(b"\n") + 1)
     if torn:
         with path.open("r+b") as stream:
             stream.truncate(len(data) - torn)
-
-
-def _is_entry(line: bytes) -> bool:
-    try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError):
-        # ValueError also stands for bytes that are no text
-        return False
-    return isinstance(entry, dict) and entry.get("op_code") in OPERATIONS and "worker_id" in entry
-
-
-MUTEX = 0
-"""The byte of the lock file that whoever changes the journal holds; the next ones are of running trials."""
-
-
-class Locks(JournalFileOpenLock):
-    """Locks on bytes of the file `journal`.lock; Optuna's own would outlive a killed process.
-
-    Raises OutputFault where the disk cannot lock.
-    """
-
-    def __init__(self, journal: str) -> None:
-        super().__init__(journal)
-        self._place = journal
-        self._stream = Path(f"{journal}.lock").open("ab")  # noqa: SIM115  # held for as long as the study
-        self._depth = 0
-        self._own: set[int] = set()
-
-    def acquire(self) -> bool:
-        """Wait for the journal; Optuna asks for it at every change, also within one of ours."""
-        if not self._depth:
-            self._lock(fcntl.LOCK_EX, MUTEX)
-        self._depth += 1
-        return True
-
-    def release(self) -> None:
-        """Let others have the journal, once every `acquire` was answered."""
-        self._depth -= 1
-        if not self._depth:
-            fcntl.lockf(self._stream, fcntl.LOCK_UN, 1, MUTEX)
-
-    def take(self, number: int) -> bool:
-        """Take on a trial by Optuna's number; False where a living process has it, this one included."""
-        if number in self._own:
-            return False
-        try:
-            self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, 1 + number)
-        except BlockingIOError:
-            return False
-        self._own.add(number)
-        return True
-
-    def give(self, number: int) -> None:
-        """Let go of a trial."""
-        self._own.discard(number)
-        fcntl.lockf(self._stream, fcntl.LOCK_UN, 1, 1 + number)
-
-    def _lock(self, how: int, byte: int) -> None:
-        try:
-            fcntl.lockf(self._stream, how, 1, byte)
-        except BlockingIOError:
-            raise
-        except PermissionError as error:
-            raise BlockingIOError from error  # how some systems say that another has it
-        except OSError as error:
-            fact = f"cannot be locked ({error.strerror})"
-            raise OutputFault(fact, "put it on another disk", place=self._place) from error
-
-    def close(self) -> None:
-        """Let go of everything."""
-        self._stream.close()

@@ -1,71 +1,176 @@
-"""All that one training is asked for."""
+"""All that a training is asked for, declared once: the command line and the search follow from it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, get_origin, get_type_hints
 
-from emoprune.choices import Activation, DeviceName, Freeze, Keep, Optimizer, Scale, SplitBy
+from emoprune.choices import Activation, DeviceName, Freeze, Keep, Kind, Optimizer, Scale, SplitBy
+from emoprune.data.augmentation import AUGMENTATIONS
+from emoprune.errors import UsageFault
 from emoprune.networks.registry import ARCHITECTURES
+from emoprune.settings import check_limits, nearest, setting, settings_of
+from emoprune.training.presets import PRESETS
 
 OF_THE_NETWORK = frozenset(
     ("arch", "weights", "hidden", "channels", "activation", "dropout", "size", "gray", "mean", "std", "scale")
 )
-"""What a checkpoint to go on with has decided."""
+"""What a checkpoint that is trained on has decided."""
+OF_THE_SPLIT = frozenset(("split", "group_by", "split_by"))
+
+
+def _own(kind: Kind) -> str:
+    names = [name for name, entry in ARCHITECTURES.items() if entry.own and entry.takes[-1] == kind]
+    return ", ".join(names)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a training is asked for; the defaults are those of the command line.
+class TrainConfig:
+    """What a training is asked for; `train_config` makes one.
 
-    `earlier` is the checkpoint that is trained on, `given` the options that the user wrote down, so that
-    what contradicts that checkpoint can be told from a default.
+    `given` names the settings that the caller chose: what contradicts the data or a checkpoint is refused
+    if it is among them, and ignored if it is a default.
     """
 
-    data: str
-    arch: str = "conv2"
-    weights: str | None = None
-    earlier: str | None = None
-    freeze: Freeze = "none"
-    hidden: tuple[int, ...] = ()
-    channels: tuple[int, ...] = ()
-    activation: Activation = "sigmoid"
-    dropout: float = 0.0
-    size: str | None = None
-    gray: bool = False
-    mean: str | None = None
-    std: str | None = None
-    scale: Scale = "minmax"
-    penalty: float = 1.0
-    epochs: int = 50
-    lr: float = 1e-3
-    lr_factor: float = 1.0
-    lr_decay: float = 0.0
-    batch_size: int = 32
-    optimizer: Optimizer = "adam"
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    augment: tuple[str, ...] = ()
-    split: str | None = None
-    group_by: str | None = None
-    split_by: SplitBy | None = None
-    keep: Keep | None = None
-    overfit: int | None = None
-    seed: int = 0
-    device: DeviceName = "auto"
+    arch: str = setting(
+        "conv2",
+        f"{_own('image')} (convolutions, then dense layers); {_own('table')} (for feature tables); "
+        "or any torchvision classifier by name.",
+        metavar="NAME",
+        names=ARCHITECTURES,
+    )
+    weights: str | None = setting(
+        None,
+        "What to start from: torchvision's ImageNet weights (fetched), nothing, or a .safetensors, .st "
+        "or .pth file.",
+        metavar="imagenet|none|PATH",
+        default_text="imagenet for torchvision's architectures, else none",
+    )
+    freeze: Freeze = setting("none", "backbone: train the head alone, on features computed once.")
+    hidden: tuple[int, ...] = setting(
+        (),
+        "Width of a dense hidden layer between features and classes; may be repeated.",
+        metavar="UNITS",
+        low=1,
+        default_text="the network's own: 200 for conv2, 20 for mlp",
+    )
+    channels: tuple[int, ...] = setting(
+        (),
+        "Width of each convolution of a network of ours, in order; repeat it.",
+        metavar="N",
+        low=1,
+        default_text="its own",
+    )
+    activation: Activation = setting("sigmoid", "Of the hidden layers.")
+    dropout: float = setting(0.0, "After each hidden layer.", metavar="FRACTION", low=0, high=0.99)
+    size: str | None = setting(None, "Input size.", metavar="PX|HxW", default_text="the architecture's own")
+    gray: bool = setting(
+        False, "Gray pictures; torchvision networks see them three times.", option="--gray/--color"
+    )
+    mean: str | None = setting(
+        None,
+        "Subtracted per channel after scaling to 0..1.",
+        metavar="X[,Y,Z]",
+        default_text="ImageNet's for torchvision, else 0.5",
+    )
+    std: str | None = setting(
+        None,
+        "Divided by per channel.",
+        metavar="X[,Y,Z]",
+        default_text="ImageNet's for torchvision, else 0.5",
+    )
+    scale: Scale = setting("minmax", "Of table columns, fitted on the training part.")
+    penalty: float = setting(1.0, "Of svm: how much a misclassified sample costs.", metavar="C", low=1e-6)
+    epochs: int = setting(50, "0 adopts finished weights as they are.", metavar="N", low=0)
+    lr: float = setting(1e-3, "Learning rate.", metavar="RATE", low=0)
+    lr_factor: float = setting(
+        1.0, "The fraction of `lr` that is left after each epoch.", metavar="FRACTION", low=0, high=1
+    )
+    lr_decay: float = setting(0.0, "Divide `lr` by 1 + RATE x steps taken.", metavar="RATE", low=0)
+    batch_size: int = setting(32, "0 is the whole training part at once.", metavar="N", low=0)
+    optimizer: Optimizer = setting("adam", "How gradients become steps.")
+    momentum: float = setting(0.9, "Of sgd.", metavar="FRACTION", low=0, high=1)
+    weight_decay: float = setting(0.0, "L2 penalty; decoupled in adamw.", metavar="RATE", low=0)
+    augment: tuple[str, ...] = setting(
+        (),
+        "May be repeated or joined by commas; none: none. "
+        + "; ".join(f"{name}:{kind.default:g}: {kind.meaning}" for name, kind in AUGMENTATIONS.items())
+        + ".",
+        metavar="NAME[:STRENGTH]",
+        offered=AUGMENTATIONS,
+    )
+    split: str | None = setting(
+        None,
+        "Train/test or train/val/test, in percent or counts.",
+        metavar="80/20|75/10/15|346/329",
+        default_text="the data's own train/, val/, test/ folders, else 80/20",
+    )
+    group_by: str | None = setting(
+        None,
+        "Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
+        metavar="REGEX",
+    )
+    split_by: SplitBy | None = setting(
+        None,
+        "Keep near-duplicates on one side: pictures that are copies of one another but for re-encoding, "
+        "resizing or light, by the hashes in crops.csv or computed. With `group_by` as well both hold.",
+    )
+    keep: Keep | None = setting(
+        None,
+        "Which epoch: best is by validation accuracy.",
+        default_text="best with a val part, else last",
+    )
+    overfit: int | None = setting(
+        None,
+        "Sanity check: train on N samples of the training part, and say whether they are learned.",
+        metavar="N",
+        low=1,
+    )
+    seed: int = setting(0, "What every random choice follows from.", metavar="N", low=0, high=2**32 - 1)
+    device: DeviceName = setting("auto", "Where to compute; auto takes CUDA where there is one.")
     preset: str | None = None
     given: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        check_limits(self)
+
     @property
-    def start(self) -> str:
-        """Where the weights come from: imagenet, none, a file of weights or the checkpoint gone on with."""
-        usual = "none" if ARCHITECTURES[self.arch].own else "imagenet"
-        return self.earlier or self.weights or usual
+    def initial_weights(self) -> str:
+        """Where a new network's weights come from: imagenet, none or a file."""
+        return self.weights or ("none" if ARCHITECTURES[self.arch].own else "imagenet")
+
+    def rate(self, *, epoch: int, step: int) -> float:
+        """The learning rate after so many whole epochs and so many steps in all.
+
+        It falls to `lr_factor` of itself with every epoch, and by 1 / (1 + `lr_decay` t) over t steps.
+        """
+        return self.lr * self.lr_factor**epoch / (1 + self.lr_decay * step)
 
 
-def settings_of(parameters: Mapping[str, Any], given: frozenset[str]) -> Settings:
-    """The settings in the parameters of the command, by name."""
-    found = {field.name: parameters[field.name] for field in fields(Settings) if field.name in parameters}
-    lists = {name: tuple(found[name] or ()) for name in ("hidden", "channels", "augment")}
-    return Settings(**{**found, **lists}, given=given)
+SETTINGS = settings_of(TrainConfig)
+_HINTS = get_type_hints(TrainConfig)
+
+
+def train_config(preset: str | None = None, **given: Any) -> TrainConfig:
+    """The defaults, changed by a preset's settings and then by those `given`.
+
+    A single value may stand for a list of one. Raises UsageFault for an unknown preset or setting.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise UsageFault(f"`preset={preset}` is unknown", nearest(preset, PRESETS))
+    for name in given:
+        if name not in SETTINGS:
+            raise UsageFault(f"`{name}` is not a setting of a training", nearest(name, SETTINGS))
+    chosen = {**(PRESETS[preset].settings if preset else {}), **given}
+    values: dict[str, Any] = {
+        name: _as_tuple(value) if _repeats(name) else value for name, value in chosen.items()
+    }
+    return TrainConfig(**values, preset=preset, given=frozenset(given))
+
+
+def _repeats(name: str) -> bool:
+    return get_origin(_HINTS[name]) is tuple
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, tuple | list) else (value,)

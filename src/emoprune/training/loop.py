@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from emoprune.choices import Keep, Optimizer, Task
+from emoprune.choices import Task
+from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.image_dataset import standardize, to_input, unit_scale
 from emoprune.data.loader import batches
 from emoprune.data.types import Preprocess, Samples
@@ -19,31 +19,7 @@ from emoprune.errors import TrainingFault
 from emoprune.networks.build import features
 from emoprune.networks.losses import LOSSES, hits, judge
 from emoprune.networks.types import Epoch
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train. `batch_size` 0 is the whole part at once; `augment` maps names to strengths.
-
-    The learning rate falls to `lr_factor` of itself with every epoch, and by 1 / (1 + `lr_decay` t) over t
-    steps.
-    """
-
-    epochs: int
-    lr: float
-    batch_size: int
-    optimizer: Optimizer
-    momentum: float
-    weight_decay: float
-    augment: dict[str, float]
-    keep: Keep
-    seed: int
-    lr_factor: float = 1.0
-    lr_decay: float = 0.0
-
-    def rate(self, *, epoch: int, step: int) -> float:
-        """The learning rate after so many whole epochs and so many steps in all."""
-        return self.lr * self.lr_factor**epoch / (1 + self.lr_decay * step)
+from emoprune.training.config import TrainConfig
 
 
 def fit(
@@ -51,7 +27,7 @@ def fit(
     samples: Samples,
     parts: Mapping[str, Tensor],
     preprocess: Preprocess,
-    recipe: Recipe,
+    config: TrainConfig,
     device: torch.device,
     *,
     task: Task = "classify",
@@ -64,11 +40,11 @@ def fit(
     earliest of equals. Deterministic for one seed, machine and thread count. Raises TrainingFault when the
     loss stops being finite.
     """
-    if not recipe.epochs:
+    if not config.epochs:
         return
-    training = _Training(net, samples, preprocess, recipe, device, task, masks or {})
+    training = _Training(net, samples, preprocess, config, device, task, masks or {})
     best: tuple[float, dict[str, Tensor]] | None = None
-    for index in range(1, recipe.epochs + 1):
+    for index in range(1, config.epochs + 1):
         loss, accuracy = training.epoch(parts["train"])
         _require_finite(loss, index)
         if "val" not in parts:
@@ -78,7 +54,7 @@ def fit(
         val_loss, val_accuracy = judge(net, inputs, samples.labels[parts["val"]], task)
         _require_finite(val_loss, index)
         merit = -val_loss if val_accuracy is None else val_accuracy
-        if recipe.keep == "best" and (best is None or merit > best[0]):
+        if config.keep == "best" and (best is None or merit > best[0]):
             best = merit, copy.deepcopy(net.state_dict())
         yield Epoch(index, loss, accuracy, val_loss, val_accuracy)
     if best is not None:
@@ -87,7 +63,7 @@ def fit(
 
 def _require_finite(loss: float, epoch: int) -> None:
     if not math.isfinite(loss):
-        raise TrainingFault(f"the loss is {loss} after epoch {epoch}", "train with a lower --lr")
+        raise TrainingFault(f"the loss is {loss} after epoch {epoch}", "train with a lower `lr`")
 
 
 class _Training:
@@ -98,15 +74,16 @@ class _Training:
         net: nn.Module,
         samples: Samples,
         preprocess: Preprocess,
-        recipe: Recipe,
+        config: TrainConfig,
         device: torch.device,
         task: Task,
         masks: Mapping[str, Tensor],
     ) -> None:
         self._net, self._samples, self._preprocess = net, samples, preprocess
-        self._recipe, self._device, self._task = recipe, device, task
-        self._optimizer = _optimizer(net, recipe)
-        self._order = torch.Generator().manual_seed(recipe.seed)
+        self._config, self._device, self._task = config, device, task
+        self._augment = parse_augmentations(config.augment)
+        self._optimizer = _optimizer(net, config)
+        self._order = torch.Generator().manual_seed(config.seed)
         self._epochs, self._steps = 0, 0
         parameters = dict(net.named_parameters())
         self._held = [(parameters[name], mask.to(device)) for name, mask in masks.items()]
@@ -119,7 +96,7 @@ class _Training:
         # dropout draws from torch's global generator: lend it a seed of ours and give it back as it was
         with torch.random.fork_rng():
             torch.manual_seed(int(torch.randint(2**62, (), generator=self._order)))
-            for chunk in training_batches(shuffled, self._recipe.batch_size):
+            for chunk in training_batches(shuffled, self._config.batch_size):
                 loss, hit = self._step(chunk)
                 loss_sum += loss * len(chunk)
                 right += hit or 0
@@ -127,12 +104,10 @@ class _Training:
         return loss_sum / len(train), right / len(train) if self._task == "classify" else None
 
     def _step(self, chunk: Tensor) -> tuple[float, int | None]:
-        inputs = _training_input(
-            self._samples.batch(chunk).to(self._device), self._preprocess, self._recipe, self._order
-        )
+        inputs = self._input(self._samples.batch(chunk).to(self._device))
         labels = self._samples.labels[chunk].to(self._device)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._recipe.rate(epoch=self._epochs, step=self._steps)
+            group["lr"] = self._config.rate(epoch=self._epochs, step=self._steps)
         self._optimizer.zero_grad()
         outputs = self._net(inputs)
         loss = LOSSES[self._task](self._net, inputs, outputs, labels)
@@ -144,15 +119,21 @@ class _Training:
                 parameter.mul_(mask)
         return loss.item(), hits(outputs, labels, self._task)
 
+    def _input(self, raw: Tensor) -> Tensor:
+        if not self._augment:
+            return to_input(raw, self._preprocess)
+        changed = augment(unit_scale(raw), self._augment, generator=self._order)
+        return standardize(changed, self._preprocess)
 
-def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+
+def _optimizer(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     wanted = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    if recipe.optimizer == "sgd":
+    if config.optimizer == "sgd":
         return torch.optim.SGD(
-            wanted, lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+            wanted, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
-    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(wanted, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+    return kind(wanted, lr=config.lr, weight_decay=config.weight_decay)
 
 
 def training_batches(indices: Tensor, batch_size: int) -> Sequence[Tensor]:
@@ -161,12 +142,6 @@ def training_batches(indices: Tensor, batch_size: int) -> Sequence[Tensor]:
     if len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]
     return chunks
-
-
-def _training_input(raw: Tensor, preprocess: Preprocess, recipe: Recipe, order: torch.Generator) -> Tensor:
-    if not recipe.augment:
-        return to_input(raw, preprocess)
-    return standardize(augment(unit_scale(raw), recipe.augment, generator=order), preprocess)
 
 
 def _set_training(module: nn.Module, inherited: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""PRESETS: the systems of the papers, as defaults of emoprune train."""
+"""PRESETS: the systems of the papers, as defaults of a training."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from emoprune.choices import Kind
 
 @dataclass(frozen=True)
 class Preset:
-    """What a paper trained and where it says so; `settings` are options of train, `data` what it reads.
+    """What a paper trained; `settings` are those of TrainConfig by name, `data` is what the network reads.
 
-    `ours` is what the source leaves unsaid and we chose.
+    `source` says where the paper describes it, `ours` what the paper leaves open and we chose.
     """
 
     source: str
@@ -24,7 +24,7 @@ class Preset:
 
 _JAIN_HEAD = {
     "freeze": "backbone",
-    "hidden": [200],
+    "hidden": (200,),
     "activation": "sigmoid",
     "optimizer": "adam",
     "lr": 1e-3,
@@ -32,7 +32,7 @@ _JAIN_HEAD = {
     "split": "80/20",
 }
 _JAIN_OPEN = "optimizer (adam, as of its feed-forward network), batch size (32), turns (15 degrees)"
-_JAIN_AUGMENT = ["flip", "rotate:15"]
+_JAIN_AUGMENT = ("flip", "rotate:15")
 
 
 def _jain_frozen(arch: str) -> Preset:
@@ -85,7 +85,7 @@ PRESETS: dict[str, Preset] = {
         "table",
         {
             "arch": "mlp",
-            "hidden": [20],
+            "hidden": (20,),
             "activation": "relu",
             "scale": "minmax",
             "optimizer": "adam",
@@ -109,7 +109,7 @@ PRESETS: dict[str, Preset] = {
         "table",
         {
             "arch": "autoencoder",
-            "hidden": [10],
+            "hidden": (10,),
             "activation": "sigmoid",
             "scale": "minmax",
             "optimizer": "adam",
@@ -125,7 +125,7 @@ PRESETS: dict[str, Preset] = {
         "image",
         {
             "arch": "lenet",
-            "channels": [16, 32],
+            "channels": (16, 32),
             "size": "72x90",
             "gray": True,
             "mean": "0.5",
@@ -151,11 +151,11 @@ PRESETS: dict[str, Preset] = {
             "momentum": 0.9,
             "batch_size": 64,
             "epochs": 50,
-            "augment": ["flip", "rotate:15", "crop:0.9"],
+            "augment": ("flip", "rotate:15", "crop:0.9"),
             "split": "70/15/15",
             "keep": "best",
         },
-        "the training share: 75, 15 and 15 percent are more than all",
+        "the training part: 75, 15 and 15 percent are more than all",
     ),
     "wright2019-ff": Preset(
         "wright2019, sections 1 and 5",
@@ -164,7 +164,7 @@ PRESETS: dict[str, Preset] = {
             "arch": "mlp",
             "size": "48",
             "gray": True,
-            "hidden": [1000, 1000],
+            "hidden": (1000, 1000),
             "activation": "relu",
             "optimizer": "sgd",
             "lr": 1e-3,
@@ -182,7 +182,7 @@ PRESETS: dict[str, Preset] = {
             "arch": "wright_cnn",
             "size": "48",
             "gray": True,
-            "hidden": [1024, 1024],
+            "hidden": (1024, 1024),
             "activation": "relu",
             "dropout": 0.5,
             "optimizer": "sgd",

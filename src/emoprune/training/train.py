@@ -1,9 +1,8 @@
-"""The work of emoprune train: the run itself, with its progress."""
+"""Training a network on a data set, to a checkpoint that can be pruned."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,8 +11,10 @@ from torch import Tensor, nn
 
 from emoprune import events
 from emoprune.choices import Task
+from emoprune.data.augmentation import parse_augmentations
+from emoprune.data.datasets import Data
 from emoprune.data.loader import READING_BATCH, TensorSamples, batches
-from emoprune.data.types import Preprocess, Samples
+from emoprune.data.types import Preprocess, Samples, SplitRule
 from emoprune.errors import UsageFault, at
 from emoprune.io import devices
 from emoprune.networks import build, checkpoint
@@ -22,141 +23,152 @@ from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
 from emoprune.networks.losses import task_of
 from emoprune.networks.types import Checkpoint, Epoch, HiddenLayer, HistoryEntry
-from emoprune.training.config import Settings
-from emoprune.training.loop import Recipe, fit, precompute
-from emoprune.training.setup import Setup
-from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
+from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig
+from emoprune.training.loop import fit, precompute
+from emoprune.training.setup import Past, Prepared, prepare
+from emoprune.training.types import Trained
 
 NOTABLE_BYTES = 100 * 2**20
 LEARNED = 0.99
 """Training accuracy from which a few samples count as learned."""
+RECORDED = SETTINGS.keys() - OF_THE_NETWORK - OF_THE_SPLIT - {"device", "penalty"}
+"""Settings in the history; the checkpoint holds what comes of the others."""
 
 
-def initial(setup: Setup, settings: Settings) -> Checkpoint:
-    """The network before its first step, without statistics."""
-    return _so_far(setup, settings, setup.start.net, ())
+def train(
+    data: Data,
+    config: TrainConfig,
+    *,
+    past: Checkpoint | None = None,
+    past_name: str = "the earlier checkpoint",
+    rule: SplitRule | None = None,
+    data_name: str | None = None,
+    keep_initial: bool = False,
+) -> Trained:
+    """Train a network, then gather the statistics of its layers over the training part.
 
-
-def run(setup: Setup, settings: Settings) -> Checkpoint:
-    """Train the network in place, then gather the statistics of its layers over the training part.
-
-    With a frozen backbone they are those of the head, and without augmentation the head alone is run, on
-    features computed once.
+    `past` is a checkpoint to train on instead of a new network. The history calls it `past_name`, and the
+    data `data_name`, by default their place. `rule` is how the config splits the data, if that is known.
+    With a frozen backbone the statistics are those of the head, and without augmentation the head alone is
+    run, on features computed once. Raises UsageFault for settings that contradict each other or the data,
+    TrainingFault where the loss diverges.
     """
-    device = devices.device(settings.device)
-    net = setup.start.net.to(device)
-    with at(settings.data):
-        curve, layers, seen = _run(net, setup, settings, device)
-    _tell_learned(settings, curve)
-    trained = _so_far(setup, settings, net.cpu(), curve)
-    return dataclasses.replace(trained, layers=layers, statistics=seen.statistics, moments=seen.moments)
+    device = devices.device(config.device)
+    prepared = prepare(
+        data, config, past=Past(past, past_name) if past else None, rule=rule, data_name=data_name
+    )
+    net, initial = prepared.start.net, None
+    if keep_initial:
+        # training changes tensors in place
+        initial = _checkpoint(prepared, {name: value.clone() for name, value in net.state_dict().items()}, ())
+    with at(prepared.data_name):
+        curve, layers, seen = _run(net.to(device), prepared, device)
+    _report_overfit(prepared.config, curve)
+    trained = dataclasses.replace(
+        _checkpoint(prepared, net.cpu().state_dict(), curve),
+        layers=layers,
+        statistics=seen.statistics,
+        moments=seen.moments,
+    )
+    return Trained(trained, {name: len(indices) for name, indices in prepared.parts.items()}, initial)
 
 
-def _so_far(setup: Setup, settings: Settings, net: nn.Module, curve: tuple[Epoch, ...]) -> Checkpoint:
+def _checkpoint(prepared: Prepared, tensors: Mapping[str, Tensor], curve: tuple[Epoch, ...]) -> Checkpoint:
     """The network as it is after the epochs of `curve`, without statistics."""
-    start = setup.start
+    start, past = prepared.start, prepared.past
     return Checkpoint(
         spec=start.spec,
         classes=start.outputs,
         preprocess=start.preprocess,
-        split=setup.rule,
-        tensors=net.state_dict(),
-        history=(*_past(setup), _entry(setup, settings, curve)),
+        split=prepared.rule,
+        tensors=tensors,
+        history=(*(past.checkpoint.history if past else ()), _entry(prepared, curve)),
         training=curve,
-        masks=_masks(setup),
+        masks=_masks(prepared),
     )
 
 
-def learning_curve(trained: Checkpoint, model: str, label: str | None) -> bytes:
-    """Loss and accuracy per epoch, of which there must be one, as a line (schema emoprune.training/1)."""
-    record = {"schema": TRAINING_SCHEMA, **dataclasses.asdict(LearningCurve(model, trained.training, label))}
-    return (json.dumps(record) + "\n").encode()
+def _masks(prepared: Prepared) -> Mapping[str, Tensor]:
+    return prepared.past.checkpoint.masks if prepared.past else {}
 
 
-def _masks(setup: Setup) -> Mapping[str, Tensor]:
-    return setup.past.masks if setup.past else {}
-
-
-def _past(setup: Setup) -> tuple[HistoryEntry, ...]:
-    return setup.past.history if setup.past else ()
-
-
-def _entry(setup: Setup, settings: Settings, curve: tuple[Epoch, ...]) -> HistoryEntry:
+def _entry(prepared: Prepared, curve: tuple[Epoch, ...]) -> HistoryEntry:
+    config, past = prepared.config, prepared.past
     parameters = {
-        "data": settings.data,
-        "weights": settings.start,
-        "preset": settings.preset,
-        "freeze": settings.freeze,
-        "scale": _past(setup)[0].parameters.get("scale") if setup.past else settings.scale,
-        "overfit": settings.overfit,
-        **dataclasses.asdict(setup.recipe),
+        **{name: getattr(config, name) for name in RECORDED},
+        "augment": parse_augmentations(config.augment),
+        "data": prepared.data_name,
+        "preset": config.preset,
+        "weights": past.name if past else config.initial_weights,
+        "scale": past.checkpoint.history[0].parameters.get("scale") if past else config.scale,
     }
     return checkpoint.entry("train", parameters, dataclasses.asdict(curve[-1]) if curve else {})
 
 
-def _tell_learned(settings: Settings, curve: tuple[Epoch, ...]) -> None:
-    """Whether the few samples of a sanity check were learned by heart (wright2019, section 4.1)."""
-    if not settings.overfit or not curve or curve[-1].train_accuracy is None:
+def _report_overfit(config: TrainConfig, curve: tuple[Epoch, ...]) -> None:
+    """Whether the network overfits the few samples of a sanity check (wright2019, section 4.1)."""
+    if not config.overfit or not curve or curve[-1].train_accuracy is None:
         return
     first = next((epoch.index for epoch in curve if (epoch.train_accuracy or 0) >= LEARNED), None)
     if first is None:
         best = max(epoch.train_accuracy or 0 for epoch in curve)
-        events.warn(f"{settings.overfit} samples are not learned: at best {best:.1%} of them")
+        events.warn(f"{config.overfit} samples are not learned: at best {best:.1%} of them")
     else:
-        events.note(f"{settings.overfit} samples are learned by epoch {first}")
+        events.note(f"{config.overfit} samples are learned by epoch {first}")
 
 
 def _run(
-    net: nn.Module, setup: Setup, settings: Settings, device: torch.device
+    net: nn.Module, prepared: Prepared, device: torch.device
 ) -> tuple[tuple[Epoch, ...], tuple[HiddenLayer, ...], Collector]:
-    recipe, spec, samples = setup.recipe, setup.start.spec, setup.start.samples
-    frozen = settings.freeze == "backbone"
-    learned = len(setup.parts["train"])
-    if (
-        recipe.epochs
-        and min(recipe.batch_size or learned, learned) == 1
-        and not frozen
-        and any(map(_is_batch_norm, net.modules()))
-    ):
-        raise UsageFault("batch norm cannot learn from one sample", "give --batch-size 2 or more")
+    config, spec, samples = prepared.config, prepared.start.spec, prepared.start.samples
+    frozen = config.freeze == "backbone"
+    if not frozen:
+        _check_batch_norm(net, config, learned=len(prepared.parts["train"]))
     graph = channel_graph(build.blueprint(spec), spec.input)
     layers = graph.layers
-    _read_the_rest(samples, setup.parts)
-    feed = whole = _Feed(net, "", samples, dict(setup.parts), setup.start.preprocess, _masks(setup))
+    _read_test_part(samples, prepared.parts)
+    feed = whole = _Feed(net, "", samples, prepared.parts, prepared.start.preprocess, _masks(prepared))
     if frozen:
         freeze_all_but_head(net)
         layers = tuple(layer for layer in layers if layer.name.startswith(f"{head_name(net)}."))
-        if recipe.augment:
-            events.note("with --augment the frozen backbone has to run in every epoch")
+        if parse_augmentations(config.augment):
+            events.note("with `augment` the frozen backbone has to run in every epoch")
         else:
             feed = _head_alone(whole, device)
-    curve = _fit(feed, recipe, device, task=task_of(spec.arch))
+    curve = _fit(feed, config, device, task=task_of(spec.arch))
     train = feed.parts["train"]
     inputs = events.tracked(
         batches(feed.samples, train, feed.preprocess, device), "statistics", len(train), steps=len
     )
     seen = collect(feed.net, graph, layers, inputs if layers else (), prefix=feed.prefix)
-    size = sum(entry.gram.nbytes for entry in seen.statistics.values())
-    size += sum(entry.covariance.nbytes // 2 for entry in seen.moments.values())
-    if size > NOTABLE_BYTES:
-        found = events.counted(len(layers), "layer")
-        events.note(f"the statistics of {found} take {size / 2**20:,.0f} MB of the checkpoint")
+    _report_size(seen, len(layers))
     return curve, layers, seen
 
 
-def _read_the_rest(samples: Samples, parts: Mapping[str, Tensor]) -> None:
-    """Read what training will not: a picture that cannot be evaluated later is to be refused now."""
+def _check_batch_norm(net: nn.Module, config: TrainConfig, *, learned: int) -> None:
+    """Raise UsageFault where batch norm would see one sample at a time."""
+    one = config.epochs and min(config.batch_size or learned, learned) == 1
+    if one and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):
+        raise UsageFault("batch norm cannot learn from one sample", "give `batch_size=2` or more")
+
+
+def _read_test_part(samples: Samples, parts: Mapping[str, Tensor]) -> None:
+    """Refuse a picture now that could not be evaluated later: training reads the other parts only."""
     for chunk in parts["test"].split(READING_BATCH) if "test" in parts else ():
         samples.batch(chunk)
 
 
-def _is_batch_norm(module: nn.Module) -> bool:
-    return isinstance(module, nn.modules.batchnorm._BatchNorm)
+def _report_size(seen: Collector, layers: int) -> None:
+    size = sum(entry.gram.nbytes for entry in seen.statistics.values())
+    size += sum(entry.covariance.nbytes // 2 for entry in seen.moments.values())
+    if size > NOTABLE_BYTES:
+        found = events.counted(layers, "layer")
+        events.note(f"the statistics of {found} take {size / 2**20:,.0f} MB of the checkpoint")
 
 
 @dataclass(frozen=True)
 class _Feed:
-    """A network, or the head of one, and what to feed it; `prefix` is the head's name with a dot.
+    """A network, or the head of one, with its samples; `prefix` is the head's name with a dot.
 
     `masks` are by the names of the whole network.
     """
@@ -164,13 +176,13 @@ class _Feed:
     net: nn.Module
     prefix: str
     samples: Samples
-    parts: dict[str, Tensor]
+    parts: Mapping[str, Tensor]
     preprocess: Preprocess
     masks: Mapping[str, Tensor]
 
 
 def _head_alone(whole: _Feed, device: torch.device) -> _Feed:
-    """The head of a network and the features it reads, of the parts that training looks at."""
+    """The head of a network and the features it reads, of the parts that training reads."""
     wanted = [part for part in ("train", "val") if part in whole.parts]
     indices = torch.cat([whole.parts[part] for part in wanted])
     inputs = batches(whole.samples, indices, whole.preprocess, device)
@@ -188,15 +200,15 @@ def _head_alone(whole: _Feed, device: torch.device) -> _Feed:
     )
 
 
-def _fit(feed: _Feed, recipe: Recipe, device: torch.device, *, task: Task) -> tuple[Epoch, ...]:
+def _fit(feed: _Feed, config: TrainConfig, device: torch.device, *, task: Task) -> tuple[Epoch, ...]:
     curve = []
     masks = {
         name.removeprefix(feed.prefix): mask
         for name, mask in feed.masks.items()
         if name.startswith(feed.prefix)
     }
-    epochs = fit(feed.net, feed.samples, feed.parts, feed.preprocess, recipe, device, task=task, masks=masks)
-    with events.progress("train", recipe.epochs) as advance:
+    epochs = fit(feed.net, feed.samples, feed.parts, feed.preprocess, config, device, task=task, masks=masks)
+    with events.progress("train", config.epochs) as advance:
         for epoch in epochs:
             advance(text=_line(epoch))
             curve.append(epoch)
@@ -204,7 +216,7 @@ def _fit(feed: _Feed, recipe: Recipe, device: torch.device, *, task: Task) -> tu
 
 
 def _line(epoch: Epoch) -> str:
-    """One epoch as people watch it."""
+    """One epoch, as progress shows it."""
 
     def part(loss: float, accuracy: float | None) -> str:
         return f"{loss:.3f}" if accuracy is None else f"{loss:.3f}, {accuracy:.1%}"

@@ -1,14 +1,37 @@
-"""How a training went."""
+"""What a training leaves: its checkpoint, and how it went."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from emoprune.errors import InvalidRecord
 from emoprune.evaluation.types import check_label
-from emoprune.networks.types import Epoch
+from emoprune.networks.types import Checkpoint, Epoch
 
-TRAINING_SCHEMA = "emoprune.training/1"
+TRAINING_SCHEMA, SUMMARY_SCHEMA = "emoprune.training/1", "emoprune.train/1"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of a training: `parts` are their sizes, `initial` the network before its first step."""
+
+    checkpoint: Checkpoint
+    parts: Mapping[str, int]
+    initial: Checkpoint | None = None
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """A training in a line (schema emoprune.train/1): units by layer, and the last epoch if there is one."""
+
+    input: str
+    output: str
+    arch: str
+    classes: tuple[str, ...]
+    parts: Mapping[str, int]
+    layers: Mapping[str, int]
+    training: Epoch | None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,196 @@
+"""What a search comes to on its data: every default filled in, every value checked against a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from emoprune import events
+from emoprune.data.datasets import Data
+from emoprune.data.splits import declared_parts, parse_shares, partition, split_rule
+from emoprune.data.types import Catalog, SplitRule
+from emoprune.errors import BadData, UsageFault, at
+from emoprune.networks.registry import ARCHITECTURES
+from emoprune.search.config import (
+    DEFAULT_SPLIT,
+    EPOCHS,
+    SEARCHABLE,
+    USUAL_TRIALS,
+    SearchConfig,
+    check_names,
+    parse_fixed,
+    trial_settings,
+)
+from emoprune.search.sampler import coarse_trials
+from emoprune.search.space import Space, Trial, Value, grid_size, on_log_scale, parse_space
+from emoprune.training import setup
+from emoprune.training.config import TrainConfig, train_config
+from emoprune.training.presets import PRESETS
+
+FEWEST = 4
+"""Trials of a search from coarse to fine: two rounds of two."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search that can begin, with every default of `config` filled in.
+
+    `rule` is how every trial splits the data, `rounds` the epochs of coarse and of fine trials if there are
+    such. `identity` is what all processes of one search have in common.
+    """
+
+    data: Data
+    config: SearchConfig
+    fixed: Mapping[str, str]
+    spaces: tuple[Space, ...]
+    rule: SplitRule
+    total: int
+    rounds: tuple[int, int] | None
+    label: str
+    identity: Mapping[str, str]
+
+    def values(self, number: int, drawn: Mapping[str, Value]) -> dict[str, Value]:
+        """What a trial varies, and the epochs of its round."""
+        if self.rounds is None:
+            return dict(drawn)
+        return {**drawn, "epochs": self.rounds[number >= coarse_trials(self.total)]}
+
+    def whole(self, trial: Trial) -> Trial:
+        """A trial with all of its values."""
+        return replace(trial, values=self.values(trial.number, trial.values))
+
+    def train_config(self, values: Mapping[str, Value]) -> TrainConfig:
+        """The training of a trial with these values."""
+        return _train_config(self.config, {**self.fixed, **values})
+
+
+def _train_config(config: SearchConfig, values: Mapping[str, Value]) -> TrainConfig:
+    shared = {
+        "split": config.split,
+        "group_by": config.group_by,
+        "split_by": config.split_by,
+        "seed": config.seed,
+        "device": config.device if config.device != "auto" else None,
+    }
+    given = {name: value for name, value in shared.items() if value is not None}
+    return train_config(config.preset, **given, **trial_settings(values))
+
+
+def prepare(data: Data, config: SearchConfig) -> Plan:
+    """The search that `config` asks for on `data`; UsageFault for values that no training can have."""
+    # sorted by name, as the order in which they were written does not matter
+    spaces = tuple(
+        sorted((parse_space(text, SEARCHABLE) for text in config.space), key=lambda each: each.name)
+    )
+    fixed = parse_fixed(config.fixed)
+    check_names(spaces, fixed)
+    rounds = _rounds(config, {space.name for space in spaces} | set(fixed))
+    _check_steps(config, spaces)
+    total = _total(config, spaces)
+    config = replace(config, split=_shares(config, data.catalog))
+    first = _checked(data, config, fixed, spaces)
+    if rounds is not None and first.arch == "svm":
+        fact = "`sampler=coarse-to-fine` varies epochs, and svm is fitted in one go"
+        raise UsageFault(fact, "give `sampler=random` or `sampler=grid`")
+    with at(data.catalog.place):
+        rule = split_rule(data, first.split, first.group_by, first.split_by, config.seed)
+        partition(data.catalog, rule)
+    label = config.label if config.label is not None else config.preset or first.arch
+    identity = {
+        "data": data.catalog.fingerprint,
+        "preset": config.preset or "none",
+        **{f"fixed {name}": value for name, value in sorted(fixed.items())},
+        **{f"space {space.name}": space.spelled for space in spaces},
+        "sampler": config.sampler,
+        "seed": str(config.seed),
+        "split": rule.shares,
+        "group_by": config.group_by or "nothing",
+        "split_by": config.split_by or "nothing",
+        "label": label,
+    }
+    if rounds is not None:
+        # values and epochs of a trial depend on these
+        identity |= {"trials": str(total), "coarse_epochs": str(rounds[0]), "fine_epochs": str(rounds[1])}
+        spaces = tuple(map(on_log_scale, spaces))
+    return Plan(data, config, fixed, spaces, rule, total, rounds, label, identity)
+
+
+def _rounds(config: SearchConfig, names: set[str]) -> tuple[int, int] | None:
+    given = (config.coarse_epochs, config.fine_epochs)
+    if config.sampler != "coarse-to-fine":
+        if given != (None, None):
+            name = "coarse_epochs" if config.coarse_epochs else "fine_epochs"
+            raise UsageFault(f"`{name}` is of `sampler=coarse-to-fine`", "give that, or `fixed=epochs=N`")
+        return None
+    if "epochs" in names:
+        raise UsageFault(
+            "`sampler=coarse-to-fine` has epochs of its own", "give `coarse_epochs`, `fine_epochs`"
+        )
+    return config.coarse_epochs or EPOCHS[0], config.fine_epochs or EPOCHS[1]
+
+
+def _check_steps(config: SearchConfig, spaces: tuple[Space, ...]) -> None:
+    for space in spaces:
+        if space.steps and config.sampler != "grid":
+            raise UsageFault(
+                f"`space={space.name}={space.spelled}` has steps, and `sampler={config.sampler}` takes none",
+                f"leave out :{space.steps}, or give `sampler=grid`",
+            )
+
+
+def _total(config: SearchConfig, spaces: tuple[Space, ...]) -> int:
+    """How many trials; UsageFault for too few for two rounds."""
+    if config.sampler == "grid":
+        size = grid_size(spaces)
+        if config.trials is not None and config.trials != size:
+            done = "all are run" if config.trials > size else f"the first {config.trials} are run"
+            events.note(f"the grid has {events.counted(size, 'combination')}: {done}")
+        return min(size, config.trials or size)
+    total = config.trials or USUAL_TRIALS
+    if config.sampler == "coarse-to-fine" and total < FEWEST:
+        raise UsageFault(f"`trials={total}` are too few for two rounds", f"give {FEWEST} or more")
+    return total
+
+
+def _shares(config: SearchConfig, catalog: Catalog) -> str | None:
+    """The split that trainings are given, None for the data's own or the preset's; each with a val part."""
+    declared = declared_parts(catalog.names)
+    if declared is not None:
+        if "val" not in declared:
+            raise BadData(
+                f"has {', '.join(declared)} but no val, and trials are compared on it",
+                "add it, or give train/ alone as the data",
+                place=catalog.place,
+            )
+        return config.split
+    usual = PRESETS[config.preset].settings.get("split") if config.preset else None
+    if config.split is None and usual is not None and len(parse_shares(usual)) == 3:
+        return None
+    if config.split is not None and len(parse_shares(config.split)) < 3:
+        raise UsageFault(
+            f"`split={config.split}` has no val part, and trials are compared on it",
+            f"give {DEFAULT_SPLIT}",
+        )
+    return config.split or DEFAULT_SPLIT
+
+
+def _checked(
+    data: Data, config: SearchConfig, fixed: Mapping[str, str], spaces: tuple[Space, ...]
+) -> TrainConfig:
+    """The training of one trial, once every choice and both ends of every range are checked."""
+    first: dict[str, Value] = {**fixed, **{space.name: _ends(space)[0] for space in spaces}}
+    made = _train_config(config, first)
+    if ARCHITECTURES[made.arch].task != "classify":
+        raise UsageFault(
+            f"{made.arch} does not classify, and trials are compared by accuracy", "search another `arch`"
+        )
+    for space in spaces:
+        for value in _ends(space):
+            setup.check(data, _train_config(config, {**first, space.name: value}))
+    return made
+
+
+def _ends(space: Space) -> tuple[Value, ...]:
+    if space.kind == "choice":
+        return space.choices
+    return (int(space.low), int(space.high)) if space.whole else (space.low, space.high)
