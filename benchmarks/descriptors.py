@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.common import interleaved, machine, markdown, parser
-from emoprune.features import DESCRIPTORS
+from emoprune.features.extract import DESCRIBE
 from emoprune.io.image_files import pictures
 from emoprune.io.images import read_photo
 from emoprune.synthetic_faces import draw_scene
@@ -62,10 +62,10 @@ def run() -> None:
     images = faces(args)
 
     def task(name: str) -> Callable[[], object]:
-        describe = DESCRIPTORS[name].function()
+        describe = DESCRIBE[name]
         return lambda: [describe(image) for image in images]
 
-    seconds = interleaved({name: task(name) for name in DESCRIPTORS}, args.repeats)
+    seconds = interleaved({name: task(name) for name in DESCRIBE}, args.repeats)
     rows = [
         [name, f"{len(images) / middles.median(found):,.0f}", f"{len(images) / max(found):,.0f}", str(TARGET)]
         for name, found in seconds.items()

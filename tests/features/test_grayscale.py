@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from emoprune.errors import BadData
-from emoprune.features import DESCRIPTORS
+from emoprune.features.extract import DESCRIBE
 from emoprune.features.grayscale import unit_gray
+from emoprune.features.registry import DESCRIPTORS
 from tests.support.descriptor_pictures import noise
 
 
@@ -18,9 +19,9 @@ def test_the_whole_range_of_a_type_is_0_to_1() -> None:
     assert unit_gray(np.array([[0, 0.25, 1]], np.float32)).tolist() == [[0, 0.25, 1]]
 
 
-@pytest.mark.parametrize("name", DESCRIPTORS)
+@pytest.mark.parametrize("name", DESCRIBE)
 def test_depth_makes_no_difference(name: str) -> None:
-    describe = DESCRIPTORS[name].function()
+    describe = DESCRIBE[name]
     image = noise(24, 31)
     expected = describe(image)
     assert expected.any()
@@ -28,20 +29,20 @@ def test_depth_makes_no_difference(name: str) -> None:
     np.testing.assert_array_equal(describe(image / 255), expected)
 
 
-@pytest.mark.parametrize("name", DESCRIPTORS)
+@pytest.mark.parametrize("name", DESCRIBE)
 def test_a_picture_is_left_as_it_was(name: str) -> None:
     image = noise(20, 20) / 255
     before = image.copy()
-    DESCRIPTORS[name].function()(image)
+    DESCRIBE[name](image)
     np.testing.assert_array_equal(image, before)
 
 
-@pytest.mark.parametrize("name", DESCRIPTORS)
+@pytest.mark.parametrize("name", DESCRIBE)
 @pytest.mark.parametrize("shape", [(8, 8), (7, 90), (90, 7), (33, 64)])
 def test_any_shape_gives_as_many_numbers_as_told_and_they_sum_to_1(name: str, shape: tuple[int, int]) -> None:
-    found = DESCRIPTORS[name].function()(noise(*shape))
+    found = DESCRIBE[name](noise(*shape))
     assert found.ndim == 1
-    assert f"{len(found)} numbers" in DESCRIPTORS[name].meaning
+    assert f"{len(found)} numbers" in DESCRIPTORS[name]
     assert found.min() >= 0
     assert found.sum() == pytest.approx(1, abs=1e-12)
 
@@ -61,7 +62,3 @@ def test_any_shape_gives_as_many_numbers_as_told_and_they_sum_to_1(name: str, sh
 def test_what_is_no_gray_picture_is_refused(image: NDArray[np.generic], says: str) -> None:
     with pytest.raises(BadData, match=says):
         unit_gray(image)
-
-
-def test_every_descriptor_says_what_it_is() -> None:
-    assert all(entry.meaning for entry in DESCRIPTORS.values())

@@ -45,12 +45,12 @@ def test_few_samples_of_many_features_have_components() -> None:
 
 def test_as_many_components_as_samples_are_refused() -> None:
     require_samples(4, fitted=5)
-    with pytest.raises(UsageFault, match=r"--pca 5 .* 5 training samples .*\(4\)"):
+    with pytest.raises(UsageFault, match="`pca=5` is more than the 4 components of 5 training samples"):
         principal_components(VALUES, torch.arange(5), 5, kind="lpq")
 
 
 def test_more_components_than_features_are_refused() -> None:
-    with pytest.raises(UsageFault, match=r"--pca 7 .* lpq has features \(6\)"):
+    with pytest.raises(UsageFault, match=r"`pca=7` .* lpq has features \(6\)"):
         principal_components(VALUES, TRAIN, 7, kind="lpq")
 
 
@@ -59,5 +59,5 @@ def test_more_components_than_the_part_has_directions_are_refused(directions: in
     # rank two of histograms that sum to one, or none at all; the other rows have all six
     flat = VALUES.clone()
     flat[TRAIN] = torch.rand(15, directions, dtype=torch.float64) @ VALUES[:directions] / 3 + 0.1
-    with pytest.raises(UsageFault, match=f"--pca 3 .* {directions} directions that phog has"):
+    with pytest.raises(UsageFault, match=f"`pca=3` .* {directions} directions that phog has"):
         principal_components(flat, TRAIN, 3, kind="phog")

@@ -70,9 +70,11 @@ def _open(place: str) -> Data:
     raise BadData("no such folder or file", "check the name", place=place)
 
 
-def open_faces(place: str) -> Faces:
+def open_faces(
+    place: str, *, split: str | None = None, group_by: str | None = None, split_by: SplitBy | None = None
+) -> Faces:
     """`open_data` where pictures are wanted; BadData for a feature table."""
-    found = open_data(place)
+    found = open_data(place, split=split, group_by=group_by, split_by=split_by)
     if isinstance(found, Table):
         raise BadData("is a feature table already", f"{LAYOUT}, or a CSV of pixels", place=place)
     return found

@@ -1,161 +1,192 @@
-"""The work of emoprune features: the rows of every kind, and their principal components."""
+"""Turn faces into a feature table: the features of every kind, and their principal components."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from emoprune import events
-from emoprune.data import splits as splitting
+from emoprune.choices import DeviceName
+from emoprune.data import splits
 from emoprune.data.datasets import Faces
 from emoprune.data.image_dataset import Photos, unit_scale
 from emoprune.data.loader import READING_BATCH, batches
-from emoprune.data.splits import partition
-from emoprune.data.types import FOLDERS, Catalog, Preprocess, Samples, SplitRule
+from emoprune.data.types import FOLDERS, Catalog, Preprocess, SplitRequest, Table
 from emoprune.errors import BadCheckpoint, UsageFault, at
-from emoprune.features import DESCRIPTORS
-from emoprune.features.pca import principal_components, require_samples
+from emoprune.features.config import FeaturesConfig
+from emoprune.features.lpq import lpq
+from emoprune.features.pca import Reduced, principal_components, require_samples
+from emoprune.features.phog import phog
+from emoprune.io import devices
 from emoprune.networks import build, inputs
 from emoprune.networks.registry import USUAL_TORCHVISION
 from emoprune.networks.types import Spec
 
-OF_A_NETWORK: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+DESCRIBE: dict[str, Callable[[NDArray[np.generic]], NDArray[np.float64]]] = {"lpq": lpq, "phog": phog}
+"""From a gray picture (height, width), as `unit_gray` takes it, to its features (n,)."""
+
+READ: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
     "deep": build.penultimate,
     "backbone": build.backbone,
 }
-"""Kinds that are read off a network, and where."""
+"""From a network and a batch of its inputs to features (batch, n)."""
 
 PIXELS_SIZE = 48
 DESCRIPTORS_SIZE = 128
 
 
 @dataclass(frozen=True)
-class Look:
-    """What the options say of pictures and of the network; None is what each kind takes by itself."""
+class Components:
+    """Principal components of each kind: how many, and the fraction of the variance that they explain.
 
-    size: str | None
-    gray: bool
-    arch: str | None
-    weights: str | None
-    mean: str | None
-    std: str | None
-    device: torch.device
-
-
-def check_options(kinds: Sequence[str], look: Look, *, pca: int | None, splits: bool) -> None:
-    """Raise UsageFault for options that none of what was asked for reads."""
-    if not OF_A_NETWORK.keys() & set(kinds) and (look.arch or look.weights or look.mean or look.std):
-        raise UsageFault(
-            f"--arch, --weights, --mean and --std are for --kind {' or '.join(OF_A_NETWORK)}",
-            "leave them out",
-        )
-    if pca is None and splits:
-        raise UsageFault("--split, --group-by, --split-by and --seed are for --pca", "leave them out")
-
-
-def training_part(faces: Faces, rule: SplitRule, pca: int, *, named: bool) -> tuple[Tensor, Catalog]:
-    """Indices of the part that `pca` principal components are fitted to, and the catalog of the table.
-
-    Tells them on stderr. `named`: names in the table begin with their part. Raises UsageFault where the part
-    has too few samples.
+    They are fitted to the training part, of so many `samples`.
     """
-    catalog = faces.catalog
+
+    components: int
+    part: str
+    samples: int
+    explained: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Features:
+    """A table of features, and the principal components that they are, if any."""
+
+    table: Table
+    pca: Components | None = None
+
+
+def extract(faces: Faces, config: FeaturesConfig, *, device: DeviceName = "auto") -> Features:
+    """The features of all `faces`; columns are `kind_1`, `kind_2`, ... of each kind in turn.
+
+    With `pca` they are components, fitted to the training part of the split that `faces` ask for. Raises
+    UsageFault for settings that none of the kinds reads, BadCheckpoint for weights that give NaN.
+    """
+    _check_used(config, faces.split)
+    catalog, train = faces.catalog, None
+    if config.pca is not None:
+        catalog, train = _training_part(faces, config.pca, config.seed)
+    rows = _rows_by_kind(faces, config, devices.device(device))
+    count = len(catalog.names)
     with at(catalog.place):
-        parts = partition(catalog, rule)
+        values = {
+            kind: torch.cat(list(events.tracked(found, kind, count, steps=len)))
+            for kind, found in rows.items()
+        }
+        pca = None
+        if config.pca is not None and train is not None:
+            reduced = {
+                kind: principal_components(block, train, config.pca, kind=kind)
+                for kind, block in values.items()
+            }
+            values = {kind: found.values for kind, found in reduced.items()}
+            pca = _components(config.pca, train, reduced)
+    columns = tuple(
+        f"{kind}_{index}" for kind, block in values.items() for index in range(1, block.shape[1] + 1)
+    )
+    return Features(
+        Table(catalog, columns, torch.cat([block.float() for block in values.values()], dim=1)), pca
+    )
+
+
+def _components(count: int, train: Tensor, reduced: dict[str, Reduced]) -> Components:
+    return Components(count, "train", len(train), {kind: found.explained for kind, found in reduced.items()})
+
+
+def _check_used(config: FeaturesConfig, split: SplitRequest) -> None:
+    """Raise UsageFault for settings that are ignored with these kinds."""
+    network = config.arch or config.weights or config.mean or config.std
+    if network and not READ.keys() & set(config.kinds):
+        kinds = " or ".join(f"`kind={kind}`" for kind in READ)
+        raise UsageFault(f"`arch`, `weights`, `mean` and `std` are for {kinds}", "leave them out")
+    if config.pca is None and (split != SplitRequest() or config.seed):
+        raise UsageFault("`split`, `group_by`, `split_by` and `seed` are for `pca`", "leave them out")
+
+
+def _training_part(faces: Faces, pca: int, seed: int) -> tuple[Catalog, Tensor]:
+    """The catalog of the table, and the indices that `pca` components are fitted to.
+
+    If near-duplicates are kept together, names in the table begin with their part. Raises UsageFault where
+    the part has too few samples.
+    """
+    catalog, split = faces.catalog, faces.split
+    rule = splits.split_rule(faces, split.shares, split.group_by, split.split_by, seed)
+    with at(catalog.place):
+        parts = splits.partition(catalog, rule)
         train = parts["train"]
         require_samples(pca, fitted=len(train))
-    splitting.tell_split(faces, rule, parts)
-    # the folders are in the names, and the table is split by them again
-    again = "" if rule.shares == FOLDERS else "; train with the same --split, --group-by and --seed"
-    if named:
-        # a table has no pictures to find the parts by
+    splits.tell_split(faces, rule, parts)
+    # names with their folders say the parts, and so does the table
+    again = "" if rule.shares == FOLDERS else "; train with the same `split`, `group_by` and `seed`"
+    if split.split_by is not None:
+        # a table has no pictures to find near-duplicates by
         again = "; names in the table begin with their part, and train splits by that"
         part_of = {index: part for part, indices in parts.items() for index in indices}
         names = tuple(f"{part_of[index]}/{name}" for index, name in enumerate(catalog.names))
         catalog = replace(catalog, names=names)
     events.note(f"PCA is fitted to the train part, {len(train):,} of {len(catalog.names):,} faces{again}")
-    return torch.tensor(train), catalog
+    return catalog, torch.tensor(train)
 
 
-def rows_by_kind(faces: Faces, kinds: Sequence[str], look: Look) -> dict[str, Iterator[Tensor]]:
-    """The rows of every kind, a batch of faces at a time as they are asked for.
-
-    Faults of the options come at once.
-    """
-    ways = {kind: _preprocess(kind, faces, look) for kind in kinds}
-    # pictures are decoded once for kinds that see them alike
-    pictures: dict[Preprocess, Photos] = {}
-    for way in ways.values():
-        if way not in pictures:
-            pictures[way] = Photos(faces.picture, faces.catalog.labels, way)
-    return {kind: _rows(kind, pictures[way], way, look) for kind, way in ways.items()}
-
-
-def values_by_kind(rows: Mapping[str, Iterator[Tensor]], count: int) -> dict[str, Tensor]:
-    """All rows of every kind, (count, features), with a progress line each."""
-    return {
-        kind: torch.cat(list(events.tracked(found, kind, count, steps=len))) for kind, found in rows.items()
+def _rows_by_kind(faces: Faces, config: FeaturesConfig, device: torch.device) -> dict[str, Iterator[Tensor]]:
+    """The rows of every kind, a batch of faces at a time; errors of the settings are raised at once."""
+    preprocesses = {kind: _preprocess(kind, faces, config) for kind in config.kinds}
+    # kinds with the same input share the decoded pictures
+    pictures = {
+        each: Photos(faces.picture, faces.catalog.labels, each)
+        for each in dict.fromkeys(preprocesses.values())
     }
+    return {kind: _rows(kind, pictures[each], each, config, device) for kind, each in preprocesses.items()}
 
 
-def reduced(
-    values: Mapping[str, Tensor], train: Tensor, pca: int
-) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """The first `pca` principal components of every kind, and the share of the variance that they hold."""
-    found = {kind: principal_components(block, train, pca, kind=kind) for kind, block in values.items()}
-    return (
-        {kind: entry.values for kind, entry in found.items()},
-        {kind: entry.explained for kind, entry in found.items()},
-    )
-
-
-def _preprocess(kind: str, faces: Faces, look: Look) -> Preprocess:
-    if kind in OF_A_NETWORK:
-        return inputs.preprocess(
-            faces,
-            look.arch or USUAL_TORCHVISION,
-            look.size,
-            gray=look.gray,
-            mean=look.mean,
-            std=look.std,
-        )
-    usual = DESCRIPTORS_SIZE if kind in DESCRIPTORS else PIXELS_SIZE
-    size = inputs.parse_size(look.size) if look.size else (usual, usual)
-    gray = look.gray or kind in DESCRIPTORS
+def _preprocess(kind: str, faces: Faces, config: FeaturesConfig) -> Preprocess:
+    if kind in READ:
+        arch, mean, std = config.arch or USUAL_TORCHVISION, config.mean, config.std
+        return inputs.preprocess(faces, arch, config.size, gray=config.gray, mean=mean, std=std)
+    usual = DESCRIPTORS_SIZE if kind in DESCRIBE else PIXELS_SIZE
+    size = inputs.parse_size(config.size) if config.size else (usual, usual)
+    gray = config.gray or kind in DESCRIBE
     channels = 1 if gray else 3
     return Preprocess("image", size, "gray" if gray else "rgb", mean=(0.0,) * channels, std=(1.0,) * channels)
 
 
-def _rows(kind: str, samples: Samples, preprocess: Preprocess, look: Look) -> Iterator[Tensor]:
-    indices = torch.arange(len(samples.labels))
-    if kind in OF_A_NETWORK:
-        return _read(kind, samples, indices, preprocess, look)
-    raw = (samples.batch(chunk) for chunk in indices.split(READING_BATCH))
+def _rows(
+    kind: str, photos: Photos, preprocess: Preprocess, config: FeaturesConfig, device: torch.device
+) -> Iterator[Tensor]:
+    indices = torch.arange(len(photos.labels))
+    if kind in READ:
+        return _read(kind, batches(photos, indices, preprocess, device), preprocess, config, device)
+    raw = (photos.batch(chunk) for chunk in indices.split(READING_BATCH))
     if kind == "pixels":
         return (unit_scale(batch).flatten(1) for batch in raw)
-    describe = DESCRIPTORS[kind].function()
+    describe = DESCRIBE[kind]
     return (torch.from_numpy(np.stack([describe(image) for image in batch[:, 0].numpy()])) for batch in raw)
 
 
 def _read(
-    kind: str, samples: Samples, indices: Tensor, preprocess: Preprocess, look: Look
+    kind: str,
+    found: Iterator[Tensor],
+    preprocess: Preprocess,
+    config: FeaturesConfig,
+    device: torch.device,
 ) -> Iterator[Tensor]:
-    spec = Spec(look.arch or USUAL_TORCHVISION, 1000, (3, *preprocess.size))
-    net, _ = inputs.pretrained(spec, look.weights or "imagenet", seed=0)
-    net = net.to(look.device).eval()
+    spec = Spec(config.arch or USUAL_TORCHVISION, 1000, (3, *preprocess.size))
+    net, _ = inputs.pretrained(spec, config.weights or "imagenet", seed=0)
+    net = net.to(device).eval()
 
     def rows() -> Iterator[Tensor]:
-        for batch in batches(samples, indices, preprocess, look.device):
-            # not around the yield: the mode would leak into whoever takes the rows
+        for batch in found:
+            # not around the yield: the mode would leak into the caller
             with torch.inference_mode():
-                read = OF_A_NETWORK[kind](net, batch).cpu()
+                read = READ[kind](net, batch).cpu()
             if not bool(read.isfinite().all()):
-                # a table's NaN is a value that is missing, and would be filled
-                place = look.weights or spec.arch
+                # in a table NaN is a missing value, and would be filled
+                place = config.weights or spec.arch
                 raise BadCheckpoint("gives features that are not finite", "take other weights", place=place)
             yield read
 

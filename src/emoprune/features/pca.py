@@ -15,7 +15,7 @@ from emoprune.errors import UsageFault
 class Reduced:
     """Samples as their principal components, (samples, components) float64.
 
-    `explained` is the share of the fitted samples' variance that the components hold.
+    `explained` is the fraction of the fitted samples' variance that the components hold.
     """
 
     values: Tensor
@@ -23,11 +23,11 @@ class Reduced:
 
 
 def require_samples(count: int, *, fitted: int) -> None:
-    """Raise UsageFault where `fitted` samples are too few for `count` components: one less than they are."""
+    """Raise UsageFault where `fitted` samples have fewer than `count` components: one less than samples."""
     if count > fitted - 1:
         raise UsageFault(
-            f"--pca {count} is more than {fitted} training samples have components ({fitted - 1})",
-            "give a lower one, or more samples",
+            f"`pca={count}` is more than the {fitted - 1} components of {fitted} training samples",
+            "give fewer, or more samples",
         )
 
 
@@ -45,16 +45,14 @@ def principal_components(values: Tensor, fitted_on: Tensor, count: int, *, kind:
     fitted = rows[fitted_on.numpy()]
     require_samples(count, fitted=len(fitted))
     if count > rows.shape[1]:
-        raise UsageFault(
-            f"--pca {count} is more than {kind} has features ({rows.shape[1]})", "give a lower one"
-        )
-    # a part that is constant throughout has no variance to take shares of, of which scikit-learn would warn
+        raise UsageFault(f"`pca={count}` is more than {kind} has features ({rows.shape[1]})", "give fewer")
+    # a constant part has no variance to divide by, of which scikit-learn would warn
     pca = PCA(n_components=count, svd_solver="full").fit(fitted) if np.ptp(fitted, axis=0).any() else None
     spreads = np.zeros(count) if pca is None else pca.singular_values_
     found = int((spreads > spreads[0] * max(fitted.shape) * np.finfo(np.float64).eps).sum())
     if pca is None or found < count:
         raise UsageFault(
-            f"--pca {count} is more than the {found} directions that {kind} has over the training part",
-            "give a lower one",
+            f"`pca={count}` is more than the {found} directions that {kind} has over the training part",
+            "give fewer",
         )
     return Reduced(torch.from_numpy(pca.transform(rows)), float(pca.explained_variance_ratio_.sum()))

@@ -1,0 +1,62 @@
+"""What an extraction of features is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emoprune.features.registry import DESCRIPTORS, KINDS
+from emoprune.networks.registry import ARCHITECTURES, USUAL_TORCHVISION
+from emoprune.settings import check_limits, setting
+
+TORCHVISION = [name for name, entry in ARCHITECTURES.items() if not entry.own]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesConfig:
+    """Kinds of features, the principal components to keep, and the input of pictures and networks.
+
+    What is None is each kind's own. `seed` decides the training part that components are fitted to.
+    """
+
+    kinds: tuple[str, ...] = setting(("pixels",), "Kinds of features, side by side.", names=KINDS)
+    pca: int | None = setting(
+        None,
+        "Keep the first K principal components of each kind, fitted to the training part alone.",
+        metavar="K",
+        low=1,
+    )
+    seed: int = setting(0, "What every random choice follows from.", metavar="N", low=0, high=2**32 - 1)
+    arch: str | None = setting(
+        None,
+        "Any torchvision classifier by name.",
+        metavar="NAME",
+        names=TORCHVISION,
+        default_text=USUAL_TORCHVISION,
+    )
+    weights: str | None = setting(
+        None,
+        "Weights of the network: torchvision's ImageNet weights (fetched), none, or a .safetensors, .st or "
+        ".pth file.",
+        metavar="imagenet|none|PATH",
+        default_text="imagenet",
+    )
+    size: str | None = setting(
+        None,
+        "What faces are resized to.",
+        metavar="PX|HxW",
+        default_text=f"48 for pixels, 128 for {' and '.join(DESCRIPTORS)}, "
+        "the architecture's own for a network",
+    )
+    gray: bool = setting(
+        False, "Gray pictures; torchvision networks see them three times.", option="--gray/--color"
+    )
+    mean: str | None = setting(
+        None,
+        "Subtracted per channel after scaling to 0..1.",
+        metavar="X[,Y,Z]",
+        default_text="ImageNet's",
+    )
+    std: str | None = setting(None, "Divided by per channel.", metavar="X[,Y,Z]", default_text="ImageNet's")
+
+    def __post_init__(self) -> None:
+        check_limits(self)
