@@ -7,7 +7,7 @@ import pytest
 from emoprune.errors import BadMetrics, UsageFault
 from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningStep
-from emoprune.reporting.charts import FIGURES, charts, table
+from emoprune.reporting.charts import FIGURES, charts, numbers
 from emoprune.reporting.confidence import estimate
 from emoprune.reporting.types import BarChart, HeatChart, Runs
 from tests.support.runs import curve, pruning, run
@@ -112,7 +112,7 @@ def test_labels_become_names_of_files_that_differ_whatever_the_disk() -> None:
 
 def test_the_numbers_of_lines_are_those_of_the_chart() -> None:
     (chart,) = charts(EVERYTHING, ["accuracy-by-hidden"])
-    header, *rows = table(chart)
+    header, *rows = numbers(chart)
     assert header == ("quantity", "label", "part", "hidden", "mean", "low", "high", "runs")
     expected = estimate([0.5, 0.6, 0.5, 0.6])
     cells = (expected.mean, expected.low, expected.high, 4)
@@ -121,14 +121,14 @@ def test_the_numbers_of_lines_are_those_of_the_chart() -> None:
 
 def test_the_numbers_of_bars_leave_out_the_bars_that_are_not_there() -> None:
     bars = BarChart("x", "hidden", "accuracy", ("1", "2"), ("u", "v"), ((estimate([1]), None), (None,) * 2))
-    assert table(bars) == [
+    assert numbers(bars) == [
         ("quantity", "hidden", "bar", "mean", "low", "high", "runs"),
         ("accuracy", "1", "u", 1.0, None, None, 1),
     ]
 
 
 def test_the_numbers_of_a_confusion_are_counts_and_shares_of_the_actual_class() -> None:
-    assert table(HeatChart("x", "a", ("p", "q"), ((3, 1), (0, 0)))) == [
+    assert numbers(HeatChart("x", "a", ("p", "q"), ((3, 1), (0, 0)))) == [
         ("label", "actual", "predicted", "count", "share"),
         ("a", "p", "p", 3, 0.75),
         ("a", "p", "q", 1, 0.25),

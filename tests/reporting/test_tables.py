@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from emoprune.reporting.tables import PERCENT, Table, Unit, bounds, cell, from_rows, to_csv, to_markdown
+from emoprune.reporting.tables import (
+    PERCENT,
+    Table,
+    Unit,
+    cell,
+    flat_estimate,
+    from_rows,
+    to_csv,
+    to_markdown,
+)
 from emoprune.reporting.types import Estimate
 
 
@@ -14,8 +23,9 @@ def test_estimate_writes_a_mean_with_half_its_interval_where_it_has_one() -> Non
     assert Unit(".2f", suffix="°").estimate(Estimate(2, 12.5, 12.0, 13.0)) == "12.50 ± 0.50°"
     assert PERCENT.estimate(Estimate(1, 0.6)) == "60.0%"
     assert PERCENT.estimate(None) is None
-    assert bounds("loss", several) == {"loss_low": 0.352, "loss_high": 0.848}
-    assert bounds("loss", Estimate(1, 0.6)) == bounds("loss", None) == {"loss_low": None, "loss_high": None}
+    assert flat_estimate("loss", several) == {"loss": 0.6, "loss_low": 0.352, "loss_high": 0.848}
+    assert flat_estimate("loss", Estimate(1, 0.6)) == {"loss": 0.6, "loss_low": None, "loss_high": None}
+    assert set(flat_estimate("loss", None).values()) == {None}
 
 
 def test_from_rows_has_every_column_that_some_row_has() -> None:

@@ -43,10 +43,10 @@ N = TypeVar("N", bound=Named)
 
 @dataclass(frozen=True)
 class Group(Generic[T]):
-    """The runs of one label: evaluations, learning curves, or steps of prunings."""
+    """The runs of one label: evaluations, curves or steps; none where only a paper has the label."""
 
     label: str
-    runs: tuple[T, ...]
+    runs: tuple[T, ...] = ()
 
     def mean(self, value: Callable[[T], float | None]) -> Estimate | None:
         """The mean of a value over the runs that have it; None where no run has."""
@@ -56,9 +56,8 @@ class Group(Generic[T]):
 
 @dataclass(frozen=True)
 class StepGroup(Group[PruningStep]):
-    """Where prunings of one label have `units` left, one step of each; no step where only a paper has one."""
+    """Where prunings of one label have `units` left, one step of each."""
 
-    runs: tuple[PruningStep, ...] = ()
     units: int = 0
 
     def measured(self, measure: StepMeasure) -> Estimate | None:

@@ -92,7 +92,7 @@ def _named(found: Sequence[C]) -> Iterator[C]:
         yield replace(chart, name=name)
 
 
-def table(chart: Chart) -> list[Row]:
+def numbers(chart: Chart) -> list[Row]:
     """The numbers that a chart draws, under a line of column names."""
     if isinstance(chart, LineChart):
         return _lines(chart)

@@ -8,9 +8,17 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Literal, get_args
 
-from emoprune.reporting import aggregate
 from emoprune.reporting.aggregate import Group
-from emoprune.reporting.tables import PERCENT, Table, Unit, as_record, bounds, from_rows, table
+from emoprune.reporting.tables import (
+    PERCENT,
+    Table,
+    Unit,
+    as_record,
+    flat_estimate,
+    flat_mean,
+    from_rows,
+    table,
+)
 from emoprune.reporting.types import Estimate
 from emoprune.training.types import LearningCurve
 
@@ -49,16 +57,6 @@ class Curves:
         return [which for which in ACCURACIES if any(accuracy(group, *which) for group in self.groups)]
 
 
-def one_by_one(curves: Sequence[LearningCurve]) -> Curves:
-    """Every curve by itself."""
-    return Curves(aggregate.one_by_one(curves), by_label=False)
-
-
-def gathered(curves: Sequence[LearningCurve]) -> Curves:
-    """The curves of each label as one."""
-    return Curves(aggregate.by_label(curves))
-
-
 def curves_table(view: Curves) -> Table:
     """One row per group; of several runs means and half the widths of their 95% intervals."""
     accuracies = (f"{part}, {pick}" for part, pick in view.accuracies)
@@ -86,7 +84,7 @@ def flat(view: Curves) -> Table:
     for group in view.groups:
         row: dict[str, Any] = {"label": group.label, "runs": len(group.runs)}
         for key, found in _means(group, view.accuracies).items():
-            row |= {key: found.mean if found else None, **bounds(key, found)}
+            row |= flat_estimate(key, found)
         rows.append(row)
     return from_rows("curves", rows)
 
@@ -106,9 +104,11 @@ def to_records(view: Curves) -> list[dict[str, Any]]:
 
 def _single(group: Group[LearningCurve], which: Sequence[tuple[LearningPart, Pick]]) -> dict[str, Any]:
     (curve,) = group.runs
-    means = {key: found.mean if found else None for key, found in _means(group, which).items()}
+    row: dict[str, Any] = {"label": group.label, "model": curve.model}
+    for key, found in _means(group, which).items():
+        row |= flat_mean(key, found)
     # a count stays a whole number
-    return {"label": group.label, "model": curve.model, **means, "epochs": epochs(curve)}
+    return {**row, "epochs": epochs(curve)}
 
 
 def _means(

@@ -19,7 +19,8 @@ from emoprune.reporting.tables import (
     PERCENT,
     Table,
     as_record,
-    bounds,
+    flat_estimate,
+    flat_mean,
     flat_printed,
     from_rows,
     table,
@@ -80,17 +81,16 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Models:
-    """Groups of evaluations, and what a paper prints of them; not `by_label`, a group is one run."""
+    """Groups of evaluations, ours first, and what a paper prints; not `by_label`, a group is one run."""
 
     groups: Sequence[Group[Metrics]]
     printed: Sequence[PaperValue] = ()
     by_label: bool = True
 
-    @cached_property
-    def labels(self) -> dict[str, Group[Metrics] | None]:
-        """Every label, ours first; None for one that only the paper has."""
-        found: dict[str, Group[Metrics] | None] = {group.label: group for group in self.groups}
-        return found | {entry.label: None for entry in self.printed if entry.label not in found}
+    @property
+    def ours(self) -> list[Group[Metrics]]:
+        """The groups that have runs."""
+        return [group for group in self.groups if group.runs]
 
     @cached_property
     def _by_key(self) -> dict[tuple[str, str | None, str | None], PaperValue]:
@@ -115,11 +115,10 @@ class Models:
         """What tables have a column of."""
         return [measure for measure in MEASURES if measure.name or not self.by_label]
 
-    def change(self, group: Group[Metrics] | None, measure: Measure) -> Estimate | None:
+    def change(self, group: Group[Metrics], measure: Measure) -> Estimate | None:
         """How a label's measure differs from the first label's, which itself has no change."""
-        if group is None or group is self.groups[0]:
-            return None
-        return aggregate.change(group, self.groups[0], measure.value)
+        first = self.groups[0]
+        return None if group is first else aggregate.change(group, first, measure.value)
 
 
 def one_by_one(found: Sequence[Metrics]) -> Models:
@@ -130,7 +129,10 @@ def one_by_one(found: Sequence[Metrics]) -> Models:
 
 def gathered(found: Sequence[Metrics], printed: Sequence[PaperValue] = ()) -> Models:
     """The runs of each label as one, beside what a paper prints."""
-    return Models(aggregate.by_setting(aggregate.evaluations_by_label(found)), printed)
+    ours = aggregate.by_setting(aggregate.evaluations_by_label(found))
+    labels = {group.label for group in ours}
+    theirs = dict.fromkeys(entry.label for entry in printed if entry.label not in labels)
+    return Models([*ours, *(Group[Metrics](label) for label in theirs)], printed)
 
 
 def headings(found: Sequence[Metrics]) -> list[str]:
@@ -167,7 +169,7 @@ def _models_across(view: Models) -> Table:
             rows.append([measure.heading, _with_change(measure, None, values[0]), *changed])
         if measure.name == "accuracy":
             rows.append(["  95% interval", *(_interval(run.accuracy_interval, "%") for run in runs)])
-    return table("Summary", ["", *view.labels], rows)
+    return table("Summary", ["", *(group.label for group in view.groups)], rows)
 
 
 def _with_change(measure: Measure, first: float | None, value: float | None) -> str:
@@ -178,23 +180,21 @@ def _with_change(measure: Measure, first: float | None, value: float | None) -> 
 
 def _labels_down(view: Models) -> Table:
     """One row per label: runs, means, the accuracy's interval and its paired difference from the first."""
-    several = len(view.groups) > 1
+    several = len(view.ours) > 1
     columns = ["label", "runs"]
     for measure in view.measures:
         columns.append(measure.heading)
         if measure.name == "accuracy":
             columns += ["95% interval", *(["against the first", "95% interval"] if several else [])]
         columns += ["paper"] if view.has(measure.name) else []
-    rows = (
-        (label, len(group.runs) if group else None, *_means(view, label, group, several))
-        for label, group in view.labels.items()
-    )
-    return table("Summary by label", columns, rows)
+    return table("Summary by label", columns, (_means(view, group, several) for group in view.groups))
 
 
-def _means(view: Models, label: str, group: Group[Metrics] | None, several: bool) -> Iterator[str | None]:
+def _means(view: Models, group: Group[Metrics], several: bool) -> Iterator[object]:
+    yield group.label
+    yield len(group.runs) or None
     for measure in view.measures:
-        found = group.mean(measure.value) if group else None
+        found = group.mean(measure.value)
         yield measure.text(found.mean) if found else None
         if measure.name == "accuracy":
             yield _ends(found, "%")
@@ -203,7 +203,7 @@ def _means(view: Models, label: str, group: Group[Metrics] | None, several: bool
                 yield f"{100 * change.mean:+.1f} pt" if change else None
                 yield _ends(change, " pt", sign="+")
         if view.has(measure.name):
-            yield _printed(view.paper(label, measure.name), measure.text)
+            yield _printed(view.paper(group.label, measure.name), measure.text)
 
 
 def _ends(found: Estimate | None, unit: str, *, sign: str = "") -> str | None:
@@ -230,21 +230,21 @@ def by_class(view: Models) -> list[Table]:
 
 def _class_table(view: Models, measure: ClassMeasure) -> Table:
     heads, columns = ["class"], [[*view.classes]]
-    for label, group in view.labels.items():
-        if group is not None:
+    for group in view.groups:
+        if group.runs:
             means = [class_mean(group, measure, name) for name in view.classes]
-            heads.append(label)
+            heads.append(group.label)
             columns.append([DECIMALS.text(found.mean) if found else "-" for found in means])
-        if view.has(measure, label):
-            printed = [view.paper(label, measure, name) for name in view.classes]
-            heads.append(f"{label} (paper)")
+        if view.has(measure, group.label):
+            printed = [view.paper(group.label, measure, name) for name in view.classes]
+            heads.append(f"{group.label} (paper)")
             columns.append([_printed(entry, DECIMALS.text) or "-" for entry in printed])
     return table(f"{measure.capitalize()} by class", heads, zip(*columns, strict=True))
 
 
 def confusions(view: Models) -> list[Table]:
     """The confusion matrix of each group, added up over its runs, with each class's support."""
-    return [_confusion_table(view, group) for group in view.groups]
+    return [_confusion_table(view, group) for group in view.ours]
 
 
 def _confusion_table(view: Models, group: Group[Metrics]) -> Table:
@@ -262,7 +262,7 @@ def flat_summary(view: Models) -> Table:
 
 def _summary_rows(view: Models) -> list[dict[str, Any]]:
     if view.by_label:
-        return [_label_row(view, label, group) for label, group in view.labels.items()]
+        return [_label_row(view, group) for group in view.groups]
     return [_run_row(run) for group in view.groups for run in group.runs]
 
 
@@ -275,42 +275,42 @@ def _run_row(run: Metrics) -> dict[str, Any]:
     return row
 
 
-def _label_row(view: Models, label: str, group: Group[Metrics] | None) -> dict[str, Any]:
-    row: dict[str, Any] = {"label": label, "runs": len(group.runs) if group else 0}
+def _label_row(view: Models, group: Group[Metrics]) -> dict[str, Any]:
+    row: dict[str, Any] = {"label": group.label, "runs": len(group.runs)}
     for measure in view.measures:
-        found = group.mean(measure.value) if group else None
-        row[measure.key] = found.mean if found else None
+        found = group.mean(measure.value)
         if measure.name == "accuracy":
             change = view.change(group, measure)
-            row |= bounds(measure.key, found) | {"accuracy_change": change.mean if change else None}
-            row |= bounds("accuracy_change", change) | {"pairs": change.n if change else None}
+            row |= flat_estimate(measure.key, found) | flat_estimate("accuracy_change", change)
+            row["pairs"] = change.n if change else None
+        else:
+            row |= flat_mean(measure.key, found)
         if view.has(measure.name):
-            row |= flat_printed(measure.key, view.paper(label, measure.name))
+            row |= flat_printed(measure.key, view.paper(group.label, measure.name))
     return row
 
 
 def flat_classes(view: Models) -> Table:
     """Raw values, one row per class of a label or run."""
-    rows = []
-    for label, group in view.labels.items():
-        run = None if view.by_label or group is None else group.runs[0]
-        runs = len(group.runs) if group else 0
-        for name in run.per_class if run else view.classes:
-            of = {"model": run.model, "split": run.split} if run else {"label": label, "runs": runs}
-            row: dict[str, Any] = {**of, "class": name}
-            for measure, key in CLASS_KEYS.items():
-                found = class_mean(group, measure, name) if group else None
-                row[key] = found.mean if found else None
-                if view.has(measure):
-                    row |= flat_printed(key, view.paper(label, measure, name))
-            rows.append(row | ({"support": run.per_class[name].support} if run else {}))
-    return from_rows("classes", rows)
+    return from_rows("classes", [row for group in view.groups for row in _class_rows(view, group)])
+
+
+def _class_rows(view: Models, group: Group[Metrics]) -> Iterator[dict[str, Any]]:
+    run = None if view.by_label else group.runs[0]
+    of = {"model": run.model, "split": run.split} if run else {"label": group.label, "runs": len(group.runs)}
+    for name in run.per_class if run else view.classes:
+        row: dict[str, Any] = {**of, "class": name}
+        for measure, key in CLASS_KEYS.items():
+            row |= flat_mean(key, class_mean(group, measure, name))
+            if view.has(measure):
+                row |= flat_printed(key, view.paper(group.label, measure, name))
+        yield row | ({"support": run.per_class[name].support} if run else {})
 
 
 def flat_confusion(view: Models) -> Table:
     """Raw counts, one row per actual and predicted class of a label or run."""
     rows = []
-    for group in view.groups:
+    for group in view.ours:
         run = group.runs[0]
         of = {"label": group.label} if view.by_label else {"model": run.model, "split": run.split}
         rows += [
@@ -325,7 +325,7 @@ def to_record(view: Models) -> dict[str, Any]:
     """One JSON object: of labels, means with intervals; of single runs, values; changes against the first."""
     same = comparable([run for group in view.groups for run in group.runs])
     if view.by_label:
-        labels = [_label_record(view, label, group) for label, group in view.labels.items()]
+        labels = [_label_record(view, group) for group in view.groups]
         return {"schema": LABELS_SCHEMA, "comparable": same, "labels": labels}
     rows = _summary_rows(view)
     models = [
@@ -348,9 +348,9 @@ def _changes(first: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, floa
     }
 
 
-def _label_record(view: Models, label: str, group: Group[Metrics] | None) -> dict[str, Any]:
-    record: dict[str, Any] = {"label": label, "runs": len(group.runs) if group else 0}
-    if group is not None:
+def _label_record(view: Models, group: Group[Metrics]) -> dict[str, Any]:
+    record: dict[str, Any] = {"label": group.label, "runs": len(group.runs)}
+    if group.runs:
         changes = {measure.key: view.change(group, measure) for measure in view.measures}
         record |= {measure.key: as_record(group.mean(measure.value)) for measure in view.measures}
         record["change"] = {key: asdict(found) for key, found in changes.items() if found}
@@ -362,6 +362,6 @@ def _label_record(view: Models, label: str, group: Group[Metrics] | None) -> dic
     record["paper"] = [
         {"measure": entry.measure, "class": entry.of_class, "value": entry.value, "where": entry.where}
         for entry in view.printed
-        if entry.label == label
+        if entry.label == group.label
     ]
     return record

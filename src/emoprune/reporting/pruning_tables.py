@@ -19,8 +19,8 @@ from emoprune.reporting.tables import (
     Table,
     Unit,
     as_record,
-    bounds,
     cell,
+    flat_estimate,
     flat_printed,
     from_rows,
     table,
@@ -124,9 +124,8 @@ def _group_rows(view: Steps) -> list[dict[str, Any]]:
     for group in view.groups:
         row: dict[str, Any] = {"label": group.label, "units": group.units, "runs": len(group.runs)}
         for measure in view.measures:
-            found = group.measured(measure)
             key = STEP_KEYS[measure]
-            row |= {key: found.mean if found else None, **bounds(key, found)}
+            row |= flat_estimate(key, group.measured(measure))
             if view.has(measure):
                 row |= flat_printed(key, view.paper(group, measure))
         rows.append(row)

@@ -45,9 +45,9 @@ def parse(text: str, *, place: str) -> Runs:
     """
     decoder = json.JSONDecoder(parse_constant=refuse_constant)
     found = []
-    position = _skip_blank(text, 0)
+    position, counted, line = _skip_blank(text, 0), 0, 1
     while position < len(text):
-        line = text.count("\n", 0, position) + 1
+        line, counted = line + text.count("\n", counted, position), position
         with at(f"{place}, line {line}"):
             try:
                 record, position = decoder.raw_decode(text, position)

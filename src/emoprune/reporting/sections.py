@@ -37,9 +37,9 @@ class Report:
     def sections(self) -> list[Section]:
         """The sections that have something to show, in order."""
         there: dict[Section, object] = {
-            "summary": self.models.labels,
+            "summary": self.models.groups,
             "classes": self.models.classes,
-            "confusion": self.models.groups,
+            "confusion": self.models.ours,
             "steps": self.steps.groups,
             "curves": self.curves.groups,
         }
@@ -100,7 +100,7 @@ def report(runs: Runs, config: ReportConfig = SINGLY) -> Report:
         return Report(
             model_tables.one_by_one(runs.evaluations),
             pruning_tables.one_by_one(runs.prunings),
-            curve_tables.one_by_one(runs.curves),
+            curve_tables.Curves(aggregate.one_by_one(runs.curves), by_label=False),
             tuple(warnings),
         )
     printed: Sequence[PaperValue] = paper_values.read(config.paper) if config.paper is not None else ()
@@ -110,7 +110,7 @@ def report(runs: Runs, config: ReportConfig = SINGLY) -> Report:
     return Report(
         model_tables.gathered(runs.evaluations, of_evaluations),
         pruning_tables.gathered(steps, of_steps),
-        curve_tables.gathered(runs.curves),
+        curve_tables.Curves(aggregate.by_label(runs.curves)),
         (*warnings, *_mixed_methods(runs)),
     )
 

@@ -99,9 +99,15 @@ def as_record(found: Estimate | None) -> dict[str, Any] | None:
     return asdict(found) if found else None
 
 
-def bounds(key: str, found: Estimate | None) -> dict[str, Any]:
-    """The ends of an interval, as columns of CSV."""
-    return {f"{key}_low": found.low if found else None, f"{key}_high": found.high if found else None}
+def flat_mean(key: str, found: Estimate | None) -> dict[str, Any]:
+    """A mean as a column of CSV."""
+    return {key: found.mean if found else None}
+
+
+def flat_estimate(key: str, found: Estimate | None) -> dict[str, Any]:
+    """A mean and the ends of its interval as columns of CSV."""
+    low, high = (found.low, found.high) if found else (None, None)
+    return {**flat_mean(key, found), f"{key}_low": low, f"{key}_high": high}
 
 
 def flat_printed(key: str, entry: PaperValue | None) -> dict[str, Any]:

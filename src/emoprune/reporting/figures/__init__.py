@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from emoprune import events
 from emoprune.io import csv_text, files
-from emoprune.reporting.charts import charts, table
+from emoprune.reporting.charts import charts, numbers
 from emoprune.reporting.figures.bars import draw_bars
 from emoprune.reporting.figures.heatmap import draw_heat
 from emoprune.reporting.figures.lines import draw_lines
@@ -73,7 +73,7 @@ def save(runs: Runs, folder: str, wanted: Sequence[str] = (), *, force: bool = F
         for text in dict.fromkeys(str(warning.message) for warning in said):
             events.warn(f"{chart.name}: {text}")
         contents |= {f"{chart.name}.{suffix}": data for suffix, data in pictures.items()}
-        contents[f"{chart.name}.csv"] = csv_text.to_bytes(table(chart))
+        contents[f"{chart.name}.csv"] = csv_text.to_bytes(numbers(chart))
     files.write_files(folder, contents, force=force)
     for chart in chosen:
         events.note(f"{folder.rstrip('/')}/{chart.name}: .svg, .png, .csv")
