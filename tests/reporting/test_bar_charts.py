@@ -1,4 +1,4 @@
-"""Before and after: which runs stand side by side."""
+"""Accuracy before and after pruning: the runs that are compared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def chart_of(*found: Metrics) -> BarChart:
     return chart
 
 
-def test_labels_say_before_and_after() -> None:
+def test_before_after_reads_labels_that_end_in_before_and_after() -> None:
     found = [
         run(f"{net}, {state}", accuracy + seed / 10, seed=seed)
         for net in ("b", "a")
@@ -26,20 +26,20 @@ def test_labels_say_before_and_after() -> None:
     assert chart.bars == ((estimate([0.5, 0.6]),) * 2, (estimate([0.3, 0.4]),) * 2)
 
 
-def test_a_setting_says_how_much_is_pruned_and_several_amounts_are_several_bars() -> None:
+def test_before_after_reads_amounts_from_a_setting_with_a_bar_each() -> None:
     found = [run("a", 0.6 - pruned, pruned=pruned) for pruned in (0.5, 0, 0.25)]
     chart = chart_of(*found)
     assert chart.series == ("before", "pruned 0.25", "pruned 0.5")
     assert chart.bars == ((Estimate(1, 0.6),), (Estimate(1, 0.35),), (Estimate(1, 0.6 - 0.5),))
 
 
-def test_bars_of_one_label_stand_over_the_setting_that_varies_by_its_size() -> None:
+def test_before_after_of_one_label_is_over_the_setting_that_varies() -> None:
     found = [run("a", 0.5, pruned=pruned, hidden=hidden) for hidden in (100, 20) for pruned in (0, 0.5)]
     chart = chart_of(*found)
     assert (chart.x, chart.categories) == ("hidden", ("20", "100"))
 
 
-def test_bars_of_several_labels_and_settings_have_both_in_their_names() -> None:
+def test_before_after_names_bars_by_label_and_setting() -> None:
     found = [
         run(label, 0.5, pruned=pruned, hidden=hidden)
         for label in ("z", "a")
@@ -49,28 +49,28 @@ def test_bars_of_several_labels_and_settings_have_both_in_their_names() -> None:
     assert chart_of(*found).categories == ("z, hidden 20", "z, hidden 100", "a, hidden 20", "a, hidden 100")
 
 
-def test_what_is_set_only_after_pruning_does_not_part_it_from_before() -> None:
+def test_before_after_ignores_settings_that_only_pruned_runs_have() -> None:
     chart = chart_of(run("a, before", 0.5, pruned=0), run("a, after", 0.4, angle=15, pruned=0.3))
     assert chart.bars == ((Estimate(1, 0.5),), (Estimate(1, 0.4),))
 
 
-def test_one_label_that_is_never_pruned_is_before_all_others() -> None:
+def test_before_after_takes_the_only_unpruned_label_as_baseline_of_all() -> None:
     chart = chart_of(run("whole", 0.6, pruned=0), run("sum", 0.4, pruned=0.5), run("lstsq", 0.5, pruned=0.5))
     assert chart.categories == ("sum", "lstsq")
     assert chart.bars == ((Estimate(1, 0.6),) * 2, (Estimate(1, 0.4), Estimate(1, 0.5)))
 
 
-def test_of_two_labels_that_are_never_pruned_neither_is_before_a_third() -> None:
+def test_before_after_takes_neither_of_two_unpruned_labels_as_baseline() -> None:
     found = (run("x", 0.6, pruned=0), run("y", 0.6, pruned=0), run("sum", 0.4, pruned=0.5))
     assert before_after(Runs(evaluations=found)) == []
 
 
-def test_without_pairs_there_is_no_chart() -> None:
+def test_before_after_needs_pairs() -> None:
     for found in ((), (run("a, before", 0.5),), (run("a, before", 0.5), run("b, after", 0.5))):
         assert before_after(Runs(evaluations=found)) == []
 
 
-def test_an_amount_that_one_label_lacks_is_no_bar() -> None:
+def test_before_after_has_no_bar_for_an_amount_that_a_label_lacks() -> None:
     found = [run("a", 0.5, pruned=pruned) for pruned in (0, 0.2, 0.5)]
     chart = chart_of(*found, run("b", 0.5, pruned=0), run("b", 0.4, pruned=0.5))
     assert [row[1] is None for row in chart.bars] == [False, True, False]

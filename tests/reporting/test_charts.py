@@ -1,4 +1,4 @@
-"""FIGURES: which figures there are, how they are called, and the numbers beside them."""
+"""FIGURES: which figures the records make, their names and their numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def names(runs: Runs, *wanted: str) -> list[str]:
     return [chart.name for chart in charts(runs, wanted)]
 
 
-def test_all_figures_that_the_records_make_are_made() -> None:
+def test_charts_are_all_that_the_records_make() -> None:
     assert names(EVERYTHING) == [
         *("accuracy-by-hidden", "compression-by-hidden", "before-after"),
         *("confusion-b-before", "confusion-b-after", "curves", "steps"),
@@ -39,18 +39,18 @@ def test_all_figures_that_the_records_make_are_made() -> None:
 
 
 @pytest.mark.parametrize("kind", FIGURES)
-def test_a_kind_is_wanted_by_its_name_or_by_a_figures(kind: str) -> None:
+def test_charts_are_wanted_by_kind_or_by_name(kind: str) -> None:
     found = names(EVERYTHING, kind)
     assert found
     for name in found:
         assert names(EVERYTHING, name) == [name]
 
 
-def test_several_may_be_wanted_and_come_in_the_order_of_the_kinds() -> None:
+def test_charts_that_are_wanted_come_in_the_order_of_kinds() -> None:
     assert names(EVERYTHING, "steps", "confusion-b-after") == ["confusion-b-after", "steps"]
 
 
-def test_a_confusion_adds_up_seeds() -> None:
+def test_confusion_adds_up_seeds() -> None:
     seeds = (run("a", 0.5, seed=0, hidden=5), run("a", 0.6, seed=1, hidden=5))
     (chart,) = charts(Runs(seeds), ["confusion-a"])
     assert isinstance(chart, HeatChart)
@@ -66,7 +66,7 @@ def test_a_confusion_adds_up_seeds() -> None:
         [run("a", 0.5, seed=0), run("a", 0.5, seed=0, hidden=5)],
     ],
 )
-def test_runs_of_different_settings_are_added_up_in_no_confusion(mixed: list[Metrics]) -> None:
+def test_confusion_does_not_add_up_runs_of_different_settings(mixed: list[Metrics]) -> None:
     one = run("b", 0.5, seed=0)
     assert names(Runs((*mixed, one)), "confusion") == ["confusion-b"]
     with pytest.raises(BadMetrics, match="confusion-a") as caught:
@@ -75,7 +75,7 @@ def test_runs_of_different_settings_are_added_up_in_no_confusion(mixed: list[Met
 
 
 @pytest.mark.parametrize("kind", FIGURES)
-def test_a_wanted_figure_without_its_records_is_refused_with_what_it_needs(kind: str) -> None:
+def test_charts_refuse_a_wanted_figure_with_what_it_needs(kind: str) -> None:
     little = Runs(curves=EVERYTHING.curves) if kind != "curves" else Runs(prunings=EVERYTHING.prunings)
     with pytest.raises(BadMetrics) as caught:
         charts(little, [kind])
@@ -84,23 +84,23 @@ def test_a_wanted_figure_without_its_records_is_refused_with_what_it_needs(kind:
 
 
 @pytest.mark.parametrize("name", ["accuracy-by-nothing", "confusion-of-nobody"])
-def test_a_wanted_key_or_label_that_is_not_there_is_the_records_fault(name: str) -> None:
+def test_charts_refuse_a_key_or_label_that_the_records_lack(name: str) -> None:
     with pytest.raises(BadMetrics, match=name):
         charts(EVERYTHING, ["curves", name])
 
 
 @pytest.mark.parametrize("name", ["pie", "", "curve", "accuracy"])
-def test_a_name_that_no_figure_can_have_is_the_command_lines_fault(name: str) -> None:
+def test_charts_refuse_a_name_that_no_figure_has(name: str) -> None:
     with pytest.raises(UsageFault, match="choose from accuracy-by-KEY"):
         charts(EVERYTHING, [name])
 
 
-def test_records_that_make_no_figure_are_refused() -> None:
+def test_charts_refuse_records_that_make_no_figure() -> None:
     with pytest.raises(BadMetrics, match="nothing to draw"):
         charts(Runs(prunings=(pruning("a", PruningStep(3)),)))
 
 
-def test_labels_become_names_of_files_that_differ_whatever_the_disk() -> None:
+def test_charts_have_file_names_that_differ_on_any_disk() -> None:
     labels = ("whole, 50/50", "Whole 50 50", "../up", "ärger", "$x$", "y" * 300)
     found = names(Runs(evaluations=tuple(run(label, 0.5) for label in labels)))
     assert found[:4] == [
@@ -110,7 +110,7 @@ def test_labels_become_names_of_files_that_differ_whatever_the_disk() -> None:
     assert not any(set("/\\ $,") & set(name) for name in found)
 
 
-def test_the_numbers_of_lines_are_those_of_the_chart() -> None:
+def test_numbers_of_lines_are_those_of_the_chart() -> None:
     (chart,) = charts(EVERYTHING, ["accuracy-by-hidden"])
     header, *rows = numbers(chart)
     assert header == ("quantity", "label", "part", "hidden", "mean", "low", "high", "runs")
@@ -119,7 +119,7 @@ def test_the_numbers_of_lines_are_those_of_the_chart() -> None:
     assert rows == [("accuracy", "a", "", 10.0, *cells), ("accuracy", "a", "", 20.0, *cells)]
 
 
-def test_the_numbers_of_bars_leave_out_the_bars_that_are_not_there() -> None:
+def test_numbers_of_bars_leave_out_missing_bars() -> None:
     bars = BarChart("x", "hidden", "accuracy", ("1", "2"), ("u", "v"), ((estimate([1]), None), (None,) * 2))
     assert numbers(bars) == [
         ("quantity", "hidden", "bar", "mean", "low", "high", "runs"),
@@ -127,7 +127,7 @@ def test_the_numbers_of_bars_leave_out_the_bars_that_are_not_there() -> None:
     ]
 
 
-def test_the_numbers_of_a_confusion_are_counts_and_shares_of_the_actual_class() -> None:
+def test_numbers_of_a_confusion_are_counts_and_fractions_of_the_actual_class() -> None:
     assert numbers(HeatChart("x", "a", ("p", "q"), ((3, 1), (0, 0)))) == [
         ("label", "actual", "predicted", "count", "share"),
         ("a", "p", "p", 3, 0.75),

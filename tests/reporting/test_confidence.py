@@ -17,17 +17,17 @@ VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda f
 
 
 @pytest.mark.parametrize("freedom", [*range(1, 40), 99, 100, 1001])
-def test_the_quantile_is_that_of_scipy(freedom: int) -> None:
+def test_t_quantile_agrees_with_scipy(freedom: int) -> None:
     assert t_quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=1e-10)
 
 
-def test_quantiles_are_those_of_printed_tables() -> None:
+def test_t_quantile_agrees_with_printed_tables() -> None:
     printed = {1: 12.706, 2: 4.303, 4: 2.776, 9: 2.262, 29: 2.045}
     assert {freedom: round(t_quantile(freedom), 3) for freedom in printed} == printed
 
 
 @given(VALUES)
-def test_the_interval_of_a_mean_is_that_of_scipy(values: list[float]) -> None:
+def test_estimate_agrees_with_scipy(values: list[float]) -> None:
     found = estimate(values)
     low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
     assert found.n == len(values)
@@ -36,7 +36,7 @@ def test_the_interval_of_a_mean_is_that_of_scipy(values: list[float]) -> None:
     assert found.high == pytest.approx(high, rel=1e-6, abs=1e-9)
 
 
-def test_an_interval_by_hand() -> None:
+def test_estimate_by_hand() -> None:
     # mean 0.5, standard deviation 0.1, of the mean 0.1 / sqrt(3), times 4.302653
     found = estimate([0.4, 0.5, 0.6])
     reach = 4.302653 * 0.1 / math.sqrt(3)
@@ -45,15 +45,15 @@ def test_an_interval_by_hand() -> None:
     assert found.high == pytest.approx(0.5 + reach, abs=1e-6)
 
 
-def test_one_run_has_no_interval() -> None:
+def test_estimate_of_one_run_has_no_interval() -> None:
     assert estimate([0.7]) == Estimate(1, 0.7)
 
 
-def test_runs_that_agree_have_an_interval_of_no_width() -> None:
+def test_estimate_of_equal_runs_has_an_interval_of_zero_width() -> None:
     assert estimate([3.0, 3.0]) == Estimate(2, 3.0, 3.0, 3.0)
 
 
-def test_differences_are_taken_within_seeds() -> None:
+def test_paired_takes_differences_within_seeds() -> None:
     # seeds differ by tenths, pairs by hundredths: paired, the interval is that of 0.01, 0.02, 0.03
     found = paired([(0, 0.1), (1, 0.2), (2, 0.3), (7, 0.9)], [(2, 0.33), (0, 0.11), (1, 0.22), (9, 0.0)])
     by_hand = estimate([0.01, 0.02, 0.03])
@@ -62,10 +62,10 @@ def test_differences_are_taken_within_seeds() -> None:
     assert (found.mean, found.low, found.high) == pytest.approx((by_hand.mean, by_hand.low, by_hand.high))
 
 
-def test_several_runs_of_a_seed_count_as_their_mean() -> None:
+def test_paired_counts_several_runs_of_a_seed_as_their_mean() -> None:
     assert paired([(0, 0.25), (0, 0.75)], [(0, 0.75)]) == Estimate(1, 0.25)
 
 
-def test_without_a_seed_in_common_there_is_no_difference() -> None:
+def test_paired_needs_a_seed_in_common() -> None:
     assert paired([(0, 0.1)], [(1, 0.2)]) is None
     assert paired([], []) is None

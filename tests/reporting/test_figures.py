@@ -1,4 +1,4 @@
-"""What is drawn: the chart's numbers, the same bytes each time, nothing cut off."""
+"""Figures: the chart's numbers, the same bytes each time, nothing cut off; and their files."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def points_and_bars(axes: Axes) -> list[tuple[Line2D | None, list[tuple[float, f
     return found
 
 
-def test_points_and_error_bars_are_the_charts() -> None:
+def test_draw_has_the_points_and_error_bars_of_the_chart() -> None:
     (axes,) = figures.draw(FEW).axes
     for expected, (data, ends) in zip(FEW.panels[0].lines, points_and_bars(axes), strict=True):
         assert data is not None
@@ -108,7 +108,7 @@ def test_points_and_error_bars_are_the_charts() -> None:
         assert np.allclose(ends, intervals(point.estimate for point in expected.points))
 
 
-def test_many_points_have_bands_that_are_their_intervals() -> None:
+def test_draw_has_bands_for_the_intervals_of_many_points() -> None:
     (axes,) = figures.draw(MANY).axes
     bands = [artist for artist in axes.collections if isinstance(artist, PolyCollection)]
     for expected, data, band in zip(MANY.panels[0].lines, axes.lines, bands, strict=True):
@@ -121,7 +121,7 @@ def test_many_points_have_bands_that_are_their_intervals() -> None:
             assert {*numbers(at)} == {low, high}
 
 
-def test_units_fall_from_left_to_right_in_a_panel_for_each_quantity() -> None:
+def test_draw_has_a_panel_per_quantity_with_units_falling_to_the_right() -> None:
     loss, angle = figures.draw(STEPS).axes
     assert loss.get_xlim()[0] > loss.get_xlim()[1]
     assert (loss.get_ylabel(), angle.get_ylabel(), angle.get_xlabel()) == ("loss", "angle", "units")
@@ -129,7 +129,7 @@ def test_units_fall_from_left_to_right_in_a_panel_for_each_quantity() -> None:
     assert numbers(drawn.get_ydata()) == [point.estimate.mean for point in STEPS.panels[0].lines[0].points]
 
 
-def test_bars_and_their_error_bars_are_the_charts() -> None:
+def test_draw_has_the_bars_and_error_bars_of_the_chart() -> None:
     (axes,) = figures.draw(BARS).axes
     heights = [round(patch.get_height(), 9) for patch in axes.patches]  # type: ignore[attr-defined]  # rectangles
     there = [bar for row in BARS.bars for bar in row if bar is not None]
@@ -139,7 +139,7 @@ def test_bars_and_their_error_bars_are_the_charts() -> None:
     assert axes.get_ylim()[0] == 0
 
 
-def test_bars_that_are_many_go_in_rows_of_the_same_scale() -> None:
+def test_draw_has_many_bars_in_rows_of_one_scale() -> None:
     names = tuple(f"network {index}" for index in range(11))
     bars = ((Estimate(1, 0.9), *[Estimate(1, 0.2)] * 10),) * 4
     rows = figures.draw(BarChart("x", "", "accuracy", names, ("a", "b", "c", "d"), bars)).axes
@@ -148,7 +148,7 @@ def test_bars_that_are_many_go_in_rows_of_the_same_scale() -> None:
     assert {axes.get_xlim() for axes in rows} == {rows[0].get_xlim()}
 
 
-def test_a_confusion_has_counts_for_numbers_and_shares_of_rows_for_colors() -> None:
+def test_draw_has_counts_as_numbers_and_fractions_of_rows_as_colors() -> None:
     axes = figures.draw(HEAT).axes[0]
     assert [text.get_text() for text in axes.texts] == [str(count) for row in HEAT.counts for count in row]
     (mesh,) = (artist for artist in axes.collections if isinstance(artist, QuadMesh))
@@ -157,7 +157,7 @@ def test_a_confusion_has_counts_for_numbers_and_shares_of_rows_for_colors() -> N
     assert axes.yaxis_inverted()
 
 
-def test_lines_are_told_apart_without_colors() -> None:
+def test_draw_distinguishes_lines_without_colors() -> None:
     lines = tuple(line(f"label {index}", (1.0, 2.0), 1) for index in range(14))
     (axes,) = figures.draw(LineChart("x", "k", (Panel("accuracy", lines),))).axes
     drawn: list[Any] = [data for data, _ in points_and_bars(axes)]
@@ -168,7 +168,7 @@ def test_lines_are_told_apart_without_colors() -> None:
 
 
 @by_name
-def test_the_same_chart_gives_the_same_bytes_whatever_the_users_settings(chart: Chart) -> None:
+def test_render_gives_the_same_bytes_whatever_the_users_settings(chart: Chart) -> None:
     first = figures.render(chart)
     with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": None, "lines.linewidth": 9}):
         assert figures.render(chart) == first
@@ -176,7 +176,7 @@ def test_the_same_chart_gives_the_same_bytes_whatever_the_users_settings(chart: 
 
 
 @by_name
-def test_pictures_say_neither_when_nor_by_what_they_were_made(chart: Chart) -> None:
+def test_render_writes_neither_date_nor_program(chart: Chart) -> None:
     found = figures.render(chart)
     assert not Image.open(io.BytesIO(found["png"])).info.keys() - {"dpi"}
     text = found["svg"].decode()
@@ -186,7 +186,7 @@ def test_pictures_say_neither_when_nor_by_what_they_were_made(chart: Chart) -> N
 
 
 @by_name
-def test_a_picture_is_half_a_page_wide_in_print_and_all_words_are_on_it(chart: Chart) -> None:
+def test_render_is_half_a_page_wide_and_cuts_no_words(chart: Chart) -> None:
     figure = figures.draw(chart)
     picture = Image.open(io.BytesIO(figures.render(chart)["png"]))
     assert picture.width == round(figures.WIDTH_IN * 300)
@@ -200,7 +200,7 @@ def test_a_picture_is_half_a_page_wide_in_print_and_all_words_are_on_it(chart: C
 
 
 @pytest.mark.parametrize("label", ["$x$ & <b>", "_hidden from legends", "a" * 200, "two\nlines"])
-def test_labels_are_shown_as_they_are(label: str) -> None:
+def test_draw_shows_labels_as_they_are(label: str) -> None:
     chart = LineChart("x", "k", (Panel("accuracy", (line(label, (1.0, 2.0)),)),))
     (legend,) = figures.draw(chart).legends
     shown = legend.get_texts()[0].get_text()

@@ -23,7 +23,7 @@ def runs(*found: Metrics) -> Runs:
     return Runs(evaluations=found)
 
 
-def test_accuracy_is_a_mean_over_seeds_at_every_place_of_a_setting_that_varies() -> None:
+def test_accuracy_by_setting_is_a_mean_over_seeds() -> None:
     found = [
         run("a", 0.1 * seed + hidden / 1000, seed=seed, hidden=hidden)
         for seed in range(3)
@@ -37,12 +37,12 @@ def test_accuracy_is_a_mean_over_seeds_at_every_place_of_a_setting_that_varies()
     assert found_lines["b"] == {70: Estimate(1, 0.9)}
 
 
-def test_neither_the_seed_nor_texts_nor_what_differs_only_between_labels_makes_a_chart() -> None:
+def test_accuracy_by_setting_ignores_seeds_texts_and_what_differs_only_between_labels() -> None:
     found = [run("a", 0.5, seed=0, hidden=1, rule="x"), run("a", 0.5, seed=1, hidden=1, rule="y")]
     assert accuracy_by_setting(runs(*found, run("b", 0.5, hidden=2))) == []
 
 
-def test_what_else_was_tried_at_one_place_is_another_line() -> None:
+def test_accuracy_by_setting_has_a_line_for_each_other_setting_tried() -> None:
     found = [run("a", 0.5, hidden=h, pruned=p, seed=s) for h in (1, 2) for p in (0, 0.5) for s in (0, 1)]
     by_name = {chart.name: lines_of(chart) for chart in accuracy_by_setting(runs(*found))}
     assert list(by_name["accuracy-by-hidden"]) == ["a, pruned 0", "a, pruned 0.5"]
@@ -50,14 +50,14 @@ def test_what_else_was_tried_at_one_place_is_another_line() -> None:
     assert by_name["accuracy-by-pruned"]["a, hidden 1"][0].n == 2
 
 
-def test_a_setting_that_follows_from_another_or_from_the_seed_makes_no_further_lines() -> None:
+def test_accuracy_by_setting_has_no_line_for_a_setting_that_follows_from_another() -> None:
     found = [run("a", 0.5, hidden=h, rate=h / 10, left=h - s, seed=s) for h in (10, 20) for s in (0, 1)]
     charts = {chart.name: lines_of(chart) for chart in accuracy_by_setting(runs(*found))}
     assert list(charts["accuracy-by-hidden"]) == ["a"]
     assert charts["accuracy-by-hidden"]["a"][10].n == 2
 
 
-def test_compression_is_what_went_of_the_hidden_units() -> None:
+def test_compression_is_the_fraction_of_hidden_units_removed() -> None:
     found = [
         run("small", 0.5, units=units, hidden=hidden, seed=seed)
         for hidden, counts in {100: (90, 80), 200: (100, 100)}.items()
@@ -71,7 +71,7 @@ def test_compression_is_what_went_of_the_hidden_units() -> None:
     }
 
 
-def test_hidden_that_is_not_the_units_before_pruning_makes_no_compression() -> None:
+def test_compression_needs_hidden_to_be_the_units_before_pruning() -> None:
     found = [run("a", 0.5, units=units, hidden=hidden) for hidden, units in ((10, 5), (20, 21))]
     assert compression_by_hidden(runs(*found)) == []
     assert compression_by_hidden(runs()) == []
@@ -104,11 +104,11 @@ def test_steps_have_a_panel_for_every_quantity_that_was_measured() -> None:
     assert lines_of(chart, 1) == {"a": {9: Estimate(1, 12.0)}}
 
 
-def test_a_course_counts_once_where_rounding_keeps_its_units() -> None:
+def test_steps_count_a_pruning_once_at_a_number_of_units() -> None:
     (chart,) = steps(Runs(prunings=(pruning("a", PruningStep(8, loss=0.5), PruningStep(8, loss=0.6)),)))
     assert lines_of(chart) == {"a": {8: Estimate(1, 0.6)}}
 
 
-def test_without_their_records_there_are_no_charts() -> None:
+def test_charts_need_their_records() -> None:
     assert curves(Runs()) == steps(Runs()) == accuracy_by_setting(Runs()) == []
     assert steps(Runs(prunings=(pruning("a", PruningStep(3)),))) == []

@@ -1,4 +1,4 @@
-"""Papers' numbers from CSV: what is read, and what each bad line is answered."""
+"""Papers' numbers from CSV: what is read and what is refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def read(folder: Path, text: str) -> list[PaperValue]:
     return paper_values.read(str(folder / "p.csv"))
 
 
-def test_every_measure_is_read_as_it_is_written(tmp_path: Path) -> None:
+def test_read_takes_every_measure(tmp_path: Path) -> None:
     text = HEADER + (
         '"whole, random split",accuracy,12.5%,Table 4\n'
         "small,Macro F1,0.25,\n"
@@ -46,7 +46,7 @@ def test_every_measure_is_read_as_it_is_written(tmp_path: Path) -> None:
     ]
 
 
-def test_a_table_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
+def test_read_takes_a_file_from_a_spreadsheet(tmp_path: Path) -> None:
     assert len(read(tmp_path, "\ufeffLabel,Measure,Value,Where\r\na,accuracy,0.5,x\r\n")) == 1
 
 
@@ -86,12 +86,12 @@ def test_a_table_from_a_spreadsheet_is_read(tmp_path: Path) -> None:
         (HEADER + "\0", "zero bytes"),
     ],
 )
-def test_a_bad_table_is_answered_with_file_line_fact_and_remedy(tmp_path: Path, text: str, says: str) -> None:
+def test_read_refuses_a_bad_file_with_line_fact_and_remedy(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(BadData, match=says) as caught:
         read(tmp_path, text)
     assert caught.value.place == str(tmp_path / "p.csv")
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_read_names_a_missing_file() -> None:
     with pytest.raises(BadData, match=r"no\.csv: no such file"):
         paper_values.read("no.csv")

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 from typing import Any
 
@@ -73,12 +72,12 @@ def good(**changes: Any) -> dict[str, Any]:
 
 @given(st.lists(any_metrics(), min_size=1, max_size=3), st.sampled_from([None, 2]))
 @settings(max_examples=50, deadline=None)
-def test_what_is_printed_is_read_back(found: list[Metrics], indent: int | None) -> None:
+def test_parse_gives_back_what_eval_prints(found: list[Metrics], indent: int | None) -> None:
     text = "\n".join(json.dumps(records_io.to_record(entry), indent=indent) for entry in found)
     assert list(records_io.parse(text, place="here").evaluations) == found
 
 
-def test_the_record_begins_with_its_schema_and_has_the_keys_that_scripts_rely_on() -> None:
+def test_to_record_begins_with_its_schema_and_has_every_key() -> None:
     (found,) = records_io.parse(json.dumps(good()), place="here").evaluations
     record = records_io.to_record(found)
     assert next(iter(record.items())) == ("schema", "emoprune.metrics/1")
@@ -88,7 +87,7 @@ def test_the_record_begins_with_its_schema_and_has_the_keys_that_scripts_rely_on
 
 @pytest.mark.parametrize("between", ["\n", "", " ", "\r\n", "\n\n\n", "\t"])
 @pytest.mark.parametrize("indent", [None, 2], ids=["one line", "pretty"])
-def test_several_objects_are_read_however_they_are_set_apart(between: str, indent: int | None) -> None:
+def test_parse_reads_several_objects_with_any_blanks_between(between: str, indent: int | None) -> None:
     text = between.join(json.dumps(good(model=name), indent=indent) for name in ("a", "b", "c"))
     found = records_io.parse(f"\n {text}\n", place="here").evaluations
     assert [entry.model for entry in found] == ["a", "b", "c"]
@@ -97,14 +96,14 @@ def test_several_objects_are_read_however_they_are_set_apart(between: str, inden
 @pytest.mark.parametrize(
     "broken", ["Traceback (most recent call last):", "{", '{"schema": ', "1" * 5000, "[" * 100_000]
 )
-def test_a_broken_line_in_the_middle_is_named_by_its_number(broken: str) -> None:
+def test_parse_names_the_number_of_a_broken_line(broken: str) -> None:
     line = json.dumps(good())
     with pytest.raises(BadMetrics, match="not JSON") as caught:
         records_io.parse(f"{line}\n{line}\n{broken}\n{line}\n", place="runs.json")
     assert caught.value.place == "runs.json, line 3"
 
 
-def test_a_cut_object_is_named_by_the_line_where_it_begins() -> None:
+def test_parse_names_the_line_where_a_cut_object_begins() -> None:
     pretty = json.dumps(good(), indent=2)
     with pytest.raises(BadMetrics) as caught:
         records_io.parse(f"{pretty}\n{pretty[:-4]}", place="runs.json")
@@ -112,7 +111,7 @@ def test_a_cut_object_is_named_by_the_line_where_it_begins() -> None:
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n"])
-def test_nothing_is_no_metrics(text: str) -> None:
+def test_parse_refuses_a_text_without_metrics(text: str) -> None:
     with pytest.raises(BadMetrics, match="no metrics") as caught:
         records_io.parse(text, place="runs.json")
     assert caught.value.place == "runs.json"
@@ -122,18 +121,10 @@ def test_nothing_is_no_metrics(text: str) -> None:
     "value",
     [good(schema="emoprune.prune/2"), good(schema=None), good(schema=1), {}, [], [good()], 5, None, "x"],
 )
-def test_another_schema_or_no_object_is_refused_by_line(value: object) -> None:
+def test_parse_refuses_another_schema_or_no_object_by_line(value: object) -> None:
     with pytest.raises(BadMetrics, match=r"schema .*, not emoprune\.metrics/1") as caught:
         records_io.parse(f"{json.dumps(good())}\n{json.dumps(value)}", place="runs.json")
     assert caught.value.place == "runs.json, line 2"
-
-
-@pytest.mark.parametrize("name", sorted(good().keys() - {"schema"}))
-def test_a_missing_field_is_named(name: str) -> None:
-    record = {key: value for key, value in good().items() if key != name}
-    with pytest.raises(InvalidRecord, match=f"lacks {name}") as caught:
-        records_io.parse(json.dumps(record), place="runs.json")
-    assert caught.value.place == "runs.json, line 1"
 
 
 @pytest.mark.parametrize(
@@ -147,21 +138,13 @@ def test_a_missing_field_is_named(name: str) -> None:
         ({"confusion": [[0, 2], [0, 3]]}, "does not add up"),
         ({"confusion": [[0, 2]]}, "confusion"),
         ({"confusion": [[0, 2, 0], [0, 2, 0]]}, "confusion"),
-        ({"confusion": [[0, 2.5], [0, 1.5]]}, "confusion"),
-        ({"confusion": None}, "confusion"),
         ({"per_class": {"angry": good()["per_class"]["angry"]}}, "per_class"),
-        ({"per_class": []}, "per_class"),
         ({"classes": ["angry", "sad"]}, "per_class"),
-        ({"accuracy": "high"}, "accuracy"),
-        ({"accuracy": None}, "accuracy"),
-        ({"accuracy_interval": [0.5]}, "accuracy_interval"),
-        ({"log_loss": 10**400}, "log_loss"),
-        ({"n": 4.0}, "n: expected int"),
         ({"n": True}, "n: expected int"),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value)[:30],
 )
-def test_figures_that_are_wrong_or_contradict_each_other_are_refused(
+def test_parse_refuses_numbers_that_are_wrong_or_contradict_each_other(
     change: dict[str, Any], fact: str
 ) -> None:
     with pytest.raises(InvalidRecord, match=fact) as caught:
@@ -169,28 +152,12 @@ def test_figures_that_are_wrong_or_contradict_each_other_are_refused(
     assert caught.value.place == "runs.json, line 1"
 
 
-def test_precision_of_a_class_never_predicted_stays_null() -> None:
-    (found,) = records_io.parse(json.dumps(good()), place="here").evaluations
-    assert found.per_class["angry"].precision is None
-    assert '"precision": null' in json.dumps(records_io.to_record(found))
-
-
-def test_unknown_keys_are_passed_over() -> None:
-    (found,) = records_io.parse(json.dumps(good(future={"deep": [1]})), place="here").evaluations
-    assert (found,) == records_io.parse(json.dumps(good()), place="here").evaluations
-
-
 @given(st.text(max_size=40))
 @settings(max_examples=100, deadline=None)
-def test_random_text_is_no_metrics(text: str) -> None:
+def test_parse_refuses_random_text(text: str) -> None:
     with pytest.raises(EmopruneError) as caught:
         records_io.parse(text, place="runs.json")
     assert caught.value.place.startswith("runs.json")
-
-
-def test_every_field_of_the_record_is_printed() -> None:
-    (found,) = records_io.parse(json.dumps(good()), place="here").evaluations
-    assert records_io.to_record(found).keys() == {"schema", *(f.name for f in dataclasses.fields(Metrics))}
 
 
 TRAINING = {
@@ -210,7 +177,7 @@ STEPS = {
 }
 
 
-def test_kinds_of_lines_may_be_mixed() -> None:
+def test_parse_reads_lines_of_several_kinds() -> None:
     lines = [json.dumps(record) for record in (STEPS, good(), TRAINING, good(model="b"), STEPS)]
     found = records_io.parse("\n".join(lines), place="here")
     assert [entry.model for entry in found.evaluations] == ["model.st", "b"]
@@ -237,13 +204,13 @@ def test_kinds_of_lines_may_be_mixed() -> None:
         ({**TRAINING, "schema": "emoprune.training/2"}, "training/2"),
     ],
 )
-def test_a_bad_line_of_any_kind_is_named(record: dict[str, Any], fact: str) -> None:
+def test_parse_names_a_bad_line_of_any_kind(record: dict[str, Any], fact: str) -> None:
     with pytest.raises(EmopruneError, match=fact) as caught:
         records_io.parse(f"{json.dumps(good())}\n{json.dumps(record)}", place="runs.json")
     assert caught.value.place == "runs.json, line 2"
 
 
-def test_a_label_and_settings_are_read_back_and_may_be_missing() -> None:
+def test_parse_reads_label_and_settings_where_there_are_any() -> None:
     tagged = good(label="whole, random split", settings={"hidden": 200, "rule": "film", "share": 0.5})
     first, second = records_io.parse(json.dumps(tagged) + json.dumps(good()), place="here").evaluations
     assert (first.name, first.number("hidden"), first.number("rule")) == ("whole, random split", 200.0, None)
@@ -252,6 +219,6 @@ def test_a_label_and_settings_are_read_back_and_may_be_missing() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"a": None}, {"a": True}, {"": 1}, {"a": [1]}, {"a": 10**400}, [], 3])
-def test_a_setting_that_is_neither_number_nor_text_is_refused(settings: object) -> None:
+def test_parse_refuses_a_setting_that_is_neither_number_nor_text(settings: object) -> None:
     with pytest.raises(InvalidRecord, match="setting"):
         records_io.parse(json.dumps(good(settings=settings)), place="here")

@@ -76,7 +76,6 @@ Figures (all that the records make, each as .svg, .png and .csv):
 
 @options.with_settings(ReportConfig)
 def command(
-    given: options.Given,
     files: Annotated[
         list[str] | None,
         typer.Argument(
@@ -84,6 +83,7 @@ def command(
             help="What emoprune eval, prune --steps and train --curve made; - or none: standard input.",
         ),
     ] = None,
+    *,
     form: Annotated[
         Literal["table", "markdown", "csv", "json"] | None,
         typer.Option("--format", help="[default: table on a terminal, JSON in a pipe]", show_default=False),
@@ -95,6 +95,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    given: options.Given,
     figures: Annotated[
         str | None,
         typer.Option(
