@@ -233,7 +233,7 @@ def test_where_faces_are_wanted_a_table_is_none(usual: Path, tmp_path: Path) -> 
     (tmp_path / "pixels.csv").write_bytes(fer2013_csv(noise_pixels(1), [(0, "Training")]))
     assert isinstance(open_faces(str(tmp_path / "pixels.csv")), Pixels)
     (tmp_path / "table.csv").write_text("name,label,x\na,b,1\n")
-    with pytest.raises(BadData, match="is a feature table already") as caught:
+    with pytest.raises(BadData, match="is a feature table, not pictures") as caught:
         open_faces(str(tmp_path / "table.csv"))
     assert caught.value.place == str(tmp_path / "table.csv")
 

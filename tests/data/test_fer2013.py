@@ -303,4 +303,4 @@ def test_a_network_of_tables_takes_no_pixels(emoprune: Runner, fer: Path, table_
 
 def test_a_table_has_no_faces(emoprune: Runner, in_folder: Path) -> None:
     (in_folder / "t.csv").write_text("name,label,x\na,b,1\n")
-    emoprune.check_refused("features", "t.csv", "o.csv", says=("t.csv: is a feature table already",))
+    emoprune.check_refused("features", "t.csv", "o.csv", says=("t.csv: is a feature table, not pictures",))

@@ -263,13 +263,13 @@ def test_a_name_that_matches_without_its_parenthesis_is_a_fault_and_no_crash() -
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "*", "a{99999999999999}"])
 def test_a_pattern_that_is_no_regular_expression_is_a_usage_fault(pattern: str) -> None:
-    with pytest.raises(UsageFault, match="no regular expression"):
+    with pytest.raises(UsageFault, match="not a regular expression"):
         groups(["a"], pattern)
 
 
 def test_fewer_groups_than_parts_are_bad_data() -> None:
     data = catalog(["one_1", "one_2", "one_3", "one_4"], [0, 1, 0, 1])
-    with pytest.raises(BadData, match="--group-by: 1, fewer than the 2 parts"):
+    with pytest.raises(BadData, match="`group_by`: 1, fewer than the 2 parts"):
         partition(data, rule("50/50", group_by=PERSON))
 
 
@@ -342,7 +342,7 @@ def test_nothing_to_keep_together_is_the_split_that_it_was() -> None:
 
 
 def test_one_group_of_all_cannot_be_split() -> None:
-    with pytest.raises(BadData, match="--split-by: 1, fewer than the 2 parts"):
+    with pytest.raises(BadData, match="`split_by`: 1, fewer than the 2 parts"):
         partition(catalog_splits_together(90), SplitRule("80/20", 0, None, "f", (tuple(range(90)),)))
 
 
@@ -353,5 +353,5 @@ def test_a_sample_that_is_not_there_is_a_fault() -> None:
 
 @pytest.mark.parametrize("together", [((),), ((4,),), ((2, 1),), ((-1, 2),), ((1, 2), (2, 3)), ((1, 1),)])
 def test_no_rule_has_groups_that_are_none(together: Groups) -> None:
-    with pytest.raises(InvalidRecord, match="no groups of samples"):
+    with pytest.raises(InvalidRecord, match="invalid groups of samples"):
         SplitRule("80/20", 0, None, "f", together)

@@ -54,7 +54,7 @@ def test_the_umask_decides_who_may_read(tmp_path: Path, umask: int, mode: int) -
 def test_an_existing_file_is_refused_and_kept_without_force(tmp_path: Path) -> None:
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
-    with pytest.raises(OutputFault, match="exists already; give --force") as caught:
+    with pytest.raises(OutputFault, match="exists already; give `force=True`") as caught:
         files.write_bytes(path, b"new")
     assert caught.value.place == str(path)
     assert path.read_bytes() == b"old"
@@ -254,9 +254,9 @@ def test_what_else_is_in_the_folder_stays(tmp_path: Path) -> None:
 
 def test_one_file_that_is_there_keeps_all_from_being_written_unless_forced(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"old")
-    with pytest.raises(OutputFault, match=r"b\.png: exists already; give --force"):
+    with pytest.raises(OutputFault, match=r"b\.png: exists already; give `force=True`"):
         check_files(str(tmp_path), FILES, force=False)
-    with pytest.raises(OutputFault, match=r"b\.png: exists already; give --force"):
+    with pytest.raises(OutputFault, match=r"b\.png: exists already; give `force=True`"):
         write_files(str(tmp_path), FILES, force=False)
     assert [path.name for path in tmp_path.iterdir()] == ["b.png"]
     write_files(str(tmp_path), FILES, force=True)

@@ -283,7 +283,7 @@ def test_activations_that_are_not_finite_are_refused_by_the_name_of_their_reader
     with torch.no_grad():
         net.get_parameter("3.bias")[1] = value
         net[4] = nn.Identity()
-    with pytest.raises(TrainingFault, match=r"what 5 reads"):
+    with pytest.raises(TrainingFault, match=r"the input of 5"):
         activation_statistics.collect(net, graph, graph.layers, [torch.randn(8, 4)])
     assert hooks(net) == []
 

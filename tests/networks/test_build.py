@@ -175,7 +175,7 @@ def test_widths_of_what_has_none_are_a_bad_checkpoint(widths: dict[str, tuple[in
 
 
 def test_a_size_that_the_architecture_cannot_take_is_a_bad_checkpoint() -> None:
-    with pytest.raises(BadCheckpoint, match="conv1 takes no 5x14 images"):
+    with pytest.raises(BadCheckpoint, match="conv1 does not take 5x14 images"):
         restore(dataclasses.replace(CONV1, input=(1, 5, 14)), tensors_of(CONV1))
 
 

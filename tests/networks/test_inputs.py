@@ -32,7 +32,7 @@ def test_a_size_is_height_by_width_or_square(height: int, width: int) -> None:
     "text", ["", "0", "0x5", "5x0", "4097", "16x5000", "-3", "3x", "x3", "3x3x3", "3.5", "big", "³", " "]
 )
 def test_what_is_no_size_is_refused(text: str) -> None:
-    with pytest.raises(UsageFault, match="--size"):
+    with pytest.raises(UsageFault, match="`size="):
         inputs.parse_size(text)
 
 
@@ -67,9 +67,9 @@ def test_one_number_serves_every_channel_and_three_one_each() -> None:
 @pytest.mark.parametrize(
     ("mean", "std", "says"),
     [
-        *(("a", None, "--mean a"), ("", None, "--mean"), ("0.5,", None, "--mean"), ("inf", None, "--mean")),
-        *((None, "0", "--std 0"), (None, "-1", "--std -1"), (None, "nan", "--std nan")),
-        *(("1,2", None, "--mean has 2 numbers for 3"), (None, "1,2,3,4", "--std has 4 numbers for 3")),
+        *(("a", None, "`mean=a`"), ("", None, "`mean="), ("0.5,", None, "`mean="), ("inf", None, "`mean=")),
+        *((None, "0", "`std=0`"), (None, "-1", "`std=-1`"), (None, "nan", "`std=nan`")),
+        *(("1,2", None, "`mean` has 2 numbers for 3"), (None, "1,2,3,4", "`std` has 4 numbers for 3")),
     ],
 )
 def test_what_is_no_mean_or_deviation_is_refused(mean: str | None, std: str | None, says: str) -> None:

@@ -225,7 +225,7 @@ def test_without_a_network_the_fault_says_what_why_and_what_to_do(
         imagenet_weights(arch, progress=False)
     assert arch in caught.value.fact
     assert reason in caught.value.fact
-    assert "--weights" in caught.value.remedy
+    assert "`weights=PATH`" in caught.value.remedy
     assert caught.value.place == models.get_model_weights(arch).DEFAULT.url
     assert "\n" not in str(caught.value)
 

@@ -135,5 +135,5 @@ def test_a_network_for_tables_refuses_images(arch: str) -> None:
 
 @pytest.mark.parametrize(("arch", "count"), [("conv1", 2), ("zhang_vgg", 6), ("resnet18", 1), ("mlp", 1)])
 def test_widths_are_one_for_each_convolution_of_our_own(arch: str, count: int) -> None:
-    with pytest.raises(UsageFault, match="--channels"):
+    with pytest.raises(UsageFault, match="`channels`"):
         check_input(Spec(arch, 2, (3, 576, 720), (3,), channels=(4,) * count))

@@ -358,6 +358,6 @@ def test_what_an_older_checkpoint_cannot_fill_is_refused(
     head, first, *rest = table.read_text().splitlines()
     (in_folder / "gap.csv").write_text("\n".join([head, first.rpartition(",")[0] + ",", *rest]))
     for name in ("old.st", "old.onnx"):
-        says = ("gap.csv: missing values: 1", "older version", "train it anew")
+        says = ("gap.csv: missing values: 1", "older version", "train it again")
         emoprune.check_refused("eval", name, "gap.csv", "--split", "all", says=says)
     assert emoprune.done("eval", table_model, "gap.csv", "--split", "all").record["n"] == 60

@@ -233,7 +233,9 @@ def command(
         if earlier is not None:
             after = surgery.rewound(after, earlier, job.context, plan)
         outcome = certificate.outcome(job, plan, merged, after) | certificate.judged(job, after, amount)
-    done = dataclasses.replace(after, history=(*before.history, history.entry("prune", settings, outcome)))
+    done = dataclasses.replace(
+        after, history=(*before.history, history.history_entry("prune", settings, outcome))
+    )
     summary = {"schema": SCHEMA, "input": model, "output": target, **settings, **outcome}
     _deliver(done, summary, target, force=force, as_json=as_json)
 

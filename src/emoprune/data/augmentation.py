@@ -1,4 +1,4 @@
-"""AUGMENTATIONS: random changes of training images that leave the expression alone."""
+"""AUGMENTATIONS: random changes of training images that keep the expression, by name, without torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emoprune.errors import UsageFault
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One kind of change: `default` and the open-closed range of its strength, and what it does."""
+    """One kind of change; its strength lies above `above` and up to `up_to`."""
 
     default: float
     above: float
@@ -22,17 +22,17 @@ class Augmentation:
 AUGMENTATIONS: dict[str, Augmentation] = {
     "flip": Augmentation(0.5, 0, 1, "mirror left to right with this probability"),
     "rotate": Augmentation(15, 0, 180, "turn by up to this many degrees either way"),
-    "crop": Augmentation(0.9, 0, 1, "cut out a square of this share of the side up to all, anywhere"),
-    "shift": Augmentation(0.1, 0, 1, "move by up to this share of the side either way"),
-    "brightness": Augmentation(0.2, 0, 1, "add up to this share of full brightness either way"),
+    "crop": Augmentation(0.9, 0, 1, "cut out a square anywhere, with a side of this fraction up to all"),
+    "shift": Augmentation(0.1, 0, 1, "move by up to this fraction of the side either way"),
+    "brightness": Augmentation(0.2, 0, 1, "add up to this fraction of full brightness either way"),
     "contrast": Augmentation(0.2, 0, 1, "multiply contrast by 1 plus or minus up to this"),
 }
 
 
 def parse_augmentations(texts: Sequence[str]) -> dict[str, float]:
-    """`["flip", "rotate:15,crop"]` as names and strengths; raises UsageFault for what is not in the table.
+    """Strengths by name from `["flip", "rotate:15,crop"]`, or none from `["none"]`.
 
-    `["none"]` is none, whatever a preset says.
+    Raises UsageFault for an unknown name or strength.
     """
     chosen: dict[str, float] = {}
     if list(texts) == ["none"]:
@@ -41,14 +41,14 @@ def parse_augmentations(texts: Sequence[str]) -> dict[str, float]:
         name, _, strength = text.partition(":")
         kind = AUGMENTATIONS.get(name)
         if kind is None:
-            raise UsageFault(f"--augment {text}: unknown", f"choose from {', '.join(AUGMENTATIONS)}")
+            raise UsageFault(f"`augment={text}` is unknown", f"choose from {', '.join(AUGMENTATIONS)}")
         try:
             value = float(strength) if strength else kind.default
         except ValueError:
             value = math.nan
         if not kind.above < value <= kind.up_to:
             raise UsageFault(
-                f"--augment {text}: its strength is no number above {kind.above:g} up to {kind.up_to:g}",
+                f"`augment={text}`: its strength is not a number above {kind.above:g} up to {kind.up_to:g}",
                 f"write {name}:{kind.default:g}",
             )
         chosen[name] = value

@@ -1,4 +1,4 @@
-"""Data sets as users keep them: folders of pictures by class, CSVs of pixels, and feature tables."""
+"""Data sets from disk: folders of pictures by class, CSVs of pixels, and feature tables."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ LAYOUT = "give a folder with one folder of pictures per class"
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of pictures by class, found but not decoded; `paths` in the order of the catalog's names."""
+    """A folder of pictures by class; `paths` are in the order of the catalog's names, not yet decoded."""
 
     catalog: Catalog
     paths: tuple[Path, ...]
     split: SplitRequest = field(default_factory=SplitRequest)
 
     def picture(self, index: int) -> Image.Image:
-        """One of them, decoded, as RGB; BadImage for a file that is none."""
+        """The picture at an index, decoded, as RGB; BadImage for a file that is not one."""
         return read_photo(self.paths[index])
 
 
@@ -73,15 +73,15 @@ def _open(place: str) -> Data:
 def open_faces(
     place: str, *, split: str | None = None, group_by: str | None = None, split_by: SplitBy | None = None
 ) -> Faces:
-    """`open_data` where pictures are wanted; BadData for a feature table."""
+    """`open_data` for pictures; BadData for a feature table."""
     found = open_data(place, split=split, group_by=group_by, split_by=split_by)
     if isinstance(found, Table):
-        raise BadData("is a feature table already", f"{LAYOUT}, or a CSV of pixels", place=place)
+        raise BadData("is a feature table, not pictures", f"{LAYOUT}, or a CSV of pixels", place=place)
     return found
 
 
 def _open_csv(place: str) -> Pixels | Table:
-    """Pixels are read line by line, for they may be many; what is on standard input can be read but once."""
+    """Pixels, read line by line to save memory, or a table; standard input is read once."""
     with reading(place) as stream:
         start = stream.readline(fer2013.LONGEST)
         if fer2013.is_header(start):
@@ -91,10 +91,10 @@ def _open_csv(place: str) -> Pixels | Table:
 
 
 def open_folder(place: str) -> Folder:
-    """The catalog of a folder of class folders, or of train/, val/ and test/ folders that hold them.
+    """A folder of class folders, or of train/, val/ and test/ folders that hold them.
 
-    Classes are in alphabetical order, pictures in order of their names; deeper folders belong to their
-    class, hidden ones are passed over. Raises BadData for a layout that leaves a class or picture unclear.
+    Classes and pictures are in order of their names. Deeper folders belong to their class, hidden ones are
+    ignored. Raises BadData for a layout that leaves the class of a picture unclear.
     """
     root = Path(place)
     with at(place), readable():
@@ -117,7 +117,7 @@ def open_folder(place: str) -> Folder:
             None,
         )
         if output_folder.is_unfinished(root):
-            raise BadData("its photos are not all cropped", "run the same emoprune crop once more")
+            raise BadData("its photos are not all cropped", "run the same emoprune crop again")
         if not found or loose is not None:
             fact = f"{loose.name} is in no class folder" if loose else "no pictures in class folders"
             raise BadData(fact, LAYOUT)

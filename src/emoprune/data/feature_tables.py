@@ -1,6 +1,6 @@
-"""Feature tables: .csv for people, .st (safetensors) for size; name, label, then one column per feature.
+"""Feature tables as .csv or, smaller, as .st (safetensors): name, label, then one column per feature.
 
-Spreadsheets are read too, and the sheet that SFEW was published with, from .csv as from .xlsx.
+Reads .xlsx too, and the spreadsheet of SFEW in either format.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from emoprune.io.safetensors_files import METADATA_KEY
 
 SCHEMA = "emoprune.features/1"
 SUFFIXES = (".csv", ".st")
-"""What tables are written as."""
+"""Formats that tables are written in."""
 
 READABLE = (*SUFFIXES, ".xlsx")
 HOW = "make tables with emoprune features"
@@ -64,7 +64,7 @@ def _to_csv(table: Table) -> bytes:
 
 
 def _from_rows(place: str, rows: list[Row]) -> Table:
-    # what spreadsheets write below their last row and between others
+    # spreadsheets write empty rows
     rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
     header = rows[0][1] if rows else []
     width = len(header)
@@ -72,7 +72,7 @@ def _from_rows(place: str, rows: list[Row]) -> Table:
         raise BadData("not a table whose first line is name,label and columns", HOW)
     for line, row in rows:
         if len(row) != width:
-            raise BadData(f"line {line} has {len(row)} cells, not {width}", "mend the line")
+            raise BadData(f"line {line} has {len(row)} cells, not {width}", "correct the line")
     if sfew.is_one(rows):
         rows = sfew.as_table(rows)
     (_, header), *samples = rows
@@ -81,7 +81,7 @@ def _from_rows(place: str, rows: list[Row]) -> Table:
         [number(cell, line=line, column=column) for cell, column in zip(row[2:], columns, strict=True)]
         for line, row in samples
     ]
-    # a space behind a word, as spreadsheets have it, makes no other class
+    # spreadsheets leave spaces behind words
     names, labels = [row[0] for _, row in samples], [row[1].strip() for _, row in samples]
     for (line, _), label in zip(samples, labels, strict=True):
         if is_missing(label):
@@ -115,7 +115,7 @@ def _from_safetensors(place: str, data: bytes) -> Table:
     except BadCheckpoint as error:
         raise BadData(error.fact, error.remedy) from error
     except (ValueError, RecursionError):
-        # what json raises for text that is none
+        # json raises these for other text
         card = None
     if not isinstance(card, dict) or card.get("schema") != SCHEMA or set(tensors) != {"features"}:
         made = "a checkpoint, " if isinstance(card, dict) and "spec" in card else ""
@@ -137,7 +137,7 @@ def _table(
     try:
         text = "\0".join([shape, *names, *labels, *columns]).encode(csv_text.ENCODING, csv_text.ERRORS)
     except UnicodeEncodeError:
-        raise BadData("has a name that is no text", HOW) from None
+        raise BadData("has a name that is not text", HOW) from None
     digest = hashlib.sha256(text)
     digest.update(values.contiguous().numpy().tobytes())
     catalog = Catalog(
@@ -151,21 +151,21 @@ def _table(
 
 
 LARGEST = 2**30
-"""Of a workbook unpacked, in bytes; a damaged or hostile file must not ask for all memory."""
+"""Bytes of an unpacked workbook, so that a hostile file cannot ask for all memory."""
 
 SAVE_AGAIN = "save it again as .xlsx, or as .csv"
 
 
 def parse(data: bytes) -> list[Row]:
-    """Rows of the first sheet with their numbers, all as long as most of them or the header, if not longer.
+    """Rows of the first sheet with their line numbers, padded to the usual or the header's length.
 
-    Cells that a workbook leaves out at the end of a row are empty ones, so is all of a merged cell but its
-    first. Raises BadData for what is no workbook or has no sheet.
+    Cells left out at the end of a row are empty, as is all of a merged cell but its first. Raises BadData
+    for bytes that are not a workbook, or one without a sheet.
     """
     _check(data)
     rows = [(line, [_text(value) for value in row]) for line, row in enumerate(_values(data), 1)]
     lengths = [_length(row) for _, row in rows]
-    # a header spans more columns than it has cells, a stray cell in one row makes no column
+    # a header may span more columns than it has cells; a stray cell in one row is not a column
     counts = Counter(length for length in lengths[1:] if length)
     most = max(counts, key=lambda length: (counts[length], length), default=0)
     usual = max([most, *lengths[:1]])
@@ -194,11 +194,11 @@ def _values(data: bytes) -> list[tuple[object, ...]]:
             workbook = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
             sheets = workbook.worksheets
             if sheets:
-                # what a file says of its own size may be wrong, and rows would be lost
+                # the size in the file may be wrong, and rows would be lost
                 sheets[0].reset_dimensions()
                 return list(sheets[0].iter_rows(values_only=True))
     except Exception as error:
-        # fed damaged bytes, openpyxl raises whatever its code happens to trip over
+        # openpyxl raises anything for damaged bytes
         raise BadData("a damaged .xlsx workbook", SAVE_AGAIN) from error
     raise BadData("a workbook without a sheet", SAVE_AGAIN)
 
@@ -208,5 +208,5 @@ def _text(value: object) -> str:
 
 
 def _length(row: list[str]) -> int:
-    """How many cells a row has up to the last that is not empty."""
+    """Cells of a row up to the last that is not empty."""
     return max((place for place, cell in enumerate(row, 1) if cell), default=0)

@@ -21,15 +21,15 @@ CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 SIDE = 48
 HEADERS = (["emotion", "pixels", "usage"], ["emotion", "pixels"])
-"""Without Usage, as the competition handed out its training part, the pictures come without a split."""
+"""The competition's training part has no Usage, and so no split."""
 
 LONGEST = 2**16
-"""Of a line, in bytes: several times what one takes; a file without line ends must not fill the memory."""
+"""Bytes of a line, several times what one takes, so that a file without line ends fits in memory."""
 
 BRIGHTNESS = {str(value).encode(): value for value in range(256)}
 QUOTES = b'" \t\r\n'
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MEND = "mend or remove the line"
+CORRECT = "correct or remove the line"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,27 +41,27 @@ class Pixels:
     split: SplitRequest = field(default_factory=SplitRequest)
 
     def picture(self, index: int) -> Image.Image:
-        """One of them, as RGB."""
+        """The picture at an index, as RGB."""
         return Image.fromarray(self.values[index]).convert("RGB")
 
 
 def is_header(line: bytes) -> bool:
-    """Whether a file that begins with `line` is such a CSV."""
+    """Whether `line` is the header of such a CSV."""
     return sorted(_header(line)) in HEADERS
 
 
 def read(place: str, header: bytes, lines: IO[bytes]) -> Pixels:
-    """The pictures on the `lines` after the `header`, one by one, so that little more than they is in memory.
+    """The pictures on the `lines` after the `header`, read one by one to save memory.
 
-    They are named train/00000 and so on, by Usage and row, and so come with their split; without Usage by row
-    alone. Raises BadData that names the line of a picture that is none.
+    They are named by Usage and row, such as train/00000, which gives their split; without Usage by row.
+    Raises BadData that names the line at fault.
     """
     titles = _header(header)
     names: list[str] = []
     labels, contents, values = [], [], bytearray()
     for line, cells in _rows(lines):
         if len(cells) != len(titles):
-            raise BadData(f"line {line} has {len(cells)} cells, not {len(titles)}", MEND)
+            raise BadData(f"line {line} has {len(cells)} cells, not {len(titles)}", CORRECT)
         row = dict(zip(titles, cells, strict=True))
         part = f"{_part(row['usage'], line)}/" if "usage" in row else ""
         names.append(f"{part}{len(names):05d}")
@@ -96,21 +96,21 @@ def _rows(lines: IO[bytes]) -> Iterator[tuple[int, list[bytes]]]:
 def _label(cell: bytes, line: int) -> str:
     value = BRIGHTNESS.get(cell, len(CLASSES))
     if value >= len(CLASSES):
-        raise BadData(f"line {line}: emotion is {_shown(cell)}, not 0 to {len(CLASSES) - 1}", MEND)
+        raise BadData(f"line {line}: emotion is {_shown(cell)}, not 0 to {len(CLASSES) - 1}", CORRECT)
     return CLASSES[value]
 
 
 def _part(cell: bytes, line: int) -> str:
     part = USAGES.get(cell.decode("latin-1"))
     if part is None:
-        raise BadData(f"line {line}: Usage is {_shown(cell)}, not {', '.join(USAGES)}", MEND)
+        raise BadData(f"line {line}: Usage is {_shown(cell)}, not {', '.join(USAGES)}", CORRECT)
     return part
 
 
 def _picture(cell: bytes, line: int) -> bytes:
     cells = cell.split()
     if len(cells) != SIDE**2:
-        raise BadData(f"line {line} has {len(cells)} pixels, not {SIDE**2}", MEND)
+        raise BadData(f"line {line} has {len(cells)} pixels, not {SIDE**2}", CORRECT)
     try:
         # by table: several times as fast as by int(), and strict
         return bytes(map(BRIGHTNESS.__getitem__, cells))
@@ -118,7 +118,7 @@ def _picture(cell: bytes, line: int) -> bytes:
         (wrong,) = error.args
         place = cells.index(wrong) + 1
         fact = f"line {line}: pixel {place} is {_shown(wrong)}, not a whole number from 0 to 255"
-    raise BadData(fact, MEND)
+    raise BadData(fact, CORRECT)
 
 
 def _shown(cell: bytes) -> str:

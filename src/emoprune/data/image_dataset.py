@@ -1,4 +1,4 @@
-"""The pictures of a data set as samples of a network."""
+"""Pictures of a data set as samples of a network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from emoprune.data.types import Preprocess
 
 CACHE_BYTES = 2 * 1024**3
-"""Decoded pictures are kept in memory up to this size; larger sets are decoded every time."""
+"""Decoded pictures of a data set are kept in memory up to this size."""
 
 
 def to_array(image: Image.Image, preprocess: Preprocess) -> Tensor:
@@ -33,9 +33,9 @@ def to_array(image: Image.Image, preprocess: Preprocess) -> Tensor:
 
 
 class Photos:
-    """The pictures of a data set as samples: made in threads, kept as they are fed while they fit in memory.
+    """Pictures of a data set as samples, decoded in threads and kept while all fit in memory.
 
-    `picture` gives the one at an index as RGB; it runs in several threads at once.
+    `picture` returns the one at an index as RGB; it runs in several threads at once.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Photos:
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
 
     def batch(self, indices: Tensor) -> Tensor:
-        """The pictures at `indices`, (n, channels, height, width) uint8; BadImage for a file that is none."""
+        """The pictures at `indices`, (n, channels, height, width) uint8; BadImage for a broken file."""
         return torch.stack(list(self._pool.map(self._picture, indices.tolist())))
 
     def _picture(self, index: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Samples as batches of network input."""
+"""Samples in batches of network input."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from emoprune.data.image_dataset import to_input
 from emoprune.data.types import Preprocess, Samples
 
 READING_BATCH = 64
-"""Samples per forward pass where nothing is learned: the size changes speed, not results."""
+"""Samples per forward pass outside training; the size changes speed, not results."""
 
 
 @dataclass(frozen=True)
 class TensorSamples:
-    """Samples that are in memory already: table rows, or features computed once."""
+    """Samples in memory: table rows, or features computed once."""
 
     values: Tensor
     labels: Tensor

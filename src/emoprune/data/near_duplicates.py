@@ -1,4 +1,4 @@
-"""Near-duplicates in a data set: what a split by them keeps together, and what another split tears apart."""
+"""Near-duplicates in a data set: groups to keep together in a split, and those that a split separates."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Groups = tuple[tuple[int, ...], ...]
 
 
 def kept_together(data: Data) -> Groups:
-    """Indices of pictures that are near-duplicates of one another, told on stderr.
+    """Indices of pictures that are near-duplicates of one another, with a note of how many.
 
-    Hashes that crop left are taken, the others computed. Raises UsageFault for a feature table.
+    Hashes come from crops.csv; missing ones are computed. Raises UsageFault for a feature table.
     """
     if isinstance(data, Table):
         raise UsageFault(
-            f"--split-by duplicates compares pictures, and {data.catalog.place} is a feature table",
-            "keep rows together by their names, with --group-by",
+            f"`split_by=duplicates` compares pictures, and {data.catalog.place} is a feature table",
+            "keep rows together by their names, with `group_by`",
         )
     hashes = _known_hashes(data)
     lacking = [index for index in range(len(data.catalog.names)) if index not in hashes]
@@ -34,27 +34,27 @@ def kept_together(data: Data) -> Groups:
     return groups
 
 
-def tell_torn(data: Data, parts: Mapping[str, tuple[int, ...]], *, remedy: str) -> None:
-    """Warn of near-duplicates in different parts, as far as crop left hashes; without any say nothing."""
+def warn_of_separated(data: Data, parts: Mapping[str, tuple[int, ...]], *, remedy: str) -> None:
+    """Warn of near-duplicates in different parts, among pictures with a hash in crops.csv."""
     if isinstance(data, Table):
         return
     hashes = _known_hashes(data)
     part_of = {index: part for part, indices in parts.items() for index in indices}
     known = sorted(hashes)
     groups = (tuple(known[i] for i in group) for group in near_duplicates([hashes[i] for i in known]))
-    torn = tuple(group for group in groups if len({part_of[index] for index in group}) > 1)
-    if not torn:
+    separated = tuple(group for group in groups if len({part_of[index] for index in group}) > 1)
+    if not separated:
         return
-    # the likest of them: two that only others join would not convince
-    pairs = ((one, other) for one, *rest in torn for other in rest if part_of[other] != part_of[one])
-    likest = min(pairs, key=lambda pair: hamming(hashes[pair[0]], hashes[pair[1]]))
-    first, second = (f"{data.catalog.names[index]} ({part_of[index]})" for index in likest)
+    # the most alike pair: two that only others connect would not convince
+    pairs = ((one, other) for one, *rest in separated for other in rest if part_of[other] != part_of[one])
+    closest = min(pairs, key=lambda pair: hamming(hashes[pair[0]], hashes[pair[1]]))
+    first, second = (f"{data.catalog.names[index]} ({part_of[index]})" for index in closest)
     example = f"such as {first} and {second}"
-    events.warn(f"near-duplicates on both sides of the split: {_counted(torn)}, {example}; {remedy}")
+    events.warn(f"near-duplicates on both sides of the split: {_counted(separated)}, {example}; {remedy}")
 
 
 def _known_hashes(faces: Faces) -> dict[int, str]:
-    """The hashes that crop left, by the index of the picture."""
+    """Hashes from crops.csv, by the index of the picture."""
     if not isinstance(faces, Folder):
         return {}
     by_name = read_hashes(Path(faces.catalog.place))

@@ -1,4 +1,4 @@
-"""The sheet that SFEW was published with: names of frames, labels from 1 to 7, titles over many columns."""
+"""The spreadsheet of SFEW: names of frames, labels from 1 to 7, titles over many columns."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ FEATURES = ("lpq", "phog")
 
 
 def is_one(rows: list[Row]) -> bool:
-    """Whether rows of even length, headed something, `label`, features, are the sheet and no table of ours.
+    """Whether rows of even length are SFEW's spreadsheet and not a table of ours.
 
-    Where the first column is headed `name` as ours is, there must be a title over several columns and
-    labels from 1 to 7 throughout.
+    If the first column is headed `name`, as in ours, some title must span columns and all labels be 1 to 7.
     """
     (_, header), *samples = rows
     if header[0].strip().lower() != NAME:
@@ -30,9 +29,9 @@ def is_one(rows: list[Row]) -> bool:
 
 
 def as_table(rows: list[Row]) -> list[Row]:
-    """The sheet's rows as those of a table of ours: name, label, then columns like lpq_1.
+    """The spreadsheet's rows as rows of a table of ours: name, label, then columns such as lpq_1.
 
-    Raises BadData for a label that is none of 1 to 7, and for columns without a title or without values.
+    Raises BadData for a label that is not 1 to 7, and for columns without a title or without values.
     """
     (line, header), *samples = rows
     columns = _columns(header[2:])
@@ -44,7 +43,7 @@ def as_table(rows: list[Row]) -> list[Row]:
 
 
 def _columns(titles: list[str]) -> list[str]:
-    """A name for every column: what the title over it, or over one before it, says, numbered."""
+    """A name for every column: the title over it, or the last one before it, numbered."""
     kind, numbers, columns = "", Counter[str](), []
     for place, title in enumerate(titles, 3):
         kind = _kind(title) if title.strip() else kind
@@ -70,12 +69,12 @@ def _class(cell: str, line: int) -> str:
     if number is None:
         raise BadData(
             f"line {line}: label is {cell!r}, not a whole number from 1 to {len(CLASSES)}",
-            f"mend it, or head the first column {NAME} if labels are words",
+            f"correct it, or head the first column {NAME} if labels are words",
         )
     return CLASSES[number - 1]
 
 
 def _number(cell: str) -> int | None:
-    """The label in a cell, also where a spreadsheet has written 3 as 3.0."""
+    """The label in a cell; spreadsheets also write 3 as 3.0."""
     match = re.fullmatch(r"([1-7])(\.0*)?", cell.strip())
     return int(match[1]) if match else None

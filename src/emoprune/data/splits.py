@@ -29,9 +29,9 @@ def declared_parts(names: Sequence[str]) -> Parts | None:
 def partition(catalog: Catalog, rule: SplitRule) -> Parts:
     """Indices of each part, in catalog order; the same data and rule give the same parts.
 
-    Without groups every class is spread evenly (stratified); with them whole groups are dealt out so that
-    every part comes as near its size and class shares as they allow. Raises BadData where a part would
-    lack a class, InvalidRecord for a rule that names samples that are not there.
+    Without groups, classes are stratified. With groups, whole ones are dealt so that each part comes close
+    to its size and class fractions. Raises BadData if a part would lack a class, InvalidRecord for a rule
+    that names missing samples.
     """
     if rule.shares == FOLDERS:
         parts = declared_parts(catalog.names)
@@ -52,7 +52,7 @@ def partition(catalog: Catalog, rule: SplitRule) -> Parts:
 def parse_shares(shares: str) -> list[int]:
     """The numbers of "80/20", "75/10/15" or "346/329"; UsageFault for anything else."""
     if not re.fullmatch(SHARES, shares):
-        raise UsageFault(f"--split {shares} is no split", "write 80/20, 75/10/15 or counts as 346/329")
+        raise UsageFault(f"`split={shares}` is not a split", "write 80/20, 75/10/15 or counts as 346/329")
     return [int(number) for number in shares.split("/")]
 
 
@@ -67,36 +67,38 @@ def part_sizes(shares: str, samples: int) -> dict[str, int]:
         sizes = numbers
     else:
         raise BadData(
-            f"has {samples} samples, and --split {shares} adds up to {sum(numbers)}",
+            f"has {samples} samples, and `split={shares}` adds up to {sum(numbers)}",
             f"give percentages, or counts that add up to {samples}",
         )
     if min(sizes) < 1:
-        raise BadData(f"has {samples} samples, too few for --split {shares}", "add samples")
+        raise BadData(f"has {samples} samples, too few for `split={shares}`", "add samples")
     return dict(zip(names, sizes, strict=True))
 
 
 def groups(names: Sequence[str], pattern: str) -> list[str]:
-    """The group of each name: what `pattern` matches in its last component, or its first parenthesis."""
+    """The group of each name: the match of `pattern` in its last component, or of its first parenthesis."""
     try:
         expression = re.compile(pattern)
     except (re.error, OverflowError) as error:
-        raise UsageFault(f"--group-by {pattern} is no regular expression ({error})", "mend it") from error
+        raise UsageFault(
+            f"`group_by={pattern}` is not a regular expression ({error})", "correct it"
+        ) from error
     found = []
     for name in names:
         match = expression.search(name.rsplit("/", 1)[-1])
         group = match and (match.group(1) if expression.groups else match.group())
         if group is None:
-            raise BadData(f"{name} does not match --group-by {pattern}", "widen the pattern")
+            raise BadData(f"{name} does not match `group_by={pattern}`", "widen the pattern")
         found.append(group)
     return found
 
 
 def _groups_of(catalog: Catalog, rule: SplitRule) -> list[str]:
-    """The group of each sample, by name and by what stays together; groups that share a sample are one."""
+    """The group of each sample, by name and by `together`; groups with a common sample are one."""
     count = len(catalog.names)
     if any(group[-1] >= count for group in rule.together):
-        raise InvalidRecord(f"its split names samples beyond the {count} that there are", "train anew")
-    # as wide as any count, so that they sort as numbers do
+        raise InvalidRecord(f"its split names samples beyond the {count} that there are", "train again")
+    # as wide as any count, so that they sort like numbers
     alone = [f"{index:010d}" for index in range(count)]
     found = alone if rule.group_by is None else groups(catalog.names, rule.group_by)
     part_of: dict[str, str] = {}
@@ -113,7 +115,7 @@ def _groups_of(catalog: Catalog, rule: SplitRule) -> list[str]:
 
 
 def _stratified(catalog: Catalog, sizes: Mapping[str, int], seed: int) -> Parts:
-    # takes a second to import, and only those who split at random need it
+    # takes a second to import, and only random splits need it
     from sklearn.model_selection import train_test_split
 
     labels = np.array(catalog.labels)
@@ -127,13 +129,11 @@ def _stratified(catalog: Catalog, sizes: Mapping[str, int], seed: int) -> Parts:
             counts = np.bincount(labels[rest], minlength=len(catalog.classes))
             if 1 in counts:
                 lonely = catalog.classes[int(np.flatnonzero(counts == 1)[0])]
-                raise BadData(
-                    f"class {lonely} has too few samples for its share of every part", "add samples to it"
-                )
+                raise BadData(f"class {lonely} has too few samples for every part", "add samples to it")
             if min(sizes[part], len(rest) - sizes[part]) < len(set(catalog.labels)):
                 raise BadData(
                     f"its {part} part of {sizes[part]} cannot hold all {len(catalog.classes)} classes",
-                    "add samples or change --split",
+                    "add samples or change `split`",
                 )
             rest, chosen = train_test_split(
                 rest, test_size=sizes[part], stratify=labels[rest], random_state=seed
@@ -148,7 +148,7 @@ def _grouped(catalog: Catalog, sizes: Mapping[str, int], rule: SplitRule) -> Par
         members[group].append(index)
     if len(members) < len(sizes):
         option, remedy = (
-            ("--group-by", "choose another pattern") if rule.group_by else ("--split-by", "add samples")
+            ("`group_by`", "choose another pattern") if rule.group_by else ("`split_by`", "add samples")
         )
         raise BadData(f"groups made by {option}: {len(members)}, fewer than the {len(sizes)} parts", remedy)
     classes = len(catalog.classes)
@@ -177,7 +177,7 @@ def _require_every_class(catalog: Catalog, parts: Parts) -> None:
         if lacking:
             raise BadData(
                 f"its {part} part has no sample of class {catalog.classes[lacking[0]]}",
-                "add samples of it, or change --split, --group-by or --seed",
+                "add samples of it, or change `split`, `group_by` or `seed`",
             )
 
 
@@ -187,7 +187,7 @@ DEFAULT_SPLIT = "80/20"
 def split_rule(
     data: Data, split: str | None, group_by: str | None, split_by: SplitBy | None, seed: int
 ) -> SplitRule:
-    """The rule that the options ask for; UsageFault where they contradict data that is split already."""
+    """The rule that a request asks for; UsageFault if the data already comes in parts."""
     catalog = data.catalog
     declared = declared_parts(catalog.names)
     if len(set(catalog.labels)) < 2:
@@ -198,8 +198,8 @@ def split_rule(
         )
     if declared and (split or group_by or split_by):
         raise UsageFault(
-            f"{catalog.place} is split into {', '.join(declared)} already",
-            "leave out --split, --group-by and --split-by, or give one of its parts as the data "
+            f"{catalog.place} is already split into {', '.join(declared)}",
+            "leave out `split`, `group_by` and `split_by`, or give one of its parts as the data "
             "(of FER-2013's CSV, its rows without Usage)",
         )
     if declared and "train" not in declared:
@@ -215,12 +215,12 @@ def split_rule(
     return SplitRule(shares, seed, group_by, catalog.fingerprint, together)
 
 
-def tell_split(data: Data, rule: SplitRule, parts: Parts) -> None:
-    """Say what a split does to photos that belong together."""
+def note_split(data: Data, rule: SplitRule, parts: Parts) -> None:
+    """Note a random split, and warn of near-duplicates that it separates."""
     if rule.shares != FOLDERS and rule.group_by is None:
-        events.note("random split; where photos share a film or a person, keep them together with --group-by")
+        events.note("random split; where photos share a film or a person, keep them together with `group_by`")
     if not rule.together:
-        # whoever made the folders can mend them; we cannot
+        # parts that came as folders are the user's to change
         ours = rule.shares != FOLDERS
-        remedy = "keep them together with --split-by duplicates" if ours else "keep one side of each"
-        near_duplicates.tell_torn(data, parts, remedy=remedy)
+        remedy = "keep them together with `split_by=duplicates`" if ours else "keep one side of each"
+        near_duplicates.warn_of_separated(data, parts, remedy=remedy)

@@ -1,4 +1,4 @@
-"""What networks are fed with: named samples, how they become input, how they are split."""
+"""Data sets: named samples, how they become network input, how they are split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FOLDERS = "folders"
 SHARES = r"[1-9]\d{0,8}(/[1-9]\d{0,8}){1,2}"
 LARGEST_SIDE = 4096
-"""Of an input picture, in pixels; a damaged or hostile file must not ask for all memory."""
+"""Pixels of an input picture's side, so that a hostile file cannot ask for all memory."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Catalog:
     def __post_init__(self) -> None:
         if len(self.names) != len(self.labels):
             raise InvalidRecord(
-                f"{len(self.names)} names for {len(self.labels)} labels", "make the data set anew"
+                f"{len(self.names)} names for {len(self.labels)} labels", "make the data set again"
             )
         if self.labels and not 0 <= min(self.labels) <= max(self.labels) < len(self.classes):
-            raise InvalidRecord("a label outside the classes", "make the data set anew")
+            raise InvalidRecord("a label outside the classes", "make the data set again")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class SplitRequest:
 class Table:
     """A feature table: `values` is (samples, features) float32, in the order of the catalog's names.
 
-    NaN is a value that is missing.
+    NaN is a missing value.
     """
 
     catalog: Catalog
@@ -72,7 +72,7 @@ class Table:
         shape = (len(self.catalog.names), len(self.columns))
         if tuple(self.values.shape) != shape:
             raise InvalidRecord(
-                f"values of shape {tuple(self.values.shape)}, not {shape}", "write the table anew"
+                f"values of shape {tuple(self.values.shape)}, not {shape}", "write the table again"
             )
 
 
@@ -94,9 +94,9 @@ class Preprocess:
     """How a photo or a table row becomes network input; travels with every model.
 
     Photos are resized to `size` (height, width), made `color`, scaled to 0..1, then (x - mean) / std per
-    channel. Table rows (`kind` "table") go in as they are; the network scales them itself, and where it
-    `fills`, replaces missing values by the training mean of their column (those of older versions do not).
-    With `label` the index of a row's class goes in as its last column.
+    channel. Table rows (`kind` "table") are not changed: the network scales them and, if it `fills`, replaces
+    missing values by the training mean of their column. With `label`, the index of a row's class is appended
+    as its last column.
     """
 
     kind: Kind
@@ -111,20 +111,24 @@ class Preprocess:
         if self.kind == "table":
             return
         if self.fills:
-            raise InvalidRecord("fills values of photos, which miss none", "make the data set anew")
+            raise InvalidRecord("fills missing values of photos, which have none", "make the data set again")
         if len(self.size) != 2 or not all(1 <= side <= LARGEST_SIDE for side in self.size):
             size = "x".join(map(str, self.size))
-            raise InvalidRecord(f"no image size: {size}", f"give two sides of 1 to {LARGEST_SIDE} pixels")
+            raise InvalidRecord(
+                f"image size {size} is impossible", f"give two sides of 1 to {LARGEST_SIDE} pixels"
+            )
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
             raise InvalidRecord(
                 "mean and std are not one or three numbers each", "give both for every channel"
             )
         if self.color == "rgb" and len(self.mean) != 3:
-            raise InvalidRecord("one mean for the three channels of a color picture", "give three")
+            raise InvalidRecord("has one mean for the three channels of a color picture", "give three")
         if not all(math.isfinite(mean) for mean in self.mean) or not all(
             0 < std < math.inf for std in self.std
         ):
-            raise InvalidRecord("a mean or standard deviation that scales nothing", "give --std above 0")
+            raise InvalidRecord(
+                "a mean or standard deviation is not finite or not above 0", "give `std` above 0"
+            )
 
     @property
     def channels(self) -> int:
@@ -137,9 +141,9 @@ class SplitRule:
     """How a data set falls into parts, so that anyone with the data can redo it.
 
     `shares` is "80/20", "75/10/15", "346/329" or "folders" (the data came as train/, val/, test/);
-    `group_by` is a regular expression: samples whose match is the same stay on one side. So do those that
-    `together` names, by their indices in ascending order, whatever was found that they share; they stand
-    here because no later run need have what it was found with.
+    `group_by` is a regular expression: samples whose match is the same stay on one side. So do the groups of
+    indices in `together`, in ascending order: near-duplicates, kept because a later run may lack their
+    hashes.
     """
 
     shares: str
@@ -150,10 +154,12 @@ class SplitRule:
 
     def __post_init__(self) -> None:
         if self.shares != FOLDERS and not re.fullmatch(SHARES, self.shares):
-            raise InvalidRecord(f"{self.shares!r} is no split", "write 80/20, 75/10/15 or counts as 346/329")
+            raise InvalidRecord(
+                f"{self.shares!r} is not a split", "write 80/20, 75/10/15 or counts as 346/329"
+            )
         if not 0 <= self.seed < 2**32:
-            raise InvalidRecord(f"{self.seed} is no seed", "give one from 0 to 4294967295")
+            raise InvalidRecord(f"{self.seed} is not a seed", "give one from 0 to 4294967295")
         tied = [index for group in self.together for index in group]
         groups = all(len(group) > 1 and group == tuple(sorted(group)) for group in self.together)
         if not groups or min(tied, default=0) < 0 or len(set(tied)) < len(tied):
-            raise InvalidRecord("what its split keeps together are no groups of samples", "train anew")
+            raise InvalidRecord("its split has invalid groups of samples", "train again")

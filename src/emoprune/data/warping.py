@@ -1,4 +1,4 @@
-"""Random changes of a batch of images, one interpolation for all."""
+"""Augmentations applied to a batch of images."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def augment(images: Tensor, strengths: dict[str, float], *, generator: torch.Generator) -> Tensor:
-    """Randomly changed copies of `images` (n, channels, height, width) in 0..1; one interpolation for all.
+    """Randomly changed copies of `images` (n, channels, height, width) in 0..1.
 
-    Turns, mirrors, crops and shifts are one affine map per image (elazar2020, section 3.1);
-    what comes into view from outside repeats the edge.
+    Turns, mirrors, crops and shifts are one affine map, and one interpolation, per image (elazar2020,
+    section 3.1). Pixels from outside the image repeat its edge.
     """
 
     def uniform(low: float, high: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""From logits to evidence."""
+"""Scores of logits: accuracy with its interval, F1, confusion, calibration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Z_95 = 1.959963984540054
 
 
 class Scores(TypedDict):
-    """The part of Metrics that follows from predictions alone."""
+    """The fields of Metrics that follow from predictions alone."""
 
     n: int
     classes: tuple[str, ...]
@@ -37,7 +37,7 @@ def score(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Scores:
     BadCheckpoint for logits that are not finite.
     """
     if not bool(torch.isfinite(logits).all()):
-        raise BadCheckpoint("its outputs are not finite", "train it anew with a lower --lr")
+        raise BadCheckpoint("its outputs are not finite", "train it again with a lower `lr`")
     probabilities = logits.double().softmax(1)
     predicted = probabilities.argmax(1)
     width = len(classes)
@@ -71,12 +71,12 @@ def _class_score(confusion: Tensor, index: int) -> ClassScore:
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95% score interval of a proportion (Wilson 1927): sound for few trials and shares near 0 or 1."""
-    share = successes / trials
+    """The 95% score interval of a proportion (Wilson 1927): also for few trials and near 0 or 1."""
+    fraction = successes / trials
     spread = Z_95**2 / trials
-    middle = (share + spread / 2) / (1 + spread)
-    half = math.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
-    # at 0 and at all the interval ends there exactly; rounding must not push it past
+    middle = (fraction + spread / 2) / (1 + spread)
+    half = math.sqrt(fraction * (1 - fraction) * spread + spread**2 / 4) / (1 + spread)
+    # rounding must not push the interval past 0 or 1
     low = 0.0 if successes == 0 else middle - half
     high = 1.0 if successes == trials else middle + half
     return low, high

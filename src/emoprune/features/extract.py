@@ -120,7 +120,7 @@ def _training_part(faces: Faces, pca: int, seed: int) -> tuple[Catalog, Tensor]:
         parts = splits.partition(catalog, rule)
         train = parts["train"]
         require_samples(pca, fitted=len(train))
-    splits.tell_split(faces, rule, parts)
+    splits.note_split(faces, rule, parts)
     # names with their folders say the parts, and so does the table
     again = "" if rule.shares == FOLDERS else "; train with the same `split`, `group_by` and `seed`"
     if split.split_by is not None:

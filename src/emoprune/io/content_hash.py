@@ -1,4 +1,4 @@
-"""What tells whether two data sets hold the same."""
+"""Fingerprints that say whether two data sets hold the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSV text that every reader takes apart as it was put together."""
+"""CSV text that every reader splits into the same cells."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from emoprune.errors import BadData
 
 ENCODING, ERRORS = "utf-8", "surrogateescape"
-"""Names on disk need not be UTF-8; they go out and come back as they are."""
+"""Names on disk need not be UTF-8; they are kept as they are."""
 
 
 def to_text(rows: Iterable[Sequence[object]]) -> str:
-    """Rows as lines; what is None stays empty."""
+    """Rows as lines; None is an empty cell."""
     rows = list(rows)
-    # csv leaves a carriage return unquoted where lines end without one, and readers then break the line there
+    # csv does not quote a carriage return if lines end without one, and readers break the line there
     bare = any("\r" in cell for row in rows for cell in row if isinstance(cell, str))
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL).writerows(
@@ -32,7 +32,7 @@ def to_bytes(rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def parse(data: bytes, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """Rows with the number of the line they end on, a byte order mark skipped; BadData for what is no CSV."""
+    """Rows with the number of their last line, without a byte order mark; BadData for other bytes."""
     if b"\0" in data:
         raise BadData("not a CSV table (it has zero bytes)", "give a text file")
     text = data.decode(ENCODING, ERRORS).removeprefix("\ufeff")
@@ -41,30 +41,30 @@ def parse(data: bytes, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
-        raise BadData(f"not a CSV table (line {reader.line_num}: {error})", "mend the line") from error
+        raise BadData(f"not a CSV table (line {reader.line_num}: {error})", "correct the line") from error
 
 
 NAME, LABEL = "name", "label"
-"""What the first two columns of a table are headed."""
+"""Titles of the first two columns of a table."""
 
 Row = tuple[int, list[str]]
-"""The number of the line in its file, and the cells."""
+"""Line number in the file, and cells."""
 
 
 def is_missing(cell: str) -> bool:
-    """Whether the cell holds no value: nothing, or "nan" however it is written."""
+    """Whether the cell is empty or "nan" in any case."""
     return cell.strip().lower() in ("", "nan")
 
 
 def number(cell: str, *, line: int, column: str) -> float:
-    """The cell as float32 keeps it, NaN where it is missing; BadData for text and what is not finite."""
+    """The cell rounded to float32, NaN if missing; BadData for text and infinite numbers."""
     if is_missing(cell):
         return math.nan
     try:
-        # through float32, which is what the table keeps
+        # tables keep float32
         (value,) = struct.unpack("f", struct.pack("f", float(cell)))
     except (ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
-        raise BadData(f"line {line}: {column} is {cell!r}, not a number", "mend or remove the line")
+        raise BadData(f"line {line}: {column} is {cell!r}, not a number", "correct or remove the line")
     return float(value)

@@ -1,4 +1,4 @@
-"""Bytes in from files and standard input, bytes out to them and standard output, whole or not at all."""
+"""Files, standard input and standard output, read and written as bytes, whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STANDARD = "-"
 
 
 def shown(path: str) -> str:
-    """How messages call the file."""
+    """The name of a file in messages."""
     return "standard input" if path == STANDARD else path
 
 
@@ -43,7 +43,7 @@ def reading(path: str, *, fault: type[EmopruneError] = BadData) -> Iterator[IO[b
 
 
 def check_output(path: str | Path, *, force: bool) -> None:
-    """Raise OutputFault now if `write_bytes` would refuse later, before hours of work are spent."""
+    """Raise OutputFault now, before hours of work, if `write_bytes` would refuse later."""
     if str(path) == STANDARD:
         return
     target = Path(path)
@@ -51,15 +51,15 @@ def check_output(path: str | Path, *, force: bool) -> None:
         if target.is_dir():
             raise OutputFault("is a folder", "name a file in it", place=str(path))
         if target.exists() and not target.is_file():
-            return  # a device or a named pipe: written to, never replaced
+            return  # a device or a named pipe is written to, never replaced
         check_parent(target)
         exists = target.is_file()
     if exists and not force:
-        raise OutputFault("exists already", "give --force to replace it", place=str(path))
+        raise OutputFault("exists already", "give `force=True` to replace it", place=str(path))
 
 
 def check_apart(paths: Sequence[str]) -> None:
-    """Raise UsageFault where two outputs of one command are the same file, however it is spelled."""
+    """Raise UsageFault if two outputs of one command are the same file."""
     places = [Path(path).resolve() for path in paths]
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
@@ -67,7 +67,7 @@ def check_apart(paths: Sequence[str]) -> None:
 
 
 def check_parent(target: Path) -> None:
-    """Raise OutputFault where the folder that `target` shall stand in is missing or cannot be written."""
+    """Raise OutputFault if the folder of `target` is missing or cannot be written."""
     parent = target.parent
     if not parent.is_dir():
         raise OutputFault("no such folder", f"make it first: mkdir -p {parent}", place=str(parent))
@@ -78,8 +78,8 @@ def check_parent(target: Path) -> None:
 def write_bytes(path: str | Path, data: bytes, *, force: bool = False) -> None:
     """Write `data` to a file or, for "-", to standard output.
 
-    A file is written beside its place, synced and moved in, so that an interruption leaves the old file
-    or nothing. Raises OutputFault for an existing file without `force`, a missing folder, a full disk.
+    The file is written beside its place, synced and moved there, so an interruption leaves the old file or
+    none. Raises OutputFault for an existing file without `force`, a missing folder, a full disk.
     """
     if str(path) == STANDARD:
         with explained(Path("standard output")):
@@ -92,14 +92,14 @@ def write_bytes(path: str | Path, data: bytes, *, force: bool = False) -> None:
         if target.exists() and not target.is_file():
             target.write_bytes(data)
         else:
-            # through a link to what it stands for: the link is the user's
+            # replaces the target of a link, not the link
             _replace(target.resolve(), data)
 
 
 def _replace(target: Path, data: bytes) -> None:
     scratch = target.with_name(f".emoprune.{os.getpid()}.tmp")
     try:
-        # plain open honors the umask, unlike tempfile
+        # unlike tempfile, open honors the umask
         with scratch.open("wb") as stream:
             stream.write(data)
             stream.flush()
@@ -111,7 +111,7 @@ def _replace(target: Path, data: bytes) -> None:
 
 @contextmanager
 def explained(target: Path) -> Iterator[None]:
-    """Turn the system's refusal to write into an OutputFault that names the file and the reason."""
+    """Turn an OSError into an OutputFault that names the file and the reason."""
     try:
         yield
     except BrokenPipeError:
@@ -136,9 +136,9 @@ def check_files(folder: str, names: Iterable[str], *, force: bool) -> None:
 
 
 def write_files(folder: str, files: Mapping[str, bytes], *, force: bool) -> None:
-    """Write files by name into a folder, which is made where it is not there; none replaces without `force`.
+    """Write files by name into a folder, made if missing; existing ones are replaced only with `force`.
 
-    Each is whole or not at all. Raises OutputFault as `streams.write_bytes` does.
+    Each is written whole or not at all. Raises OutputFault as `write_bytes` does.
     """
     check_files(folder, files, force=force)
     with explained(Path(folder)):

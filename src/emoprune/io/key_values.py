@@ -1,4 +1,4 @@
-"""What a word of the command line stands for: a number or a text, a key and its value."""
+"""Words of the command line as numbers, texts, or keys with values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from emoprune.errors import UsageFault
 
 
 def number_or_text(text: str) -> int | float | str:
-    """A number where the text is one in decimal notation, else the text."""
+    """The number that the text writes in decimal notation, or the text."""
     if re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         return int(text)
     if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
@@ -18,9 +18,9 @@ def number_or_text(text: str) -> int | float | str:
 
 
 def keyed(option: str, texts: Iterable[str], *, empty: bool = False) -> dict[str, str]:
-    """The values in `texts` by key, each written KEY=VALUE after an `option` that may be repeated.
+    """Values by key from `texts`, each KEY=VALUE after an `option` that may be repeated.
 
-    Raises UsageFault for a text without a value, which may be the `empty` one, or a key given twice.
+    Raises UsageFault for a key given twice, and for a text without a value unless `empty` allows it.
     """
     found: dict[str, str] = {}
     for text in texts:

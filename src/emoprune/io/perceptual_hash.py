@@ -1,4 +1,4 @@
-"""Perceptual hashes of pictures, and the near-duplicates that they tell."""
+"""Perceptual hashes of pictures, and near-duplicates found by them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from PIL import Image
 from scipy import fft, sparse
 
 SIDE = 32
-"""What a picture is shrunk to before its frequencies are taken, in pixels."""
+"""Pixels of the side to which a picture is shrunk before the transform."""
 
 LOW = slice(1, 9)
-"""The frequencies that count in either direction; 0, the brightness of whole rows and columns, does not."""
+"""The frequencies used in either direction; 0, the brightness of rows and columns, is left out."""
 
 NEAR_BITS = 6
-"""Hashes that differ in no more bits are of near-duplicates; for why see benchmarks/near_duplicates.py."""
+"""Hashes of near-duplicates differ in at most so many bits; see benchmarks/near_duplicates.py."""
 
 NEGLIGIBLE = 1e-6
-"""A coefficient as small as this is none: in a picture without structure rounding would choose the bits."""
+"""Smaller coefficients count as 0: in a picture without structure, rounding would choose the bits."""
 
 AT_ONCE = 2**20
-"""Pairs of pictures that are compared, and edges that are kept, at one time."""
+"""Pairs of pictures compared, and edges kept, at a time."""
 
 
 def perceptual_hash(image: Image.Image) -> str:
-    """64 bits, as 16 hexadecimal digits, of which copies of a picture share nearly all.
+    """64 bits, as 16 hexadecimal digits; those of two copies of a picture differ in few.
 
-    Each says whether one of the 8 x 8 low frequencies of the gray picture of 32 x 32 pixels exceeds their
-    median; the lowest comes first, then those to its right. What re-encoding, resizing and light do to a
-    picture moves few of them (C. Zauner: Implementation and Benchmarking of Perceptual Image Hash Functions.
-    2010, section 3.2.1; the averaging before is left to the shrinking).
+    A bit says whether one of the 8 x 8 low frequencies of the gray picture of 32 x 32 pixels exceeds their
+    median; the lowest comes first, then those to its right. Re-encoding, resizing and light change few bits
+    (C. Zauner: Implementation and Benchmarking of Perceptual Image Hash Functions. 2010, section 3.2.1;
+    shrinking replaces the averaging before).
     """
     gray = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR)
     low = fft.dctn(np.asarray(gray, dtype=np.float64), norm="ortho")[LOW, LOW].ravel()
@@ -45,13 +45,13 @@ def hamming(first: str, second: str) -> int:
 
 
 def near_duplicates(hashes: Sequence[str], *, within_bits: int = NEAR_BITS) -> tuple[tuple[int, ...], ...]:
-    """Indices of pictures that belong together, in ascending order: two or more a group.
+    """Groups of two or more near-duplicates, as indices in ascending order.
 
-    A group is all that can be reached by steps between hashes of which at most `within_bits` bits differ.
-    Takes time with the square of the different hashes, and memory with their number.
+    A group is a connected component of hashes that differ in at most `within_bits` bits. Time grows with
+    the square of the number of different hashes, memory with the number.
     """
     bits = np.array([int(each, 16) for each in hashes], dtype=np.uint64)
-    # as many copies of one picture as there may be are one point
+    # copies with the same hash are one point
     points, point_of = np.unique(bits, return_inverse=True)
     groups = _connected(points, within_bits)[point_of]
     order = np.argsort(groups, kind="stable")
@@ -69,14 +69,14 @@ def _connected(points: NDArray[np.uint64], within_bits: int) -> NDArray[np.int64
     for start in range(0, count, rows):
         block = points[start : start + rows, None] ^ points[None, start:]
         edges.append(np.argwhere(np.bitwise_count(block) <= within_bits) + start)
-        # every point is near itself; what is more is kept until it is much
+        # edges are merged once there are many; each point has one to itself
         if sum(map(len, edges)) > AT_ONCE:
             labels, edges = _merged(labels, edges), []
     return _merged(labels, edges)
 
 
 def _merged(labels: NDArray[np.int64], edges: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """The labels once the points of every edge (edges, 2) have the same."""
+    """The labels after the two points of every edge (edges, 2) get the same one."""
     if not edges:
         return labels
     left, right = labels[np.concatenate(edges)].T

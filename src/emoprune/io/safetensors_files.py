@@ -1,4 +1,4 @@
-"""safetensors files: tensors by name and a few words of metadata."""
+"""safetensors files: tensors by name, and metadata."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 from emoprune.errors import BadCheckpoint
 
 METADATA_KEY = "emoprune"
-"""The one key of metadata, for several would come out in random order."""
+"""The one key of metadata; several would be written in random order."""
 
 COPY_AGAIN = "copy it again"
 LONGEST_HEADER = 100_000_000
-"""What the format allows."""
+"""Bytes that the format allows."""
 
 
 def load(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file in memory; BadCheckpoint says what is wrong with others."""
+    """Tensors and metadata of a safetensors file in memory; BadCheckpoint for other bytes."""
     header = _header(data)
     try:
         tensors = safetensors.torch.load(data)
@@ -39,7 +39,7 @@ def looks_like_one(data: bytes) -> bool:
 
 
 def _header(data: bytes) -> dict[str, dict[str, str]]:
-    """The JSON header; a file is 8 bytes of its length, the header, then the bytes that it speaks of."""
+    """The JSON header; a file is 8 bytes of its length, the header, then the bytes of tensors."""
     if not data:
         raise BadCheckpoint("the file is empty", COPY_AGAIN)
     (length,) = struct.unpack("<Q", data[:8].ljust(8, b"\0"))
@@ -53,7 +53,7 @@ def _header(data: bytes) -> dict[str, dict[str, str]]:
         header: dict[str, dict[str, str]] = json.loads(data[8 : 8 + length])
         ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
     except (ValueError, RecursionError, OverflowError, LookupError, TypeError, AttributeError):
-        # json and the look-ups into what it gave raise these for a damaged header
+        # json, and look-ups in its result, raise these for a damaged header
         raise BadCheckpoint("not a safetensors file (its header is damaged)", COPY_AGAIN) from None
     whole = 8 + length + max(ends, default=0)
     if len(data) < whole:

@@ -1,4 +1,4 @@
-"""Moments of units and of what layers read, gathered in one pass that keeps no activations."""
+"""Moments of units and of layer inputs, gathered in one pass that keeps no activations."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from emoprune.networks.graph.types import ChannelGraph, LayerInput
 from emoprune.networks.types import HiddenLayer, Moments, UnitStatistics
 
 GRAM_BLOCK = 512
-"""Units whose products are mirrored at once."""
+"""Units whose products are mirrored at a time."""
 
 WAITING = 1024
-"""Patterns that wait to be multiplied together: a large matrix is not added to for a few of them."""
+"""Patterns that are collected before they are multiplied, because each product adds to a large matrix."""
 
 COPIED = 2**28
-"""Bytes of a map that are copied at once."""
+"""Bytes of a map that are copied at a time."""
 
 
 class UnitSums:
-    """Sums over (patterns, units) activations that come in parts; what it holds grows with none of them.
+    """Sums over (patterns, units) activations that come in parts, in constant memory.
 
-    In float64, as float32 misreads angles under 0.1 degrees, and on the processor: not every device has it.
+    They are float64, because float32 distorts angles under 0.1 degrees, and on the CPU, because not every
+    device has float64.
     """
 
     def __init__(self) -> None:
@@ -35,13 +36,13 @@ class UnitSums:
         self._waiting: list[Tensor] = []
 
     def take(self, activations: Tensor) -> None:
-        """Add what some patterns say."""
+        """Add the activations of some patterns."""
         self._waiting.append(activations.detach())
         if sum(map(len, self._waiting)) >= WAITING:
             self._fold()
 
     def _fold(self) -> None:
-        # a tenth of a second to import, and what is pruned from stored statistics does not need it
+        # takes a tenth of a second to import, and stored statistics do not need it
         from scipy.linalg.blas import dsyrk
 
         h = torch.cat(self._waiting).cpu().double()
@@ -50,8 +51,8 @@ class UnitSums:
         if not self._count:
             self._gram, self._total = h.new_zeros(units, units), h.new_zeros(units)
             self._low, self._high = h.amin(0), h.amax(0)
-        # torch has no operation that adds half of a symmetric matrix in place; BLAS counts columns first, so
-        # that its lower half is our upper one
+        # torch cannot add half of a symmetric matrix in place; BLAS is column-major, so its lower half is our
+        # upper one
         dsyrk(1, h.numpy().T, beta=1, c=self._gram.numpy().T, overwrite_c=True, lower=True)
         self._count += len(h)
         self._total += h.sum(0)
@@ -59,7 +60,7 @@ class UnitSums:
         self._high = torch.maximum(self._high, h.amax(0))
 
     def statistics(self) -> UnitStatistics:
-        """The statistics of all that was taken; ends the taking."""
+        """The statistics of all activations; nothing can be added after."""
         if self._waiting:
             self._fold()
         for start in range(0, len(self._total), GRAM_BLOCK):
@@ -71,9 +72,9 @@ class UnitSums:
 
 
 def channel_moments(samples: Tensor) -> Moments:
-    """Mean and covariance of (channels, samples), centered on themselves before they are multiplied.
+    """Mean and covariance of (channels, samples), centered before they are multiplied.
 
-    Centered, float32 products serve a regression as well as float64 ones, in half the time.
+    Once centered, float32 products serve a regression as well as float64 ones, in half the time.
     """
     h = samples.detach()
     mu = h.mean(1, keepdim=True)
@@ -96,19 +97,19 @@ def added(first: UnitStatistics, second: UnitStatistics) -> UnitStatistics:
 def pooled(first: Moments, second: Moments) -> Moments:
     """Moments of both sets of samples together (Chan, Golub & LeVeque 1983)."""
     count = first.count + second.count
-    share = second.count / count
+    fraction = second.count / count
     apart = second.mean - first.mean
-    covariance = torch.lerp(first.covariance, second.covariance, share)
-    covariance.addr_(apart, apart, alpha=share * (1 - share))
-    return Moments(count, first.mean + share * apart, covariance)
+    covariance = torch.lerp(first.covariance, second.covariance, fraction)
+    covariance.addr_(apart, apart, alpha=fraction * (1 - fraction))
+    return Moments(count, first.mean + fraction * apart, covariance)
 
 
 class Collector:
-    """Gathers the statistics of layers and of what their consumers see while a network runs.
+    """Gathers statistics of layers, and moments of the inputs of their consumers, while a network runs.
 
-    Covers `layers` and all layer inputs with units of theirs. `prefix` is what the network's names lack
-    of the graph's names, where it is a part of a larger one. A unit's activation is its channel's mean over
-    the positions of a map (elazar2020, section 2); moments count every position.
+    Covers `layers` and all layer inputs with their units. If the network is part of a larger one, `prefix`
+    completes its names to the graph's. A unit's activation is its channel's mean over the positions of a map
+    (elazar2020, section 2); moments count every position.
     """
 
     def __init__(self, graph: ChannelGraph, layers: Iterable[HiddenLayer], *, prefix: str = "") -> None:
@@ -132,7 +133,7 @@ class Collector:
 
     @contextmanager
     def watching(self, net: nn.Module) -> Iterator[None]:
-        """Take in what `net` reads meanwhile; TrainingFault where that is not finite."""
+        """Within, gather from `net`; TrainingFault for activations that are not finite."""
         modules = dict(net.named_modules())
         hooks = [
             modules[layer_input.name.removeprefix(self._prefix)].register_forward_pre_hook(
@@ -152,8 +153,8 @@ class Collector:
         means = h.mean(2)
         if not bool(means.isfinite().all()):
             raise TrainingFault(
-                f"what {layer_input.name} reads is not finite",
-                "train with a lower --lr, or check the weights",
+                f"the input of {layer_input.name} is not finite",
+                "train with a lower `lr`, or check the weights",
             )
         for layer, channels in self._units[layer_input.name]:
             self._sums[layer].take(means[:, channels.to(h.device)].transpose(1, 2).flatten(0, 1))
@@ -166,7 +167,7 @@ class Collector:
 
 
 def by_channel(h: Tensor, layer_input: LayerInput) -> Tensor:
-    """What the consumers see, as (patterns, channels, positions); every token is a pattern of its own."""
+    """A layer input as (patterns, channels, positions); every token is a pattern."""
     if h.ndim == 4 and layer_input.dim == 1:
         return h.flatten(2)
     return h.reshape(-1, len(layer_input.owner), layer_input.spread)
@@ -180,7 +181,7 @@ def unit_channels(layer_input: LayerInput, span: tuple[int, int]) -> Tensor:
 
 
 def shared_layer(graph: ChannelGraph, layer_input: LayerInput) -> str | None:
-    """The layer whose units are exactly those of a layer input, pattern by pattern: the moments are equal."""
+    """The layer whose units are exactly the channels of a layer input, so that their moments are equal."""
     for layer, source in graph.sources.items():
         if source == layer_input.name and not layer_input.mapped:
             start, stop = graph.spans[layer]
@@ -195,7 +196,7 @@ def layer_inputs_of(graph: ChannelGraph, layers: Collection[str]) -> list[LayerI
     for name in layers:
         start, stop = graph.spans[name]
         wanted[start:stop] = True
-    # the last one stands for frozen channels
+    # the last entry is for frozen channels
     return [layer_input for layer_input in graph.layer_inputs if bool(wanted[layer_input.owner].any())]
 
 
@@ -207,7 +208,7 @@ def collect(
     *,
     prefix: str = "",
 ) -> Collector:
-    """Run `net` over `batches`, without gradients and in evaluation mode, and gather what it reads."""
+    """Run `net` over `batches`, in evaluation mode without gradients, and gather its statistics."""
     collector = Collector(graph, layers, prefix=prefix)
     net.eval()
     with torch.inference_mode(), collector.watching(net):
@@ -217,7 +218,7 @@ def collect(
 
 
 def moments_of(statistics: UnitStatistics) -> Moments:
-    """The moments of units that are read as they are."""
+    """The moments of a layer input that is exactly the units of a layer."""
     return Moments(statistics.count, mean(statistics), covariance(statistics))
 
 
@@ -240,7 +241,7 @@ def layer_range(statistics: UnitStatistics) -> float:
 
 
 def survivors(statistics: UnitStatistics, kept: Sequence[int]) -> UnitStatistics:
-    """The same statistics for the units in `kept` alone."""
+    """The statistics of the units in `kept` alone."""
     index = torch.tensor(kept)
     return UnitStatistics(
         statistics.count,

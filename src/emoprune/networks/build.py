@@ -1,4 +1,4 @@
-"""Build networks from their spec, fill them with tensors, and take them apart at the head."""
+"""Networks built from their spec, filled with tensors, and read at the head."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def check_input(spec: Spec) -> None:
     """Raise UsageFault where the architecture cannot take inputs of the spec's shape."""
     entry = ARCHITECTURES.get(spec.arch)
     if entry is None:
-        raise InvalidRecord(f"unknown architecture {spec.arch!r}", "see emoprune train --help")
+        raise InvalidRecord(f"unknown architecture {spec.arch!r}", "choose one that emoprune train lists")
     kind: Kind = "table" if len(spec.input) == 1 else "image"
     if kind not in entry.takes:
         others = {"image": ("images", "a feature table"), "table": ("a feature table", "images")}
         needed, given = others[entry.takes[0]]
-        raise UsageFault(f"{spec.arch} needs {needed}, not {given}", "use --arch mlp, or other data")
+        raise UsageFault(f"{spec.arch} needs {needed}, not {given}", "use `arch=mlp`, or other data")
     if spec.channels and len(spec.channels) != entry.channels:
         raise UsageFault(
-            f"{spec.arch} has {entry.channels} convolutions whose width can be set, and --channels names "
+            f"{spec.arch} has {entry.channels} convolutions whose width can be set, and `channels` names "
             f"{len(spec.channels)}",
             "name one width for each, or leave it out",
         )
@@ -40,12 +40,13 @@ def check_input(spec: Spec) -> None:
         return
     channels, height, width = spec.input
     if channels != 3 and not entry.own:
-        raise UsageFault(f"{spec.arch} takes 3 channels, not {channels}", "use a network of ours")
+        raise UsageFault(f"{spec.arch} takes 3 channels, not {channels}", "use a network of our own")
     fits = min(height, width) >= entry.smallest and height % entry.step == 0 and width % entry.step == 0
     if not fits or (entry.square and height != width):
         rule = f"at least {entry.smallest} pixels" + (f", in steps of {entry.step}" if entry.step > 1 else "")
         raise UsageFault(
-            f"{spec.arch} takes no {height}x{width} images", f"give --size {rule}{', square' * entry.square}"
+            f"{spec.arch} does not take {height}x{width} images",
+            f"give `size` {rule}{', square' * entry.square}",
         )
 
 
@@ -63,7 +64,7 @@ def _whole(spec: Spec) -> nn.Module:
         return ConvNet(spec)
     if spec.arch in TABLENETS:
         return TABLENETS[spec.arch](spec)
-    # takes as long to import as torch itself, and our own networks need none of it
+    # takes as long to import as torch itself, and our own networks do not need it
     from torchvision import models
 
     net: nn.Module = models.get_model(
@@ -76,7 +77,7 @@ def _whole(spec: Spec) -> nn.Module:
 
 def _torchvision_arguments(spec: Spec) -> dict[str, Any]:
     if spec.arch in ("googlenet", "inception_v3"):
-        # their ImageNet weights expect inputs of another scale, which they make from the usual one
+        # their ImageNet weights expect another scale, to which they transform the usual one
         return {"aux_logits": False, "init_weights": False, "transform_input": True}
     if spec.arch.startswith("vit"):
         return {"image_size": spec.input[1]}
@@ -135,10 +136,9 @@ def blueprint(spec: Spec) -> nn.Module:
 def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The network of `spec` filled with `tensors`, in evaluation mode.
 
-    Names and shapes are compared on the meta device first, so a spec that contradicts the tensors costs
-    no memory (regnets excepted, which cannot be built there); raises BadCheckpoint with the first
-    difference. Tensors of an older version may lack what a table's missing values are filled with: 0 then,
-    and `Preprocess.fills` says that it means nothing.
+    Names and shapes are compared on the meta device first, so that a spec that contradicts the tensors costs
+    no memory (except for regnets, which cannot be built there). Raises BadCheckpoint with the first
+    difference. Older versions lack the fill of missing values: it is 0 then, and `Preprocess.fills` is false.
     """
     try:
         net = blueprint(spec)
@@ -161,7 +161,7 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
 
 
 def require_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Raise BadCheckpoint for a network with a weight that is no finite number."""
+    """Raise BadCheckpoint for tensors with numbers that are not finite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise BadCheckpoint(f"tensor {name} has numbers that are not finite", MAKE_ANEW)
@@ -176,7 +176,7 @@ def load_pretrained(net: nn.Module, tensors: Mapping[str, Tensor], *, fresh: tup
     """Fill `net` from a file of pre-trained tensors; returns the parameters that it does not hold.
 
     Only layers whose names begin with one of `fresh` may be missing or of another shape, and only the head
-    may be left over; anything else raises BadCheckpoint, for a network half pre-trained is a trap.
+    may be left over. Anything else raises BadCheckpoint, so that no network is half pre-trained.
     """
     expected = net.state_dict()
     chosen, missing = {}, []
@@ -201,7 +201,7 @@ def load_pretrained(net: nn.Module, tensors: Mapping[str, Tensor], *, fresh: tup
 
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""What googlenet and inception_v3 need for training from scratch alone."""
+"""Parts of googlenet and inception_v3 that only training from scratch needs."""
 
 
 def _expendable(name: str, net: nn.Module, expected: Mapping[str, Tensor]) -> bool:
@@ -209,14 +209,14 @@ def _expendable(name: str, net: nn.Module, expected: Mapping[str, Tensor]) -> bo
 
 
 def _fill(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    # a state dict of the network's own carries the versions that some modules ask for
+    # the state dict of the network has the versions that some modules check
     state = net.state_dict()
     state.update(tensors)
     net.load_state_dict(state, assign=True)
 
 
 class _CapturedError(Exception):
-    """Carries the input of a module out of a forward pass that need not go on."""
+    """Carries the input of a module out of a forward pass, which stops there."""
 
     def __init__(self, value: Tensor) -> None:
         super().__init__()
@@ -224,7 +224,7 @@ class _CapturedError(Exception):
 
 
 def input_of(net: nn.Module, module: nn.Module, batch: Tensor) -> Tensor:
-    """What `module`, a part of `net`, would read if `net` ran on `batch`; what follows is not computed."""
+    """The input of `module`, a part of `net`, for `batch`; later modules are not run."""
 
     def stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         raise _CapturedError(inputs[0])
@@ -240,17 +240,17 @@ def input_of(net: nn.Module, module: nn.Module, batch: Tensor) -> Tensor:
 
 
 def features(net: nn.Module, batch: Tensor) -> Tensor:
-    """What the head reads: the backbone's output for `batch`."""
+    """The input of the head for `batch`."""
     return input_of(net, head_of(net), batch)
 
 
 def penultimate(net: nn.Module, batch: Tensor) -> Tensor:
-    """What the output layer reads, (n, features); maps are averaged over their positions."""
+    """The input of the output layer, (n, features), with maps averaged over their positions."""
     return _averaged(input_of(net, net.get_submodule(output_name(net)), batch))
 
 
 def backbone(net: nn.Module, batch: Tensor) -> Tensor:
-    """What the head reads, (n, features), a new one as well; maps are averaged over their positions."""
+    """The input of the head, (n, features), with maps averaged over their positions."""
     return _averaged(features(net, batch))
 
 

@@ -26,7 +26,7 @@ MOMENTS = ("count", "mean", "covariance")
 
 
 def card_json(card: Card, **more: object) -> str:
-    """The card, and `more` beside it, as canonical JSON: sorted, compact, the same for the same card."""
+    """The card, with the fields of `more`, as canonical JSON: sorted and compact."""
     shared = {entry.name: getattr(card, entry.name) for entry in dataclasses.fields(Card)}
     plain = {name: _plain(value) for name, value in {**shared, **more}.items()}
     return json.dumps({"schema": SCHEMA, **plain}, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -44,7 +44,7 @@ def card_record(text: str) -> dict[str, Any]:
     try:
         record = json_records.loads(text)
     except (ValueError, RecursionError):
-        # ValueError also stands for a number of thousands of digits, or one that is not finite
+        # ValueError is also for numbers of thousands of digits, and for those that are not finite
         raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
     schema = record.get("schema") if isinstance(record, dict) else None
     if isinstance(record, dict) and schema == FIRST_SCHEMA:
@@ -65,7 +65,7 @@ def _from_first(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_card(text: str) -> Card:
-    """What `card_json` wrote; BadCheckpoint for another schema, InvalidRecord for a field that is wrong."""
+    """The card that `card_json` wrote; BadCheckpoint for another schema, InvalidRecord for a wrong field."""
     return json_records.decode(Card, card_record(text))
 
 
@@ -95,7 +95,7 @@ def _moments_parts(checkpoint: Checkpoint) -> dict[str, Tensor]:
     parts: dict[str, Tensor] = {}
     for layer_input, entry in checkpoint.moments.items():
         count = entry.mean.new_full((), entry.count).long()
-        # about their own mean, so half the bytes lose nothing that a regression would notice
+        # centered, so float32 loses nothing that matters to a regression
         values = (count, entry.mean, entry.covariance.float())
         parts |= {f"{layer_input}.{name}": value for name, value in zip(MOMENTS, values, strict=True)}
     return parts
@@ -114,7 +114,7 @@ def from_bytes(data: bytes) -> Checkpoint:
     if METADATA_KEY not in metadata:
         raise BadCheckpoint(
             "a safetensors file, but not of emoprune",
-            "adopt weights with emoprune train --weights FILE --epochs 0",
+            "adopt its weights with emoprune train, `weights=FILE` and `epochs=0`",
         )
     card = parse_card(metadata[METADATA_KEY])
     net, mask = _named(tensors, NET), _named(tensors, MASK)
@@ -142,7 +142,7 @@ def _moments(tensors: Mapping[str, Tensor], layer_input: str) -> Moments:
 
 
 def _sums(tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...]) -> list[Tensor]:
-    """A whole number, then tensors of real ones; BadCheckpoint or InvalidRecord for anything else."""
+    """An integer, then float tensors; BadCheckpoint or InvalidRecord for anything else."""
     names = [f"{prefix}.{part}" for part in parts]
     for name in names:
         if name not in tensors:
@@ -150,12 +150,12 @@ def _sums(tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...]) ->
     count, *sums = (tensors[name] for name in names)
     real = all(value.is_floating_point() and value.ndim > 0 for value in sums)
     if count.numel() != 1 or count.is_floating_point() or not real:
-        raise InvalidRecord(f"tensors {prefix} are no statistics", COPY_AGAIN)
+        raise InvalidRecord(f"tensors {prefix} are not statistics", COPY_AGAIN)
     return [count, *sums]
 
 
-def entry(command: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> HistoryEntry:
-    """The entry of `command`, with the versions that it ran under."""
+def history_entry(command: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> HistoryEntry:
+    """The history entry of a command, with the versions of today."""
     versions = {
         "emoprune": __version__,
         "python": platform.python_version(),

@@ -1,4 +1,4 @@
-"""The convolutional networks of the papers, as tables of their stages."""
+"""Convolutional networks of the papers, as tables of stages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POOLS: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {"max": nn.MaxPool2d
 
 @dataclass(frozen=True)
 class Stage:
-    """A convolution with a bias, ReLU, and pooling where `pool` is not 0, by default in steps of its size."""
+    """A convolution with a bias, ReLU and, unless `pool` is 0, pooling (by default in steps of `pool`)."""
 
     channels: int
     kernel: int
@@ -29,7 +29,7 @@ class Stage:
     pool_kind: str = "max"
 
     def layers(self, inputs: int) -> list[nn.Module]:
-        """The stage's modules for so many input channels."""
+        """The modules of the stage."""
         layers: list[nn.Module] = [
             nn.Conv2d(inputs, self.channels, self.kernel, self.stride, self.padding),
             nn.ReLU(),
@@ -39,7 +39,7 @@ class Stage:
         return layers
 
     def shrunk(self, side: int) -> int:
-        """What is left of a side in pixels."""
+        """Pixels of a side after the stage."""
         side = (side + 2 * self.padding - self.kernel) // self.stride + 1
         return (side - self.pool) // (self.pool_stride or self.pool) + 1 if self.pool else side
 
@@ -73,11 +73,11 @@ CONVNETS: dict[str, tuple[Stage, ...]] = {
 }
 
 SPREAD = frozenset({"zhang_alexnet", "zhang_vgg"})
-"""Too deep to learn from torch's own first weights; zhang2020 names none."""
+"""Too deep to learn from torch's default initialization; zhang2020 does not name another."""
 
 
 def stages_of(arch: str, channels: Sequence[int]) -> tuple[Stage, ...]:
-    """The stages of an architecture, at the widths in `channels` where it names any; one for each stage."""
+    """The stages of an architecture, with the widths in `channels` if given, one per stage."""
     stages = CONVNETS[arch]
     if not channels:
         return stages
@@ -109,8 +109,8 @@ class ConvNet(nn.Module):
 
 
 GAINS: dict[Activation, float] = {
-    # a slope of 1/4 asks for 4 only about the middle: what all sigmoids have in common, 0.5, pushes the next
-    # ones out of it. Of a difference 4 leaves two thirds in each layer, 8 nine tenths
+    # the slope of 1/4 suggests 4, but the mean 0.5 of all sigmoids pushes the next ones out of their middle:
+    # with 4 two thirds of a difference pass each layer, with 8 nine tenths
     "sigmoid": 8.0,
     "tanh": nn.init.calculate_gain("tanh"),
     "relu": nn.init.calculate_gain("relu"),
@@ -120,10 +120,10 @@ GAINS: dict[Activation, float] = {
 def keep_spread(net: nn.Module, activation: Activation) -> None:
     """Redraw the weights of `net` so that its inputs still differ after many layers; biases become 0.
 
-    Normal, with deviations of a gain over the square root of a unit's inputs, from torch's generator: that
-    of He et al. 2015 for convolutions, which ReLU follows; what `activation` takes away for dense layers; 1
-    for the last. Torch's own choice divides differences by about 2.5 in every convolution and ReLU: seven
-    of them leave dense layers nothing to learn from.
+    Weights are normal, with a gain over the square root of a unit's inputs as deviation, from torch's
+    generator. The gain is that of He et al. 2015 for convolutions (before ReLU), that of `activation` for
+    dense layers, and 1 for the last. Torch's default divides differences by about 2.5 per convolution and
+    ReLU; after seven of them dense layers have nothing to learn from.
     """
     layers = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     for layer in layers:

@@ -1,4 +1,4 @@
-"""The classifier end of a network: where features become classes."""
+"""Heads: the end of a network, which turns features into classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from emoprune.choices import Activation
 from emoprune.networks.types import Spec
 
 HEAD_NAMES = ("classifier", "fc", "heads", "head")
-"""What torchvision calls the end of its networks, and we the end of ours."""
+"""Names of the head in torchvision's networks and ours."""
 
 MODULES: dict[Activation, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -42,7 +42,7 @@ def dense_head(
 
 
 def own_head(features: int, spec: Spec) -> nn.Sequential:
-    """The dense head that `spec` asks for."""
+    """The dense head of `spec`."""
     head = nn.Sequential()
     layers = dense_head(features, spec.hidden, spec.classes, activation=spec.activation, dropout=spec.dropout)
     for name, layer in layers.items():
@@ -53,10 +53,10 @@ def own_head(features: int, spec: Spec) -> nn.Sequential:
 def replace_head(
     net: nn.Module, hidden: Sequence[int], classes: int, *, activation: Activation, dropout: float
 ) -> None:
-    """Give a torchvision network a dense head on the features that its own classifier starts from.
+    """Give a torchvision network a dense head on the features that its own classifier reads.
 
-    What stands before the classifier's first weights and is no dropout (pooling, flattening, a norm with
-    weights of its own) is kept under its old name, so pre-trained tensors still find it.
+    Modules before the classifier's first weights (pooling, flattening, a norm, but not dropout) keep their
+    names, so that pre-trained tensors still fill them.
     """
     name = head_name(net)
     old = head_of(net)
@@ -91,13 +91,13 @@ def output_name(net: nn.Module) -> str:
 
 
 def fresh_layers(net: nn.Module, *, own_head: bool) -> tuple[str, ...]:
-    """Name prefixes of what no pre-trained file can hold: our dense head, or the output layer alone."""
+    """Name prefixes of layers that pre-trained files lack: our dense head, or the output layer."""
     if own_head:
         return tuple(f"{head_name(net)}.{child}" for child in ("hidden", "output."))
     return (f"{output_name(net)}.",)
 
 
 def freeze_all_but_head(net: nn.Module) -> None:
-    """Let training change the head alone."""
+    """Let training change only the head."""
     net.requires_grad_(False)
     head_of(net).requires_grad_(True)

@@ -1,4 +1,4 @@
-"""What the input and network options of features and train mean, with every default filled in."""
+"""Network input and initial weights from settings: sizes, scaling, pre-trained files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PLAIN = (0.5,)
 def preprocess(
     data: Data, arch: str, size: str | None, *, gray: bool, mean: str | None, std: str | None
 ) -> Preprocess:
-    """How samples of `data` become input of `arch`; UsageFault for a size, mean or std that is none."""
+    """How samples of `data` become input of `arch`; UsageFault for an impossible size, mean or std."""
     if isinstance(data, Table):
         return Preprocess(kind="table", fills=True, label=ARCHITECTURES[arch].task == "reconstruct")
     entry = ARCHITECTURES[arch]
@@ -34,8 +34,8 @@ def preprocess(
         kind="image",
         size=parse_size(size) if size else entry.size,
         color="gray" if gray else "rgb",
-        mean=_per_channel("--mean", mean, usual_mean, channels),
-        std=_per_channel("--std", std, usual_std, channels),
+        mean=_per_channel("mean", mean, usual_mean, channels),
+        std=_per_channel("std", std, usual_std, channels),
     )
 
 
@@ -50,14 +50,14 @@ def parse_size(text: str) -> tuple[int, int]:
     """Height and width from "224" or "576x720"; UsageFault for anything else."""
     sides = text.lower().split("x")
     if len(sides) not in (1, 2) or not all(side.isdecimal() and int(side) for side in sides):
-        raise UsageFault(f"--size {text} is no size", "write 224, or 576x720 for height and width")
+        raise UsageFault(f"`size={text}` is not a size", "write 224, or 576x720 for height and width")
     height, width = int(sides[0]), int(sides[-1])
     if max(height, width) > LARGEST_SIDE:
-        raise UsageFault(f"--size {text} is too large", f"give at most {LARGEST_SIDE} pixels a side")
+        raise UsageFault(f"`size={text}` is too large", f"give at most {LARGEST_SIDE} pixels a side")
     return height, width
 
 
-def _per_channel(option: str, text: str | None, usual: tuple[float, ...], channels: int) -> tuple[float, ...]:
+def _per_channel(name: str, text: str | None, usual: tuple[float, ...], channels: int) -> tuple[float, ...]:
     if text is None:
         values = usual
     else:
@@ -65,22 +65,24 @@ def _per_channel(option: str, text: str | None, usual: tuple[float, ...], channe
             values = tuple(float(number) for number in text.split(","))
         except ValueError:
             values = ()
-        if not values or not all(map(math.isfinite, values)) or (option == "--std" and min(values) <= 0):
-            raise UsageFault(f"{option} {text} is no list of numbers", "write 0.5, or three as 0.5,0.4,0.3")
+        if not values or not all(map(math.isfinite, values)) or (name == "std" and min(values) <= 0):
+            raise UsageFault(
+                f"`{name}={text}` is not a list of numbers", "write 0.5, or three as 0.5,0.4,0.3"
+            )
     if len(values) == 1:
         return values * channels
     if len(values) != channels:
         raise UsageFault(
-            f"{option} has {len(values)} numbers for {channels} channels", "give one, or one each"
+            f"`{name}` has {len(values)} numbers for {channels} channels", "give one, or one each"
         )
     return values
 
 
 def pretrained(spec: Spec, weights: str, *, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
-    """The network of `spec`, initialized from `seed` and filled from ImageNet or a file where asked.
+    """The network of `spec`, initialized from `seed`, then filled with `weights`.
 
-    `weights` is "imagenet", "none" or a path. Also returns the layers that the file does not fill: it may
-    lack the output layer and dense hidden layers of ours, nothing else.
+    `weights` is "imagenet", "none" or a path. Also returns the layers that they do not fill, which may be
+    the output layer and our own dense hidden layers.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""What a network is trained to do, and how far it is from doing it."""
+"""Losses and accuracy of a network, by its task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from emoprune.choices import Task
 from emoprune.networks.registry import ARCHITECTURES
 
 Loss = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
-"""Mean loss of a network, its inputs, what it made of them, and the labels."""
+"""Mean loss from a network, its inputs, its outputs, and the labels."""
 
 
 def _cross_entropy(net: nn.Module, inputs: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -19,7 +19,7 @@ def _cross_entropy(net: nn.Module, inputs: Tensor, outputs: Tensor, labels: Tens
 
 
 def _squared_error(net: nn.Module, inputs: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
-    """Against the inputs as the network scales them, so that no column drowns the others."""
+    """Against the inputs as the network scales them, so that no column dominates."""
     return _distance(net, inputs, outputs).mean()
 
 
@@ -32,17 +32,17 @@ LOSSES: dict[Task, Loss] = {"classify": _cross_entropy, "reconstruct": _squared_
 
 
 def task_of(arch: str) -> Task:
-    """What networks of this architecture are for."""
+    """The task of networks of this architecture."""
     return ARCHITECTURES[arch].task
 
 
 def hits(outputs: Tensor, labels: Tensor, task: Task) -> int | None:
-    """How many samples are classified right; None where there is nothing to be right about."""
+    """How many samples are classified correctly; None if the task is not to classify."""
     return int((outputs.argmax(1) == labels).sum()) if task == "classify" else None
 
 
 def judge(net: nn.Module, inputs: Iterator[Tensor], labels: Tensor, task: Task) -> tuple[float, float | None]:
-    """Mean loss and accuracy over all of `inputs`, in evaluation mode and without gradients."""
+    """Mean loss and accuracy over all `inputs`, in evaluation mode without gradients."""
     net.eval()
     device = next(net.parameters()).device
     loss, right, seen = 0.0, 0, 0
@@ -60,7 +60,7 @@ def squared_errors(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]
     """The squared error of each output of a network that reconstructs, (n, outputs) a batch, on the CPU."""
     net.eval()
     for batch in inputs:
-        # not around the yield: the mode would leak into whoever takes the errors
+        # not around the yield: the mode would leak into the caller
         with torch.inference_mode():
             errors = _distance(net, batch, net(batch)).cpu()
         yield errors
@@ -70,7 +70,7 @@ def predict(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:
     """Logits of every batch, on the CPU; the network runs in evaluation mode without gradients."""
     net.eval()
     for batch in inputs:
-        # not around the yield: the mode would leak into whoever takes the logits
+        # not around the yield: the mode would leak into the caller
         with torch.inference_mode():
             logits = net(batch).cpu()
         yield logits

@@ -1,4 +1,4 @@
-"""Pre-trained tensors from safetensors and from PyTorch's own format, never running what a file says."""
+"""Pre-trained tensors from safetensors and PyTorch files, read without running code from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAFETENSORS_SUFFIXES = (".safetensors", ".st")
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 PARALLEL = "module."
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
-"""How files of torch.save begin, now and before 2020."""
+"""First bytes of files of torch.save, now and before 2020."""
 
 SAVE_STATE_DICT = "save its state_dict() alone with torch.save"
 
@@ -28,8 +28,8 @@ SAVE_STATE_DICT = "save its state_dict() alone with torch.save"
 def read(path: str) -> dict[str, Tensor]:
     """The tensors by name of a .safetensors, .st, .pth or .pt file; BadCheckpoint for anything else.
 
-    Checkpoints of emoprune give their network. A .pth is read with weights_only: a file that holds other
-    objects is refused, since unpickling them would run its code.
+    A checkpoint of emoprune gives its network. A .pth is read with weights_only: other objects are refused,
+    because unpickling them would run their code.
     """
     data = read_bytes(path, fault=BadCheckpoint)
     with at(path):
@@ -51,7 +51,7 @@ def _unpickled(data: bytes) -> dict[str, Tensor]:
     except pickle.UnpicklingError:
         raise BadCheckpoint("holds pickled objects, which may run code", SAVE_STATE_DICT) from None
     except Exception as error:
-        # fed damaged bytes, torch's unpickler raises whatever its code happens to trip over
+        # torch's unpickler raises anything for damaged bytes
         raise BadCheckpoint("a damaged PyTorch file", "copy it again") from error
     for wrapper in WRAPPERS:
         if isinstance(value, dict) and isinstance(value.get(wrapper), dict):
@@ -66,7 +66,7 @@ def _unpickled(data: bytes) -> dict[str, Tensor]:
 
 
 def imagenet_weights(arch: str, *, progress: bool) -> dict[str, Tensor]:
-    """torchvision's default ImageNet tensors of `arch`; Unavailable where they cannot be had."""
+    """torchvision's default ImageNet tensors of `arch`; Unavailable if they cannot be fetched."""
     weights = models.get_model_weights(arch).DEFAULT
     try:
         tensors: dict[str, Tensor] = weights.get_state_dict(
@@ -76,11 +76,11 @@ def imagenet_weights(arch: str, *, progress: bool) -> dict[str, Tensor]:
         reason = getattr(error, "reason", error)
         raise Unavailable(
             f"ImageNet weights of {arch} cannot be fetched ({reason})",
-            "give a file of them: --weights PATH",
+            "give a file of them: `weights=PATH`",
             place=weights.url,
         ) from error
     except Exception as error:
-        # fed damaged bytes, torch's unpickler raises whatever its code happens to trip over
+        # torch's unpickler raises anything for damaged bytes
         raise Unavailable(
             f"the cached ImageNet weights of {arch} are damaged",
             "remove them from torch's cache",

@@ -1,4 +1,4 @@
-"""ARCHITECTURES: every network by name, with what a command must know before torch is imported."""
+"""ARCHITECTURES: every network by name, with what commands need before torch is imported."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from emoprune.choices import Kind, Task
 
 @dataclass(frozen=True)
 class Architecture:
-    """`size` is the default input, height and width; `smallest` and `step` which sizes the network takes.
+    """`size` is the default (height, width); `smallest` and `step` limit the sizes that the network takes.
 
-    `hidden` is the default head; `own` says whether it is ours or torchvision's; `square` whether height
-    and width must be equal; `takes` which inputs; `task` what it is trained for; `channels` how many
-    convolutions have a width that can be chosen.
+    `hidden` is the default head; `own` is false for torchvision's networks; `square` asks for equal height
+    and width; `takes` lists the kinds of input; `channels` counts the convolutions with a chosen width.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -80,4 +79,4 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 USUAL_TORCHVISION = "mobilenet_v2"
-"""What deep features are read off unless another is named."""
+"""The network of deep features by default."""

@@ -1,4 +1,4 @@
-"""Fitting the support vector machine: scikit-learn's, as tensors of a network."""
+"""Support vector machines fitted by scikit-learn, as tensors of a network."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from emoprune.networks.types import Spec
 def fitted_svm(
     spec: Spec, values: Tensor, labels: Tensor, scaling: Scaling, *, penalty: float
 ) -> tuple[Spec, nn.Module]:
-    """A machine fitted to `values` (samples, features), once scaled, with `labels` (samples,), and its spec.
+    """A machine fitted to scaled `values` (samples, features) with `labels` (samples,), and its spec.
 
-    A radial-basis kernel whose width is 1 / (features x variance), and `penalty` C (Dhall et al. 2011 leave
-    both open; these are scikit-learn's usual ones).
+    The kernel is radial-basis with width 1 / (features x variance), the penalty C is `penalty` (Dhall et al.
+    2011 leave both open; these are scikit-learn's defaults).
     """
     from sklearn.svm import SVC
 
@@ -27,15 +27,15 @@ def fitted_svm(
     machine = SVC(C=penalty, gamma="scale").fit(scaled.numpy(), labels.numpy())
     spec = replace(spec, hidden=(len(machine.support_vectors_),))
     net = build(spec)
-    # scikit-learn takes 1 where nothing varies
+    # scikit-learn takes 1 if nothing varies
     spread = float(scaled.double().var(correction=0)) or 1 / values.shape[1]
-    # of two classes scikit-learn turns the sign round
+    # scikit-learn flips the sign for two classes
     sign = -1 if spec.classes == 2 else 1
     tensors = {
         "vectors": machine.support_vectors_,
         "classifier.weight": sign * _pairwise(machine.dual_coef_, machine.n_support_.tolist()),
         "classifier.bias": sign * machine.intercept_,
-        # what gamma="scale" came to is nowhere public
+        # scikit-learn does not publish the value of gamma="scale"
         "gamma": 1 / (values.shape[1] * spread),
     }
     filled = {name: torch.as_tensor(value, dtype=torch.float32) for name, value in tensors.items()}

@@ -16,10 +16,7 @@ from emoprune.networks.types import Spec
 
 
 class MultilayerPerceptron(nn.Module):
-    """Dense layers.
-
-    With as many outputs as inputs it is the compression network of luan2020, section 2.1.
-    """
+    """Dense layers; with as many outputs as inputs, the compression network of luan2020, section 2.1."""
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
@@ -37,8 +34,8 @@ class MultilayerPerceptron(nn.Module):
 class SupportVectorMachine(nn.Module):
     """One radial-basis machine for each pair of classes (Dhall et al. 2011 name a non-linear one).
 
-    Its scores are those of scikit-learn's `decision_function` with the shape "ovr": the votes of a class,
-    and less than half a vote for how decided they were. `spec.hidden` is the number of support vectors.
+    Its scores are those of scikit-learn's `decision_function` with the shape "ovr": the votes for a class,
+    plus less than half a vote for their margin. `spec.hidden` is the number of support vectors.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -49,7 +46,7 @@ class SupportVectorMachine(nn.Module):
         self.vectors = nn.Parameter(torch.zeros(vectors, features), requires_grad=False)
         self.classifier = nn.Linear(vectors, len(pairs)).requires_grad_(False)
         self.register_buffer("gamma", torch.ones(()))
-        # which class a positive decision of each pair speaks for, and which a negative one
+        # the class of a positive decision of each pair, and that of a negative one
         self.register_buffer("sides", _sides(pairs, spec.classes))
 
     gamma: Tensor
@@ -82,7 +79,7 @@ TABLENETS: dict[str, Callable[[Spec], nn.Module]] = {
 
 
 LATER = ("scaling.fill",)
-"""Buffers that networks made by older versions lack."""
+"""Buffers that networks of older versions lack."""
 
 
 class Scaling(nn.Module):
@@ -109,15 +106,15 @@ class Scaling(nn.Module):
 def fitted_scaling(values: Tensor, scale: Scale, *, columns: Sequence[str]) -> Scaling:
     """Filling and scaling fitted to the training rows `values` (samples, features).
 
-    Missing values (NaN) are passed over: `fill` becomes the mean of those that are there, minmax maps their
-    range to 0..1, standard their mean and deviation to 0 and 1; a constant column becomes 0. Raises BadData
-    for one of the `columns` (their names) without any value.
+    Missing values (NaN) are ignored: `fill` is the mean of the others, minmax maps their range to 0..1,
+    standard their mean and deviation to 0 and 1; a constant column becomes 0. Raises BadData for one of the
+    `columns` (their names) without any value.
     """
     layer = Scaling(values.shape[1])
     missing = values.isnan()
     for column, empty in zip(columns, missing.all(0).tolist(), strict=True):
         if empty:
-            raise BadData(f"column {column} has no value in the training part", "remove it or change --split")
+            raise BadData(f"column {column} has no value in the training part", "remove it or change `split`")
     mean = values.double().nanmean(0)
     layer.fill.copy_(mean)
     if scale == "none":

@@ -12,7 +12,7 @@ from emoprune import events
 from emoprune.choices import Keep
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
-from emoprune.data.splits import declared_parts, partition, split_rule, tell_split
+from emoprune.data.splits import declared_parts, note_split, partition, split_rule
 from emoprune.data.types import Preprocess, Samples, SplitRule, Table
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.evaluation import model
@@ -90,7 +90,7 @@ def prepare(
     with at(data.catalog.place):
         dealt = partition(data.catalog, rule)
     if past is None or rule is not past.checkpoint.split:
-        tell_split(data, rule, dealt)
+        note_split(data, rule, dealt)
     parts = {name: torch.tensor(indices) for name, indices in dealt.items()}
     if config.overfit:
         parts["train"] = _few(parts["train"], config.overfit, config.seed)

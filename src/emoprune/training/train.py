@@ -102,7 +102,7 @@ def _entry(prepared: Prepared, curve: tuple[Epoch, ...]) -> HistoryEntry:
         "weights": past.name if past else config.initial_weights,
         "scale": past.checkpoint.history[0].parameters.get("scale") if past else config.scale,
     }
-    return checkpoint.entry("train", parameters, dataclasses.asdict(curve[-1]) if curve else {})
+    return checkpoint.history_entry("train", parameters, dataclasses.asdict(curve[-1]) if curve else {})
 
 
 def _report_overfit(config: TrainConfig, curve: tuple[Epoch, ...]) -> None:
