@@ -34,7 +34,7 @@ LR = ("--space", "lr=log:1e-3:1e-1")
         (("--space", "hidden=20,many"), "--hidden"),
         (("--space", "optimizer=adam,adamm"), "--optimizer"),
         (("--space", "channels=8,16+32", "--set", "arch=mlp"), "--channels"),
-        (("--space", "augment=none,mirror"), "--augment mirror: unknown"),
+        (("--space", "augment=none,mirror"), "--augment mirror is unknown"),
         (("--space", "arch=mlp,conv1"), "conv1 needs images"),
         (("--set", "arch=autoencoder", *LR), "does not classify"),
         (("--space", "layers=int:1:3"), "add --space hidden"),
