@@ -6,8 +6,8 @@ import pytest
 
 from emoprune.reporting.tables import (
     PERCENT,
+    Format,
     Table,
-    Unit,
     cell,
     flat_estimate,
     from_rows,
@@ -20,7 +20,7 @@ from emoprune.reporting.types import Estimate
 def test_estimate_writes_a_mean_with_half_its_interval_where_it_has_one() -> None:
     several = Estimate(3, 0.6, 0.352, 0.848)
     assert PERCENT.estimate(several) == "60.0 ± 24.8%"
-    assert Unit(".2f", suffix="°").estimate(Estimate(2, 12.5, 12.0, 13.0)) == "12.50 ± 0.50°"
+    assert Format(".2f", suffix="°").estimate(Estimate(2, 12.5, 12.0, 13.0)) == "12.50 ± 0.50°"
     assert PERCENT.estimate(Estimate(1, 0.6)) == "60.0%"
     assert PERCENT.estimate(None) is None
     assert flat_estimate("loss", several) == {"loss": 0.6, "loss_low": 0.352, "loss_high": 0.848}

@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 from emoprune.reporting.aggregate import Group
 from emoprune.reporting.tables import (
     PERCENT,
+    Format,
     Table,
-    Unit,
     as_record,
     flat_estimate,
     flat_mean,
@@ -71,7 +71,7 @@ def _cells(view: Curves, group: Group[LearningCurve]) -> Iterator[object]:
     if view.by_label:
         yield len(group.runs)
     lengths = set(map(epochs, group.runs))
-    yield lengths.pop() if len(lengths) == 1 else Unit(".1f").estimate(group.mean(epochs))
+    yield lengths.pop() if len(lengths) == 1 else Format(".1f").estimate(group.mean(epochs))
     for part, pick in view.accuracies:
         yield PERCENT.estimate(accuracy(group, part, pick))
 

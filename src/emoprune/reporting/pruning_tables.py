@@ -16,8 +16,8 @@ from emoprune.reporting.aggregate import STEP_KEYS, StepGroup
 from emoprune.reporting.tables import (
     DECIMALS,
     PERCENT,
+    Format,
     Table,
-    Unit,
     as_record,
     cell,
     flat_estimate,
@@ -27,11 +27,11 @@ from emoprune.reporting.tables import (
 )
 from emoprune.reporting.types import PaperValue
 
-UNITS: dict[StepMeasure, Unit] = {
+FORMATS: dict[StepMeasure, Format] = {
     "loss": DECIMALS,
     "accuracy": PERCENT,
-    "smallest angle": Unit(".2f", suffix="°"),
-    "least importance": Unit(".3g"),
+    "smallest angle": Format(".2f", suffix="°"),
+    "least importance": Format(".3g"),
 }
 
 
@@ -100,10 +100,10 @@ def _cells(view: Steps, group: StepGroup) -> Iterator[object]:
     if view.by_label:
         yield len(group.runs) or None
     for measure in view.measures:
-        yield UNITS[measure].estimate(group.measured(measure))
+        yield FORMATS[measure].estimate(group.measured(measure))
         if view.has(measure):
             entry = view.paper(group, measure)
-            yield UNITS[measure].text(entry.value) if entry else None
+            yield FORMATS[measure].text(entry.value) if entry else None
     if _has_places(view):
         found = [view.paper(group, measure) for measure in view.measures]
         yield ", ".join(dict.fromkeys(entry.where for entry in found if entry and entry.where)) or None

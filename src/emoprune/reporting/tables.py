@@ -71,7 +71,7 @@ def to_csv(made: Table) -> str:
 
 
 @dataclass(frozen=True)
-class Unit:
+class Format:
     """How values are written: multiplied by `factor`, in the format `form`, with `suffix` behind."""
 
     form: str
@@ -90,8 +90,8 @@ class Unit:
         return f"{self.factor * found.mean:{self.form}} ± {self.text(reach)}"
 
 
-PERCENT = Unit(".1f", 100, "%")
-DECIMALS = Unit(".3f")
+PERCENT = Format(".1f", 100, "%")
+DECIMALS = Format(".3f")
 
 
 def as_record(found: Estimate | None) -> dict[str, Any] | None:
