@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from emoprune.faces.output_folder import CropFolder
 from emoprune.faces.sources import Boxes, CroppedPhoto, OutputNames, Photo, PhotoFolder, Source, VideoFrames
 from emoprune.faces.types import Box, CropConfig, CropRow, CropSettings, CropSummary
 from emoprune.io import process_pool, video
+from emoprune.io.json_records import decode
 
 PHOTOS_PER_WORKER = 12
 """Fewer are cropped before another worker has started."""
@@ -154,7 +155,8 @@ def _settings(folder: CropFolder, config: CropConfig, *, force: bool) -> CropSet
     if before is None and folder.finished and not force:
         fact = "does not say how it was cropped"
         raise OutputFault(fact, "give `force=True` to crop again", place=str(folder.place))
-    wanted = replace(before or CropSettings(), **config.given)
+    # decoded, so that 2 is as good as 2.0
+    wanted = decode(CropSettings, asdict(before or CropSettings()) | config.given)
     if before is None or force or wanted == before:
         return wanted
     name = next(name for name in config.given if getattr(wanted, name) != getattr(before, name))
