@@ -1,283 +1,228 @@
-"""emoprune search: what its trials are, what it prints of them, and which one is the best."""
+"""What the trials of a search are, which one is the best, and how a search goes on."""
 
 from __future__ import annotations
 
-import json
 import math
-import shlex
-import signal
-import subprocess
-import time
-from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support.command_line import PROGRAM, Runner, clean_environment, opened, process, tree
-from tests.support.searching import GRID, MLP, SMALL_SEARCH, lines, searched, settings
-from tests.support.terminal import bytes_on_terminal, lines_of
+from emoprune.errors import EmopruneError, OutputFault, TrainingFault, UsageFault
+from emoprune.search.outputs import Outputs
+from tests.support.command_line import opened
+from tests.support.searching import GRID, MLP, SMALL, lines, searched, settings
+
+LR = ("lr=log:1e-3:1e-1",)
+DIVERGING = (*MLP, "optimizer=sgd", "activation=relu", "hidden=8")
+
+pytestmark = pytest.mark.usefixtures("in_folder")
 
 
-def test_every_trial_is_a_line_of_metrics_of_the_val_part(emoprune: Runner, table: Path) -> None:
-    found = searched(emoprune, table, *SMALL_SEARCH, "--label", "mine").lines
-    assert [settings(line, "trial", "seed") for line in found] == [(number, 0) for number in range(4)]
-    for line in found:
-        assert (line["schema"], line["split"], line["n"]) == ("emoprune.metrics/1", "val", 12)
-        assert (line["label"], line["data"]) == ("mine", str(table))
-        rate, hidden = settings(line, "lr", "hidden")
+def test_every_trial_has_metrics_of_the_val_part(table: Path) -> None:
+    found, result = searched(table, **SMALL, label="mine")
+    assert [settings(each, "trial", "seed") for each in found] == [(number, 0) for number in range(4)]
+    for each in found:
+        assert (each.split, each.n, each.label, each.data) == ("val", 12, "mine", str(table))
+        rate, hidden = settings(each, "lr", "hidden")
         assert 1e-3 <= float(str(rate)) <= 1e-1
-        assert line["units"] == hidden
+        assert each.units == hidden
+    best = max(found, key=lambda each: (each.accuracy, -int(str(each.settings["trial"]))))
+    assert (result.ranked[0].accuracy, result.ranked[0].number) == (best.accuracy, best.settings["trial"])
+    assert result.best.lr == best.settings["lr"]
 
 
-def test_the_same_seed_makes_the_same_trials_and_another_makes_others(emoprune: Runner, table: Path) -> None:
-    def run(name: str, *more: object) -> list[object]:
-        found = searched(emoprune, table, *SMALL_SEARCH, "--storage", name, *more).lines
-        return [(line["settings"], line["model_fingerprint"]) for line in found]
+def test_the_same_seed_makes_the_same_trials_and_another_makes_others(table: Path) -> None:
+    def run(name: str, **more: Any) -> list[object]:
+        found, _ = searched(table, Outputs(name), **SMALL, **more)
+        return [(each.settings, each.model_fingerprint) for each in found]
 
     assert run("a") == run("b")
-    assert run("c", "--seed", 1) != run("a2")
+    assert run("c", seed=1) != run("a2")
 
 
-def test_the_best_checkpoint_is_what_the_command_at_the_end_trains(
-    emoprune: Runner, table: Path, in_folder: Path
+def test_a_grid_runs_every_combination_once_or_the_first_ones(
+    table: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    result = searched(emoprune, table, *SMALL_SEARCH, "--keep-best", "best.st")
-    kept = (in_folder / "best.st").read_bytes()
-    best = max(result.lines, key=lambda line: (line["accuracy"], -line["settings"]["trial"]))
-    said = result.err.splitlines()[-2]
-    assert f"trial {best['settings']['trial']};" in said
-    assert f"{best['accuracy']:.1%}" in said
-    # another file, for that one is there
-    emoprune.done(*shlex.split(result.err.splitlines()[-1])[1:])
-    assert (in_folder / "model.st").read_bytes() == kept
-    # and eval says of it what the search said
-    again = emoprune.done("eval", "model.st", table, "--split", "val").record
-    measured = set(again) - {"model", "label", "settings"}
-    assert {key: again[key] for key in measured} == {key: best[key] for key in measured}
+    found, _ = searched(table, **GRID)
+    combinations = list(product((4, 6, 8), (0.01, 0.1)))
+    assert [settings(each, "hidden", "lr") for each in found] == combinations
+    with caplog.at_level("INFO"):
+        assert len(searched(table, Outputs("b"), **GRID, trials=2)[0]) == 2
+    assert "the grid has 6 combinations: the first 2 are run" in caplog.messages
 
 
-def test_a_grid_runs_every_combination_once(emoprune: Runner, table: Path) -> None:
-    found = searched(emoprune, table, *GRID).lines
-    assert {settings(line, "lr", "hidden") for line in found} == set(product((0.01, 0.1), (4, 6, 8)))
-    assert len(found) == 6
-
-
-def test_a_grid_may_be_cut_short(emoprune: Runner, table: Path) -> None:
-    result = searched(emoprune, table, *GRID, "--trials", 2)
-    assert len(result.lines) == 2
-    assert "6 combinations" in result.err
-
-
-def test_layers_of_one_width_and_layers_one_by_one(emoprune: Runner, table: Path) -> None:
-    stacked = ("--space", "hidden=3,5", "--space", "layers=int:1:2")
-    found = searched(emoprune, table, *MLP, "--sampler", "grid", *stacked).lines
-    assert {settings(line, "hidden", "layers"): line["units"] for line in found} == {
+def test_layers_of_one_width_and_layers_one_by_one(table: Path) -> None:
+    shared: dict[str, Any] = {"fixed": MLP, "sampler": "grid"}
+    found, _ = searched(table, **shared, space=("hidden=3,5", "layers=int:1:2"))
+    assert {settings(each, "hidden", "layers"): each.units for each in found} == {
         (width, layers): width * layers for width in (3, 5) for layers in (1, 2)
     }
-    apart = ("--sampler", "grid", "--space", "hidden=3,3+5+7", "--storage", "b", "--keep-best", "m.st")
-    found = searched(emoprune, table, *MLP, *apart).lines
-    assert {settings(line, "hidden"): line["units"] for line in found} == {(3,): 3, ("3+5+7",): 15}
+    found, _ = searched(table, Outputs("b"), **shared, space=("hidden=3,3+5+7",))
+    assert {settings(each, "hidden"): each.units for each in found} == {(3,): 3, ("3+5+7",): 15}
 
 
-def test_a_coarse_round_then_a_narrower_one(emoprune: Runner, table: Path) -> None:
-    rounds = ("--sampler", "coarse-to-fine", "--coarse-epochs", 1, "--fine-epochs", 3, "--trials", 16)
-    spaces = ("--space", "lr=log:1e-5:1", "--space", "momentum=0.1:0.9", "--set", "optimizer=sgd")
-    found = searched(emoprune, table, "--set", "arch=mlp", *spaces, *rounds, "--set", "hidden=6").lines
-    assert [settings(line, "epochs") for line in found] == [(1,)] * 8 + [(3,)] * 8
+def test_a_coarse_round_then_a_narrower_one(table: Path) -> None:
+    found, _ = searched(
+        table,
+        space=("lr=log:1e-5:1", "momentum=0.1:0.9"),
+        fixed=("arch=mlp", "optimizer=sgd", "hidden=6"),
+        sampler="coarse-to-fine",
+        coarse_epochs=1,
+        fine_epochs=3,
+        trials=16,
+    )
+    assert [settings(each, "epochs") for each in found] == [(1,)] * 8 + [(3,)] * 8
     coarse, fine = found[:8], found[8:]
-    best = max(coarse, key=lambda line: (line["accuracy"], -line["settings"]["trial"]))["settings"]
+    best = max(coarse, key=lambda each: (each.accuracy, -int(str(each.settings["trial"]))))
     for name, whole in (("lr", math.log(1e5)), ("momentum", math.log(9))):
-        logs = [math.log(line["settings"][name]) for line in fine]
-        assert all(abs(log - math.log(best[name])) <= whole / 6 * (1 + 1e-9) for log in logs)
+        logs = [math.log(each.settings[name]) for each in fine]
+        assert all(abs(log - math.log(best.settings[name])) <= whole / 6 * (1 + 1e-9) for log in logs)
         assert max(logs) - min(logs) <= whole / 3
         assert len(set(logs)) == len(fine)
 
 
-def test_augmentations_optimizers_and_sizes_of_photos(emoprune: Runner, small: Path) -> None:
-    fixed = ("--set", "arch=conv1", "--set", "gray=yes", "--set", "epochs=1", "--set", "hidden=4")
-    spaces = ("--space", "augment=none,flip+rotate:10", "--space", "size=12,16")
-    found = searched(emoprune, small, "--sampler", "grid", *fixed, *spaces, "--split", "40/30/30").lines
-    assert {settings(line, "augment", "size") for line in found} == set(
+def test_augmentations_and_sizes_of_photos(small: Path) -> None:
+    fixed = ("arch=conv1", "gray=yes", "epochs=1", "hidden=4")
+    spaces = ("augment=none,flip+rotate:10", "size=12,16")
+    found, _ = searched(small, space=spaces, fixed=fixed, sampler="grid", split="40/30/30")
+    assert {settings(each, "augment", "size") for each in found} == set(
         product(("none", "flip+rotate:10"), (12, 16))
     )
 
 
-def test_a_machine_without_epochs_is_searched_as_well(emoprune: Runner, table: Path) -> None:
-    found = searched(
-        emoprune, table, "--set", "arch=svm", "--space", "penalty=log:0.1:10:3", "--sampler", "grid"
-    ).lines
-    assert [settings(line, "penalty") for line in found] == [(0.1,), (pytest.approx(1.0),), (10.0,)]
+def test_an_svm_is_searched_as_well(table: Path) -> None:
+    found, _ = searched(table, space=("penalty=log:0.1:10:3",), fixed=("arch=svm",), sampler="grid")
+    assert [settings(each, "penalty") for each in found] == [(0.1,), (pytest.approx(1.0),), (10.0,)]
 
 
-def test_a_preset_stands_in_for_defaults_and_its_split_for_none_with_a_val_part(
-    emoprune: Runner, table: Path, in_folder: Path
-) -> None:
-    options = ("--preset", "jain2020-ff", "--set", "epochs=1", "--space", "lr=0.01,0.1", "--trials", 1)
-    result = searched(emoprune, table, *options, "--keep-best", "m.st")
-    assert result.lines[0]["label"] == "jain2020-ff"
-    checkpoint, _ = opened(in_folder / "m.st")
-    assert (checkpoint.split.shares, checkpoint.spec.hidden) == ("60/20/20", (20,))
-
-
-def test_lines_are_added_to_a_file_and_report_takes_them(
-    emoprune: Runner, table: Path, in_folder: Path
-) -> None:
-    (in_folder / "runs.json").write_text('{"kept": 1}')
-    result = searched(emoprune, table, *SMALL_SEARCH, "-o", "runs.json")
-    first, *rest = (in_folder / "runs.json").read_text().splitlines(keepends=True)
-    assert first == '{"kept": 1}\n'
-    assert "".join(rest) == result.out
-    (in_folder / "runs.json").write_text(result.out)
-    record = emoprune.done("report", "runs.json", "--by-label", "--json").record
-    assert [entry["runs"] for entry in record["labels"]] == [1, 1, 1, 1]
-    emoprune.done("report", "runs.json", "--figures", "figures", "--figure", "accuracy-by-lr")
-    assert (in_folder / "figures" / "accuracy-by-lr.svg").exists()
-
-
-def test_more_trials_go_on_where_fewer_ended(emoprune: Runner, table: Path, in_folder: Path) -> None:
-    searched(emoprune, table, *SMALL_SEARCH)
-    more = searched(emoprune, table, *SMALL_SEARCH, "--trials", 6, "-o", "runs.json").lines
-    assert [settings(line, "trial") for line in more] == [(4,), (5,)]
-    assert [settings(line, "trial") for line in lines(in_folder / "runs.json")] == [(n,) for n in range(6)]
-    done = searched(emoprune, table, *SMALL_SEARCH, "--trials", 6)
-    assert done.out == ""
-
-
-def test_the_best_is_replaced_by_better_alone(emoprune: Runner, table: Path, in_folder: Path) -> None:
-    argv = (table, *SMALL_SEARCH, "--keep-best", "best.st")
-    first = searched(emoprune, *argv, "--trials", 1).lines
-    before = (in_folder / "best.st").read_bytes()
-    rest = searched(emoprune, *argv, "--trials", 6).lines
-    replaced = max(line["accuracy"] for line in rest) > first[0]["accuracy"]
-    assert ((in_folder / "best.st").read_bytes() != before) == replaced
-
-
-def test_a_best_that_another_process_had_is_pointed_out(
-    emoprune: Runner, table: Path, in_folder: Path
-) -> None:
-    searched(emoprune, table, *SMALL_SEARCH)
-    result = searched(emoprune, table, *SMALL_SEARCH, "--keep-best", "best.st")
-    assert "warning: best.st is not of the best trial" in result.err
-    assert not (in_folder / "best.st").exists()
-
-
-def test_a_failed_trial_is_told_and_counted_and_the_rest_goes_on(emoprune: Runner, table: Path) -> None:
-    rates = ("--set", "optimizer=sgd", "--set", "activation=relu", "--space", "lr=1e30,0.01")
-    argv = (table, *MLP, "--sampler", "grid", *rates, "--set", "hidden=8")
-    result = searched(emoprune, *argv)
-    assert [settings(line, "trial", "lr") for line in result.lines] == [(1, 0.01)]
-    assert "warning: trial 0 failed, the loss is nan after epoch" in result.err
-    assert "lr=1e+30" in result.err
-    again = searched(emoprune, *argv)
-    assert again.out == ""
-    assert "note: 1 of 2 trials failed" in again.err
-
-
-def test_a_terminal_shows_the_ten_best(table: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    argv = ("search", table, *SMALL_SEARCH, "--trials", 12)
-    shown = [line for line in lines_of(bytes_on_terminal(monkeypatch, *argv, columns=160)) if line]
-    start = shown.index("Best of 12 trials")
-    assert shown[start + 1].split() == ["trial", "val", "accuracy", "hidden", "lr"]
-    rows = [line.split() for line in shown[start + 3 : start + 13]]
-    shares = [float(row[1].rstrip("%")) for row in rows]
-    assert shares == sorted(shares, reverse=True)
-    assert len({row[0] for row in rows}) == 10
-    assert not any("schema" in line for line in shown)
-
-
-def test_progress_goes_to_stderr_and_lines_to_the_pipe(
-    table: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with (in_folder / "out.json").open("w") as out:
-        shown = bytes_on_terminal(monkeypatch, "search", table, *SMALL_SEARCH, columns=160, out=out)
-    assert len(lines(in_folder / "out.json")) == 4
-    assert b"search" in shown
-    assert b"4/4" in shown
-    assert b"best " in shown
-
-
-def test_notes_are_told_once(emoprune: Runner, table: Path) -> None:
-    assert searched(emoprune, table, *SMALL_SEARCH).err.count("note: random split") == 1
-
-
-def test_data_split_already_is_taken_with_its_val_part(
-    emoprune: Runner, table: Path, in_folder: Path
-) -> None:
+def test_data_split_already_is_taken_with_its_val_part(table: Path, in_folder: Path) -> None:
     head, *rows = table.read_text().splitlines()
     parts = ("train", "train", "val", "test")
     named = [f"{parts[index % 4]}/{row}" for index, row in enumerate(rows)]
     (in_folder / "t.csv").write_text("\n".join([head, *named]) + "\n")
-    result = searched(emoprune, "t.csv", *SMALL_SEARCH)
-    assert {line["n"] for line in result.lines} == {15}
-    assert "--split" not in result.err
+    found, result = searched(in_folder / "t.csv", **SMALL)
+    assert {each.n for each in found} == {15}
+    assert result.best.split is None
 
 
-def test_the_program_needs_no_terminal(table: Path, in_folder: Path) -> None:
-    ended = process("search", table, *SMALL_SEARCH, "--trials", 1, cwd=in_folder)
-    assert ended.returncode == 0
-    assert json.loads(ended.stdout)["settings"]["trial"] == 0
-    assert set(tree(in_folder)) == {"search.journal", "search.journal.lock"}
+@pytest.mark.parametrize("storage", ["search.journal", "sqlite:///search.db"])
+def test_more_trials_go_on_where_fewer_ended(table: Path, in_folder: Path, storage: str) -> None:
+    assert len(searched(table, Outputs(storage), **SMALL)[0]) == 4
+    more = {**SMALL, "trials": 6}
+    found, result = searched(table, Outputs(storage, lines="runs.json"), **more)
+    assert [settings(each, "trial") for each in found] == [(4,), (5,)]
+    assert [line["settings"]["trial"] for line in lines(in_folder / "runs.json")] == list(range(6))
+    assert searched(table, Outputs(storage), **more) == ([], result)
 
 
-LONGER = ("--set", "arch=mlp", "--set", "epochs=60", "--space", "lr=log:1e-3:1e-1", "--set", "hidden=8")
-ARGV = (*LONGER, "--trials", "8", "-o", "runs.json", "--keep-best", "best.st")
-
-
-def started(cwd: Path, *argv: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*PROGRAM, *map(str, argv)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=cwd,
-        env=clean_environment(),
-    )
-
-
-def wait_for(so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_a_search_that_was_ended_goes_on_as_if_it_had_not_been(
-    emoprune: Runner, table: Path, in_folder: Path, how: signal.Signals, code: int
+def test_the_best_is_replaced_by_better_alone_and_by_that_of_a_search_if_forced(
+    table: Path, in_folder: Path
 ) -> None:
-    log = in_folder / "runs.json"
-    process = started(in_folder, "search", table, *ARGV)
-    try:
-        wait_for(lambda: log.exists() and log.read_text().count("\n") >= 2)
-        process.send_signal(how)
-        process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == code
-    before = log.read_bytes()
-    assert 2 <= before.count(b"\n") < 8
-    rest = searched(emoprune, table, *ARGV)
-    assert len(rest.lines) <= 8 - before.count(b"\n")
-    after, kept = log.read_bytes(), (in_folder / "best.st").read_bytes()
-    assert after.startswith(before)
-    for path in in_folder.iterdir():
-        path.unlink()
-    searched(emoprune, table, *ARGV)
-    assert log.read_bytes() == after
-    assert (in_folder / "best.st").read_bytes() == kept
+    (in_folder / "best.st").write_text("mine\n")
+    with pytest.raises(OutputFault, match="not a checkpoint of this search; give `force=True`"):
+        searched(table, Outputs("search.journal", best="best.st"), **SMALL)
+    (first,), _ = searched(
+        table, Outputs("search.journal", best="best.st", force=True), **{**SMALL, "trials": 1}
+    )
+    before = (in_folder / "best.st").read_bytes()
+    rest, result = searched(table, Outputs("search.journal", best="best.st"), **{**SMALL, "trials": 6})
+    replaced = max(each.accuracy for each in rest) > first.accuracy
+    assert ((in_folder / "best.st").read_bytes() != before) == replaced
+    checkpoint, _ = opened(in_folder / "best.st")
+    assert checkpoint.spec.hidden == result.best.hidden
 
 
-def test_two_processes_share_a_grid(table: Path, in_folder: Path) -> None:
-    argv = ("search", table, *GRID, "--set", "batch_size=4", "-o", "runs.json")
-    both = [started(in_folder, *argv) for _ in range(2)]
-    ends = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], ends
-    printed = sorted(line for out, _ in ends for line in out.splitlines())
-    assert len(printed) == 6
-    found = lines(in_folder / "runs.json")
-    assert sorted((in_folder / "runs.json").read_bytes().splitlines()) == printed
-    assert sorted(settings(line, "trial") for line in found) == [(number,) for number in range(6)]
-    assert len({settings(line, "lr", "hidden") for line in found}) == 6
-    # whoever was first to end waited for the other
-    commands = {err.splitlines()[-1] for _, err in ends}
-    assert len(commands) == 1
+def test_a_best_that_another_process_had_is_pointed_out(
+    table: Path, in_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    searched(table, **SMALL)
+    searched(table, Outputs("search.journal", best="best.st"), **SMALL)
+    assert any(text.startswith("best.st is not of the best trial") for text in caplog.messages)
+    assert not (in_folder / "best.st").exists()
+
+
+def test_a_failed_trial_is_reported_and_counted_and_the_rest_goes_on(
+    table: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config: dict[str, Any] = {"space": ("lr=1e30,0.01",), "fixed": DIVERGING, "sampler": "grid"}
+    with caplog.at_level("INFO"):
+        found, result = searched(table, **config)
+    assert [settings(each, "trial", "lr") for each in found] == [(1, 0.01)]
+    assert any("trial 0 failed, the loss is nan after epoch" in text for text in caplog.messages)
+    assert any("lr=1e+30" in text for text in caplog.messages)
+    assert "1 of 2 trials failed" in caplog.messages
+    assert searched(table, **config) == ([], result)
+
+
+def test_a_search_without_a_trial_that_succeeds_says_so(table: Path) -> None:
+    rates: dict[str, Any] = {"space": ("lr=1e30,2e30",), "fixed": DIVERGING}
+    with pytest.raises(TrainingFault, match="all 2 trials failed"):
+        searched(table, **rates, sampler="grid")
+    rates["fixed"] = [text for text in DIVERGING if not text.startswith("epochs")]
+    with pytest.raises(UsageFault, match="every coarse trial failed"):
+        searched(table, Outputs("b"), **rates, sampler="coarse-to-fine", trials=4)
+
+
+def test_a_combination_that_train_refuses_is_a_trial_that_fails(
+    small: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spaces, fixed = ("arch=conv2,mlp", "freeze=none,backbone"), ("epochs=1", "size=16", "gray=yes")
+    found, _ = searched(small, space=spaces, fixed=fixed, sampler="grid", split="60/20/20")
+    assert len(found) == 3
+    assert any("failed, mlp has no backbone to freeze" in text for text in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"fixed": ("arch=mlp", "weight_decay=0.1")}, "`fixed` weight_decay nothing, not 0.1"),
+        ({"space": (*LR, "weight_decay=0:1")}, "`space` weight_decay nothing, not 0.0:1.0"),
+        ({"seed": 1}, "`seed` 0, not 1"),
+        ({"split": "50/25/25"}, "`split` 60/20/20, not 50/25/25"),
+        ({"sampler": "coarse-to-fine"}, "`sampler`"),
+    ],
+)
+def test_another_search_in_the_same_storage_is_refused_with_what_differs(
+    table: Path, more: dict[str, Any], says: str
+) -> None:
+    config: dict[str, Any] = {"space": LR, "fixed": ("arch=mlp",)}
+    searched(table, **config, trials=1)
+    with pytest.raises(UsageFault) as caught:
+        searched(table, **{**config, "trials": 4, **more})
+    assert str(caught.value).startswith("search.journal: ")
+    assert says in str(caught.value)
+
+
+def test_other_data_in_the_same_storage_is_refused(table: Path, in_folder: Path) -> None:
+    searched(table, **{**SMALL, "trials": 1})
+    (in_folder / "other.csv").write_text(table.read_text().replace("0.", "1.", 1))
+    with pytest.raises(UsageFault, match="other data than other"):
+        searched(Path("other.csv"), **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "says"),
+    [
+        (Outputs("-"), "is not a file"),
+        (Outputs("there"), "is not a file"),
+        (Outputs("a", lines="-"), "is not a file"),
+        (Outputs("nowhere/a"), "no such folder"),
+        (Outputs("a", best="notes"), "give `force=True`"),
+        (Outputs("a", lines="a"), "two files at once"),
+        (Outputs("notes"), "is not a storage of a search"),
+        (Outputs("sqlite:///notes"), "is not a storage of a search"),
+        (Outputs("mysql://here/a"), "give a file, or sqlite:///FILE"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused(
+    table: Path, in_folder: Path, outputs: Outputs, says: str
+) -> None:
+    (in_folder / "there").mkdir()
+    (in_folder / "notes").write_text("mine\n")
+    with pytest.raises(EmopruneError) as caught:
+        searched(table, outputs, **SMALL)
+    assert says in str(caught.value)
+    assert {path.name for path in in_folder.iterdir()} == {"there", "notes"}
+    assert (in_folder / "notes").read_text() == "mine\n"

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type
 
 import typer
 
-from emoprune.choices import Center, DeviceName, Kind, SplitBy
+from emoprune.choices import Center, DeviceName, SplitBy
 from emoprune.cli import output
 from emoprune.networks.registry import ARCHITECTURES, USUAL_TORCHVISION
 from emoprune.settings import Setting, nearest, settings_of
@@ -62,12 +62,6 @@ Limit = Annotated[
     typer.Option("--samples", min=2, metavar="N", help="How many training images are looked at, if any."),
 ]
 
-Size = Annotated[
-    str | None,
-    typer.Option(
-        "--size", metavar="PX|HxW", help="Input size.  [default: the architecture's own]", show_default=False
-    ),
-]
 Gray = Annotated[
     bool, typer.Option("--gray/--color", help="Gray pictures; torchvision networks see them three times.")
 ]
@@ -200,22 +194,6 @@ def completing(names: Collection[str]) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
-def _ours(kind: Kind) -> str:
-    names = [name for name, entry in ARCHITECTURES.items() if entry.own and entry.takes[-1] == kind]
-    return ", ".join(names)
-
-
-Arch = Annotated[
-    str,
-    typer.Option(
-        "--arch",
-        metavar="NAME",
-        callback=one_of(ARCHITECTURES),
-        autocompletion=completing(ARCHITECTURES),
-        help=f"{_ours('image')} (convolutions, then dense layers); {_ours('table')} (for feature tables); "
-        "or any torchvision classifier by name.",
-    ),
-]
 TORCHVISION = [name for name, entry in ARCHITECTURES.items() if not entry.own]
 TorchvisionArch = Annotated[
     str | None,

@@ -6,8 +6,8 @@ optuna-dashboard shows a search.
 
 from __future__ import annotations
 
+import glob
 import hashlib
-import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,7 +39,9 @@ NUMBER, WORKER, REASON, LINE, FINGERPRINT = "trial", "worker", "reason", "metric
 
 Our number of a trial is not Optuna's, which counts interrupted trials as well.
 """
-SQLITE = "sqlite:///"
+SQLITE, SQLITE_FILE = "sqlite:///", b"SQLite format 3\0"
+OF_WORKER = ".worker-"
+"""In the name of the file that a running process holds the lock of."""
 
 Propose = Callable[[int, Sequence[Trial]], Sequence[Space] | None]
 
@@ -80,22 +82,20 @@ class Study:
     """A search in a storage, which is made if it does not exist; one at a time in a process.
 
     Every trial follows from `spaces`, `seed` and its number, whichever process runs it and however often one
-    is killed. Beside the storage lies an empty file FILE.lock, and one for each process that runs. Raises
-    OutputFault for a file that is not a storage.
+    is killed. Beside the storage lies an empty file FILE.lock, and another one for each process that runs.
+    Raises OutputFault for a file that is not a storage.
     """
 
     def __init__(self, storage: str, *, spaces: Sequence[Space], seed: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        _check(storage)
         self._place, self._seed = storage, seed
         self._distributions = {space.name: _distribution(space) for space in spaces}
         self._lock = FileLock(f"{file_of(storage)}.lock")
-        self._worker = uuid.uuid4().hex
-        self._alive = FileLock(self._lock_of(self._worker))
-        opened = _opened(storage, self._lock)
+        self._alive = FileLock(f"{file_of(storage)}{OF_WORKER}{uuid.uuid4().hex}")
         with self.locked():
             self._alive.acquire()
-            if storage == file_of(storage):
-                _cut_half_line(Path(storage))
+            opened = _opened(storage, self._lock)
             # loaded if it exists: whoever only reads leaves the storage as it is
             known = NAME in optuna.get_all_study_names(opened)
             self._study = (
@@ -162,7 +162,7 @@ class Study:
                 values = {space.name: draw(space, seed=self._seed, number=number) for space in spaces}
                 self._study.enqueue_trial(values, user_attrs={NUMBER: number})
             handle = self._study.ask(self._distributions)
-            handle.set_user_attr(WORKER, self._worker)
+            handle.set_user_attr(WORKER, Path(self._alive.lock_file).name)
             return Claim(handle.user_attrs[NUMBER], dict(handle.params), handle)
 
     def made(self, claim: Claim, fingerprint: str) -> None:
@@ -191,28 +191,14 @@ class Study:
             return Trial(known[NUMBER], values)
         return Trial(known[NUMBER], values, entry.value, known[LINE], known[FINGERPRINT])
 
-    def _lock_of(self, worker: str) -> str:
-        return f"{file_of(self._place)}.{worker}.lock"
-
     def _release_dead(self) -> None:
-        """Fail the trials of processes that ended, so that they are run again."""
-        running = [entry for entry in self._entries() if entry.state == TrialState.RUNNING]
-        workers = {entry.user_attrs.get(WORKER, "") for entry in running} - {self._worker}
-        dead = {worker for worker in workers if self._is_dead(worker)}
-        for entry in running:
-            if entry.user_attrs.get(WORKER, "") in dead:
+        """Fail the trials of processes that were killed, so that they are run again."""
+        ours = Path(self._alive.lock_file)
+        others = ours.parent.glob(f"{glob.escape(Path(file_of(self._place)).name)}{OF_WORKER}*")
+        alive = {path.name for path in others if path == ours or _is_held(path)}
+        for entry in self._entries():
+            if entry.state == TrialState.RUNNING and entry.user_attrs.get(WORKER) not in alive:
                 self._study.tell(entry.number, state=TrialState.FAIL)
-
-    def _is_dead(self, worker: str) -> bool:
-        """Whether a process holds its lock no more: the system takes it from one that is killed."""
-        lock = FileLock(self._lock_of(worker))
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return False
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
-        return True
 
 
 def _has_ended(entry: FrozenTrial) -> bool:
@@ -241,21 +227,50 @@ class _JournalLock(JournalFileOpenLock):
         self._lock.release()
 
 
-def _opened(storage: str, lock: FileLock) -> BaseStorage:
-    """The storage; OutputFault for a file that Optuna cannot read, which stays as it is."""
-    path = file_of(storage)
-    written = Path(path).exists() and os.path.getsize(path) > 0
+def _is_held(path: Path) -> bool:
+    """Whether a process lives that holds this lock: the system takes it from one that is killed."""
+    lock = FileLock(path)
     try:
-        if storage != path:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    path.unlink(missing_ok=True)
+    return False
+
+
+def _check(storage: str) -> None:
+    """Raise OutputFault for a file that Optuna cannot read; nothing is written to it or beside it."""
+    path = Path(file_of(storage))
+    if not path.exists() or not path.stat().st_size:
+        return
+    with _readable(storage):
+        if storage.startswith(SQLITE):
+            with path.open("rb") as stream:
+                known = stream.read(len(SQLITE_FILE)) == SQLITE_FILE
+        else:
+            # Optuna ignores a last line that is not whole: a text without line breaks has no study
+            known = bool(optuna.get_all_study_names(JournalStorage(JournalFileBackend(storage))))
+        if not known:
+            raise ValueError("of another program")
+
+
+def _opened(storage: str, lock: FileLock) -> BaseStorage:
+    with _readable(storage):
+        if storage.startswith(SQLITE):
             return RDBStorage(storage)
-        journal = JournalStorage(JournalFileBackend(path, lock_obj=_JournalLock(lock)))
-        # a last line that is not whole passes for one that is being written
-        if written and not optuna.get_all_study_names(journal):
-            raise ValueError("no study in it")
-    except Exception as error:  # whatever Optuna or a database makes of a foreign file
+        backend = JournalFileBackend(storage, lock_obj=_JournalLock(lock))
+        _cut_half_line(Path(storage))
+        return JournalStorage(backend)
+
+
+@contextmanager
+def _readable(storage: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever Optuna and its database raise for a foreign file
         fact = "is not a storage of a search, or is damaged"
-        raise OutputFault(fact, "give another `storage`", place=path) from error
-    return journal
+        raise OutputFault(fact, "give another `storage`", place=file_of(storage)) from error
 
 
 def _cut_half_line(path: Path) -> None:
