@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import attrgetter
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from emoprune.choices import ClassMeasure, StepMeasure
 from emoprune.errors import BadMetrics
@@ -48,6 +49,11 @@ class Group(Generic[T]):
     label: str
     runs: tuple[T, ...] = ()
 
+    @property
+    def place(self) -> object:
+        """What a paper's number is of: the label."""
+        return self.label
+
     def mean(self, value: Callable[[T], float | None]) -> Estimate | None:
         """The mean of a value over the runs that have it; None where no run has."""
         found = [each for each in map(value, self.runs) if each is not None]
@@ -60,9 +66,42 @@ class StepGroup(Group[PruningStep]):
 
     units: int = 0
 
+    @property
+    def place(self) -> object:
+        """What a paper's number is of: the label and the units left."""
+        return self.label, self.units
+
     def measured(self, measure: StepMeasure) -> Estimate | None:
         """The mean of a measure, angles in degrees."""
         return self.mean(attrgetter(STEP_KEYS[measure]))
+
+
+G = TypeVar("G", bound=Group[Any])
+
+
+@dataclass(frozen=True)
+class View(Generic[G]):
+    """Groups in order, and what a paper prints of them; not `by_label`, a group is of one run."""
+
+    groups: Sequence[G]
+    printed: Sequence[PaperValue] = ()
+    by_label: bool = True
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[object, str | None, str | None], PaperValue]:
+        return {
+            (place, entry.measure, entry.of_class): entry
+            for entry in self.printed
+            for place in (entry.label, entry.step)
+        }
+
+    def paper(self, group: G, measure: str | None, of_class: str | None = None) -> PaperValue | None:
+        """What the paper prints of a group, if it does."""
+        return self._by_place.get((group.place, measure, of_class))
+
+    def has(self, measure: str | None, label: str | None = None) -> bool:
+        """Whether the paper prints the measure, of a label or of any."""
+        return any(entry.measure == measure and label in (None, entry.label) for entry in self.printed)
 
 
 def by_label(found: Iterable[N]) -> list[Group[N]]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Literal, get_args
 
-from emoprune.reporting.aggregate import Group
+from emoprune.reporting.aggregate import Group, View
 from emoprune.reporting.tables import (
     PERCENT,
     Format,
@@ -45,11 +45,8 @@ def accuracy(group: Group[LearningCurve], part: LearningPart, pick: Pick) -> Est
 
 
 @dataclass(frozen=True)
-class Curves:
-    """Groups of learning curves; not `by_label`, a group is one curve."""
-
-    groups: Sequence[Group[LearningCurve]]
-    by_label: bool = True
+class Curves(View[Group[LearningCurve]]):
+    """Groups of learning curves."""
 
     @cached_property
     def accuracies(self) -> list[tuple[LearningPart, Pick]]:

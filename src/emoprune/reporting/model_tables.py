@@ -13,7 +13,7 @@ from emoprune import events
 from emoprune.choices import ClassMeasure, Measured
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting import aggregate
-from emoprune.reporting.aggregate import CLASS_KEYS, Group, class_mean, confusion
+from emoprune.reporting.aggregate import CLASS_KEYS, Group, View, class_mean, confusion
 from emoprune.reporting.tables import (
     DECIMALS,
     PERCENT,
@@ -80,29 +80,13 @@ MEASURES = (
 
 
 @dataclass(frozen=True)
-class Models:
-    """Groups of evaluations, ours first, and what a paper prints; not `by_label`, a group is one run."""
-
-    groups: Sequence[Group[Metrics]]
-    printed: Sequence[PaperValue] = ()
-    by_label: bool = True
+class Models(View[Group[Metrics]]):
+    """Groups of evaluations, ours first."""
 
     @property
     def ours(self) -> list[Group[Metrics]]:
         """The groups that have runs."""
         return [group for group in self.groups if group.runs]
-
-    @cached_property
-    def _by_key(self) -> dict[tuple[str, str | None, str | None], PaperValue]:
-        return {(entry.label, entry.measure, entry.of_class): entry for entry in self.printed}
-
-    def paper(self, label: str, measure: str | None, of_class: str | None = None) -> PaperValue | None:
-        """What the paper prints, if it does."""
-        return self._by_key.get((label, measure, of_class))
-
-    def has(self, measure: str | None, label: str | None = None) -> bool:
-        """Whether the paper prints the measure, of a label or of any."""
-        return any(entry.measure == measure and label in (None, entry.label) for entry in self.printed)
 
     @cached_property
     def classes(self) -> list[str]:
@@ -203,7 +187,7 @@ def _means(view: Models, group: Group[Metrics], several: bool) -> Iterator[objec
                 yield f"{100 * change.mean:+.1f} pt" if change else None
                 yield _ends(change, " pt", sign="+")
         if view.has(measure.name):
-            yield _printed(view.paper(group.label, measure.name), measure.text)
+            yield _printed(view.paper(group, measure.name), measure.text)
 
 
 def _ends(found: Estimate | None, unit: str, *, sign: str = "") -> str | None:
@@ -236,7 +220,7 @@ def _class_table(view: Models, measure: ClassMeasure) -> Table:
             heads.append(group.label)
             columns.append([DECIMALS.text(found.mean) if found else "-" for found in means])
         if view.has(measure, group.label):
-            printed = [view.paper(group.label, measure, name) for name in view.classes]
+            printed = [view.paper(group, measure, name) for name in view.classes]
             heads.append(f"{group.label} (paper)")
             columns.append([_printed(entry, DECIMALS.text) or "-" for entry in printed])
     return table(f"{measure.capitalize()} by class", heads, zip(*columns, strict=True))
@@ -286,7 +270,7 @@ def _label_row(view: Models, group: Group[Metrics]) -> dict[str, Any]:
         else:
             row |= flat_mean(measure.key, found)
         if view.has(measure.name):
-            row |= flat_printed(measure.key, view.paper(group.label, measure.name))
+            row |= flat_printed(measure.key, view.paper(group, measure.name))
     return row
 
 
@@ -303,7 +287,7 @@ def _class_rows(view: Models, group: Group[Metrics]) -> Iterator[dict[str, Any]]
         for measure, key in CLASS_KEYS.items():
             row |= flat_mean(key, class_mean(group, measure, name))
             if view.has(measure):
-                row |= flat_printed(key, view.paper(group.label, measure, name))
+                row |= flat_printed(key, view.paper(group, measure, name))
         yield row | ({"support": run.per_class[name].support} if run else {})
 
 

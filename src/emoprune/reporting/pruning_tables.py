@@ -12,7 +12,7 @@ from emoprune.choices import StepMeasure
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import PruningCurve
 from emoprune.reporting import aggregate
-from emoprune.reporting.aggregate import STEP_KEYS, StepGroup
+from emoprune.reporting.aggregate import STEP_KEYS, StepGroup, View
 from emoprune.reporting.tables import (
     DECIMALS,
     PERCENT,
@@ -36,28 +36,10 @@ FORMATS: dict[StepMeasure, Format] = {
 
 
 @dataclass(frozen=True)
-class Steps:
-    """Groups of steps in order, and what a paper prints of them.
+class Steps(View[StepGroup]):
+    """Groups of steps; not `by_label`, each is of one of the `prunings`."""
 
-    By label, a group is of all prunings of a label; without, of one of the `prunings`.
-    """
-
-    groups: Sequence[StepGroup]
-    printed: Sequence[PaperValue] = ()
-    by_label: bool = True
     prunings: Sequence[PruningCurve] = ()
-
-    @cached_property
-    def _by_key(self) -> dict[tuple[tuple[str, int] | None, str], PaperValue]:
-        return {(entry.step, entry.measure): entry for entry in self.printed}
-
-    def paper(self, group: StepGroup, measure: StepMeasure) -> PaperValue | None:
-        """What the paper prints, if it does."""
-        return self._by_key.get(((group.label, group.units), measure))
-
-    def has(self, measure: StepMeasure) -> bool:
-        """Whether the paper prints the measure of any group."""
-        return any(entry.measure == measure for entry in self.printed)
 
     @cached_property
     def measures(self) -> list[StepMeasure]:
