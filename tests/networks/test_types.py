@@ -206,7 +206,7 @@ def test_units_are_those_of_all_layers() -> None:
 
 
 def test_a_hidden_layer_is_read_by_some() -> None:
-    with pytest.raises(InvalidRecord, match="read by none"):
+    with pytest.raises(InvalidRecord, match="no consumers"):
         HiddenLayer("first", "relu", ())
 
 

@@ -15,7 +15,7 @@ from emoprune.networks.graph.layer_rules import LAST_GROUP
 from emoprune.networks.heads import head_name, head_of, output_name, replace_head
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.table_networks import LATER, TABLENETS
-from emoprune.networks.types import MAKE_ANEW, Spec
+from emoprune.networks.types import MAKE_AGAIN, Spec
 
 SAME_ARCHITECTURE = "give the weights of the same architecture"
 
@@ -91,7 +91,7 @@ def _narrow(net: nn.Module, name: str, inputs: int, outputs: int) -> None:
     try:
         old = net.get_submodule(name)
     except AttributeError:
-        raise BadCheckpoint(f"its spec narrows {name}, which the network lacks", MAKE_ANEW) from None
+        raise BadCheckpoint(f"its spec narrows {name}, which the network lacks", MAKE_AGAIN) from None
     setattr(net.get_submodule(parent_name), child, _narrowed(old, name, inputs, outputs))
 
 
@@ -103,11 +103,11 @@ def _narrowed(old: nn.Module, name: str, inputs: int, outputs: int) -> nn.Module
             outputs, old.eps, old.momentum, old.affine, old.track_running_stats, device=old.weight.device
         )
     if not isinstance(old, nn.Conv2d):
-        raise BadCheckpoint(f"its spec narrows {name}, which is no layer that can be narrowed", MAKE_ANEW)
+        raise BadCheckpoint(f"its spec narrows {name}, which is no layer that can be narrowed", MAKE_AGAIN)
     each = old.in_channels // old.groups
     groups = 1 if old.groups == 1 else inputs // each
     if groups < 1 or inputs % groups or outputs % groups:
-        raise BadCheckpoint(f"its spec gives {name} {inputs} inputs, which fill no groups", MAKE_ANEW)
+        raise BadCheckpoint(f"its spec gives {name} {inputs} inputs, which fill no groups", MAKE_AGAIN)
     new = nn.Conv2d(
         inputs,
         outputs,
@@ -143,18 +143,18 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
     try:
         net = blueprint(spec)
     except UsageFault as fault:
-        raise BadCheckpoint(f"its spec is impossible: {fault.fact}", MAKE_ANEW) from fault
+        raise BadCheckpoint(f"its spec is impossible: {fault.fact}", MAKE_AGAIN) from fault
     expected = net.state_dict()
     later = {name: torch.zeros(expected[name].shape) for name in LATER if name in expected}
     tensors = {**later, **tensors}
     for name in sorted(expected.keys() | tensors.keys()):
         if name not in tensors:
-            raise BadCheckpoint(f"lacks tensor {name} of {spec.arch}", MAKE_ANEW)
+            raise BadCheckpoint(f"lacks tensor {name} of {spec.arch}", MAKE_AGAIN)
         if name not in expected:
-            raise BadCheckpoint(f"has a tensor {name} that {spec.arch} has no place for", MAKE_ANEW)
+            raise BadCheckpoint(f"has a tensor {name} that {spec.arch} has no place for", MAKE_AGAIN)
         if expected[name].shape != tensors[name].shape or expected[name].dtype != tensors[name].dtype:
             raise BadCheckpoint(
-                f"tensor {name} is {_form(tensors[name])}, its spec says {_form(expected[name])}", MAKE_ANEW
+                f"tensor {name} is {_form(tensors[name])}, its spec says {_form(expected[name])}", MAKE_AGAIN
             )
     _fill(net, tensors)
     return net.eval()
@@ -164,7 +164,7 @@ def require_finite(tensors: Mapping[str, Tensor]) -> None:
     """Raise BadCheckpoint for tensors with numbers that are not finite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise BadCheckpoint(f"tensor {name} has numbers that are not finite", MAKE_ANEW)
+            raise BadCheckpoint(f"tensor {name} has numbers that are not finite", MAKE_AGAIN)
 
 
 def _form(tensor: Tensor) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from emoprune.choices import Activation
 from emoprune.errors import InvalidRecord
 from emoprune.networks.heads import own_head
-from emoprune.networks.types import MAKE_ANEW, Spec
+from emoprune.networks.types import MAKE_AGAIN, Spec
 
 POOLS: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 
@@ -82,7 +82,9 @@ def stages_of(arch: str, channels: Sequence[int]) -> tuple[Stage, ...]:
     if not channels:
         return stages
     if len(channels) != len(stages):
-        raise InvalidRecord(f"{len(channels)} widths for the {len(stages)} convolutions of {arch}", MAKE_ANEW)
+        raise InvalidRecord(
+            f"{len(channels)} widths for the {len(stages)} convolutions of {arch}", MAKE_AGAIN
+        )
     return tuple(replace(stage, channels=width) for stage, width in zip(stages, channels, strict=True))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from torch import nn
@@ -43,11 +44,8 @@ def dense_head(
 
 def own_head(features: int, spec: Spec) -> nn.Sequential:
     """The dense head of `spec`."""
-    head = nn.Sequential()
     layers = dense_head(features, spec.hidden, spec.classes, activation=spec.activation, dropout=spec.dropout)
-    for name, layer in layers.items():
-        head.add_module(name, layer)
-    return head
+    return nn.Sequential(OrderedDict(layers))
 
 
 def replace_head(
@@ -72,13 +70,8 @@ def replace_head(
             break
         if not isinstance(child, nn.Dropout):
             kept[child_name] = child
-    head = nn.Sequential()
-    for child_name, child in {
-        **kept,
-        **dense_head(features, hidden, classes, activation=activation, dropout=dropout),
-    }.items():
-        head.add_module(child_name, child)
-    setattr(net, name, head)
+    kept |= dense_head(features, hidden, classes, activation=activation, dropout=dropout)
+    setattr(net, name, nn.Sequential(OrderedDict(kept)))
 
 
 def output_name(net: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""What a network costs to keep and to run."""
+"""Costs of a network: parameters, multiply-accumulates, latency."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cost(net: nn.Module, spec: Spec) -> Cost:
 
 
 def hidden_units(checkpoint: Checkpoint) -> int:
-    """Units of its measured layers; of a network that has not been measured, all that could be removed."""
+    """Units of its measured layers or, without statistics, all that can be removed."""
     if checkpoint.layers:
         return checkpoint.units
     return channel_graph(build.blueprint(checkpoint.spec), checkpoint.spec.input).units
@@ -49,7 +49,7 @@ WARM_UP, REPEATS = 5, 50
 
 
 def latency_ms(run: Callable[[], object]) -> float:
-    """Median wall time of `run` in milliseconds over 50 calls, after 5 that do not count."""
+    """Median wall time of `run` in milliseconds over 50 calls, after 5 warm-up calls."""
     for _ in range(WARM_UP):
         run()
     times = []
@@ -64,10 +64,9 @@ ROWS, COLUMNS = 0, 1
 
 
 class Footprint:
-    """Multiply-accumulates and parameters of the layers of a graph while units are taken from them.
+    """Multiply-accumulates and parameters of the layers of a graph while their units are removed.
 
-    `macs` and `parameters` count the tensors that units stand in, all of them together; a layer's units are
-    taken to be alike.
+    `macs` and `parameters` count all tensors that have units; the units of a layer are assumed to be alike.
     """
 
     def __init__(self, graph: ChannelGraph, net: nn.Module) -> None:
@@ -120,7 +119,7 @@ class Footprint:
         return int((rows * columns * rest).sum())
 
     def savings(self, price: Price) -> Tensor:
-        """What one unit less of each layer saves of `price`, (layers,)."""
+        """What removing one unit of each layer saves of `price`, (layers,)."""
         if price == "units":
             return torch.ones_like(self.left)
         rows, columns, rest, positions = self._state[self._tensor].T
@@ -129,7 +128,7 @@ class Footprint:
         return saved.index_add_(0, self._layer, less * positions if price == "macs" else less)
 
     def take(self, layer: int, units: int = 1) -> None:
-        """Take units from a layer, by its number."""
+        """Remove units of a layer, by its number."""
         self.left[layer] -= units
         for tensor, rows, columns in self._of_layer[layer]:
             self._state[tensor, ROWS] -= rows * units

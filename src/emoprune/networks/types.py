@@ -1,4 +1,4 @@
-"""A trained network as it travels: how to build it, its weights, its statistics, its past."""
+"""Checkpoints: how to build a network, its weights, statistics and history."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 WIDEST = 2**22
-"""Beyond what any network of ours can use; a damaged or hostile file must not ask for all memory."""
+"""Units of a layer, so that a hostile file cannot ask for all memory."""
 
-MAKE_ANEW = "make the checkpoint anew with emoprune train"
+MAKE_AGAIN = "make the checkpoint again with emoprune train"
+TRAIN_AGAIN = "train the checkpoint again"
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,9 @@ class UnitStatistics:
         units = self.total.shape[0]
         shapes = tuple(tuple(sums.shape) for sums in (self.gram, self.total, self.low, self.high))
         if self.count < 1 or units < 1 or shapes != ((units, units), (units,), (units,), (units,)):
-            raise InvalidRecord(
-                f"statistics of {self.count} patterns with shapes {shapes}", "train the checkpoint anew"
-            )
+            raise InvalidRecord(f"statistics of {self.count} patterns with shapes {shapes}", TRAIN_AGAIN)
         if not all(bool(sums.isfinite().all()) for sums in (self.gram, self.total, self.low, self.high)):
-            raise InvalidRecord("statistics that are not finite", "train the checkpoint anew")
+            raise InvalidRecord("statistics that are not finite", TRAIN_AGAIN)
 
     @property
     def units(self) -> int:
@@ -53,7 +52,7 @@ class UnitStatistics:
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean (channels,) and covariance (channels, channels), float64, of what a layer reads.
+    """Mean (channels,) and covariance (channels, channels), float64, of a layer input.
 
     Every position of a map counts as one of `count` samples.
     """
@@ -66,14 +65,14 @@ class Moments:
         channels = self.mean.numel()
         square = tuple(self.covariance.shape) == (channels, channels)
         if self.count < 1 or self.mean.ndim != 1 or not square:
-            raise InvalidRecord(f"moments of {self.count} samples are none", "train the checkpoint anew")
+            raise InvalidRecord(f"moments of {self.count} samples with shapes that do not fit", TRAIN_AGAIN)
         if not bool(self.mean.isfinite().all() and self.covariance.isfinite().all()):
-            raise InvalidRecord("moments that are not finite", "train the checkpoint anew")
-        # products in float32, of channels that hardly move, are rounding to one side or the other
+            raise InvalidRecord("moments that are not finite", TRAIN_AGAIN)
+        # float32 products of nearly constant channels are mostly rounding
         rounding = 1e-3 * self.covariance.abs().max() + 1e-9 * self.mean.square().max()
         lopsided = (self.covariance - self.covariance.mT).abs().max() > rounding
         if bool(lopsided) or bool((self.covariance.diagonal() < 0).any()):
-            raise InvalidRecord("a covariance that is none", "train the checkpoint anew")
+            raise InvalidRecord("a covariance that is not symmetric or has a negative diagonal", TRAIN_AGAIN)
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,9 @@ class Cost:
 class Spec:
     """All that is needed to build a network without its weights.
 
-    `input` is (channels, height, width) or (features,); `hidden` are the widths of the head's dense hidden
-    layers (empty: the architecture's own classifier), `channels` those of the convolutions of a network of
-    ours (empty: its usual ones); `widths` maps every layer that pruning has narrowed to its (inputs,
-    outputs).
+    `input` is (channels, height, width) or (features,). `hidden` are the widths of the head's dense hidden
+    layers (empty: the architecture's own classifier), `channels` those of the convolutions of our own
+    networks (empty: the default). `widths` maps every layer that pruning has narrowed to (inputs, outputs).
     """
 
     arch: str
@@ -106,21 +104,23 @@ class Spec:
 
     def __post_init__(self) -> None:
         if self.classes < 1 or len(self.input) not in (1, 3) or min(self.input) < 1:
-            raise InvalidRecord(f"{self.classes} classes of input {self.input} make no network", MAKE_ANEW)
+            raise InvalidRecord(
+                f"{self.classes} classes of input {self.input} do not make a network", MAKE_AGAIN
+            )
         widths = [*self.hidden, *self.channels, *(side for pair in self.widths.values() for side in pair)]
         if any(width < 1 for width in widths):
             raise InvalidRecord("a layer without units", "give every layer at least 1 unit")
         if max(self.classes, *self.input, *widths) > WIDEST:
             raise InvalidRecord(f"a layer wider than {WIDEST:,}", "give every layer fewer units")
         if not 0 <= self.dropout < 1:
-            raise InvalidRecord(f"dropout {self.dropout} is not in 0..1", "give --dropout below 1")
+            raise InvalidRecord(f"dropout {self.dropout} is not in 0..1", "give `dropout` below 1")
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training part; the validation figures are None where there is no such part.
+    """One pass over the training part.
 
-    Accuracies are None of a network that classifies nothing.
+    Validation figures are None without a validation part, accuracies if the network does not classify.
     """
 
     index: int
@@ -132,7 +132,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class HiddenLayer:
-    """Units that can be removed: neurons or channels that one layer is first to write.
+    """Units that can be removed: neurons or channels that one layer writes first.
 
     `activation` is the name of the function between the layer and the first of its `consumers`.
     """
@@ -143,12 +143,12 @@ class HiddenLayer:
 
     def __post_init__(self) -> None:
         if not self.consumers:
-            raise InvalidRecord(f"hidden layer {self.name} is read by none", MAKE_ANEW)
+            raise InvalidRecord(f"hidden layer {self.name} has no consumers", MAKE_AGAIN)
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """What one command did to a model: every default filled in, what came of it, and with which versions."""
+    """What one command did to a model: all its parameters, the result, and the versions that it ran under."""
 
     command: str
     parameters: Mapping[str, Any]
@@ -158,10 +158,10 @@ class HistoryEntry:
 
 @dataclass(frozen=True)
 class Card:
-    """All that is known of a model but its tensors; travels in checkpoints and in ONNX files.
+    """All that is known of a model but its tensors; kept in checkpoints and ONNX files.
 
-    `layers` are its prunable layers; `history` has one entry per command that touched it; `training` is its
-    learning curve. No clock time: the same work gives the same card.
+    `layers` are its prunable layers, `history` has one entry per command, `training` is its learning curve.
+    It has no clock time, so the same work gives the same card.
     """
 
     spec: Spec
@@ -174,20 +174,22 @@ class Card:
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.spec.classes:
-            raise InvalidRecord(f"{len(self.classes)} class names for {self.spec.classes} outputs", MAKE_ANEW)
+            raise InvalidRecord(
+                f"{len(self.classes)} class names for {self.spec.classes} outputs", MAKE_AGAIN
+            )
         shape = (self.preprocess.channels, *self.preprocess.size)
         fits = len(self.spec.input) == 1 if self.preprocess.kind == "table" else self.spec.input == shape
         if not fits:
-            raise InvalidRecord("its preprocessing makes no input of its network", MAKE_ANEW)
+            raise InvalidRecord("its preprocessing does not make the input of its network", MAKE_AGAIN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint(Card):
-    """A network with everything that later commands need: no images, no code.
+    """A network with everything that later commands need, without images and code.
 
-    `tensors` are its parameters and buffers by name; `statistics` has an entry for each of its layers;
-    `moments` one for each tensor that layers read, unless that is what the statistics have already. `masks`
-    (bool) say which weights of a sparse network stay.
+    `tensors` are its parameters and buffers by name. `statistics` has an entry for each of its layers,
+    `moments` for each layer input that is not exactly the units of a layer. `masks` (bool) are false for
+    the weights that pruning has set to zero.
     """
 
     tensors: Mapping[str, Tensor]
@@ -198,24 +200,24 @@ class Checkpoint(Card):
     def __post_init__(self) -> None:
         super().__post_init__()
         if {layer.name for layer in self.layers} != set(self.statistics):
-            raise InvalidRecord("its statistics are not those of its hidden layers", MAKE_ANEW)
+            raise InvalidRecord("its statistics are not those of its hidden layers", MAKE_AGAIN)
         for layer in self.layers:
             self._check_layer(layer)
         for name, mask in self.masks.items():
             weight = self.tensors.get(name)
             if weight is None or weight.shape != mask.shape or str(mask.dtype) != "torch.bool":
-                raise InvalidRecord(f"its mask of {name} is no mask of that tensor", MAKE_ANEW)
+                raise InvalidRecord(f"its mask of {name} does not fit that tensor", MAKE_AGAIN)
 
     def _check_layer(self, layer: HiddenLayer) -> None:
-        """Some channels of a layer may be no units, and a unit may have several channels; none has no row."""
+        """A layer may have more channels than units: some are frozen, and a unit may have several."""
         units = self.statistics[layer.name].units
         weight = self.tensors.get(f"{layer.name}.weight")
         if weight is None or weight.ndim < 2 or weight.shape[0] < units:
-            raise InvalidRecord(f"statistics of {units} units contradict layer {layer.name}", MAKE_ANEW)
+            raise InvalidRecord(f"statistics of {units} units contradict layer {layer.name}", MAKE_AGAIN)
         for consumer in layer.consumers:
             weight = self.tensors.get(f"{consumer}.weight")
             if weight is None or weight.ndim < 2:
-                raise InvalidRecord(f"{layer.name} is read by {consumer}, which reads nothing", MAKE_ANEW)
+                raise InvalidRecord(f"{layer.name} is read by {consumer}, which has no weights", MAKE_AGAIN)
 
     @property
     def units(self) -> int:
