@@ -8,7 +8,7 @@ from PIL import Image
 
 from emoprune.errors import BadImage, Unavailable
 from emoprune.faces import detector as detector_module
-from emoprune.faces.detector import Detector, give_back, mtcnn_weights
+from emoprune.faces.detector import Detector, mtcnn_weights, return_freed_memory
 from emoprune.faces.mtcnn import SMALLEST_FACE
 from emoprune.faces.selection import SELECTIONS
 from emoprune.faces.types import Face
@@ -129,6 +129,6 @@ def test_memory_freed_between_small_pieces_goes_back() -> None:
     held = held[1::2]
     before = resident()
     freed.clear()
-    give_back()
+    return_freed_memory()
     assert before - resident() > 1000 * 12_000 * 8 // 4096 // 2
     assert len(held) == 1000

@@ -307,7 +307,9 @@ def test_the_number_of_processes_changes_no_byte_of_a_video(clip: str) -> None:
     assert tree(Path("one")) == tree(Path("two"))
 
 
-@pytest.mark.parametrize(("content", "says"), [(b"", "empty"), (b"not a video", "damaged video, or none")])
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"", "empty"), (b"not a video", "damaged video, or not a video")]
+)
 def test_a_file_that_is_not_a_video_is_refused(in_folder: Path, content: bytes, says: str) -> None:
     (in_folder / "clip.mp4").write_bytes(content)
     with refused("clip.mp4", says):

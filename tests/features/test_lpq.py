@@ -118,5 +118,5 @@ def test_brightness_and_contrast_change_no_code_and_a_negative_changes_every_bit
 
 @pytest.mark.parametrize("shape", [(6, 40), (40, 6), (1, 1)])
 def test_a_picture_smaller_than_the_window_is_refused(shape: tuple[int, int]) -> None:
-    with pytest.raises(BadData, match=f"{shape[0]}x{shape[1]} pixels.*7x7.*--size of 7"):
+    with pytest.raises(BadData, match=f"{shape[0]}x{shape[1]} pixels.*7x7.*`size` of 7"):
         lpq(noise(*shape))

@@ -191,7 +191,7 @@ def sound() -> bytes:
 def test_what_is_no_video_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     assert refused(path) == "no such file"
-    for data, fact in ((b"", "the file is empty"), (b"Dear diary" * 99, "a damaged video, or none")):
+    for data, fact in ((b"", "the file is empty"), (b"Dear diary" * 99, "a damaged video, or not a video")):
         path.write_bytes(data)
         assert refused(path).startswith(fact)
     path.write_bytes(sound())
@@ -211,7 +211,7 @@ def test_a_list_of_other_files_is_not_followed(clip: Path, tmp_path: Path) -> No
     ):
         path = clip.parent / "list.mp4"
         path.write_text(text)
-        assert refused(path).startswith("a damaged video, or none")
+        assert refused(path).startswith("a damaged video, or not a video")
 
 
 def test_a_video_cut_off_is_damaged(clip: Path, tmp_path: Path) -> None:

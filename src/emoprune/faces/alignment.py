@@ -1,4 +1,4 @@
-"""Square face pictures from a photo and a face's landmarks, the eyes always at the same place."""
+"""Square face pictures from a photo and a face's landmarks, with the eyes at fixed places."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from PIL import Image
 
 from emoprune.choices import Pad
 from emoprune.errors import BadImage
-from emoprune.faces.cropping import LARGEST, block_side, surrounded, within
+from emoprune.faces.cropping import LARGEST, block_side, padded_region, within
 
 EYE_LEVEL, EYE_REACH = 0.4607, 0.1573
-"""Where the eyes are in a square of side 1: below its upper edge, and to each side of its middle.
+"""Places of the eyes in a square of side 1: below its upper edge, and to each side of its center.
 
-Of the 112 pixels of ArcFace's template (Deng et al. 2019, section 4.1, and their code): the mean height of
-its two eyes and half their distance, levelled and centered, by less than half a pixel.
+From the 112 pixels of ArcFace's template (Deng et al. 2019, section 4.1, and their code): the mean height of
+its two eyes and half their distance. Leveling and centering move them by less than half a pixel.
 """
 CLOSEST_EYES = 1.0
-"""Eyes must be this many pixels apart: nearer ones are a detector's slip, and turn at random."""
+"""Least distance of the eyes in pixels: nearer ones are an error of the detector, at a random angle."""
 REACH = 2
-"""Pixels beyond its place that a bicubic sample reads."""
+"""Pixels around a place that a bicubic sample reads."""
 
 Point = tuple[float, float]
 Points = NDArray[np.float64]
@@ -40,11 +40,11 @@ def align_face(
 ) -> Image.Image:
     """The face as a picture of `size` pixels with its eyes level and at `eye_places`.
 
-    Turned, scaled and shifted by the eyes alone; neither mirrored nor sheared. `landmarks` as MTCNN orders
-    them: first the eye that is left in the picture, then the right one, in pixels of the photo. `margin`
-    widens the square by that share about its center, and `pad` is that of `crop_face`; where "clip" has to
-    move the square the eyes are level but not at their places. Raises BadImage for eyes less than
-    CLOSEST_EYES pixels apart or beyond the photo, and for a square far larger than the photo.
+    The eyes alone decide the turn, scale and shift; nothing is mirrored or sheared. `landmarks` are in pixels
+    of the photo and in MTCNN's order: first the eye that is left in the picture, then the right one. `margin`
+    and `pad` are those of `crop_face`; where "clip" moves the square, the eyes are level but not at their
+    places. Raises BadImage for eyes less than CLOSEST_EYES pixels apart or beyond the photo, and for a square
+    far larger than the photo.
     """
     left, right = np.array(landmarks[0]), np.array(landmarks[1])
     center, along = _square(left, right, margin)
@@ -84,30 +84,32 @@ def _check(photo: tuple[int, int], left: Points, right: Points, *, side: float) 
 
 
 def _inside(center: Points, along: Points, photo: tuple[int, int]) -> tuple[Points, Points]:
-    """The square moved, and shrunk where it must be, until all four corners lie in the photo."""
+    """The square moved, and if necessary shrunk, until all four corners lie in the photo."""
     extent = float(np.abs(along).sum())  # of the upright square around it
-    share = min(1.0, min(photo) / extent)
-    x, y = (within(float(place), extent * share, length) for place, length in zip(center, photo, strict=True))
-    return np.array([x, y]), along * share
+    scale = min(1.0, min(photo) / extent)
+    x, y = (within(float(place), extent * scale, length) for place, length in zip(center, photo, strict=True))
+    return np.array([x, y]), along * scale
 
 
 def _turned(
     image: Image.Image, center: Points, along: Points, *, block: int, size: int, pad: Pad
 ) -> Image.Image:
-    """The square, told in blocks of the photo, as a picture.
+    """The square, whose center and edge count blocks of the photo, as a picture.
 
-    Turned at a step of at most one block, so that nothing is skipped, then shrunk by averaging.
+    It is turned at a step of at most one block, so that nothing is skipped, then shrunk by averaging.
     """
     fine = size * max(1, math.ceil(float(np.hypot(*along)) / size))
     half = float(np.abs(along).sum()) / 2 + REACH
     left, top = (math.floor(place - half) for place in center)
     right, bottom = (math.ceil(place + half) for place in center)
-    seen = surrounded(image, (left, top, right, bottom), block=block, pad="reflect" if pad == "clip" else pad)
+    padded = padded_region(
+        image, (left, top, right, bottom), block=block, pad="reflect" if pad == "clip" else pad
+    )
     down = _downwards(along)
     x, y = center - (along + down) / 2 - (left, top)
     a, d = along / fine
     b, e = down / fine
-    turned = seen.transform(
+    turned = padded.transform(
         (fine, fine), Image.Transform.AFFINE, (a, b, x, d, e, y), resample=Image.Resampling.BICUBIC
     )
     return turned if fine == size else turned.resize((size, size), Image.Resampling.BICUBIC)

@@ -14,11 +14,11 @@ from emoprune.faces.types import Box
 
 
 def crop_face(image: Image.Image, box: Box, *, margin: float, size: int, pad: Pad) -> Image.Image:
-    """The square around `box`, `margin` of its side wider, as a picture of `size` pixels, never squashed.
+    """The square around `box`, wider by the fraction `margin`, as a picture of `size` pixels.
 
-    What lies outside the photo mirrors it ("reflect") or is black ("constant"); with "clip" the square is
-    moved, and shrunk where it must be, until it lies inside. Raises BadImage for a box that lies outside
-    altogether or is far larger than the photo.
+    The square has the longer side of the box, so that faces keep their proportions. Beyond the photo it shows
+    its mirror image ("reflect") or black ("constant"); with "clip" the square is moved, and if necessary
+    shrunk, into the photo. Raises BadImage for a box that is far larger than the photo or lies outside.
     """
     width, height = image.size
     outside = box.x1 >= width or box.y1 >= height or box.x2 <= 0 or box.y2 <= 0
@@ -34,38 +34,41 @@ def crop_face(image: Image.Image, box: Box, *, margin: float, size: int, pad: Pa
     block = block_side(side, size)
     square = tuple(edge / block for edge in (x - side / 2, y - side / 2, x + side / 2, y + side / 2))
     left, top = math.floor(square[0]), math.floor(square[1])
-    seen = surrounded(image, (left, top, math.ceil(square[2]), math.ceil(square[3])), block=block, pad=pad)
-    there = (square[0] - left, square[1] - top, square[2] - left, square[3] - top)
-    return seen.resize((size, size), Image.Resampling.BICUBIC, box=there)
+    region = (left, top, math.ceil(square[2]), math.ceil(square[3]))
+    padded = padded_region(image, region, block=block, pad=pad)
+    box_in_region = (square[0] - left, square[1] - top, square[2] - left, square[3] - top)
+    return padded.resize((size, size), Image.Resampling.BICUBIC, box=box_in_region)
 
 
 def within(center: float, extent: float, length: int) -> float:
-    """The nearest place for the center of something as long as `extent` inside a line of `length`."""
+    """The nearest center at which a span of `extent` lies inside a line of `length`."""
     return min(max(center, extent / 2), length - extent / 2)
 
 
 LARGEST = 3
-"""A box, its margin left out, may be this many times as long as the photo's longer side."""
+"""A box without its margin is at most this many times as long as the photo's longer side."""
 SPARE = 3
-"""Averaging whole blocks first leaves the filter at least this many pixels for one of the result."""
+"""After averaging whole blocks the filter has at least this many pixels for one of the result."""
 
 
 def block_side(side: float, size: int) -> int:
-    """Side of the blocks of pixels to average before `side` pixels are resampled to `size`, at least 1."""
+    """Side of the blocks of pixels that are averaged before `side` pixels are resampled to `size`."""
     return max(1, int(side / size / SPARE))
 
 
-def surrounded(image: Image.Image, region: tuple[int, int, int, int], *, block: int, pad: Pad) -> Image.Image:
-    """The part of a photo between (left, top, right, bottom), any of which may lie outside of it.
+def padded_region(
+    image: Image.Image, region: tuple[int, int, int, int], *, block: int, pad: Pad
+) -> Image.Image:
+    """The part of a photo between (left, top, right, bottom), which may extend beyond it.
 
-    Of the photo whose blocks of `block` x `block` pixels are averaged first; the region is counted in blocks.
-    What lies outside is the photo mirrored at its edges, as often as needed, or black for pad "constant".
+    Blocks of `block` x `block` pixels are averaged first, and the region is counted in blocks. Beyond the
+    photo it is mirrored at its edges, as often as needed, or black for pad "constant".
     """
     left, top, right, bottom = region
-    # a last block that the photo does not fill counts as a whole one: what is mirrored there shifts by a
-    # part of a pixel of the result, and nobody can know it better
+    # a last block that the photo does not fill counts as a whole one: the mirror image there shifts by a
+    # part of a pixel of the result
     width, height = -(-image.width // block), -(-image.height // block)
-    across, down = _seen(left, right, width, pad), _seen(top, bottom, height, pad)
+    across, down = _places(left, right, width, pad), _places(top, bottom, height, pad)
     x, y = int(across.min()), int(down.min())
     inside = (x * block, y * block, (int(across.max()) + 1) * block, (int(down.max()) + 1) * block)
     box = (*inside[:2], min(inside[2], image.width), min(inside[3], image.height))
@@ -77,10 +80,10 @@ def surrounded(image: Image.Image, region: tuple[int, int, int, int], *, block: 
     return Image.fromarray(np.asarray(part)[down - y][:, across - x])
 
 
-def _seen(first: int, last: int, length: int, pad: Pad) -> NDArray[np.intp]:
-    """The places of a line of `length` that show at `first` to `last` (not included)."""
+def _places(first: int, last: int, length: int, pad: Pad) -> NDArray[np.intp]:
+    """The places of a line of `length` that `first` to `last` (not included) show."""
     if pad == "constant":
-        # at least one place, however little of the line the region touches
+        # at least one place, even where the region touches none
         start = min(max(first, 0), length - 1)
         return np.arange(start, max(min(last, length), start + 1))
     place = np.arange(first, last) % (2 * length)

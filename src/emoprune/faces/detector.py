@@ -1,4 +1,4 @@
-"""Faces in photos: the networks of one room driven by the rules of another."""
+"""The face detector: MTCNN with the weights of facenet-pytorch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from emoprune.faces.mtcnn import SMALLEST_FACE, Networks, Rescue, find_faces, re
 from emoprune.faces.types import Face
 
 LARGE_PIXELS = 16_000_000
-"""Photos from which on memory is given back between strips, which takes a fifth longer."""
+"""Larger photos return memory to the system between strips, which takes a fifth longer."""
 
 
 class Detector:
@@ -25,18 +25,15 @@ class Detector:
         self._networks = Networks.from_weights(mtcnn_weights(), device)
 
     def detect(self, image: Image.Image) -> list[Face]:
-        """Every face, the largest first; each face's box, probability and landmarks belong together.
-
-        Raises BadImage for a picture too small to hold a face that MTCNN could find.
-        """
+        """Every face, the largest first; BadImage for a picture smaller than the smallest face."""
         if min(image.size) < SMALLEST_FACE:
             raise BadImage(f"smaller than {SMALLEST_FACE} pixels", "give a larger picture")
         if image.width * image.height < LARGE_PIXELS:
             return find_faces(image, self._networks)
-        return find_faces(image, self._networks, after_strip=give_back)
+        return find_faces(image, self._networks, after_strip=return_freed_memory)
 
     def rescue(self, image: Image.Image) -> Rescue | None:
-        """What a second look finds in a picture in which `detect` finds no face."""
+        """What the second pass finds in a picture in which `detect` finds no face."""
         return rescue(image, self._networks)
 
 
@@ -47,8 +44,8 @@ NETWORKS = ("pnet", "rnet", "onet")
 def mtcnn_weights() -> dict[str, dict[str, Tensor]]:
     """The weights of MTCNN's three networks, by network and by their names in it.
 
-    They are read from the installed facenet-pytorch without importing it: that would import torchvision, a
-    second and 160 MB for every process that looks for faces. Raises Unavailable where they are not there.
+    They are read from the installed facenet-pytorch without importing it, as it imports torchvision: a second
+    and 160 MB in every process. Raises Unavailable where facenet-pytorch is not installed.
     """
     spec = find_spec(PACKAGE)
     for folder in (spec and spec.submodule_search_locations) or []:
@@ -58,12 +55,11 @@ def mtcnn_weights() -> dict[str, dict[str, Tensor]]:
     raise Unavailable("facenet-pytorch, which has MTCNN's weights, is not installed", "install it with pip")
 
 
-def give_back() -> None:
-    """Return freed memory to the system, where the C library is glibc; elsewhere nothing.
+def return_freed_memory() -> None:
+    """Return freed memory to the system; does nothing where the C library is not glibc.
 
-    glibc keeps what is freed between small pieces still in use. Large arrays of changing sizes scatter over
-    what it keeps until that is several times what is in use; each page given back costs its fault again, so
-    call this between large pieces of work only.
+    glibc keeps freed memory between small pieces in use, after large arrays of changing sizes several times
+    what is in use. Each returned page costs a page fault later: call this rarely.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

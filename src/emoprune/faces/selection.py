@@ -1,4 +1,4 @@
-"""Which of the faces that were found in a photo is wanted."""
+"""Select faces of a photo with several."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def largest(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
 
 
 def confident(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
-    """The face that the detector is surest of."""
+    """The face with the highest probability."""
     return [max(faces, key=lambda face: face.probability)]
 
 
 def central(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
-    """The face whose middle is nearest to the middle of a photo of `size` (width, height)."""
+    """The face whose center is nearest to that of a photo of `size` (width, height)."""
 
     def distance(face: Face) -> float:
         x, y = face.box.center

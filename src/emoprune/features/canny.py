@@ -15,13 +15,13 @@ from emoprune.features.grayscale import NEGLIGIBLE
 
 SIGMA = 2**0.5
 REACH = 4
-"""Standard deviations after which the Gaussian is cut off (rounded to whole pixels)."""
+"""The Gaussian is cut off after so many standard deviations (rounded to whole pixels)."""
 
 STEPS = 64
-"""The high threshold is a multiple of this part of the largest magnitude."""
+"""The high threshold is a multiple of the largest magnitude divided by this."""
 
 TENTHS_BELOW = 7
-LOW_SHARE = 0.4
+LOW_FRACTION = 0.4
 STEEP = np.tan(np.radians(67.5))
 FLAT = np.tan(np.radians(22.5))
 CORNERS_TOO = np.ones((3, 3), dtype=int)
@@ -38,9 +38,9 @@ def gradients(gray: Values) -> tuple[Values, Values]:
 def edges(gray: Values) -> NDArray[np.bool_]:
     """Where a picture (height, width) with values in 0..1 has edges; nowhere in a constant one.
 
-    A pixel of the smoothed picture whose gradient has no larger neighbor on the line along it, to one of
-    eight directions, is an edge where its magnitude reaches the high threshold, or the low one and it is
-    joined to such, by sides or corners. Of two equal neighbors the upper or left one counts.
+    A pixel is on a ridge if neither neighbor along its gradient, rounded to eight directions, has a larger
+    gradient. Ridge pixels that reach the high threshold are edges, and so are those that reach the low one
+    and are joined to such by sides or corners. Of two equal neighbors the upper or left one counts.
     """
     smooth = ndimage.gaussian_filter(gray, SIGMA, mode="nearest", truncate=REACH)
     right, down = gradients(smooth)
@@ -51,7 +51,7 @@ def edges(gray: Values) -> NDArray[np.bool_]:
     slack = NEGLIGIBLE * peak
     ridge = _is_ridge(right, down, sizes, slack)
     high = _high_threshold(sizes, peak)
-    weak = ridge & (sizes >= LOW_SHARE * high - slack)
+    weak = ridge & (sizes >= LOW_FRACTION * high - slack)
     strong = ridge & (sizes >= high - slack)
     pieces, _ = ndimage.label(weak, structure=CORNERS_TOO)
     return weak & np.isin(pieces, np.unique(pieces[strong]))
@@ -80,6 +80,6 @@ def _is_ridge(right: Values, down: Values, sizes: Values, slack: float) -> NDArr
     found = np.zeros(sizes.shape, dtype=bool)
     for where, step in ((level, (0, 1)), (falling, (1, 1)), (upright, (1, 0)), (rising, (1, -1))):
         before, after = neighbors(-step[0], -step[1]), neighbors(*step)
-        # of equal neighbors, which differ by rounding alone, the first stays
+        # of neighbors that differ only by rounding, the first is kept
         found |= where & (sizes > before + slack) & (sizes >= after - slack)
     return found

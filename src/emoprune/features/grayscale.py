@@ -1,4 +1,4 @@
-"""What every descriptor takes: a gray picture of any depth."""
+"""Gray pictures of any depth, the input of every descriptor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from emoprune.errors import BadData
 
 NEGLIGIBLE = 1e-9
-"""What is smaller than this share of the full range of gray is zero but for rounding."""
+"""Values smaller than this fraction of the full range of gray count as zero: they are rounding errors."""
 
 FULL: dict[np.dtype[np.generic], int] = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
@@ -20,13 +20,13 @@ def unit_gray(image: NDArray[np.generic]) -> NDArray[np.float64]:
     """
     if image.ndim != 2 or image.size == 0:
         shape = "x".join(map(str, image.shape))
-        raise BadData(f"an array of shape {shape} is no gray picture", "give height and width alone")
+        raise BadData(f"an array of shape {shape} is not a gray picture", "give height and width alone")
     values = image.astype(np.float64)
     if image.dtype in FULL:
         return values / FULL[image.dtype]
     if image.dtype.kind != "f":
         raise BadData(f"a picture of {image.dtype}", "give uint8, uint16 or floats in 0..1")
-    # not by what lies outside: NaN does not
+    # asks for values inside, so that NaN fails too
     if not bool(((values >= 0) & (values <= 1)).all()):
         raise BadData("a picture of floats that are not all in 0..1", "scale it")
     return values

@@ -16,11 +16,11 @@ from emoprune.features.grayscale import NEGLIGIBLE, unit_gray
 
 WINDOW = 7
 RHO = 0.9
-"""How much neighboring pixels correlate."""
+"""Correlation of neighboring pixels."""
 
 BITS = 8
 CODES = 2**BITS
-# next to 1: two eigenvalues come twice, and without it any turn within their planes would do as well
+# close to 1; separates two pairs of equal eigenvalues, whose eigenvectors would be arbitrary
 NUDGE = 1 + 1e-6 * np.array([7, 6, 5, 4, 3, 2, 1, 0])
 
 Values = NDArray[np.float64]
@@ -31,7 +31,7 @@ _BOX, _COS, _SIN = np.ones(WINDOW), np.cos(_ANGLES), np.sin(_ANGLES)
 
 
 def lpq(image: NDArray[np.generic]) -> Values:
-    """The share of each code among a picture's pixels, (256,), summing to 1.
+    """The fraction of pixels with each code, (256,), summing to 1.
 
     `image` is gray as `unit_gray` takes it. Code 255 is where the window is constant, so a constant picture
     is 1 there and 0 elsewhere. Raises BadData for a picture smaller than the 7x7 window.
@@ -43,8 +43,8 @@ def lpq(image: NDArray[np.generic]) -> Values:
 def lpq_codes(image: NDArray[np.generic]) -> NDArray[np.int64]:
     """The code of every pixel with a whole window, (height - 6, width - 6), 0..255.
 
-    Bit j is set where component j of the decorrelated responses (sections 3.1 and 3.2) is not negative; what
-    is negative by no more than rounding (1e-9) is not.
+    Bit j is set where component j of the decorrelated responses (sections 3.1 and 3.2) is at least -1e-9, so
+    that rounding errors count as zero.
     """
     responses = frequency_responses(image)
     components = decorrelation() @ responses.reshape(BITS, -1)
@@ -65,11 +65,11 @@ def frequency_responses(image: NDArray[np.generic]) -> Values:
         height, width = gray.shape
         raise BadData(
             f"a picture of {height}x{width} pixels is smaller than the {WINDOW}x{WINDOW} window of LPQ",
-            f"give a --size of {WINDOW} or more",
+            f"give a `size` of {WINDOW} or more",
         )
     box, cos, sin = (_convolved(gray, weights, axis=1) for weights in (_BOX, _COS, _SIN))
     cos_cos, sin_sin = _convolved(cos, _COS, axis=0), _convolved(sin, _SIN, axis=0)
-    # named by what runs to the right, then by what runs down
+    # names: to the right, then down
     sin_cos, cos_sin = _convolved(sin, _COS, axis=0), _convolved(cos, _SIN, axis=0)
     return np.stack(
         [
@@ -87,19 +87,18 @@ def frequency_responses(image: NDArray[np.generic]) -> Values:
 
 @cache
 def decorrelation() -> Values:
-    """What makes the responses of a picture independent, (8, 8), a row per component (section 3.2).
+    """The whitening of a picture's responses, (8, 8), a row per component (section 3.2).
 
-    The rows are the eigenvectors of the responses' covariance for pixels that correlate by 0.9 ** distance,
-    the largest eigenvalue first. The paper leaves their signs and the turn of two planes of equal eigenvalues
-    open. Ours: the covariance is scaled by a diagonal of 1.000007, 1.000006, ... 1 from both sides, as the
-    authors' own program does, and of each row the first entry with more than a tenth of the largest magnitude
-    is positive.
+    Rows are the eigenvectors of the responses' covariance for pixels that correlate by 0.9 ** distance, the
+    largest eigenvalue first. The paper leaves open their signs, and the vectors of two pairs of equal
+    eigenvalues. As in the authors' program, the covariance is scaled by a diagonal of 1.000007, 1.000006, ...
+    1 from both sides. The first entry of a row with more than a tenth of its largest magnitude is positive.
     """
     down, right = (offsets.ravel() for offsets in np.meshgrid(_OFFSETS, _OFFSETS, indexing="ij"))
     phases = 2 * np.pi / WINDOW * np.stack([right, down, right + down, right - down])
     weights = np.stack([np.cos(phases), -np.sin(phases)], axis=1).reshape(BITS, -1) * NUDGE[:, None]
     pixels = RHO ** np.hypot(right[:, None] - right, down[:, None] - down)
-    # its third result is V transposed: rows, as they are wanted
+    # the third result is V transposed: its rows are the eigenvectors
     rows = np.linalg.svd(weights @ pixels @ weights.T)[2]
     notable = np.abs(rows) > np.abs(rows).max(axis=1, keepdims=True) / 10
     first = rows[np.arange(BITS), notable.argmax(axis=1)]

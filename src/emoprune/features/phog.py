@@ -1,4 +1,4 @@
-"""Pyramid histograms of oriented gradients: which way edges run, in ever finer cells.
+"""Pyramid histograms of oriented gradients: the orientations of edges in finer and finer cells.
 
 A. Bosch, A. Zisserman, X. Munoz: Representing Shape with a Spatial Pyramid Kernel. 2007.
 """
@@ -18,15 +18,15 @@ LEVELS = 3
 def phog(image: NDArray[np.generic], *, levels: int = LEVELS) -> NDArray[np.float64]:
     """Gradient magnitudes at a picture's edges by cell and orientation, (8 * (4 ** (levels + 1) - 1) / 3,).
 
-    `image` is gray as `unit_gray` takes it. Level l has 2 ** l by 2 ** l cells, row by row; pixel y of
-    `height` lies in row floor(y * 2 ** l / height), so that any shape of picture falls into cells, some empty
-    where it has fewer pixels than cells a side. Levels 0 to `levels` stand one after the other: 680 numbers
-    for 3, 168 for 2. The whole sums to 1; without an edge, as in a constant picture, all numbers are 0.
+    `image` is gray as `unit_gray` takes it. Level l has 2 ** l by 2 ** l cells, row by row. Pixel y of
+    `height` is in row floor(y * 2 ** l / height), for pictures of any shape; small ones leave cells empty.
+    Levels 0 to `levels` follow each other: 680 numbers for 3, 168 for 2. They sum to 1; without an edge, as
+    in a constant picture, all are 0.
 
-    The paper leaves open, and here it is so: edges as `canny.edges` finds them; gradients by Sobel's masks
-    without smoothing; each edge pixel votes for one orientation. Bin k is centered on 45 k degrees, 0 where
-    the picture grows brighter to the right and 90 where it does downwards, so that upright and level edges,
-    of which faces have many, do not lie on a border between bins.
+    What the paper leaves open: edges are those of `canny.edges`, gradients are Sobel's without smoothing, and
+    each edge pixel votes for one orientation. Bin k is centered on 45 k degrees: 0 where the picture grows
+    brighter to the right, 90 where it does so downwards. So vertical and horizontal edges, of which faces
+    have many, do not lie between two bins.
     """
     gray = unit_gray(image)
     right, down = gradients(gray)

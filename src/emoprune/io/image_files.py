@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures."""
+"""The pictures of a folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from emoprune.io.images import is_image_name
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Turn the system's refusal to read into a BadData that names the file or folder and the reason."""
+    """Turn errors of reading into a BadData that names the file or folder and the reason."""
     try:
         yield
     except OSError as error:
@@ -24,7 +24,7 @@ def readable() -> Iterator[None]:
 def pictures(root: Path, *, left_out: Callable[[Path], bool] = lambda path: False) -> list[Path]:
     """Every picture below `root` in order of its path, without hidden files and those `left_out`.
 
-    Links to folders are followed, except to a folder that they lie in.
+    Follows links to folders, except to a folder that contains the link.
     """
     return sorted(
         (path for path in files(root) if is_image_name(path) and not left_out(path)),
@@ -33,7 +33,7 @@ def pictures(root: Path, *, left_out: Callable[[Path], bool] = lambda path: Fals
 
 
 def files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Everything below `root` but folders and what is hidden."""
+    """Every file below `root` that is not hidden."""
     real = os.path.realpath(root)
     if real in above:
         return

@@ -1,4 +1,4 @@
-"""Pictures from files: upright, 8 bits, RGB or gray, whole or refused."""
+"""Read pictures from files: upright, 8 bits, RGB or gray; damaged ones raise BadImage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000"),
     *(["AVIF"] if features.check("avif") else []),
 )
-"""What Pillow is asked to read: of its other formats some start programs, as PostScript does."""
+"""The formats that Pillow may read; some others, as PostScript, start programs."""
 SUFFIXES = frozenset(
     {
         *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff"),
@@ -31,45 +31,45 @@ SUFFIXES = frozenset(
     }
 )
 MOST_PIXELS = 150_000_000
-"""A picture that declares more is not decoded: its RGB alone takes 3 bytes a pixel."""
+"""Larger pictures are not decoded: RGB alone takes 3 bytes a pixel."""
 WHITES = (1.0, 255.0, 65535.0, 2.0**31 - 1)
-"""What white is in pictures of more than 8 bits, by their brightest value."""
+"""Values of white in pictures of more than 8 bits: the least that no pixel exceeds."""
 
 JPEG_QUALITY = 95
 REMOVE, SHRINK = "remove it or replace it", "make it smaller"
 
 
 def is_image_name(path: Path) -> bool:
-    """Whether the name says picture and is not hidden."""
+    """Whether a file has the suffix of a picture and is not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """A photo made smaller: `image`, and the (width, height) of the upright photo in pixels."""
+    """A shrunken photo, and the (width, height) in pixels of the upright photo before."""
 
     image: Image.Image
     full: tuple[int, int]
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Pixels of the photo for one of the image, across and down, at least 1."""
+        """Pixels of the photo per pixel of the image, across and down, at least 1."""
         return self.full[0] / self.image.width, self.full[1] / self.image.height
 
 
 def read_photo(path: Path) -> Image.Image:
-    """The picture in a file as upright RGB; BadImage names the file and what is wrong with it.
+    """The picture in a file as upright RGB; BadImage names the file and the reason.
 
-    Of several frames the first; what is see-through lies on white; colors of another profile become sRGB.
+    Takes the first of several frames, puts transparent pixels on white and converts color profiles to sRGB.
     """
     return _as_rgb(_decoded(path, None)[0])
 
 
 def read_reduced(path: Path, max_side: int) -> Reduced:
-    """What `read_photo` reads, its longer side at most `max_side` pixels; never enlarged.
+    """Like `read_photo`, with a longer side of at most `max_side` pixels; never enlarged.
 
-    JPEG is decoded at a half, a quarter or an eighth where that leaves enough: several times as fast, and
-    not to the bit what shrinking the whole photo gives.
+    JPEG is decoded at a half, a quarter or an eighth where that is enough. This is several times as fast, and
+    not bit-identical to shrinking the whole photo.
     """
     decoded, full = _decoded(path, max_side)
     return replace(reduced(_as_rgb(decoded), max_side), full=full)
@@ -78,54 +78,54 @@ def read_reduced(path: Path, max_side: int) -> Reduced:
 def reduced(image: Image.Image, max_side: int) -> Reduced:
     """A picture whose longer side is at most `max_side` pixels; never enlarged."""
     full = image.size
-    share = max_side / max(image.size)
-    if share < 1:
-        width, height = (max(1, round(length * share)) for length in image.size)
+    scale = max_side / max(image.size)
+    if scale < 1:
+        width, height = (max(1, round(length * scale)) for length in image.size)
         image = image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3)
     return Reduced(image, full)
 
 
 def _decoded(path: Path, max_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
-    """The upright picture in the file's own mode, and the upright size that the file declares."""
+    """The upright picture in the file's own mode, and the upright size in the file's header."""
     with _faults(path):
         _check_file(path)
-        # what Pillow warns of, a suspicious size or broken EXIF, it also handles
+        # Pillow warns of suspicious sizes and broken EXIF, and handles them
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
             full = image.size
             if math.prod(full) > MOST_PIXELS:
                 raise _too_large(math.prod(full))
             if max_side is not None and max_side < max(full):
-                share = max_side / max(full)
-                image.draft(None, (math.ceil(full[0] * share), math.ceil(full[1] * share)))
+                scale = max_side / max(full)
+                image.draft(None, (math.ceil(full[0] * scale), math.ceil(full[1] * scale)))
             image.load()
             lying = image.size
             with contextlib.suppress(Exception):
-                # where only what the camera wrote about the picture is damaged, it is shown as it lies, as
-                # viewers do; in place, for a copy of a large photo is a fifth of a gigabyte
+                # if only the EXIF is damaged, the picture is not turned, as in viewers; in place, as a copy
+                # of a large photo takes a fifth of a gigabyte
                 ImageOps.exif_transpose(image, in_place=True)
             return image, full if image.size == lying else full[::-1]
 
 
 def _check_file(path: Path) -> None:
-    # a pipe would be waited for, and a device may never end
-    there = path.stat()
-    if not stat.S_ISREG(there.st_mode):
-        folder = stat.S_ISDIR(there.st_mode)
+    # reading a pipe would wait, and a device may never end
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        folder = stat.S_ISDIR(found.st_mode)
         raise BadImage("a folder, not a file" if folder else "not a plain file", REMOVE)
-    if there.st_size == 0:
+    if found.st_size == 0:
         raise BadImage("the file is empty", REMOVE)
 
 
 @contextlib.contextmanager
 def _faults(path: Path) -> Iterator[None]:
-    """What Pillow and the system raise over the file at `path`, as BadImage that names it."""
+    """Turn errors of Pillow and the system into a BadImage that names the file."""
     try:
         with at(str(path)):
             yield
     except BadImage:
         raise
     except Exception as error:
-        # nothing of ours runs inside, and Pillow's decoders end in errors of every kind over damaged files
+        # only Pillow runs inside, and its decoders raise errors of every kind for damaged files
         found = _fault(error)
         found.place = str(path)
         raise found from None
@@ -172,14 +172,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
         white = WHITES[2]
     else:
-        # fractions up to 1 are customary, whole numbers up to 1 are nearly black
+        # floats up to 1 are usual, integers up to 1 are nearly black
         whites = WHITES if image.mode == "F" else WHITES[1:]
         white = next((white for white in whites if brightest <= white), brightest)
     return Image.fromarray((values / white * 255).clip(0, 255).astype(np.uint8))
 
 
 def _in_srgb(image: Image.Image, profile: object) -> Image.Image | None:
-    """The picture in sRGB where `profile` is another and can be followed."""
+    """The picture in sRGB if `profile` is another one and is valid."""
     if not isinstance(profile, bytes) or not features.check("littlecms2"):
         return None
     try:
@@ -189,12 +189,12 @@ def _in_srgb(image: Image.Image, profile: object) -> Image.Image | None:
         srgb = ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, given, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError):
-        # damaged, or of other channels than the picture: as if there were none
+        # damaged, or of other channels than the picture: ignored
         return None
 
 
 def jpeg_bytes(image: Image.Image) -> bytes:
-    """A picture as JPEG at a quality that leaves no visible trace."""
+    """A picture as JPEG, without visible loss."""
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=JPEG_QUALITY)
     return stream.getvalue()

@@ -40,7 +40,7 @@ def perceptual_hash(image: Image.Image) -> str:
 
 
 def hamming(first: str, second: str) -> int:
-    """How many of the 64 bits of two hashes differ."""
+    """The number of the 64 bits in which two hashes differ."""
     return (int(first, 16) ^ int(second, 16)).bit_count()
 
 

@@ -1,4 +1,4 @@
-"""Worker processes of one thread each, by the standard library: results in the order of what is asked."""
+"""Worker processes of one thread each, by the standard library: results in the order of the items."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 AHEAD = 3
-"""Items on their way per worker: enough that none waits, few enough that results take no memory."""
+"""Items in the queue per worker: enough that no worker waits, few enough that results take little memory."""
 
 
 def cores() -> int:
-    """How many processes this one may run at once."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -34,10 +34,10 @@ def ordered(
     lost: Callable[[Item], Result],
     preload: Sequence[str] = (),
 ) -> Iterator[Result]:
-    """`function` of every item in the order of the items, computed in `jobs` processes; with 1 in this one.
+    """`function` of every item in the order of the items, in `jobs` processes; with 1 in this one.
 
-    An item that takes its process down with it gives `lost(item)`, and the others go on. What `function`
-    raises is raised here. `preload` are modules that the processes need: imported once for all of them.
+    An item that kills its process gives `lost(item)`, and the others continue. Errors of `function` are
+    raised here. `preload` names modules that all processes need; they are imported once.
     """
     if jobs == 1:
         yield from map(function, items)
@@ -57,23 +57,23 @@ def ordered(
 def _in_pool(
     function: Callable[[Item], Result],
     rest: Iterator[Item],
-    asked: deque[Item],
+    pending: deque[Item],
     jobs: int,
     preload: Sequence[str],
 ) -> Iterator[Result]:
-    """Results; `asked` holds the items whose result is still to come."""
+    """Results; `pending` holds the items that have none yet."""
     futures: deque[Future[Result]] = deque()
     with _pool(jobs, preload) as pool:
         for item in rest:
-            asked.append(item)
+            pending.append(item)
             futures.append(pool.submit(function, item))
             if len(futures) >= AHEAD * jobs:
                 result = futures.popleft().result()
-                asked.popleft()
+                pending.popleft()
                 yield result
         while futures:
             result = futures.popleft().result()
-            asked.popleft()
+            pending.popleft()
             yield result
 
 
@@ -81,7 +81,7 @@ def _alone(
     function: Callable[[Item], Result], item: Item, lost: Callable[[Item], Result], preload: Sequence[str]
 ) -> Result:
     with _pool(1, preload) as pool:
-        # where not even this can be had, it is not the item's fault
+        # if even this fails, the item is not the cause
         pool.submit(os.getpid).result()
         try:
             return pool.submit(function, item).result()
@@ -91,8 +91,8 @@ def _alone(
 
 @contextmanager
 def _pool(jobs: int, preload: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
-    """Processes that are gone when the block ends, however it ends: with what they are at, no more."""
-    # forked from a server that has imported everything: they begin at once, and share what they do not change
+    """A pool that ends with the block, however it ends; items in work are finished, no others."""
+    # forked from a server that has imported everything: they start at once and share its memory
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver":
@@ -103,13 +103,13 @@ def _pool(jobs: int, preload: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
         try:
             yield pool
         finally:
-            with _deaf_to_interrupts():
+            with _without_interrupts():
                 pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """An impatient second Ctrl-C would cut the end short and leave processes that wait for each other."""
+def _without_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C: a second one would stop the shutdown and leave processes that wait for each other."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -124,12 +124,12 @@ def _begin(ends: Connection) -> None:
     import torch
 
     torch.set_num_threads(1)
-    # Ctrl-C is the parent's to answer
+    # the parent handles Ctrl-C
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(ends,), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(ends,), daemon=True).start()
 
 
-def _end_with(ends: Connection) -> None:
-    """Ends this process when nobody holds the other end any more, also where the parent was killed."""
+def _exit_with_parent(ends: Connection) -> None:
+    """End this process when no process holds the other end: also when the parent is killed."""
     ends.poll(None)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Pictures out of videos, by PyAV; an extra, as it brings FFmpeg along."""
+"""Frames of videos, by PyAV; an optional dependency, as it includes FFmpeg."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUFFIXES = frozenset(
     {*(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".ogv")}
 )
 CLOCK = Fraction(1, 1000)
-"""Seconds: some formats round the time of a frame to thousandths."""
+"""Seconds to which some formats round the time of a frame."""
 REMEDY = "convert it to an .mp4 with ffmpeg, or leave it out"
 
 Transpose = Image.Transpose
@@ -36,21 +36,20 @@ TURNS = {
     (0, 1, 1, 0): Transpose.TRANSPOSE,
     (0, -1, -1, 0): Transpose.TRANSVERSE,
 }
-"""What sets a frame upright, by a, b, c, d of its display matrix: x, y (down) go to ax + cy, bx + dy."""
+"""Makes a frame upright, by a, b, c, d of its display matrix: x, y (down) move to ax + cy, bx + dy."""
 
 
 def is_video_name(path: Path) -> bool:
-    """Whether the name says video and is not hidden."""
+    """Whether a file has the suffix of a video and is not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def frames(path: Path, every: float) -> Iterator[tuple[float, Image.Image]]:
-    """One frame for every `every` seconds that the video is shown: seconds from its start, upright RGB.
+    """One frame per `every` seconds of a video: seconds from its start, upright RGB.
 
-    The first frame, and then the first one at or after each multiple of `every`, none of them twice; made as
-    they are asked for. All frames between are decoded, as they build on each other, and never kept.
-    `every` is above 0. Raises Unavailable without PyAV, and BadData for a file that is no video, has no
-    moving picture, or is damaged: before the first frame, or when the damage is reached.
+    The first frame, and then the first at or after each multiple of `every`, none twice. Frames between are
+    decoded, as later ones depend on them, but not kept. Raises Unavailable without PyAV, and BadData for a
+    file that is not a video, has no moving picture, or is damaged, when the damage is reached.
     """
     step, due, start = Fraction(str(every)), Fraction(0), None
     for time, frame, stream in _decoded(path):
@@ -61,11 +60,11 @@ def frames(path: Path, every: float) -> Iterator[tuple[float, Image.Image]]:
         due = ((shown + CLOCK) // step + 1) * step
         yield float(shown), _upright(frame, stream)
     if start is None:
-        raise BadData("a damaged video: it shows nothing", REMEDY, place=str(path))
+        raise BadData("a damaged video: it has no whole frame", REMEDY, place=str(path))
 
 
 def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
-    """Every whole frame with its time in seconds, in the order in which they are shown."""
+    """Every undamaged frame with its time in seconds, in the order of display."""
     av = _library()
     if not path.is_file():
         fact = "not a plain file" if path.exists() else "no such file"
@@ -75,11 +74,11 @@ def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
     seen = Fraction(0)
     with _faults(av, path), path.open("rb") as file, _opened(av, file) as container:
         stream = _moving(av, container)
-        # one frame after the other, on all cores
+        # decode on all cores
         stream.thread_type = "AUTO"
         length = 1 / (stream.average_rate or stream.guessed_rate or Fraction(25))
         for frame in container.decode(stream):
-            # where a format keeps no times, frames follow each other evenly
+            # in formats without times, frames are evenly spaced
             pts, base = frame.pts, frame.time_base
             time = seen if pts is None or base is None else pts * base
             seen = time + length
@@ -92,13 +91,13 @@ def _library() -> ModuleType:
         import av
     except ImportError:
         raise Unavailable(
-            "videos are read by PyAV, which is not here", "pip install 'emoprune[video]'"
+            "videos are read by PyAV, which is not installed", "pip install 'emoprune[video]'"
         ) from None
     return av
 
 
 def _opened(av: ModuleType, file: object) -> InputContainer:
-    # a list of other files or addresses, as some formats allow, is not followed
+    # some formats may refer to other files or addresses: these are not opened
     container: InputContainer = av.open(
         file, "r", options={"protocol_whitelist": "none"}, metadata_errors="replace"
     )
@@ -107,7 +106,7 @@ def _opened(av: ModuleType, file: object) -> InputContainer:
 
 def _moving(av: ModuleType, container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
-        # a song's cover is a stream too
+        # the cover of a song is a stream too
         if not stream.disposition & av.stream.Disposition.attached_pic:
             return stream
     raise BadData("has no moving picture", "give a video")
@@ -120,7 +119,7 @@ def _faults(av: ModuleType, path: Path) -> Iterator[None]:
             yield
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        fact = f"a damaged video, or none ({reason})"
+        fact = f"a damaged video, or not a video ({reason})"
         raise BadData(fact, REMEDY, place=str(path)) from None
 
 

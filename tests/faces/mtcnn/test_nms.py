@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from emoprune.faces.mtcnn import nms as suppression
-from emoprune.faces.mtcnn.nms import apart, best_first, of_smaller, of_union
+from emoprune.faces.mtcnn.nms import best_first, iou, overlap_of_smaller, suppress
 
 
 def crowd(seed: int, count: int, spread: int) -> tuple[Tensor, Tensor]:
@@ -32,9 +32,7 @@ def test_the_boxes_that_torchvision_keeps_are_kept_in_its_order(
     seed: int, count: int, spread: int, largest: float
 ) -> None:
     boxes, scores = crowd(seed, count, spread)
-    assert (
-        apart(boxes, best_first(scores), largest, of_union).tolist() == nms(boxes, scores, largest).tolist()
-    )
+    assert suppress(boxes, best_first(scores), largest, iou).tolist() == nms(boxes, scores, largest).tolist()
 
 
 def test_more_boxes_than_are_compared_at_once_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +40,7 @@ def test_more_boxes_than_are_compared_at_once_make_no_difference(monkeypatch: py
     expected = nms(boxes, scores, 0.5).tolist()
     for block in (1, 7, 499, 500, 501):
         monkeypatch.setattr(suppression, "BLOCK", block)
-        assert apart(boxes, best_first(scores), 0.5, of_union).tolist() == expected
+        assert suppress(boxes, best_first(scores), 0.5, iou).tolist() == expected
 
 
 @given(st.integers(0, 10**6), st.integers(1, 40), st.sampled_from((10, 60)))
@@ -50,13 +48,13 @@ def test_more_boxes_than_are_compared_at_once_make_no_difference(monkeypatch: py
 def test_shares_of_the_smaller_box_are_facenets(seed: int, count: int, spread: int) -> None:
     boxes, scores = crowd(seed, count, spread)
     kept = nms_numpy(boxes.numpy(), scores.numpy(), 0.7, "Min").tolist()
-    assert apart(boxes, best_first(scores), 0.7, of_smaller).tolist() == kept
+    assert suppress(boxes, best_first(scores), 0.7, overlap_of_smaller).tolist() == kept
 
 
 def test_a_box_that_gave_way_stands_in_no_others_way() -> None:
     # the second overlaps both others, which do not overlap: it goes, and the third stays
     boxes = torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]])
-    assert apart(boxes, np.arange(3), 0.3, of_union).tolist() == [0, 2]
+    assert suppress(boxes, np.arange(3), 0.3, iou).tolist() == [0, 2]
 
 
 def test_of_equal_scores_the_first_comes_first() -> None:

@@ -1,8 +1,8 @@
-"""Faces in photos: our own driver of the three networks of MTCNN (Zhang et al. 2016).
+"""Face detection: our own driver of the three networks of MTCNN (Zhang et al. 2016).
 
-The networks' weights, thresholds and scales are facenet-pytorch's, and so are the faces. What is ours is
-the way there: all pictures that the networks look at are averaged from one summed-area table, and a photo is
-read strip by strip, so that a large one needs little memory.
+It has the weights, thresholds and scales of facenet-pytorch, and finds the same faces. Its own are speed and
+memory: all inputs of the networks are averaged from one summed-area table, and large photos are read in
+strips.
 """
 
 from emoprune.faces.mtcnn.cascade import Networks, find_faces

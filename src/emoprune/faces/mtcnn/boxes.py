@@ -13,19 +13,19 @@ from torch import Tensor
 from emoprune.faces.mtcnn.integral_image import AreaSums, Indices, Strip, Words, averages, normalized, spans
 
 
-def shifted(boxes: Tensor, shares: Tensor, *, inclusive: bool) -> Tensor:
-    """Boxes whose corners moved by `shares` (n, 4) of their width and height.
+def regressed(boxes: Tensor, offsets: Tensor, *, inclusive: bool) -> Tensor:
+    """Boxes with their corners moved by `offsets` (n, 4), fractions of their width and height.
 
-    `inclusive` counts the pixel on the far edge to the width, as all stages but the first do.
+    `inclusive` adds the pixel on the far edge to the width, as all stages but the first do.
     """
     sides = boxes[:, 2:] - boxes[:, :2]
     if inclusive:
         sides = sides + 1
-    return boxes + shares * sides.repeat(1, 2)
+    return boxes + offsets * sides.repeat(1, 2)
 
 
-def squared(boxes: Tensor) -> Tensor:
-    """Squares of the longer side around the same middles."""
+def squares(boxes: Tensor) -> Tensor:
+    """Squares of the longer side around the same centers."""
     sides = boxes[:, 2:] - boxes[:, :2]
     longest = sides.max(dim=1, keepdim=True).values
     corner = boxes[:, :2] + sides * 0.5 - longest * 0.5
@@ -35,15 +35,15 @@ def squared(boxes: Tensor) -> Tensor:
 def windows(boxes: Tensor, width: int, height: int) -> NDArray[np.int64]:
     """The pixels of a photo inside each box, (n, 4): left, top, right, bottom, the latter two not included.
 
-    Boxes count from 1 and are cut at zero. One that lies outside the photo has no pixels: its right is not
-    beyond its left, or its bottom not below its top.
+    Boxes count from 1 and are cut at zero. A box outside the photo has no pixels: its right is at most its
+    left, or its bottom at most its top.
     """
     cut = boxes.trunc().to(torch.int64).numpy()
     corner = np.maximum(cut[:, :2], 1) - 1
     return np.concatenate([corner, np.minimum(cut[:, 2:], (width, height))], axis=1)
 
 
-def hold_pixels(found: NDArray[np.int64]) -> NDArray[np.bool_]:
+def have_pixels(found: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which of these windows have any pixel."""
     return np.asarray((found[:, 2] > found[:, 0]) & (found[:, 3] > found[:, 1]))
 
@@ -52,7 +52,7 @@ Pictures = NDArray[np.float32]
 
 
 def largest_cell(width: int, height: int, side: int) -> int:
-    """A bound on the pixels that one pixel of a picture of `side` averages over."""
+    """The most pixels that one pixel of a picture of `side` averages over."""
     return (height // side + 2) * (width // side + 2)
 
 
@@ -74,8 +74,8 @@ def _edges(begins: Indices, ends: Indices, side: int) -> tuple[Indices, Indices]
 
 
 def _add(words: Words, strip: Strip, edges: Indices, lefts: Indices, rights: Indices, sign: int) -> None:
-    """Add to `words` what lies above those of the `edges` (n, side) that are in the strip."""
-    # an edge on the border of two strips is the upper one's; nothing is above the first row of all
+    """Add to `words` the sums above those `edges` (n, side) that are in the strip."""
+    # an edge on the border of two strips belongs to the upper one; above the first row the sum is 0
     window, row = ((edges > strip.top) & (edges <= strip.bottom)).nonzero()
     planes, _, columns = strip.table.shape
     flat = strip.table.reshape(planes, -1)

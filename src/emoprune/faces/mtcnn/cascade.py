@@ -12,22 +12,22 @@ from torch import Tensor
 
 from emoprune.faces.mtcnn import boxes as crops
 from emoprune.faces.mtcnn import pyramid
-from emoprune.faces.mtcnn.boxes import hold_pixels, shifted, squared, windows
+from emoprune.faces.mtcnn.boxes import have_pixels, regressed, squares, windows
 from emoprune.faces.mtcnn.integral_image import STRIP_PIXELS, AreaSums
 from emoprune.faces.mtcnn.networks import DESIGNS, Network, Weights
-from emoprune.faces.mtcnn.nms import apart, best_first, of_smaller, of_union
-from emoprune.faces.mtcnn.proposals import ALIKE, CACHED_PIXELS, candidates
+from emoprune.faces.mtcnn.nms import best_first, iou, overlap_of_smaller, suppress
+from emoprune.faces.mtcnn.proposals import CACHED_PIXELS, LARGEST_IOU, proposals
 from emoprune.faces.types import Box, Face
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Least probability after each network: facenet-pytorch's."""
 REFINED_SIDE = 24
 FINAL_SIDE = 48
-CONTAINED = 0.7
+LARGEST_OVERLAP = 0.7
 AT_ONCE_PIXELS = 500_000
-"""Pixels of the windows that are cut in one pass over the photo: they fill memory."""
+"""Pixels of the windows that are cut in one pass over the photo; bounds memory."""
 STEP = 16
-"""Batches are filled up to multiples of this: oneDNN compiles and keeps code for every size it meets."""
+"""Batches are padded to multiples of this: oneDNN compiles and keeps code for every size."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,16 @@ def find_faces(
 ) -> list[Face]:
     """Every face of an RGB photo, the largest first.
 
-    The faces of facenet-pytorch's MTCNN with its default settings. A photo with a side under 20 pixels has
-    none. Photos of more than `strip_pixels` are read in strips; what is found stays the same, and after
-    each strip `after_strip` is called: the place to give back memory.
+    The same faces as facenet-pytorch's MTCNN with its default settings. A photo with a side under 20 pixels
+    has none. Photos of more than `strip_pixels` are read in strips, with the same result; `after_strip` is
+    called after each and may free memory.
     """
     width, height = image.size
     if min(width, height) < pyramid.SMALLEST_FACE:
         return []
     cells = (pyramid.largest_cell(width, height), crops.largest_cell(width, height, REFINED_SIDE))
     sums = AreaSums(image, max(cells), strip_pixels)
-    boxes = candidates(
+    boxes = proposals(
         sums, networks.propose, threshold=thresholds[0], device=networks.device, after_strip=after_strip
     )
     boxes = _refined(sums, boxes, networks, thresholds[1])
@@ -74,10 +74,12 @@ def find_faces(
 
 
 def _refined(sums: AreaSums, boxes: Tensor, networks: Networks, threshold: float) -> Tensor:
-    """The boxes that the second network confirms, moved to where it sees the faces, square."""
-    boxes, scores, shares = _confirmed(sums, boxes, networks.refine, REFINED_SIDE, threshold, networks.device)
-    kept = apart(boxes, best_first(scores), ALIKE, of_union)
-    return squared(shifted(boxes[kept], shares[kept], inclusive=True))
+    """Square boxes of the faces that the second network confirms, where it sees them."""
+    boxes, scores, offsets = _confirmed(
+        sums, boxes, networks.refine, REFINED_SIDE, threshold, networks.device
+    )
+    kept = suppress(boxes, best_first(scores), LARGEST_IOU, iou)
+    return squares(regressed(boxes[kept], offsets[kept], inclusive=True))
 
 
 def _decided(
@@ -87,10 +89,10 @@ def _decided(
     boxes, scores, answers = _confirmed(sums, boxes, networks.decide, FINAL_SIDE, threshold, networks.device)
     sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
     landmarks = sides * answers[:, 4:].reshape(-1, 2, 5).mT + boxes[:, None, :2] - 1
-    boxes = shifted(boxes, answers[:, :4], inclusive=True)
-    # the order of equal scores is facenet-pytorch's own here
+    boxes = regressed(boxes, answers[:, :4], inclusive=True)
+    # the order of equal scores is that of facenet-pytorch
     order = np.argsort(scores.numpy())[::-1].copy()
-    kept = apart(boxes, order, CONTAINED, of_smaller)
+    kept = suppress(boxes, order, LARGEST_OVERLAP, overlap_of_smaller)
     return boxes[kept], scores[kept], landmarks[kept]
 
 
@@ -99,16 +101,16 @@ def _confirmed(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The boxes whose pictures of `side` score above `threshold`, their scores and the other answers.
 
-    A box outside the photo has no picture and goes. facenet-pytorch leaves out the picture but keeps the
-    box, and then fails on their numbers: it cannot have meant another thing than this.
+    A box outside the photo has no picture and is dropped. facenet-pytorch drops the picture but keeps the
+    box, and then fails as their numbers differ.
     """
     inside = windows(boxes, *sums.image.size)
-    holding = hold_pixels(inside)
+    holding = have_pixels(inside)
     boxes, inside = boxes[torch.from_numpy(holding)], inside[holding]
-    # what lies close together is cut together, from few strips
+    # boxes that lie close together are cut together, from few strips
     order = np.argsort(inside[:, 3], kind="stable")
     count = AT_ONCE_PIXELS // side**2
-    # one batch at least, if an empty one, so that the answers have their shapes
+    # at least one batch, perhaps empty, so that the answers have their shapes
     answers = [
         _answers(network, crops.cut(sums, inside[order[first : first + count]], side), device)
         for first in range(0, max(len(inside), 1), count)
@@ -141,6 +143,6 @@ def _by_area(boxes: Tensor, scores: Tensor, landmarks: Tensor) -> list[Face]:
             tuple((x, y) for x, y in landmarks[index].tolist()),
         )
         for index in np.argsort(areas)[::-1].tolist()
-        # the networks can, in theory, turn a box inside out
+        # in theory the networks can turn a box inside out
         if (boxes[index, 2:] > boxes[index, :2]).all()
     ]

@@ -1,4 +1,4 @@
-"""Other looks at a photo in which no face was found: turned, and with its light changed."""
+"""Variants of a photo in which no face was found: turned, and with its light changed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TURNS: dict[int, Image.Transpose | None] = {
 
 CLIPPED_PERCENT = 1
 DARK = 16
-"""Pixels up to this in all channels say nothing of the light: film frames have black bars."""
+"""Pixels up to this in all channels are ignored, as film frames have black bars."""
 
 
 def turned(image: Image.Image, turn: int) -> Image.Image:
@@ -31,9 +31,9 @@ def turned(image: Image.Image, turn: int) -> Image.Image:
 
 
 def turned_back(face: Face, turn: int, size: tuple[int, int]) -> Face:
-    """A face of the photo of `size` (width, height) turned by `turn`, as it lies in the photo itself.
+    """A face found in the photo of `size` (width, height) turned by `turn`, in pixels of the photo itself.
 
-    The landmarks keep their order: the eye that came first in the turned photo does so still.
+    The landmarks keep their order: the first eye of the turned photo remains the first.
     """
     width, height = size
     place: dict[int, Callable[[float, float], Point]] = {
@@ -49,23 +49,23 @@ def turned_back(face: Face, turn: int, size: tuple[int, int]) -> Face:
     return Face(box, face.probability, tuple(place[turn](*point) for point in face.landmarks))
 
 
-def as_it_is(image: Image.Image) -> Image.Image:
+def unchanged(image: Image.Image) -> Image.Image:
     """The photo itself."""
     return image
 
 
 def stretched(image: Image.Image) -> Image.Image:
-    """Each channel from black to white, but for the darkest and the lightest hundredth of its pixels."""
+    """Each channel stretched from black to white, except for its darkest and lightest hundredth."""
     return ImageOps.autocontrast(image, cutoff=CLIPPED_PERCENT)
 
 
 def equalized(image: Image.Image) -> Image.Image:
-    """Each channel with all its values about equally often."""
+    """Each channel with a flat histogram."""
     return ImageOps.equalize(image)
 
 
 def brightened(image: Image.Image) -> Image.Image:
-    """Each channel's lit pixels from black to white, and the dark among them lifted (gamma 1/2)."""
+    """Each channel's lit pixels stretched from black to white, and dark ones lifted (gamma 1/2)."""
     channels = image.split()
     brightest = ImageChops.lighter(ImageChops.lighter(channels[0], channels[1]), channels[2])
     lit = brightest.point([0] * (DARK + 1) + [255] * (255 - DARK))
@@ -74,9 +74,9 @@ def brightened(image: Image.Image) -> Image.Image:
 
 
 def _lifting(histogram: Sequence[int]) -> list[int]:
-    """The curve of one channel: what becomes of values 0 to 255."""
+    """The curve of one channel: the new value of each of 0 to 255."""
     below = np.cumsum(histogram)
     cut = below[-1] * CLIPPED_PERCENT / 100
     low, high = np.searchsorted(below, (cut, below[-1] - cut)).tolist()
-    share = (np.arange(256) - low) / max(high - low, 1)
-    return [round(value) for value in (255 * np.sqrt(share.clip(0, 1))).tolist()]
+    fraction = (np.arange(256) - low) / max(high - low, 1)
+    return [round(value) for value in (255 * np.sqrt(fraction.clip(0, 1))).tolist()]

@@ -21,15 +21,15 @@ Words = NDArray[Any]
 
 CHANNELS = 3
 STRIP_PIXELS = 1_000_000
-"""Pixels of a photo whose table is held at once: larger photos are read in strips of as many."""
+"""Larger photos are read in strips of so many pixels; bounds the memory of their tables."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How the sums of three channels lie in integers: `lanes` of them side by side in a word of `bits` each.
+    """How sums of three channels are packed in integers: `lanes` of them in a word, `bits` each.
 
-    Tables may overflow: what is subtracted wraps as what is added did, so the sum over a rectangle is right
-    as long as it fits its lane itself.
+    Tables may overflow: additions and subtractions wrap alike, so the sum over a rectangle is right as long
+    as it fits its lane.
     """
 
     dtype: type[np.signedinteger[Any]]
@@ -52,7 +52,7 @@ class Packing:
         return words[None]
 
     def zeros(self, *shape: int) -> Words:
-        """Words (planes, *shape) of nothing."""
+        """Words (planes, *shape) of zeros."""
         return np.zeros((CHANNELS // self.lanes, *shape), dtype=self.dtype)
 
     def unpack(self, words: Words) -> NDArray[np.float32]:
@@ -65,7 +65,7 @@ class Packing:
 
 
 NARROW = Packing(np.int64, lanes=3, bits=21)
-"""A third of the memory accesses; for rectangles that are not too large."""
+"""Takes a third of the memory accesses; for rectangles that are not too large."""
 WIDE = Packing(np.int32, lanes=1, bits=31)
 
 
@@ -73,7 +73,7 @@ WIDE = Packing(np.int32, lanes=1, bits=31)
 class Strip:
     """Rows of a table: `table[:, r - top, c]` sums all pixels above row r and left of column c.
 
-    `table` is (planes, bottom - top + 1, width + 1): the rows on both ends are there.
+    `table` is (planes, bottom - top + 1, width + 1): it includes the rows on both ends.
     """
 
     top: int
@@ -85,7 +85,7 @@ class Strip:
 class AreaSums:
     """The summed-area table of an RGB photo, strip by strip.
 
-    `largest` is the number of pixels of the largest rectangle that will be asked for.
+    `largest` is the number of pixels of the largest rectangle to be summed.
     """
 
     image: Image.Image
@@ -100,8 +100,8 @@ class AreaSums:
     def strips(self, top: int = 0, bottom: int | None = None) -> Iterator[Strip]:
         """The table of the rows from `top` to `bottom`, or more, downwards in strips.
 
-        Each strip begins with the row that the one before ended with, and nothing is above the first. Where
-        one strip holds the whole photo it is made once; of several each is overwritten by the next.
+        Each strip begins with the last row of the one before. A strip that holds the whole photo is made
+        once; of several strips each overwrites the one before.
         """
         width, height = self.image.size
         if width * height <= self.strip_pixels:
@@ -123,7 +123,7 @@ class AreaSums:
         return self.packing.zeros(rows + 1, self.image.width + 1)
 
     def _strip(self, top: int, bottom: int, table: Words) -> Strip:
-        """The strip of these rows in `table`, whose first row is what lies above them."""
+        """The strip of these rows in `table`, whose first row sums all rows above."""
         width, height = self.image.size
         whole = (top, bottom) == (0, height)
         pixels = np.asarray(self.image if whole else self.image.crop((0, top, width, bottom)))
@@ -136,7 +136,7 @@ class AreaSums:
 
 
 def spans(source: Indices | int, target: int) -> tuple[Indices, Indices]:
-    """Where each of `target` cells begins and ends among so many source pixels: (..., target) twice.
+    """Where each of `target` cells begins and ends in a line of `source` pixels: (..., target) twice.
 
     Cells begin at floor(i * source / target) and end at ceil((i + 1) * source / target), so neighbors may
     share a pixel.
@@ -154,7 +154,7 @@ def averages(sums: NDArray[np.float32], heights: Indices, widths: Indices) -> ND
 
 
 def normalized(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pixels of 0 to 255 as the networks of MTCNN want them, about -1 to 1, in place."""
+    """Pixels of 0 to 255 as MTCNN takes them, about -1 to 1, in place."""
     pixels -= 127.5
     pixels *= 1 / 128
     return pixels

@@ -1,7 +1,7 @@
 """The three networks of MTCNN (Zhang et al. 2016, figure 2), laid out to be fast on a CPU.
 
-They compute what facenet-pytorch's do, from its weights, but for rounding: channels lie last in memory, as
-Pillow keeps them; the first layer has idle channels; maxima are taken without noting where they were.
+They compute the same as facenet-pytorch's, except for rounding: channels come last in memory, as in Pillow;
+the first layer is padded with idle channels; max pooling does not record positions.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Weights = Mapping[str, Tensor]
 Name = Literal["pnet", "rnet", "onet"]
 
 LANE = 16
-"""Channels that the processor works on together; oneDNN takes three times as long for 28 as for 32."""
+"""Channels that the processor computes together: oneDNN takes three times as long for 28 as for 32."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """One network: the size of the pooling after each convolution or 0, the dense layer, the answers.
+    """One network: the size of the pooling after each convolution or 0, the dense layer, the output layers.
 
-    The first answer is whether there is a face; the rest are numbers. facenet-pytorch's names.
+    The first output is whether there is a face. Layers have facenet-pytorch's names.
     """
 
     pools: tuple[int, ...]
@@ -61,15 +61,15 @@ class Network(nn.Module):
         """Probabilities of a face (...) and the other answers (..., k) for pictures (n, h, w, 3).
 
         ... is n, or n, rows, columns for the first network, which answers for every second square of 12
-        pixels. The answers are by how much of its side each corner of the box is off, four of them, then,
-        from the last network, x of five landmarks and y of five, as shares too.
+        pixels. The answers are four offsets of the box's corners, then, from the last network, x of five
+        landmarks and y of five: all as fractions of the side.
 
-        Of pictures with a margin below and on the right only `size`, rows and columns, counts: in that part
-        the answers are those of the pictures without it.
+        Pictures may be padded below and on the right: `size` is their rows and columns without padding, for
+        which the answers are the same as without.
         """
         maps = self.first(x.permute(0, 3, 1, 2))
         if size is not None:
-            # pooling may take one row and one column of the margin in; nothing is less than this
+            # pooling may include one row and one column of the padding: make them the least number
             rows, columns = (length - 2 for length in size)
             maps[:, :, rows : rows + 1] = maps[..., columns : columns + 1] = torch.finfo(maps.dtype).min
         found = self.answers(self.trunk(maps))
@@ -77,7 +77,7 @@ class Network(nn.Module):
 
 
 class MaxPool(nn.Module):
-    """What nn.MaxPool2d(size, 2, ceil_mode=True) computes."""
+    """The same as nn.MaxPool2d(size, 2, ceil_mode=True)."""
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class MaxPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maxima (n, c, rows, columns) of a picture (n, c, h, w)."""
-        # rows before columns: lines of whole rows are long, and half of the work is done on them
+        # rows first: whole rows are long lines, and half of the work is done on them
         return _pooled(_pooled(x, 2, self.size), 3, self.size)
 
 
@@ -93,7 +93,7 @@ def _pooled(x: Tensor, dim: int, size: int) -> Tensor:
     count = -(-(x.shape[dim] - size) // 2) + 1
     first, second, *more = (_every_second(x, dim, offset, count) for offset in range(size))
     found = torch.empty_like(first, memory_format=torch.channels_last)
-    # the last window may hang over the end, and its other pixels be missing
+    # the last window may extend beyond the end, where it has fewer pixels
     there = second.shape[dim]
     torch.maximum(first.narrow(dim, 0, there), second, out=found.narrow(dim, 0, there))
     found.narrow(dim, there, count - there).copy_(first.narrow(dim, there, count - there))
@@ -109,7 +109,7 @@ def _every_second(x: Tensor, dim: int, first: int, count: int) -> Tensor:
 
 
 class ChannelsLast(nn.Module):
-    """A picture (n, c, h, w) as (n, h, w, c): a view, for its channels lie last already."""
+    """A picture (n, c, h, w) as (n, h, w, c): a view, as its channels are last in memory."""
 
     def forward(self, x: Tensor) -> Tensor:
         """The view."""
@@ -122,7 +122,7 @@ def _convolutions(design: Design, weights: Weights) -> list[nn.Module]:
     for number, size in enumerate(design.pools, 1):
         weight, bias = weights[f"conv{number}.weight"], weights[f"conv{number}.bias"]
         slopes = weights[f"prelu{number}.weight"]
-        # padding is told from the last dimension to the first
+        # F.pad counts dimensions from the last to the first
         weight = F.pad(weight, (0, 0, 0, 0, 0, idle))
         idle = -len(weight) % LANE if number == 1 else 0
         weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, idle))
@@ -132,10 +132,10 @@ def _convolutions(design: Design, weights: Weights) -> list[nn.Module]:
 
 
 def _dense(name: str, weights: Weights) -> list[nn.Module]:
-    """The layer over all pixels that are left of a picture, for pictures with channels last."""
+    """The layer over all remaining pixels of a picture, for pictures with channels last."""
     weight, channels = weights[f"{name}.weight"], _last_channels(weights)
     side = int((weight.shape[1] / channels) ** 0.5)
-    # facenet-pytorch unrolls columns before rows
+    # facenet-pytorch flattens columns before rows
     weight = weight.unflatten(1, (side, side, channels)).transpose(1, 2).flatten(1)
     return [
         _linear(weight, weights[f"{name}.bias"]),

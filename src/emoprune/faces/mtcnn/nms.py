@@ -1,4 +1,4 @@
-"""Of boxes around one face the best: greedy non-maximum suppression (Zhang et al. 2016, section 2)."""
+"""The best of the boxes around one face: greedy non-maximum suppression (Zhang et al. 2016, section 2)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 
 Corners = NDArray[np.float32]
 Indices = NDArray[np.int64]
-Share = Callable[[Corners, Corners], Corners]
-"""How much boxes (n, 1, 4) have in common with boxes (m, 4): (n, m), from 0 to 1."""
+Overlap = Callable[[Corners, Corners], Corners]
+"""The overlap of boxes (n, 1, 4) with boxes (m, 4): (n, m), from 0 to 1."""
 
 BLOCK = 64
-"""Boxes compared at once with all that may touch them: what bounds memory."""
+"""Boxes compared at once with all that may overlap them; bounds memory."""
 
 
-def of_union(first: Corners, second: Corners) -> Corners:
-    """The common area as a share of what both cover."""
+def iou(first: Corners, second: Corners) -> Corners:
+    """Intersection over union."""
     common = _common(first, second, np.float32(0))
     union = _area(first, np.float32(0)) + _area(second, np.float32(0)) - common
     return np.asarray(common / union)
 
 
-def of_smaller(first: Corners, second: Corners) -> Corners:
-    """The common area as a share of the smaller box; both count the pixels on their far edges."""
+def overlap_of_smaller(first: Corners, second: Corners) -> Corners:
+    """The common area as a fraction of the smaller box; both include the pixels on their far edges."""
     one = np.float32(1)
     least = np.minimum(_area(first, one), _area(second, one))
     return np.asarray(_common(first, second, one) / least)
@@ -37,15 +37,15 @@ def best_first(scores: Tensor) -> Indices:
     return np.argsort(-scores.numpy(), kind="stable")
 
 
-def apart(boxes: Tensor, order: Indices, largest: float, share: Share) -> Tensor:
-    """Those indices of boxes (n, 4) in `order` that share no more than `largest` with any kept before them.
+def suppress(boxes: Tensor, order: Indices, largest: float, overlap: Overlap) -> Tensor:
+    """Indices of boxes (n, 4) in `order`, without those that overlap a kept one by more than `largest`.
 
-    A box that gives way to a better one stands in no other's way.
+    A suppressed box suppresses no other.
     """
-    better, worse = _too_close(boxes.numpy()[order], largest, share)
+    better, worse = _too_close(boxes.numpy()[order], largest, overlap)
     kept = np.ones(len(order), dtype=bool)
     while True:
-        # only what is kept suppresses; every round settles one more link of the longest chain
+        # only kept boxes suppress; every round settles one more link of the longest chain
         again = np.ones(len(order), dtype=bool)
         again[worse[kept[better]]] = False
         if np.array_equal(again, kept):
@@ -53,26 +53,26 @@ def apart(boxes: Tensor, order: Indices, largest: float, share: Share) -> Tensor
         kept = again
 
 
-def _too_close(corners: Corners, largest: float, share: Share) -> tuple[Indices, Indices]:
-    """All pairs of boxes, the better one's rank and the worse one's, that share more than `largest`."""
-    pairs = [(np.empty(0, dtype=np.int64),) * 2, *_pairs(corners, np.float64(largest), share)]
+def _too_close(corners: Corners, largest: float, overlap: Overlap) -> tuple[Indices, Indices]:
+    """Ranks of the better and the worse box of all pairs that overlap by more than `largest`."""
+    pairs = [(np.empty(0, dtype=np.int64),) * 2, *_pairs(corners, np.float64(largest), overlap)]
     better, worse = (np.concatenate(part) for part in zip(*pairs, strict=True))
     return better, worse
 
 
-def _pairs(corners: Corners, largest: np.float64, share: Share) -> Iterator[tuple[Indices, Indices]]:
+def _pairs(corners: Corners, largest: np.float64, overlap: Overlap) -> Iterator[tuple[Indices, Indices]]:
     by_left = np.argsort(corners[:, 0], kind="stable")
     placed = corners[by_left]
     for first in range(0, len(placed), BLOCK):
         block = placed[first : first + BLOCK]
-        # boxes further left have met these already; the pixel on the far edge may be shared too
+        # boxes further left have met these; the pixel on the far edge counts too
         last = int(np.searchsorted(placed[:, 0], block[:, 2].max() + 1, side="right"))
-        # a box that regression turned inside out may have no area: it shares nothing
+        # a box that regression turned inside out may have no area: it overlaps nothing
         with np.errstate(invalid="ignore", divide="ignore"):
-            close = share(block[:, None], placed[first:last]) > largest
+            close = overlap(block[:, None], placed[first:last]) > largest
         here, there = np.nonzero(close)
         one, other = by_left[first + here], by_left[first + there]
-        # a pair within the block is met from both sides, and a box meets itself
+        # a pair within the block is met from both sides, and a box meets itself: count a pair once
         once = (there >= BLOCK) | (here < there)
         one, other = one[once], other[once]
         yield np.minimum(one, other), np.maximum(one, other)

@@ -1,4 +1,4 @@
-"""A photo at ever smaller scales, each in rows as the strips of its summed-area table bring them."""
+"""A photo at smaller and smaller scales, in rows as the strips of its summed-area table come."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from numpy.typing import NDArray
 from emoprune.faces.mtcnn.integral_image import AreaSums, Indices, Strip, averages, normalized, spans
 
 SMALLEST_FACE = 20
-"""Pixels: facenet-pytorch's least face, and the least side of a photo that has any scale at all."""
+"""Side in pixels of facenet-pytorch's smallest face, and of the smallest photo that is scanned."""
 FIELD = 12
 """Pixels of the square on which the first network decides."""
 FACTOR = 0.709
 
 
 def scales(width: int, height: int) -> list[float]:
-    """The scales at which faces are looked for, largest first: none below a side of 20 pixels."""
+    """The scales at which faces are searched, largest first: none below a side of 20 pixels."""
     found = []
     scale = FIELD / SMALLEST_FACE
-    # the side is multiplied step by step, and no scale compared with it: facenet-pytorch's own rounding
+    # the side is multiplied step by step: facenet-pytorch's own rounding
     side = min(width, height) * scale
     while side >= FIELD:
         found.append(scale)
@@ -28,7 +28,7 @@ def scales(width: int, height: int) -> list[float]:
 
 
 def largest_cell(width: int, height: int) -> int:
-    """A bound on the pixels that one pixel of any level of the pyramid averages over."""
+    """The most pixels that one pixel of any level of the pyramid averages over."""
     return int(max(1 / scale for scale in scales(width, height)) + 2) ** 2
 
 

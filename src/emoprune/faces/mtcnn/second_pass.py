@@ -1,8 +1,8 @@
-"""A second look at photos in which MTCNN sees no face: dark, tinted or turned ones.
+"""A second pass over photos in which MTCNN finds no face: dark, tinted or turned ones.
 
-A single look with lower thresholds finds faces in wallpaper, and in faces that lie on their side. So four
-looks that differ in light vote for each face with the probability that they see, and what was no face is
-seldom seen twice. A face in a turned photo needs nearly all of the votes, for most photos are upright.
+Lower thresholds alone find faces in wallpaper, and in faces that lie on their side. So four variants of the
+light vote for each face with its probability in them; a false face is seldom found twice. A face in a turned
+photo needs nearly all votes, as most photos are upright.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from PIL import Image
 
 from emoprune.faces.mtcnn import image_variants
 from emoprune.faces.mtcnn.cascade import Networks, find_faces
-from emoprune.faces.mtcnn.nms import of_union
+from emoprune.faces.mtcnn.nms import iou
 from emoprune.faces.types import Face
 
 LONGEST = 1280
-"""Pixels of the longer side: larger photos are shrunk to it, for a face that is lost so is too small here."""
+"""Pixels of the longer side, to which larger photos are shrunk; smaller faces are not searched here."""
 LOW_THRESHOLDS = (0.5, 0.5, 0.5)
-LEAST_SHARE = 1 / 16
-"""Least side of a face as a share of the photo's shorter side."""
+SMALLEST_SIDE = 1 / 16
+"""Least side of a face as a fraction of the photo's shorter side."""
 UPRIGHT_VOTES = 1.8
 TURNED_VOTES = 3.5
-"""Votes that a face needs: sums over four looks of what each takes for its probability."""
+"""Votes that a face needs: the sum of its probabilities in the four variants."""
 SAME = 0.4
-"""Boxes of different looks with this share in common show the same face."""
+"""Boxes with this intersection over union show the same face."""
 
-AS_IT_IS = "lower thresholds"
-LOOKS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    AS_IT_IS: image_variants.as_it_is,
+UNCHANGED = "lower thresholds"
+VARIANTS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    UNCHANGED: image_variants.unchanged,
     "stretched contrast": image_variants.stretched,
     "equalized contrast": image_variants.equalized,
     "brightened": image_variants.brightened,
@@ -41,10 +41,10 @@ LOOKS: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 @dataclass(frozen=True)
 class Rescue:
-    """Faces of a photo that took a second look, the largest first, in pixels of the photo as it is.
+    """Faces of a photo found by the second pass, the largest first, in pixels of the photo as it is.
 
-    `turn`: degrees counter-clockwise by which to turn the photo for the faces to stand upright: 0, 90, 180
-    or 270. `how`: what made them visible, in words.
+    Turning the photo counter-clockwise by `turn` degrees (0, 90, 180 or 270) makes the faces upright. `how`
+    is the variant in which they are found, in words.
     """
 
     faces: tuple[Face, ...]
@@ -52,12 +52,12 @@ class Rescue:
     how: str
 
 
-Sight = tuple[str, Face]
-"""The name of a look, and a face in it."""
+Detection = tuple[str, Face]
+"""The name of a variant, and a face in it."""
 
 
 def rescue(image: Image.Image, networks: Networks) -> Rescue | None:
-    """What a second look finds in an RGB photo that way up which has the face with most votes, or None."""
+    """The faces of an RGB photo in the turn whose best face has the most votes, or None."""
     factor = max(max(image.size) / LONGEST, 1)
     size = (round(image.width / factor), round(image.height / factor))
     small = image if factor == 1 else image.resize(size)
@@ -70,49 +70,49 @@ def rescue(image: Image.Image, networks: Networks) -> Rescue | None:
     return Rescue(tuple(faces), turn, _how(turn, _best(max(found[turn], key=votes))[0]))
 
 
-def _how(turn: int, look: str) -> str:
+def _how(turn: int, variant: str) -> str:
     if not turn:
-        return look
-    return f"turned {turn}" if look == AS_IT_IS else f"turned {turn}, {look}"
+        return variant
+    return f"turned {turn}" if variant == UNCHANGED else f"turned {turn}, {variant}"
 
 
-def _best(group: Sequence[Sight]) -> Sight:
-    """The sight whose box and landmarks count: that of the photo's own light, else the surest."""
-    return next((sight for sight in group if sight[0] == AS_IT_IS), group[0])
+def _best(group: Sequence[Detection]) -> Detection:
+    """The detection whose box and landmarks count: that in the unchanged photo, else the surest."""
+    return next((each for each in group if each[0] == UNCHANGED), group[0])
 
 
-def votes(group: Sequence[Sight]) -> float:
-    """What the looks at one face say together, from 0 to the number of looks."""
+def votes(group: Sequence[Detection]) -> float:
+    """The sum of the probabilities of one face, from 0 to the number of variants."""
     return sum(face.probability for _, face in group)
 
 
-def _elected(image: Image.Image, turn: int, networks: Networks) -> list[list[Sight]]:
-    """The faces of the turned photo that have votes enough: what each look sees of them, the surest first."""
+def _elected(image: Image.Image, turn: int, networks: Networks) -> list[list[Detection]]:
+    """The faces of the turned photo with enough votes: their detections, the surest first."""
     upright = image_variants.turned(image, turn)
-    sights = [
+    detections = [
         (name, face)
-        for name, look in LOOKS.items()
-        for face in find_faces(look(upright), networks, thresholds=LOW_THRESHOLDS)
-        if face.box.shorter >= LEAST_SHARE * min(image.size)
+        for name, variant in VARIANTS.items()
+        for face in find_faces(variant(upright), networks, thresholds=LOW_THRESHOLDS)
+        if face.box.shorter >= SMALLEST_SIDE * min(image.size)
     ]
     needed = TURNED_VOTES if turn else UPRIGHT_VOTES
-    return [group for group in _groups(sights) if votes(group) >= needed]
+    return [group for group in _groups(detections) if votes(group) >= needed]
 
 
-def _groups(sights: Sequence[Sight]) -> list[list[Sight]]:
-    """Sights of the same face together, the surest first, each look once."""
-    left = sorted(sights, key=lambda sight: -sight[1].probability)
+def _groups(detections: Sequence[Detection]) -> list[list[Detection]]:
+    """Detections of the same face together, the surest first, each variant once."""
+    left = sorted(detections, key=lambda each: -each[1].probability)
     groups = []
     while left:
-        shares = of_union(_corners(left[:1])[:, None], _corners(left))[0]
-        same = [sight for sight, share in zip(left, shares, strict=True) if share > SAME]
-        left = [sight for sight, share in zip(left, shares, strict=True) if share <= SAME]
-        # reversed, so that of a look's sights the surest is kept
+        overlaps = iou(_corners(left[:1])[:, None], _corners(left))[0]
+        same = [each for each, overlap in zip(left, overlaps, strict=True) if overlap > SAME]
+        left = [each for each, overlap in zip(left, overlaps, strict=True) if overlap <= SAME]
+        # reversed, so that the surest detection of a variant is kept
         once = {name: (name, face) for name, face in reversed(same)}
-        groups.append(sorted(once.values(), key=lambda sight: -sight[1].probability))
+        groups.append(sorted(once.values(), key=lambda each: -each[1].probability))
     return groups
 
 
-def _corners(sights: Sequence[Sight]) -> NDArray[np.float32]:
-    boxes = (face.box for _, face in sights)
+def _corners(detections: Sequence[Detection]) -> NDArray[np.float32]:
+    boxes = (face.box for _, face in detections)
     return np.array([[box.x1, box.y1, box.x2, box.y2] for box in boxes], dtype=np.float32)
