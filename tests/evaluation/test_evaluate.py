@@ -1,26 +1,34 @@
-"""Networks that reconstruct: trained, measured, pruned and refused where they have nothing to classify."""
+"""Evaluation of networks that classify, and of those that reconstruct, which are trained and pruned too."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn import metrics
+from torch import Tensor
 
 from emoprune.choices import Part
 from emoprune.cli.main import main
 from emoprune.data.datasets import open_data
+from emoprune.data.loader import batches
 from emoprune.data.splits import partition
+from emoprune.errors import BadData
 from emoprune.evaluation.evaluate import evaluate
-from emoprune.evaluation.model import load
+from emoprune.evaluation.model import load, samples
 from emoprune.evaluation.types import Metrics, ReconstructionMetrics
 from emoprune.networks import checkpoint as checkpoints
-from tests.support.command_line import Runner
+from tests.support.command_line import SMALL, Runner, opened
 from tests.support.feature_tables import draw_table
 
+CPU = torch.device("cpu")
 Compressed = Callable[[int], tuple[Path, Path]]
 
 
@@ -59,13 +67,120 @@ def errors(network: str | Path, table: Path, part: str) -> np.ndarray:
     return found
 
 
+def evaluated(model: Path, data: Path, **options: Any) -> Metrics:
+    found = evaluate(load(str(model), CPU), open_data(data), **options)
+    assert isinstance(found, Metrics)
+    return found
+
+
+def logits_and_labels(model: Path, faces: Path, part: str) -> tuple[Tensor, list[int]]:
+    """Logits of one part, or of all, without `evaluate`."""
+    checkpoint, net = opened(model)
+    data = open_data(faces)
+    every = tuple(range(len(data.catalog.names)))
+    indices = every if part == "all" else partition(data.catalog, checkpoint.split)[part]
+    found = samples(data, checkpoint.preprocess, checkpoint.spec.input)
+    with torch.inference_mode():
+        inputs = batches(found, torch.tensor(indices), checkpoint.preprocess, CPU)
+        logits = torch.cat([net(batch) for batch in inputs])
+    return logits, [data.catalog.labels[index] for index in indices]
+
+
+@pytest.mark.parametrize("part", ["test", "train", "all"])
+def test_evaluate_agrees_with_scikit_learn(model: Path, faces: Path, part: Part) -> None:
+    found = evaluated(model, faces, part=part)
+    logits, labels = logits_and_labels(model, faces, part)
+    predicted = logits.argmax(1).numpy()
+    assert (found.split, found.n) == (part, len(labels))
+    assert found.confusion == tuple(map(tuple, metrics.confusion_matrix(labels, predicted).tolist()))
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
+    probabilities = logits.double().softmax(1).numpy()
+    assert found.log_loss == pytest.approx(metrics.log_loss(labels, probabilities), rel=1e-5)
+    macro = metrics.f1_score(labels, predicted, average="macro", zero_division=0)
+    assert found.macro_f1 == pytest.approx(macro)
+
+
+def test_evaluate_counts_the_file_and_its_network(model: Path, faces: Path) -> None:
+    found, data = evaluated(model, faces), model.read_bytes()
+    assert (found.bytes, found.model_fingerprint) == (len(data), hashlib.sha256(data).hexdigest())
+    # conv1 of 24x24 gray: 16 kernels of 5x5 at 20x20 places, 1600 features, 24 units, 3 classes
+    assert found.parameters == 16 * 26 + 1601 * 24 + 25 * 3
+    assert found.macs == 16 * 25 * 400 + 1600 * 24 + 24 * 3
+    assert found.units == 16 + 24
+
+
+def test_evaluate_takes_the_test_part_by_default(model: Path, faces: Path) -> None:
+    assert evaluated(model, faces) == evaluated(model, faces, part="test")
+
+
+def test_evaluate_takes_the_val_part_where_there_is_no_test_part(
+    emoprune: Runner, faces_here: Callable[..., Path]
+) -> None:
+    faces = faces_here("faces", {"train/happy": 4, "train/sad": 4, "val/happy": 2, "val/sad": 3})
+    emoprune.done("train", "faces", "m.st", *SMALL)
+    found = evaluated(Path("m.st"), faces)
+    assert (found.split, found.n) == ("val", 5)
+    with pytest.raises(BadData, match="no test part, the model was trained with train/val"):
+        evaluated(Path("m.st"), faces, part="test")
+
+
+def test_evaluate_knows_a_copy_of_the_data(model: Path, faces: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(faces, tmp_path / "copy")
+    moved = evaluated(model, copied)
+    assert dataclasses.replace(moved, data=str(faces)) == evaluated(model, faces)
+
+
+def test_evaluate_refuses_parts_of_other_data(model: Path, small: Path) -> None:
+    for part in (None, "train"):
+        with pytest.raises(BadData, match=r"fingerprint.*`part=all`"):
+            evaluated(model, small, part=part)
+    assert evaluated(model, small, part="all").n == 30
+
+
+def test_evaluate_keeps_the_places_of_classes_without_samples(
+    model: Path, faces_here: Callable[..., Path]
+) -> None:
+    found = evaluated(model, faces_here("faces", {"surprise": 4, "angry": 2}), part="all")
+    assert found.classes == ("angry", "happy", "surprise")
+    assert [sum(row) for row in found.confusion] == [2, 0, 4]
+    assert found.per_class["happy"].recall is None
+
+
+def test_evaluate_names_an_unknown_class(model: Path, faces_here: Callable[..., Path]) -> None:
+    with pytest.raises(BadData, match="class sad is not one of the model's"):
+        evaluated(model, faces_here("faces", {"happy": 2, "sad": 2}), part="all")
+
+
+def test_evaluate_refuses_data_of_another_kind(
+    model: Path, table_model: Path, faces: Path, table: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BadData, match="the network takes photos"):
+        evaluated(model, table, part="all")
+    with pytest.raises(BadData, match="make one with emoprune features"):
+        evaluated(table_model, faces, part="all")
+    (tmp_path / "t.csv").write_text("name,label,x,y\na,happy,1,2\nb,angry,3,4\n")
+    with pytest.raises(BadData, match="has 2 features, and the network takes 64"):
+        evaluated(table_model, tmp_path / "t.csv", part="all")
+
+
+def test_evaluate_gives_an_onnx_file_the_metrics_of_its_checkpoint(
+    model: Path, onnx_model: Path, faces: Path
+) -> None:
+    exported, original = (evaluated(path, faces, latency=True) for path in (onnx_model, model))
+    assert exported.log_loss == pytest.approx(original.log_loss, abs=1e-5)
+    assert exported.bytes == onnx_model.stat().st_size
+    assert exported.latency_ms is not None
+    assert exported.latency_ms > 0
+    own = ("model", "model_fingerprint", "bytes", "log_loss", "calibration_error", "latency_ms")
+    changes: dict[str, Any] = {name: getattr(original, name) for name in own}
+    assert dataclasses.replace(exported, **changes) == original
+
+
 @pytest.mark.parametrize("part", ["test", "all"])
 def test_evaluate_gives_a_checkpoint_the_metrics_of_its_file(model: Path, faces: Path, part: Part) -> None:
     data, settings = open_data(faces), {"seed": 3}
-    loaded = load(str(model), torch.device("cpu"))
-    of_file = evaluate(loaded, data, part=part, label="whole", settings=settings)
+    of_file = evaluated(model, faces, part=part, label="whole", settings=settings)
     found = evaluate(checkpoints.read(str(model)), data, part=part, label="whole", settings=settings)
-    assert isinstance(of_file, Metrics)
     assert (of_file.model, of_file.data, of_file.split) == (str(model), str(faces), part)
     assert (of_file.label, of_file.settings) == ("whole", settings)
     assert found == dataclasses.replace(of_file, model="checkpoint")
@@ -79,7 +194,7 @@ def test_evaluate_measures_the_error_of_a_network_that_reconstructs(compressed: 
     assert found.latency_ms is not None
 
 
-def test_ten_features_and_the_label_go_in_and_eleven_numbers_come_out(compressed: Compressed) -> None:
+def test_training_a_reconstruction_reads_and_writes_features_and_label(compressed: Compressed) -> None:
     _, network = compressed(0)
     found = checkpoints.read(str(network))
     assert (found.spec.input, found.spec.classes, found.spec.hidden) == ((11,), 11, (10,))
@@ -90,7 +205,9 @@ def test_ten_features_and_the_label_go_in_and_eleven_numbers_come_out(compressed
 
 
 @pytest.mark.parametrize("part", ["train", "test"])
-def test_eval_measures_what_numpy_measures(emoprune: Runner, compressed: Compressed, part: str) -> None:
+def test_evaluate_agrees_with_numpy_on_a_reconstruction(
+    emoprune: Runner, compressed: Compressed, part: str
+) -> None:
     table, network = compressed(0)
     record = emoprune.done("eval", network, table, "--split", part).record
     each = errors(network, table, part)
@@ -147,7 +264,7 @@ def test_a_budget_of_loss_is_one_of_squared_error(emoprune: Runner, compressed: 
     assert before < after <= before + 0.01
 
 
-def test_there_is_no_accuracy_to_drop(emoprune: Runner, compressed: Compressed) -> None:
+def test_pruning_a_reconstruction_has_no_accuracy_to_drop(emoprune: Runner, compressed: Compressed) -> None:
     _, network = compressed(0)
     options = ("--method", "progressive", "--max-drop", "3", "-o", "less.st")
     says = ("autoencoder", "--max-loss-increase")
@@ -189,16 +306,6 @@ def test_its_onnx_file_is_written_but_not_evaluated(emoprune: Runner, compressed
     record = emoprune.done("export", network, "ae.onnx").record
     assert record["real_samples"] > 0
     emoprune.check_refused("eval", "ae.onnx", table, says=("scales its input", "checkpoint"))
-
-
-def test_a_table_of_another_width_is_refused(
-    emoprune: Runner, compressed: Compressed, in_folder: Path
-) -> None:
-    _, network = compressed(0)
-    draw_table(in_folder / "wide.csv", columns=12)
-    says = ("wide.csv: ", "12 features", "takes 10")
-    emoprune.check_refused("eval", network, "wide.csv", "--split", "all", says=says)
-    emoprune.check_refused("train", "wide.csv", "on.st", "--from", network, says=says)
 
 
 def test_pictures_are_refused(emoprune: Runner, compressed: Compressed, small: Path) -> None:
