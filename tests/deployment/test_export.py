@@ -1,10 +1,12 @@
-"""emoprune export: one ONNX file that computes what the checkpoint computes."""
+"""ONNX files that compute what their checkpoints compute."""
 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,17 @@ import torch
 
 from emoprune.data.datasets import open_data
 from emoprune.deployment.export import export
-from emoprune.networks import checkpoint
-from tests.support.command_line import SMALL, Runner, opened, tree
+from emoprune.errors import BadData, OutputFault, ToleranceExceeded, UsageFault
+from emoprune.evaluation.evaluate import evaluate
+from emoprune.evaluation.model import load
+from emoprune.evaluation.types import Metrics
+from emoprune.io import onnx_files
+from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.types import Checkpoint
+from emoprune.training.config import TrainConfig
+from emoprune.training.train import train
+from tests.conftest import draw_faces
+from tests.support.command_line import opened
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
@@ -26,14 +37,14 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 def test_export_only_checks_without_a_path(
     model: Path, onnx_model: Path, faces: Path, in_folder: Path
 ) -> None:
-    summary = export(checkpoint.read(str(model)), None, data=open_data(faces))
+    summary = export(checkpoints.read(str(model)), None, data=open_data(faces))
     assert (summary.output, summary.real_samples) == (None, 60)
     assert (summary.bytes, summary.input_bytes) == (onnx_model.stat().st_size, model.stat().st_size)
     assert not list(in_folder.iterdir())
 
 
 @pytest.mark.parametrize("count", [1, 3, 17])
-def test_any_batch_gives_the_logits_of_the_checkpoint(model: Path, onnx_model: Path, count: int) -> None:
+def test_export_keeps_the_logits_of_any_batch(model: Path, onnx_model: Path, count: int) -> None:
     _, net = opened(Path(model))
     batch = torch.randn(count, 1, 24, 24, generator=torch.Generator().manual_seed(count))
     (logits,) = session(onnx_model).run(["logits"], {"images": batch.numpy()})
@@ -42,19 +53,7 @@ def test_any_batch_gives_the_logits_of_the_checkpoint(model: Path, onnx_model: P
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
 
 
-def test_export_summarizes_what_it_checked(emoprune: Runner, model: Path, in_folder: Path) -> None:
-    result = emoprune.done("export", model, "m.onnx")
-    record = result.record
-    assert record["schema"] == "emoprune.export/1"
-    assert record["bytes"] == (in_folder / "m.onnx").stat().st_size
-    assert 0 <= record["difference_random"] <= record["tolerance"] == 1e-4
-    assert 0 <= record["difference_real"] <= 1e-4
-    assert record["real_samples"] == 60, "every face, since there are fewer than 64"
-    assert result.err == ""
-    assert set(tree(in_folder)) == {"m.onnx"}
-
-
-def test_the_file_says_where_it_comes_from_but_not_from_which_machine(onnx_model: Path) -> None:
+def test_export_writes_the_card_but_nothing_of_the_machine(onnx_model: Path) -> None:
     loaded = onnx.load(onnx_model)
     card = json.loads({entry.key: entry.value for entry in loaded.metadata_props}["emoprune"])
     assert card["classes"] == ["angry", "happy", "surprise"]
@@ -63,42 +62,59 @@ def test_the_file_says_where_it_comes_from_but_not_from_which_machine(onnx_model
     assert str(Path(__file__).parents[2]).encode() not in onnx_model.read_bytes()
 
 
-def test_the_same_command_writes_the_same_bytes(emoprune: Runner, model: Path, onnx_model: Path) -> None:
-    assert emoprune.done("export", model, "-").raw == onnx_model.read_bytes()
+def test_export_takes_networks_of_tables(table_model: Path, table: Path, tmp_path: Path) -> None:
+    checkpoint = checkpoints.read(str(table_model))
+    summary = export(checkpoint, tmp_path / "m.onnx", data=str(table))
+    assert (summary.output, summary.real_samples) == (str(tmp_path / "m.onnx"), 60)
+    assert session(tmp_path / "m.onnx").get_inputs()[0].name == "features"
+    one = evaluate(checkpoint, open_data(table))
+    other = evaluate(load(str(tmp_path / "m.onnx"), torch.device("cpu")), open_data(table))
+    assert isinstance(one, Metrics)
+    assert isinstance(other, Metrics)
+    assert (one.confusion, one.parameters) == (other.confusion, other.parameters)
 
 
-def test_a_pruned_network_of_a_table_is_exported(
-    emoprune: Runner, table_model: Path, table: Path, in_folder: Path
+def test_export_replaces_a_file_only_with_force(model: Path, onnx_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_text("mine")
+    with pytest.raises(OutputFault, match="exists"):
+        export(checkpoints.read(str(model)), path)
+    export(checkpoints.read(str(model)), path, force=True)
+    assert path.read_bytes() == onnx_model.read_bytes()
+
+
+def test_export_refuses_a_name_without_its_suffix(model: Path) -> None:
+    with pytest.raises(UsageFault, match=r"m\.st: does not end in \.onnx"):
+        export(checkpoints.read(str(model)), "m.st")
+
+
+def test_export_refuses_data_of_another_kind(model: Path, table: Path) -> None:
+    with pytest.raises(BadData, match="photos"):
+        export(checkpoints.read(str(model)), None, data=str(table))
+
+
+@pytest.mark.parametrize("difference", [0.25, math.nan])
+def test_export_writes_nothing_that_differs(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, difference: float
 ) -> None:
-    emoprune.done("prune", table_model, "--angle", "60", "-o", "small.st")
-    emoprune.done("export", "small.st", "small.onnx")
-    assert session(in_folder / "small.onnx").get_inputs()[0].name == "features"
-    one, other = (emoprune.done("eval", name, table).record for name in ("small.st", "small.onnx"))
-    assert one["confusion"] == other["confusion"]
-    assert one["parameters"] == other["parameters"]
+    logits = onnx_files.Engine.logits
+    monkeypatch.setattr(onnx_files.Engine, "logits", lambda *given: logits(*given) + difference)
+    with pytest.raises(ToleranceExceeded, match="differ by up to"):
+        export(checkpoints.read(str(model)), tmp_path / "m.onnx", tolerance=0.2)
+    assert not list(tmp_path.iterdir())
 
 
-def test_export_checks_on_random_batches_where_the_training_data_is_gone(
-    emoprune: Runner, faces_here: Callable[..., Path], small: Path, in_folder: Path
-) -> None:
-    faces_here("faces", {"happy": 4, "sad": 4})
-    emoprune.done("train", "faces", "m.st", *SMALL, "--split", "50/50")
-    (in_folder / "faces").rename(in_folder / "elsewhere")
-    result = emoprune.done("export", "m.st", "m.onnx")
-    assert (result.record["difference_real"], result.record["real_samples"]) == (None, 0)
-    assert result.err.startswith("note: ")
-    assert "--data" in result.err
-    given = emoprune.done("export", "m.st", "n.onnx", "--data", small)
-    assert given.record["real_samples"] == 30
-    assert given.err == ""
+def remove(folder: Path) -> None:
+    shutil.rmtree(folder)
 
 
 def replaced_by_text(folder: Path) -> None:
-    shutil.rmtree(folder)
+    remove(folder)
     folder.write_text("text")
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
+    "gone": remove,
     "emptied": lambda folder: shutil.rmtree(folder / "happy"),
     "a file now": replaced_by_text,
     "a broken picture": lambda folder: next((folder / "sad").iterdir()).write_bytes(b"no picture"),
@@ -106,66 +122,30 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Checkpoint, Path]:
+    """A checkpoint, and a copy of the data that its history names."""
+    folder = tmp_path_factory.mktemp("trained")
+    draw_faces(folder / "faces", ("happy", "sad"), 4, side=32)
+    config = TrainConfig(arch="conv1", size="16", gray=True, hidden=(12,), epochs=1, split="50/50")
+    found = train(open_data(folder / "faces"), config)
+    return found.checkpoint, folder / "faces"
+
+
 @pytest.mark.parametrize("change", CHANGES)
-def test_where_the_training_data_was_something_else_now_is_no_fault(
-    emoprune: Runner, faces_here: Callable[..., Path], change: str
+def test_export_checks_on_random_batches_where_the_training_data_has_changed(
+    trained: tuple[Checkpoint, Path], tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = faces_here("faces", {"happy": 4, "sad": 4})
-    emoprune.done("train", "faces", "m.st", *SMALL, "--split", "50/50")
+    checkpoint, faces = trained
+    folder = shutil.copytree(faces, tmp_path / "faces")
+    (entry,) = checkpoint.history
+    entry = replace(entry, parameters={**entry.parameters, "data": str(folder)})
+    checkpoint = replace(checkpoint, history=(entry,))
+    assert export(checkpoint, None).real_samples == 8
     CHANGES[change](folder)
-    result = emoprune.done("export", "m.st", "m.onnx")
-    assert (result.record["difference_real"], result.record["real_samples"]) == (None, 0)
-    assert result.err.startswith("note: checked on random batches only: faces")
-    assert result.err.count("\n") == 1
-
-
-def test_a_checkpoint_from_stdin_is_exported(emoprune: Runner, model: Path, onnx_model: Path) -> None:
-    emoprune.done("export", "-", "m.onnx", stdin=model.read_bytes())
-    assert Path("m.onnx").read_bytes() == onnx_model.read_bytes()
-
-
-def test_what_differs_too_much_is_not_written(
-    emoprune: Runner, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("emoprune.io.onnx_files.largest_difference", lambda *_: 0.25)
-    emoprune.check_refused("export", model, "m.onnx", says=("m.onnx: ", "0.25", "0.0001", "--tolerance"))
-
-
-def test_a_nan_never_passes(emoprune: Runner, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nothing(_: object, batch: torch.Tensor) -> torch.Tensor:
-        return torch.full((len(batch), 3), torch.nan)
-
-    monkeypatch.setattr("emoprune.io.onnx_files.Engine.logits", nothing)
-    emoprune.check_refused("export", model, "m.onnx", "--tolerance", "1e6", says=("m.onnx: ",))
-
-
-@pytest.mark.parametrize(
-    ("argv", "code", "says"),
-    [
-        (["m.onnx", "--tolerance", "-1"], 2, ("--tolerance",)),
-        (["nowhere/m.onnx"], 1, ("mkdir -p nowhere",)),
-        (["there.onnx"], 1, ("there.onnx: exists", "--force")),
-        (["m.onnx", "--data", "nowhere"], 1, ("nowhere: no such",)),
-    ],
-)
-def test_what_cannot_be_done_is_refused(
-    emoprune: Runner, model: Path, in_folder: Path, argv: list[str], code: int, says: tuple[str, ...]
-) -> None:
-    (in_folder / "there.onnx").write_text("mine")
-    emoprune.check_refused("export", model, *argv, code=code, says=says)
-
-
-def test_samples_that_do_not_fit_are_refused(emoprune: Runner, model: Path, table: Path) -> None:
-    emoprune.check_refused("export", model, "m.onnx", "--data", table, says=(f"{table}: ", "photos"))
-
-
-def test_an_existing_file_is_replaced_with_force(
-    emoprune: Runner, model: Path, onnx_model: Path, in_folder: Path
-) -> None:
-    (in_folder / "m.onnx").write_text("mine")
-    emoprune.done("export", model, "m.onnx", "--force")
-    assert (in_folder / "m.onnx").read_bytes() == onnx_model.read_bytes()
-
-
-def test_a_name_that_eval_would_not_know_is_refused(emoprune: Runner, model: Path) -> None:
-    emoprune.check_refused("export", model, "m.st", code=2, says=("m.st", ".onnx"))
+    with caplog.at_level("INFO", "emoprune"):
+        summary = export(checkpoint, None)
+    assert (summary.difference_real, summary.real_samples) == (None, 0)
+    (note,) = [record.getMessage() for record in caplog.records if record.name == "emoprune"]
+    assert note.startswith("checked on random batches only: ")
+    assert note.endswith("; give `data` for real ones")
