@@ -50,7 +50,7 @@ def test_the_demo_leaves_every_file_and_ends_with_the_table(emoprune: Runner, in
     assert distinct["units"] < whole["units"]
     assert quarter["macs"] <= whole["macs"] / 4
     assert exported["accuracy"] == quarter["accuracy"]
-    assert result.out.rstrip().endswith("all else is in here to look at.")
+    assert result.out.rstrip().endswith("all other files are in here.")
 
     emoprune.check_refused("demo", "here", says=("here: exists", "--force"))
 
@@ -71,7 +71,7 @@ def test_force_is_handed_to_every_step_that_writes(
     assert train[train.index("--seed") + 1] == "7"
 
 
-def test_a_folder_that_is_no_demo_is_left_alone(emoprune: Runner, in_folder: Path) -> None:
+def test_a_folder_that_is_not_a_demo_is_not_changed(emoprune: Runner, in_folder: Path) -> None:
     (in_folder / "mine").mkdir()
     (in_folder / "mine" / "thesis.txt").write_text("words")
     emoprune.check_refused("demo", "mine", "--force", says=("mine: ", "name another folder"))

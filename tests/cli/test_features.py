@@ -140,7 +140,7 @@ def test_what_cannot_be_done_is_refused(
     emoprune.check_refused("features", *argv, code=code, says=says)
 
 
-def test_features_that_are_no_numbers_are_not_taken_for_missing_values(
+def test_features_that_are_nan_are_not_taken_for_missing_values(
     emoprune: Runner, small: Path, in_folder: Path
 ) -> None:
     net = models.squeezenet1_1(weights=None)

@@ -173,7 +173,7 @@ def test_stripes_too_fine_to_show_become_gray(period: int, degrees: float, dista
     assert abs(found.mean() - stripes.mean()) < 3
 
 
-def test_a_steady_slope_stays_one() -> None:
+def test_a_steady_slope_remains_one() -> None:
     across = np.mgrid[:500, :500][1] / 2
     scene = Image.fromarray(np.repeat(across[..., None], 3, 2).astype(np.uint8))
     found = align_face(scene, [(215, 250), (285, 250)], size=50)[..., 0]

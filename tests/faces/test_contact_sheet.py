@@ -1,4 +1,4 @@
-"""Contact sheets: everything there, worst first, told apart by everyone, in bounded room."""
+"""Contact sheets: complete, failures first, readable by the color-blind, of bounded size."""
 
 import itertools
 import math
@@ -81,7 +81,7 @@ def test_tiles_of_a_section_keep_their_order() -> None:
 @pytest.mark.parametrize(
     "counts", [(0, 0), (1, 0), (5, 2), (60, 9), (600, 30), (5000, 80), (10, 5000), (9000, 9000), (40_000, 2)]
 )
-def test_a_sheet_of_any_count_has_sensible_measures(
+def test_a_sheet_of_any_count_has_a_sensible_size(
     counts: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # the layout alone is asked for: drawing thousands takes seconds
@@ -188,13 +188,13 @@ def test_the_heading_counts_what_there_is_and_always_the_failures() -> None:
     assert (drawn([tile()], "others/")[:HEAD] != one).any()
 
 
-def test_frames_are_told_apart_without_red_green_or_blue() -> None:
+def test_frames_differ_without_red_green_or_blue() -> None:
     colors = {name: np.array(style.color) / 255 for name, style in STYLES.items()}
     for seen in (np.eye(3), *map(np.array, BLIND.values())):
         for one, other in itertools.combinations(colors, 2):
             assert math.dist(seen @ colors[one], seen @ colors[other]) > 0.19, (one, other)
 
 
-def test_frames_are_told_apart_without_any_color() -> None:
+def test_frames_differ_without_any_color() -> None:
     letters = [style.letter for style in STYLES.values()]
     assert len(set(letters)) == len(letters)

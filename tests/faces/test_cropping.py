@@ -1,4 +1,4 @@
-"""Faces cut out of photos: square, where the box is, never squashed."""
+"""Faces cut out of photos: square, at the box, in proportion."""
 
 import tracemalloc
 
@@ -213,7 +213,7 @@ def test_the_center_of_the_box_is_the_center_of_the_picture(
 
 @pytest.mark.parametrize("box", [Box(70, 40, 130, 160), Box(40, 80, 160, 120), Box(60.3, 49.6, 139.8, 148.2)])
 @pytest.mark.parametrize("margin", [0.0, 0.35, 2.5])
-def test_a_drawn_circle_stays_a_circle(box: Box, margin: float) -> None:
+def test_crop_face_keeps_a_circle_a_circle(box: Box, margin: float) -> None:
     scene = Image.new("RGB", (200, 200))
     ImageDraw.Draw(scene).ellipse((80, 80, 120, 120), fill="white")
     # mirrored, there would be others around it
@@ -233,7 +233,7 @@ def test_a_box_far_larger_than_the_photo_is_a_bad_image_and_costs_no_memory() ->
     assert peak < 1_000_000
 
 
-def test_a_face_that_the_photo_cuts_off_stays_in_the_middle() -> None:
+def test_crop_face_keeps_a_face_at_the_edge_in_the_middle() -> None:
     scene = Image.new("RGB", (60, 40), "black")
     scene.paste((255, 255, 255), (0, 10, 10, 30))  # the right half of a white square, cut off at the left
     found = pixels(crop_face(scene, Box(-10, 10, 10, 30), margin=1, size=40)).astype(np.float64)
@@ -243,7 +243,7 @@ def test_a_face_that_the_photo_cuts_off_stays_in_the_middle() -> None:
     assert max(row[:8].max(), row[32:].max()) < 50
 
 
-def test_the_photo_stays_as_it_was() -> None:
+def test_crop_face_does_not_change_the_photo() -> None:
     scene = photo()
     crop_face(scene, Box(-10, -10, 30, 30), margin=1, size=8)
     np.testing.assert_array_equal(pixels(scene), pixels(photo()))

@@ -71,7 +71,7 @@ def test_both_of_two_faces_are_found(two: tuple[list[Face], tuple[int, int]]) ->
     assert any(face.box.x1 > 250 and face.box.x2 < 390 for face in faces)
 
 
-def test_each_choice_takes_the_face_that_it_names(two: tuple[list[Face], tuple[int, int]]) -> None:
+def test_each_selection_takes_the_face_that_it_names(two: tuple[list[Face], tuple[int, int]]) -> None:
     faces, size = two
     (large,), (central,) = SELECTIONS["largest"](faces, size), SELECTIONS["center"](faces, size)
     assert large.box.x2 < 240
@@ -93,7 +93,7 @@ def test_a_picture_too_small_for_any_face_is_refused(detector: Detector, size: t
         detector.detect(Image.new("RGB", size))
 
 
-def test_the_smallest_picture_is_looked_at(detector: Detector) -> None:
+def test_the_smallest_picture_is_searched(detector: Detector) -> None:
     assert detector.detect(Image.new("RGB", (SMALLEST_FACE, SMALLEST_FACE))) == []
 
 
@@ -122,7 +122,7 @@ def resident() -> int:
     return int(status.read_text().split()[1])
 
 
-def test_memory_freed_between_small_pieces_goes_back() -> None:
+def test_return_freed_memory_returns_what_lies_between_small_pieces() -> None:
     # too small for glibc to map each by itself, and every other kept so that none is at the end
     held = [np.ones(12_000) for _ in range(2000)]
     freed = held[::2]

@@ -99,12 +99,12 @@ def filled(folder: Path, *cells: tuple[str, str, str, str]) -> str:
     return str(path)
 
 
-def test_boxes_filled_in_by_hand_are_read_and_empty_rows_passed_over(tmp_path: Path) -> None:
+def test_read_boxes_reads_boxes_by_hand_and_skips_empty_rows(tmp_path: Path) -> None:
     path = filled(tmp_path, ("10", " 20 ", "30.5", "4e1"), ("", "", "", ""), ("-5", "0", "1", "2"))
     assert manifest.read_boxes(path) == {"a.jpg": Box(10, 20, 30.5, 40), "c.jpg": Box(-5, 0, 1, 2)}
 
 
-def test_a_file_nobody_filled_in_has_no_boxes(tmp_path: Path) -> None:
+def test_read_boxes_finds_none_in_a_file_as_crop_wrote_it(tmp_path: Path) -> None:
     assert manifest.read_boxes(filled(tmp_path)) == {}
 
 
@@ -120,7 +120,7 @@ def test_a_file_nobody_filled_in_has_no_boxes(tmp_path: Path) -> None:
         (("10", "20", "10", "40"), "has no area"),
     ],
 )
-def test_a_box_that_is_none_is_named_by_its_line(
+def test_read_boxes_names_the_line_of_a_bad_box(
     tmp_path: Path, cells: tuple[str, str, str, str], fact: str
 ) -> None:
     path = filled(tmp_path, ("1", "2", "3", "4"), cells)
@@ -130,7 +130,7 @@ def test_a_box_that_is_none_is_named_by_its_line(
 
 
 @pytest.mark.parametrize("text", ["", "source,x1,y1,x2\na,1,2,3\n", "name;x1;y1;x2;y2\n", "\x89PNG"])
-def test_a_file_without_the_columns_is_refused(tmp_path: Path, text: str) -> None:
+def test_read_boxes_refuses_a_file_without_the_columns(tmp_path: Path, text: str) -> None:
     (tmp_path / "boxes.csv").write_text(text)
     with pytest.raises(BadData, match="has no column") as caught:
         manifest.read_boxes(str(tmp_path / "boxes.csv"))
@@ -145,18 +145,18 @@ def test_a_file_without_the_columns_is_refused(tmp_path: Path, text: str) -> Non
         ('y1,x1,source , y2,x2\n2,10.5,"a,1;b.jpg",4,30\n', "utf-8"),
     ],
 )
-def test_boxes_come_back_from_a_spreadsheet_of_any_country(tmp_path: Path, text: str, encoding: str) -> None:
+def test_read_boxes_reads_spreadsheets_of_any_country(tmp_path: Path, text: str, encoding: str) -> None:
     (tmp_path / "boxes.csv").write_bytes(text.encode(encoding))
     assert manifest.read_boxes(str(tmp_path / "boxes.csv")) == {"a,1;b.jpg": Box(10.5, 2, 30, 4)}
 
 
-def test_a_second_box_for_a_photo_is_named(tmp_path: Path) -> None:
+def test_read_boxes_refuses_a_second_box_for_a_photo(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_text("source,x1,y1,x2,y2\na.jpg,1,2,3,4\na.jpg,5,6,7,8\n")
     with pytest.raises(BadData, match=r"line 3: a second box for a\.jpg"):
         manifest.read_boxes(str(tmp_path / "boxes.csv"))
 
 
-def test_boxes_need_only_their_own_columns(tmp_path: Path) -> None:
+def test_read_boxes_needs_only_its_own_columns(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_text("y2,x2,y1,x1,source\n4,3,2,1,a.jpg\n")
     assert manifest.read_boxes(str(tmp_path / "boxes.csv")) == {"a.jpg": Box(1, 2, 3, 4)}
 
@@ -164,7 +164,7 @@ def test_boxes_need_only_their_own_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("x1", "left"), ("x2", ""), ("x2", "0"), ("probability", "sure"), ("nose_y", "")]
 )
-def test_a_damaged_manifest_is_named_with_its_line(tmp_path: Path, name: str, value: str) -> None:
+def test_read_rows_names_the_line_of_a_damaged_row(tmp_path: Path, name: str, value: str) -> None:
     row = CropRow("a.jpg", "a.jpg", "face", Box(1, 2, 3, 4), 0.9, ((5, 6),) * 5)
     (cells,) = csv.DictReader(io.StringIO(manifest.to_bytes([row]).decode()))
     stream = io.StringIO()
@@ -188,7 +188,7 @@ def test_a_quote_that_never_ends_is_a_fault_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["/etc/passwd", "../elsewhere.jpg", "happy/../../elsewhere.jpg"])
-def test_a_manifest_whose_outputs_leave_its_folder_is_refused(tmp_path: Path, output: str) -> None:
+def test_read_rows_refuses_outputs_outside_the_folder(tmp_path: Path, output: str) -> None:
     path = tmp_path / "crops.csv"
     path.write_bytes(manifest.to_bytes([CropRow("a.jpg", output, "face")]))
     with pytest.raises(BadData, match="line 2 is damaged"):
@@ -204,18 +204,18 @@ def hashes_of(folder: Path, text: str | bytes) -> dict[str, str]:
     return manifest.read_hashes(folder)
 
 
-def test_each_face_has_its_hash_wherever_the_columns_stand(tmp_path: Path) -> None:
+def test_read_hashes_reads_columns_in_any_order(tmp_path: Path) -> None:
     text = f"source,phash,status,output\na.png,{GOOD},face,happy/a.jpg\nb.png,,no-face,\n"
     assert hashes_of(tmp_path, text) == {"happy/a.jpg": GOOD}
 
 
-def test_a_name_that_is_no_text_is_that_of_the_file(tmp_path: Path) -> None:
+def test_read_hashes_keeps_names_that_are_not_utf8(tmp_path: Path) -> None:
     name = "happy/\udcff.jpg"
     assert hashes_of(tmp_path, f"output,phash\n{name},{GOOD}\n") == {name: GOOD}
 
 
 @pytest.mark.parametrize("cell", ["", "0123", f"{GOOD}0", GOOD.upper(), f" {GOOD}", "0123456789abcdeg", "-1"])
-def test_a_damaged_cell_is_left_out(tmp_path: Path, cell: str) -> None:
+def test_read_hashes_leaves_out_damaged_cells(tmp_path: Path, cell: str) -> None:
     text = f"output,phash\nhappy/a.jpg,{cell}\nhappy/b.jpg,{GOOD}\nhappy/c.jpg\n"
     assert hashes_of(tmp_path, text) == {"happy/b.jpg": GOOD}
 
@@ -223,11 +223,11 @@ def test_a_damaged_cell_is_left_out(tmp_path: Path, cell: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "source,output\na,b\n", f"source,phash\na,{GOOD}\n", b"a\0b", 'phash,"output']
 )
-def test_a_manifest_without_hashes_gives_none(tmp_path: Path, text: str | bytes) -> None:
+def test_read_hashes_of_a_manifest_without_hashes_is_empty(tmp_path: Path, text: str | bytes) -> None:
     assert hashes_of(tmp_path, text) == {}
 
 
-def test_no_manifest_gives_none(tmp_path: Path) -> None:
+def test_read_hashes_without_a_manifest_is_empty(tmp_path: Path) -> None:
     assert manifest.read_hashes(tmp_path) == {}
     (tmp_path / manifest.MANIFEST).mkdir()
     assert manifest.read_hashes(tmp_path) == {}

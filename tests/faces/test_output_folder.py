@@ -1,4 +1,4 @@
-"""A folder of faces that dies at every step of its making."""
+"""A folder of faces whose process dies at every step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHOTOS = ("a/one.jpg", "a/two.jpg", "b/none.jpg", "b/three.jpg")
 
 
 class Killed(BaseException):
-    """What nobody catches, for the process is gone."""
+    """Stands for the death of the process: nobody catches it."""
 
 
 def row(source: str) -> CropRow:
@@ -30,7 +30,7 @@ def row(source: str) -> CropRow:
 
 
 def crop(place: Path, settings: CropSettings, photos: Sequence[str] = PHOTOS, *, force: bool = False) -> int:
-    """What the command does, with pictures that tell their settings; how many photos were done."""
+    """Crop like the command, with settings as pictures; the number of processed photos."""
     folder = CropFolder(str(place))
     with folder.locked():
         return crop_held(folder, settings, photos, force)
@@ -122,7 +122,7 @@ def deaths(work: Callable[[], object]) -> bool:
     return False
 
 
-def test_after_death_with_other_settings_no_face_passes_for_what_it_is_not(tmp_path: Path) -> None:
+def test_after_death_with_other_settings_no_face_is_reused(tmp_path: Path) -> None:
     first(tmp_path / "undisturbed")
     step, died = 0, True
     while died:
@@ -143,7 +143,7 @@ def test_after_death_with_other_settings_no_face_passes_for_what_it_is_not(tmp_p
         assert contents(place) == contents(tmp_path / "undisturbed"), step
 
 
-def test_after_death_no_face_is_left_of_a_photo_that_went_meanwhile(tmp_path: Path) -> None:
+def test_after_death_no_face_is_left_of_a_photo_that_is_gone(tmp_path: Path) -> None:
     crop(tmp_path / "undisturbed", SMALL, PHOTOS[1:])
     step, died = 0, True
     while died:
@@ -167,7 +167,7 @@ def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     assert crop(tmp_path / "faces", LARGE) == 1
 
 
-def test_nothing_is_seen_before_all_is_done_and_a_torn_line_is_passed_over(tmp_path: Path) -> None:
+def test_faces_appear_when_all_are_done_and_a_torn_line_is_ignored(tmp_path: Path) -> None:
     place = tmp_path / "faces"
     folder = CropFolder(str(place))
 
@@ -195,7 +195,7 @@ def test_a_run_that_did_nothing_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_someone_else_is_refused_and_an_empty_one_taken(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_an_empty_one_taken(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(OutputFault, match="did not write"):
         CropFolder(str(tmp_path))

@@ -39,7 +39,9 @@ def test_a_picture_is_left_as_it_was(name: str) -> None:
 
 @pytest.mark.parametrize("name", DESCRIBE)
 @pytest.mark.parametrize("shape", [(8, 8), (7, 90), (90, 7), (33, 64)])
-def test_any_shape_gives_as_many_numbers_as_told_and_they_sum_to_1(name: str, shape: tuple[int, int]) -> None:
+def test_any_shape_gives_the_documented_count_of_numbers_that_sum_to_1(
+    name: str, shape: tuple[int, int]
+) -> None:
     found = DESCRIBE[name](noise(*shape))
     assert found.ndim == 1
     assert f"{len(found)} numbers" in DESCRIPTORS[name]
@@ -59,6 +61,6 @@ def test_any_shape_gives_as_many_numbers_as_told_and_they_sum_to_1(name: str, sh
         (np.full((4, 4), np.nan), "0..1"),
     ],
 )
-def test_what_is_no_gray_picture_is_refused(image: NDArray[np.generic], says: str) -> None:
+def test_unit_gray_refuses_other_arrays(image: NDArray[np.generic], says: str) -> None:
     with pytest.raises(BadData, match=says):
         unit_gray(image)

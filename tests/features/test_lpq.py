@@ -1,4 +1,4 @@
-"""LPQ against its definition spelled out, and against what can be told by hand."""
+"""LPQ against a literal implementation of its definition, and against values by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from emoprune.errors import BadData
 from emoprune.features.lpq import decorrelation, frequency_responses, lpq, lpq_codes
 from tests.support import descriptor_reference
-from tests.support.descriptor_pictures import Gray, gray_photo, noise, photos_of
+from tests.support.descriptor_pictures import Gray, drawn_pictures, noise, real_pictures
 
 
 def check_against_reference(image: Gray) -> None:
@@ -26,15 +26,13 @@ def test_codes_of_noise_are_those_of_the_definition(shape: tuple[int, int]) -> N
 
 
 def test_codes_of_drawn_faces_are_those_of_the_definition(faces: Path) -> None:
-    for path in photos_of(faces, 3):
-        check_against_reference(gray_photo(path, 48, 40))
+    for image in drawn_pictures(faces):
+        check_against_reference(image)
 
 
 def test_codes_of_real_faces_are_those_of_the_definition(shared_data: Path) -> None:
-    for path in photos_of(shared_data / "data" / "fer2013" / "val", 3):
-        check_against_reference(gray_photo(path, 48, 48))
-    for path in photos_of(shared_data / "data" / "photos", 2):
-        check_against_reference(gray_photo(path, 40, 56))
+    for image in real_pictures(shared_data):
+        check_against_reference(image)
 
 
 def test_responses_are_the_transform_of_each_window() -> None:

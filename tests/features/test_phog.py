@@ -1,4 +1,4 @@
-"""PHOG and its edges against their definition spelled out, and against what can be told by hand."""
+"""PHOG and its edges against a literal implementation of their definition, and against values by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from emoprune.features.canny import edges
 from emoprune.features.phog import phog
 from tests.support import descriptor_reference
-from tests.support.descriptor_pictures import Gray, gray_photo, noise, photos_of
+from tests.support.descriptor_pictures import Gray, drawn_pictures, noise, real_pictures
 
 
 def edge_set(image: Gray) -> frozenset[tuple[int, int]]:
@@ -33,19 +33,17 @@ def test_noise_is_described_as_defined(shape: tuple[int, int]) -> None:
 
 
 def test_drawn_faces_are_described_as_defined(faces: Path) -> None:
-    for path in photos_of(faces, 3):
-        check_against_reference(gray_photo(path, 48, 40))
+    for image in drawn_pictures(faces):
+        check_against_reference(image)
 
 
 def test_real_faces_are_described_as_defined(shared_data: Path) -> None:
-    for path in photos_of(shared_data / "data" / "fer2013" / "val", 3):
-        check_against_reference(gray_photo(path, 48, 48))
-    for path in photos_of(shared_data / "data" / "photos", 2):
-        check_against_reference(gray_photo(path, 40, 56))
+    for image in real_pictures(shared_data):
+        check_against_reference(image)
 
 
 @pytest.mark.parametrize("period", [2, 3, 4, 5])
-def test_equal_neighbors_are_told_apart_as_defined(period: int) -> None:
+def test_of_equal_neighbors_the_upper_or_left_one_counts(period: int) -> None:
     y, x = np.mgrid[:20, :24]
     for image in (x % period == 0, y % period == 0, (x + y) % period == 0, (x // period + y // period) % 2):
         check_against_reference((image * 255).astype(np.uint8))

@@ -24,7 +24,7 @@ def test_pictures_are_found_at_every_depth_in_order(tmp_path: Path) -> None:
     assert found == ["a/b/d.gif", "a/c.png", "b.jpg"]
 
 
-def test_a_contact_sheet_beside_its_manifest_is_no_picture_and_any_other_file_of_that_name_is(
+def test_pictures_leave_out_a_contact_sheet_only_beside_its_manifest(
     tmp_path: Path,
 ) -> None:
     sheet = tmp_path / "contact-sheet.jpg"
@@ -63,7 +63,7 @@ def test_numbers_of_any_size_become_gray(tmp_path: Path, white: float, dtype: ty
     assert np.abs(found.astype(int) - EIGHT[..., None]).max() <= 1
 
 
-def test_what_is_no_number_is_black_and_spoils_nothing(tmp_path: Path) -> None:
+def test_nan_pixels_are_black_and_change_no_others(tmp_path: Path) -> None:
     values = STEPS.astype(np.float32)
     values[0, :3] = np.nan, np.inf, -np.inf
     Image.fromarray(values).save(tmp_path / "a.tif")
@@ -150,7 +150,7 @@ def test_colors_of_another_profile_become_srgb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("profile", [b"nonsense" * 40, p3_profile()[:200], p3_profile()])
 @pytest.mark.parametrize("mode", ["L", "CMYK", "P", "1"])
-def test_a_profile_that_does_not_fit_is_passed_over(tmp_path: Path, mode: str, profile: bytes) -> None:
+def test_a_profile_that_does_not_fit_is_ignored(tmp_path: Path, mode: str, profile: bytes) -> None:
     Image.new("RGB", (8, 8), "white").convert(mode).save(tmp_path / "a.tif", icc_profile=profile)
     assert read(tmp_path / "a.tif").min() >= 254
 

@@ -152,7 +152,7 @@ def test_a_truncated_jpeg_is_damaged(tmp_path: Path) -> None:
     ("data", "fact"),
     [(b"", "the file is empty"), (b"Dear diary", "not an image"), (b"\xff\xd8\xff", "image")],
 )
-def test_what_is_no_picture_is_named(tmp_path: Path, data: bytes, fact: str) -> None:
+def test_read_photo_names_a_file_that_is_not_a_picture(tmp_path: Path, data: bytes, fact: str) -> None:
     (tmp_path / "a.jpg").write_bytes(data)
     with pytest.raises(BadImage, match=fact) as caught:
         images.read_photo(tmp_path / "a.jpg")
@@ -350,9 +350,7 @@ def test_a_link_to_itself_cannot_be_read(tmp_path: Path) -> None:
     assert refused(tmp_path / "a.jpg").fact.startswith("cannot be read (")
 
 
-def test_what_the_system_refuses_is_told_in_its_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_photo_gives_the_reason_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def denied(*_: object, **__: object) -> None:
         raise PermissionError(13, "denied", str(tmp_path))
 

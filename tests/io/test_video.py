@@ -188,7 +188,7 @@ def sound() -> bytes:
     return stream.getvalue()
 
 
-def test_what_is_no_video_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     assert refused(path) == "no such file"
     for data, fact in ((b"", "the file is empty"), (b"Dear diary" * 99, "a damaged video, or not a video")):

@@ -16,7 +16,7 @@ from emoprune.errors import OutputFault
 
 SCENES_PER_CLASS = 48
 MARKER = ".emoprune-demo"
-"""Says that a folder is the demo's own to overwrite; there before anything else is."""
+"""Marks a folder that the demo may overwrite; the first file that it writes."""
 
 EXAMPLES = """\b
 Examples:
@@ -25,20 +25,20 @@ Examples:
 
 
 def command(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="Where to leave its files.")] = "demo",
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="The folder for its files.")] = "demo",
     seed: options.Seed = 0,
     force: options.Force = False,
 ) -> None:
-    """Run all of it on faces that it draws.
+    """Run the whole pipeline on faces that it draws.
 
-    The commands are echoed as you would type them.
-    Needs no network and no photos, takes about half a minute, and leaves every file to look at.
+    The commands are shown as you would type them.
+    Needs no network and no photos, takes about half a minute, and keeps every file.
     """
     root = Path(folder)
     if root.exists() and not root.is_dir():
-        raise OutputFault("is no folder", "name a folder to make", place=folder)
+        raise OutputFault("is not a folder", "name a folder to make", place=folder)
     if root.exists() and any(root.iterdir()) and not (force and _is_demo(root)):
-        remedy = "give --force to run it anew" if _is_demo(root) else "name another folder"
+        remedy = "give --force to run it again" if _is_demo(root) else "name another folder"
         raise OutputFault("exists already", remedy, place=folder)
     root.mkdir(parents=True, exist_ok=True)
     (root / MARKER).touch()
@@ -62,7 +62,7 @@ def command(
     for path, score in scores.items():
         _run("eval", path, faces, to=score)
     _run("report", *scores.values(), "--section", "summary", "--format", "table")
-    sys.stdout.write(f"\nThe pruned network is {onnx}; all else is in {folder} to look at.\n")
+    sys.stdout.write(f"\nThe pruned network is {onnx}; all other files are in {folder}.\n")
 
 
 def _is_demo(root: Path) -> bool:
@@ -85,7 +85,7 @@ def _draw(raw: Path, seed: int) -> None:
 
 
 def _run(*argv: str, to: str | None = None) -> None:
-    """Echo a command line as a user would type it, and run it; a command that fails ends the demo."""
+    """Show a command line as a user would type it, and run it; a command that fails ends the demo."""
     from emoprune.cli.main import main
 
     sys.stdout.write(f"\n$ emoprune {shlex.join(argv)}{f' > {to}' if to else ''}\n")

@@ -166,7 +166,7 @@ class CropConfig:
     )
     every: float | None = setting(
         None,
-        "Of a video, one frame for so many seconds.",
+        "Take one frame of a video per so many seconds.",
         metavar="SECONDS",
         low=0.001,
         default_text="1",

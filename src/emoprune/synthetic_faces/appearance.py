@@ -62,7 +62,7 @@ HAIR_STYLES: dict[str, HairStyle] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Person:
     """One person: colors, proportions in face units (or as factors near 1), hair and glasses."""
 
     skin: Color
@@ -91,10 +91,10 @@ class Look:
         return mix(self.skin, (64, 24, 20), 0.72)
 
 
-def sample_look(generator: np.random.Generator) -> Look:
+def sample_person(generator: np.random.Generator) -> Person:
     """Draw a person from generator."""
     skin = _jittered(_pick(SKIN_TONES, generator), 6.0, generator)
-    return Look(
+    return Person(
         skin=skin,
         hair=_jittered(_darkened_for(skin, _pick(HAIR_COLORS, generator)), 5.0, generator),
         iris=_jittered(_pick(IRIS_COLORS, generator), 6.0, generator),

@@ -46,12 +46,12 @@ def _draw_shapes(
     draw: ImageDraw.ImageDraw, size: tuple[int, int], hue: float, generator: np.random.Generator
 ) -> None:
     width, height = size
-    round_share = float(generator.random())
+    round_fraction = float(generator.random())
     for _ in range(int(generator.integers(6, 18))):
         x, y = float(generator.uniform(-0.1, 1.0)) * width, float(generator.uniform(-0.1, 1.0)) * height
         wide = float(generator.uniform(0.04, 0.3)) * width
-        tall = wide if generator.random() < round_share else float(generator.uniform(0.05, 0.6)) * height
-        if generator.random() < round_share:
+        tall = wide if generator.random() < round_fraction else float(generator.uniform(0.05, 0.6)) * height
+        if generator.random() < round_fraction:
             draw.ellipse((x, y, x + wide, y + tall), fill=_color(hue, generator))
         else:
             draw.rectangle((x, y, x + wide, y + tall), fill=_color(hue, generator))

@@ -126,10 +126,10 @@ def moved(points: Points, x: float, y: float) -> Points:
     return shifted
 
 
-def mix(first: Color, second: Color, share: float) -> Color:
-    """The color a given share of the way from first to second, clipped to 0..255."""
+def mix(first: Color, second: Color, fraction: float) -> Color:
+    """The color a given fraction of the way from first to second, clipped to 0..255."""
     red, green, blue = (
-        min(255, max(0, round(a + (b - a) * share))) for a, b in zip(first, second, strict=True)
+        min(255, max(0, round(a + (b - a) * fraction))) for a, b in zip(first, second, strict=True)
     )
     return red, green, blue
 

@@ -36,13 +36,13 @@ def sample_light(generator: np.random.Generator) -> Light:
     )
 
 
-def light_person(person: Layer, pose: Pose, face: Expression, light: Light) -> Layer:
+def light_person(layer: Layer, pose: Pose, face: Expression, light: Light) -> Layer:
     """The colors of a (height, width, 4) layer with light, shadow and blush on them, (height, width, 3)."""
-    height, width = person.shape[:2]
+    height, width = layer.shape[:2]
     across, down = np.meshgrid(np.arange(0, width, COARSE) + 0.5, np.arange(0, height, COARSE) + 0.5)
     x, y = pose.unproject(across, down)
     shadow, blush = _shading(x, y, face, light), _blush(x, y, face)
-    lit = person[..., :3].copy()
+    lit = layer[..., :3].copy()
     for channel, (gain, power, loss) in enumerate(_channels(light)):
         lit[..., channel] *= _enlarged(gain * shadow**power - loss * blush, (width, height))
     return lit

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from emoprune.synthetic_faces.appearance import Look
+from emoprune.synthetic_faces.appearance import Person
 from emoprune.synthetic_faces.canvas import Canvas, Color, Points, ellipse, mix, shade, smooth
 from emoprune.synthetic_faces.expression import Expression, Manner
 
@@ -30,7 +30,7 @@ class MouthShape:
         return np.concatenate((np.column_stack((self.x, top)), np.column_stack((self.x, bottom))[::-1]))
 
 
-def mouth_shape(look: Look, face: Expression, manner: Manner) -> MouthShape:
+def mouth_shape(person: Person, face: Expression, manner: Manner) -> MouthShape:
     """The mouth's edges in face coordinates."""
     reach = np.abs(ACROSS)
     opening = (1.0 - reach ** (2.2 + 4.0 * face.mouth_square)) ** 0.6
@@ -44,7 +44,7 @@ def mouth_shape(look: Look, face: Expression, manner: Manner) -> MouthShape:
     lower = middle + face.gap_lower * opening
     bow = 1.0 - 0.3 * np.exp(-((ACROSS / 0.14) ** 2))
     return MouthShape(
-        x=ACROSS * face.mouth_width * look.mouth_scale,
+        x=ACROSS * face.mouth_width * person.mouth_scale,
         lip_top=upper - face.lip_upper * (1.0 - reach**2.0) ** 0.8 * bow,
         upper=upper,
         lower=np.maximum(lower, upper),
@@ -52,16 +52,16 @@ def mouth_shape(look: Look, face: Expression, manner: Manner) -> MouthShape:
     )
 
 
-def draw_mouth(canvas: Canvas, look: Look, face: Expression, manner: Manner) -> None:
+def draw_mouth(canvas: Canvas, person: Person, face: Expression, manner: Manner) -> None:
     """Draw the mouth and the folds beside and below it."""
-    mouth = mouth_shape(look, face, manner)
-    _draw_folds(canvas, look, face, mouth)
-    canvas.fill(mouth.between(mouth.lip_top, mouth.upper), shade(look.lips, 0.86))
-    canvas.fill(mouth.between(mouth.lower, mouth.lip_bottom), look.lips)
-    _draw_lip_shine(canvas, look, face, mouth)
+    mouth = mouth_shape(person, face, manner)
+    _draw_folds(canvas, person, face, mouth)
+    canvas.fill(mouth.between(mouth.lip_top, mouth.upper), shade(person.lips, 0.86))
+    canvas.fill(mouth.between(mouth.lower, mouth.lip_bottom), person.lips)
+    _draw_lip_shine(canvas, person, face, mouth)
     if face.gap_upper + face.gap_lower > 0.02:
         _draw_inside(canvas, face, mouth)
-    seam = mix(look.line, CAVITY, 0.6)
+    seam = mix(person.line, CAVITY, 0.6)
     canvas.stroke(np.column_stack((mouth.x, mouth.upper)) * (1.04, 1.0), 0.022, seam, taper=0.5)
 
 
@@ -92,13 +92,13 @@ def _draw_tooth_gaps(canvas: Canvas, mouth: MouthShape, edge: Points) -> None:
         canvas.stroke(smooth(ends, 4), 0.007, shade(TEETH, 0.78), taper=0.0)
 
 
-def _draw_lip_shine(canvas: Canvas, look: Look, face: Expression, mouth: MouthShape) -> None:
+def _draw_lip_shine(canvas: Canvas, person: Person, face: Expression, mouth: MouthShape) -> None:
     shine = np.column_stack((mouth.x, 0.55 * mouth.lower + 0.45 * mouth.lip_bottom))[12:29]
-    canvas.stroke(shine, 0.3 * face.lip_lower, mix(look.lips, (255, 236, 228), 0.25))
+    canvas.stroke(shine, 0.3 * face.lip_lower, mix(person.lips, (255, 236, 228), 0.25))
 
 
-def _draw_folds(canvas: Canvas, look: Look, face: Expression, mouth: MouthShape) -> None:
-    fold = mix(look.skin, look.line, min(0.75, 0.12 + 0.6 * face.mouth_fold))
+def _draw_folds(canvas: Canvas, person: Person, face: Expression, mouth: MouthShape) -> None:
+    fold = mix(person.skin, person.line, min(0.75, 0.12 + 0.6 * face.mouth_fold))
     raised = 0.05 * face.nose_wrinkle
     for side, corner in ((-1, 0), (1, -1)):
         end_x = abs(float(mouth.x[corner])) + 0.09
@@ -107,4 +107,4 @@ def _draw_folds(canvas: Canvas, look: Look, face: Expression, mouth: MouthShape)
         canvas.stroke(smooth(np.array(knots)) * (side, 1), 0.014 + 0.014 * face.mouth_fold, fold)
     chin_y = float(mouth.lip_bottom[20]) + 0.05
     under = np.array([[-0.11, chin_y + 0.004], [0.0, chin_y - 0.008], [0.11, chin_y + 0.004]])
-    canvas.stroke(smooth(under), 0.022, mix(look.skin, look.line, 0.35))
+    canvas.stroke(smooth(under), 0.022, mix(person.skin, person.line, 0.35))

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from emoprune.synthetic_faces.appearance import Look, sample_look
+from emoprune.synthetic_faces.appearance import Person, sample_person
 from emoprune.synthetic_faces.background import draw_backdrop
 from emoprune.synthetic_faces.canvas import Canvas, Layer, Pose
 from emoprune.synthetic_faces.expression import Expression, Manner, perform, sample_manner
@@ -30,11 +30,11 @@ def draw_scene(
     the same person, pose and background for every emotion. KeyError if emotion is not in EMOTIONS.
     """
     pose = sample_pose(size, generator)
-    look, manner, light = sample_look(generator), sample_manner(generator), sample_light(generator)
+    person, manner, light = sample_person(generator), sample_manner(generator), sample_light(generator)
     face = perform(emotion, manner)
     backdrop = np.asarray(draw_backdrop(size, generator), dtype=np.float32)
-    person = _draw_person(size, pose, look, face, manner)
-    scene = backdrop * (1.0 - person[..., 3:] / 255.0) + light_person(person, pose, face, light)
+    layer = _draw_person(size, pose, person, face, manner)
+    scene = backdrop * (1.0 - layer[..., 3:] / 255.0) + light_person(layer, pose, face, light)
     return _photographed(scene, generator)
 
 
@@ -57,19 +57,21 @@ def _between(low: float, high: float, generator: np.random.Generator) -> float:
     return low + (max(low, high) - low) * float(generator.random())
 
 
-def _draw_person(size: tuple[int, int], pose: Pose, look: Look, face: Expression, manner: Manner) -> Layer:
+def _draw_person(
+    size: tuple[int, int], pose: Pose, person: Person, face: Expression, manner: Manner
+) -> Layer:
     canvas = Canvas(size, pose)
-    draw_back_hair(canvas, look)
-    draw_body(canvas, look)
-    draw_skull(canvas, look, face)
-    draw_skin_lines(canvas, look, face)
-    draw_nose(canvas, look, face)
-    draw_mouth(canvas, look, face, manner)
+    draw_back_hair(canvas, person)
+    draw_body(canvas, person)
+    draw_skull(canvas, person, face)
+    draw_skin_lines(canvas, person, face)
+    draw_nose(canvas, person, face)
+    draw_mouth(canvas, person, face, manner)
     for side in (-1, 1):
-        draw_eye(canvas, look, face, manner, side)
-        draw_brow(canvas, look, face, manner, side)
-    draw_front_hair(canvas, look)
-    draw_glasses(canvas, look)
+        draw_eye(canvas, person, face, manner, side)
+        draw_brow(canvas, person, face, manner, side)
+    draw_front_hair(canvas, person)
+    draw_glasses(canvas, person)
     return canvas.flatten()
 
 

@@ -28,7 +28,7 @@ def crowd(seed: int, count: int, spread: int) -> tuple[Tensor, Tensor]:
     st.sampled_from((0.3, 0.5, 0.7)),
 )
 @settings(max_examples=60)
-def test_the_boxes_that_torchvision_keeps_are_kept_in_its_order(
+def test_suppress_keeps_the_boxes_of_torchvision_in_its_order(
     seed: int, count: int, spread: int, largest: float
 ) -> None:
     boxes, scores = crowd(seed, count, spread)
@@ -45,13 +45,13 @@ def test_more_boxes_than_are_compared_at_once_make_no_difference(monkeypatch: py
 
 @given(st.integers(0, 10**6), st.integers(1, 40), st.sampled_from((10, 60)))
 @settings(max_examples=40)
-def test_shares_of_the_smaller_box_are_facenets(seed: int, count: int, spread: int) -> None:
+def test_suppress_by_overlap_of_the_smaller_box_is_facenets(seed: int, count: int, spread: int) -> None:
     boxes, scores = crowd(seed, count, spread)
     kept = nms_numpy(boxes.numpy(), scores.numpy(), 0.7, "Min").tolist()
     assert suppress(boxes, best_first(scores), 0.7, overlap_of_smaller).tolist() == kept
 
 
-def test_a_box_that_gave_way_stands_in_no_others_way() -> None:
+def test_suppress_lets_a_suppressed_box_suppress_no_other() -> None:
     # the second overlaps both others, which do not overlap: it goes, and the third stays
     boxes = torch.tensor([[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]])
     assert suppress(boxes, np.arange(3), 0.3, iou).tolist() == [0, 2]

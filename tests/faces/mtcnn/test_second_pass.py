@@ -73,18 +73,18 @@ def test_faces_of_a_large_photo_lie_in_its_own_pixels(networks: Networks) -> Non
 
 
 @pytest.mark.parametrize("blur", [0, 1, 3])
-def test_noise_stays_without_a_face(networks: Networks, blur: int) -> None:
+def test_rescue_finds_no_face_in_noise(networks: Networks, blur: int) -> None:
     pixels = np.random.default_rng(blur).integers(0, 256, (160, 200, 3), dtype=np.uint8)
     assert rescue(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(blur)), networks) is None
 
 
 @pytest.mark.parametrize("color", ["black", "gray", "white", (3, 3, 9)])
-def test_a_blank_photo_stays_without_a_face(networks: Networks, color: str | tuple[int, int, int]) -> None:
+def test_rescue_finds_no_face_in_a_blank_photo(networks: Networks, color: str | tuple[int, int, int]) -> None:
     assert rescue(Image.new("RGB", (120, 90), color), networks) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_busy_scene_without_a_person_stays_without_a_face(networks: Networks, seed: int) -> None:
+def test_rescue_finds_no_face_in_a_scene_without_a_person(networks: Networks, seed: int) -> None:
     assert rescue(draw_backdrop(SIZE, np.random.default_rng(seed)), networks) is None
 
 
