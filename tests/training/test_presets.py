@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,20 @@ import pytest
 import torch
 
 from emoprune.data.augmentation import parse_augmentations
+from emoprune.data.datasets import open_data
 from emoprune.data.splits import parse_shares
+from emoprune.evaluation.evaluate import evaluate
+from emoprune.evaluation.types import Metrics, ReconstructionMetrics
 from emoprune.networks import checkpoint
 from emoprune.networks.build import blueprint
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Spec
-from emoprune.training.config import TrainConfig
+from emoprune.training.config import train_config
 from emoprune.training.presets import PRESETS
+from emoprune.training.train import train
 from tests.conftest import draw_faces
 from tests.support.command_line import Runner
+from tests.support.training import refusal, trained
 
 # jain2020, sections 2.2 to 2.4: 224 pixels, turned and mirrored, ImageNet's mean and deviation (which are
 # torchvision's own defaults), all frozen but two dense layers, 200 hidden neurons of sigmoids, rate 0.001,
@@ -149,61 +153,43 @@ IMAGES = [name for name, preset in PRESETS.items() if preset.data == "image"]
 TABLES = [name for name, preset in PRESETS.items() if preset.data == "table"]
 
 
-def smaller(name: str) -> Iterator[str]:
-    """Options that make a paper's training one of seconds; everything else stays as the paper has it."""
+def smaller(name: str) -> dict[str, Any]:
+    """Settings that make a paper's training one of seconds; everything else stays as the paper has it."""
     settings = PRESETS[name].settings
     entry = ARCHITECTURES[settings["arch"]]
-    if settings["arch"] != "svm":
-        yield from ("--epochs", "1")
-    if "/" in str(settings.get("split")) and sum(map(int, settings["split"].split("/"))) != 100:
-        yield from ("--split", "51/9")
+    less: dict[str, Any] = {} if settings["arch"] == "svm" else {"epochs": 1}
+    if sum(parse_shares(settings.get("split", "80/20"))) != 100:
+        less["split"] = "51/9"
     if PRESETS[name].data == "image":
-        yield from ("--size", str(entry.smallest))
+        less["size"] = str(entry.smallest)
     if not entry.own:
-        yield from ("--weights", "none")
-    for _ in range(entry.channels):
-        yield from ("--channels", "3")
+        less["weights"] = "none"
+    if entry.channels:
+        less["channels"] = (3,) * entry.channels
     if entry.channels > 5 or max(settings.get("hidden", entry.hidden), default=0) > 200:
         # millions of weights between dense layers that one epoch need not have
-        yield from ("--hidden", "9", "--hidden", "8")
+        less["hidden"] = (9, 8)
+    return less
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_trains_and_its_model_is_evaluated(
-    emoprune: Runner, faces: Path, table: Path, in_folder: Path, name: str
+def test_every_preset_trains_as_its_paper_says_and_its_model_is_evaluated(
+    faces: Path, table: Path, name: str
 ) -> None:
-    data = table if name in TABLES else faces
-    result = emoprune.done("train", data, "m.st", "--preset", name, *smaller(name))
-    assert f"note: preset {name}: " in result.err
-    found = checkpoint.read("m.st")
-    assert found.spec.arch == PRESETS[name].settings["arch"]
-    assert found.history[-1].parameters["preset"] == name
-    record = emoprune.done("eval", "m.st", data).record
-    reconstructs = ARCHITECTURES[found.spec.arch].task == "reconstruct"
-    assert ("loss" in record) == reconstructs
-    assert ("accuracy" in record) != reconstructs
-
-
-PLAIN = ("luan2020-lenet", "elazar2020-resnet18", "wright2019-ff", "wright2019-cnn", "jain2020-ff")
-
-
-@pytest.mark.parametrize("name", PLAIN)
-def test_the_recorded_training_is_the_papers(
-    emoprune: Runner, faces: Path, table: Path, in_folder: Path, name: str
-) -> None:
-    data = table if name in TABLES else faces
-    emoprune.done("train", data, "m.st", "--preset", name, *smaller(name), "--epochs", "0")
-    settings, entry = PRESETS[name].settings, checkpoint.read("m.st").history[-1]
+    data, settings = open_data(table if name in TABLES else faces), PRESETS[name].settings
+    found = train(data, train_config(name, **smaller(name))).checkpoint
+    assert found.spec.arch == settings["arch"]
+    recorded = found.history[-1].parameters
+    assert recorded["preset"] == name
     for key in ("optimizer", "lr", "lr_decay", "momentum", "batch_size", "keep"):
-        if key in settings:
-            assert entry.parameters[key] == settings[key], key
-    if name == "elazar2020-resnet18":
-        assert entry.parameters["augment"] == {"flip": 0.5, "rotate": 15.0, "crop": 0.9}
+        assert recorded[key] == settings.get(key, recorded[key]), key
+    assert recorded["augment"] == parse_augmentations(settings.get("augment", ()))
+    reconstructs = ARCHITECTURES[found.spec.arch].task == "reconstruct"
+    assert isinstance(evaluate(found, data), ReconstructionMetrics if reconstructs else Metrics)
 
 
-def test_a_papers_pictures_are_prepared_as_it_says(emoprune: Runner, faces: Path, in_folder: Path) -> None:
-    emoprune.done("train", faces, "m.st", "--preset", "luan2020-lenet", "--epochs", "0")
-    found = checkpoint.read("m.st")
+def test_a_papers_pictures_are_prepared_as_it_says(faces: Path) -> None:
+    found = trained(faces, preset="luan2020-lenet", epochs=0)
     assert (found.preprocess.size, found.preprocess.color) == ((72, 90), "gray")
     assert (found.preprocess.mean, found.preprocess.std) == ((0.5,), (0.5,))
     assert found.tensors["features.0.weight"].shape == (16, 1, 5, 5)
@@ -211,125 +197,80 @@ def test_a_papers_pictures_are_prepared_as_it_says(emoprune: Runner, faces: Path
     assert found.split.shares == "80/20"
 
 
-def test_dropout_of_wrights_network_is_a_half(emoprune: Runner, faces: Path, in_folder: Path) -> None:
-    emoprune.done("train", faces, "m.st", "--preset", "wright2019-cnn", "--epochs", "0")
-    spec = checkpoint.read("m.st").spec
+def test_dropout_of_wrights_network_is_a_half(faces: Path) -> None:
+    spec = trained(faces, preset="wright2019-cnn", epochs=0).spec
     assert (spec.dropout, spec.input, len(spec.hidden)) == (0.5, (1, 48, 48), 2)
 
 
-OVERRULED: list[tuple[tuple[str, ...], str, Any]] = [
-    (("--lr", "0.5"), "lr", 0.5),
-    (("--epochs", "0"), "epochs", 0),
-    (("--batch-size", "7"), "batch_size", 7),
-    (("--momentum", "0.25"), "momentum", 0.25),
-    (("--lr-decay", "0"), "lr_decay", 0.0),
-    (("--lr-factor", "0.75"), "lr_factor", 0.75),
-    (("--optimizer", "adam"), "optimizer", "adam"),
-]
+def test_an_svm_tells_most_drawn_faces_apart(table: Path) -> None:
+    found = evaluate(trained(table, preset="dhall2011-svm", split="80/20"), open_data(table))
+    assert isinstance(found, Metrics)
+    assert found.accuracy >= 0.6
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
-@pytest.mark.parametrize(("option", "key", "value"), OVERRULED)
+@pytest.mark.parametrize("before", [True, False])
 def test_an_option_beats_the_preset_wherever_it_stands(
-    emoprune: Runner,
-    small: Path,
-    in_folder: Path,
-    option: tuple[str, ...],
-    key: str,
-    value: object,
-    place: str,
+    emoprune: Runner, small: Path, in_folder: Path, before: bool
 ) -> None:
-    less = ("--size", "16", "--hidden", "4", "--epochs", "1")
+    less = ("--size", "16", "--hidden", "4", "--epochs", "1", "--lr-decay", "0", "--color", "--lr", "0.5")
     preset = ("--preset", "wright2019-ff")
-    options = (*less, *option, *preset) if place == "before" else (*preset, *less, *option)
+    options = (*less, *preset) if before else (*preset, *less)
     result = emoprune.done("train", small, "m.st", *options)
     found = checkpoint.read("m.st")
-    assert found.history[-1].parameters[key] == value
-    assert (found.spec.hidden, found.spec.input) == ((4,), (1, 16, 16))
-    (told,) = [line for line in result.err.splitlines() if "preset wright2019-ff: " in line]
-    assert "--size 16 --gray --hidden 4 " in f"{told} "
-    if key in PRESETS["wright2019-ff"].settings:
-        assert f"--{key.replace('_', '-')} {value}" in told
-
-
-def test_the_whole_preset_is_told_as_one_would_write_it(emoprune: Runner, table: Path) -> None:
-    result = emoprune.done("train", table, "m.st", "--preset", "luan2020-autoencoder", "--epochs", "2")
+    assert (found.spec.hidden, found.spec.input) == ((4,), (3, 16, 16))
+    assert (found.history[-1].parameters["lr"], found.history[-1].parameters["lr_decay"]) == (0.5, 0.0)
     assert result.err.splitlines()[0] == (
-        "note: preset luan2020-autoencoder: --arch autoencoder --hidden 10 --activation sigmoid "
-        "--scale minmax --optimizer adam --lr 0.01 --epochs 2 --batch-size 0 --split 80/20"
+        "note: preset wright2019-ff: --arch mlp --size 16 --color --hidden 4 --activation relu "
+        "--optimizer sgd --lr 0.5 --momentum 0.5 --lr-decay 0.0 --batch-size 10 --epochs 1"
     )
 
 
-def test_what_is_told_written_out_trains_the_same_network(
-    emoprune: Runner, small: Path, in_folder: Path
+@pytest.mark.parametrize(("name", "size"), [("luan2020-lenet", "20"), ("jain2020-conv1", "16")])
+def test_what_is_noted_written_out_trains_the_same_network(
+    emoprune: Runner, small: Path, in_folder: Path, name: str, size: str
 ) -> None:
-    less = ("--size", "16", "--epochs", "1")
-    for name in ("luan2020-lenet", "jain2020-conv1"):
-        size = ("--size", "20", "--epochs", "1") if name == "luan2020-lenet" else less
-        result = emoprune.done("train", small, "a.st", "--preset", name, *size, "--force")
-        options = result.err.splitlines()[0].partition(f"preset {name}: ")[2].split()
-        emoprune.done("train", small, "b.st", *options, "--force")
-        one, other = checkpoint.read("a.st"), checkpoint.read("b.st")
-        assert one.training == other.training
-        assert one.spec == other.spec
+    result = emoprune.done("train", small, "a.st", "--preset", name, "--size", size, "--epochs", "1")
+    options = result.err.splitlines()[0].partition(f"preset {name}: ")[2].split()
+    emoprune.done("train", small, "b.st", *options)
+    one, other = checkpoint.read("a.st"), checkpoint.read("b.st")
+    assert one.training == other.training
+    assert one.spec == other.spec
 
 
-def test_gray_and_augmentation_of_a_preset_can_be_taken_back(emoprune: Runner, small: Path) -> None:
-    less = ("--size", "18", "--epochs", "0")
-    emoprune.done("train", small, "m.st", "--preset", "luan2020-lenet", *less, "--color")
-    found = checkpoint.read("m.st")
-    assert (found.preprocess.color, found.spec.input) == ("rgb", (3, 18, 18))
-    frozen = ("--preset", "jain2020-resnet18", "--weights", "none", "--size", "32", "--epochs", "0")
-    for augment, wanted in (((), {"flip": 0.5, "rotate": 15.0}), (("--augment", "none"), {})):
-        emoprune.done("train", small, "n.st", *frozen, *augment, "--force")
-        assert checkpoint.read("n.st").history[-1].parameters["augment"] == wanted
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_refuses_data_of_another_kind(small: Path, table: Path, name: str) -> None:
+    data, words = (table, "folder of faces") if name in IMAGES else (small, "emoprune features")
+    said = refusal(data, preset=name)
+    assert said.startswith(f"{data}: `preset={name}` is for ")
+    assert all(word in said for word in (words, "feature table", "photos"))
 
 
-def test_the_machine_tells_most_drawn_faces_apart(emoprune: Runner, table: Path) -> None:
-    emoprune.done("train", table, "m.st", "--preset", "dhall2011-svm", "--split", "80/20")
-    record = emoprune.done("eval", "m.st", table).record
-    assert record["accuracy"] >= 0.6
-
-
-@pytest.mark.parametrize("name", IMAGES)
-def test_a_preset_for_pictures_refuses_a_table(emoprune: Runner, table: Path, name: str) -> None:
-    says = (f"{table}: ", name, "feature table", "folder of faces")
-    emoprune.check_refused("train", table, "m.st", "--preset", name, says=says)
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_a_preset_for_tables_refuses_pictures(emoprune: Runner, small: Path, name: str) -> None:
-    says = (f"{small}: ", name, "photos", "emoprune features")
-    emoprune.check_refused("train", small, "m.st", "--preset", name, says=says)
-
-
-def test_counts_that_are_the_papers_alone_are_refused_with_a_remedy(emoprune: Runner, table: Path) -> None:
-    says = (f"{table}: ", "60", "675")
-    emoprune.check_refused("train", table, "m.st", "--preset", "jain2020-ff", says=says)
+def test_counts_that_are_the_papers_alone_are_refused_with_a_remedy(table: Path) -> None:
+    said = refusal(table, preset="jain2020-ff")
+    assert said.startswith(f"{table}: ")
+    assert "60" in said
+    assert "675" in said
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("jain2020-alexnt", "jain2020-alexnet"), ("wright2019", "wright2019-ff")]
+    ("name", "says"),
+    [
+        ("jain2020-alexnt", ("jain2020-alexnet",)),
+        ("wright2019", ("wright2019-ff",)),
+        ("nosuch", tuple(PRESETS)),
+    ],
 )
-def test_an_unknown_preset_is_refused_with_the_nearest(
-    emoprune: Runner, small: Path, name: str, near: str
+def test_an_unknown_preset_is_refused_with_the_nearest_else_all(
+    emoprune: Runner, small: Path, name: str, says: tuple[str, ...]
 ) -> None:
-    emoprune.check_refused("train", small, "m.st", "--preset", name, code=2, says=(name, near))
+    emoprune.check_refused("train", small, "m.st", "--preset", name, code=2, says=(name, *says))
 
 
-def test_of_a_name_like_none_all_presets_are_listed(emoprune: Runner, small: Path) -> None:
-    emoprune.check_refused("train", small, "m.st", "--preset", "nosuch", code=2, says=("nosuch", *PRESETS))
-
-
-def test_without_a_preset_the_defaults_are_those_of_the_help(
-    emoprune: Runner, small: Path, in_folder: Path
-) -> None:
-    result = emoprune.done("train", small, "m.st", "--size", "16", "--epochs", "0")
-    assert "preset" not in result.err
-    found = checkpoint.read("m.st")
-    assert found.spec.arch == TrainConfig.arch
-    assert found.history[-1].parameters["lr"] == TrainConfig.lr
-    assert found.history[-1].parameters["preset"] is None
+def test_help_shows_the_defaults_of_a_preset(emoprune: Runner) -> None:
+    text = " ".join(emoprune.done("train", "--preset", "zhang2020-vgg", "--help").out.split())
+    assert "Input size. [default: the architecture's own]" in text
+    assert "How gradients become steps. [default: sgd]" in text
+    assert "0 adopts finished weights as they are. [default: 10;" in text
 
 
 def test_a_wider_angle_takes_more_of_the_hundred_units_that_zhang2020_prunes(

@@ -61,39 +61,6 @@ Limit = Annotated[
     int,
     typer.Option("--samples", min=2, metavar="N", help="How many training images are looked at, if any."),
 ]
-
-Gray = Annotated[
-    bool, typer.Option("--gray/--color", help="Gray pictures; torchvision networks see them three times.")
-]
-Mean = Annotated[
-    str | None,
-    typer.Option(
-        "--mean",
-        metavar="X[,Y,Z]",
-        help="Subtracted per channel after scaling to 0..1.  [default: ImageNet's for torchvision, else 0.5]",
-        show_default=False,
-    ),
-]
-Std = Annotated[
-    str | None,
-    typer.Option(
-        "--std",
-        metavar="X[,Y,Z]",
-        help="Divided by per channel.  [default: ImageNet's for torchvision, else 0.5]",
-        show_default=False,
-    ),
-]
-Weights = Annotated[
-    str | None,
-    typer.Option(
-        "--weights",
-        metavar="imagenet|none|PATH",
-        help="What to start from: torchvision's ImageNet weights (fetched), nothing, or a .safetensors, .st "
-        "or .pth file.  [default: imagenet for torchvision's architectures, else none]",
-        show_default=False,
-    ),
-]
-
 Split = Annotated[
     str | None,
     typer.Option(

@@ -91,8 +91,9 @@ Label = Annotated[str | None, options.label("What --curve is of, for emoprune re
 def command(
     data: Data,
     output: Output,
-    given: options.Given,
+    *,
     preset: PresetOption = None,
+    given: options.Given,
     past: Past = None,
     save_init: SaveInit = None,
     curve: Curve = None,

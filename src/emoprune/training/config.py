@@ -8,8 +8,9 @@ from typing import Any, get_origin, get_type_hints
 from emoprune.choices import Activation, DeviceName, Freeze, Keep, Kind, Optimizer, Scale, SplitBy
 from emoprune.data.augmentation import AUGMENTATIONS
 from emoprune.errors import UsageFault
+from emoprune.features.config import FeaturesConfig
 from emoprune.networks.registry import ARCHITECTURES
-from emoprune.settings import check_limits, nearest, setting, settings_of
+from emoprune.settings import check_limits, like, nearest, setting, settings_of
 from emoprune.training.presets import PRESETS
 
 OF_THE_NETWORK = frozenset(
@@ -64,21 +65,9 @@ class TrainConfig:
     activation: Activation = setting("sigmoid", "Of the hidden layers.")
     dropout: float = setting(0.0, "After each hidden layer.", metavar="FRACTION", low=0, high=0.99)
     size: str | None = setting(None, "Input size.", metavar="PX|HxW", default_text="the architecture's own")
-    gray: bool = setting(
-        False, "Gray pictures; torchvision networks see them three times.", option="--gray/--color"
-    )
-    mean: str | None = setting(
-        None,
-        "Subtracted per channel after scaling to 0..1.",
-        metavar="X[,Y,Z]",
-        default_text="ImageNet's for torchvision, else 0.5",
-    )
-    std: str | None = setting(
-        None,
-        "Divided by per channel.",
-        metavar="X[,Y,Z]",
-        default_text="ImageNet's for torchvision, else 0.5",
-    )
+    gray: bool = like(FeaturesConfig, "gray")
+    mean: str | None = like(FeaturesConfig, "mean", default_text="ImageNet's for torchvision, else 0.5")
+    std: str | None = like(FeaturesConfig, "std", default_text="ImageNet's for torchvision, else 0.5")
     scale: Scale = setting("minmax", "Of table columns, fitted on the training part.")
     penalty: float = setting(1.0, "Of svm: how much a misclassified sample costs.", metavar="C", low=1e-6)
     epochs: int = setting(50, "0 adopts finished weights as they are.", metavar="N", low=0)
@@ -126,7 +115,7 @@ class TrainConfig:
         metavar="N",
         low=1,
     )
-    seed: int = setting(0, "What every random choice follows from.", metavar="N", low=0, high=2**32 - 1)
+    seed: int = like(FeaturesConfig, "seed")
     device: DeviceName = setting("auto", "Where to compute; auto takes CUDA where there is one.")
     preset: str | None = None
     given: frozenset[str] = frozenset()
