@@ -24,7 +24,7 @@ def test_every_fault_is_the_inputs_but_for_the_command_lines(kind: type[Emoprune
 
 
 @pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
-def test_every_fault_keeps_what_it_was_told(kind: type[EmopruneError]) -> None:
+def test_every_fault_keeps_its_fact_remedy_and_place(kind: type[EmopruneError]) -> None:
     error = kind("fact", "remedy", place="here")
     assert (error.fact, error.remedy, error.place) == ("fact", "remedy", "here")
     assert error.args == ("fact", "remedy")
@@ -34,12 +34,12 @@ def test_a_bad_image_is_bad_data() -> None:
     assert issubclass(BadImage, BadData)
 
 
-def test_a_place_is_given_to_a_fault_that_has_none() -> None:
+def test_at_gives_a_place_to_a_fault_without_one() -> None:
     with pytest.raises(BadData, match=r"^faces: fact; remedy$"), at("faces"):
         raise BadData("fact", "remedy")
 
 
-def test_the_innermost_place_stays() -> None:
+def test_at_keeps_the_innermost_place() -> None:
     with pytest.raises(BadData) as caught, at("outer"), at("inner"):
         raise BadData("fact", "remedy")
     assert caught.value.place == "inner"
@@ -48,14 +48,14 @@ def test_the_innermost_place_stays() -> None:
     assert caught.value.place == "own"
 
 
-def test_other_errors_pass_untouched() -> None:
+def test_at_passes_other_errors_on() -> None:
     error = ValueError("a bug")
     with pytest.raises(ValueError, match=r"^a bug$") as caught, at("here"):
         raise error
     assert caught.value is error
 
 
-def test_the_same_error_travels_on_with_its_cause() -> None:
+def test_at_raises_the_same_error_with_its_cause() -> None:
     cause = OSError("disk")
     error = BadData("fact", "remedy")
     with pytest.raises(BadData) as caught, at("here"):

@@ -8,26 +8,26 @@ from emoprune.errors import UsageFault
 names = st.sampled_from(sorted(AUGMENTATIONS))
 
 
-def test_nothing_asked_is_nothing_chosen() -> None:
+def test_parse_augmentations_of_nothing_is_empty() -> None:
     assert parse_augmentations([]) == {}
 
 
 @given(names)
-def test_a_name_alone_has_its_default_which_is_allowed(name: str) -> None:
+def test_parse_augmentations_takes_the_default_strength(name: str) -> None:
     kind = AUGMENTATIONS[name]
     assert parse_augmentations([name]) == {name: kind.default}
     assert kind.above < kind.default <= kind.up_to
 
 
 @given(names, st.floats(0, 1, exclude_min=True))
-def test_a_strength_within_the_range_is_taken_as_written(name: str, share: float) -> None:
+def test_parse_augmentations_takes_a_strength_within_the_range(name: str, share: float) -> None:
     kind = AUGMENTATIONS[name]
     strength = kind.above + share * (kind.up_to - kind.above)
     assert parse_augmentations([f"{name}:{strength!r}"]) == {name: strength}
 
 
 @given(names)
-def test_the_upper_end_of_the_range_belongs_to_it_and_the_lower_does_not(name: str) -> None:
+def test_parse_augmentations_takes_the_upper_end_but_not_the_lower(name: str) -> None:
     kind = AUGMENTATIONS[name]
     assert parse_augmentations([f"{name}:{kind.up_to}"]) == {name: kind.up_to}
     with pytest.raises(UsageFault, match=name):
@@ -35,7 +35,7 @@ def test_the_upper_end_of_the_range_belongs_to_it_and_the_lower_does_not(name: s
 
 
 @given(names, st.floats(allow_nan=True, allow_infinity=True))
-def test_a_strength_outside_the_range_is_a_usage_fault(name: str, strength: float) -> None:
+def test_parse_augmentations_refuses_a_strength_outside_the_range(name: str, strength: float) -> None:
     kind = AUGMENTATIONS[name]
     if kind.above < strength <= kind.up_to:
         return
@@ -44,21 +44,21 @@ def test_a_strength_outside_the_range_is_a_usage_fault(name: str, strength: floa
 
 
 @pytest.mark.parametrize("text", ["rotate:much", "flip:0.5:1", "shift:1;5", "crop:50%"])
-def test_a_strength_that_is_no_number_is_a_usage_fault(text: str) -> None:
+def test_parse_augmentations_refuses_a_strength_that_is_not_a_number(text: str) -> None:
     with pytest.raises(UsageFault, match="strength"):
         parse_augmentations([text])
 
 
 @pytest.mark.parametrize("text", ["", "mirror", "Flip", " flip", ":0.5", "flip=1", "flip,"])
-def test_an_unknown_name_is_a_usage_fault_that_lists_the_known(text: str) -> None:
+def test_parse_augmentations_lists_the_known_names(text: str) -> None:
     with pytest.raises(UsageFault) as caught:
         parse_augmentations([text])
     assert all(name in caught.value.remedy for name in AUGMENTATIONS)
 
 
-def test_a_list_with_commas_is_the_same_as_one_by_one() -> None:
+def test_parse_augmentations_splits_at_commas() -> None:
     assert parse_augmentations(["rotate:5,flip", "crop"]) == parse_augmentations(["rotate:5", "flip", "crop"])
 
 
-def test_several_are_kept_side_by_side() -> None:
+def test_parse_augmentations_keeps_several() -> None:
     assert parse_augmentations(["rotate:5", "flip"]) == {"rotate": 5, "flip": AUGMENTATIONS["flip"].default}

@@ -34,7 +34,7 @@ def usual(tmp_path: Path) -> Path:
     return lay(tmp_path / "faces", USUAL)
 
 
-def test_classes_are_in_alphabetical_order_and_pictures_in_order_of_their_names(usual: Path) -> None:
+def test_open_folder_sorts_classes_and_pictures(usual: Path) -> None:
     folder = open_folder(str(usual))
     catalog = folder.catalog
     assert catalog.classes == ("angry", "happy", "sad")
@@ -47,7 +47,7 @@ def test_classes_are_in_alphabetical_order_and_pictures_in_order_of_their_names(
     st.lists(st.tuples(st.sampled_from("abCé1"), st.text("abAB19_- ü", min_size=1, max_size=6)), min_size=1)
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_picture_is_found_once_with_the_class_of_its_folder(
+def test_open_folder_finds_every_picture_once_with_its_class(
     tmp_path_factory: pytest.TempPathFactory, files: list[tuple[str, str]]
 ) -> None:
     names = {f"class {top}/{stem}.jpg" for top, stem in files}
@@ -59,7 +59,7 @@ def test_every_picture_is_found_once_with_the_class_of_its_folder(
         assert catalog.classes[label] == name.split("/")[0]
 
 
-def test_hidden_and_other_files_are_passed_over(usual: Path) -> None:
+def test_open_folder_ignores_hidden_and_other_files(usual: Path) -> None:
     before = open_folder(str(usual)).catalog
     lay(
         usual,
@@ -76,20 +76,20 @@ def test_hidden_and_other_files_are_passed_over(usual: Path) -> None:
     assert open_folder(str(usual)).catalog == before
 
 
-def test_deeper_folders_belong_to_their_class(usual: Path) -> None:
+def test_open_folder_counts_deeper_folders_to_their_class(usual: Path) -> None:
     lay(usual, ("happy/film1/scene2/z.jpg",))
     catalog = open_folder(str(usual)).catalog
     assert catalog.classes == ("angry", "happy", "sad")
     assert catalog.labels[catalog.names.index("happy/film1/scene2/z.jpg")] == 1
 
 
-def test_a_folder_named_like_a_picture_is_none(usual: Path) -> None:
+def test_open_folder_ignores_a_folder_named_like_a_picture(usual: Path) -> None:
     lay(usual, ("happy/album.jpg/z.jpg",))
     names = open_folder(str(usual)).catalog.names
     assert set(names) == {*USUAL, "happy/album.jpg/z.jpg"}
 
 
-def test_parts_hold_the_same_classes(tmp_path: Path) -> None:
+def test_open_folder_reads_parts_with_the_same_classes(tmp_path: Path) -> None:
     names = ("train/happy/a.jpg", "train/sad/b.jpg", "val/happy/c.jpg", "test/sad/d.jpg")
     catalog = open_folder(str(lay(tmp_path, names))).catalog
     assert catalog.classes == ("happy", "sad")
@@ -101,7 +101,7 @@ def test_parts_hold_the_same_classes(tmp_path: Path) -> None:
     }
 
 
-def test_parts_beside_classes_are_refused(usual: Path) -> None:
+def test_open_folder_refuses_parts_beside_classes(usual: Path) -> None:
     lay(usual, ("train/happy/a.jpg",))
     with pytest.raises(BadData, match=r"has train/ beside angry/") as caught:
         open_folder(str(usual))
@@ -109,27 +109,27 @@ def test_parts_beside_classes_are_refused(usual: Path) -> None:
 
 
 @pytest.mark.parametrize("loose", ["loose.jpg", "loose.PNG"])
-def test_a_picture_in_no_class_folder_is_refused_by_name(usual: Path, loose: str) -> None:
+def test_open_folder_names_a_picture_without_a_class(usual: Path, loose: str) -> None:
     lay(usual, (loose,))
     with pytest.raises(BadData, match=f"{loose} is in no class folder"):
         open_folder(str(usual))
 
 
 @pytest.mark.parametrize("loose", ["loose.jpg", "train/loose.jpg", "test/loose.jpg"])
-def test_a_loose_picture_beside_or_in_parts_is_refused_by_name(tmp_path: Path, loose: str) -> None:
+def test_open_folder_names_a_picture_without_a_class_in_parts(tmp_path: Path, loose: str) -> None:
     lay(tmp_path, ("train/happy/a.jpg", "test/happy/b.jpg", loose))
     with pytest.raises(BadData, match=r"loose\.jpg is in no class folder"):
         open_folder(str(tmp_path))
 
 
-def test_pictures_without_any_class_folder_are_refused(tmp_path: Path) -> None:
+def test_open_folder_refuses_pictures_without_class_folders(tmp_path: Path) -> None:
     lay(tmp_path, ("a.jpg", "b.jpg"))
     with pytest.raises(BadData, match=r"a\.jpg is in no class folder; give a folder with one folder"):
         open_folder(str(tmp_path))
 
 
 @pytest.mark.parametrize("inside", [(), ("none/notes.txt",), ("none/.a.jpg",), ("none/.thumbs/a.jpg",)])
-def test_a_class_folder_without_pictures_is_named(usual: Path, inside: tuple[str, ...]) -> None:
+def test_open_folder_names_a_class_without_pictures(usual: Path, inside: tuple[str, ...]) -> None:
     (usual / "none").mkdir()
     lay(usual, inside)
     with pytest.raises(BadData, match="class folder none/ has no pictures"):
@@ -137,33 +137,33 @@ def test_a_class_folder_without_pictures_is_named(usual: Path, inside: tuple[str
 
 
 @pytest.mark.parametrize("inside", [(), ("notes.txt",), (".hidden/a.jpg",)])
-def test_a_folder_without_class_folders_is_refused(tmp_path: Path, inside: tuple[str, ...]) -> None:
+def test_open_folder_refuses_a_folder_without_classes(tmp_path: Path, inside: tuple[str, ...]) -> None:
     with pytest.raises(BadData, match="no pictures in class folders"):
         open_folder(str(lay(tmp_path, inside)))
 
 
-def test_a_broken_link_is_named(usual: Path) -> None:
+def test_open_folder_names_a_broken_link(usual: Path) -> None:
     (usual / "sad" / "gone.jpg").symlink_to(usual / "nowhere.jpg")
     with pytest.raises(BadData) as caught:
         open_folder(str(usual))
     assert caught.value.place == str(usual / "sad" / "gone.jpg")
 
 
-def test_a_linked_picture_counts_by_its_content(usual: Path, tmp_path: Path) -> None:
+def test_open_folder_reads_the_target_of_a_link(usual: Path, tmp_path: Path) -> None:
     before = open_folder(str(usual)).catalog.fingerprint
     (usual / "sad" / "e.webp").rename(tmp_path / "elsewhere.webp")
     (usual / "sad" / "e.webp").symlink_to(tmp_path / "elsewhere.webp")
     assert open_folder(str(usual)).catalog.fingerprint == before
 
 
-def test_the_fingerprint_does_not_depend_on_the_place_or_the_clock(usual: Path, tmp_path: Path) -> None:
+def test_fingerprint_does_not_depend_on_place_or_time(usual: Path, tmp_path: Path) -> None:
     copied = shutil.copytree(usual, tmp_path / "other" / "place")
     for path in copied.rglob("*.jpg"):
         os.utime(path, (1, 1))
     assert open_folder(str(copied)).catalog.fingerprint == open_folder(str(usual)).catalog.fingerprint
 
 
-def test_the_fingerprint_knows_the_way_of_writing_the_place_no_more(
+def test_fingerprint_does_not_depend_on_how_the_place_is_written(
     usual: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(usual)
@@ -171,7 +171,7 @@ def test_the_fingerprint_knows_the_way_of_writing_the_place_no_more(
     assert len(prints) == 1
 
 
-def test_the_fingerprint_changes_with_content_name_class_and_number(usual: Path) -> None:
+def test_fingerprint_changes_with_content_name_class_and_number(usual: Path) -> None:
     seen = [open_folder(str(usual)).catalog.fingerprint]
     (usual / "happy" / "b.jpg").write_bytes(b"other")
     seen.append(open_folder(str(usual)).catalog.fingerprint)
@@ -186,7 +186,7 @@ def test_the_fingerprint_changes_with_content_name_class_and_number(usual: Path)
     assert len(set(seen)) == len(seen)
 
 
-def test_exchanging_the_content_of_two_pictures_changes_the_fingerprint(usual: Path) -> None:
+def test_fingerprint_changes_when_two_pictures_are_exchanged(usual: Path) -> None:
     before = open_folder(str(usual)).catalog.fingerprint
     one, other = usual / "happy" / "a.png", usual / "happy" / "b.jpg"
     left, right = one.read_bytes(), other.read_bytes()
@@ -195,13 +195,13 @@ def test_exchanging_the_content_of_two_pictures_changes_the_fingerprint(usual: P
     assert open_folder(str(usual)).catalog.fingerprint != before
 
 
-def test_names_that_are_not_utf8_are_data_too(usual: Path) -> None:
+def test_open_folder_takes_names_that_are_not_utf8(usual: Path) -> None:
     name = os.fsdecode(b"gl\xfccklich.jpg")
     lay(usual, (f"happy/{name}",))
     assert f"happy/{name}" in open_folder(str(usual)).catalog.names
 
 
-def test_data_is_opened_by_what_it_is(usual: Path, tmp_path: Path) -> None:
+def test_open_data_tells_folders_from_tables(usual: Path, tmp_path: Path) -> None:
     catalog = Catalog("here", ("a", "b"), (0, 1), ("x", "y"), "0")
     table = Table(catalog, ("f",), torch.tensor([[1.0], [2.0]]))
     for suffix in (".csv", ".st"):
@@ -216,7 +216,9 @@ def test_data_is_opened_by_what_it_is(usual: Path, tmp_path: Path) -> None:
     assert caught.value.place == str(tmp_path / "none")
 
 
-def test_a_csv_of_pixels_is_known_by_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_data_knows_a_csv_of_pixels_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = fer2013_csv(noise_pixels(2), [(0, "Training"), (1, "PublicTest")])
     (tmp_path / "any.csv").write_bytes(data)
     found = open_data(str(tmp_path / "any.csv"))
@@ -228,7 +230,7 @@ def test_a_csv_of_pixels_is_known_by_its_header(tmp_path: Path, monkeypatch: pyt
     assert piped.catalog.fingerprint == found.catalog.fingerprint
 
 
-def test_where_faces_are_wanted_a_table_is_none(usual: Path, tmp_path: Path) -> None:
+def test_open_faces_refuses_a_table(usual: Path, tmp_path: Path) -> None:
     assert isinstance(open_faces(str(usual)), Folder)
     (tmp_path / "pixels.csv").write_bytes(fer2013_csv(noise_pixels(1), [(0, "Training")]))
     assert isinstance(open_faces(str(tmp_path / "pixels.csv")), Pixels)
@@ -238,14 +240,14 @@ def test_where_faces_are_wanted_a_table_is_none(usual: Path, tmp_path: Path) -> 
     assert caught.value.place == str(tmp_path / "table.csv")
 
 
-def test_a_missing_table_is_named(tmp_path: Path) -> None:
+def test_open_data_names_a_missing_table(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="no such file") as caught:
         open_data(str(tmp_path / "none.csv"))
     assert caught.value.place == str(tmp_path / "none.csv")
 
 
 @pytest.mark.parametrize("name", ["usual", "pixels.csv", "table.csv"])
-def test_open_data_remembers_how_it_shall_be_split(usual: Path, tmp_path: Path, name: str) -> None:
+def test_open_data_remembers_the_split_request(usual: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "pixels.csv").write_bytes(fer2013_csv(noise_pixels(1), [(0, "Training")]))
     (tmp_path / "table.csv").write_text("name,label,x\na,b,1\n")
     path = usual if name == "usual" else tmp_path / name

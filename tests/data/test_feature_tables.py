@@ -68,7 +68,7 @@ def read_back(folder: Path, original: Table, suffix: str) -> Table:
 @pytest.mark.parametrize("suffix", [".csv", ".st"])
 @given(original=any_table())
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_written_is_read_back_to_the_last_bit(tmp_path: Path, suffix: str, original: Table) -> None:
+def test_from_bytes_reads_back_every_bit(tmp_path: Path, suffix: str, original: Table) -> None:
     again = read_back(tmp_path, original, suffix)
     catalog = again.catalog
     assert catalog.names == original.catalog.names
@@ -80,7 +80,7 @@ def test_what_is_written_is_read_back_to_the_last_bit(tmp_path: Path, suffix: st
     assert catalog.place == str(tmp_path / f"table{suffix}")
 
 
-def test_numbers_keep_every_digit_at_the_edges_of_float32(tmp_path: Path) -> None:
+def test_to_bytes_keeps_every_digit_of_float32(tmp_path: Path) -> None:
     edge = np.finfo(np.float32)
     values = [
         0.1,
@@ -97,13 +97,13 @@ def test_numbers_keep_every_digit_at_the_edges_of_float32(tmp_path: Path) -> Non
     assert torch.equal(again.values.view(torch.int32), original.values.view(torch.int32))
 
 
-def test_both_forms_of_a_table_are_the_same_data(tmp_path: Path) -> None:
+def test_csv_and_safetensors_have_the_same_fingerprint(tmp_path: Path) -> None:
     original = table([[0.1, 2.0], [3.5, -4.0]])
     prints = [read_back(tmp_path, original, suffix).catalog.fingerprint for suffix in (".csv", ".st")]
     assert prints[0] == prints[1]
 
 
-def test_the_csv_is_one_that_any_reader_understands() -> None:
+def test_to_bytes_writes_plain_csv() -> None:
     original = table([[1.5, 2.0]], names=('odd, "name"\n.jpg',), labels=("a",))
     rows = list(
         csv.DictReader(io.StringIO(feature_tables.to_bytes(original, suffix=".csv").decode(), newline=""))
@@ -112,14 +112,14 @@ def test_the_csv_is_one_that_any_reader_understands() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".st"])
-def test_the_same_table_gives_the_same_bytes(suffix: str) -> None:
+def test_to_bytes_gives_the_same_bytes_for_the_same_table(suffix: str) -> None:
     original = table([[1.0, 2.0], [3.0, 4.0]])
     assert feature_tables.to_bytes(original, suffix=suffix) == feature_tables.to_bytes(
         original, suffix=suffix
     )
 
 
-def test_the_fingerprint_tells_apart_what_differs(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_the_table(tmp_path: Path) -> None:
     different = (
         table([[1.0, 2.0, 3.0, 4.0]], names=("a",), labels=("b",), columns=("c", "d", "e", "f")),
         table([[1.0, 2.0], [3.0, 4.0]], names=("a", "b"), labels=("c", "d"), columns=("e", "f")),
@@ -132,13 +132,13 @@ def test_the_fingerprint_tells_apart_what_differs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".st"])
-def test_names_that_are_not_utf8_on_disk_survive(tmp_path: Path, suffix: str) -> None:
+def test_from_bytes_keeps_names_that_are_not_utf8(tmp_path: Path, suffix: str) -> None:
     name = os.fsdecode(b"gl\xfccklich.jpg")
     again = read_back(tmp_path, table([[1.0]], names=(name,)), suffix)
     assert again.catalog.names == (name,)
 
 
-def test_duplicates_are_kept_in_their_order(tmp_path: Path) -> None:
+def test_from_bytes_keeps_duplicate_rows_in_order(tmp_path: Path) -> None:
     again = read_back(tmp_path, table([[1.0], [1.0], [2.0]], names=("same", "same", "same")), ".csv")
     assert again.catalog.names == ("same",) * 3
     assert again.values[:, 0].tolist() == [1.0, 1.0, 2.0]
@@ -159,7 +159,7 @@ def from_csv(folder: Path, text: str | bytes) -> Table:
         'Name,LABEL,x\n"a.jpg",happy, 1\n',
     ],
 )
-def test_what_spreadsheets_make_of_a_table_is_read(tmp_path: Path, text: str) -> None:
+def test_from_bytes_reads_csv_from_spreadsheets(tmp_path: Path, text: str) -> None:
     found = from_csv(tmp_path, text)
     assert (found.catalog.names, found.catalog.classes) == (("a.jpg",), ("happy",))
     assert found.values.tolist() == [[1.0]]
@@ -187,19 +187,19 @@ def test_what_spreadsheets_make_of_a_table_is_read(tmp_path: Path, text: str) ->
         (b"\x89PNG\r\n\x1a\n\x00\x00", "not a CSV table"),
     ],
 )
-def test_what_is_wrong_with_a_csv_is_said_by_line(tmp_path: Path, text: str | bytes, fact: str) -> None:
+def test_from_bytes_names_the_wrong_line_of_a_csv(tmp_path: Path, text: str | bytes, fact: str) -> None:
     with pytest.raises(BadData, match=fact) as caught:
         from_csv(tmp_path, text)
     assert caught.value.place == str(tmp_path / "table.csv")
     assert "\n" not in str(caught.value)
 
 
-def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
+def test_from_bytes_counts_lines_like_an_editor(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="line 4: x is 'high'"):
         from_csv(tmp_path, 'name,label,x\n"two\nlines",b,1\nc,d,high\n')
 
 
-def test_a_huge_cell_is_a_fault_of_the_table(tmp_path: Path) -> None:
+def test_from_bytes_refuses_a_huge_cell(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="not a CSV table"):
         from_csv(tmp_path, f"name,label,x\n{'a' * 200_000},b,1\n")
 
@@ -213,12 +213,12 @@ def test_missing_values_are_written_and_read_as_nan(tmp_path: Path, rows: list[l
     assert torch.equal(found.values.nan_to_num(1), original.values.nan_to_num(1))
 
 
-def test_however_a_missing_value_is_written_it_is_the_same_data(tmp_path: Path) -> None:
+def test_fingerprint_does_not_depend_on_how_missing_values_are_written(tmp_path: Path) -> None:
     texts = [f"name,label,x,y\na,b,{cell},1\nc,d,2,3\n" for cell in ("", "nan", "NaN", " ")]
     assert len({from_csv(tmp_path, text).catalog.fingerprint for text in texts}) == 1
 
 
-def test_csv_comes_from_standard_input_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_takes_csv_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     data = feature_tables.to_bytes(table([[1.0, 2.0]]), suffix=".csv")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert feature_tables.read("-").catalog.place == "standard input"
@@ -283,7 +283,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_no_safetensors_table_is_refused_by_name(tmp_path: Path, name: str) -> None:
+def test_read_refuses_other_safetensors_files_by_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / "table.st"
     path.write_bytes(BROKEN[name])
     with pytest.raises((BadData, InvalidRecord)) as caught:
@@ -294,7 +294,7 @@ def test_what_is_no_safetensors_table_is_refused_by_name(tmp_path: Path, name: s
 
 @given(st.binary(max_size=100))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_random_bytes_are_no_table(tmp_path: Path, data: bytes) -> None:
+def test_from_bytes_refuses_random_bytes(tmp_path: Path, data: bytes) -> None:
     for suffix in feature_tables.READABLE:
         path = tmp_path / f"table{suffix}"
         path.write_bytes(data)
@@ -310,13 +310,13 @@ def test_random_bytes_are_no_table(tmp_path: Path, data: bytes) -> None:
         ("name,label,x, \na,happy,1,2\n", "column 4 has no title"),
     ],
 )
-def test_what_has_no_label_or_no_title_is_named(tmp_path: Path, text: str, says: str) -> None:
+def test_from_bytes_names_a_missing_label_or_title(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(BadData, match=says):
         feature_tables.read(str(tmp_path / "t.csv"))
 
 
-def test_spaces_around_a_label_make_no_other_class(tmp_path: Path) -> None:
+def test_from_bytes_ignores_spaces_around_a_label(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,label,x\na,happy,1\nb, happy ,2\nc,sad,3\n")
     catalog = feature_tables.read(str(tmp_path / "t.csv")).catalog
     assert (catalog.classes, catalog.labels) == (("happy", "sad"), (0, 0, 1))
@@ -333,23 +333,23 @@ def repacked(data: bytes, **files: bytes | None) -> bytes:
     return stream.getvalue()
 
 
-def test_rows_are_text_under_their_numbers() -> None:
+def test_parse_returns_rows_of_text_with_line_numbers() -> None:
     found = feature_tables.parse(workbook([["name", "label", "x"], ["a", 1, 0.5], ["b", "NaN", -1e-9]]))
     assert found == [(1, ["name", "label", "x"]), (2, ["a", "1", "0.5"]), (3, ["b", "NaN", "-1e-09"])]
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=4))
-def test_numbers_come_through_to_the_last_bit_of_float32(values: list[float]) -> None:
+def test_parse_keeps_every_bit_of_float32(values: list[float]) -> None:
     ((_, row),) = feature_tables.parse(workbook([["a", *values]]))
     assert [np.float32(cell) for cell in row[1:]] == values
 
 
-def test_only_the_first_cell_of_a_merged_one_has_text() -> None:
+def test_parse_fills_only_the_first_of_merged_cells() -> None:
     rows = (("", "label", "title", "", ""), ("a", 1, 1, 2, 3))
     assert feature_tables.parse(workbook(rows, merged="C1:E1"))[0] == (1, ["", "label", "title", "", ""])
 
 
-def test_rows_that_end_early_are_filled_up_to_the_length_of_most() -> None:
+def test_parse_pads_rows_to_the_usual_length() -> None:
     found = feature_tables.parse(workbook([["", "label", "t"], ["a", 1, 1, 2], ["b", 1, 1, 2], ["c", 2, 1]]))
     assert [row for _, row in found] == [
         ["", "label", "t", ""],
@@ -359,18 +359,18 @@ def test_rows_that_end_early_are_filled_up_to_the_length_of_most() -> None:
     ]
 
 
-def test_a_stray_cell_makes_no_column() -> None:
+def test_parse_ignores_the_length_of_a_stray_cell() -> None:
     found = feature_tables.parse(
         workbook([["n", "label", "t"], ["a", 1, 1], ["b", 1, 1, None, "x"], ["c", 2, 1]])
     )
     assert [len(row) for _, row in found] == [3, 3, 5, 3]
 
 
-def test_an_empty_sheet_has_no_rows_with_text() -> None:
+def test_parse_of_an_empty_sheet_has_no_text() -> None:
     assert not any(any(row) for _, row in feature_tables.parse(workbook([])))
 
 
-def test_what_a_file_says_of_its_own_size_loses_no_rows() -> None:
+def test_parse_ignores_the_size_in_the_file() -> None:
     data = workbook([["n", "label", "t"], ["a", 1, 1], ["b", 1, 1]])
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         sheet = archive.read("xl/worksheets/sheet1.xml")
@@ -383,7 +383,7 @@ WHOLE = workbook([["name", "label", "x"], ["a", 1, 0.5]])
 
 
 @pytest.mark.parametrize("data", [b"", b"name,label,x\na,b,1\n", b"PK\x03\x04", WHOLE[:-30]])
-def test_what_is_no_zip_is_no_workbook(data: bytes) -> None:
+def test_parse_refuses_bytes_that_are_not_a_zip(data: bytes) -> None:
     with pytest.raises(BadData, match=r"not an \.xlsx workbook"):
         feature_tables.parse(data)
 
@@ -397,12 +397,12 @@ def test_what_is_no_zip_is_no_workbook(data: bytes) -> None:
         repacked(WHOLE, _Content_Types__xml=None, **{"[Content_Types]_xml": None}),
     ],
 )
-def test_a_zip_of_something_else_is_a_damaged_workbook(data: bytes) -> None:
+def test_parse_refuses_a_zip_of_something_else(data: bytes) -> None:
     with pytest.raises(BadData, match=r"damaged .xlsx workbook; save it again"):
         feature_tables.parse(data)
 
 
-def test_a_workbook_without_a_sheet_is_told() -> None:
+def test_parse_refuses_a_workbook_without_a_sheet() -> None:
     with zipfile.ZipFile(io.BytesIO(WHOLE)) as archive:
         book = archive.read("xl/workbook.xml")
     start, end = book.index(b"<sheets>"), book.index(b"</sheets>")
@@ -410,7 +410,7 @@ def test_a_workbook_without_a_sheet_is_told() -> None:
         feature_tables.parse(repacked(WHOLE, xl_workbook_xml=book[: start + 8] + book[end:]))
 
 
-def test_a_workbook_that_would_fill_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parse_refuses_a_workbook_that_would_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feature_tables, "LARGEST", 1000)
     with pytest.raises(BadData, match="more than is safe to read"):
         feature_tables.parse(WHOLE)

@@ -34,7 +34,7 @@ def read(text: bytes) -> Pixels:
 ROWS = [(3, "Training"), (0, "PublicTest"), (6, "Training"), (3, "PrivateTest"), (0, "Training")]
 
 
-def test_rows_become_named_pictures_with_their_split() -> None:
+def test_read_names_pictures_by_usage_and_row() -> None:
     pixels = noise_pixels(5)
     found = read(fer2013_csv(pixels, ROWS))
     catalog = found.catalog
@@ -46,7 +46,7 @@ def test_rows_become_named_pictures_with_their_split() -> None:
     assert np.array_equal(found.values, pixels)
 
 
-def test_without_usage_the_pictures_come_without_a_split() -> None:
+def test_read_without_usage_declares_no_split() -> None:
     pixels = noise_pixels(5)
     text = fer2013_csv(pixels, ROWS)
     found = read(b"\n".join(line.rpartition(b",")[0] for line in text.splitlines()))
@@ -56,7 +56,7 @@ def test_without_usage_the_pictures_come_without_a_split() -> None:
     assert np.array_equal(found.values, pixels)
 
 
-def test_emotions_are_numbered_as_published() -> None:
+def test_read_numbers_emotions_as_published() -> None:
     found = read(fer2013_csv(noise_pixels(7), [(emotion, "Training") for emotion in range(7)]))
     named = [found.catalog.classes[label] for label in found.catalog.labels]
     assert named == ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
@@ -65,7 +65,7 @@ def test_emotions_are_numbered_as_published() -> None:
 
 @given(st.integers(0, 10**6), st.lists(st.sampled_from(list(USAGES)), min_size=1, max_size=4))
 @settings(max_examples=20)
-def test_every_pixel_is_read_as_numpy_reads_it(seed: int, usages: list[str]) -> None:
+def test_read_reads_pixels_as_numpy_does(seed: int, usages: list[str]) -> None:
     text = fer2013_csv(noise_pixels(len(usages), seed), [(1, usage) for usage in usages])
     cells = [line.split(",")[1] for line in text.decode().splitlines()[1:]]
     expected = [np.array(cell.split(), dtype=int).reshape(SIDE, SIDE) for cell in cells]
@@ -84,13 +84,13 @@ def test_every_pixel_is_read_as_numpy_reads_it(seed: int, usages: list[str]) -> 
         ),
     ],
 )
-def test_other_ways_to_write_it_are_the_same_data(form: object) -> None:
+def test_read_takes_other_ways_to_write_the_csv(form: object) -> None:
     text = fer2013_csv(noise_pixels(5), ROWS)
     assert callable(form)
     assert read(form(text)).catalog == read(text).catalog
 
 
-def test_the_fingerprint_tells_apart_what_differs() -> None:
+def test_fingerprint_changes_with_the_pictures() -> None:
     pixels = noise_pixels(5)
     other = pixels.copy()
     other[4, 47, 47] ^= 1
@@ -105,7 +105,7 @@ def test_the_fingerprint_tells_apart_what_differs() -> None:
 
 
 @pytest.mark.parametrize(("color", "side", "channels"), [("gray", 48, 1), ("rgb", 48, 3), ("gray", 31, 1)])
-def test_its_pictures_are_fed_as_those_of_a_folder_of_files(
+def test_pictures_are_the_same_samples_as_those_of_a_folder(
     tmp_path: Path, color: str, side: int, channels: int
 ) -> None:
     pixels = noise_pixels(5)
@@ -158,7 +158,7 @@ FAULTS: dict[str, tuple[Sequence[bytes], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_wrong_is_said_by_line(tmp_path: Path, fault: str) -> None:
+def test_read_names_the_wrong_line(tmp_path: Path, fault: str) -> None:
     rows, fact = FAULTS[fault]
     path = tmp_path / "fer.csv"
     path.write_bytes(HEADER + b"".join(rows))
@@ -168,7 +168,7 @@ def test_what_is_wrong_is_said_by_line(tmp_path: Path, fault: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_without_line_ends_is_not_taken_in_whole() -> None:
+def test_read_does_not_load_a_file_without_line_ends() -> None:
     class Endless(io.RawIOBase):
         taken = 0
 
@@ -198,11 +198,11 @@ def test_a_file_without_line_ends_is_not_taken_in_whole() -> None:
         (b"\xff\xfe\x00", False),
     ],
 )
-def test_it_is_known_by_its_header(line: bytes, expected: bool) -> None:
+def test_is_header_knows_the_csv(line: bytes, expected: bool) -> None:
     assert fer2013.is_header(line) is expected
 
 
-def test_real_photos_written_as_such_a_csv_come_back(shared_data: Path, tmp_path: Path) -> None:
+def test_read_returns_real_photos_written_as_csv(shared_data: Path, tmp_path: Path) -> None:
     folder = open_folder(str(shared_data / "data" / "fer2013" / "val"))
     chosen = range(0, len(folder.paths), max(1, len(folder.paths) // 8))
     pixels = np.stack([np.asarray(folder.picture(index).convert("L")) for index in chosen])
@@ -288,7 +288,7 @@ def test_pixels_without_a_training_part_train_nothing(emoprune: Runner, in_folde
     emoprune.check_refused("train", "fer.csv", "m.st", *SMALL, says=("fer.csv: has val but no train",))
 
 
-def test_pixels_with_a_fault_are_refused_by_line(emoprune: Runner, fer: Path) -> None:
+def test_every_command_names_the_wrong_line_of_pixels(emoprune: Runner, fer: Path) -> None:
     fer.write_bytes(fer.read_bytes().replace(b"\n3,", b"\n9,", 1))
     for argv in (("train", fer, "m.st"), ("features", fer, "t.csv")):
         emoprune.check_refused(*argv, says=(f"{fer}: line 2: emotion is '9'",))
@@ -296,11 +296,11 @@ def test_pixels_with_a_fault_are_refused_by_line(emoprune: Runner, fer: Path) ->
     emoprune.check_refused("train", "-", "m.st", stdin=fer.read_bytes(), says=says)
 
 
-def test_a_network_of_tables_takes_no_pixels(emoprune: Runner, fer: Path, table_model: Path) -> None:
+def test_a_network_of_tables_refuses_pixels(emoprune: Runner, fer: Path, table_model: Path) -> None:
     says = (f"{fer}: is a CSV of photos", "feature table")
     emoprune.check_refused("eval", table_model, fer, "--split", "all", says=says)
 
 
-def test_a_table_has_no_faces(emoprune: Runner, in_folder: Path) -> None:
+def test_commands_for_faces_refuse_a_table(emoprune: Runner, in_folder: Path) -> None:
     (in_folder / "t.csv").write_text("name,label,x\na,b,1\n")
     emoprune.check_refused("features", "t.csv", "o.csv", says=("t.csv: is a feature table, not pictures",))

@@ -41,7 +41,7 @@ def paths(tmp_path: Path) -> list[Path]:
 # from 2 on: torch itself goes astray where a side of one pixel makes its memory layout ambiguous
 @given(st.integers(2, 40), st.integers(2, 40), st.integers(2, 30), st.integers(2, 30))
 @settings(max_examples=60, deadline=None)
-def test_resizing_averages_as_torch_does(height: int, width: int, new_height: int, new_width: int) -> None:
+def test_to_array_averages_as_torch_does(height: int, width: int, new_height: int, new_width: int) -> None:
     photo = noise(height, width)
     preprocess = Preprocess("image", (new_height, new_width), "rgb", (0.5,) * 3, (0.5,) * 3)
     ours = to_array(photo, preprocess)
@@ -53,12 +53,12 @@ def test_resizing_averages_as_torch_does(height: int, width: int, new_height: in
     assert float((ours.float() - theirs).abs().max()) < 1.01
 
 
-def test_a_picture_of_the_right_size_is_left_as_it_is() -> None:
+def test_to_array_does_not_change_a_picture_of_the_right_size() -> None:
     photo = noise(6, 8)
     assert np.array_equal(to_array(photo, RGB).permute(1, 2, 0).numpy(), np.asarray(photo))
 
 
-def test_gray_is_the_luma_of_television() -> None:
+def test_to_array_makes_gray_from_luma() -> None:
     photo = noise(6, 8)
     luma = np.asarray(photo).astype(float) @ np.array([0.299, 0.587, 0.114])
     found = to_array(photo, GRAY)
@@ -66,13 +66,13 @@ def test_gray_is_the_luma_of_television() -> None:
     assert np.abs(found[0].numpy() - luma).max() <= 1.0
 
 
-def test_gray_is_repeated_where_three_channels_are_wanted() -> None:
+def test_to_array_repeats_gray_for_three_channels() -> None:
     photo = noise(6, 8)
     three = to_array(photo, Preprocess("image", (6, 8), "gray", (0.5,) * 3, (0.5,) * 3))
     assert torch.equal(three, to_array(photo, GRAY).repeat(3, 1, 1))
 
 
-def test_a_batch_holds_the_asked_pictures_in_the_asked_order(paths: list[Path]) -> None:
+def test_batch_returns_pictures_in_the_order_of_indices(paths: list[Path]) -> None:
     photos = photos_of(paths, [0, 1, 0, 1, 2], RGB)
     batch = photos.batch(torch.tensor([3, 0, 3]))
     assert batch.dtype == torch.uint8
@@ -83,9 +83,7 @@ def test_a_batch_holds_the_asked_pictures_in_the_asked_order(paths: list[Path]) 
     assert photos.labels.dtype == torch.int64
 
 
-def test_with_and_without_cache_the_pictures_are_the_same(
-    paths: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batch_is_the_same_with_and_without_cache(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     everything = torch.arange(len(paths))
     cached = photos_of(paths, [0] * 5, GRAY)
     monkeypatch.setattr(samples, "CACHE_BYTES", 0)
@@ -98,7 +96,7 @@ def test_with_and_without_cache_the_pictures_are_the_same(
         uncached.batch(everything)
 
 
-def test_what_is_done_to_a_batch_does_not_reach_the_cache(paths: list[Path]) -> None:
+def test_batch_does_not_share_memory_with_the_cache(paths: list[Path]) -> None:
     photos = photos_of(paths, [0] * 5, RGB)
     batch = photos.batch(torch.tensor([1]))
     kept = batch.clone()
@@ -106,7 +104,7 @@ def test_what_is_done_to_a_batch_does_not_reach_the_cache(paths: list[Path]) -> 
     assert torch.equal(photos.batch(torch.tensor([1])), kept)
 
 
-def test_a_broken_picture_among_good_ones_is_named(paths: list[Path]) -> None:
+def test_batch_names_a_broken_picture(paths: list[Path]) -> None:
     paths[3].write_bytes(b"text")
     photos = photos_of(paths, [0] * 5, RGB)
     assert len(photos.batch(torch.tensor([0, 1]))) == 2
@@ -127,7 +125,7 @@ def raw_photos(n: int, channels: int = 3) -> torch.Tensor:
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(1, 5))
-def test_photos_are_scaled_and_standardized_as_torchvision_does(n: int) -> None:
+def test_to_input_standardizes_as_torchvision_does(n: int) -> None:
     raw = raw_photos(n)
     wanted = normalize(raw.double() / 255, list(RGB_PREPROCESSING.mean), list(RGB_PREPROCESSING.std))
     found = to_input(raw, RGB_PREPROCESSING)
@@ -135,27 +133,27 @@ def test_photos_are_scaled_and_standardized_as_torchvision_does(n: int) -> None:
     torch.testing.assert_close(found.double(), wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_black_is_0_and_white_is_1_after_scaling() -> None:
+def test_unit_scale_maps_black_to_0_and_white_to_1() -> None:
     scaled = unit_scale(torch.tensor([[[[0, 255]]]], dtype=torch.uint8))
     assert scaled.dtype == torch.float32
     assert scaled.flatten().tolist() == [0, 1]
 
 
-def test_a_single_channel_is_standardized_by_its_own_pair() -> None:
+def test_standardize_uses_one_mean_and_std_for_one_channel() -> None:
     gray = Preprocess(kind="image", size=(4, 6), color="gray", mean=(0.5,), std=(0.25,))
     found = to_input(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), gray)
     assert found.shape == (1, 1, 1, 2)
     assert found.flatten().tolist() == [-2, 2]
 
 
-def test_gray_photos_are_repeated_where_the_mean_has_three_channels() -> None:
+def test_standardize_repeats_gray_for_three_means() -> None:
     gray = raw_photos(2, channels=1)
     torch.testing.assert_close(
         to_input(gray, RGB_PREPROCESSING), to_input(gray.expand(-1, 3, -1, -1), RGB_PREPROCESSING)
     )
 
 
-def test_standardizing_is_undone_by_multiplying_and_adding() -> None:
+def test_standardize_can_be_undone() -> None:
     images = torch.rand(3, 3, 4, 6, generator=torch.Generator().manual_seed(0))
     mean, std = (
         torch.tensor(numbers)[:, None, None] for numbers in (RGB_PREPROCESSING.mean, RGB_PREPROCESSING.std)
@@ -163,7 +161,7 @@ def test_standardizing_is_undone_by_multiplying_and_adding() -> None:
     torch.testing.assert_close(standardize(images, RGB_PREPROCESSING) * std + mean, images)
 
 
-def test_table_rows_go_in_as_they_are() -> None:
+def test_to_input_does_not_change_table_rows() -> None:
     rows = torch.tensor([[1.5, -300.0], [0.0, 7.25]], dtype=torch.float64)
     found = to_input(rows, Preprocess(kind="table"))
     assert found.dtype == torch.float32

@@ -66,7 +66,7 @@ def torn(parts: dict[str, set[str]]) -> set[str]:
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["hashes of crop", "hashes of its own"])
-def test_no_copy_is_on_the_other_side(emoprune: Runner, copied: Path, known: bool) -> None:
+def test_split_by_duplicates_keeps_copies_on_one_side(emoprune: Runner, copied: Path, known: bool) -> None:
     if known:
         add_hashes(copied)
     for seed in range(3):
@@ -78,7 +78,7 @@ def test_no_copy_is_on_the_other_side(emoprune: Runner, copied: Path, known: boo
         assert not torn(names_by_part(copied, checkpoint.read("m.st").split))
 
 
-def test_hashes_that_crop_left_are_not_computed_again(
+def test_kept_together_takes_hashes_from_the_manifest(
     emoprune: Runner, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_hashes(copied)
@@ -97,7 +97,7 @@ def test_hashes_that_crop_left_are_not_computed_again(
     assert len(asked) == 3
 
 
-def test_eval_and_further_training_find_the_same_parts_without_any_hash(
+def test_later_commands_find_the_same_parts_without_hashes(
     emoprune: Runner, copied: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_hashes(copied)
@@ -113,7 +113,7 @@ def test_eval_and_further_training_find_the_same_parts_without_any_hash(
     assert scores[0] == scores[1]
 
 
-def test_films_and_copies_are_both_kept_together(emoprune: Runner, copied: Path) -> None:
+def test_films_and_copies_stay_together(emoprune: Runner, copied: Path) -> None:
     emoprune.done(
         *("train", "faces", "m.st", *SMALL, "--epochs", 0, "--split", "50/50"),
         *("--group-by", "(film[0-9])_", *BY_DUPLICATES),
@@ -124,7 +124,7 @@ def test_films_and_copies_are_both_kept_together(emoprune: Runner, copied: Path)
     assert not films[0] & films[1]
 
 
-def test_a_random_split_that_tears_copies_apart_is_warned_of(emoprune: Runner, copied: Path) -> None:
+def test_a_random_split_that_separates_copies_is_warned_of(emoprune: Runner, copied: Path) -> None:
     argv = ("train", "faces", "m.st", *SMALL, "--epochs", 0, "--force")
     assert WARNED not in emoprune.done(*argv).err
     add_hashes(copied)
@@ -141,9 +141,7 @@ def test_a_random_split_that_tears_copies_apart_is_warned_of(emoprune: Runner, c
     assert {found[2], found[4]} == {"train", "test"}
 
 
-def test_folders_that_share_copies_are_warned_of_and_those_that_do_not_are_not(
-    emoprune: Runner, in_folder: Path
-) -> None:
+def test_folders_with_common_copies_are_warned_of(emoprune: Runner, in_folder: Path) -> None:
     folder = in_folder / "faces"
     for part in ("train", "test"):
         draw_faces(folder / part, CLASSES, 4, side=32)
@@ -162,7 +160,7 @@ def test_folders_that_share_copies_are_warned_of_and_those_that_do_not_are_not(
 
 
 @pytest.mark.parametrize("text", ["", "output,phash\nangry/a.jpg", "a\0b", "source,output\na,b\n"])
-def test_a_manifest_without_use_stops_nothing(emoprune: Runner, copied: Path, text: str) -> None:
+def test_an_unusable_manifest_stops_nothing(emoprune: Runner, copied: Path, text: str) -> None:
     (copied / "crops.csv").write_text(text)
     assert WARNED not in emoprune.done("train", "faces", "m.st", *SMALL, "--epochs", 0).err
 
@@ -201,7 +199,9 @@ def test_every_trial_of_a_search_has_the_split_that_its_command_has(
     assert checkpoint.read(model).split == rule
 
 
-def test_options_that_cannot_be_met(emoprune: Runner, copied: Path, table: Path, in_folder: Path) -> None:
+def test_split_by_duplicates_refuses_what_it_cannot_split(
+    emoprune: Runner, copied: Path, table: Path, in_folder: Path
+) -> None:
     train = ("train", "faces", "m.st", *SMALL)
     emoprune.check_refused(*train, "--split-by", "films", code=2, says=("films", "duplicates"))
     (in_folder / "t.csv").symlink_to(table)
@@ -217,7 +217,7 @@ def test_options_that_cannot_be_met(emoprune: Runner, copied: Path, table: Path,
         emoprune.check_refused("train", data, "m.st", *SMALL, *BY_DUPLICATES, code=2, says=says)
 
 
-def test_copies_of_one_picture_cannot_be_split(emoprune: Runner, in_folder: Path) -> None:
+def test_split_by_duplicates_refuses_copies_of_one_picture(emoprune: Runner, in_folder: Path) -> None:
     for label in ("angry", "happy"):
         (in_folder / "faces" / label).mkdir(parents=True)
         for index in range(4):

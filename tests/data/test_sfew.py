@@ -42,7 +42,7 @@ def read(folder: Path, suffix: str, rows: Rows) -> Table:
 
 
 @both
-def test_the_sheet_is_a_table(tmp_path: Path, suffix: str) -> None:
+def test_as_table_reads_the_spreadsheet(tmp_path: Path, suffix: str) -> None:
     table = read(tmp_path, suffix, [HEADER, *SAMPLES])
     assert table.columns == ("lpq_1", "lpq_2", "phog_1", "phog_2")
     catalog = table.catalog
@@ -54,56 +54,56 @@ def test_the_sheet_is_a_table(tmp_path: Path, suffix: str) -> None:
     assert torch.equal(table.values.nan_to_num(99), expected.nan_to_num(99))
 
 
-def test_films_are_grouped_by_what_stands_before_the_first_underscore(tmp_path: Path) -> None:
+def test_names_group_by_film_before_the_first_underscore(tmp_path: Path) -> None:
     names = read(tmp_path, ".csv", [HEADER, *SAMPLES]).catalog.names
     assert groups(names, "^[^_]+") == ["FilmA", "FilmA", "FilmB", "FilmC"]
 
 
-def test_the_labels_stand_for_the_seven_expressions_in_alphabetical_order(tmp_path: Path) -> None:
+def test_as_table_maps_labels_to_expressions(tmp_path: Path) -> None:
     rows = [("x.mat", label, 1, 2, 3, 4) for label in range(1, 8)]
     catalog = read(tmp_path, ".csv", [HEADER, *rows]).catalog
     assert catalog.classes == ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
     assert catalog.labels == tuple(range(7))
 
 
-def test_both_forms_are_the_same_data(tmp_path: Path) -> None:
+def test_csv_and_xlsx_have_the_same_fingerprint(tmp_path: Path) -> None:
     prints = {read(tmp_path, suffix, [HEADER, *SAMPLES]).catalog.fingerprint for suffix in WRITERS}
     assert len(prints) == 1
 
 
 @both
-def test_a_table_of_our_own_layout_stays_one(tmp_path: Path, suffix: str) -> None:
+def test_is_one_refuses_our_own_layout(tmp_path: Path, suffix: str) -> None:
     table = read(tmp_path, suffix, [("Name", "Label", "x", "y"), ("a.mat", 1, 1, 2), ("b", 9, 3, None)])
     assert (table.columns, table.catalog.classes) == (("x", "y"), ("1", "9"))
     assert table.catalog.names == ("a.mat", "b")
 
 
 @both
-def test_a_first_column_that_is_headed_name_does_not_hide_the_sheet(tmp_path: Path, suffix: str) -> None:
+def test_is_one_knows_the_spreadsheet_with_a_name_column(tmp_path: Path, suffix: str) -> None:
     assert read(tmp_path, suffix, [("name", *HEADER[1:]), *SAMPLES]).columns[0] == "lpq_1"
 
 
 @both
-def test_other_titles_are_made_names_and_numbered(tmp_path: Path, suffix: str) -> None:
+def test_as_table_numbers_columns_by_title(tmp_path: Path, suffix: str) -> None:
     header = ("file", "Label", "Gabor: mean (3x3)", "", "phog", "gabor-mean 3X3")
     columns = read(tmp_path, suffix, [header, *SAMPLES]).columns
     assert columns == ("gabor_mean_3x3_1", "gabor_mean_3x3_2", "phog_1", "gabor_mean_3x3_3")
 
 
 @both
-def test_blank_rows_are_passed_over(tmp_path: Path, suffix: str) -> None:
+def test_blank_rows_are_ignored(tmp_path: Path, suffix: str) -> None:
     blank = ("",) * 6
     table = read(tmp_path, suffix, [HEADER, SAMPLES[0], blank, *SAMPLES[1:], blank])
     assert len(table.catalog.names) == 4
 
 
 @both
-def test_a_whole_label_may_be_written_with_a_point(tmp_path: Path, suffix: str) -> None:
+def test_as_table_takes_labels_with_a_decimal_point(tmp_path: Path, suffix: str) -> None:
     assert read(tmp_path, suffix, [HEADER, ("a", "3.0", 1, 2, 3, 4)]).catalog.classes == ("fear",)
 
 
 @both
-def test_two_rows_of_one_name_are_both_kept(tmp_path: Path, suffix: str) -> None:
+def test_as_table_keeps_rows_of_one_name(tmp_path: Path, suffix: str) -> None:
     assert read(tmp_path, suffix, [HEADER, SAMPLES[0], SAMPLES[0]]).catalog.names == ("FilmA_0001_01",) * 2
 
 
@@ -137,7 +137,7 @@ FAULTS: dict[str, tuple[Rows, str]] = {
 
 @both
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_wrong_is_said_by_line_and_column(tmp_path: Path, suffix: str, fault: str) -> None:
+def test_as_table_names_the_wrong_line_and_column(tmp_path: Path, suffix: str, fault: str) -> None:
     rows, fact = FAULTS[fault]
     with pytest.raises(BadData, match=fact) as caught:
         read(tmp_path, suffix, rows)
@@ -156,14 +156,14 @@ def test_lines_of_a_workbook_are_its_rows(tmp_path: Path) -> None:
         read(tmp_path, ".xlsx", changed(3, 3, "high"))
 
 
-def test_our_own_tables_are_never_taken_for_the_sheet() -> None:
+def test_is_one_is_false_for_our_own_tables() -> None:
     rows = [(1, ["name", "label", "x", "y"]), (2, ["a", "1", "0", "0"])]
     assert not sfew.is_one(rows)
     assert not sfew.is_one([(1, ["name", "label", "x", ""]), (2, ["a", "happy", "0", "0"])])
 
 
 @pytest.mark.parametrize(("suffix", "rows", "missing"), [(".csv", 674, 0), (".xlsx", 675, 5)])
-def test_the_real_sheet_is_read_as_it_is(shared_data: Path, suffix: str, rows: int, missing: int) -> None:
+def test_the_real_spreadsheet_is_read(shared_data: Path, suffix: str, rows: int, missing: int) -> None:
     table = feature_tables.read(str(shared_data / "data" / "sfew" / f"SFEW{suffix}"))
     assert table.values.shape == (rows, 10)
     assert table.columns == tuple(f"{kind}_{index}" for kind in ("lpq", "phog") for index in range(1, 6))

@@ -68,7 +68,7 @@ def assert_is_partition(parts: Parts, samples: int) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(catalogs(), st.sampled_from(SHARES), seeds)
-def test_parts_are_disjoint_cover_everything_and_have_the_sizes_asked_for(
+def test_partition_covers_everything_once_in_the_sizes_asked_for(
     data: Catalog, shares: str, seed: int
 ) -> None:
     parts = partition(data, rule(shares, seed))
@@ -81,19 +81,19 @@ def test_parts_are_disjoint_cover_everything_and_have_the_sizes_asked_for(
 
 @settings(deadline=None, max_examples=25)
 @given(catalogs(), st.sampled_from(SHARES), seeds)
-def test_same_seed_gives_same_parts(data: Catalog, shares: str, seed: int) -> None:
+def test_partition_is_the_same_for_the_same_seed(data: Catalog, shares: str, seed: int) -> None:
     assert partition(data, rule(shares, seed)) == partition(data, rule(shares, seed))
 
 
 @settings(deadline=None, max_examples=25)
 @given(catalogs(), st.sampled_from(SHARES), st.integers(0, 1000))
-def test_another_seed_gives_other_parts(data: Catalog, shares: str, seed: int) -> None:
+def test_partition_differs_for_another_seed(data: Catalog, shares: str, seed: int) -> None:
     assert partition(data, rule(shares, seed)) != partition(data, rule(shares, seed + 1))
 
 
 @settings(deadline=None, max_examples=25)
 @given(grouped_catalogs(), seeds)
-def test_groups_are_dealt_out_anew_for_every_seed_and_alike_for_one(data: Catalog, seed: int) -> None:
+def test_partition_deals_groups_by_the_seed(data: Catalog, seed: int) -> None:
     first = partition(data, rule("50/50", seed, PERSON))
     assert first == partition(data, rule("50/50", seed, PERSON))
     assert first != partition(data, rule("50/50", (seed + 1) % 2**32, PERSON))
@@ -101,7 +101,7 @@ def test_groups_are_dealt_out_anew_for_every_seed_and_alike_for_one(data: Catalo
 
 @settings(deadline=None, max_examples=40)
 @given(catalogs(), st.sampled_from(SHARES), seeds)
-def test_every_class_has_its_share_in_every_part(data: Catalog, shares: str, seed: int) -> None:
+def test_partition_stratifies_classes(data: Catalog, shares: str, seed: int) -> None:
     for indices in partition(data, rule(shares, seed)).values():
         found = counts_of(data, indices)
         for label, total in Counter(data.labels).items():
@@ -110,16 +110,14 @@ def test_every_class_has_its_share_in_every_part(data: Catalog, shares: str, see
 
 @settings(deadline=None, max_examples=15)
 @given(catalogs(), seeds)
-def test_test_part_stays_when_a_validation_part_is_split_off_the_training_part(
-    data: Catalog, seed: int
-) -> None:
+def test_partition_keeps_the_test_part_with_a_validation_part(data: Catalog, seed: int) -> None:
     two, three = partition(data, rule("85/15", seed)), partition(data, rule("75/10/15", seed))
     assert two["test"] == three["test"]
 
 
 @settings(deadline=None, max_examples=40)
 @given(grouped_catalogs(), st.sampled_from(SHARES), seeds)
-def test_a_group_never_stands_on_both_sides(data: Catalog, shares: str, seed: int) -> None:
+def test_partition_keeps_a_group_on_one_side(data: Catalog, shares: str, seed: int) -> None:
     parts = partition(data, rule(shares, seed, PERSON))
     assert_is_partition(parts, len(data.names))
     sides = [{data.names[index].split("_")[0] for index in indices} for indices in parts.values()]
@@ -128,36 +126,36 @@ def test_a_group_never_stands_on_both_sides(data: Catalog, shares: str, seed: in
 
 @settings(deadline=None, max_examples=40)
 @given(grouped_catalogs(), st.sampled_from(SHARES), seeds)
-def test_parts_of_many_small_groups_come_near_their_size(data: Catalog, shares: str, seed: int) -> None:
+def test_partition_of_small_groups_comes_close_to_the_sizes(data: Catalog, shares: str, seed: int) -> None:
     parts = partition(data, rule(shares, seed, PERSON))
     largest = max(Counter(name.split("_")[0] for name in data.names).values())
     for part, share in zip(parts.values(), shares.split("/"), strict=True):
         assert abs(len(part) - int(share) / 100 * len(data.names)) <= largest * len(data.classes) + 1
 
 
-def test_a_declared_split_is_taken_as_it_is() -> None:
+def test_partition_takes_declared_parts() -> None:
     names = ["train/a/1", "test/a/2", "train/b/3", "val/a/4", "val/b/5", "test/b/6"]
     data = catalog(names, [0, 0, 1, 0, 1, 1])
     assert partition(data, rule(FOLDERS)) == {"train": (0, 2), "val": (3, 4), "test": (1, 5)}
 
 
-def test_declared_parts_keep_the_order_train_val_test_and_leave_out_what_is_absent() -> None:
+def test_declared_parts_are_in_order_without_absent_ones() -> None:
     found = declared_parts(["test/a/1", "train/a/2"])
     assert found is not None
     assert list(found.items()) == [("train", (1,)), ("test", (0,))]
 
 
 @pytest.mark.parametrize("names", [[], ["a/1"], ["train/a/1", "b/2"], ["train"], ["training/a/1"]])
-def test_no_split_is_declared_where_a_name_stands_outside_the_parts(names: list[str]) -> None:
+def test_declared_parts_is_none_for_a_name_outside_the_parts(names: list[str]) -> None:
     assert declared_parts(names) is None
 
 
-def test_folders_rule_on_data_without_part_folders_is_bad_data() -> None:
+def test_partition_refuses_a_folders_rule_without_part_folders() -> None:
     with pytest.raises(BadData, match="train/, val/ and test/"):
         partition(of_counts([5, 5]), rule(FOLDERS))
 
 
-def test_a_declared_part_without_a_class_is_bad_data_that_names_both() -> None:
+def test_partition_names_a_declared_part_without_a_class() -> None:
     data = catalog(["train/a/1", "train/b/2", "test/a/3"], [0, 1, 0])
     with pytest.raises(BadData, match="test part has no sample of class class1"):
         partition(data, rule(FOLDERS))
@@ -165,7 +163,7 @@ def test_a_declared_part_without_a_class_is_bad_data_that_names_both() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 6), min_size=2, max_size=4), st.sampled_from(SHARES), seeds)
-def test_small_data_has_every_class_in_every_part_or_is_bad_data(
+def test_partition_of_small_data_has_every_class_or_refuses(
     counts: list[int], shares: str, seed: int
 ) -> None:
     data = of_counts(counts)
@@ -177,9 +175,7 @@ def test_small_data_has_every_class_in_every_part_or_is_bad_data(
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.sampled_from(SHARES), seeds)
-def test_few_groups_give_every_class_in_every_part_or_bad_data(
-    sizes: list[int], shares: str, seed: int
-) -> None:
+def test_partition_of_few_groups_has_every_class_or_refuses(sizes: list[int], shares: str, seed: int) -> None:
     names = [f"person{person}_{photo}" for person, size in enumerate(sizes) for photo in range(size)]
     data = catalog(names, [index % 2 for index in range(len(names))])
     with contextlib.suppress(BadData):
@@ -188,33 +184,33 @@ def test_few_groups_give_every_class_in_every_part_or_bad_data(
         assert all(set(counts_of(data, part)) == set(data.labels) for part in parts.values())
 
 
-def test_too_few_samples_for_a_part_are_bad_data() -> None:
+def test_partition_refuses_too_few_samples() -> None:
     with pytest.raises(BadData, match="too few"):
         part_sizes("75/10/15", 3)
 
 
-def test_a_class_without_any_sample_does_not_stand_in_the_way() -> None:
+def test_partition_ignores_a_class_without_samples() -> None:
     data = dataclasses.replace(of_counts([10, 10]), classes=("class0", "class1", "never"))
     assert_is_partition(partition(data, rule("80/20")), 20)
 
 
-def test_two_numbers_are_train_and_test_three_have_val_between() -> None:
+def test_part_sizes_name_two_or_three_parts() -> None:
     assert list(part_sizes("80/20", 50)) == ["train", "test"]
     assert list(part_sizes("75/10/15", 100)) == list(PARTS)
 
 
-def test_percentages_are_of_the_samples() -> None:
+def test_part_sizes_take_percentages() -> None:
     assert part_sizes("75/10/15", 200) == {"train": 150, "val": 20, "test": 30}
 
 
-def test_counts_are_taken_as_they_are() -> None:
+def test_part_sizes_take_counts() -> None:
     assert part_sizes("346/329", 675) == {"train": 346, "test": 329}
     assert part_sizes("2/3/4", 9) == {"train": 2, "val": 3, "test": 4}
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.integers(1, 5000), st.sampled_from(SHARES))
-def test_sizes_add_up_and_leave_no_part_empty(samples: int, shares: str) -> None:
+def test_part_sizes_add_up_without_empty_parts(samples: int, shares: str) -> None:
     if samples < 10:
         # a tenth of so few can round to nothing
         with contextlib.suppress(BadData):
@@ -225,7 +221,7 @@ def test_sizes_add_up_and_leave_no_part_empty(samples: int, shares: str) -> None
         assert min(sizes.values()) >= 1
 
 
-def test_counts_that_do_not_add_up_are_bad_data_that_says_to_what_they_should() -> None:
+def test_part_sizes_refuse_counts_that_do_not_add_up() -> None:
     with pytest.raises(BadData, match="add up to 20"):
         part_sizes("12/9", 20)
 
@@ -237,37 +233,37 @@ def test_counts_that_do_not_add_up_are_bad_data_that_says_to_what_they_should() 
         *("a/b", " 80/20", "80/20\n", "80 / 20", "folder", "+80/20"),
     ],
 )
-def test_text_that_is_no_split_is_a_usage_fault(text: str) -> None:
+def test_part_sizes_refuse_other_text(text: str) -> None:
     with pytest.raises(UsageFault):
         part_sizes(text, 100)
 
 
-def test_a_group_is_what_the_pattern_matches_in_the_file_name() -> None:
+def test_groups_are_matches_in_the_file_name() -> None:
     assert groups(["happy/film1_2.jpg", "x_y/film2_1.jpg"], PERSON) == ["film1", "film2"]
 
 
-def test_a_group_is_the_first_parenthesis_where_there_is_one() -> None:
+def test_groups_are_the_first_parenthesis() -> None:
     assert groups(["a/shot7_ann.jpg", "b/shot8_bob.jpg"], r"_(\w+)\.(jpg)") == ["ann", "bob"]
 
 
-def test_a_name_that_the_pattern_misses_is_bad_data_that_names_it() -> None:
+def test_groups_name_a_file_without_a_match() -> None:
     with pytest.raises(BadData, match="b/two"):
         groups(["a/1one", "b/two"], r"\d")
 
 
-def test_a_name_that_matches_without_its_parenthesis_is_a_fault_and_no_crash() -> None:
+def test_groups_name_a_file_without_its_parenthesis() -> None:
     data = catalog(["a1", "b1", "a2", "b2"], [0, 0, 1, 1])
     with pytest.raises((BadData, UsageFault)):
         partition(data, rule("50/50", group_by="(a)|b"))
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "*", "a{99999999999999}"])
-def test_a_pattern_that_is_no_regular_expression_is_a_usage_fault(pattern: str) -> None:
+def test_groups_refuse_a_wrong_pattern(pattern: str) -> None:
     with pytest.raises(UsageFault, match="not a regular expression"):
         groups(["a"], pattern)
 
 
-def test_fewer_groups_than_parts_are_bad_data() -> None:
+def test_partition_refuses_fewer_groups_than_parts() -> None:
     data = catalog(["one_1", "one_2", "one_3", "one_4"], [0, 1, 0, 1])
     with pytest.raises(BadData, match="`group_by`: 1, fewer than the 2 parts"):
         partition(data, rule("50/50", group_by=PERSON))
@@ -302,7 +298,7 @@ def sides(parts: dict[str, tuple[int, ...]], group: tuple[int, ...]) -> set[str]
 
 @settings(max_examples=40)
 @given(tied(), st.sampled_from(("80/20", "75/10/15")), st.integers(0, 1000))
-def test_no_group_is_torn_and_sizes_and_classes_are_near_those_asked_for(
+def test_partition_by_likeness_keeps_groups_and_comes_close_to_the_sizes(
     data: tuple[int, Groups], shares: str, seed: int
 ) -> None:
     samples, groups = data
@@ -317,7 +313,7 @@ def test_no_group_is_torn_and_sizes_and_classes_are_near_those_asked_for(
     assert partition(catalog_splits_together(samples), rule) == parts
 
 
-def test_another_seed_deals_groups_elsewhere() -> None:
+def test_partition_by_likeness_differs_for_another_seed() -> None:
     groups = tuple((index, index + 3) for index in range(0, 60, 6))
     parts = [
         partition(catalog_splits_together(120), SplitRule("80/20", seed, None, "f", groups))
@@ -326,7 +322,7 @@ def test_another_seed_deals_groups_elsewhere() -> None:
     assert parts[0] != parts[1]
 
 
-def test_what_stays_together_by_name_and_by_likeness_is_one_group() -> None:
+def test_partition_joins_groups_by_name_and_likeness() -> None:
     # of films 0 to 3 each has a picture that is in the next, in whatever order that is found
     groups = ((29, 30), (9, 10), (19, 20))
     for seed in range(20):
@@ -336,22 +332,22 @@ def test_what_stays_together_by_name_and_by_likeness_is_one_group() -> None:
             assert len(sides(parts, tuple(range(10 * film, 10 * film + 10)))) == 1
 
 
-def test_nothing_to_keep_together_is_the_split_that_it_was() -> None:
+def test_partition_with_nothing_together_is_stratified() -> None:
     plain = partition(catalog_splits_together(90), SplitRule("80/20", 3, None, "f"))
     assert plain == partition(catalog_splits_together(90), SplitRule("80/20", 3, None, "f", ()))
 
 
-def test_one_group_of_all_cannot_be_split() -> None:
+def test_partition_refuses_one_group_of_all() -> None:
     with pytest.raises(BadData, match="`split_by`: 1, fewer than the 2 parts"):
         partition(catalog_splits_together(90), SplitRule("80/20", 0, None, "f", (tuple(range(90)),)))
 
 
-def test_a_sample_that_is_not_there_is_a_fault() -> None:
+def test_partition_refuses_a_missing_sample() -> None:
     with pytest.raises(InvalidRecord, match="beyond the 90"):
         partition(catalog_splits_together(90), SplitRule("80/20", 0, None, "f", ((3, 90),)))
 
 
 @pytest.mark.parametrize("together", [((),), ((4,),), ((2, 1),), ((-1, 2),), ((1, 2), (2, 3)), ((1, 1),)])
-def test_no_rule_has_groups_that_are_none(together: Groups) -> None:
+def test_split_rule_refuses_invalid_groups(together: Groups) -> None:
     with pytest.raises(InvalidRecord, match="invalid groups of samples"):
         SplitRule("80/20", 0, None, "f", together)

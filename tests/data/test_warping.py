@@ -50,26 +50,26 @@ def angles_of(maps: Tensor) -> list[float]:
     return [math.degrees(math.atan2(row[1][0], row[0][0])) for row in maps.tolist()]
 
 
-def test_nothing_asked_leaves_images_as_they_are() -> None:
+def test_augment_without_strengths_changes_nothing() -> None:
     images = noise(2, (5, 7))
     assert torch.equal(augment(images, {}, generator=seeded(0)), images)
 
 
 @pytest.mark.parametrize("strengths", [{"crop": 1.0}, {"flip": 0.0}, {"rotate": 0.0}, {"shift": 0.0}])
-def test_a_change_of_no_strength_leaves_images_as_they_are(strengths: dict[str, float]) -> None:
+def test_augment_with_strength_0_changes_nothing(strengths: dict[str, float]) -> None:
     images = noise(4, (9, 14))
     torch.testing.assert_close(augment(images, strengths, generator=seeded(0)), images, atol=1e-5, rtol=0)
 
 
 @settings(deadline=None, max_examples=20)
 @given(sizes, seeds)
-def test_a_flip_of_probability_1_mirrors_left_to_right(size: tuple[int, int], seed: int) -> None:
+def test_augment_mirrors_with_probability_1(size: tuple[int, int], seed: int) -> None:
     images = noise(3, size)
     found = augment(images, {"flip": 1.0}, generator=seeded(seed))
     torch.testing.assert_close(found, torch.flip(images, (3,)), atol=1e-5, rtol=0)
 
 
-def test_a_flip_of_probability_one_quarter_mirrors_about_a_quarter() -> None:
+def test_augment_mirrors_a_quarter_with_probability_one_quarter() -> None:
     images = noise(1, (6, 6)).expand(800, -1, -1, -1)
     found = augment(images, {"flip": 0.25}, generator=seeded(0))
     mirrored = (found - torch.flip(images, (3,))).abs().amax((1, 2, 3)) < 1e-4
@@ -80,9 +80,7 @@ def test_a_flip_of_probability_one_quarter_mirrors_about_a_quarter() -> None:
 
 @settings(deadline=None, max_examples=20)
 @given(sizes, st.floats(5, 180), seeds)
-def test_a_rotation_goes_both_ways_up_to_its_strength_and_distorts_nothing(
-    size: tuple[int, int], degrees: float, seed: int
-) -> None:
+def test_augment_turns_both_ways_without_distortion(size: tuple[int, int], degrees: float, seed: int) -> None:
     maps = maps_of(size, {"rotate": degrees}, seed, n=64)
     turns = maps[:, :, :2]
     torch.testing.assert_close(turns @ turns.mT, torch.eye(2).double().expand(64, 2, 2), atol=1e-3, rtol=0)
@@ -96,7 +94,7 @@ def test_a_rotation_goes_both_ways_up_to_its_strength_and_distorts_nothing(
 
 
 @pytest.mark.parametrize("size", [(40, 40), (36, 60), (60, 36)])
-def test_a_rotated_image_is_what_torchvision_makes_of_the_same_angle(size: tuple[int, int]) -> None:
+def test_augment_turns_as_torchvision_does(size: tuple[int, int]) -> None:
     n, height, width = 4, *size
     coarse = noise(n, (6, 6))
     smooth = torch.nn.functional.interpolate(coarse, size=size, mode="bicubic")
@@ -114,9 +112,7 @@ def test_a_rotated_image_is_what_torchvision_makes_of_the_same_angle(size: tuple
 
 @settings(deadline=None, max_examples=20)
 @given(sizes, st.floats(0.3, 1), seeds)
-def test_a_crop_is_as_large_as_asked_lies_inside_and_keeps_its_shape(
-    size: tuple[int, int], share: float, seed: int
-) -> None:
+def test_augment_crops_squares_inside_the_image(size: tuple[int, int], share: float, seed: int) -> None:
     height, width = size
     for across, down in maps_of(size, {"crop": share}, seed).tolist():
         zoom = across[0]
@@ -129,9 +125,7 @@ def test_a_crop_is_as_large_as_asked_lies_inside_and_keeps_its_shape(
 
 @settings(deadline=None, max_examples=20)
 @given(sizes, st.floats(0.05, 0.25), seeds)  # farther, and the middle would show the repeated edge
-def test_a_shift_moves_both_ways_by_at_most_its_share_of_the_side(
-    size: tuple[int, int], share: float, seed: int
-) -> None:
+def test_augment_shifts_both_ways_up_to_its_fraction(size: tuple[int, int], share: float, seed: int) -> None:
     height, width = size
     maps = maps_of(size, {"shift": share}, seed, n=64)
     torch.testing.assert_close(maps[:, :, :2], torch.eye(2).double().expand(64, 2, 2), atol=1e-3, rtol=0)
@@ -141,7 +135,7 @@ def test_a_shift_moves_both_ways_by_at_most_its_share_of_the_side(
         assert float(moved.max()) > share * side / 3
 
 
-def test_what_comes_into_view_repeats_the_edge() -> None:
+def test_augment_repeats_the_edge() -> None:
     images = torch.zeros(16, 1, 10, 10)
     images[:, :, :, :5], images[:, :, :, 5:] = 0.25, 0.75
     found = augment(images, {"shift": 0.4}, generator=seeded(5))
@@ -151,7 +145,7 @@ def test_what_comes_into_view_repeats_the_edge() -> None:
 
 @settings(deadline=None, max_examples=10)
 @given(sizes, seeds)
-def test_a_warped_image_is_what_pillow_reads_through_the_same_map(size: tuple[int, int], seed: int) -> None:
+def test_augment_warps_as_pillow_does(size: tuple[int, int], seed: int) -> None:
     strengths = {name: ALL[name] for name in GEOMETRY}
     image = torch.nn.functional.interpolate(noise(1, (4, 4), 1), size=size, mode="bilinear")
     found = augment(image, strengths, generator=seeded(seed))[0, 0]
@@ -169,9 +163,7 @@ def test_a_warped_image_is_what_pillow_reads_through_the_same_map(size: tuple[in
 
 @settings(deadline=None, max_examples=25)
 @given(sizes, st.sets(st.sampled_from(sorted(AUGMENTATIONS)), min_size=1), seeds)
-def test_values_stay_within_0_and_1_at_full_strength(
-    size: tuple[int, int], names: set[str], seed: int
-) -> None:
+def test_augment_keeps_values_within_0_and_1(size: tuple[int, int], names: set[str], seed: int) -> None:
     images = noise(3, size).round()
     found = augment(images, {name: AUGMENTATIONS[name].up_to for name in names}, generator=seeded(seed))
     assert found.shape == images.shape
@@ -179,7 +171,7 @@ def test_values_stay_within_0_and_1_at_full_strength(
     assert float(found.max()) <= 1 + 1e-6
 
 
-def test_brightness_adds_one_number_per_image_within_its_strength() -> None:
+def test_augment_adds_one_brightness_per_image() -> None:
     images = 0.4 + 0.2 * noise(64, (5, 6))
     offsets = (augment(images, {"brightness": 0.3}, generator=seeded(0)) - images).flatten(1)
     torch.testing.assert_close(offsets, offsets[:, :1].expand_as(offsets), atol=1e-6, rtol=0)
@@ -188,7 +180,7 @@ def test_brightness_adds_one_number_per_image_within_its_strength() -> None:
     assert float(offsets.max()) > 0.15
 
 
-def test_contrast_scales_about_the_mean_within_its_strength() -> None:
+def test_augment_scales_contrast_about_the_mean() -> None:
     images = 0.4 + 0.2 * noise(64, (5, 6))
     found = augment(images, {"contrast": 0.5}, generator=seeded(0)).flatten(1)
     before = images.flatten(1)
@@ -201,7 +193,7 @@ def test_contrast_scales_about_the_mean_within_its_strength() -> None:
     assert 1.25 < float(factors.max()) <= 1.5 + 1e-4
 
 
-def test_contrast_and_brightness_move_no_pixel() -> None:
+def test_augment_moves_no_pixel_for_contrast_and_brightness() -> None:
     images = (noise(4, (6, 6)) > 0.5).float() * 0.2 + 0.4
     found = augment(images, {"contrast": 0.5, "brightness": 0.2}, generator=seeded(1))
     for image, result in zip(images, found, strict=True):
@@ -209,20 +201,20 @@ def test_contrast_and_brightness_move_no_pixel() -> None:
         assert bool(((result > result.mean()) == (image > 0.5)).all())
 
 
-def test_same_generator_state_gives_same_pixels_and_another_other() -> None:
+def test_augment_follows_the_generator() -> None:
     images = noise(4, (8, 11))
     first = augment(images, ALL, generator=seeded(7))
     assert torch.equal(first, augment(images, ALL, generator=seeded(7)))
     assert not torch.equal(first, augment(images, ALL, generator=seeded(8)))
 
 
-def test_every_image_of_a_batch_is_changed_on_its_own() -> None:
+def test_augment_changes_every_image_differently() -> None:
     images = noise(1, (8, 8)).expand(6, -1, -1, -1)
     found = augment(images, ALL, generator=seeded(7)).flatten(1)
     assert float(torch.nn.functional.pdist(found).min()) > 0.01
 
 
-def test_the_images_given_and_the_global_generator_stay_as_they_were() -> None:
+def test_augment_changes_neither_images_nor_the_global_generator() -> None:
     images = noise(2, (8, 8))
     before, state = images.clone(), torch.random.get_rng_state()
     augment(images, ALL, generator=seeded(7))

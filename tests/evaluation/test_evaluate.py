@@ -220,7 +220,7 @@ def test_evaluate_agrees_with_numpy_on_a_reconstruction(
     assert record["bytes"] == network.stat().st_size
 
 
-def test_the_last_training_loss_is_near_what_eval_measures(emoprune: Runner, compressed: Compressed) -> None:
+def test_evaluate_is_near_the_last_training_loss(emoprune: Runner, compressed: Compressed) -> None:
     table, network = compressed(1)
     record = emoprune.done("eval", network, table, "--split", "train").record
     # the curve's is that of the step before the last
@@ -228,7 +228,7 @@ def test_the_last_training_loss_is_near_what_eval_measures(emoprune: Runner, com
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_solving_for_the_survivors_loses_less_than_adding_at_every_width(
+def test_refitting_a_reconstruction_loses_less_than_adding(
     emoprune: Runner, compressed: Compressed, seed: int
 ) -> None:
     table, network = compressed(seed)
@@ -244,7 +244,9 @@ def test_solving_for_the_survivors_loses_less_than_adding_at_every_width(
         assert losses["lstsq"] < losses["sum"]
 
 
-def test_fewer_units_lose_more_when_solved(emoprune: Runner, compressed: Compressed) -> None:
+def test_refitting_a_reconstruction_loses_more_with_fewer_units(
+    emoprune: Runner, compressed: Compressed
+) -> None:
     table, network = compressed(0)
     losses = []
     for units in (9, 6, 3, 1):
@@ -254,7 +256,7 @@ def test_fewer_units_lose_more_when_solved(emoprune: Runner, compressed: Compres
     assert losses == sorted(losses)
 
 
-def test_a_budget_of_loss_is_one_of_squared_error(emoprune: Runner, compressed: Compressed) -> None:
+def test_a_budget_of_loss_is_of_squared_error(emoprune: Runner, compressed: Compressed) -> None:
     table, network = compressed(0)
     before = errors(network, table, "train").mean()
     options = ("--method", "progressive", "--max-loss-increase", "0.01")
@@ -301,14 +303,14 @@ def test_with_a_validation_part_the_epoch_of_least_loss_is_kept(emoprune: Runner
     assert errors("ae.st", table, "val").mean() == pytest.approx(min(losses), rel=1e-3)
 
 
-def test_its_onnx_file_is_written_but_not_evaluated(emoprune: Runner, compressed: Compressed) -> None:
+def test_evaluate_refuses_the_onnx_file_of_a_reconstruction(emoprune: Runner, compressed: Compressed) -> None:
     table, network = compressed(0)
     record = emoprune.done("export", network, "ae.onnx").record
     assert record["real_samples"] > 0
     emoprune.check_refused("eval", "ae.onnx", table, says=("scales its input", "checkpoint"))
 
 
-def test_pictures_are_refused(emoprune: Runner, compressed: Compressed, small: Path) -> None:
+def test_a_reconstruction_refuses_pictures(emoprune: Runner, compressed: Compressed, small: Path) -> None:
     _, network = compressed(0)
     emoprune.check_refused("train", small, "m.st", "--arch", "autoencoder", code=2, says=("autoencoder",))
     emoprune.check_refused("eval", network, small, "--split", "all", says=(f"{small}: ", "feature table"))

@@ -149,14 +149,14 @@ def test_an_onnx_file_of_someone_else_is_refused(
         emoprune.check_refused("eval", "m.onnx", faces, says=("m.onnx: ", says))
 
 
-def test_a_model_knows_its_file(model: Path) -> None:
+def test_load_describes_the_file(model: Path) -> None:
     opened = loading.load(str(model), CPU)
     data = model.read_bytes()
     assert (opened.bytes, opened.fingerprint) == (len(data), hashlib.sha256(data).hexdigest())
     assert opened.units == checkpoint.read(str(model)).units == 16 + 24
 
 
-def test_onnx_and_checkpoint_give_the_same_logits(model: Path, onnx_model: Path, faces: Path) -> None:
+def test_load_gives_onnx_and_checkpoint_the_same_logits(model: Path, onnx_model: Path, faces: Path) -> None:
     data = open_data(str(faces))
     both = []
     for path in (model, onnx_model):
@@ -167,7 +167,7 @@ def test_onnx_and_checkpoint_give_the_same_logits(model: Path, onnx_model: Path,
     np.testing.assert_allclose(both[0], both[1], rtol=0, atol=1e-4)
 
 
-def test_parts_are_those_of_the_rule(model: Path, faces: Path) -> None:
+def test_part_indices_follow_the_rule(model: Path, faces: Path) -> None:
     data, rule = open_data(str(faces)), checkpoint.read(str(model)).split
     expected = partition(data.catalog, rule)
     for asked, name in ((None, "test"), ("train", "train"), ("test", "test")):
@@ -182,14 +182,14 @@ def tabled(labels: tuple[int, ...], classes: tuple[str, ...]) -> Table:
     return Table(Catalog("t.csv", names, labels, classes, "f"), ("x",), torch.zeros(len(labels), 1))
 
 
-def test_labels_become_indices_of_the_models_classes() -> None:
+def test_labels_for_are_indices_into_the_models_classes() -> None:
     table = tabled((0, 1, 1, 0), ("happy", "sad"))
     assert loading.labels_for(table, ("angry", "happy", "neutral", "sad")).tolist() == [1, 3, 3, 1]
     with pytest.raises(BadData, match=r"t\.csv: class sad is not one of the model's \(angry, happy\)"):
         loading.labels_for(table, ("angry", "happy"))
 
 
-def test_another_fingerprint_is_refused_but_for_all() -> None:
+def test_part_indices_refuse_other_data_except_for_all() -> None:
     rule = SplitRule("50/50", 0, None, "g")
     table = tabled((0, 1, 0, 1), ("happy", "sad"))
     with pytest.raises(BadData, match=r"t\.csv: .*fingerprint.*part=all"):
@@ -208,13 +208,13 @@ def drawn(tmp_path: Path) -> Table:
     return found
 
 
-def test_outputs_stand_for_the_columns_and_the_label(drawn: Table, small: Path) -> None:
+def test_outputs_are_classes_or_columns_and_label(drawn: Table, small: Path) -> None:
     assert outputs(drawn, "reconstruct") == ("x0", "x1", "x2", "x3", "label")
     assert outputs(drawn, "classify") == ("a", "b", "c")
     assert outputs(open_data(str(small)), "classify") == ("angry", "happy", "surprise")
 
 
-def test_the_label_goes_in_as_the_last_column(drawn: Table) -> None:
+def test_samples_append_the_label_as_last_column(drawn: Table) -> None:
     found = samples(drawn, WITH_LABEL, (5,))
     rows = found.batch(torch.tensor([0, 4, 11]))
     assert torch.equal(rows[:, :4], drawn.values[[0, 4, 11]])
@@ -222,27 +222,27 @@ def test_the_label_goes_in_as_the_last_column(drawn: Table) -> None:
     assert rows.dtype == torch.float32
 
 
-def test_labels_that_are_given_go_in_instead_of_its_own(drawn: Table) -> None:
+def test_samples_take_given_labels(drawn: Table) -> None:
     given = torch.full((12,), 7)
     found = samples(drawn, WITH_LABEL, (5,), given)
     assert found.batch(torch.arange(12))[:, 4].tolist() == [7] * 12
     assert torch.equal(found.labels, given)
 
 
-def test_without_a_label_the_row_goes_in_as_it_is(drawn: Table) -> None:
+def test_samples_do_not_change_a_row_without_label(drawn: Table) -> None:
     found = samples(drawn, Preprocess(kind="table"), (4,))
     assert torch.equal(found.batch(torch.arange(12)), drawn.values)
 
 
 @pytest.mark.parametrize(("preprocess", "width", "takes"), [(WITH_LABEL, 4, 3), (WITH_LABEL, 6, 5)])
-def test_a_width_is_told_without_the_label(
+def test_samples_count_features_without_the_label(
     drawn: Table, preprocess: Preprocess, width: int, takes: int
 ) -> None:
     with pytest.raises(BadData, match=f"has 4 features, and the network takes {takes}"):
         samples(drawn, preprocess, (width,))
 
 
-def test_labels_are_places_among_the_models_classes(drawn: Table) -> None:
+def test_labels_for_take_classes_in_any_order(drawn: Table) -> None:
     own = torch.tensor(drawn.catalog.labels)
     assert torch.equal(labels_for(drawn, ("a", "b", "c")), own)
     # the model may know more, in any order
@@ -250,7 +250,7 @@ def test_labels_are_places_among_the_models_classes(drawn: Table) -> None:
     assert torch.equal(turned, torch.tensor([3, 2, 0])[own])
 
 
-def test_a_network_that_classifies_nothing_takes_labels_as_they_are(drawn: Table) -> None:
+def test_labels_for_a_reconstruction_are_those_of_the_data(drawn: Table) -> None:
     found = labels_for(drawn, outputs(drawn, "reconstruct"), "reconstruct")
     assert found.tolist() == list(drawn.catalog.labels)
     with pytest.raises(BadData, match="class a is not one of the model's"):

@@ -33,7 +33,7 @@ def one_sure(*classes: int) -> Tensor:
 
 @settings(deadline=None, max_examples=60)
 @given(predictions())
-def test_scores_are_those_of_scikit_learn(case: tuple[Tensor, Tensor, tuple[str, ...]]) -> None:
+def test_score_agrees_with_scikit_learn(case: tuple[Tensor, Tensor, tuple[str, ...]]) -> None:
     logits, labels, classes = case
     found = score(logits, labels, classes)
     actual, predicted, every = labels.numpy(), logits.argmax(1).numpy(), list(range(len(classes)))
@@ -59,31 +59,31 @@ def test_scores_are_those_of_scikit_learn(case: tuple[Tensor, Tensor, tuple[str,
         assert own.support == figures[3][index]
 
 
-def test_a_class_never_predicted_has_no_precision_and_counts_0_in_macro_f1() -> None:
+def test_score_counts_a_class_never_predicted_as_0_in_macro_f1() -> None:
     found = score(one_sure(0, 0, 1), torch.tensor([0, 2, 1]), CLASSES[:3])
     never = found["per_class"]["sad"]
     assert (never.precision, never.recall, never.f1, never.support) == (None, 0, 0, 1)
     assert found["macro_f1"] == pytest.approx((2 / 3 + 1 + 0) / 3)
 
 
-def test_a_class_without_samples_has_no_recall_and_is_no_part_of_macro_f1() -> None:
+def test_score_leaves_a_class_without_samples_out_of_macro_f1() -> None:
     found = score(one_sure(0, 1, 2), torch.tensor([0, 1, 1]), CLASSES[:3])
     absent = found["per_class"]["sad"]
     assert (absent.precision, absent.recall, absent.f1, absent.support) == (0, None, 0, 0)
     assert found["macro_f1"] == pytest.approx((1 + 2 / 3) / 2)
 
 
-def test_a_class_neither_there_nor_predicted_has_no_figures_at_all() -> None:
+def test_score_gives_an_absent_class_no_figures() -> None:
     nothing = score(one_sure(0, 1), torch.tensor([0, 1]), CLASSES[:3])["per_class"]["sad"]
     assert (nothing.precision, nothing.recall, nothing.f1, nothing.support) == (None, None, None, 0)
 
 
-def test_confusion_has_the_actual_class_down_and_the_predicted_across() -> None:
+def test_score_puts_actual_classes_in_rows_of_confusion() -> None:
     found = score(one_sure(1, 1, 2), torch.tensor([0, 0, 1]), CLASSES[:3])
     assert found["confusion"] == ((0, 2, 0), (0, 0, 1), (0, 0, 0))
 
 
-def test_figures_are_plain_numbers_that_json_can_write() -> None:
+def test_score_returns_plain_numbers() -> None:
     found = score(one_sure(0, 1), torch.tensor([0, 1]), CLASSES[:3])
     assert all(type(found[key]) is float for key in ("accuracy", "macro_f1", "log_loss", "calibration_error"))
     assert all(type(count) is int for row in found["confusion"] for count in row)
@@ -91,14 +91,14 @@ def test_figures_are_plain_numbers_that_json_can_write() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.sampled_from([torch.float32, torch.float64]), st.integers(0, 600))
-def test_log_loss_of_a_sure_miss_is_the_gap_of_the_logits(dtype: torch.dtype, gap: int) -> None:
+def test_score_has_the_gap_of_logits_as_log_loss_of_a_sure_miss(dtype: torch.dtype, gap: int) -> None:
     logits = torch.tensor([[0.0, float(gap)]], dtype=dtype)
     found = score(logits, torch.tensor([0]), CLASSES[:2])
     assert found["log_loss"] == pytest.approx(gap + math.log1p(math.exp(-gap)))
 
 
 @pytest.mark.parametrize("size", [1e3, 1e8, 3e38])
-def test_extreme_logits_give_finite_scores(size: float) -> None:
+def test_score_is_finite_for_extreme_logits(size: float) -> None:
     logits = torch.tensor([[size, -size], [-size, size], [size, -size]])
     found = score(logits, torch.tensor([0, 1, 1]), CLASSES[:2])
     assert found["accuracy"] == pytest.approx(2 / 3)
@@ -106,7 +106,7 @@ def test_extreme_logits_give_finite_scores(size: float) -> None:
     assert found["calibration_error"] == pytest.approx(1 / 3)
 
 
-def test_logits_moved_by_a_constant_score_the_same() -> None:
+def test_score_ignores_a_constant_added_to_logits() -> None:
     logits = torch.randn(30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(30) % 3
     first, second = (score(logits + offset, labels, CLASSES[:3]) for offset in (0, 1e4))
@@ -117,7 +117,7 @@ def test_logits_moved_by_a_constant_score_the_same() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 500), st.data())
-def test_the_accuracy_interval_is_that_of_scipy(trials: int, data: st.DataObject) -> None:
+def test_wilson_interval_agrees_with_scipy(trials: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, trials))
     wanted = binomtest(successes, trials).proportion_ci(confidence_level=0.95, method="wilson")
     low, high = wilson_interval(successes, trials)
@@ -125,7 +125,7 @@ def test_the_accuracy_interval_is_that_of_scipy(trials: int, data: st.DataObject
     assert 0 <= low <= successes / trials <= high <= 1
 
 
-def test_the_interval_of_the_scores_is_that_of_their_hits() -> None:
+def test_score_has_the_wilson_interval_of_its_hits() -> None:
     found = score(one_sure(0, 1, 2, 0), torch.tensor([0, 1, 2, 1]), CLASSES[:3])
     assert found["accuracy_interval"] == wilson_interval(3, 4)
 
@@ -149,7 +149,7 @@ def literal_calibration_error(probabilities: Tensor, labels: Tensor) -> float:
 
 @settings(deadline=None, max_examples=60)
 @given(predictions())
-def test_calibration_error_is_that_of_the_slow_literal_version(
+def test_calibration_error_agrees_with_a_literal_version(
     case: tuple[Tensor, Tensor, tuple[str, ...]],
 ) -> None:
     logits, labels, classes = case

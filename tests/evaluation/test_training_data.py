@@ -64,7 +64,7 @@ def score(emoprune: Runner, path: str | Path, data: Path, part: str) -> tuple[fl
         ("distinct", "--max-drop", 0),
     ],
 )
-def test_no_more_is_lost_on_the_val_part_than_was_allowed(
+def test_judge_loses_no_more_on_the_val_part_than_allowed(
     emoprune: Runner, judged: tuple[Path, Path], method: str, option: str, most: float
 ) -> None:
     model, data = judged
@@ -80,9 +80,7 @@ def test_no_more_is_lost_on_the_val_part_than_was_allowed(
 
 
 @pytest.mark.parametrize("method", ["distinct", "reconstruct", "magnitude"])
-def test_what_may_lose_all_is_left_with_least(
-    emoprune: Runner, judged: tuple[Path, Path], method: str
-) -> None:
+def test_a_budget_of_all_leaves_the_least(emoprune: Runner, judged: tuple[Path, Path], method: str) -> None:
     options = ("--method", method, "--max-drop", "100", "--dry-run")
     record = emoprune.done("prune", judged[0], *options).record
     assert record["units"]["after"] <= 4
@@ -90,7 +88,7 @@ def test_what_may_lose_all_is_left_with_least(
 
 
 @pytest.mark.parametrize("option", ["--max-drop", "--max-loss-increase"])
-def test_without_a_val_part_the_train_part_is_the_judge(
+def test_judge_takes_the_train_part_without_a_val_part(
     emoprune: Runner, model: Path, faces: Path, option: str
 ) -> None:
     most = {"--max-drop": 4, "--max-loss-increase": 0.02}[option]
@@ -106,9 +104,7 @@ def test_without_a_val_part_the_train_part_is_the_judge(
 
 
 @pytest.mark.parametrize("option", ["--max-drop"])
-def test_what_has_to_be_measured_needs_images(
-    emoprune: Runner, moved: Path, small: Path, option: str
-) -> None:
+def test_a_budget_of_accuracy_needs_images(emoprune: Runner, moved: Path, small: Path, option: str) -> None:
     emoprune.check_refused("prune", "m.st", option, "1", "--data", "none", code=2, says=("--data none",))
     shutil.rmtree(moved)
     emoprune.check_refused("prune", "m.st", option, "1", code=2, says=("images", "give --data"))
@@ -127,7 +123,7 @@ def test_what_has_to_be_measured_needs_images(
         *(("shufflenet_v2_x0_5", ("--method", method, "--amount", "0.3")) for method in OF_WEIGHTS),
     ],
 )
-def test_no_image_is_looked_at_where_no_batch_norm_is_to_be_mended(
+def test_no_image_is_read_where_no_batch_norm_is_recalibrated(
     emoprune: Runner, zoo: Zoo, name: str, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -139,7 +135,7 @@ def test_no_image_is_looked_at_where_no_batch_norm_is_to_be_mended(
     assert GONE not in result.err
 
 
-def test_with_a_frozen_backbone_no_image_is_looked_at(
+def test_no_image_is_read_with_a_frozen_backbone(
     emoprune: Runner, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ("--arch", "shufflenet_v2_x0_5", "--size", "32", "--weights", "none", "--hidden", "8")
@@ -147,7 +143,7 @@ def test_with_a_frozen_backbone_no_image_is_looked_at(
     assert emoprune.done("prune", "m.st", "--dry-run").record["images"] == 0
 
 
-def test_the_training_data_mends_batch_norm_where_it_still_is(emoprune: Runner, moved: Path) -> None:
+def test_the_training_data_recalibrates_batch_norm(emoprune: Runner, moved: Path) -> None:
     result = emoprune.done("prune", "m.st", *RECONSTRUCT, "-o", "a.st")
     assert (result.record["images"], result.err) == (24, "")
     emoprune.done("prune", "m.st", *RECONSTRUCT, "--data", "none", "-o", "b.st")
@@ -182,9 +178,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_training_data_that_is_another_now_is_not_looked_at_and_a_note_says_so(
-    emoprune: Runner, moved: Path, change: str
-) -> None:
+def test_training_data_of_notes_data_that_has_changed(emoprune: Runner, moved: Path, change: str) -> None:
     CHANGES[change](moved)
     result = emoprune.done("prune", "m.st", *RECONSTRUCT, "-o", "a.st")
     assert result.record["images"] == 0
@@ -197,14 +191,16 @@ def test_training_data_that_is_another_now_is_not_looked_at_and_a_note_says_so(
 
 
 @pytest.mark.parametrize("place", ["x" * 5000, "a\0b", "/dev/null"])
-def test_a_place_that_a_stranger_wrote_is_no_bug(emoprune: Runner, moved: Path, place: object) -> None:
+def test_training_data_of_ignores_an_impossible_path(emoprune: Runner, moved: Path, place: object) -> None:
     data = Path("m.st").read_bytes()
     Path("m.st").write_bytes(with_data(data, place))
     result = emoprune.done("prune", "m.st", *RECONSTRUCT, "--dry-run")
     assert result.record["images"] == 0
 
 
-def test_other_data_is_all_looked_at_and_measured_anew(emoprune: Runner, zoo: Zoo, faces: Path) -> None:
+def test_calibration_data_counts_all_of_other_data_as_training_part(
+    emoprune: Runner, zoo: Zoo, faces: Path
+) -> None:
     argv = ("prune", zoo("conv2"), *RECONSTRUCT, "--data", faces)
     result = emoprune.done(*argv, "-o", "o.st")
     assert "is not what the model was trained on" in result.err
@@ -215,7 +211,9 @@ def test_other_data_is_all_looked_at_and_measured_anew(emoprune: Runner, zoo: Zo
     assert {entry.count for entry in read("o.st").statistics.values()} == {13}
 
 
-def test_images_are_counted_whatever_looked_at_them(emoprune: Runner, zoo: Zoo, small: Path) -> None:
+def test_images_are_counted_for_statistics_refit_and_judgment(
+    emoprune: Runner, zoo: Zoo, small: Path
+) -> None:
     argv = ("prune", zoo("conv2"), *RECONSTRUCT, "--dry-run")
     for options, images, resolved in (
         (("--merge", "sum", "--data", small), 24, 0),
@@ -229,7 +227,7 @@ def test_images_are_counted_whatever_looked_at_them(emoprune: Runner, zoo: Zoo, 
     assert emoprune.done(*judged).record["images"] == 24
 
 
-def test_the_models_own_data_gives_the_statistics_that_it_has(
+def test_with_statistics_of_the_training_data_changes_nothing(
     emoprune: Runner, zoo: Zoo, small: Path
 ) -> None:
     # the units of the other layers stay
@@ -246,7 +244,7 @@ def test_the_models_own_data_gives_the_statistics_that_it_has(
         torch.testing.assert_close(after.moments[name].covariance, moments.covariance, rtol=1e-4, atol=1e-6)
 
 
-def test_images_make_the_layers_of_a_frozen_backbone_prunable(emoprune: Runner, small: Path) -> None:
+def test_with_statistics_makes_a_frozen_backbone_prunable(emoprune: Runner, small: Path) -> None:
     options = ("--arch", "conv2", "--size", "24", "--gray", "--hidden", "9", "--epochs", "1")
     emoprune.done("train", small, "m.st", *options, "--freeze", "backbone", "--weights", "none")
     assert units("m.st") == {"classifier.hidden1": 9}
@@ -261,7 +259,7 @@ def test_images_make_the_layers_of_a_frozen_backbone_prunable(emoprune: Runner, 
     assert [(line["layer"], line["units"]) for line in listed] == [*zip(names, (16, 32, 9), strict=True)]
 
 
-def test_a_network_without_a_measured_layer_says_what_measures_them(emoprune: Runner, small: Path) -> None:
+def test_matching_layers_says_how_to_measure_layers(emoprune: Runner, small: Path) -> None:
     options = ("--arch", "squeezenet1_1", "--size", "32", "--weights", "none", "--epochs", "0")
     emoprune.done("train", small, "m.st", *options, "--freeze", "backbone")
     for argv in (("angles", "m.st"), ("prune", "m.st")):
@@ -278,7 +276,7 @@ def test_a_network_without_a_measured_layer_says_what_measures_them(emoprune: Ru
         (lambda folder: (folder / "happy" / "x.jpg").write_bytes(b"no picture"), ("x.jpg",)),
     ],
 )
-def test_data_that_was_asked_for_has_to_be_good(
+def test_calibration_data_refuses_wrong_data(
     emoprune: Runner,
     zoo: Zoo,
     small: Path,
@@ -290,7 +288,7 @@ def test_data_that_was_asked_for_has_to_be_good(
     emoprune.check_refused(command, zoo("conv2"), "--data", "moved", says=says)
 
 
-def test_a_table_is_no_data_for_a_network_of_images_nor_the_reverse(
+def test_calibration_data_refuses_data_of_another_kind(
     emoprune: Runner, zoo: Zoo, table: Path, small: Path
 ) -> None:
     for command in ("prune", "angles"):
@@ -299,7 +297,7 @@ def test_a_table_is_no_data_for_a_network_of_images_nor_the_reverse(
     assert json.loads(emoprune.done("prune", zoo("table"), "--data", table, "--dry-run").out)["images"] == 48
 
 
-def test_layers_match_by_glob_in_network_order(table_model: Path) -> None:
+def test_matching_layers_follow_network_order(table_model: Path) -> None:
     checkpoint = checkpoints.read(str(table_model))
     both = ["classifier.hidden1", "classifier.hidden2"]
     for glob, names in {"*": both, "*1": both[:1], "classifier.hidden[2]": both[1:]}.items():

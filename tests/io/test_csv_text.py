@@ -10,18 +10,18 @@ from emoprune.io.csv_text import is_missing, number
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False))
-def test_a_number_is_what_float32_keeps_of_it(value: float) -> None:
+def test_number_rounds_to_float32(value: float) -> None:
     assert number(repr(value), line=2, column="x") == float(np.float32(value))
 
 
 @pytest.mark.parametrize("cell", ["", "  ", "nan", "NaN", "NAN", " nan "])
-def test_what_is_missing_is_nan(cell: str) -> None:
+def test_number_is_nan_for_a_missing_cell(cell: str) -> None:
     assert is_missing(cell)
     assert math.isnan(number(cell, line=2, column="x"))
 
 
 @pytest.mark.parametrize("cell", ["high", "inf", "-Infinity", "1e39", "1,5", "NA", "-", "-nan", "#DIV/0!"])
-def test_what_is_neither_a_number_nor_missing_is_refused_by_line_and_column(cell: str) -> None:
+def test_number_refuses_text_by_line_and_column(cell: str) -> None:
     assert not is_missing(cell)
     with pytest.raises(BadData) as caught:
         number(cell, line=7, column="lpq_2")

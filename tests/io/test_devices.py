@@ -9,12 +9,12 @@ from emoprune.errors import Unavailable
 from emoprune.io import devices
 
 
-def test_a_device_is_what_was_asked_for() -> None:
+def test_device_is_the_one_asked_for() -> None:
     assert devices.device("cpu") == torch.device("cpu")
     assert devices.device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def test_cuda_is_told_apart_from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_refuses_cuda_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(Unavailable, match="`device=cuda`: "):
         devices.device("cuda")

@@ -34,7 +34,7 @@ def full_disk(*_: object) -> None:
 
 @given(st.binary(max_size=2000))
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_written_is_read_back(tmp_path: Path, data: bytes) -> None:
+def test_read_bytes_returns_what_write_bytes_wrote(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "out.bin"
     files.write_bytes(path, data, force=True)
     assert files.read_bytes(str(path)) == data
@@ -42,7 +42,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
-def test_the_umask_decides_who_may_read(tmp_path: Path, umask: int, mode: int) -> None:
+def test_write_bytes_honors_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
     old = os.umask(umask)
     try:
         files.write_bytes(tmp_path / "out.bin", b"x")
@@ -51,7 +51,7 @@ def test_the_umask_decides_who_may_read(tmp_path: Path, umask: int, mode: int) -
     assert stat.S_IMODE((tmp_path / "out.bin").stat().st_mode) == mode
 
 
-def test_an_existing_file_is_refused_and_kept_without_force(tmp_path: Path) -> None:
+def test_write_bytes_keeps_an_existing_file_without_force(tmp_path: Path) -> None:
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
     with pytest.raises(OutputFault, match="exists already; give `force=True`") as caught:
@@ -64,7 +64,7 @@ def test_an_existing_file_is_refused_and_kept_without_force(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("before", [None, b"old"])
-def test_a_full_disk_names_the_output_and_leaves_what_was_there(
+def test_write_bytes_keeps_the_old_file_on_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes | None
 ) -> None:
     path = tmp_path / "out.bin"
@@ -77,7 +77,7 @@ def test_a_full_disk_names_the_output_and_leaves_what_was_there(
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == ([] if before is None else [before])
 
 
-def test_an_interruption_leaves_the_old_file_and_nothing_else(
+def test_write_bytes_leaves_only_the_old_file_when_interrupted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(_: int) -> None:
@@ -91,9 +91,7 @@ def test_an_interruption_leaves_the_old_file_and_nothing_else(
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"old"]
 
 
-def test_the_data_is_synced_before_it_takes_the_place_of_the_old(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_write_bytes_syncs_before_it_replaces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "out.bin"
     path.write_bytes(b"old")
     seen = []
@@ -110,7 +108,7 @@ def test_the_data_is_synced_before_it_takes_the_place_of_the_old(
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_missing_folder_is_named_with_the_way_to_make_it(tmp_path: Path, force: bool) -> None:
+def test_write_bytes_names_a_missing_folder_and_how_to_make_it(tmp_path: Path, force: bool) -> None:
     path = tmp_path / "none" / "out.bin"
     with pytest.raises(OutputFault, match="no such folder; make it first: mkdir -p") as caught:
         files.write_bytes(path, b"x", force=force)
@@ -119,21 +117,23 @@ def test_a_missing_folder_is_named_with_the_way_to_make_it(tmp_path: Path, force
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_folder_is_no_target(tmp_path: Path, force: bool) -> None:
+def test_write_bytes_refuses_a_folder(tmp_path: Path, force: bool) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(OutputFault, match="is a folder"):
         files.write_bytes(tmp_path / "out", b"x", force=force)
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_bytes_names_a_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OutputFault, match="cannot be written") as caught:
         files.check_output(tmp_path / "out.bin", force=False)
     assert caught.value.place == str(tmp_path)
 
 
-def test_the_check_before_the_work_refuses_what_the_write_would_refuse(tmp_path: Path) -> None:
+def test_check_output_refuses_what_write_bytes_would_refuse(tmp_path: Path) -> None:
     (tmp_path / "old").touch()
     (tmp_path / "folder").mkdir()
     for name in ("old", "folder", "none/out", "old/out"):
@@ -147,7 +147,7 @@ def test_the_check_before_the_work_refuses_what_the_write_would_refuse(tmp_path:
     assert not (tmp_path / "fresh").exists()
 
 
-def test_a_named_pipe_carries_the_data_and_stays_a_pipe(tmp_path: Path) -> None:
+def test_write_bytes_writes_to_a_named_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     got: list[bytes] = []
@@ -160,19 +160,19 @@ def test_a_named_pipe_carries_the_data_and_stays_a_pipe(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [pipe]
 
 
-def test_the_null_device_swallows_the_data_and_stays_a_device() -> None:
+def test_write_bytes_writes_to_the_null_device() -> None:
     files.write_bytes(os.devnull, b"gone")
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
-def test_a_device_needs_no_right_to_write_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_write_bytes_to_a_device_needs_no_permission_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, *_, **__: str(path) != "/dev")
     files.check_output(os.devnull, force=False)
     files.write_bytes(os.devnull, b"gone")
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
 
 
-def test_a_symbolic_link_stays_one_and_its_file_gets_the_data(tmp_path: Path) -> None:
+def test_write_bytes_replaces_the_target_of_a_link(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     real = tmp_path / "disk" / "real.bin"
     real.write_bytes(b"old")
@@ -184,31 +184,33 @@ def test_a_symbolic_link_stays_one_and_its_file_gets_the_data(tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("usual_umask")
-def test_a_name_as_long_as_the_system_allows_can_be_written(tmp_path: Path) -> None:
+def test_write_bytes_takes_the_longest_name_allowed(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 252 + ".st")
     files.write_bytes(path, b"x")
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_name_too_long_is_told_by_its_own_name(tmp_path: Path) -> None:
+def test_write_bytes_names_a_file_whose_name_is_too_long(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 300)
     with pytest.raises(OutputFault, match="File name too long") as caught:
         files.write_bytes(path, b"x")
     assert caught.value.place == str(path)
 
 
-def test_a_dash_is_standard_output(capsysbinary: pytest.CaptureFixture[bytes], in_folder: Path) -> None:
+def test_write_bytes_writes_to_standard_output(
+    capsysbinary: pytest.CaptureFixture[bytes], in_folder: Path
+) -> None:
     files.write_bytes("-", b"\x00\xffdata")
     assert capsysbinary.readouterr().out == b"\x00\xffdata"
     assert list(in_folder.iterdir()) == []
 
 
-def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_bytes_reads_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\x00\xffdata")))
     assert files.read_bytes("-") == b"\x00\xffdata"
 
 
-def test_a_missing_file_and_a_folder_are_no_input(tmp_path: Path) -> None:
+def test_read_bytes_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="no such file") as caught:
         files.read_bytes(str(tmp_path / "none"))
     assert caught.value.place == str(tmp_path / "none")
@@ -216,7 +218,9 @@ def test_a_missing_file_and_a_folder_are_no_input(tmp_path: Path) -> None:
         files.read_bytes(str(tmp_path), fault=BadCheckpoint)
 
 
-def test_what_the_system_will_not_read_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_bytes_explains_why_a_file_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(_: Path, mode: str) -> IO[bytes]:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -225,12 +229,12 @@ def test_what_the_system_will_not_read_is_explained(tmp_path: Path, monkeypatch:
         files.read_bytes(str(tmp_path / "secret"))
 
 
-def test_a_broken_pipe_is_not_a_fault_of_the_file(tmp_path: Path) -> None:
+def test_explained_passes_a_broken_pipe_on(tmp_path: Path) -> None:
     with pytest.raises(BrokenPipeError), files.explained(tmp_path):
         raise BrokenPipeError
 
 
-def test_a_refusal_by_the_system_names_the_output_asked_for(tmp_path: Path) -> None:
+def test_explained_names_the_output_asked_for(tmp_path: Path) -> None:
     with pytest.raises(OutputFault) as caught, files.explained(tmp_path):
         (tmp_path / "none" / "deeper").mkdir()
     assert caught.value.place == str(tmp_path)
@@ -239,20 +243,20 @@ def test_a_refusal_by_the_system_names_the_output_asked_for(tmp_path: Path) -> N
 FILES = {"a.svg": b"1", "b.png": b"2"}
 
 
-def test_the_folder_is_made_where_it_is_not_there(tmp_path: Path) -> None:
+def test_write_files_makes_the_folder(tmp_path: Path) -> None:
     check_files(str(tmp_path / "new"), FILES, force=False)
     assert not (tmp_path / "new").exists()
     write_files(str(tmp_path / "new"), FILES, force=False)
     assert {path.name: path.read_bytes() for path in (tmp_path / "new").iterdir()} == FILES
 
 
-def test_what_else_is_in_the_folder_stays(tmp_path: Path) -> None:
+def test_write_files_keeps_other_files(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_bytes(b"mine")
     write_files(str(tmp_path), FILES, force=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.png", "mine.txt"]
 
 
-def test_one_file_that_is_there_keeps_all_from_being_written_unless_forced(tmp_path: Path) -> None:
+def test_write_files_writes_all_or_none_without_force(tmp_path: Path) -> None:
     (tmp_path / "b.png").write_bytes(b"old")
     with pytest.raises(OutputFault, match=r"b\.png: exists already; give `force=True`"):
         check_files(str(tmp_path), FILES, force=False)
@@ -263,7 +267,7 @@ def test_one_file_that_is_there_keeps_all_from_being_written_unless_forced(tmp_p
     assert (tmp_path / "b.png").read_bytes() == b"2"
 
 
-def test_a_place_that_can_be_no_folder_is_refused(tmp_path: Path) -> None:
+def test_write_files_refuses_a_place_that_cannot_be_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputFault, match="is a file, not a folder; name a folder"):
         check_files(str(tmp_path / "file"), FILES, force=True)

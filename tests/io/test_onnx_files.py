@@ -51,7 +51,7 @@ def dense() -> tuple[nn.Module, bytes]:
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
-def test_onnxruntime_computes_what_torch_computes_at_any_batch_size(
+def test_engine_computes_what_torch_computes_at_any_batch_size(
     net: nn.Module, exported: bytes, n: int
 ) -> None:
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
@@ -64,7 +64,7 @@ def test_onnxruntime_computes_what_torch_computes_at_any_batch_size(
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
-def test_feature_tables_go_in_by_their_own_name(dense: tuple[nn.Module, bytes], n: int) -> None:
+def test_export_names_the_input_of_a_table_features(dense: tuple[nn.Module, bytes], n: int) -> None:
     net, data = dense
     rows = torch.randn(n, 6, generator=torch.Generator().manual_seed(n))
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -73,7 +73,7 @@ def test_feature_tables_go_in_by_their_own_name(dense: tuple[nn.Module, bytes], 
         assert np.abs(session.run(["logits"], {"features": rows.numpy()})[0] - net(rows).numpy()).max() < 1e-5
 
 
-def test_missing_values_are_filled_as_torch_fills_them() -> None:
+def test_engine_fills_missing_values_as_torch_does() -> None:
     net = build.build(Spec("mlp", 3, (4,), (5,))).eval()
     generator = torch.Generator().manual_seed(0)
     rows = torch.rand(20, 4, generator=generator)
@@ -88,7 +88,7 @@ def test_missing_values_are_filled_as_torch_fills_them() -> None:
     torch.testing.assert_close(engine.logits(rows), expected, rtol=0, atol=1e-5)
 
 
-def test_it_is_one_file_with_a_free_batch_dimension(exported: bytes, in_folder: Path) -> None:
+def test_export_makes_one_file_with_a_free_batch_dimension(exported: bytes, in_folder: Path) -> None:
     (in_folder / "model.onnx").write_bytes(exported)
     loaded = onnx.load(in_folder / "model.onnx", load_external_data=False)
     onnx.checker.check_model(loaded, full_check=True)
@@ -102,27 +102,27 @@ def test_it_is_one_file_with_a_free_batch_dimension(exported: bytes, in_folder: 
     assert [value.name for value in loaded.graph.output] == ["logits"]
 
 
-def test_metadata_is_readable_with_onnx_alone(exported: bytes) -> None:
+def test_export_writes_metadata_that_onnx_reads(exported: bytes) -> None:
     loaded = onnx.load_from_string(exported)
     assert {entry.key: entry.value for entry in loaded.metadata_props} == {"emoprune": METADATA}
     assert Engine(exported).metadata == {"emoprune": METADATA}
 
 
-def test_the_same_network_gives_the_same_bytes(exported: bytes) -> None:
+def test_export_gives_the_same_bytes_for_the_same_network(exported: bytes) -> None:
     assert export(conv_net(), pictures(2), {"emoprune": METADATA}) == exported
 
 
-def test_nothing_of_this_machine_travels_along(exported: bytes) -> None:
+def test_export_writes_nothing_of_this_machine(exported: bytes) -> None:
     for trace in (os.getcwd(), os.path.dirname(torch.__file__), "site-packages", ".py"):
         assert trace.encode() not in exported
 
 
-def test_exporting_says_nothing(dense: tuple[nn.Module, bytes], capfd: pytest.CaptureFixture[str]) -> None:
+def test_export_prints_nothing(dense: tuple[nn.Module, bytes], capfd: pytest.CaptureFixture[str]) -> None:
     export(dense[0], torch.zeros(2, 6), {})
     assert capfd.readouterr() == ("", "")
 
 
-def test_exporting_leaves_the_network_as_it_was(net: nn.Module, exported: bytes) -> None:
+def test_export_does_not_change_the_network(net: nn.Module, exported: bytes) -> None:
     assert exported
     fresh = conv_net().state_dict()
     assert all(torch.equal(value, fresh[name]) for name, value in net.state_dict().items())
@@ -143,11 +143,11 @@ def foreign() -> bytes:
     return data
 
 
-def test_a_file_of_another_program_has_no_properties_of_ours() -> None:
+def test_engine_has_no_metadata_for_a_foreign_file() -> None:
     assert "emoprune" not in Engine(foreign()).metadata
 
 
-def test_other_bytes_are_no_onnx_file(exported: bytes) -> None:
+def test_engine_refuses_other_bytes(exported: bytes) -> None:
     model = onnx.ModelProto().SerializeToString()
     for data in (
         b"",
@@ -164,12 +164,12 @@ def test_other_bytes_are_no_onnx_file(exported: bytes) -> None:
 
 @given(st.binary(max_size=60))
 @settings(max_examples=60, deadline=None)
-def test_random_bytes_are_no_onnx_file(data: bytes) -> None:
+def test_engine_refuses_random_bytes(data: bytes) -> None:
     with pytest.raises(BadCheckpoint):
         Engine(data)
 
 
-def test_weights_that_lie_in_another_file_are_refused(exported: bytes, in_folder: Path) -> None:
+def test_engine_refuses_weights_in_another_file(exported: bytes, in_folder: Path) -> None:
     loaded = onnx.load_from_string(exported)
     onnx.save_model(
         loaded, "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0
@@ -180,12 +180,12 @@ def test_weights_that_lie_in_another_file_are_refused(exported: bytes, in_folder
         Engine(data)
 
 
-def test_a_batch_need_not_be_contiguous(net: nn.Module, exported: bytes) -> None:
+def test_engine_takes_batches_that_are_not_contiguous(net: nn.Module, exported: bytes) -> None:
     turned = pictures(2).permute(0, 1, 3, 2).contiguous().permute(0, 1, 3, 2)
     assert torch.equal(Engine(exported).logits(turned), Engine(exported).logits(pictures(2)))
 
 
-def test_the_difference_is_the_largest_over_all_batches_and_logits(net: nn.Module, exported: bytes) -> None:
+def test_largest_difference_is_over_all_batches_and_logits(net: nn.Module, exported: bytes) -> None:
     engine = Engine(exported)
     other = conv_net()
     with torch.no_grad():
@@ -196,7 +196,7 @@ def test_the_difference_is_the_largest_over_all_batches_and_logits(net: nn.Modul
     assert largest_difference(engine, net, iter([])) == 0.0
 
 
-def test_nan_anywhere_is_an_infinite_difference(net: nn.Module, exported: bytes) -> None:
+def test_largest_difference_is_infinite_for_nan(net: nn.Module, exported: bytes) -> None:
     broken = pictures(3)
     broken[1, 0, 0, 0] = math.nan
     engine = Engine(exported)

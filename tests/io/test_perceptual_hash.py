@@ -44,12 +44,12 @@ def literal_hash(image: Image.Image) -> str:
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_the_hash_is_what_its_definition_says(number: int) -> None:
+def test_perceptual_hash_follows_its_definition(number: int) -> None:
     assert perceptual_hash(drawn(number)) == literal_hash(drawn(number))
 
 
 @pytest.mark.parametrize("number", range(8))
-def test_copies_are_near_and_other_pictures_far(number: int) -> None:
+def test_perceptual_hash_is_near_for_copies_and_far_for_others(number: int) -> None:
     image = drawn(number)
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=60)
@@ -67,7 +67,7 @@ def test_copies_are_near_and_other_pictures_far(number: int) -> None:
         assert other == number or hamming(own, perceptual_hash(drawn(other))) > 2 * NEAR_BITS
 
 
-def test_pictures_without_structure_are_alike_whatever_their_brightness() -> None:
+def test_perceptual_hash_ignores_the_brightness_of_plain_pictures() -> None:
     flat = {perceptual_hash(Image.new("RGB", (48, 48), (level,) * 3)) for level in range(0, 256, 5)}
     assert flat == {"0" * 16}
 
@@ -105,7 +105,7 @@ def closure(hashes: list[str], within_bits: int) -> set[tuple[int, ...]]:
 
 @pytest.mark.parametrize("at_once", [hashing.AT_ONCE, 8])
 @given(hashes=crowds(), within_bits=st.integers(0, 8))
-def test_groups_are_what_pairs_join_however_few_are_compared_at_a_time(
+def test_near_duplicates_are_the_components_of_near_pairs(
     at_once: int, hashes: list[str], within_bits: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
@@ -115,6 +115,6 @@ def test_groups_are_what_pairs_join_however_few_are_compared_at_a_time(
     assert list(groups) == sorted(groups)
 
 
-def test_as_many_copies_of_one_picture_as_there_are_make_one_group() -> None:
+def test_near_duplicates_put_all_copies_in_one_group() -> None:
     hashes = ["00000000000000ff"] * 50_000 + ["ff00000000000000"]
     assert near_duplicates(hashes) == (tuple(range(50_000)),)

@@ -18,7 +18,7 @@ NAMES = st.text(min_size=1, max_size=8).filter(lambda name: name != "__metadata_
     st.dictionaries(NAMES, st.text(max_size=8), max_size=3),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_file_of_the_formats_own_writer_is_read_as_it_is(
+def test_load_reads_files_of_the_format(
     forms: dict[str, tuple[list[int], torch.dtype]], metadata: dict[str, str]
 ) -> None:
     tensors = {name: torch.randint(0, 2, shape).to(dtype) for name, (shape, dtype) in forms.items()}
@@ -30,13 +30,13 @@ def test_a_file_of_the_formats_own_writer_is_read_as_it_is(
         assert torch.equal(found[name], value)
 
 
-def test_a_file_without_metadata_has_no_words() -> None:
+def test_load_returns_no_metadata_where_there_is_none() -> None:
     tensors, words = safetensors_files.load(safetensors.torch.save({"a": torch.ones(2)}))
     assert words == {}
     assert torch.equal(tensors["a"], torch.ones(2))
 
 
-def test_tensors_outlive_the_bytes_that_they_came_from() -> None:
+def test_load_returns_tensors_that_outlive_the_bytes() -> None:
     data = bytearray(safetensors.torch.save({"a": torch.ones(1000)}))
     tensors, _ = safetensors_files.load(bytes(data))
     del data
@@ -52,18 +52,18 @@ def test_tensors_outlive_the_bytes_that_they_came_from() -> None:
         (raw_safetensors(b'{"a"' + b" " * 50)[:40], "truncated in its header, after 40 bytes"),
     ],
 )
-def test_what_is_wrong_is_said(data: bytes, fact: str) -> None:
+def test_load_says_what_is_wrong(data: bytes, fact: str) -> None:
     with pytest.raises(BadCheckpoint, match=fact):
         safetensors_files.load(data)
 
 
-def test_a_header_longer_than_the_format_allows_is_never_parsed() -> None:
+def test_load_does_not_parse_a_header_that_is_too_long() -> None:
     length = safetensors_files.LONGEST_HEADER + 1
     with pytest.raises(BadCheckpoint, match="not a safetensors file"):
         safetensors_files.load(length.to_bytes(8, "little") + b"{}")
 
 
-def test_two_tensors_on_the_same_bytes_are_refused() -> None:
+def test_load_refuses_tensors_on_the_same_bytes() -> None:
     entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
     with pytest.raises(BadCheckpoint):
         safetensors_files.load(raw_safetensors({"a": entry, "b": entry}, b"1234"))

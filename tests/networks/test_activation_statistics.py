@@ -30,7 +30,7 @@ FIELDS = ("gram", "total", "low", "high")
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), cut=st.integers(1, 59))
-def test_halves_add_up_to_the_whole(seed: int, cut: int) -> None:
+def test_added_halves_are_the_whole(seed: int, cut: int) -> None:
     activations = sigmoid_layer(seed)
     parts = activation_statistics.added(statistics_of(activations[:cut]), statistics_of(activations[cut:]))
     whole = statistics_of(activations)
@@ -41,7 +41,7 @@ def test_halves_add_up_to_the_whole(seed: int, cut: int) -> None:
 
 @settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), cut=st.integers(1, 199), scale=st.sampled_from([1e-3, 1.0, 1e3]))
-def test_moments_of_halves_pool_to_those_of_the_whole(seed: int, cut: int, scale: float) -> None:
+def test_pooled_halves_are_the_whole(seed: int, cut: int, scale: float) -> None:
     rows = samples(relu_maps(seed) * scale + 100 * scale)
     first, second, whole = (
         activation_statistics.channel_moments(torch.from_numpy(part.T.copy()))
@@ -56,7 +56,7 @@ def test_moments_of_halves_pool_to_those_of_the_whole(seed: int, cut: int, scale
         )
 
 
-def test_pooling_changes_neither_part() -> None:
+def test_pooled_changes_neither_part() -> None:
     parts = [activation_statistics.channel_moments(torch.randn(4, 10, dtype=torch.float64)) for _ in range(2)]
     copies = [(part.mean.clone(), part.covariance.clone()) for part in parts]
     activation_statistics.pooled(parts[0], parts[1])
@@ -65,7 +65,7 @@ def test_pooling_changes_neither_part() -> None:
         assert torch.equal(part.covariance, covariance)
 
 
-def test_mean_and_covariance_are_numpys() -> None:
+def test_mean_and_covariance_agree_with_numpy() -> None:
     activations = sigmoid_layer(1)
     found = activation_statistics.moments_of(statistics_of(activations))
     assert found.count == 60
@@ -74,7 +74,7 @@ def test_mean_and_covariance_are_numpys() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sums", "moments"])
-def test_a_small_variance_far_from_zero_survives(kind: str) -> None:
+def test_covariance_keeps_a_small_variance_far_from_zero(kind: str) -> None:
     activations = 1e4 + np.random.default_rng(0).normal(size=(1000, 2))
     if kind == "sums":
         found = activation_statistics.covariance(statistics_of(activations))
@@ -83,7 +83,7 @@ def test_a_small_variance_far_from_zero_survives(kind: str) -> None:
     assert np.allclose(found.diagonal().numpy(), activations.var(0), rtol=1e-4)
 
 
-def test_survivors_keep_their_own_statistics() -> None:
+def test_survivors_keep_their_statistics() -> None:
     activations = sigmoid_layer(2)
     kept = [0, 3, 7]
     found = activation_statistics.survivors(statistics_of(activations), kept)
@@ -169,7 +169,7 @@ def excited_net() -> nn.Module:
 
 
 @pytest.mark.parametrize("make", [conv_net, token_net, excited_net])
-def test_one_pass_gathers_what_stored_activations_have(make: Callable[[], nn.Module]) -> None:
+def test_collect_agrees_with_stored_activations(make: Callable[[], nn.Module]) -> None:
     torch.manual_seed(0)
     net = make()
     batches = [torch.randn(count, 3, 6, 6) for count in (7, 4, 1)]
@@ -210,7 +210,7 @@ def check_same(found: UnitStatistics, expected: UnitStatistics) -> None:
         assert torch.allclose(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_collected_shows_the_angles_of_stored_activations() -> None:
+def test_collect_has_the_angles_of_stored_activations() -> None:
     torch.manual_seed(0)
     net = build.build(Spec("mlp", 3, (6,), (12, 10))).eval()
     with torch.no_grad():
@@ -245,7 +245,7 @@ def graph_of(net: nn.Module) -> ChannelGraph:
     return channel_graph(net, (4,))
 
 
-def test_only_the_layers_asked_for_are_collected() -> None:
+def test_collect_covers_only_the_layers_asked_for() -> None:
     net = conv_net()
     graph = channel_graph(net, (3, 6, 6))
     found = activation_statistics.collect(net, graph, [graph.layers[-1]], [torch.randn(3, 3, 6, 6)])
@@ -253,7 +253,7 @@ def test_only_the_layers_asked_for_are_collected() -> None:
     assert found.moments == {}
 
 
-def test_a_part_of_a_network_is_known_by_its_own_names() -> None:
+def test_collect_adds_the_prefix_of_a_part() -> None:
     net = mlp()
     whole = nn.Sequential()
     whole.add_module("head", net)
@@ -266,7 +266,7 @@ def hooks(net: nn.Module) -> list[Any]:
     return [hook for module in net.modules() for hook in module._forward_pre_hooks.values()]
 
 
-def test_no_hook_is_left_behind_even_after_a_failure() -> None:
+def test_watching_removes_its_hooks_after_a_failure() -> None:
     net = mlp()
     graph = graph_of(net)
     with pytest.raises(RuntimeError):
@@ -277,7 +277,7 @@ def test_no_hook_is_left_behind_even_after_a_failure() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_activations_that_are_not_finite_are_refused_by_the_name_of_their_reader(value: float) -> None:
+def test_collect_names_the_input_that_is_not_finite(value: float) -> None:
     net = mlp()
     graph = graph_of(net)
     with torch.no_grad():
@@ -288,7 +288,7 @@ def test_activations_that_are_not_finite_are_refused_by_the_name_of_their_reader
     assert hooks(net) == []
 
 
-def test_one_position_that_is_not_finite_is_enough() -> None:
+def test_collect_refuses_one_position_that_is_not_finite() -> None:
     net = conv_net()
     graph = channel_graph(net, (3, 6, 6))
     batch = torch.randn(3, 3, 6, 6)
@@ -298,9 +298,7 @@ def test_one_position_that_is_not_finite_is_enough() -> None:
 
 
 @pytest.mark.parametrize("waiting", [8, 1024])
-def test_sums_of_many_units_in_uneven_parts_are_those_of_the_whole(
-    waiting: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unit_sums_of_uneven_parts_are_the_whole(waiting: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activation_statistics, "WAITING", waiting)
     units = 2 * activation_statistics.GRAM_BLOCK + 100
     h = torch.randn(40, units, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -318,7 +316,7 @@ def test_sums_of_many_units_in_uneven_parts_are_those_of_the_whole(
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 @pytest.mark.parametrize("units", [1, 3])
-def test_activations_of_any_type_and_layout_are_taken(
+def test_unit_sums_take_any_type_and_layout(
     dtype: torch.dtype, units: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(activation_statistics, "WAITING", 2)

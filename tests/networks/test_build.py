@@ -53,7 +53,7 @@ def on_meta(arch: str, hidden: tuple[int, ...]) -> tuple[Spec, dict[str, Tensor]
     ],
     ids=lambda spec: f"{spec.arch}-{len(spec.input)}-{len(spec.hidden)}",
 )
-def test_a_restored_network_computes_what_the_built_one_computed(spec: Spec) -> None:
+def test_restore_computes_what_the_built_network_computed(spec: Spec) -> None:
     net = seeded(spec)
     again = restore(spec, {name: value.clone() for name, value in net.state_dict().items()})
     inputs = torch.rand(2, *spec.input, generator=torch.Generator().manual_seed(1))
@@ -66,7 +66,7 @@ def test_a_restored_network_computes_what_the_built_one_computed(spec: Spec) -> 
 
 @pytest.mark.parametrize("hidden", [(), (7, 5)], ids=["own", "hidden"])
 @pytest.mark.parametrize("arch", SMALLEST_OF_FAMILY)
-def test_every_family_is_restored_from_its_own_tensors_alone(arch: str, hidden: tuple[int, ...]) -> None:
+def test_restore_fills_every_family(arch: str, hidden: tuple[int, ...]) -> None:
     spec, tensors = on_meta(arch, hidden)
     again = restore(spec, tensors)
     assert {name: value.shape for name, value in again.state_dict().items()} == {
@@ -77,7 +77,7 @@ def test_every_family_is_restored_from_its_own_tensors_alone(arch: str, hidden: 
 
 
 @pytest.mark.parametrize("arch", SMALLEST_OF_FAMILY)
-def test_every_family_names_its_hidden_layers_alike(arch: str) -> None:
+def test_build_names_hidden_layers_alike_in_every_family(arch: str) -> None:
     spec, tensors = on_meta(arch, (7, 5))
     [head] = {name.split(".")[0] for name in tensors if ".hidden1." in name}
     shapes = [tuple(tensors[f"{head}.{layer}.weight"].shape) for layer in ("hidden1", "hidden2", "output")]
@@ -85,7 +85,7 @@ def test_every_family_names_its_hidden_layers_alike(arch: str) -> None:
     assert shapes[1:] == [(5, 7), (spec.classes, 5)]
 
 
-def test_building_draws_from_torchs_generator_alone() -> None:
+def test_build_draws_from_torchs_generator() -> None:
     first, second, third = (seeded(CONV1, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert not torch.equal(first["classifier.hidden1.weight"], third["classifier.hidden1.weight"])
@@ -101,7 +101,7 @@ def test_our_convolutions_are_5x5_without_padding_pooled_by_2(arch: str, feature
     assert shapes["classifier.hidden1.weight"] == (7, features)
 
 
-def test_widths_narrow_the_layers_that_they_name() -> None:
+def test_build_narrows_the_layers_in_widths() -> None:
     narrowed = dataclasses.replace(
         CONV1, widths={"classifier.hidden1": (16 * 4 * 5, 2), "classifier.output": (2, 3)}
     )
@@ -112,14 +112,14 @@ def test_widths_narrow_the_layers_that_they_name() -> None:
     assert restore(narrowed, tensors_of(narrowed))(torch.zeros(1, 1, 12, 14)).shape == (1, 3)
 
 
-def test_a_missing_tensor_is_a_bad_checkpoint_that_names_it() -> None:
+def test_restore_names_a_missing_tensor() -> None:
     tensors = tensors_of(CONV1)
     del tensors["features.0.bias"]
     with pytest.raises(BadCheckpoint, match=r"lacks tensor features\.0\.bias"):
         restore(CONV1, tensors)
 
 
-def test_a_network_of_a_table_from_an_older_version_is_restored() -> None:
+def test_restore_takes_table_networks_of_older_versions() -> None:
     spec = Spec("mlp", 3, (4,), (5,))
     tensors = tensors_of(spec)
     del tensors["scaling.fill"]
@@ -127,7 +127,7 @@ def test_a_network_of_a_table_from_an_older_version_is_restored() -> None:
     assert torch.equal(restore(spec, tensors)(rows), restore(spec, tensors_of(spec))(rows))
 
 
-def test_a_tensor_too_many_is_a_bad_checkpoint_that_names_it() -> None:
+def test_restore_names_a_tensor_too_many() -> None:
     with pytest.raises(BadCheckpoint, match=r"classifier\.hidden9\.weight"):
         restore(CONV1, {**tensors_of(CONV1), "classifier.hidden9.weight": torch.zeros(2)})
 
@@ -146,15 +146,13 @@ def test_a_tensor_too_many_is_a_bad_checkpoint_that_names_it() -> None:
         ("features.0.weight", torch.zeros(16, 3, 5, 5), "is 16x3x5x5 float32, its spec says 16x1x5x5"),
     ],
 )
-def test_a_tensor_of_another_form_is_a_bad_checkpoint_that_gives_both(
-    name: str, tensor: Tensor, fact: str
-) -> None:
+def test_restore_names_both_shapes_of_a_wrong_tensor(name: str, tensor: Tensor, fact: str) -> None:
     with pytest.raises(BadCheckpoint) as caught:
         restore(CONV1, {**tensors_of(CONV1), name: tensor})
     assert f"tensor {name} {fact}" in caught.value.fact
 
 
-def test_tensors_of_another_architecture_are_a_bad_checkpoint() -> None:
+def test_restore_refuses_tensors_of_another_architecture() -> None:
     with pytest.raises(BadCheckpoint):
         restore(Spec("conv2", 3, (1, 20, 20), (7,)), tensors_of(CONV1))
 
@@ -168,13 +166,13 @@ def test_tensors_of_another_architecture_are_a_bad_checkpoint() -> None:
         ({"": (1, 2)}, "which is no layer that can be narrowed"),
     ],
 )
-def test_widths_of_what_has_none_are_a_bad_checkpoint(widths: dict[str, tuple[int, int]], fact: str) -> None:
+def test_restore_refuses_widths_of_other_modules(widths: dict[str, tuple[int, int]], fact: str) -> None:
     with pytest.raises(BadCheckpoint) as caught:
         restore(dataclasses.replace(CONV1, widths=widths), tensors_of(CONV1))
     assert fact in caught.value.fact
 
 
-def test_a_size_that_the_architecture_cannot_take_is_a_bad_checkpoint() -> None:
+def test_restore_refuses_a_size_that_the_architecture_cannot_take() -> None:
     with pytest.raises(BadCheckpoint, match="conv1 does not take 5x14 images"):
         restore(dataclasses.replace(CONV1, input=(1, 5, 14)), tensors_of(CONV1))
 
@@ -194,7 +192,7 @@ def test_a_size_that_the_architecture_cannot_take_is_a_bad_checkpoint() -> None:
         ("mlp", (2**22,), (2**22, 2**22)),
     ],
 )
-def test_a_spec_of_absurd_size_is_a_clear_error_and_costs_no_memory(
+def test_restore_refuses_a_huge_spec_without_memory(
     arch: str, shape: tuple[int, ...], hidden: tuple[int, ...]
 ) -> None:
     with pytest.raises(EmopruneError):
@@ -228,13 +226,13 @@ def assert_filled(net: nn.Module, tensors: dict[str, Tensor], *, but: list[str])
     assert all(torch.equal(own[name], tensors[name]) for name in own if name not in but)
 
 
-def test_the_same_architecture_is_filled_wholly(imagenet: dict[str, Tensor]) -> None:
+def test_load_pretrained_fills_the_same_architecture(imagenet: dict[str, Tensor]) -> None:
     net = network("shufflenet_v2_x0_5", classes=7)
     assert load(net, imagenet) == []
     assert_filled(net, imagenet, but=[])
 
 
-def test_another_number_of_classes_keeps_a_fresh_output_layer(imagenet: dict[str, Tensor]) -> None:
+def test_load_pretrained_keeps_a_fresh_output_layer_for_other_classes(imagenet: dict[str, Tensor]) -> None:
     net = network("shufflenet_v2_x0_5", classes=3)
     before = tensors_of_nets_pretrained(net)
     assert load(net, imagenet) == ["fc.weight", "fc.bias"]
@@ -242,32 +240,32 @@ def test_another_number_of_classes_keeps_a_fresh_output_layer(imagenet: dict[str
     assert torch.equal(net.state_dict()["fc.weight"], before["fc.weight"])
 
 
-def test_a_new_head_is_fresh_and_the_old_one_may_be_left_over(imagenet: dict[str, Tensor]) -> None:
+def test_load_pretrained_keeps_a_new_head_fresh(imagenet: dict[str, Tensor]) -> None:
     net = network("shufflenet_v2_x0_5", (5,))
     fresh = [f"fc.{layer}.{kind}" for layer in ("hidden1", "output") for kind in ("weight", "bias")]
     assert load(net, imagenet, own_head=True) == fresh
     assert_filled(net, imagenet, but=fresh)
 
 
-def test_a_file_with_the_same_head_fills_the_head_too() -> None:
+def test_load_pretrained_fills_the_same_head() -> None:
     net, other = (network("shufflenet_v2_x0_5", (5,), seed=seed) for seed in (0, 1))
     assert load(net, tensors_of_nets_pretrained(other), own_head=True) == []
     assert_filled(net, tensors_of_nets_pretrained(other), but=[])
 
 
 @pytest.mark.parametrize("own_head", [False, True])
-def test_a_missing_backbone_tensor_is_refused_by_name(imagenet: dict[str, Tensor], own_head: bool) -> None:
+def test_load_pretrained_names_a_missing_backbone_tensor(imagenet: dict[str, Tensor], own_head: bool) -> None:
     less = {name: value for name, value in imagenet.items() if name != "conv5.0.weight"}
     with pytest.raises(BadCheckpoint, match=r"conv5\.0\.weight, and the file lacks it"):
         load(network("shufflenet_v2_x0_5", (5,) if own_head else ()), less, own_head=own_head)
 
 
-def test_a_backbone_tensor_of_another_shape_is_refused_with_both_shapes(imagenet: dict[str, Tensor]) -> None:
+def test_load_pretrained_names_both_shapes_of_a_wrong_tensor(imagenet: dict[str, Tensor]) -> None:
     with pytest.raises(BadCheckpoint, match="2 float32, not 24x3x3x3 float32"):
         load(network("shufflenet_v2_x0_5"), {**imagenet, "conv1.0.weight": torch.zeros(2)})
 
 
-def test_a_refused_file_changes_nothing(imagenet: dict[str, Tensor]) -> None:
+def test_load_pretrained_changes_nothing_when_it_refuses(imagenet: dict[str, Tensor]) -> None:
     net = network("shufflenet_v2_x0_5")
     before = tensors_of_nets_pretrained(net)
     with pytest.raises(BadCheckpoint):
@@ -275,7 +273,7 @@ def test_a_refused_file_changes_nothing(imagenet: dict[str, Tensor]) -> None:
     assert_filled(net, before, but=[])
 
 
-def test_counts_of_batches_may_be_absent(imagenet: dict[str, Tensor]) -> None:
+def test_load_pretrained_does_not_need_counts_of_batches(imagenet: dict[str, Tensor]) -> None:
     counts = [name for name in imagenet if name.endswith("num_batches_tracked")]
     assert counts
     net = network("shufflenet_v2_x0_5", classes=7)
@@ -283,7 +281,7 @@ def test_counts_of_batches_may_be_absent(imagenet: dict[str, Tensor]) -> None:
     assert_filled(net, imagenet, but=counts)
 
 
-def test_what_a_network_of_a_table_is_filled_with_may_be_absent() -> None:
+def test_load_pretrained_does_not_need_the_fill_of_tables() -> None:
     spec = Spec("mlp", 3, (4,), (5,))
     tensors = tensors_of_nets_pretrained(build(spec))
     del tensors["scaling.fill"]
@@ -292,7 +290,7 @@ def test_what_a_network_of_a_table_is_filled_with_may_be_absent() -> None:
     assert torch.equal(net.get_buffer("scaling.fill"), torch.zeros(4))
 
 
-def test_a_deeper_relative_is_refused_though_it_holds_every_tensor() -> None:
+def test_load_pretrained_refuses_a_deeper_relative() -> None:
     with torch.device("meta"):
         net, deeper = (build(Spec(arch, 3, (3, 64, 64))) for arch in ("resnet18", "resnet34"))
     assert set(net.state_dict()) < set(deeper.state_dict())
@@ -301,19 +299,19 @@ def test_a_deeper_relative_is_refused_though_it_holds_every_tensor() -> None:
 
 
 @pytest.mark.parametrize("arch", ["mnasnet0_5", "squeezenet1_1"])
-def test_other_families_are_filled_too(arch: str) -> None:
+def test_load_pretrained_fills_other_families(arch: str) -> None:
     net, other = (network(arch, seed=seed) for seed in (0, 1))
     assert load(net, tensors_of_nets_pretrained(other)) == []
     assert_filled(net, tensors_of_nets_pretrained(other), but=[])
 
 
-def test_a_file_of_something_else_is_refused(imagenet: dict[str, Tensor]) -> None:
+def test_load_pretrained_refuses_a_file_of_something_else(imagenet: dict[str, Tensor]) -> None:
     for tensors in ({}, {"weight": torch.zeros(3)}, imagenet):
         with pytest.raises(BadCheckpoint):
             load(network("squeezenet1_1"), tensors)
 
 
-def test_an_mlp_that_finds_nothing_of_its_own_is_refused() -> None:
+def test_load_pretrained_refuses_a_file_without_any_tensor_of_an_mlp() -> None:
     net = build(Spec("mlp", 3, (1, 4, 4), (5,)))
     with pytest.raises(BadCheckpoint, match="no tensor of this architecture"):
         load(net, {"weight": torch.zeros(3)}, own_head=True)
@@ -336,9 +334,7 @@ def stem_to_pool(net: nn.Module, batch: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def test_the_input_of_a_module_is_what_the_modules_before_it_compute(
-    resnet: nn.Module, photos: Tensor
-) -> None:
+def test_input_of_is_what_earlier_modules_compute(resnet: nn.Module, photos: Tensor) -> None:
     first = resnet.get_submodule("relu")(resnet.get_submodule("bn1")(resnet.get_submodule("conv1")(photos)))
     torch.testing.assert_close(input_of(resnet, resnet.get_submodule("maxpool"), photos), first)
     assert torch.equal(input_of(resnet, resnet, photos), photos)
@@ -354,7 +350,7 @@ def test_features_and_penultimate_of_resnet18_are_its_pooled_maps(resnet: nn.Mod
 
 
 @torch.no_grad()
-def test_what_follows_the_module_is_not_computed_and_no_hook_stays(resnet: nn.Module, photos: Tensor) -> None:
+def test_input_of_runs_no_later_module_and_removes_its_hook(resnet: nn.Module, photos: Tensor) -> None:
     seen: list[str] = []
     hook = resnet.get_submodule("layer4").register_forward_hook(lambda *_: seen.append("layer4"))
     try:
@@ -387,7 +383,7 @@ def test_alexnet_has_4096_penultimate_and_with_a_new_head_9216_backbone_features
 
 @torch.no_grad()
 @pytest.mark.parametrize(("arch", "width"), [("squeezenet1_1", 512), ("mobilenet_v2", 1280)])
-def test_penultimate_maps_are_averaged_over_their_positions(arch: str, width: int, photos: Tensor) -> None:
+def test_penultimate_averages_maps_over_positions(arch: str, width: int, photos: Tensor) -> None:
     net = network(arch)
     wanted = net.get_submodule("features")(photos).mean((2, 3))
     assert wanted.shape == (2, width)
@@ -395,7 +391,7 @@ def test_penultimate_maps_are_averaged_over_their_positions(arch: str, width: in
 
 
 @torch.no_grad()
-def test_our_own_penultimate_is_the_last_hidden_layer() -> None:
+def test_penultimate_of_our_networks_is_the_last_hidden_layer() -> None:
     net = build(Spec("conv1", 3, (1, 12, 12), (7, 5), "tanh"))
     batch = torch.rand(4, 1, 12, 12)
     backbone = net.get_submodule("features")(batch)
@@ -406,7 +402,7 @@ def test_our_own_penultimate_is_the_last_hidden_layer() -> None:
     )
 
 
-def test_a_module_of_another_network_is_a_slip_of_ours() -> None:
+def test_input_of_refuses_a_module_of_another_network() -> None:
     net = build(Spec("mlp", 3, (4,), (5,)))
     with pytest.raises(AssertionError):
         input_of(net, nn.Linear(4, 4), torch.zeros(1, 4))

@@ -116,14 +116,14 @@ def any_checkpoint(draw: st.DrawFn) -> Checkpoint:
 
 @given(any_checkpoint())
 @settings(max_examples=60, deadline=None)
-def test_what_is_written_is_read_back_to_the_last_bit(original: Checkpoint) -> None:
+def test_from_bytes_reads_back_every_bit(original: Checkpoint) -> None:
     data = checkpoints.to_bytes(original)
     again = checkpoints.from_bytes(data)
     assert same(original, again)
     assert checkpoints.to_bytes(again) == data
 
 
-def test_the_same_checkpoint_gives_the_same_bytes_whatever_the_order_and_the_hour(
+def test_to_bytes_does_not_depend_on_order_or_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = checkpoint()
@@ -139,13 +139,13 @@ def test_the_same_checkpoint_gives_the_same_bytes_whatever_the_order_and_the_hou
     assert checkpoints.to_bytes(backwards) == data
 
 
-def test_any_change_changes_the_bytes() -> None:
+def test_to_bytes_changes_with_the_checkpoint() -> None:
     data = checkpoints.to_bytes(checkpoint())
     assert checkpoints.to_bytes(checkpoint(classes=("angry", "sad"))) != data
     assert checkpoints.to_bytes(checkpoint(tensors=tensors(3, 4, 2, seed=1))) != data
 
 
-def test_metadata_is_one_key_of_canonical_json() -> None:
+def test_to_bytes_writes_metadata_as_canonical_json() -> None:
     header = header_of(checkpoints.to_bytes(checkpoint()))
     assert list(header["__metadata__"]) == ["emoprune"]
     text = header["__metadata__"]["emoprune"]
@@ -155,7 +155,7 @@ def test_metadata_is_one_key_of_canonical_json() -> None:
     assert record.keys() >= {"spec", "classes", "preprocess", "split", "history", "training"}
 
 
-def test_the_formats_own_reader_sees_the_names_of_the_contract(tmp_path: Path) -> None:
+def test_to_bytes_names_tensors_as_documented(tmp_path: Path) -> None:
     mask = torch.tensor([[True, False, True, True], [False, True, True, True]])
     original = checkpoint(moments={"last": moments(4)}, masks={"last.weight": mask})
     path = tmp_path / "model.st"
@@ -180,12 +180,12 @@ def test_the_formats_own_reader_sees_the_names_of_the_contract(tmp_path: Path) -
     assert stored["mask.last.weight"].dtype == torch.bool
 
 
-def test_a_checkpoint_without_hidden_layers_round_trips() -> None:
+def test_from_bytes_reads_a_checkpoint_without_hidden_layers() -> None:
     original = checkpoint(layers=(), statistics={}, history=(), training=())
     assert same(checkpoints.from_bytes(checkpoints.to_bytes(original)), original)
 
 
-def test_tensors_that_are_views_are_stored_as_they_look() -> None:
+def test_to_bytes_stores_views_as_they_look() -> None:
     whole = torch.arange(24.0).reshape(4, 6)
     parts = {
         **checkpoint().tensors,
@@ -197,14 +197,14 @@ def test_tensors_that_are_views_are_stored_as_they_look() -> None:
     assert all(torch.equal(again.tensors[name], value) for name, value in parts.items())
 
 
-def test_parameters_that_want_gradients_are_stored_too() -> None:
+def test_to_bytes_stores_parameters_with_gradients() -> None:
     wanting = {name: value.float().requires_grad_() for name, value in checkpoint().tensors.items()}
     again = checkpoints.from_bytes(checkpoints.to_bytes(checkpoint(tensors=wanting)))
     assert torch.equal(again.tensors["first.bias"], wanting["first.bias"].detach())
     assert not any(value.requires_grad for value in again.tensors.values())
 
 
-def test_a_covariance_is_rounded_once_and_for_all() -> None:
+def test_to_bytes_rounds_a_covariance_once() -> None:
     exact = moments(4)
     third = dataclasses.replace(exact, covariance=exact.covariance / 3)
     again = checkpoints.from_bytes(checkpoints.to_bytes(checkpoint(moments={"last": third})))
@@ -215,25 +215,25 @@ def test_a_covariance_is_rounded_once_and_for_all() -> None:
     assert same(checkpoints.from_bytes(checkpoints.to_bytes(again)), again)
 
 
-def test_a_reading_may_have_dots_in_its_name() -> None:
+def test_from_bytes_takes_layer_inputs_with_dots() -> None:
     names = ("features.3.block.0.0", "count", "mean.mean")
     original = checkpoint(moments={name: moments(3) for name in names})
     assert same(checkpoints.from_bytes(checkpoints.to_bytes(original)), original)
 
 
-def test_class_names_that_are_not_utf8_on_disk_round_trip() -> None:
+def test_from_bytes_keeps_class_names_that_are_not_utf8() -> None:
     name = b"gl\xfccklich".decode("utf-8", "surrogateescape")
     original = checkpoint(classes=("angry", name))
     assert same(checkpoints.from_bytes(checkpoints.to_bytes(original)), original)
 
 
-def test_fields_that_a_newer_program_added_lock_nobody_out() -> None:
+def test_parse_card_ignores_fields_of_newer_programs() -> None:
     card = card_of_file(checkpoints.to_bytes(checkpoint()))
     card["new"] = card["spec"]["new"] = card["split"]["new"] = [1, {"deep": None}]
     assert checkpoints.parse_card(json.dumps(card)).spec == checkpoint().spec
 
 
-def test_a_card_is_its_checkpoint_without_tensors_and_more_may_stand_beside_it() -> None:
+def test_card_json_takes_more_fields() -> None:
     original = checkpoint()
     text = checkpoints.card_json(original, units=4)
     again = checkpoints.parse_card(text)
@@ -242,9 +242,7 @@ def test_a_card_is_its_checkpoint_without_tensors_and_more_may_stand_beside_it()
     assert checkpoints.card_record(text)["units"] == 4
 
 
-def test_a_checkpoint_is_read_from_a_file_and_from_standard_input(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_takes_a_file_or_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = checkpoints.to_bytes(checkpoint())
     (tmp_path / "model.st").write_bytes(data)
     assert same(checkpoints.read(str(tmp_path / "model.st")), checkpoint())
@@ -252,7 +250,7 @@ def test_a_checkpoint_is_read_from_a_file_and_from_standard_input(
     assert same(checkpoints.read("-"), checkpoint())
 
 
-def test_faults_name_the_file_or_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_names_the_file_or_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "model.st")
     with pytest.raises(BadCheckpoint, match="no such file") as missing:
         checkpoints.read(path)
@@ -267,7 +265,7 @@ def test_faults_name_the_file_or_standard_input(tmp_path: Path, monkeypatch: pyt
     assert piped.value.place == "standard input"
 
 
-def test_a_trained_model_reads_back_with_its_statistics_and_curve(model: Path) -> None:
+def test_read_returns_statistics_and_curve_of_a_trained_model(model: Path) -> None:
     found = checkpoints.read(str(model))
     assert checkpoints.to_bytes(found) == model.read_bytes()
     assert found.classes == ("angry", "happy", "surprise")
@@ -347,7 +345,7 @@ def with_tensors(**changes: Tensor | None) -> bytes:
     return safetensors.torch.save(held, header_of(DATA)["__metadata__"])
 
 
-def test_the_file_is_good_as_it_is() -> None:
+def test_from_bytes_reads_the_undamaged_file() -> None:
     assert same(checkpoints.from_bytes(with_tensors()), ORIGINAL)
 
 
@@ -375,20 +373,20 @@ def test_the_file_is_good_as_it_is() -> None:
     ],
     ids=lambda value: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else value,
 )
-def test_moments_that_are_none_are_refused(part: str, value: Tensor) -> None:
+def test_from_bytes_refuses_wrong_moments(part: str, value: Tensor) -> None:
     with pytest.raises(EmopruneError) as refusal:
         checkpoints.from_bytes(with_tensors(**{f"reads__last__{part}": value}))
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_moments_have_to_be_whole(part: str) -> None:
+def test_from_bytes_refuses_incomplete_moments(part: str) -> None:
     with pytest.raises(BadCheckpoint, match=f"reads.last.{part}"):
         checkpoints.from_bytes(with_tensors(**{f"reads__last__{part}": None}))
 
 
 @pytest.mark.parametrize("name", ["reads__last__more", "reads__last", "reads__", "reads___mean", "mask"])
-def test_a_stray_tensor_is_refused(name: str) -> None:
+def test_from_bytes_refuses_a_stray_tensor(name: str) -> None:
     with pytest.raises(EmopruneError):
         checkpoints.from_bytes(with_tensors(**{name: torch.zeros(4)}))
 
@@ -408,7 +406,7 @@ def test_a_stray_tensor_is_refused(name: str) -> None:
     ],
     ids=lambda value: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else value,
 )
-def test_masks_that_are_none_are_refused(name: str, value: Tensor) -> None:
+def test_from_bytes_refuses_wrong_masks(name: str, value: Tensor) -> None:
     with pytest.raises(EmopruneError) as refusal:
         checkpoints.from_bytes(with_tensors(**{name: value}))
     assert "\n" not in str(refusal.value)
@@ -416,7 +414,7 @@ def test_masks_that_are_none_are_refused(name: str, value: Tensor) -> None:
 
 @given(st.dictionaries(st.integers(0, len(DATA) - 1), st.integers(0, 255), min_size=1, max_size=3))
 @settings(max_examples=150, deadline=None)
-def test_flipped_bytes_give_a_checkpoint_or_an_error_of_ours(flips: dict[int, int]) -> None:
+def test_from_bytes_of_flipped_bytes_raises_only_our_errors(flips: dict[int, int]) -> None:
     data = bytearray(DATA)
     for place, value in flips.items():
         data[place] = value

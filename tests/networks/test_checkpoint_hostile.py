@@ -27,13 +27,13 @@ def assembled(tensors: dict[str, Tensor]) -> bytes:
     return safetensors.torch.save(tensors, header_of(DATA)["__metadata__"])
 
 
-def test_a_cut_at_any_place_is_a_bad_checkpoint() -> None:
+def test_from_bytes_refuses_a_cut_at_any_place() -> None:
     for length in range(len(DATA)):
         with pytest.raises(BadCheckpoint, match=r"empty|truncated|not a safetensors file"):
             checkpoints.from_bytes(DATA[:length])
 
 
-def test_a_file_cut_in_its_tensors_says_how_much_is_left() -> None:
+def test_from_bytes_says_how_much_of_a_cut_file_is_left() -> None:
     with pytest.raises(BadCheckpoint, match=f"truncated after {len(DATA) - 5} of {len(DATA)} bytes"):
         checkpoints.from_bytes(DATA[:-5])
 
@@ -59,7 +59,7 @@ def test_a_file_cut_in_its_tensors_says_how_much_is_left() -> None:
     ],
     ids=lambda data: f"{len(data)} bytes of {data[:12]!r}",
 )
-def test_other_bytes_are_a_bad_checkpoint(data: bytes) -> None:
+def test_from_bytes_refuses_other_bytes(data: bytes) -> None:
     with pytest.raises(BadCheckpoint):
         checkpoints.from_bytes(data)
 
@@ -85,13 +85,13 @@ def test_other_bytes_are_a_bad_checkpoint(data: bytes) -> None:
     ],
     ids=json.dumps,
 )
-def test_a_header_that_lies_is_a_bad_checkpoint(entry: dict[str, Any]) -> None:
+def test_from_bytes_refuses_a_false_header(entry: dict[str, Any]) -> None:
     with pytest.raises(BadCheckpoint):
         checkpoints.from_bytes(raw_safetensors({"a": entry}, b"1234"))
 
 
 @pytest.mark.parametrize("metadata", [b"", b'"__metadata__":{},', b'"__metadata__":null,'])
-def test_a_safetensors_file_of_someone_else_is_told_so(metadata: bytes) -> None:
+def test_from_bytes_refuses_a_foreign_safetensors_file(metadata: bytes) -> None:
     header = b"{" + metadata + b'"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     with pytest.raises(BadCheckpoint, match="not of emoprune"):
         checkpoints.from_bytes(raw_safetensors(header, b"1234"))
@@ -102,13 +102,13 @@ def test_a_safetensors_file_of_someone_else_is_told_so(metadata: bytes) -> None:
     ["", "not JSON", "{", "null", "[]", "5", '"emoprune.checkpoint/2"', "{}", "[" * 100_000, "1" * 5000],
     ids=lambda text: text[:12],
 )
-def test_metadata_that_is_no_card_is_a_bad_checkpoint(text: str) -> None:
+def test_from_bytes_refuses_metadata_that_is_not_a_card(text: str) -> None:
     with pytest.raises(BadCheckpoint):
         checkpoints.from_bytes(with_card(DATA, text))
 
 
 @pytest.mark.parametrize("schema", ["emoprune.checkpoint/3", "other", "", None, 1, []])
-def test_another_schema_is_named(schema: object) -> None:
+def test_from_bytes_names_another_schema(schema: object) -> None:
     with pytest.raises(BadCheckpoint, match=r"schema .* emoprune\.checkpoint/2"):
         checkpoints.from_bytes(with_card(DATA, {**CARD, "schema": schema}))
 
@@ -169,7 +169,7 @@ def replaced(path: str, value: object) -> dict[str, Any]:
         ("training.0.val_loss", []),
     ],
 )
-def test_a_field_of_the_wrong_type_is_named(path: str, value: object) -> None:
+def test_from_bytes_names_a_field_of_the_wrong_type(path: str, value: object) -> None:
     with pytest.raises(InvalidRecord) as caught:
         checkpoints.from_bytes(with_card(DATA, replaced(path, value)))
     # msgspec does not say which key of a mapping is wrong
@@ -178,7 +178,7 @@ def test_a_field_of_the_wrong_type_is_named(path: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("name", ["spec", "classes", "preprocess", "split"])
-def test_a_missing_field_is_named(name: str) -> None:
+def test_from_bytes_names_a_missing_field(name: str) -> None:
     card = {key: value for key, value in CARD.items() if key != name}
     with pytest.raises(InvalidRecord, match=f"lacks {name}"):
         checkpoints.from_bytes(with_card(DATA, card))
@@ -203,7 +203,7 @@ def test_a_missing_field_is_named(name: str) -> None:
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_metadata_that_contradicts_itself_or_its_tensors_is_refused(path: str, value: object) -> None:
+def test_from_bytes_refuses_contradictory_metadata(path: str, value: object) -> None:
     with pytest.raises(EmopruneError):
         checkpoints.from_bytes(with_card(DATA, replaced(path, value)))
 
@@ -234,7 +234,7 @@ def test_metadata_that_contradicts_itself_or_its_tensors_is_refused(path: str, v
     ],
     ids=lambda value: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else value,
 )
-def test_tensors_that_contradict_the_statistics_are_refused(name: str, value: Tensor) -> None:
+def test_from_bytes_refuses_tensors_that_contradict_the_statistics(name: str, value: Tensor) -> None:
     with pytest.raises(EmopruneError):
         checkpoints.from_bytes(assembled({**stored(), name: value}))
 
@@ -248,7 +248,7 @@ def test_tensors_that_contradict_the_statistics_are_refused(name: str, value: Te
         *(f"stats.first.{part}" for part in ("count", "gram", "sum", "min", "max")),
     ],
 )
-def test_statistics_or_weights_of_a_hidden_layer_may_not_be_missing(name: str) -> None:
+def test_from_bytes_refuses_missing_statistics_and_weights(name: str) -> None:
     rest = {key: value for key, value in stored().items() if key != name}
     with pytest.raises(EmopruneError, match=r"first|last"):
         checkpoints.from_bytes(assembled(rest))
@@ -256,7 +256,7 @@ def test_statistics_or_weights_of_a_hidden_layer_may_not_be_missing(name: str) -
 
 @given(st.binary(max_size=200))
 @settings(max_examples=150, deadline=None)
-def test_random_bytes_are_a_bad_checkpoint(data: bytes) -> None:
+def test_from_bytes_refuses_random_bytes(data: bytes) -> None:
     with pytest.raises(BadCheckpoint):
         checkpoints.from_bytes(data)
 
@@ -271,7 +271,7 @@ def check_outcome(data: bytes) -> None:
 
 @given(st.dictionaries(st.integers(0, len(DATA) - 1), st.integers(0, 255), min_size=1, max_size=4))
 @settings(max_examples=300, deadline=None)
-def test_flipped_bytes_give_a_checkpoint_or_an_error_of_ours(flips: dict[int, int]) -> None:
+def test_from_bytes_of_flipped_bytes_raises_only_our_errors(flips: dict[int, int]) -> None:
     data = bytearray(DATA)
     for place, value in flips.items():
         data[place] = value
@@ -290,5 +290,5 @@ ANYTHING = st.recursive(
 
 @given(st.sampled_from(NODES), ANYTHING)
 @settings(max_examples=200, deadline=None)
-def test_any_value_anywhere_gives_a_checkpoint_or_an_error_of_ours(path: str, value: object) -> None:
+def test_from_bytes_of_any_value_anywhere_raises_only_our_errors(path: str, value: object) -> None:
     check_outcome(with_card(DATA, replaced(path, value)))

@@ -98,7 +98,7 @@ def test_zhangs_vgg_has_the_kernels_and_neurons_of_section_2_2_2() -> None:
 
 
 @pytest.mark.parametrize("channels", [(16, 32), (12, 24), (20, 40), (6, 12)])
-def test_luans_network_takes_each_of_the_four_combinations_of_section_2_2(channels: tuple[int, int]) -> None:
+def test_lenet_takes_the_four_combinations_of_luan2020(channels: tuple[int, int]) -> None:
     net = paper("lenet", gray=True, channels=channels)
     first, second = channels
     assert [shape[:2] for shape in convolutions(net)] == [(1, first), (first, second)]
@@ -109,7 +109,7 @@ def test_luans_network_takes_each_of_the_four_combinations_of_section_2_2(channe
     assert logits_shape(net, 4, 1, 72, 90) == (4, 7)
 
 
-def test_luans_first_combination_is_the_usual_one() -> None:
+def test_lenet_has_the_first_combination_of_luan2020_by_default() -> None:
     assert convolutions(paper("lenet", gray=True)) == convolutions(
         paper("lenet", gray=True, channels=(16, 32))
     )
@@ -140,7 +140,7 @@ def test_wrights_network_is_that_of_section_6() -> None:
     pool_stride=st.integers(0, 4),
     kind=st.sampled_from(sorted(POOLS)),
 )
-def test_a_stage_shrinks_a_side_as_torch_does(
+def test_shrunk_agrees_with_torch(
     side: int, kernel: int, stride: int, padding: int, pool: int, pool_stride: int, kind: str
 ) -> None:
     assume(side + 2 * padding >= kernel)
@@ -152,7 +152,7 @@ def test_a_stage_shrinks_a_side_as_torch_does(
 
 
 @pytest.mark.parametrize("arch", sorted(CONVNETS))
-def test_the_table_of_architectures_tells_how_many_widths_can_be_set(arch: str) -> None:
+def test_stages_are_as_many_as_the_widths_in_the_registry(arch: str) -> None:
     assert ARCHITECTURES[arch].channels == len(CONVNETS[arch])
     widths = tuple(range(2, 2 + len(CONVNETS[arch])))
     assert [stage.channels for stage in stages_of(arch, widths)] == list(widths)
@@ -200,12 +200,12 @@ def spread(net: nn.Module, inputs: Tensor) -> float:
     return float(seen[0].var(0).mean().sqrt())
 
 
-def test_only_the_networks_that_need_it_are_drawn_so() -> None:
+def test_keep_spread_is_only_for_deep_networks() -> None:
     assert set(SPECS) == SPREAD
 
 
 @pytest.mark.parametrize("arch", sorted(SPECS))
-def test_pictures_differ_after_the_last_hidden_layer_where_torchs_own_weights_make_them_alike(
+def test_keep_spread_keeps_pictures_apart_through_all_layers(
     arch: str,
 ) -> None:
     spec = SPECS[arch]
@@ -218,7 +218,7 @@ def test_pictures_differ_after_the_last_hidden_layer_where_torchs_own_weights_ma
 
 
 @pytest.mark.parametrize("arch", sorted(SPECS))
-def test_one_seed_draws_one_network_and_another_seed_another(arch: str) -> None:
+def test_keep_spread_follows_the_seed(arch: str) -> None:
     first, again, other = (drawn(SPECS[arch], seed).state_dict() for seed in (5, 5, 6))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["classifier.hidden1.weight"], other["classifier.hidden1.weight"])
@@ -226,7 +226,7 @@ def test_one_seed_draws_one_network_and_another_seed_another(arch: str) -> None:
 
 
 @pytest.mark.parametrize("activation", GAINS)
-def test_a_weight_deviates_by_its_gain_over_the_root_of_the_inputs_and_biases_are_0(
+def test_keep_spread_draws_weights_by_gain_and_biases_0(
     activation: Activation,
 ) -> None:
     norm = nn.BatchNorm1d(200)
@@ -254,7 +254,7 @@ def test_a_weight_deviates_by_its_gain_over_the_root_of_the_inputs_and_biases_ar
 
 
 @pytest.mark.parametrize(("gain", "left"), [(4.0, 2 / 3), (GAINS["sigmoid"], 0.9)])
-def test_of_a_difference_a_layer_of_sigmoids_leaves_what_its_gain_says(gain: float, left: float) -> None:
+def test_gains_of_sigmoids_keep_the_stated_fraction(gain: float, left: float) -> None:
     generator = torch.Generator().manual_seed(0)
     before, differences = (torch.randn(1000, generator=generator).double() for _ in range(2))
     # a layer deep in a network: sigmoids of such weights read by further ones

@@ -51,7 +51,7 @@ def on_meta(arch: str, hidden: tuple[int, ...] = (), dropout: float = 0.0) -> nn
         return build(Spec(arch, 3, (3, side, side), hidden, "relu", dropout)).eval()
 
 
-def test_a_dense_head_goes_from_features_through_every_width_to_classes() -> None:
+def test_dense_head_has_a_layer_for_every_width() -> None:
     layers = heads.dense_head(10, (7, 4), 3, activation="tanh", dropout=0.25)
     assert list(layers) == [
         *("hidden1", "activation1", "dropout1", "hidden2", "activation2", "dropout2", "output"),
@@ -65,13 +65,13 @@ def test_a_dense_head_goes_from_features_through_every_width_to_classes() -> Non
     assert layers["dropout2"].p == 0.25
 
 
-def test_a_dense_head_without_hidden_widths_is_one_layer_and_without_dropout_has_none() -> None:
+def test_dense_head_without_widths_is_one_layer() -> None:
     assert list(heads.dense_head(10, (), 3, activation="relu", dropout=0.5)) == ["output"]
     assert "dropout1" not in heads.dense_head(10, (4,), 3, activation="relu", dropout=0)
 
 
 @pytest.mark.parametrize(("arch", "wanted"), sorted(OUTPUTS.items()))
-def test_the_output_layer_is_found_and_has_one_output_a_class(arch: str, wanted: str) -> None:
+def test_output_name_finds_the_layer_of_classes(arch: str, wanted: str) -> None:
     net = on_meta(arch)
     assert heads.output_name(net) == wanted
     assert wanted.startswith(heads.head_name(net))
@@ -81,7 +81,7 @@ def test_the_output_layer_is_found_and_has_one_output_a_class(arch: str, wanted:
 
 
 @pytest.mark.parametrize(("arch", "features"), sorted(WIDTHS.items()))
-def test_a_new_head_reads_what_the_old_classifier_read(arch: str, features: int) -> None:
+def test_replace_head_reads_what_the_old_classifier_read(arch: str, features: int) -> None:
     net = on_meta(arch, (7,), 0.5)
     first = net.get_submodule(f"{heads.head_name(net)}.hidden1")
     assert isinstance(first, nn.Linear)
@@ -94,14 +94,14 @@ def test_a_new_head_reads_what_the_old_classifier_read(arch: str, features: int)
 @pytest.mark.parametrize(
     ("arch", "kept"), [("convnext_tiny", ["classifier.0"]), ("maxvit_t", ["classifier.2"]), ("vgg11", [])]
 )
-def test_a_norm_before_the_classifier_stays_under_its_name(arch: str, kept: list[str]) -> None:
+def test_replace_head_keeps_a_norm_under_its_name(arch: str, kept: list[str]) -> None:
     old, new = on_meta(arch).state_dict(), on_meta(arch, (7,)).state_dict()
     shared = [name for name in new if name.startswith("classifier.") and name in old]
     assert shared == [f"{name}.{kind}" for name in kept for kind in ("weight", "bias")]
     assert all(new[name].shape == old[name].shape for name in shared)
 
 
-def test_a_new_head_drops_the_old_dropout() -> None:
+def test_replace_head_drops_the_old_dropout() -> None:
     for arch in ("alexnet", "mobilenet_v2", "squeezenet1_1"):
         assert not [m for m in heads.head_of(on_meta(arch, (7,))).modules() if isinstance(m, nn.Dropout)]
 
@@ -123,7 +123,7 @@ def test_fresh_layers_are_the_output_alone_or_the_whole_dense_head(arch: str) ->
 
 
 @pytest.mark.parametrize("arch", ["conv1", "resnet18", "vit_b_32"])
-def test_freezing_all_but_the_head_leaves_gradients_to_the_head_alone(arch: str) -> None:
+def test_freeze_all_but_head_leaves_gradients_only_to_the_head(arch: str) -> None:
     net = on_meta(arch, (7,))
     heads.freeze_all_but_head(net)
     wanting = {name for name, parameter in net.named_parameters() if parameter.requires_grad}

@@ -23,7 +23,7 @@ TABLE = Table(Catalog("t.csv", ("a",), (0,), ("a",), "f"), ("x", "y"), torch.zer
 
 @given(st.integers(1, 4096), st.integers(1, 4096))
 @settings(max_examples=25, deadline=None)
-def test_a_size_is_height_by_width_or_square(height: int, width: int) -> None:
+def test_parse_size_takes_one_or_two_sides(height: int, width: int) -> None:
     assert inputs.parse_size(f"{height}x{width}") == (height, width)
     assert inputs.parse_size(str(height)) == (height, height)
 
@@ -31,13 +31,13 @@ def test_a_size_is_height_by_width_or_square(height: int, width: int) -> None:
 @pytest.mark.parametrize(
     "text", ["", "0", "0x5", "5x0", "4097", "16x5000", "-3", "3x", "x3", "3x3x3", "3.5", "big", "³", " "]
 )
-def test_what_is_no_size_is_refused(text: str) -> None:
+def test_parse_size_refuses_other_text(text: str) -> None:
     with pytest.raises(UsageFault, match="`size="):
         inputs.parse_size(text)
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "inception_v3", "vit_b_16", "mobilenet_v2"])
-def test_torchvision_networks_get_the_input_that_their_weights_expect(arch: str) -> None:
+def test_preprocess_gives_torchvision_the_input_of_its_weights(arch: str) -> None:
     found = inputs.preprocess(FOLDER, arch, None, gray=False, mean=None, std=None)
     transforms = get_model_weights(arch).DEFAULT.transforms()
     assert (found.mean, found.std) == (tuple(transforms.mean), tuple(transforms.std))
@@ -45,7 +45,7 @@ def test_torchvision_networks_get_the_input_that_their_weights_expect(arch: str)
     assert transforms.crop_size == [found.size[0]]
 
 
-def test_gray_is_one_channel_for_our_networks_and_three_for_torchvisions() -> None:
+def test_preprocess_gives_gray_one_channel_or_torchvision_three() -> None:
     for arch, channels in (("conv1", 1), ("mlp", 1), ("resnet18", 3)):
         found = inputs.preprocess(FOLDER, arch, "64x32", gray=True, mean=None, std=None)
         assert found.color == "gray"
@@ -53,13 +53,13 @@ def test_gray_is_one_channel_for_our_networks_and_three_for_torchvisions() -> No
     assert inputs.preprocess(FOLDER, "conv1", None, gray=False, mean=None, std=None).channels == 3
 
 
-def test_a_table_needs_no_preprocessing() -> None:
+def test_preprocess_does_not_change_tables() -> None:
     found = inputs.preprocess(TABLE, "mlp", "64", gray=True, mean="1", std="1")
     assert found.kind == "table"
     assert inputs.input_shape(TABLE, found) == (2,)
 
 
-def test_one_number_serves_every_channel_and_three_one_each() -> None:
+def test_preprocess_takes_one_mean_or_one_per_channel() -> None:
     found = inputs.preprocess(FOLDER, "conv1", None, gray=False, mean="0.25", std="0.1,0.2,0.3")
     assert (found.mean, found.std) == ((0.25,) * 3, (0.1, 0.2, 0.3))
 
@@ -72,12 +72,12 @@ def test_one_number_serves_every_channel_and_three_one_each() -> None:
         *(("1,2", None, "`mean` has 2 numbers for 3"), (None, "1,2,3,4", "`std` has 4 numbers for 3")),
     ],
 )
-def test_what_is_no_mean_or_deviation_is_refused(mean: str | None, std: str | None, says: str) -> None:
+def test_preprocess_refuses_a_wrong_mean_or_std(mean: str | None, std: str | None, says: str) -> None:
     with pytest.raises(UsageFault, match=says):
         inputs.preprocess(FOLDER, "conv1", None, gray=False, mean=mean, std=std)
 
 
-def test_a_network_is_initialized_from_the_seed_alone() -> None:
+def test_pretrained_initializes_from_the_seed() -> None:
     spec = Spec("conv1", 3, (1, 16, 16), hidden=(4,))
     torch.manual_seed(1)
     before = torch.get_rng_state()
@@ -90,7 +90,7 @@ def test_a_network_is_initialized_from_the_seed_alone() -> None:
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_weights_that_do_not_fit_name_their_file_and_the_tensor(tmp_path: Path) -> None:
+def test_pretrained_names_the_file_and_tensor_that_do_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "w.pth"
     wide, _ = inputs.pretrained(Spec("conv1", 3, (3, 16, 16), hidden=(4,)), "none", seed=0)
     torch.save(wide.state_dict(), path)

@@ -43,7 +43,7 @@ def test_the_table_has_one_network_that_reconstructs() -> None:
     assert [name for name in ARCHITECTURES if task_of(name) == "reconstruct"] == ["autoencoder"]
 
 
-def test_reconstruction_is_judged_by_the_squared_error_of_scaled_columns() -> None:
+def test_judge_takes_the_squared_error_of_scaled_columns() -> None:
     net = network("autoencoder").train()
     loss, accuracy = judge(net, iter(ROWS.split(5)), LABELS, "reconstruct")
     scaled, outputs = literal(net, ROWS)
@@ -51,7 +51,7 @@ def test_reconstruction_is_judged_by_the_squared_error_of_scaled_columns() -> No
     assert accuracy is None
 
 
-def test_classification_is_judged_by_cross_entropy_and_hits() -> None:
+def test_judge_takes_cross_entropy_and_hits() -> None:
     net = network("mlp").train()
     loss, accuracy = judge(net, iter(ROWS.split(5)), LABELS, "classify")
     _, outputs = literal(net, ROWS)
@@ -62,7 +62,7 @@ def test_classification_is_judged_by_cross_entropy_and_hits() -> None:
     assert accuracy == pytest.approx(np.mean(outputs.argmax(1) == LABELS.numpy()))
 
 
-def test_squared_errors_come_for_each_output_and_sample_in_order() -> None:
+def test_squared_errors_are_per_output_and_sample() -> None:
     net = network("autoencoder").train()
     found = list(squared_errors(net, iter(ROWS.split(5))))
     assert [len(batch) for batch in found] == [5, 5, 5, 5, 3]
@@ -71,7 +71,7 @@ def test_squared_errors_come_for_each_output_and_sample_in_order() -> None:
     np.testing.assert_allclose(torch.cat(found).numpy(), (outputs - scaled) ** 2, atol=1e-5)
 
 
-def test_a_loss_is_the_mean_so_that_batches_of_any_size_weigh_alike() -> None:
+def test_judge_weighs_batches_by_their_size() -> None:
     for task, arch in (("classify", "mlp"), ("reconstruct", "autoencoder")):
         net = network(arch).eval()
         loss = LOSSES[task]  # type: ignore[index]  # one of the two tasks
@@ -82,7 +82,7 @@ def test_a_loss_is_the_mean_so_that_batches_of_any_size_weigh_alike() -> None:
         assert once.requires_grad
 
 
-def test_there_is_nothing_to_be_right_about_in_a_reconstruction() -> None:
+def test_hits_is_none_for_a_reconstruction() -> None:
     outputs = torch.tensor([[1.0, 2.0], [3.0, 0.0], [0.0, 1.0]])
     assert hits(outputs, torch.tensor([1, 1, 1]), "classify") == 2
     assert hits(outputs, torch.tensor([1, 1, 1]), "reconstruct") is None

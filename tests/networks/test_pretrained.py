@@ -54,25 +54,23 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     ],
     ids=["plain", "ordered", "wrapped", "beside others", "model_state_dict", "model", "parallel", "both"],
 )
-def test_every_usual_form_of_a_state_dict_gives_the_same_tensors(
-    tmp_path: Path, value: object, zipped: bool
-) -> None:
+def test_read_takes_every_usual_form_of_a_state_dict(tmp_path: Path, value: object, zipped: bool) -> None:
     assert equal(pretrained.read(saved(tmp_path / "w.pth", value, zipped=zipped)), STATE)
 
 
-def test_a_networks_own_state_dict_is_read(tmp_path: Path) -> None:
+def test_read_takes_a_state_dict(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
     assert equal(pretrained.read(saved(tmp_path / "w.pt", net.state_dict())), net.state_dict())
 
 
 @pytest.mark.parametrize("suffix", [".st", ".safetensors"])
-def test_safetensors_are_read_by_their_suffix(tmp_path: Path, suffix: str) -> None:
+def test_read_knows_safetensors_by_their_suffix(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"w{suffix}"
     path.write_bytes(safetensors.torch.save({f"module.{name}": value for name, value in STATE.items()}))
     assert equal(pretrained.read(str(path)), STATE)
 
 
-def test_a_checkpoint_of_ours_gives_its_network_alone(tmp_path: Path) -> None:
+def test_read_takes_the_network_of_a_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "model.st"
     path.write_bytes(checkpoints.to_bytes(checkpoint()))
     assert equal(pretrained.read(str(path)), dict(checkpoint().tensors))
@@ -89,7 +87,7 @@ class Trap:
 
 
 @pytest.mark.parametrize("form", ["alone", "beside tensors", "wrapped", "plain pickle", "legacy"])
-def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path, form: str) -> None:
+def test_read_refuses_a_file_that_would_run_code(tmp_path: Path, form: str) -> None:
     sprung = tmp_path / "sprung"
     trap = Trap(sprung)
     pickle.loads(pickle.dumps(trap))
@@ -110,13 +108,13 @@ def test_a_file_that_would_run_code_is_refused_and_does_not_run(tmp_path: Path, 
     assert not sprung.exists()
 
 
-def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
+def test_read_refuses_a_pickled_network(tmp_path: Path) -> None:
     with pytest.raises(BadCheckpoint, match=r"pickled objects.*save its state_dict\(\) alone"):
         pretrained.read(saved(tmp_path / "w.pt", nn.Linear(2, 2)))
 
 
 @pytest.mark.parametrize("value", [{}, [], torch.ones(2), {"epoch": 3}, {"a": torch.ones(1), "b": 5}, None])
-def test_a_file_without_tensors_by_name_is_refused(tmp_path: Path, value: object) -> None:
+def test_read_refuses_a_file_without_tensors_by_name(tmp_path: Path, value: object) -> None:
     with pytest.raises(BadCheckpoint, match="holds no tensors by name"):
         pretrained.read(saved(tmp_path / "w.pth", value))
 
@@ -135,7 +133,7 @@ def test_a_file_without_tensors_by_name_is_refused(tmp_path: Path, value: object
     ],
     ids=repr,
 )
-def test_other_bytes_are_a_bad_checkpoint(tmp_path: Path, data: bytes) -> None:
+def test_read_refuses_other_bytes(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "w.pth"
     path.write_bytes(data)
     with pytest.raises(BadCheckpoint) as caught:
@@ -145,7 +143,7 @@ def test_other_bytes_are_a_bad_checkpoint(tmp_path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
-def test_a_cut_file_is_a_bad_checkpoint(tmp_path: Path, zipped: bool) -> None:
+def test_read_refuses_a_cut_file(tmp_path: Path, zipped: bool) -> None:
     data = torch_bytes(STATE, zipped=zipped)
     for length in range(0, len(data), max(1, len(data) // 60)):
         (tmp_path / "w.pth").write_bytes(data[:length])
@@ -155,7 +153,7 @@ def test_a_cut_file_is_a_bad_checkpoint(tmp_path: Path, zipped: bool) -> None:
 
 @given(st.binary(min_size=1, max_size=60))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_random_bytes_are_a_bad_checkpoint(tmp_path: Path, data: bytes) -> None:
+def test_read_refuses_random_bytes(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "w.pth").write_bytes(data)
     with pytest.raises(BadCheckpoint):
         pretrained.read(str(tmp_path / "w.pth"))
@@ -166,7 +164,7 @@ LEGACY = torch_bytes(STATE, zipped=False)
 
 @given(st.integers(0, len(LEGACY) - 1), st.integers(0, 255))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_flipped_byte_gives_tensors_or_a_bad_checkpoint(tmp_path: Path, place: int, value: int) -> None:
+def test_read_of_a_flipped_byte_raises_only_our_errors(tmp_path: Path, place: int, value: int) -> None:
     data = bytearray(LEGACY)
     data[place] = value
     (tmp_path / "w.pth").write_bytes(data)
@@ -177,7 +175,7 @@ def test_a_flipped_byte_gives_tensors_or_a_bad_checkpoint(tmp_path: Path, place:
         assert all(isinstance(tensor, Tensor) for tensor in found.values())
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_read_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BadCheckpoint, match="no such file"):
         pretrained.read(str(tmp_path / "none.pth"))
 
@@ -217,7 +215,7 @@ class Answer(io.BytesIO):
     ids=lambda value: type(value).__name__,
 )
 @pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
-def test_without_a_network_the_fault_says_what_why_and_what_to_do(
+def test_imagenet_weights_say_why_they_cannot_be_fetched(
     monkeypatch: pytest.MonkeyPatch, arch: str, error: Exception, reason: str
 ) -> None:
     monkeypatch.setattr("torch.hub.urlopen", refusing(error))
@@ -230,7 +228,7 @@ def test_without_a_network_the_fault_says_what_why_and_what_to_do(
     assert "\n" not in str(caught.value)
 
 
-def test_a_download_of_other_bytes_is_not_used_nor_kept(
+def test_imagenet_weights_drop_a_download_of_other_bytes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("torch.hub.urlopen", lambda *_, **__: Answer(b"<html>please log in</html>"))
@@ -240,7 +238,7 @@ def test_a_download_of_other_bytes_is_not_used_nor_kept(
 
 
 @pytest.mark.parametrize("damaged", [b"", b"hello world", b"PK\3\4" + b"\0" * 40])
-def test_a_damaged_file_in_the_cache_is_named(tmp_path: Path, damaged: bytes) -> None:
+def test_imagenet_weights_name_a_damaged_file_in_the_cache(tmp_path: Path, damaged: bytes) -> None:
     url = models.get_model_weights("resnet18").DEFAULT.url
     cached = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
     cached.parent.mkdir(parents=True)
@@ -250,7 +248,7 @@ def test_a_damaged_file_in_the_cache_is_named(tmp_path: Path, damaged: bytes) ->
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_in_the_cache_that_would_run_code_does_not_run(tmp_path: Path) -> None:
+def test_imagenet_weights_run_no_code_from_the_cache(tmp_path: Path) -> None:
     url = models.get_model_weights("resnet18").DEFAULT.url
     cached = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
     cached.parent.mkdir(parents=True)
@@ -260,7 +258,7 @@ def test_a_file_in_the_cache_that_would_run_code_does_not_run(tmp_path: Path) ->
     assert not (tmp_path / "sprung").exists()
 
 
-def test_what_the_cache_holds_is_used_without_a_network(tmp_path: Path) -> None:
+def test_imagenet_weights_come_from_the_cache(tmp_path: Path) -> None:
     url = models.get_model_weights("squeezenet1_1").DEFAULT.url
     cached = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
     cached.parent.mkdir(parents=True)

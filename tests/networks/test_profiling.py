@@ -22,24 +22,24 @@ from emoprune.pruning import surgery
 from tests.support.wiring import Wired, conv, head, smaller
 
 
-def test_a_dense_layer_costs_inputs_times_outputs_and_its_bias_is_a_parameter() -> None:
+def test_cost_of_a_dense_layer() -> None:
     found = cost(nn.Linear(7, 5), Spec("mlp", 5, (7,)))
     assert (found.parameters, found.macs) == (7 * 5 + 5, 7 * 5)
 
 
 @pytest.mark.parametrize(("stride", "positions"), [(1, 6 * 8), (2, 3 * 4)])
-def test_a_convolution_costs_its_kernel_at_every_position(stride: int, positions: int) -> None:
+def test_cost_of_a_convolution(stride: int, positions: int) -> None:
     net = nn.Conv2d(3, 4, 5, stride=stride)
     found = cost(net, Spec("conv1", 4, (3, 10, 12)))
     assert (found.parameters, found.macs) == (4 * 3 * 25 + 4, 4 * 3 * 25 * positions)
 
 
-def test_a_grouped_convolution_costs_its_own_channels_only() -> None:
+def test_cost_of_a_grouped_convolution() -> None:
     found = cost(nn.Conv2d(6, 6, 3, groups=6, bias=False), Spec("conv1", 6, (6, 5, 5)))
     assert (found.parameters, found.macs) == (6 * 9, 6 * 9 * 9)
 
 
-def test_conv1_costs_what_its_layers_add_up_to() -> None:
+def test_cost_of_conv1_is_the_sum_of_its_layers() -> None:
     spec = Spec("conv1", 3, (1, 12, 14), hidden=(7,))
     found = cost(build.build(spec).eval(), spec)
     features = 16 * 4 * 5
@@ -47,7 +47,7 @@ def test_conv1_costs_what_its_layers_add_up_to() -> None:
     assert found.macs == 16 * 25 * 8 * 10 + features * 7 + 7 * 3
 
 
-def test_parameters_that_are_zero_are_counted_apart_and_buffers_not_at_all() -> None:
+def test_cost_counts_zeros_apart_and_no_buffers() -> None:
     dense, norm = nn.Linear(3, 2), nn.BatchNorm1d(2)
     for parameter in (dense.weight, dense.bias, norm.weight, norm.bias):
         nn.init.ones_(parameter)
@@ -70,13 +70,13 @@ class SelfAttention(nn.Module):
         return read
 
 
-def test_attention_costs_its_four_projections_and_its_two_products() -> None:
+def test_cost_of_attention() -> None:
     found = cost(SelfAttention().eval(), Spec("vit_b_16", 2, (40,)))
     assert found.macs == 4 * 5 * 8 * 8 + 2 * 5 * 5 * 8
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
-def test_torchvision_networks_cost_what_torchvision_publishes(arch: str) -> None:
+def test_cost_agrees_with_torchvision(arch: str) -> None:
     published = models.get_model_weights(arch).DEFAULT.meta
     spec = Spec(arch, 1000, (3, 224, 224))
     found = cost(build.build(spec).eval(), spec)
@@ -84,7 +84,7 @@ def test_torchvision_networks_cost_what_torchvision_publishes(arch: str) -> None
     assert found.macs / 1e9 == pytest.approx(published["_ops"], abs=0.0006)
 
 
-def test_counting_leaves_the_network_as_it_was() -> None:
+def test_cost_does_not_change_the_network() -> None:
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).eval()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     cost(net, Spec("mlp", 2, (3,)))
@@ -92,7 +92,7 @@ def test_counting_leaves_the_network_as_it_was() -> None:
     assert not net.training
 
 
-def test_latency_is_the_median_run_in_milliseconds_after_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_latency_ms_is_the_median_after_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, calls = [0.0], [0]
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
 
@@ -170,7 +170,9 @@ def after(footprint: Footprint, graph: ChannelGraph, alive: torch.Tensor) -> Foo
 
 
 @pytest.mark.parametrize(("share", "seed"), [(0.2, 0), (0.7, 1), (1.0, 2)])
-def test_it_counts_what_the_pruned_network_really_costs(weighed: Weighed, share: float, seed: int) -> None:
+def test_footprint_agrees_with_the_cost_of_the_pruned_network(
+    weighed: Weighed, share: float, seed: int
+) -> None:
     alive = taken_by_chance(weighed.graph, share, seed)
     whole = Footprint(weighed.graph, weighed.net)
     left = after(whole, weighed.graph, alive)
@@ -184,7 +186,7 @@ def test_it_counts_what_the_pruned_network_really_costs(weighed: Weighed, share:
 
 
 @pytest.mark.parametrize("price", PRICES)
-def test_a_saving_is_what_one_unit_less_of_a_layer_costs_less(weighed: Weighed, price: Price) -> None:
+def test_savings_are_differences_of_the_cost(weighed: Weighed, price: Price) -> None:
     alive = taken_by_chance(weighed.graph, 0.4, 5)
     left = after(Footprint(weighed.graph, weighed.net), weighed.graph, alive)
     savings = left.savings(price)
@@ -196,7 +198,7 @@ def test_a_saving_is_what_one_unit_less_of_a_layer_costs_less(weighed: Weighed, 
         assert int(savings[number]) == left_of(left, price) - left_of(less, price)
 
 
-def test_units_taken_at_once_or_one_by_one_come_to_the_same(weighed: Weighed) -> None:
+def test_take_is_the_same_at_once_or_one_by_one(weighed: Weighed) -> None:
     at_once, one_by_one = (Footprint(weighed.graph, weighed.net) for _ in range(2))
     for number in range(len(weighed.graph.spans)):
         count = min(3, int(at_once.left[number]) - 1)
@@ -207,7 +209,7 @@ def test_units_taken_at_once_or_one_by_one_come_to_the_same(weighed: Weighed) ->
         assert left_of(at_once, price) == left_of(one_by_one, price)
 
 
-def test_a_layer_whose_own_units_meet_in_one_weight_is_counted_right() -> None:
+def test_footprint_counts_units_that_meet_in_one_weight() -> None:
     """A residual connection: the same units are a convolution's inputs and its outputs."""
 
     def wire(net: Wired, x: torch.Tensor) -> torch.Tensor:
@@ -232,7 +234,7 @@ def test_a_layer_whose_own_units_meet_in_one_weight_is_counted_right() -> None:
     assert before[2] - footprint.parameters == before[0].parameters - real.parameters
 
 
-def test_a_network_without_units_costs_nothing_that_could_be_saved() -> None:
+def test_savings_are_empty_without_units() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
     footprint = Footprint(channel_graph(net, (3, 2, 2)), net)
     assert (footprint.macs, footprint.parameters, int(footprint.left.sum())) == (0, 0, 0)

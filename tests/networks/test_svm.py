@@ -129,7 +129,7 @@ def machine_train_svm(table: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
-def test_the_summary_tells_of_no_layer_and_no_epoch(emoprune: Runner, table: Path, in_folder: Path) -> None:
+def test_the_summary_has_no_layers_and_no_epochs(emoprune: Runner, table: Path, in_folder: Path) -> None:
     summary = emoprune.done("train", table, "svm.st", "--arch", "svm").record
     assert (summary["arch"], summary["layers"]) == ("svm", {})
     assert "training" not in summary
@@ -198,7 +198,7 @@ def test_it_has_no_angles(emoprune: Runner, machine_train_svm: Path, table: Path
     emoprune.check_refused("angles", machine_train_svm, "--data", table, says=(f"{machine_train_svm}: ",))
 
 
-def test_it_is_not_gone_on_with(emoprune: Runner, machine_train_svm: Path, table: Path) -> None:
+def test_an_svm_is_not_trained_further(emoprune: Runner, machine_train_svm: Path, table: Path) -> None:
     says = (str(machine_train_svm), "one go", "anew")
     emoprune.check_refused("train", table, "on.st", "--from", machine_train_svm, code=2, says=says)
 
@@ -215,7 +215,7 @@ def test_it_needs_a_table_and_no_backbone(emoprune: Runner, small: Path, table: 
 
 
 @pytest.mark.parametrize("penalty", ["0", "-1", "nan", "much"])
-def test_a_penalty_that_is_none_is_refused(emoprune: Runner, table: Path, penalty: str) -> None:
+def test_a_wrong_penalty_is_refused(emoprune: Runner, table: Path, penalty: str) -> None:
     emoprune.check_refused(
         "train", table, "svm.st", "--arch", "svm", "--penalty", penalty, code=2, says=("--penalty",)
     )

@@ -258,7 +258,7 @@ def gappy(in_folder: Path) -> Path:
     return path
 
 
-def test_the_sheet_goes_through_every_command(emoprune: Runner, gappy: Path) -> None:
+def test_the_spreadsheet_of_sfew_passes_every_command(emoprune: Runner, gappy: Path) -> None:
     trained = emoprune.done("train", gappy, "m.st", *MLP, "--group-by", "^[^_]+")
     assert trained.record["classes"] == ["angry", "disgust", "fear"]
     runs = [
@@ -279,7 +279,7 @@ def test_the_sheet_goes_through_every_command(emoprune: Runner, gappy: Path) -> 
     assert both[0]["log_loss"] == pytest.approx(both[1]["log_loss"], abs=1e-6)
 
 
-def test_films_of_the_sheet_stay_on_one_side(emoprune: Runner, gappy: Path) -> None:
+def test_films_of_sfew_stay_on_one_side(emoprune: Runner, gappy: Path) -> None:
     emoprune.done("train", gappy, "m.st", *MLP, "--group-by", "^[^_]+")
     catalog = feature_tables.read(str(gappy)).catalog
     parts = partition(catalog, opened(Path("m.st"))[0].split)
@@ -287,7 +287,7 @@ def test_films_of_the_sheet_stay_on_one_side(emoprune: Runner, gappy: Path) -> N
     assert not films[0] & films[1]
 
 
-def test_the_same_sheet_as_csv_gives_the_same_network(emoprune: Runner, gappy: Path, in_folder: Path) -> None:
+def test_sfew_as_csv_gives_the_same_network(emoprune: Runner, gappy: Path, in_folder: Path) -> None:
     (in_folder / "sheet.csv").write_text(as_csv(sheet()), newline="")
     for place, name in ((gappy, "a.st"), ("sheet.csv", "b.st")):
         emoprune.done("train", place, name, *MLP)
@@ -305,7 +305,7 @@ def test_what_fills_is_the_mean_of_the_training_part_alone(emoprune: Runner, gap
     np.testing.assert_allclose(checkpoint.tensors["scaling.fill"].numpy(), expected, rtol=1e-6)
 
 
-def test_a_table_without_gaps_is_told_nothing(emoprune: Runner, in_folder: Path) -> None:
+def test_a_table_without_missing_values_gets_no_note(emoprune: Runner, in_folder: Path) -> None:
     (in_folder / "sheet.xlsx").write_bytes(workbook(sheet(gaps=0)))
     assert NOTE not in emoprune.done("train", "sheet.xlsx", "m.st", *MLP).err
 
@@ -319,7 +319,7 @@ def test_a_column_without_a_training_value_is_named_missing(emoprune: Runner, in
 
 
 @pytest.mark.parametrize("name", ["lpq.xlsx", "lpq.csv"])
-def test_a_sheet_with_a_fault_is_refused(emoprune: Runner, in_folder: Path, name: str) -> None:
+def test_a_wrong_spreadsheet_is_refused(emoprune: Runner, in_folder: Path, name: str) -> None:
     rows = sheet()
     rows[5][1] = 9
     text = as_csv(rows).encode()
@@ -336,7 +336,7 @@ def older(data: bytes) -> bytes:
     return safetensors.torch.save(tensors, {"emoprune": json.dumps(card)})
 
 
-def test_a_checkpoint_of_an_older_version_does_what_it_did(
+def test_a_checkpoint_of_an_older_version_computes_the_same(
     emoprune: Runner, table: Path, table_model: Path, in_folder: Path
 ) -> None:
     (in_folder / "old.st").write_bytes(older(table_model.read_bytes()))

@@ -32,7 +32,7 @@ def metrics(
 
 @given(FINITE, FINITE, FINITE, FINITE)
 @settings(max_examples=60, deadline=None)
-def test_a_box_has_an_area_or_does_not_exist(x1: float, y1: float, x2: float, y2: float) -> None:
+def test_box_refuses_an_empty_area(x1: float, y1: float, x2: float, y2: float) -> None:
     if x1 < x2 and y1 < y2:
         box = Box(x1, y1, x2, y2)
         assert box.area == (x2 - x1) * (y2 - y1)
@@ -43,7 +43,7 @@ def test_a_box_has_an_area_or_does_not_exist(x1: float, y1: float, x2: float, y2
 
 
 @pytest.mark.parametrize("place", range(4))
-def test_a_box_has_no_nan(place: int) -> None:
+def test_box_refuses_nan(place: int) -> None:
     sides = [0.0, 0.0, 1.0, 1.0]
     sides[place] = math.nan
     with pytest.raises(InvalidRecord):
@@ -66,7 +66,7 @@ def illegal_removals() -> dict[str, Callable[[], Removal]]:
 
 
 @pytest.mark.parametrize("name", illegal_removals())
-def test_an_illegal_removal_cannot_be_made(name: str) -> None:
+def test_removal_refuses_illegal_values(name: str) -> None:
     with pytest.raises(InvalidRecord):
         illegal_removals()[name]()
 
@@ -77,7 +77,7 @@ def test_an_illegal_removal_cannot_be_made(name: str) -> None:
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_removed_and_kept_units_make_up_the_layer(case: tuple[int, set[int]]) -> None:
+def test_removal_keeps_the_units_that_it_does_not_remove(case: tuple[int, set[int]]) -> None:
     units, gone = case
     listed = sorted(gone, reverse=True)
     third = len(listed) // 3
@@ -93,7 +93,7 @@ def test_removed_and_kept_units_make_up_the_layer(case: tuple[int, set[int]]) ->
     ("names", "labels", "classes"),
     [(("a",), (0, 1), ("x", "y")), (("a",), (1,), ("x",)), (("a",), (-1,), ("x",))],
 )
-def test_a_catalog_has_one_known_label_for_every_name(
+def test_catalog_needs_one_known_label_per_name(
     names: tuple[str, ...], labels: tuple[int, ...], classes: tuple[str, ...]
 ) -> None:
     with pytest.raises(InvalidRecord):
@@ -101,7 +101,7 @@ def test_a_catalog_has_one_known_label_for_every_name(
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 1), (2, 2), (2, 1, 1)])
-def test_a_table_has_a_value_for_every_name_and_column(shape: tuple[int, ...]) -> None:
+def test_table_needs_a_value_per_name_and_column(shape: tuple[int, ...]) -> None:
     catalog = Catalog("here", ("a", "b"), (0, 0), ("x",), "0")
     assert Table(catalog, ("f",), torch.zeros(2, 1)).values.shape == (2, 1)
     with pytest.raises(InvalidRecord):
@@ -126,14 +126,14 @@ def test_a_table_has_a_value_for_every_name_and_column(shape: tuple[int, ...]) -
         ((24, 24), "rgb", (0.5,), (0.5,)),
     ],
 )
-def test_a_preprocess_that_no_picture_can_go_through_cannot_be_made(
+def test_preprocess_refuses_impossible_values(
     size: tuple[int, ...], color: str, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> None:
     with pytest.raises(InvalidRecord):
         Preprocess("image", size, color, mean, std)  # type: ignore[arg-type]  # a str of the parameter list
 
 
-def test_channels_are_those_of_the_network_not_of_the_color() -> None:
+def test_preprocess_channels_are_those_of_the_network() -> None:
     with pytest.raises(InvalidRecord, match="photos"):
         Preprocess("image", (8, 8), "gray", (0.5,), (0.5,), fills=True)
     assert Preprocess("image", (8, 8), "gray", (0.5,), (0.5,)).channels == 1
@@ -154,12 +154,12 @@ def test_channels_are_those_of_the_network_not_of_the_color() -> None:
         lambda: Spec("mlp", 2, (3,), dropout=math.nan),
     ],
 )
-def test_a_spec_of_no_network_cannot_be_made(make: Callable[[], Spec]) -> None:
+def test_spec_refuses_impossible_values(make: Callable[[], Spec]) -> None:
     with pytest.raises(InvalidRecord):
         make()
 
 
-def test_statistics_have_the_shapes_of_their_units() -> None:
+def test_unit_statistics_refuse_wrong_shapes() -> None:
     good = statistics(4)
     assert good.units == 4
     wrong: tuple[dict[str, Any], ...] = (
@@ -178,7 +178,7 @@ def test_statistics_have_the_shapes_of_their_units() -> None:
         UnitStatistics(1, torch.zeros(0, 0), torch.zeros(0), torch.zeros(0), torch.zeros(0))
 
 
-def test_a_checkpoint_agrees_with_itself() -> None:
+def test_checkpoint_refuses_contradictions() -> None:
     good = checkpoint()
     assert good.statistics["first"].units == 4
     changes: tuple[dict[str, Any], ...] = (
@@ -196,21 +196,21 @@ def test_a_checkpoint_agrees_with_itself() -> None:
             checkpoint(**change)
 
 
-def test_a_layer_may_have_channels_that_are_no_units() -> None:
+def test_checkpoint_takes_layers_with_frozen_channels() -> None:
     assert checkpoint(tensors=tensors(3, 5, 2)).units == 4
 
 
-def test_units_are_those_of_all_layers() -> None:
+def test_checkpoint_units_are_those_of_all_layers() -> None:
     layers = (HiddenLayer("first", "relu", ("last",)), HiddenLayer("last", "relu", ("first",)))
     assert checkpoint(layers=layers, statistics={"first": statistics(4), "last": statistics(2)}).units == 6
 
 
-def test_a_hidden_layer_is_read_by_some() -> None:
+def test_hidden_layer_needs_consumers() -> None:
     with pytest.raises(InvalidRecord, match="no consumers"):
         HiddenLayer("first", "relu", ())
 
 
-def test_moments_have_the_shapes_of_their_channels() -> None:
+def test_moments_refuse_wrong_shapes() -> None:
     good = moments(4)
     wrong: tuple[dict[str, Any], ...] = (
         {"count": 0},
@@ -234,7 +234,7 @@ def test_moments_have_the_shapes_of_their_channels() -> None:
         Preprocess("table"),
     ],
 )
-def test_a_checkpoint_whose_samples_its_network_cannot_read_cannot_be_made(preprocess: Preprocess) -> None:
+def test_checkpoint_refuses_preprocessing_of_another_input(preprocess: Preprocess) -> None:
     spec = Spec("conv1", 2, (3, 8, 8), hidden=(4,))
     assert checkpoint(spec=spec, preprocess=Preprocess("image", (8, 8), "rgb", (0.5,) * 3, (0.5,) * 3))
     with pytest.raises(InvalidRecord):
@@ -244,13 +244,13 @@ def test_a_checkpoint_whose_samples_its_network_cannot_read_cannot_be_made(prepr
 @pytest.mark.parametrize(
     ("confusion", "n"), [(((1, 2), (3, 4)), 9), (((1, 2),), 3), (((1, 2, 0), (3, 4, 0)), 10), ((), 0)]
 )
-def test_a_confusion_matrix_is_square_and_adds_up(confusion: tuple[tuple[int, ...], ...], n: int) -> None:
+def test_metrics_need_a_square_confusion_that_adds_up(confusion: tuple[tuple[int, ...], ...], n: int) -> None:
     assert metrics(((1, 2), (3, 4)), 10).n == 10
     with pytest.raises(InvalidRecord):
         metrics(confusion, n)
 
 
-def test_every_class_has_its_score_and_no_other() -> None:
+def test_metrics_need_a_score_per_class() -> None:
     for names in (("a",), ("a", "b", "c"), ("a", "x")):
         with pytest.raises(InvalidRecord, match="per_class"):
             metrics(((1, 2), (3, 4)), 10, per_class=names)
@@ -259,14 +259,14 @@ def test_every_class_has_its_score_and_no_other() -> None:
 @pytest.mark.parametrize(
     ("n", "low", "high"), [(0, None, None), (1, 0.1, 0.2), (2, None, None), (2, 0.1, None)]
 )
-def test_an_estimate_has_an_interval_exactly_where_there_are_several_runs(
+def test_estimate_has_an_interval_only_for_several_runs(
     n: int, low: float | None, high: float | None
 ) -> None:
     with pytest.raises(InvalidRecord):
         Estimate(n, 0.15, low, high)
 
 
-def test_bars_are_one_for_every_series_and_category() -> None:
+def test_bar_chart_needs_a_bar_per_series_and_category() -> None:
     for bars in (((None,),), ((None, None),) * 3, ()):
         with pytest.raises(InvalidRecord):
             BarChart("x", "", "accuracy", ("a", "b"), ("u", "v"), bars)

@@ -21,7 +21,7 @@ from emoprune.networks.types import HiddenLayer, Spec
 from tests.support.wiring import Wired, check_frozen, conv, cuts, graph_of, head, owner, smaller
 
 
-def test_units_are_numbered_layer_by_layer_in_the_order_in_which_the_network_runs() -> None:
+def test_units_are_numbered_in_network_order() -> None:
     net = Wired(
         lambda net, x: net.head(net.second(net.first(x))),
         # named and added the other way round
@@ -55,7 +55,7 @@ def test_every_unit_is_written_and_read() -> None:
     assert owner(graph, "c") == [0, 1, 2, 3, 0, 1, 2, 3]
 
 
-def test_a_layer_that_only_adds_to_anothers_units_is_no_layer_of_its_own() -> None:
+def test_a_layer_that_adds_to_units_of_another_has_none() -> None:
     def forward(net: Any, x: Any) -> Any:
         return net.head(net.a(x) + net.b(x))
 
@@ -74,7 +74,7 @@ def test_a_layer_that_nothing_reads_has_no_units() -> None:
     assert graph.obstacles == ()
 
 
-def test_what_is_only_weighed_channel_by_channel_before_it_is_dropped_has_no_units() -> None:
+def test_channels_that_no_layer_mixes_are_not_units() -> None:
     def forward(net: Any, x: Any) -> Any:
         net.deep(net.unread(x))
         return net.head(net.a(x))
@@ -83,7 +83,7 @@ def test_what_is_only_weighed_channel_by_channel_before_it_is_dropped_has_no_uni
     assert list(graph_of(net).spans) == ["a"]
 
 
-def test_a_layer_read_in_several_places_lists_all_its_readers_and_is_seen_in_the_first() -> None:
+def test_layers_list_all_consumers_and_take_the_first_as_source() -> None:
     def forward(net: Any, x: Any) -> Any:
         h = net.a(x)
         return net.b(torch.relu(h)), net.c(h), net.d(torch.relu(h))
@@ -95,18 +95,18 @@ def test_a_layer_read_in_several_places_lists_all_its_readers_and_is_seen_in_the
     assert [found.name for found in graph.layer_inputs] == ["b", "c", "d"]
 
 
-def test_readings_without_a_unit_are_left_out() -> None:
+def test_layer_inputs_without_units_are_left_out() -> None:
     graph = graph_of(Wired(lambda net, x: net.head(net.a(x)), a=conv(3, 4), head=head(4)))
     # a itself reads the input
     assert [found.name for found in graph.layer_inputs] == ["head.2"]
 
 
-def test_every_weight_has_its_work_even_where_nothing_of_it_can_go() -> None:
+def test_works_have_every_weight() -> None:
     net = Wired(lambda net, x: net.b(net.a(x).flip(1)), a=conv(3, 4), b=conv(4, 2))
     assert set(graph_of(net).works) == {"a.weight", "b.weight"}
 
 
-def test_an_obstacle_is_listed_for_the_layer_that_writes_what_it_keeps() -> None:
+def test_obstacles_name_the_layer_that_writes_the_channels() -> None:
     def forward(net: Any, x: Any) -> Any:
         h = net.a(x)
         h = h + net.b(h)
@@ -119,7 +119,7 @@ def test_an_obstacle_is_listed_for_the_layer_that_writes_what_it_keeps() -> None
     assert list(graph.spans) == ["c"]
 
 
-def test_an_obstacle_counts_the_channels_that_stay_and_no_others() -> None:
+def test_obstacles_count_only_frozen_channels() -> None:
     def forward(net: Any, x: Any) -> Any:
         h, g = net.a(x), net.b(x)
         return net.head(net.c(torch.cat([h.flip(1), g.relu()], 1)) + net.d(torch.cat([h, g], 1)))
@@ -131,7 +131,7 @@ def test_an_obstacle_counts_the_channels_that_stay_and_no_others() -> None:
     assert list(graph.spans) == ["c"]
 
 
-def test_an_obstacle_of_whole_groups_counts_their_channels() -> None:
+def test_obstacles_count_the_channels_of_groups() -> None:
     net = Wired(
         lambda net, x: net.b(net.grouped(net.a(x)).flip(1)),
         **{"a": conv(3, 6), "grouped": conv(6, 6, groups=2), "b": conv(6, 2)},
@@ -139,7 +139,7 @@ def test_an_obstacle_of_whole_groups_counts_their_channels() -> None:
     check_frozen(net, Obstacle("a", 6, "flip"))
 
 
-def test_of_several_operations_that_keep_a_layer_the_first_is_named() -> None:
+def test_obstacles_name_the_first_of_several_operations() -> None:
     def forward(net: Any, x: Any) -> Any:
         g, h = net.p(x), net.q(x)
         h = net.a(x) + torch.cat([g, h], 1) + torch.cat([net.r(g.roll(1, 1)), net.r2(h.flip(1))], 1)
@@ -158,7 +158,7 @@ def test_of_several_operations_that_keep_a_layer_the_first_is_named() -> None:
     assert graph.obstacles == (Obstacle("a", 4, "roll"),)
 
 
-def test_a_layers_source_sees_all_of_its_units() -> None:
+def test_sources_have_all_units_of_a_layer() -> None:
     def forward(net: Any, x: Any) -> Any:
         whole, part = net.whole(x), net.part(x)
         return net.early(part), net.late(whole + torch.cat([part, net.other(x)], 1))
@@ -171,7 +171,7 @@ def test_a_layers_source_sees_all_of_its_units() -> None:
 
 @pytest.mark.parametrize("left", [1, 2, 3])
 @pytest.mark.parametrize(("channels", "groups"), [(4, 1), (4, 4), (8, 4)])
-def test_what_is_left_of_a_network_has_the_same_layers(left: int, channels: int, groups: int) -> None:
+def test_the_graph_of_a_pruned_network_has_the_same_layers(left: int, channels: int, groups: int) -> None:
     net = Wired(
         lambda net, x: net.head(net.c(net.b(net.a(x)))),
         **{"a": conv(3, channels), "b": conv(channels, channels, groups=groups), "c": conv(channels, 4)},
@@ -188,11 +188,11 @@ def test_what_is_left_of_a_network_has_the_same_layers(left: int, channels: int,
     assert again.sources == graph.sources
 
 
-def test_what_the_network_returns_is_no_obstacle() -> None:
+def test_outputs_are_not_obstacles() -> None:
     assert graph_of(nn.Sequential(conv(3, 4), conv(4, 2))).obstacles == ()
 
 
-def test_a_network_that_returns_its_hidden_units_too_keeps_them() -> None:
+def test_hidden_units_that_are_returned_are_frozen() -> None:
     def forward(net: Any, x: Any) -> Any:
         h = torch.relu(net.a(x))
         return h, net.b(h)
@@ -236,7 +236,7 @@ MOBILENET_V2 = 32 + sum(MOBILENET_STREAMS) + MOBILENET_EXPANDED + 1280
         ("mobilenet_v2", MOBILENET_V2),
     ],
 )
-def test_of_a_plain_family_everything_but_the_classes_can_go(arch: str, units: int) -> None:
+def test_plain_families_can_lose_everything_but_classes(arch: str, units: int) -> None:
     graph = graph_of_families(arch)
     assert graph.units == units
     assert graph.obstacles == ()
@@ -266,7 +266,7 @@ def test_these_families_have_no_obstacles(arch: str) -> None:
         ("maxvit_t", {"reshape", "chunk"}),
     ],
 )
-def test_these_families_say_what_keeps_their_streams(arch: str, operations: set[str]) -> None:
+def test_these_families_name_what_freezes_their_streams(arch: str, operations: set[str]) -> None:
     assert {obstacle.operation for obstacle in graph_of_families(arch).obstacles} == operations
 
 
@@ -295,7 +295,7 @@ def test_a_dense_block_reads_what_every_layer_before_it_wrote() -> None:
     assert cuts(graph)[f"{block}3.norm1.weight", 0] == wanted
 
 
-def test_our_own_head_on_a_backbone_can_go_with_it() -> None:
+def test_our_own_head_can_be_pruned_with_its_backbone() -> None:
     graph = graph_of_families("resnet18", (9, 5))
     assert [layer.name for layer in graph.layers[-2:]] == ["fc.hidden1", "fc.hidden2"]
     assert graph.units == RESNET18 + 9 + 5
@@ -309,21 +309,21 @@ def test_alexnets_flattened_maps_are_read_by_its_classifier() -> None:
     )
 
 
-def test_the_mlp_blocks_of_a_vision_transformer_can_go_and_its_attention_cannot() -> None:
+def test_vision_transformers_can_lose_mlp_units_but_no_attention() -> None:
     block = "encoder.layers.encoder_layer_{}.mlp.{}"
     assert graph_of_families("vit_b_32").layers == tuple(
         HiddenLayer(block.format(n, 0), "gelu", (block.format(n, 3),)) for n in range(12)
     )
 
 
-def test_convnext_blocks_can_lose_their_hidden_units() -> None:
+def test_convnext_can_lose_hidden_units_of_blocks() -> None:
     graph = graph_of_families("convnext_tiny", (9,))
     assert graph.layers[0] == HiddenLayer("features.1.0.block.3", "gelu", ("features.1.0.block.5",))
     assert graph.layers[-1].name == "classifier.hidden1"
     assert len(graph.layers) == 18 + 1
 
 
-def test_the_mlp_blocks_of_a_swin_transformer_can_go() -> None:
+def test_swin_transformers_can_lose_mlp_units() -> None:
     graph = graph_of_families("swin_t")
     assert [layer.name for layer in graph.layers] == [
         f"features.{stage}.{block}.mlp.0"
@@ -332,7 +332,7 @@ def test_the_mlp_blocks_of_a_swin_transformer_can_go() -> None:
     ]
 
 
-def test_a_shuffled_network_can_lose_what_stands_before_a_shuffle() -> None:
+def test_shufflenet_can_lose_units_before_a_shuffle() -> None:
     graph = graph_of_families("shufflenet_v2_x0_5")
     # 16 blocks of one inner width, the last convolution, and the stem that the first block reads
     assert len(graph.layers) == 16 + 2
@@ -450,7 +450,7 @@ def check_counted(graph: ChannelGraph) -> None:
 
 @settings(max_examples=60)
 @given(networks())
-def test_what_the_graph_gives_for_removable_can_be_removed_without_a_trace(net: Drawn) -> None:
+def test_units_of_random_networks_can_be_removed_without_a_trace(net: Drawn) -> None:
     graph = graph_of(net, SHAPE)
     assert graph.layers
     check_counted(graph)

@@ -13,33 +13,33 @@ COUNT = 8
 PAIRS = st.lists(st.tuples(st.integers(0, COUNT - 1), st.integers(0, COUNT - 1)), max_size=12)
 
 
-def test_ids_are_given_in_order_and_never_twice() -> None:
+def test_fresh_ids_are_in_order_and_never_repeat() -> None:
     pool = Pool()
     assert pool.fresh(3).tolist() == [0, 1, 2]
     assert pool.fresh(0).tolist() == []
     assert pool.fresh(2).tolist() == [3, 4]
 
 
-def test_an_id_that_is_tied_to_none_stands_for_itself() -> None:
+def test_roots_of_untied_ids_are_themselves() -> None:
     pool = Pool()
     assert pool.roots(pool.fresh(3)).tolist() == [0, 1, 2]
 
 
-def test_the_older_of_two_tied_ids_stands_for_both() -> None:
+def test_tie_makes_the_older_id_the_root() -> None:
     pool = Pool()
     first, second = pool.fresh(2), pool.fresh(2)
     pool.tie(second, first)
     assert pool.roots(np.concatenate([first, second])).tolist() == [0, 1, 0, 1]
 
 
-def test_all_of_a_group_are_tied_to_one_another() -> None:
+def test_tie_all_ties_a_whole_group() -> None:
     pool = Pool()
     pool.tie_all(pool.fresh(4)[1:])
     assert pool.roots(np.arange(4)).tolist() == [0, 1, 1, 1]
 
 
 @given(PAIRS)
-def test_ties_go_on_through_what_is_tied_already(pairs: list[tuple[int, int]]) -> None:
+def test_ties_are_transitive(pairs: list[tuple[int, int]]) -> None:
     pool = Pool()
     pool.fresh(COUNT)
     groups = [{channel} for channel in range(COUNT)]
@@ -54,9 +54,7 @@ def test_ties_go_on_through_what_is_tied_already(pairs: list[tuple[int, int]]) -
 
 
 @given(PAIRS, st.integers(0, COUNT - 1), st.integers(0, 12))
-def test_what_is_frozen_keeps_all_that_is_tied_to_it_before_or_after(
-    pairs: list[tuple[int, int]], frozen: int, when: int
-) -> None:
+def test_freeze_covers_ids_tied_before_or_after(pairs: list[tuple[int, int]], frozen: int, when: int) -> None:
     pool = Pool()
     pool.fresh(COUNT)
     for left, right in pairs[:when]:
@@ -68,7 +66,7 @@ def test_what_is_frozen_keeps_all_that_is_tied_to_it_before_or_after(
 
 
 @pytest.mark.parametrize("reasons", [(SILENT, "view"), ("view", SILENT)])
-def test_an_operation_is_named_rather_than_that_the_network_returns_it(reasons: tuple[str, str]) -> None:
+def test_obstacles_prefer_an_operation_to_silence(reasons: tuple[str, str]) -> None:
     pool = Pool()
     first, second = pool.fresh(1), pool.fresh(1)
     pool.freeze(first, reasons[0])
@@ -77,7 +75,7 @@ def test_an_operation_is_named_rather_than_that_the_network_returns_it(reasons: 
     assert pool.obstacles() == {0: "view"}
 
 
-def test_of_two_operations_the_first_is_named() -> None:
+def test_obstacles_keep_the_first_operation() -> None:
     pool = Pool()
     ids = pool.fresh(1)
     pool.freeze(ids, "view")

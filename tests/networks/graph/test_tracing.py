@@ -39,7 +39,7 @@ def alike(first: ChannelGraph, second: ChannelGraph) -> bool:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_looking_leaves_the_network_as_it_was(training: bool) -> None:
+def test_channel_graph_does_not_change_the_network(training: bool) -> None:
     net = sample().train(training)
     before = {name: value.clone() for name, value in net.state_dict().items()}
     channel_graph(net, IMAGE)
@@ -47,7 +47,7 @@ def test_looking_leaves_the_network_as_it_was(training: bool) -> None:
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
 
-def test_looking_leaves_each_module_in_the_mode_that_it_was_in() -> None:
+def test_channel_graph_keeps_the_mode_of_each_module() -> None:
     net = sample().train()
     net.bn.eval()
     channel_graph(net, IMAGE)
@@ -56,7 +56,7 @@ def test_looking_leaves_each_module_in_the_mode_that_it_was_in() -> None:
     assert not net.bn.training
 
 
-def test_looking_draws_no_random_numbers() -> None:
+def test_channel_graph_draws_no_random_numbers() -> None:
     net = Wired(
         lambda net, x: net.head(nn.functional.dropout(net.a(x), training=net.training)),
         **{"a": conv(3, 4), "head": head(4)},
@@ -70,7 +70,7 @@ def test_a_network_in_training_has_the_same_graph() -> None:
     assert alike(channel_graph(sample().train(), IMAGE), channel_graph(sample().eval(), IMAGE))
 
 
-def test_frozen_parameters_are_no_obstacle() -> None:
+def test_frozen_parameters_are_not_obstacles() -> None:
     net = sample()
     assert alike(channel_graph(net.requires_grad_(False), IMAGE), channel_graph(sample(), IMAGE))
     assert not any(parameter.requires_grad for parameter in net.parameters())
@@ -106,14 +106,14 @@ def test_a_network_without_hidden_layers_has_none(parts: list[nn.Module]) -> Non
     check_frozen(nn.Sequential(*parts))
 
 
-def test_a_module_called_twice_keeps_what_it_reads() -> None:
+def test_a_module_called_twice_freezes_what_it_reads() -> None:
     net = Wired(lambda net, x: net.c(net.b(torch.relu(net.b(torch.relu(net.a(x)))))))
     net.a, net.b, net.c = nn.Linear(4, 3), nn.Linear(3, 3), nn.Linear(3, 2)
     check_frozen(net, Obstacle("a", 3, "Linear called 2 times"), shape=(4,))
 
 
 @pytest.mark.parametrize("parts", [(nn.Linear(4, 4), nn.Linear(4, 2)), (nn.Linear(4, 4), nn.Linear(4, 4))])
-def test_a_module_called_twice_keeps_what_it_writes(parts: tuple[nn.Linear, nn.Linear]) -> None:
+def test_a_module_called_twice_freezes_what_it_writes(parts: tuple[nn.Linear, nn.Linear]) -> None:
     net = Wired(lambda net, x: net.b(torch.relu(net.a(torch.relu(net.a(x))))), a=parts[0], b=parts[1])
     graph = graph_of(net, (4,))
     assert graph.layers == ()
@@ -128,13 +128,13 @@ def test_a_module_called_under_two_names_is_called_twice() -> None:
     assert graph.obstacles == (Obstacle("a", 4, "Conv2d called 2 times"),)
 
 
-def test_an_activation_called_twice_is_none_the_worse() -> None:
+def test_an_activation_may_be_called_twice() -> None:
     net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 5))
     net.extend([net[1], nn.Linear(5, 2)])
     assert [layer.name for layer in graph_of(net, (4,)).layers] == ["0", "2"]
 
 
-def test_a_weight_that_the_network_also_uses_by_itself_keeps_its_layer_whole() -> None:
+def test_a_weight_that_is_also_used_directly_freezes_its_layer() -> None:
     def forward(net: Any, x: Any) -> Any:
         # back to the inputs through the same weights
         return nn.functional.linear(torch.relu(net.b(net.a(x))), net.b.weight.t())
@@ -148,7 +148,7 @@ def test_a_weight_that_the_network_also_uses_by_itself_keeps_its_layer_whole() -
     "cropped",
     [lambda x: x[:, :2], lambda x: torch.cat([x[:, 1:2], x[:, :1]], 1), lambda x: x.chunk(2, 1)[0]],
 )
-def test_a_layer_that_reads_what_no_rule_knows_can_lose_units_of_its_own(
+def test_a_layer_after_an_unknown_operation_can_lose_its_units(
     cropped: Callable[[Any], Any],
 ) -> None:
     net = Wired(lambda net, x: net.head(net.b(net.a(cropped(x)))), a=conv(2, 4), b=conv(4, 4), head=head(4))
@@ -159,7 +159,7 @@ def test_a_layer_that_reads_what_no_rule_knows_can_lose_units_of_its_own(
     assert graph.obstacles == ()
 
 
-def test_a_dense_layer_that_reads_what_no_rule_knows_can_lose_units_of_its_own() -> None:
+def test_a_dense_layer_after_an_unknown_operation_can_lose_its_units() -> None:
     net = Wired(lambda net, x: net.b(net.a(x.flip(1))), a=nn.Linear(4, 3), b=nn.Linear(3, 2))
     assert graph_of(net, (4,)).spans == {"a": (0, 3)}
 
@@ -176,7 +176,7 @@ def test_a_layer_that_reads_a_parameter_can_lose_units() -> None:
     assert owner(graph, "b") == [0, 1, 2, 3]
 
 
-def test_what_an_opaque_tensor_meets_stays_and_the_opaque_operation_is_named() -> None:
+def test_an_opaque_tensor_freezes_what_it_meets_and_is_named() -> None:
     def forward(net: Any, x: Any) -> Any:
         return net.c(net.a(x) + torch.roll(net.b(x), 1, 1))
 
@@ -184,7 +184,7 @@ def test_what_an_opaque_tensor_meets_stays_and_the_opaque_operation_is_named() -
     check_frozen(net, Obstacle("a", 4, "roll"), Obstacle("b", 4, "roll"))
 
 
-def test_attention_keeps_what_it_reads_and_is_named() -> None:
+def test_attention_freezes_what_it_reads_and_is_named() -> None:
     def forward(net: Any, x: Any) -> Any:
         h = net.a(x)
         return net.b(h + net.attention(h, h, h)[0])
@@ -195,13 +195,13 @@ def test_attention_keeps_what_it_reads_and_is_named() -> None:
     check_frozen(net, Obstacle("inner.a", 6, "MultiheadAttention"), shape=(5, 4))
 
 
-def test_a_pool_that_returns_its_indices_too_keeps_what_it_reads() -> None:
+def test_a_pool_that_returns_indices_freezes_what_it_reads() -> None:
     net = Wired(lambda net, x: net.b(net.pool(net.a(x))[0]), a=conv(3, 4), b=conv(4, 2))
     net.pool = nn.MaxPool2d(2, return_indices=True)
     check_frozen(net, Obstacle("a", 4, "MaxPool2d"))
 
 
-def test_the_answer_is_the_same_every_time() -> None:
+def test_channel_graph_is_the_same_every_time() -> None:
     net = sample()
     assert alike(channel_graph(net, IMAGE), channel_graph(net, IMAGE))
 
@@ -305,13 +305,13 @@ def check_same(case: Case, removed: dict[str, Tensor]) -> None:
     assert float((wanted - got).norm()) <= 1e-5 * float(wanted.norm())
 
 
-def test_one_layer_at_a_time_leaves_what_torch_pruning_leaves(case: Case) -> None:
+def test_cuts_of_one_layer_agree_with_torch_pruning(case: Case) -> None:
     layers = list(case.graph.spans)
     torch.manual_seed(1)
     for index in {0, len(layers) - 1, *torch.randperm(len(layers))[:SINGLE].tolist()}:
         check_same(case, {layers[index]: drawn(case, layers[index])})
 
 
-def test_all_layers_at_once_leave_what_torch_pruning_leaves(case: Case) -> None:
+def test_cuts_of_all_layers_agree_with_torch_pruning(case: Case) -> None:
     torch.manual_seed(2)
     check_same(case, {layer: drawn(case, layer) for layer in case.graph.spans})
