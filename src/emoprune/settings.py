@@ -39,7 +39,7 @@ class Setting:
     @property
     def fraction(self) -> bool:
         """Whether it is a fraction of a whole: 0 to 1."""
-        return self.metavar == "FRACTION" and self.high in (None, 1)
+        return self.metavar == "FRACTION" and (self.high or 1) <= 1
 
 
 def setting(default: Any, help: str, **more: Any) -> Any:

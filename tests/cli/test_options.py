@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from emoprune.choices import Merge
 from emoprune.cli import options
 from emoprune.data.augmentation import AUGMENTATIONS
+from emoprune.features.config import TORCHVISION
 from emoprune.networks.convnets import CONVNETS
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.table_networks import TABLENETS
@@ -49,7 +50,7 @@ def test_completion_offers_exactly_what_begins_so(prefix: str) -> None:
 
 
 def test_features_offers_torchvision_alone() -> None:
-    assert set(ARCHITECTURES) - set(options.TORCHVISION) == {*CONVNETS, *TABLENETS}
+    assert set(ARCHITECTURES) - set(TORCHVISION) == {*CONVNETS, *TABLENETS}
 
 
 def test_help_names_every_choice(emoprune: Runner) -> None:

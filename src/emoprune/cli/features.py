@@ -11,6 +11,7 @@ import typer
 
 from emoprune.cli import options
 from emoprune.cli import output as console
+from emoprune.data.config import SplitConfig
 from emoprune.errors import UsageFault
 from emoprune.features.config import FeaturesConfig
 from emoprune.features.registry import KINDS
@@ -29,7 +30,7 @@ Examples:
   emoprune train f.csv model.st --arch mlp --hidden 20 --group-by '^[^_]+'"""
 
 
-@options.with_settings(FeaturesConfig, without=("kinds",))
+@options.with_settings(FeaturesConfig, SplitConfig, without=("kinds",))
 def command(
     faces: Annotated[
         str, typer.Argument(metavar="FACES", help="A folder of faces by class, or FER-2013's CSV.")
@@ -49,9 +50,6 @@ def command(
         ),
     ] = "pixels",
     given: options.Given,
-    split: options.Split = None,
-    group_by: options.GroupBy = None,
-    split_by: options.SplitByOption = None,
     device: options.Device = "auto",
     force: options.Force = False,
     as_json: options.Json = False,
@@ -71,8 +69,8 @@ def command(
     if suffix not in feature_tables.SUFFIXES:
         raise UsageFault(f"{output} is neither .csv nor .st", "name the table so")
     files.check_output(output, force=force)
-    config = FeaturesConfig(kinds=tuple(kind.split(",")), **given.values)
-    data = open_faces(faces, split=split, group_by=group_by, split_by=split_by)
+    config = FeaturesConfig(kinds=tuple(kind.split(",")), **given.of(FeaturesConfig))
+    data = open_faces(faces, **given.of(SplitConfig))
     found = extract(data, config, device=device)
     files.write_bytes(output, feature_tables.to_bytes(found.table, suffix=suffix), force=force)
     summary = {

@@ -13,9 +13,8 @@ from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type
 
 import typer
 
-from emoprune.choices import Center, DeviceName, SplitBy
+from emoprune.choices import Center, DeviceName
 from emoprune.cli import output
-from emoprune.networks.registry import ARCHITECTURES, USUAL_TORCHVISION
 from emoprune.settings import Setting, nearest, settings_of
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -60,33 +59,6 @@ LookAt = Annotated[
 Limit = Annotated[
     int,
     typer.Option("--samples", min=2, metavar="N", help="How many training images are looked at, if any."),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        "--split",
-        metavar="80/20|75/10/15|346/329",
-        help="Train/test or train/val/test, in percent or counts.  [default: the data's own train/, "
-        "val/, test/ folders, else 80/20]",
-        show_default=False,
-    ),
-]
-GroupBy = Annotated[
-    str | None,
-    typer.Option(
-        "--group-by",
-        metavar="REGEX",
-        help="Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
-    ),
-]
-SplitByOption = Annotated[
-    SplitBy | None,
-    typer.Option(
-        "--split-by",
-        help="Keep near-duplicates on one side: pictures that are copies of one another but for re-encoding, "
-        "resizing or light, by the hashes in crops.csv or computed. With --group-by as well both hold.",
-        show_default=False,
-    ),
 ]
 
 
@@ -161,20 +133,6 @@ def completing(names: Collection[str]) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
-TORCHVISION = [name for name, entry in ARCHITECTURES.items() if not entry.own]
-TorchvisionArch = Annotated[
-    str | None,
-    typer.Option(
-        "--arch",
-        metavar="NAME",
-        callback=one_of(TORCHVISION),
-        autocompletion=completing(TORCHVISION),
-        help=f"Any torchvision classifier by name.  [default: {USUAL_TORCHVISION}]",
-        show_default=False,
-    ),
-]
-
-
 @dataclass(frozen=True)
 class Given:
     """What a command line says of the settings: the value of each, and which of them were written down."""
@@ -182,17 +140,26 @@ class Given:
     values: Mapping[str, Any]
     written: frozenset[str]
 
+    def of(self, config: type) -> dict[str, Any]:
+        """The values of the settings of one config dataclass."""
+        return {name: value for name, value in self.values.items() if name in settings_of(config)}
 
-def with_settings(config: type, *, without: Collection[str] = ()) -> Callable[[Command], Command]:
-    """Let a command take the settings of a config dataclass as options, in place of its parameter `given`.
 
-    It gets them as a `Given`. Settings `without` are no options of this command.
+def with_settings(*configs: type, without: Collection[str] = ()) -> Callable[[Command], Command]:
+    """Let a command take the settings of config dataclasses as options, in place of its parameter `given`.
+
+    It gets them as a `Given`. Settings `without` are not options of this command.
     """
 
     def decorate(command: Command) -> Command:
-        hints = get_type_hints(config)
-        fields = {field.name: field for field in dataclasses.fields(config)}
-        entries = {name: entry for name, entry in settings_of(config).items() if name not in without}
+        hints = {name: hint for config in configs for name, hint in get_type_hints(config).items()}
+        fields = {field.name: field for config in configs for field in dataclasses.fields(config)}
+        entries = {
+            name: entry
+            for config in configs
+            for name, entry in settings_of(config).items()
+            if name not in without
+        }
         ours = [
             inspect.Parameter(
                 name, inspect.Parameter.KEYWORD_ONLY, default=_default(fields[name]), annotation=annotation

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from emoprune.features.registry import DESCRIPTORS, KINDS
+from emoprune.networks.config import InputConfig
 from emoprune.networks.registry import ARCHITECTURES, USUAL_TORCHVISION
-from emoprune.settings import check_limits, setting
+from emoprune.settings import check_limits, like, setting
 
 TORCHVISION = [name for name, entry in ARCHITECTURES.items() if not entry.own]
 
@@ -33,30 +34,17 @@ class FeaturesConfig:
         names=TORCHVISION,
         default_text=USUAL_TORCHVISION,
     )
-    weights: str | None = setting(
-        None,
-        "Weights of the network: torchvision's ImageNet weights (fetched), none, or a .safetensors, .st or "
-        ".pth file.",
-        metavar="imagenet|none|PATH",
-        default_text="imagenet",
-    )
-    size: str | None = setting(
-        None,
-        "What faces are resized to.",
-        metavar="PX|HxW",
+    weights: str | None = like(InputConfig, "weights", default_text="imagenet")
+    size: str | None = like(
+        InputConfig,
+        "size",
+        help="What faces are resized to.",
         default_text=f"48 for pixels, 128 for {' and '.join(DESCRIPTORS)}, "
         "the architecture's own for a network",
     )
-    gray: bool = setting(
-        False, "Gray pictures; torchvision networks see them three times.", option="--gray/--color"
-    )
-    mean: str | None = setting(
-        None,
-        "Subtracted per channel after scaling to 0..1.",
-        metavar="X[,Y,Z]",
-        default_text="ImageNet's",
-    )
-    std: str | None = setting(None, "Divided by per channel.", metavar="X[,Y,Z]", default_text="ImageNet's")
+    gray: bool = like(InputConfig, "gray")
+    mean: str | None = like(InputConfig, "mean", default_text="ImageNet's")
+    std: str | None = like(InputConfig, "std", default_text="ImageNet's")
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -7,8 +7,9 @@ from typing import Any, get_origin, get_type_hints
 
 from emoprune.choices import Activation, DeviceName, Freeze, Keep, Kind, Optimizer, Scale, SplitBy
 from emoprune.data.augmentation import AUGMENTATIONS
+from emoprune.data.config import SplitConfig
 from emoprune.errors import UsageFault
-from emoprune.features.config import FeaturesConfig
+from emoprune.networks.config import InputConfig
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.settings import check_limits, like, nearest, setting, settings_of
 from emoprune.training.presets import PRESETS
@@ -40,13 +41,7 @@ class TrainConfig:
         metavar="NAME",
         names=ARCHITECTURES,
     )
-    weights: str | None = setting(
-        None,
-        "What to start from: torchvision's ImageNet weights (fetched), nothing, or a .safetensors, .st "
-        "or .pth file.",
-        metavar="imagenet|none|PATH",
-        default_text="imagenet for torchvision's architectures, else none",
-    )
+    weights: str | None = like(InputConfig, "weights")
     freeze: Freeze = setting("none", "backbone: train the head alone, on features computed once.")
     hidden: tuple[int, ...] = setting(
         (),
@@ -64,10 +59,10 @@ class TrainConfig:
     )
     activation: Activation = setting("sigmoid", "Of the hidden layers.")
     dropout: float = setting(0.0, "After each hidden layer.", metavar="FRACTION", low=0, high=0.99)
-    size: str | None = setting(None, "Input size.", metavar="PX|HxW", default_text="the architecture's own")
-    gray: bool = like(FeaturesConfig, "gray")
-    mean: str | None = like(FeaturesConfig, "mean", default_text="ImageNet's for torchvision, else 0.5")
-    std: str | None = like(FeaturesConfig, "std", default_text="ImageNet's for torchvision, else 0.5")
+    size: str | None = like(InputConfig, "size")
+    gray: bool = like(InputConfig, "gray")
+    mean: str | None = like(InputConfig, "mean")
+    std: str | None = like(InputConfig, "std")
     scale: Scale = setting("minmax", "Of table columns, fitted on the training part.")
     penalty: float = setting(1.0, "Of svm: how much a misclassified sample costs.", metavar="C", low=1e-6)
     epochs: int = setting(50, "0 adopts finished weights as they are.", metavar="N", low=0)
@@ -88,22 +83,9 @@ class TrainConfig:
         metavar="NAME[:STRENGTH]",
         offered=AUGMENTATIONS,
     )
-    split: str | None = setting(
-        None,
-        "Train/test or train/val/test, in percent or counts.",
-        metavar="80/20|75/10/15|346/329",
-        default_text="the data's own train/, val/, test/ folders, else 80/20",
-    )
-    group_by: str | None = setting(
-        None,
-        "Keep files on one side whose names' match is the same: '^[^_]+' for film_0001.jpg.",
-        metavar="REGEX",
-    )
-    split_by: SplitBy | None = setting(
-        None,
-        "Keep near-duplicates on one side: pictures that are copies of one another but for re-encoding, "
-        "resizing or light, by the hashes in crops.csv or computed. With `group_by` as well both hold.",
-    )
+    split: str | None = like(SplitConfig, "split")
+    group_by: str | None = like(SplitConfig, "group_by")
+    split_by: SplitBy | None = like(SplitConfig, "split_by")
     keep: Keep | None = setting(
         None,
         "Which epoch: best is by validation accuracy.",
@@ -115,7 +97,7 @@ class TrainConfig:
         metavar="N",
         low=1,
     )
-    seed: int = like(FeaturesConfig, "seed")
+    seed: int = setting(0, "What every random choice follows from.", metavar="N", low=0, high=2**32 - 1)
     device: DeviceName = setting("auto", "Where to compute; auto takes CUDA where there is one.")
     preset: str | None = None
     given: frozenset[str] = frozenset()

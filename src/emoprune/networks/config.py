@@ -1,0 +1,36 @@
+"""What a network reads, and the weights that it starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emoprune.settings import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """Settings of networks that training and the extraction of features share."""
+
+    weights: str | None = setting(
+        None,
+        "What to start from: torchvision's ImageNet weights (fetched), nothing, or a .safetensors, .st "
+        "or .pth file.",
+        metavar="imagenet|none|PATH",
+        default_text="imagenet for torchvision's architectures, else none",
+    )
+    size: str | None = setting(None, "Input size.", metavar="PX|HxW", default_text="the architecture's own")
+    gray: bool = setting(
+        False, "Gray pictures; torchvision networks see them three times.", option="--gray/--color"
+    )
+    mean: str | None = setting(
+        None,
+        "Subtracted per channel after scaling to 0..1.",
+        metavar="X[,Y,Z]",
+        default_text="ImageNet's for torchvision, else 0.5",
+    )
+    std: str | None = setting(
+        None,
+        "Divided by per channel.",
+        metavar="X[,Y,Z]",
+        default_text="ImageNet's for torchvision, else 0.5",
+    )
