@@ -1,4 +1,4 @@
-"""The error tree: every fault that is the user's to mend, in one line of place, fact and remedy."""
+"""The error tree: faults of the input, which users can correct, as place, fact and remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class UsageFault(EmopruneError):
 
 
 class InvalidRecord(EmopruneError):
-    """Values that no record of this kind can have."""
+    """Values that a record of this kind cannot have."""
 
 
 class BadData(EmopruneError):
@@ -37,7 +37,7 @@ class BadData(EmopruneError):
 
 
 class BadImage(BadData):
-    """A file that should be a picture and is not a whole one."""
+    """A file that is not a whole picture."""
 
 
 class BadCheckpoint(EmopruneError):
@@ -45,11 +45,11 @@ class BadCheckpoint(EmopruneError):
 
 
 class BadMetrics(EmopruneError):
-    """A line of metrics that is not one."""
+    """A line that is not metrics."""
 
 
 class OutputFault(EmopruneError):
-    """An output that exists already, or a place that cannot be written."""
+    """An output that already exists, or a place that cannot be written."""
 
 
 class TrainingFault(EmopruneError):
@@ -57,16 +57,16 @@ class TrainingFault(EmopruneError):
 
 
 class ToleranceExceeded(EmopruneError):
-    """An exported network that does not compute what its checkpoint computes."""
+    """An exported network that does not compute the same as its checkpoint."""
 
 
 class Unavailable(EmopruneError):
-    """Something that this machine does not have: a download, a device."""
+    """Something that this machine lacks: a download, a device."""
 
 
 @contextmanager
 def at(place: str) -> Iterator[None]:
-    """Give errors that left `place` open the file or folder that they are about."""
+    """Within, errors without a place get this one."""
     try:
         yield
     except EmopruneError as error:
