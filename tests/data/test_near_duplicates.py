@@ -1,4 +1,4 @@
-"""Near-duplicates: kept on one side by --split-by duplicates, told where another split tears them."""
+"""Near-duplicates: kept on one side by `split_by`, warned of where another split separates them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def originals(names: set[str]) -> set[str]:
     return {name.rsplit("/", 1)[1].removeprefix("copy_") for name in names}
 
 
-def torn(parts: dict[str, set[str]]) -> set[str]:
+def separated(parts: dict[str, set[str]]) -> set[str]:
     """The pictures of which a copy is on another side."""
     copies = {name.split("copy_")[1] for names in parts.values() for name in names if "copy_" in name}
     sides = [originals(names) & copies for names in parts.values()]
@@ -75,7 +75,7 @@ def test_split_by_duplicates_keeps_copies_on_one_side(emoprune: Runner, copied: 
         )
         assert f"note: {FOUND}" in result.err
         assert WARNED not in result.err
-        assert not torn(names_by_part(copied, checkpoint.read("m.st").split))
+        assert not separated(names_by_part(copied, checkpoint.read("m.st").split))
 
 
 def test_kept_together_takes_hashes_from_the_manifest(
@@ -119,7 +119,7 @@ def test_films_and_copies_stay_together(emoprune: Runner, copied: Path) -> None:
         *("--group-by", "(film[0-9])_", *BY_DUPLICATES),
     )
     parts = names_by_part(copied, checkpoint.read("m.st").split)
-    assert not torn(parts)
+    assert not separated(parts)
     films = [{name.split("film")[1][0] for name in names} for names in parts.values()]
     assert not films[0] & films[1]
 
@@ -129,7 +129,7 @@ def test_a_random_split_that_separates_copies_is_warned_of(emoprune: Runner, cop
     assert WARNED not in emoprune.done(*argv).err
     add_hashes(copied)
     (warning,) = (line for line in emoprune.done(*argv).err.splitlines() if line.startswith(WARNED))
-    count = len(torn(names_by_part(copied, checkpoint.read("m.st").split)))
+    count = len(separated(names_by_part(copied, checkpoint.read("m.st").split)))
     assert count > 1
     found = re.fullmatch(
         f"{WARNED}{count} groups of {2 * count} pictures, the largest of 2, such as "
@@ -169,8 +169,8 @@ def test_components_and_a_network_on_them_learn_on_the_same_part(
     emoprune: Runner, copied: Path, in_folder: Path
 ) -> None:
     argv = ("features", "faces", "t.csv", "--kind", "lpq", "--pca", 2, *BY_DUPLICATES)
-    told = emoprune.done(*argv)
-    assert "names in the table begin with their part" in told.err
+    result = emoprune.done(*argv)
+    assert "names in the table begin with their part" in result.err
     emoprune.done("train", "faces", "m.st", *SMALL, *BY_DUPLICATES, "--epochs", 0)
     expected = names_by_part(copied, checkpoint.read("m.st").split)
     rows = (in_folder / "t.csv").read_text().splitlines()[1:]
@@ -178,7 +178,7 @@ def test_components_and_a_network_on_them_learn_on_the_same_part(
     assert names == {f"{part}/{name}" for part, found in expected.items() for name in found}
     parts = emoprune.done("train", "t.csv", "n.st", "--arch", "mlp", "--epochs", 0).record["parts"]
     assert parts == {part: len(found) for part, found in expected.items()}
-    assert told.record["pca"]["samples"] == parts["train"]
+    assert result.record["pca"]["samples"] == parts["train"]
 
 
 def test_every_trial_of_a_search_has_the_split_that_its_command_has(
@@ -193,7 +193,7 @@ def test_every_trial_of_a_search_has_the_split_that_its_command_has(
     command = result.err.splitlines()[-1].split()
     assert command[command.index("--split-by") + 1] == "duplicates"
     rule = checkpoint.read("best.st").split
-    assert not torn(names_by_part(copied, rule))
+    assert not separated(names_by_part(copied, rule))
     (model,) = (word for word in command if word.endswith(".st"))
     emoprune.done(*command[1:], "--force")
     assert checkpoint.read(model).split == rule

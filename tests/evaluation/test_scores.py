@@ -165,7 +165,7 @@ def test_calibration_error_agrees_with_a_literal_version(
         ([1.0, 1.0], [True, True], 0.0),
         ([1.0, 1.0], [True, False], 0.5),
         ([0.75, 0.75, 0.75, 0.75], [True, True, True, False], 0.0),
-        # two bins, each off by a quarter, must not make up for one another
+        # two bins, each off by a quarter, must not cancel
         ([0.75, 0.75, 0.5, 0.5, 0.5, 0.5], [True, True, True, False, False, False], 0.25),
         # one bin: over- and underconfidence within it do
         ([0.72, 0.72], [True, False], 0.22),

@@ -1,4 +1,4 @@
-"""Images that emoprune prune looks at, where it looks at any: which, how many, and what they decide."""
+"""Data that pruning calibrates on: which, how many samples, and what they decide."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def test_it_has_no_angles(emoprune: Runner, machine_train_svm: Path, table: Path
 
 
 def test_an_svm_is_not_trained_further(emoprune: Runner, machine_train_svm: Path, table: Path) -> None:
-    says = (str(machine_train_svm), "one go", "anew")
+    says = (str(machine_train_svm), "one go", "from scratch")
     emoprune.check_refused("train", table, "on.st", "--from", machine_train_svm, code=2, says=says)
 
 
