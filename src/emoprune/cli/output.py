@@ -143,7 +143,7 @@ def telling() -> Iterator[None]:
 
 
 ARGUMENT = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
-OPTIONS = {"past": "--from", "fixed": "--set", "part": "--split"}
+OPTIONS = {"past": "--from", "fixed": "--set", "part": "--split", "kinds": "--kind"}
 """Options that are not called as the argument of the library that they set."""
 
 

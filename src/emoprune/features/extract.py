@@ -102,7 +102,7 @@ def _check_used(config: FeaturesConfig, split: SplitRequest) -> None:
     """Raise UsageFault for settings that are ignored with these kinds."""
     network = config.arch or config.weights or config.mean or config.std
     if network and not READ.keys() & set(config.kinds):
-        kinds = " or ".join(f"`kind={kind}`" for kind in READ)
+        kinds = " or ".join(f"`kinds={kind}`" for kind in READ)
         raise UsageFault(f"`arch`, `weights`, `mean` and `std` are for {kinds}", "leave them out")
     if config.pca is None and (split != SplitRequest() or config.seed):
         raise UsageFault("`split`, `group_by`, `split_by` and `seed` are for `pca`", "leave them out")
