@@ -122,16 +122,9 @@ def open_folder(place: str) -> Folder:
             fact = f"{loose.name} is in no class folder" if loose else "no pictures in class folders"
             raise BadData(fact, LAYOUT)
         found.sort(key=lambda entry: entry[0].relative_to(root).as_posix())
-        classes = sorted({name for _, name in found})
-        names = [path.relative_to(root).as_posix() for path, _ in found]
+        names, labels = [path.relative_to(root).as_posix() for path, _ in found], [name for _, name in found]
         contents = (hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in found)
-        catalog = Catalog(
-            place=place,
-            names=tuple(names),
-            labels=tuple(classes.index(name) for _, name in found),
-            classes=tuple(classes),
-            fingerprint=fingerprint(zip(names, (name for _, name in found), contents, strict=True)),
-        )
+        catalog = Catalog.of(place, names, labels, fingerprint(zip(names, labels, contents, strict=True)))
     return Folder(catalog, tuple(path for path, _ in found))
 
 

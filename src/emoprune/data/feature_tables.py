@@ -132,7 +132,6 @@ def _table(
 ) -> Table:
     if not names or not columns:
         raise BadData("has no rows or no columns", HOW)
-    classes = sorted(set(labels))
     shape = f"{len(names)}x{len(columns)}"
     try:
         text = "\0".join([shape, *names, *labels, *columns]).encode(csv_text.ENCODING, csv_text.ERRORS)
@@ -140,14 +139,7 @@ def _table(
         raise BadData("has a name that is not text", HOW) from None
     digest = hashlib.sha256(text)
     digest.update(values.contiguous().numpy().tobytes())
-    catalog = Catalog(
-        place=place,
-        names=tuple(names),
-        labels=tuple(classes.index(label) for label in labels),
-        classes=tuple(classes),
-        fingerprint=digest.hexdigest(),
-    )
-    return Table(catalog, columns, values)
+    return Table(Catalog.of(place, names, labels, digest.hexdigest()), columns, values)
 
 
 LARGEST = 2**30

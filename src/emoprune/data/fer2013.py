@@ -71,14 +71,7 @@ def read(place: str, header: bytes, lines: IO[bytes]) -> Pixels:
         values += picture
     if not labels:
         raise BadData("has no rows", "copy it again")
-    classes = sorted(set(labels))
-    catalog = Catalog(
-        place=place,
-        names=tuple(names),
-        labels=tuple(classes.index(label) for label in labels),
-        classes=tuple(classes),
-        fingerprint=fingerprint(zip(names, labels, contents, strict=True)),
-    )
+    catalog = Catalog.of(place, names, labels, fingerprint(zip(names, labels, contents, strict=True)))
     return Pixels(catalog, np.frombuffer(values, np.uint8).reshape(-1, SIDE, SIDE))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from emoprune.choices import Kind, SplitBy
 from emoprune.errors import InvalidRecord
@@ -41,6 +42,13 @@ class Catalog:
             )
         if self.labels and not 0 <= min(self.labels) <= max(self.labels) < len(self.classes):
             raise InvalidRecord("a label outside the classes", "make the data set again")
+
+    @classmethod
+    def of(cls, place: str, names: Sequence[str], labels: Sequence[str], fingerprint: str) -> Self:
+        """The catalog of samples with these class names as `labels`; classes are in alphabetical order."""
+        classes = sorted(set(labels))
+        indices = tuple(classes.index(label) for label in labels)
+        return cls(place, tuple(names), indices, tuple(classes), fingerprint)
 
 
 @dataclass(frozen=True)

@@ -83,17 +83,6 @@ def channel_moments(samples: Tensor) -> Moments:
     return Moments(h.shape[1], mu[:, 0].double(), covariance)
 
 
-def added(first: UnitStatistics, second: UnitStatistics) -> UnitStatistics:
-    """Statistics of both sets of patterns together."""
-    return UnitStatistics(
-        first.count + second.count,
-        first.gram + second.gram,
-        first.total + second.total,
-        torch.minimum(first.low, second.low),
-        torch.maximum(first.high, second.high),
-    )
-
-
 def pooled(first: Moments, second: Moments) -> Moments:
     """Moments of both sets of samples together (Chan, Golub & LeVeque 1983)."""
     count = first.count + second.count

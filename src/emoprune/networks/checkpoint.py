@@ -33,7 +33,7 @@ def card_json(card: Card, **more: object) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Records as the dictionaries that JSON knows, at any depth."""
+    """Dataclasses, alone or in tuples, as dictionaries."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
@@ -74,31 +74,20 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
     tensors = {
         f"{NET}{name}": value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
     }
-    for prefix, parts in ((STATS, _statistics_parts(checkpoint)), (READS, _moments_parts(checkpoint))):
-        for name, value in parts.items():
-            tensors[f"{prefix}{name}"] = value.contiguous()
+    for layer, sums in checkpoint.statistics.items():
+        values = (sums.gram, sums.total, sums.low, sums.high)
+        tensors |= _parts(f"{STATS}{layer}", STATISTICS, sums.count, *values)
+    for name, moments in checkpoint.moments.items():
+        # centered, so float32 loses nothing that matters to a regression
+        tensors |= _parts(f"{READS}{name}", MOMENTS, moments.count, moments.mean, moments.covariance.float())
     for name, mask in checkpoint.masks.items():
         tensors[f"{MASK}{name}"] = mask.contiguous()
     return safetensors.torch.save(tensors, {METADATA_KEY: card_json(checkpoint)})
 
 
-def _statistics_parts(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    parts: dict[str, Tensor] = {}
-    for layer, entry in checkpoint.statistics.items():
-        count = entry.total.new_full((), entry.count).long()
-        values = (count, entry.gram, entry.total, entry.low, entry.high)
-        parts |= {f"{layer}.{name}": value for name, value in zip(STATISTICS, values, strict=True)}
-    return parts
-
-
-def _moments_parts(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    parts: dict[str, Tensor] = {}
-    for layer_input, entry in checkpoint.moments.items():
-        count = entry.mean.new_full((), entry.count).long()
-        # centered, so float32 loses nothing that matters to a regression
-        values = (count, entry.mean, entry.covariance.float())
-        parts |= {f"{layer_input}.{name}": value for name, value in zip(MOMENTS, values, strict=True)}
-    return parts
+def _parts(prefix: str, names: tuple[str, ...], count: int, *values: Tensor) -> dict[str, Tensor]:
+    parts = zip(names, (torch.tensor(count), *values), strict=True)
+    return {f"{prefix}.{name}": value.contiguous() for name, value in parts}
 
 
 def read(path: str) -> Checkpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from emoprune.choices import Kind, Task
 
@@ -26,8 +27,8 @@ class Architecture:
     channels: int = 0
 
 
-def _family(*names: str, entry: Architecture) -> dict[str, Architecture]:
-    return dict.fromkeys(names, entry)
+def _family(*names: str, **limits: Any) -> dict[str, Architecture]:
+    return dict.fromkeys(names, Architecture(**limits))
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -44,38 +45,31 @@ ARCHITECTURES: dict[str, Architecture] = {
     "wright_cnn": Architecture(size=(48, 48), smallest=10, hidden=(1024, 1024), own=True, channels=5),
     "svm": Architecture(own=True, takes=("table",)),
     "alexnet": Architecture(smallest=63),
-    **_family("convnext_base", "convnext_large", "convnext_small", "convnext_tiny", entry=Architecture()),
-    **_family("densenet121", "densenet161", "densenet169", "densenet201", entry=Architecture(smallest=29)),
-    **_family(
-        *(f"efficientnet_b{n}" for n in range(8)),
-        *(f"efficientnet_v2_{size}" for size in "lms"),
-        entry=Architecture(),
-    ),
+    **_family("convnext_base", "convnext_large", "convnext_small", "convnext_tiny"),
+    **_family("densenet121", "densenet161", "densenet169", "densenet201", smallest=29),
+    **_family(*(f"efficientnet_b{n}" for n in range(8)), *(f"efficientnet_v2_{size}" for size in "lms")),
     "googlenet": Architecture(),
     "inception_v3": Architecture(size=(299, 299), smallest=75),
     "maxvit_t": Architecture(smallest=224, step=224, square=True),
-    **_family("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3", entry=Architecture()),
-    **_family("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", entry=Architecture()),
+    **_family("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
+    **_family("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
     **_family(
         *(f"regnet_x_{size}" for size in ("16gf", "1_6gf", "32gf", "3_2gf", "400mf", "800mf", "8gf")),
         *(
             f"regnet_y_{size}"
             for size in ("128gf", "16gf", "1_6gf", "32gf", "3_2gf", "400mf", "800mf", "8gf")
         ),
-        entry=Architecture(),
     ),
-    **_family("resnet18", "resnet34", "resnet50", "resnet101", "resnet152", entry=Architecture()),
-    **_family("resnext101_32x8d", "resnext101_64x4d", "resnext50_32x4d", entry=Architecture()),
-    **_family(*(f"shufflenet_v2_x{width}" for width in ("0_5", "1_0", "1_5", "2_0")), entry=Architecture()),
-    **_family("squeezenet1_0", "squeezenet1_1", entry=Architecture()),
-    **_family("swin_b", "swin_s", "swin_t", "swin_v2_b", "swin_v2_s", "swin_v2_t", entry=Architecture()),
-    **_family(
-        *(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn")), entry=Architecture()
-    ),
-    **_family("vit_b_16", "vit_l_16", entry=Architecture(step=16, square=True)),
-    **_family("vit_b_32", "vit_l_32", entry=Architecture(step=32, square=True)),
+    **_family("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+    **_family("resnext101_32x8d", "resnext101_64x4d", "resnext50_32x4d"),
+    **_family(*(f"shufflenet_v2_x{width}" for width in ("0_5", "1_0", "1_5", "2_0"))),
+    **_family("squeezenet1_0", "squeezenet1_1"),
+    **_family("swin_b", "swin_s", "swin_t", "swin_v2_b", "swin_v2_s", "swin_v2_t"),
+    **_family(*(f"vgg{depth}{norm}" for depth in (11, 13, 16, 19) for norm in ("", "_bn"))),
+    **_family("vit_b_16", "vit_l_16", step=16, square=True),
+    **_family("vit_b_32", "vit_l_32", step=32, square=True),
     "vit_h_14": Architecture(smallest=28, step=14, square=True),
-    **_family("wide_resnet101_2", "wide_resnet50_2", entry=Architecture()),
+    **_family("wide_resnet101_2", "wide_resnet50_2"),
 }
 
 USUAL_TORCHVISION = "mobilenet_v2"
