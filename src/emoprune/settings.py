@@ -56,7 +56,7 @@ def like(config: type, name: str, **more: Any) -> Any:
 
 
 def settings_of(config: type) -> dict[str, Setting]:
-    """The settings of a config dataclass by name; its other fields are left out."""
+    """The settings of a config dataclass by name, without its other fields."""
     return {field.name: field.metadata[KEY] for field in dataclasses.fields(config) if KEY in field.metadata}
 
 

@@ -112,7 +112,7 @@ def test_the_program_needs_no_terminal(table: Path, in_folder: Path) -> None:
     ended = process("search", table, *SEARCH, "--trials", 1, cwd=in_folder)
     assert ended.returncode == 0
     assert json.loads(ended.stdout)["settings"]["trial"] == 0
-    assert set(tree(in_folder)) == {"search.journal", "search.journal.lock"}
+    assert set(tree(in_folder)) == {"search.journal", "search.journal.mutex"}
 
 
 LONGER = {"space": ("lr=log:1e-3:1e-1",), "fixed": ("arch=mlp", "epochs=60", "hidden=8"), "trials": 8}
@@ -155,7 +155,7 @@ def test_a_search_that_was_ended_goes_on_as_if_it_had_not_been(
     assert len(rest.lines) <= 8 - before.count(b"\n")
     after, kept = log.read_bytes(), (in_folder / "best.st").read_bytes()
     assert after.startswith(before)
-    assert set(tree(in_folder)) == {"search.journal", "search.journal.lock", "runs.json", "best.st"}
+    assert set(tree(in_folder)) == {"search.journal", "search.journal.mutex", "runs.json", "best.st"}
     for path in in_folder.iterdir():
         path.unlink()
     search_done(emoprune, table, *ARGV)

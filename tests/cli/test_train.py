@@ -171,8 +171,8 @@ def test_a_full_disk_leaves_the_old_file(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--curve", "c.json", "--epochs", "0"), "--curve needs epochs"),
-        (("--curve", "c.json", "--arch", "svm"), "--curve needs epochs"),
+        (("--curve", "c.json", "--epochs", "0"), "--curve needs at least one epoch"),
+        (("--curve", "c.json", "--arch", "svm"), "--curve needs at least one epoch"),
         (("--curve", "c.json", "--label", " "), "an empty label"),
         (("--label", "whole"), "give --curve FILE"),
     ],

@@ -14,22 +14,22 @@ def ended(number: int, lr: float, accuracy: float | None) -> Trial:
     return Trial(number, {"lr": lr}, accuracy, None if accuracy is None else "{}")
 
 
-def test_random_trials_draw_from_all_that_was_given() -> None:
+def test_random_draws_from_the_whole_spaces() -> None:
     assert SAMPLERS["random"]((LR,), 7, 20, ()) == (LR,)
 
 
-def test_a_grid_gives_each_trial_its_own_point() -> None:
+def test_grid_gives_each_trial_its_own_point() -> None:
     sizes = Space("hidden", "choice", choices=(10, 20))
     found = [SAMPLERS["grid"]((sizes,), number, 2, ()) for number in range(2)]
     assert [[space.choices for space in point or ()] for point in found] == [[(10,)], [(20,)]]
 
 
 @pytest.mark.parametrize("total", [4, 5, 20, 21])
-def test_the_rounds_are_halves(total: int) -> None:
+def test_coarse_trials_are_half_of_all(total: int) -> None:
     assert 0 <= 2 * coarse_trials(total) - total <= 1
 
 
-def test_the_fine_round_waits_for_every_coarse_trial() -> None:
+def test_coarse_to_fine_waits_for_every_coarse_trial() -> None:
     propose = SAMPLERS["coarse-to-fine"]
     assert propose((LR,), 1, 4, ()) == (LR,)
     assert propose((LR,), 2, 4, [ended(1, 0.1, 0.5)]) is None
@@ -38,7 +38,7 @@ def test_the_fine_round_waits_for_every_coarse_trial() -> None:
     assert LR.low < narrow.low < 0.1 < narrow.high < LR.high
 
 
-def test_fine_trials_do_not_narrow_any_further() -> None:
+def test_coarse_to_fine_narrows_by_coarse_trials_alone() -> None:
     coarse = [ended(0, 0.01, 0.2), ended(1, 0.1, 0.5)]
     later = [*coarse, ended(2, 0.05, 0.9)]
     propose = SAMPLERS["coarse-to-fine"]

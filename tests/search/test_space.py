@@ -28,28 +28,28 @@ finite = st.floats(-1e9, 1e9)
 
 
 @given(positive, positive)
-def test_a_log_range_is_taken_as_written(one: float, other: float) -> None:
+def test_parse_space_reads_a_log_range(one: float, other: float) -> None:
     low, high = sorted((one, other))
     if low < high:
         assert parse_space(f"lr=log:{low!r}:{high!r}", TYPES) == Space("lr", "log", low, high)
 
 
 @given(finite, finite)
-def test_two_numbers_are_an_even_range(one: float, other: float) -> None:
+def test_parse_space_reads_an_even_range(one: float, other: float) -> None:
     low, high = sorted((one, other))
     if low < high:
         assert parse_space(f"lr={low!r}:{high!r}", TYPES) == Space("lr", "linear", low, high)
 
 
 @given(st.integers(-1000, 1000), st.integers(1, 1000), st.sampled_from(["hidden=int:", "hidden=", "lr=int:"]))
-def test_whole_numbers_are_those_of_an_int_option_or_asked_for(low: int, more: int, start: str) -> None:
+def test_parse_space_reads_whole_numbers(low: int, more: int, start: str) -> None:
     space = parse_space(f"{start}{low}:{low + more}", TYPES)
     assert (space.whole, space.low, space.high) == (True, low, low + more)
     assert list(points(space)) == list(range(low, low + more + 1))
 
 
 @given(st.lists(st.integers(1, 2000), min_size=1, unique=True))
-def test_a_list_is_its_choices(widths: list[int]) -> None:
+def test_parse_space_reads_choices(widths: list[int]) -> None:
     space = parse_space("hidden=" + ",".join(map(str, widths)), TYPES)
     assert (space.kind, space.choices) == ("choice", tuple(widths))
 
@@ -57,12 +57,12 @@ def test_a_list_is_its_choices(widths: list[int]) -> None:
 @given(
     st.sampled_from(["lr=log:1e-4:1e-1", "lr=0:1:3", "hidden=int:1:3", "hidden=log:1:512:4", "hidden=5,1+2"])
 )
-def test_what_is_spelled_is_what_was_parsed(text: str) -> None:
+def test_spelled_is_what_parse_space_reads(text: str) -> None:
     space = parse_space(text, TYPES)
     assert parse_space(f"{space.name}={space.spelled}", TYPES) == space
 
 
-def test_words_are_choices_also_with_colons_and_several_layers_are_a_word() -> None:
+def test_parse_space_reads_words_with_colons_and_several_layers_as_choices() -> None:
     assert parse_space("augment=none,flip+rotate:10", TYPES).choices == ("none", "flip+rotate:10")
     assert parse_space("hidden=100,50+20", TYPES).choices == (100, "50+20")
     assert parse_space("lr=1e-3,1", TYPES).choices == (0.001, 1.0)
@@ -93,7 +93,7 @@ def test_words_are_choices_also_with_colons_and_several_layers_are_a_word() -> N
         ("hidden=0.5:3", "whole numbers"),
     ],
 )
-def test_anything_else_is_a_usage_fault(text: str, says: str) -> None:
+def test_parse_space_refuses_anything_else(text: str, says: str) -> None:
     with pytest.raises(UsageFault) as caught:
         parse_space(text, TYPES)
     assert says in str(caught.value)
@@ -101,7 +101,7 @@ def test_anything_else_is_a_usage_fault(text: str, says: str) -> None:
 
 
 @given(st.text())
-def test_no_text_is_anything_but_a_space_or_a_usage_fault(text: str) -> None:
+def test_parse_space_makes_a_space_or_a_usage_fault_of_any_text(text: str) -> None:
     for start in ("", "lr=", "hidden=log:", "optimizer="):
         try:
             space = parse_space(start + text, TYPES)
@@ -111,7 +111,7 @@ def test_no_text_is_anything_but_a_space_or_a_usage_fault(text: str) -> None:
 
 
 @given(positive, positive, st.integers(2, 30), st.sampled_from(["linear", "log"]))
-def test_steps_are_even_and_include_both_ends(one: float, other: float, steps: int, kind: str) -> None:
+def test_points_are_even_and_include_both_ends(one: float, other: float, steps: int, kind: str) -> None:
     low, high = sorted((one, other))
     if high < low * 1.001:
         return
@@ -126,12 +126,12 @@ def test_steps_are_even_and_include_both_ends(one: float, other: float, steps: i
     )
 
 
-def test_whole_steps_that_fall_together_count_once() -> None:
+def test_points_of_whole_numbers_are_distinct() -> None:
     assert points(Space("hidden", "log", 1, 4, True, 10)) == [1, 2, 3, 4]
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=4))
-def test_a_grid_has_every_combination_once(sizes: list[int]) -> None:
+def test_grid_point_gives_every_combination_once(sizes: list[int]) -> None:
     spaces = [Space(f"s{index}", "choice", choices=tuple(range(size))) for index, size in enumerate(sizes)]
     found = {
         tuple(space.choices for space in grid_point(spaces, number)) for number in range(grid_size(spaces))
@@ -140,17 +140,17 @@ def test_a_grid_has_every_combination_once(sizes: list[int]) -> None:
     assert all(len(choices) == 1 for point in found for choices in point)
 
 
-def test_a_grid_over_a_range_without_steps_says_how_to_give_them() -> None:
+def test_grid_size_refuses_a_range_without_steps() -> None:
     with pytest.raises(UsageFault, match=r"lr=log:0\.1:1\.0:STEPS"):
         grid_size([Space("lr", "log", 0.1, 1.0)])
 
 
-def test_a_grid_that_nobody_can_try_is_refused() -> None:
+def test_grid_size_refuses_too_many_combinations() -> None:
     with pytest.raises(UsageFault, match="combinations"):
         grid_size([Space("a", "linear", 0, 999_999, True), Space("b", "choice", choices=(1, 2))])
 
 
-def test_ranges_above_zero_go_on_a_log_scale_and_others_stay() -> None:
+def test_on_log_scale_changes_ranges_above_zero() -> None:
     assert on_log_scale(Space("lr", "linear", 0.1, 1)).kind == "log"
     assert on_log_scale(Space("momentum", "linear", 0, 1)).kind == "linear"
     assert on_log_scale(Space("scale", "choice", choices=("none",))).kind == "choice"
@@ -172,7 +172,7 @@ TRIED = st.tuples(
 
 
 @given(st.lists(TRIED))
-def test_narrowing_keeps_at_most_a_third_of_a_range_and_the_best_in_it(
+def test_narrowed_keeps_at_most_a_third_of_a_range_and_the_best_in_it(
     tried: list[tuple[float, float, int, int, float | None]],
 ) -> None:
     trials = [
@@ -200,7 +200,7 @@ def test_narrowing_keeps_at_most_a_third_of_a_range_and_the_best_in_it(
     assert hidden.choices == tuple(sorted({int(trial.values["hidden"]) for trial in quarter}))
 
 
-def test_four_decades_narrow_to_one_and_a_third_around_the_best() -> None:
+def test_narrowed_shrinks_four_decades_to_one_and_a_third_around_the_best() -> None:
     accuracies = [0.1, 0.2, 0.6, 0.3, 0.5]
     trials = [
         Trial(
@@ -233,11 +233,11 @@ def test_four_decades_narrow_to_one_and_a_third_around_the_best() -> None:
         lambda: Trial(0, {}, line="{}"),
     ],
 )
-def test_no_space_is_empty_and_no_trial_half_evaluated(make: Callable[[], object]) -> None:
+def test_an_empty_space_and_a_half_evaluated_trial_are_refused(make: Callable[[], object]) -> None:
     with pytest.raises(InvalidRecord):
         make()
 
 
-def test_trials_rank_by_accuracy_then_age_and_failures_last() -> None:
+def test_rank_orders_by_accuracy_then_age_and_failures_last() -> None:
     trials = [Trial(0, {}), Trial(1, {}, 0.5, "{}"), Trial(2, {}, 0.7, "{}"), Trial(3, {}, 0.7, "{}")]
     assert [trial.number for trial in sorted(trials, key=lambda trial: trial.rank)] == [2, 3, 1, 0]

@@ -1,4 +1,4 @@
-"""The journal of a search: what it remembers, whoever wrote it and however that process ended."""
+"""The storage of a search: what it remembers, whoever wrote it and however that process ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from emoprune.errors import OutputFault
 from emoprune.search.space import Space, Trial
@@ -31,6 +34,11 @@ def opened(path: Path, seed: int = 0) -> Study:
     return Study(str(path), spaces=SPACES, seed=seed)
 
 
+def optuna_study(path: Path) -> optuna.Study:
+    storage = JournalStorage(JournalFileBackend(str(path)))
+    return optuna.load_study(study_name="emoprune", storage=storage)
+
+
 def claimed(study: Study, total: int) -> Claim:
     claim = study.claim(total, whole)
     assert claim is not None
@@ -47,7 +55,7 @@ def drawn(path: Path, *, seed: int = 0, total: int = 6) -> list[dict[str, int | 
         return [dict(trial.values) for trial in study.trials()]
 
 
-def test_values_lie_in_their_spaces_and_follow_from_the_seed(tmp_path: Path) -> None:
+def test_claim_draws_values_in_their_spaces_that_follow_from_the_seed(tmp_path: Path) -> None:
     found = drawn(tmp_path / "a")
     for values in found:
         assert 1e-4 <= float(values["lr"]) <= 1
@@ -59,7 +67,7 @@ def test_values_lie_in_their_spaces_and_follow_from_the_seed(tmp_path: Path) -> 
     assert len({values["lr"] for values in found}) == len(found)
 
 
-def test_a_search_that_goes_on_draws_what_one_in_a_single_run_would(tmp_path: Path) -> None:
+def test_claim_draws_the_same_when_a_search_continues(tmp_path: Path) -> None:
     drawn(tmp_path / "a", total=2)
     with opened(tmp_path / "a") as study:
         later = claimed(study, 3)
@@ -67,7 +75,7 @@ def test_a_search_that_goes_on_draws_what_one_in_a_single_run_would(tmp_path: Pa
     assert dict(later.values) == drawn(tmp_path / "b", total=3)[2]
 
 
-def test_what_ended_is_told_by_number_failures_included(tmp_path: Path) -> None:
+def test_trials_are_those_that_ended_by_number_with_failures(tmp_path: Path) -> None:
     with opened(tmp_path / "a") as study:
         first, second = claimed(study, 2), claimed(study, 2)
         assert study.claim(2, whole) is None
@@ -83,6 +91,26 @@ def test_what_ended_is_told_by_number_failures_included(tmp_path: Path) -> None:
         assert study.claim(2, whole) is None
 
 
+def test_optuna_reads_parameters_states_values_and_attributes(tmp_path: Path) -> None:
+    with opened(tmp_path / "a") as study:
+        done, failed, running = (claimed(study, 3) for _ in range(3))
+        study.made(done, "f")
+        study.finish(done, accuracy=0.25, line='{"a": 1}')
+        study.fail(failed, "the loss is nan")
+    first, second, third = optuna_study(tmp_path / "a").trials
+    assert [entry.state.name for entry in (first, second, third)] == ["COMPLETE", "FAIL", "RUNNING"]
+    assert (first.value, first.params, third.params) == (0.25, done.values, running.values)
+    assert (first.user_attrs["metrics"], second.user_attrs["reason"]) == ('{"a": 1}', "the loss is nan")
+
+
+def test_claim_takes_what_a_killed_process_left_in_the_queue(tmp_path: Path) -> None:
+    with opened(tmp_path / "a") as study:
+        assert claimed(study, 9).number == 0
+        values = dict(claimed(study, 9).values)
+        optuna_study(tmp_path / "a").enqueue_trial(values, user_attrs={"trial": 2})
+        assert (claimed(study, 9).number, claimed(study, 9).number) == (2, 3)
+
+
 def test_identity_is_what_the_first_process_says(tmp_path: Path) -> None:
     with opened(tmp_path / "a") as study:
         assert study.identity({"seed": "0"}) == {"seed": "0"}
@@ -90,13 +118,13 @@ def test_identity_is_what_the_first_process_says(tmp_path: Path) -> None:
         assert study.identity({"seed": "1"}) == {"seed": "0"}
 
 
-def test_a_proposal_that_waits_claims_nothing(tmp_path: Path) -> None:
+def test_claim_waits_for_a_proposal(tmp_path: Path) -> None:
     with opened(tmp_path / "a") as study:
         assert study.claim(3, lambda number, ended: None) is None
         assert claimed(study, 3).number == 0
 
 
-def test_a_narrower_space_is_drawn_from_within(tmp_path: Path) -> None:
+def test_claim_draws_from_a_narrower_space(tmp_path: Path) -> None:
     narrow = (
         Space("lr", "log", 0.01, 0.02),
         Space("dropout", "linear", 0.1, 0.1),
@@ -140,7 +168,7 @@ def holder(tmp_path: Path) -> Iterator[Callable[[], tuple[int, int]]]:
         other.join()
 
 
-def test_what_a_living_process_runs_is_left_to_it_and_what_a_dead_one_ran_is_run_again(
+def test_claim_takes_the_trial_of_a_killed_process_but_not_of_a_running_one(
     tmp_path: Path, holder: Callable[[], tuple[int, int]]
 ) -> None:
     number, pid = holder()
@@ -155,7 +183,7 @@ def test_what_a_living_process_runs_is_left_to_it_and_what_a_dead_one_ran_is_run
     assert dict(again.values) == drawn(tmp_path / "b", total=1)[0]
 
 
-def test_a_line_that_a_crash_left_half_written_is_cut_off(tmp_path: Path) -> None:
+def test_opening_cuts_off_a_half_written_line(tmp_path: Path) -> None:
     path = tmp_path / "a"
     drawn(path, total=2)
     whole_journal = path.read_bytes()
@@ -170,7 +198,7 @@ def test_a_line_that_a_crash_left_half_written_is_cut_off(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "data", [b"\x80PNG", b"notes\n", b"{}\n", b'{"op_code":0}\n', b'{"op_code":0,"wo\nx\n']
 )
-def test_a_foreign_or_damaged_file_is_refused_and_left_as_it_is(tmp_path: Path, data: bytes) -> None:
+def test_opening_refuses_a_foreign_or_damaged_file_and_leaves_it(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a").write_bytes(data)
     with pytest.raises(OutputFault, match="not a storage of a search"):
         opened(tmp_path / "a")

@@ -129,7 +129,7 @@ def test_the_global_generator_stays_as_it_was_at_every_epoch() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_every_epoch_shuffles_anew_and_sees_every_sample_once() -> None:
+def test_fit_shuffles_every_epoch_and_reads_every_sample_once() -> None:
     seen: list[list[int]] = []
 
     class Watched(TensorSamples):

@@ -95,7 +95,7 @@ def test_a_file_that_is_not_a_whole_picture_is_refused_in_whatever_part_it_falls
         ({"weights": "no.st"}, EmopruneError, ("no.st: no such file",)),
         ({"arch": "mlp", "freeze": "backbone"}, UsageFault, ("mlp", "`freeze`")),
         ({"scale": "standard"}, UsageFault, ("`scale`", "photos")),
-        ({"penalty": 3}, UsageFault, ("conv1 makes no use of `penalty`",)),
+        ({"penalty": 3}, UsageFault, ("conv1 ignores `penalty`",)),
         ({"overfit": 49}, UsageFault, ("`overfit=49`", "24 samples")),
         ({"channels": (3, 4)}, EmopruneError, ("channels",)),
         ({"arch": "mlp", "channels": 3}, EmopruneError, ("channels",)),
@@ -121,7 +121,7 @@ def test_settings_that_cannot_be_met_are_refused(
         *(({name: value}, f"`{name}` is of photos") for name, value in (("size", "5"), ("gray", True))),
         *(({name: "0.5"}, f"`{name}` is of photos") for name in ("mean", "std")),
         *(
-            ({"arch": "svm", name: value}, f"svm makes no use of `{name}`")
+            ({"arch": "svm", name: value}, f"svm ignores `{name}`")
             for name, value in (("hidden", 5), ("weights", "w.st"), ("dropout", 0.5), ("overfit", 5))
         ),
         ({"arch": "autoencoder", "overfit": 5}, "`overfit`"),

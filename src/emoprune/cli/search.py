@@ -44,14 +44,14 @@ Spaces:
 
 \b
 Several processes with the same command and --storage share the trials. After
-an interruption the same command goes on; what was running is run again."""
+an interruption the same command continues; running trials are run again."""
 
 
 Storage = Annotated[
     str,
     typer.Option(
         metavar="FILE",
-        help="The search's memory: Optuna's journal, or its database as sqlite:///FILE; beside it FILE.lock.",
+        help="The search's memory: Optuna's journal, or its database as sqlite:///FILE; beside it FILE.mutex.",
     ),
 ]
 Log = Annotated[
@@ -60,14 +60,16 @@ Log = Annotated[
         "-o",
         "--output",
         metavar="FILE",
-        help="Also keep the lines of all trials here, added to what is there.",
+        help="Also append the lines of all trials to this file.",
         show_default=False,
     ),
 ]
 KeepBest = Annotated[
     str | None,
     typer.Option(
-        metavar="MODEL", help="Keep the checkpoint of the best trial, replaced by better.", show_default=False
+        metavar="MODEL",
+        help="Keep the checkpoint of the best trial; a better one replaces it.",
+        show_default=False,
     ),
 ]
 Label = Annotated[
@@ -90,8 +92,8 @@ def command(
     """Search the options of train that do best on the val part.
 
     Every trial is a training with the defaults of train or of a preset, what --set fixes, and values of its
-    own; in a pipe it prints a line of metrics (schema emoprune.metrics/1) for emoprune report. At the end
-    stands the train command of the best one.
+    own; in a pipe it prints a line of metrics (schema emoprune.metrics/1) for emoprune report. The last line
+    is the train command of the best one.
     """
     from emoprune.data.datasets import open_data
     from emoprune.reporting import records_io

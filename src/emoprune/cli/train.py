@@ -140,9 +140,9 @@ def command(
 
 def _check_curve(curve: str | None, label: str | None, *, epochs: int) -> None:
     if curve is None and label is not None:
-        raise UsageFault("--label says what --curve is of, and there is none", "give --curve FILE as well")
+        raise UsageFault("--label names the curve of --curve, which is missing", "give --curve FILE as well")
     if curve is not None and not epochs:
-        raise UsageFault("--curve needs epochs, and there are none", "leave it out")
+        raise UsageFault("--curve needs at least one epoch", "leave it out")
 
 
 def _note_preset(preset: str, config: TrainConfig, *, without: frozenset[str]) -> None:
@@ -150,8 +150,8 @@ def _note_preset(preset: str, config: TrainConfig, *, without: frozenset[str]) -
     names = [name for name in PRESETS[preset].settings if name not in without]
     events.note(f"preset {preset}: {' '.join(words(config, names))}")
     entry = PRESETS[preset]
-    open_there = f"; left open there, and chosen here: {entry.ours}" if entry.ours else ""
-    events.note(entry.source + open_there)
+    chosen = f"; not in the paper, chosen here: {entry.ours}" if entry.ours else ""
+    events.note(entry.source + chosen)
 
 
 def words(config: TrainConfig, names: Iterable[str]) -> list[str]:

@@ -27,7 +27,7 @@ from emoprune.training.config import TrainConfig
 from emoprune.training.train import train
 
 POLL_S = 0.2
-"""How often to ask whether other processes have ended the trials that we wait for."""
+"""How often to check whether other processes have ended their trials."""
 
 OnTrial = Callable[[Metrics], None]
 
@@ -43,7 +43,7 @@ class SearchResult:
 def search(data: Data, config: SearchConfig, outputs: Outputs, *, on_trial: OnTrial) -> SearchResult:
     """Run trials until all are done, by whichever process; `on_trial` gets the metrics of each of ours.
 
-    The same search with the same storage goes on where it was left. Raises UsageFault for settings that no
+    The same search with the same storage continues. Raises UsageFault for settings that no
     training can have or that are not those of the storage, TrainingFault if all trials fail.
     """
     plan = prepare(data, config)

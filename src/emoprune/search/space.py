@@ -215,7 +215,7 @@ def narrowed(spaces: Sequence[Space], coarse: Sequence[Trial]) -> tuple[Space, .
     """
     ranked = sorted((trial for trial in coarse if trial.accuracy is not None), key=lambda trial: trial.rank)
     if not ranked:
-        raise UsageFault("every coarse trial failed: there is nothing to narrow to", "change the spaces")
+        raise UsageFault("every coarse trial failed, so no range can be narrowed", "change the spaces")
     best = ranked[: max(2, math.ceil(len(ranked) / 4))]
     return tuple(_around(space, [trial.values[space.name] for trial in best]) for space in spaces)
 

@@ -82,7 +82,7 @@ class Study:
     """A search in a storage, which is made if it does not exist; one at a time in a process.
 
     Every trial follows from `spaces`, `seed` and its number, whichever process runs it and however often one
-    is killed. Beside the storage lies an empty file FILE.lock, and another one for each process that runs.
+    is killed. Beside the storage lies an empty file FILE.mutex, and another one for each process that runs.
     Raises OutputFault for a file that is not a storage.
     """
 
@@ -91,7 +91,8 @@ class Study:
         _check(storage)
         self._place, self._seed = storage, seed
         self._distributions = {space.name: _distribution(space) for space in spaces}
-        self._lock = FileLock(f"{file_of(storage)}.lock")
+        # not FILE.lock, which Optuna takes for its own and removes
+        self._lock = FileLock(f"{file_of(storage)}.mutex")
         self._alive = FileLock(f"{file_of(storage)}{OF_WORKER}{uuid.uuid4().hex}")
         with self.locked():
             self._alive.acquire()

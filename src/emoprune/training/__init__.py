@@ -1,1 +1,1 @@
-"""Training: what is asked for, the loop, and the checkpoint at the end."""
+"""Training a network: its settings, the presets of papers, the loop."""

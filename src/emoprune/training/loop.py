@@ -33,12 +33,12 @@ def fit(
     task: Task = "classify",
     masks: Mapping[str, Tensor] | None = None,
 ) -> Iterator[Epoch]:
-    """Train the parameters of `net` that want gradients; yields after every epoch, validated on "val" if any.
+    """Train the parameters of `net` that require gradients; yields after every epoch, validated on "val".
 
     Weights that `masks` (bool, by parameter) hold at zero stay zero. With `keep` "best" the network ends as
-    it was after the epoch of the highest validation accuracy (the lowest loss where there is none), the
-    earliest of equals. Deterministic for one seed, machine and thread count. Raises TrainingFault when the
-    loss stops being finite.
+    after the epoch of the highest validation accuracy, or of the lowest loss if it does not classify; the
+    earliest of equals. Deterministic for one seed, machine and thread count. Raises TrainingFault for a loss
+    that is not finite.
     """
     if not config.epochs:
         return
@@ -89,11 +89,11 @@ class _Training:
         self._held = [(parameters[name], mask.to(device)) for name, mask in masks.items()]
 
     def epoch(self, train: Tensor) -> tuple[float, float | None]:
-        """Mean loss and accuracy over the samples at `train`, as they were when each batch was seen."""
+        """Mean loss and accuracy over the samples at `train`, each batch before its own step."""
         _set_training(self._net)
         loss_sum, right = 0.0, 0
         shuffled = train[torch.randperm(len(train), generator=self._order)]
-        # dropout draws from torch's global generator: lend it a seed of ours and give it back as it was
+        # dropout draws from torch's global generator: it gets a seed of ours and is restored afterwards
         with torch.random.fork_rng():
             torch.manual_seed(int(torch.randint(2**62, (), generator=self._order)))
             for chunk in training_batches(shuffled, self._config.batch_size):
@@ -137,7 +137,7 @@ def _optimizer(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
 
 
 def training_batches(indices: Tensor, batch_size: int) -> Sequence[Tensor]:
-    """`indices` in chunks; a last chunk of one joins its neighbor, for batch norm cannot learn from one."""
+    """`indices` in chunks; a last chunk of one joins the one before, as batch norm cannot learn from one."""
     chunks = list(indices.split(batch_size or len(indices)))
     if len(chunks) > 1 and len(chunks[-1]) == 1:
         chunks[-2:] = [torch.cat(chunks[-2:])]
@@ -153,7 +153,7 @@ def _set_training(module: nn.Module, inherited: bool = True) -> None:
 
 
 def precompute(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:
-    """What the head of `net` reads for every batch, on the CPU: a frozen backbone needs to run once only."""
+    """The input of the head of `net` for every batch, on the CPU: a frozen backbone runs only once."""
     net.eval()
     for batch in inputs:
         with torch.no_grad():

@@ -124,13 +124,13 @@ def _check_used(config: TrainConfig, arch: str) -> None:
     """Raise UsageFault for a setting that this architecture ignores."""
     unused = config.given & (UNUSED_BY_SVM if arch == "svm" else {"penalty"})
     if unused:
-        raise UsageFault(f"{arch} makes no use of `{min(unused)}`", "leave it out")
+        raise UsageFault(f"{arch} ignores `{min(unused)}`", "leave it out")
     if config.overfit and task_of(arch) != "classify":
         raise UsageFault(f"`overfit` counts right answers, and {arch} does not classify", "leave it out")
 
 
 def _rule_of(data: Data, config: TrainConfig, past: Past | None) -> SplitRule:
-    """The split that the config asks for; of a past training its own, so its test part stays unseen."""
+    """The split that the config asks for; of a past training its own, so that its test part stays unseen."""
     earlier = past.checkpoint.split if past else None
     same = earlier is not None and earlier.fingerprint == data.catalog.fingerprint
     if earlier is not None and same and not config.given & OF_THE_SPLIT:
@@ -166,7 +166,7 @@ def _continued(data: Data, past: Past) -> Start:
     if absent and task_of(checkpoint.spec.arch) == "classify":
         events.warn(
             f"{data.catalog.place} has no {', '.join(absent)}, which {past.name} tells apart: "
-            "trained on without, the network forgets"
+            "trained on without them, the network forgets them"
         )
     with at(files.shown(past.name)):
         # training changes tensors in place
