@@ -13,9 +13,18 @@ from torch import Tensor
 
 from emoprune.errors import BadCheckpoint, EmopruneError, InvalidRecord
 from emoprune.networks import checkpoint as checkpoints
-from tests.support.records import card_of_file, checkpoint, header_of, outcome, raw_safetensors, with_card
+from tests.support.records import (
+    card_of_file,
+    checkpoint,
+    header_of,
+    moments,
+    outcome,
+    raw_safetensors,
+    with_card,
+)
 
-DATA = checkpoints.to_bytes(checkpoint())
+MASK = torch.tensor([[True, False, True, True], [False, True, True, True]])
+DATA = checkpoints.to_bytes(checkpoint(moments={"last": moments(4)}, masks={"last.weight": MASK}))
 CARD = card_of_file(DATA)
 
 
@@ -231,12 +240,44 @@ def test_from_bytes_refuses_contradictory_metadata(path: str, value: object) -> 
         ("net.last.weight", torch.tensor(1.0)),
         ("stray", torch.zeros(1)),
         ("stats.first.more", torch.zeros(1)),
+        *(
+            (name, torch.zeros(4))
+            for name in ("reads.last.more", "reads.last", "reads.", "reads._mean", "mask")
+        ),
+        ("reads.last.count", torch.tensor(0)),
+        ("reads.last.count", torch.tensor(-1)),
+        ("reads.last.count", torch.tensor(7.0)),
+        ("reads.last.count", torch.tensor([7, 7])),
+        ("reads.last.count", torch.zeros(0, dtype=torch.int64)),
+        ("reads.last.mean", torch.zeros(3, dtype=torch.float64)),
+        ("reads.last.mean", torch.zeros(4, 1, dtype=torch.float64)),
+        ("reads.last.mean", torch.zeros(4, dtype=torch.int64)),
+        ("reads.last.mean", torch.zeros(4, dtype=torch.complex64)),
+        ("reads.last.mean", torch.tensor(0.5)),
+        ("reads.last.mean", torch.full((4,), float("nan"))),
+        ("reads.last.covariance", torch.zeros(4, 3)),
+        ("reads.last.covariance", torch.zeros(16)),
+        ("reads.last.covariance", torch.zeros(1, 4, 4)),
+        ("reads.last.covariance", torch.zeros(4, 4, dtype=torch.int32)),
+        ("reads.last.covariance", torch.zeros(4, 4, dtype=torch.bool)),
+        ("reads.last.covariance", torch.full((4, 4), float("inf"))),
+        ("reads.last.covariance", torch.tensor(1.0)),
+        ("mask.nowhere.weight", torch.ones(2, 4, dtype=torch.bool)),
+        ("mask.", torch.ones(2, 4, dtype=torch.bool)),
+        ("mask.last.weight", torch.ones(4, 2, dtype=torch.bool)),
+        ("mask.last.weight", torch.ones(8, dtype=torch.bool)),
+        ("mask.last.weight", torch.tensor(True)),
+        ("mask.last.weight", torch.ones(2, 4)),
+        ("mask.last.weight", torch.full((2, 4), float("nan"))),
+        ("mask.last.weight", torch.full((2, 4), 2, dtype=torch.uint8)),
+        ("mask.last.weight", torch.ones(2, 4, dtype=torch.int64)),
     ],
     ids=lambda value: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else value,
 )
-def test_from_bytes_refuses_tensors_that_contradict_the_statistics(name: str, value: Tensor) -> None:
-    with pytest.raises(EmopruneError):
+def test_from_bytes_refuses_wrong_tensors(name: str, value: Tensor) -> None:
+    with pytest.raises(EmopruneError) as refusal:
         checkpoints.from_bytes(assembled({**stored(), name: value}))
+    assert "\n" not in str(refusal.value)
 
 
 # biases are not among them: a layer may have none, and the network's own shape is compared when it is rebuilt
@@ -246,6 +287,7 @@ def test_from_bytes_refuses_tensors_that_contradict_the_statistics(name: str, va
         "net.first.weight",
         "net.last.weight",
         *(f"stats.first.{part}" for part in ("count", "gram", "sum", "min", "max")),
+        *(f"reads.last.{part}" for part in ("count", "mean", "covariance")),
     ],
 )
 def test_from_bytes_refuses_missing_statistics_and_weights(name: str) -> None:
@@ -267,6 +309,8 @@ def check_outcome(data: bytes) -> None:
         assert "\n" not in str(found)
     else:
         assert len(found.classes) == found.spec.classes
+        for name, mask in found.masks.items():
+            assert (mask.dtype, mask.shape) == (torch.bool, found.tensors[name].shape)
 
 
 @given(st.dictionaries(st.integers(0, len(DATA) - 1), st.integers(0, 255), min_size=1, max_size=4))
