@@ -11,7 +11,17 @@ import torch
 from tests.support.command_line import Runner
 
 KEYS = [
-    *("schema", "model", "model_fingerprint", "data", "data_fingerprint", "split", "n", "classes"),
+    *(
+        "schema",
+        "model",
+        "model_fingerprint",
+        "data",
+        "data_fingerprint",
+        "split",
+        "n",
+        "classes",
+        "accuracy",
+    ),
     *("accuracy", "accuracy_interval", "macro_f1", "per_class", "confusion", "log_loss", "calibration_error"),
     *("parameters", "nonzero_parameters", "macs", "bytes", "units", "latency_ms", "label", "settings"),
 ]

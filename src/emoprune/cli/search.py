@@ -51,7 +51,7 @@ Storage = Annotated[
     str,
     typer.Option(
         metavar="FILE",
-        help="The search's memory: Optuna's journal, or its database as sqlite:///FILE. FILE.mutex is its lock.",
+        help="Its memory: Optuna's journal, or a database as sqlite:///FILE; FILE.mutex is its lock.",
     ),
 ]
 Log = Annotated[
