@@ -11,17 +11,7 @@ import torch
 from tests.support.command_line import Runner
 
 KEYS = [
-    *(
-        "schema",
-        "model",
-        "model_fingerprint",
-        "data",
-        "data_fingerprint",
-        "split",
-        "n",
-        "classes",
-        "accuracy",
-    ),
+    *("schema", "model", "model_fingerprint", "data", "data_fingerprint", "split", "n", "classes"),
     *("accuracy", "accuracy_interval", "macro_f1", "per_class", "confusion", "log_loss", "calibration_error"),
     *("parameters", "nonzero_parameters", "macs", "bytes", "units", "latency_ms", "label", "settings"),
 ]
