@@ -14,19 +14,18 @@ import argparse
 import math
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from unittest import mock
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.common import machine, markdown, parser, progress
-from emoprune.data.types import Preprocess, SplitRule
 from emoprune.networks import build
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.registry import ARCHITECTURES
-from emoprune.networks.types import Checkpoint, Spec
+from emoprune.networks.types import Spec
 from emoprune.pruning import surgery
 from emoprune.pruning.context import PruningContext, stays
 from emoprune.pruning.types import Plan, Removal
@@ -145,18 +144,10 @@ def random_plan(graph: ChannelGraph) -> Plan:
     return Plan(tuple(removals))
 
 
-def pruned(spec: Spec, net: nn.Module, context: PruningContext, plan: Plan) -> nn.Module:
+def pruned(spec: Spec, context: PruningContext, plan: Plan) -> nn.Module:
     """The network without the units that the plan removes, without compensation."""
-    image = Preprocess("image", spec.input[1:], mean=(0.5,) * 3, std=(0.25,) * 3) if spec.input[1:] else None
-    checkpoint = Checkpoint(
-        spec=spec,
-        classes=tuple(map(str, range(CLASSES))),
-        preprocess=image or Preprocess("table"),
-        split=SplitRule("80/20", seed=0, group_by=None, fingerprint=""),
-        tensors=net.state_dict(),
-    )
-    small = surgery.apply(plan, checkpoint, context, {})
-    return build.restore(small.spec, small.tensors)
+    small = surgery.apply(plan, context, {})
+    return build.restore(replace(spec, widths=small.widths), small.tensors)
 
 
 def silence(net: nn.Module, graph: ChannelGraph, alive: Tensor) -> None:
@@ -178,7 +169,7 @@ def tried(name: str, seed: int) -> Trial:
     graph = channel_graph(build.blueprint(spec), spec.input)
     context = PruningContext(graph, net.state_dict(), {}, {}, graph.layers)
     plan = random_plan(graph)
-    small = pruned(spec, net, context, plan)
+    small = pruned(spec, context, plan)
     silence(net, graph, context.alive(plan))
     with torch.inference_mode():
         expected, found = net(batch), small(batch)

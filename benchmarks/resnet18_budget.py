@@ -101,7 +101,7 @@ class Bench:
 
     def result(self, net: nn.Module, seconds: float) -> Result:
         """The result of a pruned network."""
-        before, after = (profiling.cost(each, self.checkpoint.spec) for each in (self.net, net))
+        before, after = (profiling.cost(each, self.checkpoint.spec.input) for each in (self.net, net))
         return Result(
             self.accuracy(net), after.parameters / before.parameters, after.macs / before.macs, seconds
         )
@@ -145,7 +145,7 @@ def theirs(bench: Bench, budget: float, *, global_pruning: bool) -> tuple[nn.Mod
     """Torch-Pruning's network with the smallest ratio within the budget, and its seconds."""
     start = time.perf_counter()
     spec = bench.checkpoint.spec
-    wanted = profiling.cost(bench.net, spec).macs * budget
+    wanted = profiling.cost(bench.net, spec.input).macs * budget
 
     def pruned(ratio: float) -> nn.Module:
         net = bench.net
@@ -164,7 +164,7 @@ def theirs(bench: Bench, budget: float, *, global_pruning: bool) -> tuple[nn.Mod
     for _ in range(BISECTIONS):
         middle = (low + high) / 2
         net = pruned(middle)
-        if profiling.cost(net, spec).macs <= wanted:
+        if profiling.cost(net, spec.input).macs <= wanted:
             high, best = middle, net
         else:
             low = middle

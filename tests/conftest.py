@@ -40,6 +40,13 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """The notes and warnings of the library."""
+    caplog.set_level("INFO", "emoprune")
+    return caplog
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real photos and weights, where EMOPRUNE_TEST_DATA names one."""

@@ -1,3 +1,226 @@
-"""emoprune: small, fast expression classifiers from photos of faces, with proof of what small cost."""
+"""Small, fast expression classifiers from photos of faces, and what making them small costs.
 
-__version__ = "0.1.0"
+Every function here is one use case of the library, as the commands are. Each takes values and returns new
+objects; nothing given is changed in place. Notes, warnings and progress go through `emoprune.events`: nothing
+is printed. Importing this package imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emoprune.errors import EmopruneError
+from emoprune.version import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from emoprune.choices import DeviceName, Part, SplitBy
+    from emoprune.data.datasets import Data
+    from emoprune.deployment.export import ExportSummary
+    from emoprune.evaluation.types import Metrics, ReconstructionMetrics
+    from emoprune.faces.types import CropSummary
+    from emoprune.networks.types import Checkpoint
+    from emoprune.pruning.prune import PrunePlan
+    from emoprune.pruning.types import PruneOutcome, Survey
+
+__all__ = [
+    "EmopruneError",
+    "__version__",
+    "angles",
+    "crop",
+    "evaluate",
+    "export",
+    "load",
+    "open_data",
+    "plan",
+    "prune",
+    "prune_module",
+    "train",
+]
+
+
+def crop(
+    raw: str | Path,
+    faces: str | Path,
+    *,
+    boxes: str | Path | None = None,
+    device: DeviceName = "auto",
+    jobs: int | None = None,
+    force: bool = False,
+    **settings: Any,
+) -> CropSummary:
+    """Cut the faces out of the photos below `raw`, or of a video, into the folder `faces`.
+
+    Settings are those of CropConfig: size, margin, align, pad, select and others. The same call goes on
+    where an earlier one ended, and crops only what is new. Raises BadData for a folder without photos,
+    OutputFault for a folder that holds other files or was cropped with other settings.
+    """
+    from emoprune.faces.crop_folder import crop_folder
+    from emoprune.faces.types import CropConfig
+
+    by_hand = None if boxes is None else str(boxes)
+    config = CropConfig(**settings)
+    return crop_folder(str(raw), str(faces), config, boxes=by_hand, device=device, jobs=jobs, force=force)
+
+
+def open_data(
+    path: str | Path,
+    *,
+    split: str | None = None,
+    group_by: str | None = None,
+    split_by: SplitBy | None = None,
+) -> Data:
+    """A folder of faces by class, FER-2013's CSV, or a feature table, and how it is to be split.
+
+    `split` is "80/20", "75/10/15" (percent) or "346/329" (counts); samples whose names match the regular
+    expression `group_by` with the same text stay on one side, and with `split_by="duplicates"` so do
+    near-duplicates. Raises BadData for what is none of these.
+    """
+    from emoprune.data.datasets import open_data as opened
+
+    return opened(str(path), split=split, group_by=group_by, split_by=split_by)
+
+
+def train(
+    data: Data | str | Path, *, start: Checkpoint | None = None, preset: str | None = None, **settings: Any
+) -> Checkpoint:
+    """A trained network with the statistics of its layers, ready to be pruned.
+
+    Settings are those of TrainConfig: arch, weights, epochs, lr, hidden, freeze, augment, seed and others; a
+    `preset` has all of them from a paper, and settings that are given still count. The split is that of the
+    data, if it has one. `start` is a checkpoint to train on: its widths and zeros stay. Raises UsageFault for
+    settings that contradict one another or the data, TrainingFault where the loss diverges.
+    """
+    from emoprune.training.config import train_config
+    from emoprune.training.train import train as trained
+
+    opened = _opened(data)
+    request = opened.split
+    split = {"split": request.shares, "group_by": request.group_by, "split_by": request.split_by}
+    given = {name: value for name, value in split.items() if value is not None} | settings
+    return trained(opened, train_config(preset, **given), past=start).checkpoint
+
+
+def load(path: str | Path) -> Checkpoint:
+    """The checkpoint in a file; BadCheckpoint where it is not one, names what is wrong."""
+    from emoprune.networks.checkpoint import read
+
+    return read(str(path))
+
+
+def angles(model: Checkpoint | str | Path, **settings: Any) -> dict[str, Survey]:
+    """The angles between the hidden units of every layer, in degrees, by the layer's name.
+
+    Settings are those of AnglesConfig: layer, center, below, above, everything. No image is needed: they
+    follow from the statistics in the checkpoint.
+    """
+    from emoprune.pruning.angles import survey_layers
+    from emoprune.pruning.types import AnglesConfig
+
+    return survey_layers(_loaded(model), AnglesConfig(**settings))
+
+
+def plan(
+    model: Checkpoint | str | Path, *, data: Data | str | Path | None = None, **settings: Any
+) -> PrunePlan:
+    """What pruning would remove and, as `error_estimate`, what that is predicted to cost; nothing is changed.
+
+    Settings are those of PruneConfig: method, merge, and one amount (angle, amount, units, macs, params,
+    max_drop or max_loss_increase). `data` calibrates; without it layers are refitted on the training data,
+    if that is still there. Raises UsageFault with the nearest amount where one cannot be met.
+    """
+    from emoprune.pruning import prune as pruning
+    from emoprune.pruning.types import PruneConfig
+
+    calibration = None if data is None else _opened(data)
+    return pruning.plan(_loaded(model), PruneConfig(**settings), data=calibration)
+
+
+def prune(
+    model: Checkpoint | str | Path,
+    planned: PrunePlan | None = None,
+    *,
+    data: Data | str | Path | None = None,
+    **settings: Any,
+) -> Checkpoint:
+    """A physically smaller checkpoint: by a plan, or by the settings that `plan` takes.
+
+    What it did is the last entry of its history.
+    """
+    from emoprune.errors import UsageFault
+    from emoprune.pruning import prune as pruning
+
+    loaded = _loaded(model)
+    if planned is not None and (settings or data is not None):
+        raise UsageFault("a plan and settings both say what to remove", "give one of them")
+    return pruning.prune(loaded, planned or plan(loaded, data=data, **settings)).checkpoint
+
+
+def evaluate(
+    model: Checkpoint | str | Path,
+    data: Data | str | Path,
+    *,
+    part: Part | None = None,
+    device: DeviceName = "auto",
+    latency: bool = False,
+    label: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Metrics | ReconstructionMetrics:
+    """How well a model does on a part of the data ("test", else "val", by the model's own split).
+
+    `model` is a checkpoint or the path of one, or of an .onnx file that `export` wrote. With `latency` one
+    sample is timed, too; `label` and `settings` are kept in the metrics, for reports. Raises BadData for data
+    that the model was not trained on, unless the part is "all".
+    """
+    from emoprune.evaluation.evaluate import evaluate as evaluated
+    from emoprune.evaluation.model import load as loaded
+    from emoprune.io.devices import device as chosen
+
+    opened = loaded(str(model), chosen(device)) if isinstance(model, str | Path) else model
+    return evaluated(
+        opened, _opened(data), part=part, device=device, latency=latency, label=label, settings=settings
+    )
+
+
+def export(
+    model: Checkpoint | str | Path,
+    path: str | Path,
+    *,
+    data: Data | str | Path | None = None,
+    tolerance: float = 1e-4,
+    seed: int = 0,
+    force: bool = False,
+) -> ExportSummary:
+    """Write one ONNX file with a free batch size, checked in onnxruntime to compute the same.
+
+    Raises ToleranceExceeded, and writes nothing, if any logit differs by more than `tolerance`.
+    """
+    from emoprune.deployment.export import export as exported
+
+    real = None if data is None else _opened(data)
+    return exported(_loaded(model), path, data=real, tolerance=tolerance, seed=seed, force=force)
+
+
+def prune_module(
+    net: nn.Module, example_inputs: Tensor, *, images: Iterable[Any] | None = None, **settings: Any
+) -> tuple[nn.Module, PruneOutcome]:
+    """A smaller module that computes nearly the same as any that torch.fx can trace, and what was removed.
+
+    `example_inputs` (n, ...) show the shape of its input; `images` are batches as data loaders give, for
+    statistics and for refitting layers. Settings are those of PruneConfig, as `macs=0.5`. `net` is left as it
+    was. Raises UsageFault that names the part which cannot be followed.
+    """
+    from emoprune.pruning.module import prune_module as pruned
+
+    return pruned(net, example_inputs, images=images, **settings)
+
+
+def _opened(data: Data | str | Path) -> Data:
+    return open_data(data) if isinstance(data, str | Path) else data
+
+
+def _loaded(model: Checkpoint | str | Path) -> Checkpoint:
+    return load(model) if isinstance(model, str | Path) else model

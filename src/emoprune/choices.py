@@ -7,6 +7,9 @@ from typing import Literal
 Activation = Literal["sigmoid", "relu", "tanh"]
 Center = Literal["half", "range", "mean", "none"]
 Merge = Literal["sum", "lstsq"]
+MethodName = Literal[
+    "distinct", "progressive", "reconstruct", "importance", "random-units", "magnitude", "random"
+]
 Optimizer = Literal["adam", "sgd", "adamw"]
 Keep = Literal["best", "last"]
 Freeze = Literal["backbone", "none"]

@@ -1,6 +1,6 @@
 """Notes, warnings and progress of long work.
 
-The library tells them here and prints nothing: notes and warnings go to the logger "emoprune" of the standard
+The library prints nothing: notes and warnings go to the logger "emoprune" of the standard
 library, progress to the hook that `showing` sets. The command line shows both; a notebook asks for the first
 with `logging.basicConfig(level="INFO")`.
 """
@@ -19,35 +19,35 @@ LOGGER = logging.getLogger("emoprune")
 # without a handler of its own, logging would print warnings to stderr
 LOGGER.addHandler(logging.NullHandler())
 
-_told: ContextVar[set[tuple[int, str]] | None] = ContextVar("_told", default=None)
+_seen: ContextVar[set[tuple[int, str]] | None] = ContextVar("_seen", default=None)
 
 
 def note(text: str) -> None:
-    """Tell something that a user may like to know."""
-    _tell(logging.INFO, text)
+    """Report something that a user may like to know."""
+    _report(logging.INFO, text)
 
 
 def warn(text: str) -> None:
-    """Tell something that a user should know."""
-    _tell(logging.WARNING, text)
+    """Report something that a user should know."""
+    _report(logging.WARNING, text)
 
 
 @contextmanager
 def once() -> Iterator[None]:
-    """Within, each note and warning is told the first time only: for work that is repeated."""
-    token = _told.set(set())
+    """Within, a repeated note or warning is dropped."""
+    token = _seen.set(set())
     try:
         yield
     finally:
-        _told.reset(token)
+        _seen.reset(token)
 
 
-def _tell(level: int, text: str) -> None:
-    told = _told.get()
-    if told is not None and (level, text) in told:
+def _report(level: int, text: str) -> None:
+    seen = _seen.get()
+    if seen is not None and (level, text) in seen:
         return
-    if told is not None:
-        told.add((level, text))
+    if seen is not None:
+        seen.add((level, text))
     LOGGER.log(level, text)
 
 
@@ -81,7 +81,7 @@ def showing(hook: ProgressHook) -> Iterator[None]:
 
 
 def progress(label: str, total: int | None) -> AbstractContextManager[Advance]:
-    """The progress of some work, from its beginning to its end; without work there is none."""
+    """The progress of some work; nothing is shown where the total is 0."""
     return _silent(label, total) if total == 0 else _hook.get()(label, total)
 
 

@@ -82,7 +82,7 @@ def _check(name: str, value: Any, entry: Setting, names: Collection[str]) -> Non
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     low, high = (math.inf if bound is None else bound for bound in (entry.low, entry.high))
-    if math.isnan(value) or (entry.low is not None and value < low) or value > high:
+    if not math.isfinite(value) or (entry.low is not None and value < low) or value > high:
         limits = f"{entry.low:g} or more" if entry.high is None else f"{entry.low or 0:g} to {entry.high:g}"
         raise UsageFault(f"`{name}={value}` is out of range", f"give {limits}")
 

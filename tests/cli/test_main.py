@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from emoprune import __version__
 from emoprune.cli.main import app, main
 from emoprune.errors import EmopruneError, UsageFault
 from emoprune.pruning.methods import METHODS
+from emoprune.version import __version__
 from tests.conftest import draw_faces
 from tests.support.command_line import PROGRAM, SMALL, Runner, clean_environment, process, scores, tree
 

@@ -1,36 +1,30 @@
-"""emoprune prune: smaller files that compute what was promised, and a certificate that holds."""
+"""emoprune prune: what it writes and where, what a terminal and a pipe see, and which options it refuses."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-import numpy as np
 import pytest
-import torch
 
 from emoprune.cli.main import main
-from emoprune.data.datasets import open_data
-from emoprune.data.loader import batches
-from emoprune.data.splits import partition
-from emoprune.evaluation.model import samples
-from tests.support.checkpoints import OFFLINE, read, some, units
-from tests.support.command_line import Runner, opened, tree
+from emoprune.pruning.refit import Refit
+from tests.evaluation.test_model import rewritten
+from tests.support.checkpoints import Zoo, check_agrees, options, planned, pruned, read, some, units
+from tests.support.command_line import Runner, tree
 from tests.support.terminal import bytes_on_terminal, lines_of
 
-KEYS = {
-    *("schema", "input", "output", "method", "merge", "units", "compression_rate", "parameters", "macs"),
-    "layers",
-}
 HIDDEN = ("--layer", "classifier.hidden1")
-LAYER_KEYS = {
-    *("layer", "before", "after", "similar", "complementary", "insignificant", "error_sum", "error_lstsq")
-}
+DISTINCT, RECONSTRUCT = options(**some("distinct")), options(**some("reconstruct"))
+MAGNITUDE = options(**some("magnitude"))
+SENSITIVITY = ("--method", "reconstruct", "--sensitivity")
 
 
 @pytest.fixture
@@ -40,23 +34,22 @@ def here(model: Path, in_folder: Path) -> Path:
     return in_folder / "model.st"
 
 
-def test_the_summary_counts_what_went(emoprune: Runner, here: Path) -> None:
+def test_prune_prints_the_outcome_and_writes_the_checkpoint_of_the_library(
+    emoprune: Runner, here: Path
+) -> None:
     record = emoprune.done("prune", "model.st", "--angle", "40", *HIDDEN).record
-    assert record.keys() >= KEYS
-    (layer,) = record["layers"]
-    assert layer.keys() >= LAYER_KEYS
+    result = pruned(here, angle=40, layer=HIDDEN[1])
+    assert list(record)[:5] == ["schema", "input", "output", "method", "merge"]
     assert (record["schema"], record["input"], record["merge"]) == ("emoprune.prune/2", "model.st", "lstsq")
-    assert record["units"] == {"before": layer["before"], "after": layer["after"]}
-    gone = layer["similar"] + layer["complementary"] + layer["insignificant"]
-    assert layer["before"] - layer["after"] == gone > 0
-    assert record["compression_rate"] == pytest.approx(gone / layer["before"])
-    before, after = read(here), read(here.with_name("model.distinct.st"))
-    for name, found in (("before", before), ("after", after)):
-        assert record["parameters"][name] == sum(tensor.numel() for tensor in found.tensors.values())
-    inputs = before.tensors["classifier.hidden1.weight"].shape[1]
-    # a unit is read by three classes, written by all inputs, and has a bias
-    assert record["parameters"]["before"] - record["parameters"]["after"] == gone * (inputs + 3 + 1)
-    assert record["macs"]["before"] - record["macs"]["after"] == gone * (inputs + 3)
+    assert (record["amount"], record["angle"], record["layer"]) == ({"angle": 40}, 40, HIDDEN[1])
+    outcome = json.loads(json.dumps(result.outcome.to_record()))
+    assert {key: record[key] for key in outcome} == outcome
+    (layer,) = record["layers"]
+    assert {*("layer", "before", "after", "removed", "error_sum", "error_lstsq")} <= layer.keys()
+    written = read(here.with_name("model.distinct.st"))
+    check_agrees(result.outcome, read(here), written)
+    assert written.history[-1].metrics["layers"] == record["layers"]
+    assert set(written.history[-1].versions) >= {"emoprune", "torch"}
 
 
 def test_the_output_is_named_after_input_and_method(emoprune: Runner, here: Path, in_folder: Path) -> None:
@@ -70,161 +63,118 @@ def test_the_output_is_named_after_input_and_method(emoprune: Runner, here: Path
 def test_a_dry_run_prints_the_same_and_writes_nothing(emoprune: Runner, here: Path, in_folder: Path) -> None:
     before = tree(in_folder)
     dry = emoprune.done("prune", "model.st", "--angle", "30", "--dry-run").record
+    piped = emoprune.done("prune", "-", "--angle", "30", "--dry-run", stdin=here.read_bytes()).record
+    named = emoprune.done("prune", "model.st", "--angle", "30", "-o", "model.st", "--dry-run").record
     assert tree(in_folder) == before
-    assert dry["output"] is None
     wet = emoprune.done("prune", "model.st", "--angle", "30").record
-    assert {**wet, "output": None} == dry
+    assert {**wet, "output": None} == dry == named == {**piped, "input": "model.st"}
 
 
-def test_a_dry_run_needs_no_place_to_write(emoprune: Runner, here: Path) -> None:
-    before = here.read_bytes()
-    piped = emoprune.done("prune", "-", "--dry-run", stdin=before).record
-    named = emoprune.done("prune", "model.st", "-o", "model.st", "--dry-run").record
-    assert piped["output"] is named["output"] is None
-    assert here.read_bytes() == before
-
-
-@pytest.mark.parametrize("merge", ["sum", "lstsq"])
-def test_the_certified_error_is_the_error_on_the_training_faces(
-    emoprune: Runner, here: Path, faces: Path, merge: str
+def test_where_every_unit_would_be_removed_one_is_kept_with_a_warning(
+    emoprune: Runner, in_folder: Path
 ) -> None:
-    options = ("--angle", "40", "--merge", merge, "-o", "small.st", *HIDDEN)
-    (layer,) = emoprune.done("prune", "model.st", *options).record["layers"]
-    outputs = []
-    for name in (here, here.with_name("small.st")):
-        checkpoint, net = opened(Path(name))
-        data = open_data(str(faces))
-        train = torch.tensor(partition(data.catalog, checkpoint.split)["train"])
-        inputs = batches(
-            samples(data, checkpoint.preprocess, checkpoint.spec.input),
-            train,
-            checkpoint.preprocess,
-            torch.device("cpu"),
-        )
-        with torch.inference_mode():
-            outputs.append(torch.cat([net(batch) for batch in inputs]).double().numpy())
-    before, after = outputs
-    variance = np.square(before - before.mean(0)).sum()
-    # what the output layer gives is the next layer's input
-    measured = np.sqrt(np.square(after - before).sum() / variance)
-    assert layer[f"error_{merge}"] == pytest.approx(measured, rel=1e-3)
-    assert layer["error_lstsq"] <= layer["error_sum"] + 1e-9
-
-
-def test_a_wider_angle_never_keeps_more_units(emoprune: Runner, here: Path) -> None:
-    left = [
-        emoprune.done("prune", "model.st", "--angle", angle, "--dry-run").record["units"]["after"]
-        for angle in (0, 15, 30, 45, 60)
-    ]
-    assert left == sorted(left, reverse=True)
-    assert left[0] > left[-1]
-
-
-@pytest.mark.parametrize("merge", ["sum", "lstsq"])
-def test_at_90_degrees_a_network_is_left(emoprune: Runner, here: Path, faces: Path, merge: str) -> None:
-    left = emoprune.done("prune", "model.st", "--angle", "90", "--merge", merge).record["units"]["after"]
-    assert 2 <= left < 40, "at least one unit of each of the two layers"
-    assert emoprune.done("eval", "model.distinct.st", faces).record["units"] == left
-
-
-def test_where_every_unit_would_go_one_stays_with_a_warning(emoprune: Runner, in_folder: Path) -> None:
     # a constant column makes every unit constant
     rows = [f"{label}{index},{label},1" for label in "ab" for index in range(5)]
     (in_folder / "t.csv").write_text("name,label,x\n" + "\n".join(rows) + "\n")
     emoprune.done("train", "t.csv", "m.st", "--arch", "mlp", "--hidden", "6", "--epochs", "0")
     result = emoprune.done("prune", "m.st")
     assert result.record["units"] == {"before": 6, "after": 1}
-    assert result.err == "warning: classifier.hidden1: every unit would go; 1 stays\n"
+    assert result.err == "warning: classifier.hidden1: every unit would be removed; 1 is kept\n"
 
 
-def test_pruning_goes_on_in_steps(emoprune: Runner, here: Path, faces: Path) -> None:
-    first = emoprune.done("prune", "model.st", "--angle", "25", "-o", "one.st").record
-    second = emoprune.done("prune", "one.st", "--angle", "50", "-o", "two.st").record
-    assert first["units"]["after"] == second["units"]["before"] > second["units"]["after"]
-    found = read(here.with_name("two.st"))
-    assert [entry.command for entry in found.history] == ["train", "prune", "prune"]
-    assert [entry.parameters.get("angle") for entry in found.history] == [None, 25, 50]
-    left = {layer["layer"]: layer["after"] for layer in second["layers"]}
-    assert {name: entry.units for name, entry in found.statistics.items()} == left
-    assert emoprune.done("eval", "two.st", faces).record["units"] == sum(left.values())
-    surveys = emoprune.done("angles", "two.st").lines
-    assert {survey["layer"]: survey["units"] for survey in surveys} == left
-
-
-def test_units_that_survive_keep_their_statistics(emoprune: Runner, here: Path) -> None:
-    emoprune.done("prune", "model.st", "--angle", "40")
-    before, after = read(here).statistics, read(here.with_name("model.distinct.st")).statistics
-    assert before.keys() == after.keys() == {"features.0", "classifier.hidden1"}
-    for name, old in before.items():
-        new = after[name]
-        kept = [int((old.total == value).nonzero()[0, 0]) for value in new.total]
-        assert kept == sorted(set(kept))
-        assert torch.equal(new.gram, old.gram[kept][:, kept])
-        assert new.count == old.count
-
-
-def test_both_hidden_layers_are_pruned_at_once(emoprune: Runner, table_model: Path, table: Path) -> None:
-    record = emoprune.done("prune", table_model, "--angle", "60", "-o", "small.st").record
-    assert [layer["layer"] for layer in record["layers"]] == ["classifier.hidden1", "classifier.hidden2"]
-    assert all(layer["after"] < layer["before"] for layer in record["layers"])
-    assert record["units"]["after"] == sum(layer["after"] for layer in record["layers"])
-    found = read(Path("small.st"))
-    middle = found.tensors["classifier.hidden2.weight"].shape
-    assert tuple(middle) == tuple(layer["after"] for layer in reversed(record["layers"]))
-    assert emoprune.done("eval", "small.st", table).record["units"] == record["units"]["after"]
-
-
-def test_a_layer_can_be_left_alone(emoprune: Runner, table_model: Path) -> None:
-    record = emoprune.done("prune", table_model, "--angle", "60", "--layer", "*1", "-o", "s.st").record
-    assert [layer["layer"] for layer in record["layers"]] == ["classifier.hidden1"]
-    assert read(Path("s.st")).statistics["classifier.hidden2"].units == 8
-
-
-def test_the_same_command_writes_the_same_bytes(emoprune: Runner, here: Path, in_folder: Path) -> None:
-    emoprune.done("prune", "model.st", "-o", "a.st")
-    emoprune.done("prune", "model.st", "-o", "b.st")
-    piped = emoprune.done("prune", "-", "-o", "-", stdin=here.read_bytes())
-    assert (in_folder / "a.st").read_bytes() == (in_folder / "b.st").read_bytes() == piped.raw
+def test_a_heavy_loss_is_warned_of(emoprune: Runner, here: Path) -> None:
+    result = emoprune.done("prune", "model.st", "--angle", "90", "--merge", "sum", "--dry-run", *HIDDEN)
+    (layer,) = result.record["layers"]
+    assert layer["error_sum"] > 0.5
+    assert "warning: classifier.hidden1: the next layer's input changes by " in result.err
 
 
 def test_train_prune_and_eval_make_a_pipe(emoprune: Runner, small: Path) -> None:
-    options = ("--arch", "conv1", "--size", "16", "--gray", "--hidden", "8", "--epochs", "1")
-    trained = emoprune.done("train", small, "-", *options).raw
-    pruned = emoprune.done("prune", "-", "-o", "-", "--angle", "60", stdin=trained).raw
-    record = emoprune.done("eval", "-", small, stdin=pruned).record
+    shape = ("--arch", "conv1", "--size", "16", "--gray", "--hidden", "8", "--epochs", "1")
+    trained = emoprune.done("train", small, "-", *shape).raw
+    piped = emoprune.done("prune", "-", "-o", "-", "--angle", "60", stdin=trained).raw
+    record = emoprune.done("eval", "-", small, stdin=piped).record
     assert (record["model"], record["n"]) == ("-", 6)
-    assert record["bytes"] == len(pruned) < len(trained)
+    assert record["bytes"] == len(piped) < len(trained)
     assert record["units"] < 8
 
 
-def test_stdin_without_a_name_for_the_output_is_refused(emoprune: Runner, here: Path) -> None:
+def test_standard_input_and_output_are_the_same_as_files(emoprune: Runner, zoo: Zoo) -> None:
+    argv = (*RECONSTRUCT, "--data", "none")
+    emoprune.done("prune", zoo("conv2"), *argv, "-o", "o.st")
+    piped = emoprune.done("prune", "-", *argv, "-o", "-", stdin=zoo("conv2").read_bytes())
+    assert piped.raw == Path("o.st").read_bytes()
+    swept = emoprune.done("prune", "-", "--sensitivity", stdin=zoo("conv2").read_bytes())
+    assert {step["model"] for step in swept.lines} == {"-"}
+
+
+def test_standard_input_needs_a_name_for_the_output_and_a_checkpoint(emoprune: Runner, here: Path) -> None:
     emoprune.check_refused("prune", "-", stdin=here.read_bytes(), code=2, says=("-o",))
+    for content in (b"", b"text", b"PK\3\4"):
+        emoprune.check_refused("prune", "-", "-o", "o.st", stdin=content, says=("standard input: ",))
 
 
-@pytest.mark.parametrize("angle", ["-1", "90.5", "180", "nan", "wide"])
-def test_an_angle_that_is_none_is_the_command_lines_fault(emoprune: Runner, here: Path, angle: str) -> None:
-    emoprune.check_refused("prune", "model.st", "--angle", angle, code=2, says=("--angle",))
+def test_a_broken_checkpoint_is_refused_with_its_name(emoprune: Runner, here: Path) -> None:
+    def drop(held: dict[str, Any]) -> None:
+        for name in [name for name in held if name.startswith("reads.")]:
+            del held[name]
+
+    here.write_bytes(rewritten(here.read_bytes(), drop))
+    emoprune.check_refused("prune", "model.st", says=("model.st: ", "classifier.hidden1", "--data"))
 
 
-def test_an_unknown_method_is_answered_with_the_known(emoprune: Runner, here: Path) -> None:
-    emoprune.check_refused("prune", "model.st", "--method", "distinkt", code=2, says=("distinkt", "distinct"))
+def test_steps_are_a_record_that_report_reads(emoprune: Runner, table_model: Path, in_folder: Path) -> None:
+    argv = ("prune", table_model, "--method", "importance", "--steps", "--units", "17", "--label", "x")
+    result = emoprune.done(*argv)
+    assert tree(in_folder) == {}
+    record = result.record
+    assert (record["schema"], record["label"], record["method"]) == ("emoprune.steps/1", "x", "importance")
+    assert [step["units"] for step in record["steps"]] == [20, 19, 18, 17]
+    assert emoprune.done("report", "--by-label", stdin=result.raw).record["steps"]
+    emoprune.check_refused("prune", table_model, "--label", "x", code=2, says=("give --steps",))
 
 
-def test_the_input_is_never_overwritten_unasked(emoprune: Runner, here: Path) -> None:
-    emoprune.check_refused("prune", "model.st", "-o", "model.st", says=("model.st: exists", "--force"))
-    emoprune.done("prune", "model.st", "-o", "model.st", "--angle", "40", "--force")
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        *((["--angle", angle], ("--angle",)) for angle in ("-1", "90.5", "180", "nan", "wide")),
+        (["--method", "distinkt"], ("distinkt", "distinct")),
+        (["--method", "magnitud", "--amount", "0.5"], ("magnitud", "did you mean magnitude?")),
+        (["--angle", "20", "--macs", "0.5"], ("--angle", "--macs", "give one")),
+        (["--method", "reconstruct"], ("--method reconstruct", "give --macs 0.5")),
+        (["--method", "magnitude", "--max-drop", "101"], ("--max-drop",)),
+        (["--macs", "1.5"], ("--macs",)),
+        (["--units", "2.5"], ("--units",)),
+        (["--round-to", "8"], ("--round-to", "reconstruct")),
+        (["--max-loss-increase", "inf"], ("--max-loss-increase",)),
+        (["--scope", "network"], ("--scope", "network")),
+        (["--samples", "1"], ("--samples",)),
+        (["--sensitivity", "--macs", "0.5"], ("--macs 0.5 is given",)),
+        (["--sensitivity", "-o", "o.st"], ("--sensitivity writes nothing, and --output",)),
+        (["--sensitivity", "--rewind", "o.st"], ("--sensitivity writes nothing, and --rewind",)),
+        (["--steps", "--method", "distinct"], ("one by one",)),
+        (["--steps", "--method", "progressive", "--angle", "15"], ("--angle is given",)),
+        (["--steps", "--method", "progressive", "-o", "o.st"], ("--steps writes nothing, and --output",)),
+        (["--steps", "--method", "progressive", "--rewind", "t.st"], ("--steps", "--rewind")),
+        (["--steps", "--method", "progressive", "--sensitivity"], ("--steps", "--sensitivity")),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_contradict_one_another_are_refused(
+    emoprune: Runner, here: Path, argv: list[str], says: tuple[str, ...]
+) -> None:
+    emoprune.check_refused("prune", "model.st", *argv, code=2, says=says)
+
+
+def test_an_output_that_exists_is_replaced_only_with_force(emoprune: Runner, here: Path) -> None:
+    emoprune.done("prune", "model.st")
+    for argv, name in (((), "model.distinct.st"), (("-o", "model.st"), "model.st")):
+        emoprune.check_refused("prune", "model.st", *argv, says=(f"{name}: exists", "--force"))
+        emoprune.done("prune", "model.st", *argv, "--angle", "40", "--force")
     assert [entry.command for entry in read(here).history] == ["train", "prune"]
 
 
-def test_the_default_output_is_protected_too(emoprune: Runner, here: Path) -> None:
-    emoprune.done("prune", "model.st")
-    emoprune.check_refused(
-        "prune", "model.st", "--angle", "40", says=("model.distinct.st: exists", "--force")
-    )
-    emoprune.done("prune", "model.st", "--angle", "40", "--force")
-
-
-def test_a_missing_output_folder_is_told_before_work_begins(emoprune: Runner, here: Path) -> None:
+def test_a_missing_output_folder_is_refused_before_work_begins(emoprune: Runner, here: Path) -> None:
     emoprune.check_refused("prune", "model.st", "-o", "nowhere/m.st", says=("nowhere", "mkdir -p nowhere"))
 
 
@@ -245,21 +195,51 @@ def test_the_output_honors_the_umask(emoprune: Runner, here: Path) -> None:
     assert here.with_name("model.distinct.st").stat().st_mode & 0o777 == 0o640
 
 
-def test_history_records_the_certificate(emoprune: Runner, here: Path) -> None:
-    record = emoprune.done("prune", "model.st", "--angle", "35").record
-    entry = read(here.with_name("model.distinct.st")).history[-1]
-    assert entry.metrics["layers"] == record["layers"]
-    assert set(entry.versions) >= {"emoprune", "torch"}
+def test_ctrl_c_in_the_middle_of_work_leaves_nothing(
+    emoprune: Runner, zoo: Zoo, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Refit.run
+
+    def interrupted(self: Refit, images: Any) -> Iterator[str]:
+        for step, name in enumerate(whole(self, images)):
+            if step == 4:
+                raise KeyboardInterrupt
+            yield name
+
+    monkeypatch.setattr(Refit, "run", interrupted)
+    Path("o.st").write_bytes(b"old")
+    before = tree(emoprune.folder)
+    result = emoprune("prune", zoo("conv2"), *RECONSTRUCT, "--data", small, "-o", "o.st", "--force")
+    assert (result.code, result.complaints, result.raw) == (130, ["emoprune: interrupted"], b"")
+    assert tree(emoprune.folder) == before
 
 
-def test_a_heavy_loss_is_told(emoprune: Runner, here: Path) -> None:
-    result = emoprune.done("prune", "model.st", "--angle", "90", "--merge", "sum", "--dry-run", *HIDDEN)
-    (layer,) = result.record["layers"]
-    assert layer["error_sum"] > 0.5
-    assert "warning: classifier.hidden1: what the next layer reads changes by " in result.err
+@pytest.mark.parametrize(
+    "argv", [(*RECONSTRUCT, "--dry-run"), ("--sensitivity",), (*RECONSTRUCT, "-o", "-")], ids=" ".join
+)
+def test_a_closed_pipe_ends_it_without_a_word(
+    zoo: Zoo,
+    in_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    argv: tuple[str, ...],
+) -> None:
+    path = str(zoo("conv2"))
+    capsys.readouterr()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with (
+        monkeypatch.context() as patch,
+        contextlib.suppress(BrokenPipeError),
+        os.fdopen(writing, "w") as stream,
+    ):
+        patch.setattr(sys, "stdout", stream)
+        code = main(["prune", path, *argv])
+    assert code == 141
+    assert capsys.readouterr().err == ""
+    assert tree(in_folder) == {}
 
 
-Zoo = Callable[[str], Path]
 Screen = Callable[..., list[str]]
 CUT = "…"
 
@@ -276,34 +256,34 @@ def screen(monkeypatch: pytest.MonkeyPatch, in_folder: Path) -> Screen:
 
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize(
-    "options",
-    [some("distinct"), some("reconstruct"), some("magnitude"), ("--method", "reconstruct", "--macs", "0.5")],
+    "argv", [DISTINCT, RECONSTRUCT, MAGNITUDE, ["--method", "reconstruct", "--macs", "0.5"]], ids=" ".join
 )
-def test_the_certificate_fits_a_terminal(
-    screen: Screen, zoo: Zoo, options: tuple[str, ...], columns: int
+def test_the_tables_of_predicted_errors_fit_a_terminal(
+    screen: Screen, zoo: Zoo, argv: list[str], columns: int
 ) -> None:
-    lines = screen("prune", zoo("conv2"), *options, "-o", "o.st", columns=columns)
+    lines = screen("prune", zoo("conv2"), *argv, "-o", "o.st", columns=columns)
     messages = [line for line in lines if line.startswith(("note: ", "warning: "))]
     tables = [line for line in lines if line not in messages]
     assert max(map(len, tables)) <= 80
     assert CUT not in "".join(lines)
-    for name, count in units(zoo("conv2")).items():
+    after = units(read("o.st"))
+    for name, count in units(read(zoo("conv2"))).items():
         rows = [line for line in tables if line.strip().startswith(f"{name} ")]
         # a layer that loses nothing is counted below the others
-        assert len(rows) == 1 or (rows == [] and count == units("o.st")[name])
-        assert all(f"{count} > {units('o.st')[name]}" in row for row in rows)
+        assert len(rows) == 1 or (rows == [] and count == after[name])
+        assert all(f"{count} > {after[name]}" in row for row in rows)
     assert tables[-1].strip() == "wrote o.st"
-    assert any(line.startswith(f"Predicted error ({options[1]}") for line in tables)
+    assert any(line.startswith(f"Predicted error ({argv[1]}") for line in tables)
 
 
 def test_a_dry_run_says_so_at_the_end(screen: Screen, zoo: Zoo) -> None:
-    lines = screen("prune", zoo("conv2"), *some("reconstruct"), "--dry-run")
+    lines = screen("prune", zoo("conv2"), *RECONSTRUCT, "--dry-run")
     assert lines[-1].strip() == "dry run: nothing written"
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
-def test_no_figure_of_the_ladder_is_cut(screen: Screen, zoo: Zoo, columns: int) -> None:
-    lines = screen("prune", zoo("conv2"), "--method", "reconstruct", "--sensitivity", columns=columns)
+def test_no_number_of_a_sensitivity_sweep_is_cut(screen: Screen, zoo: Zoo, columns: int) -> None:
+    lines = screen("prune", zoo("conv2"), *SENSITIVITY, columns=columns)
     assert CUT not in "".join(lines)
     rows = [line.split() for line in lines if line.strip().startswith("features.3 ")]
     # nine amounts under the merge that was chosen
@@ -311,70 +291,60 @@ def test_no_figure_of_the_ladder_is_cut(screen: Screen, zoo: Zoo, columns: int) 
     assert max(map(len, lines)) <= 80
 
 
-def test_layers_that_rounding_keeps_whole_have_no_figure_and_one_is_named(
+def test_layers_that_rounding_keeps_whole_have_no_number_and_one_is_named(
     screen: Screen, emoprune: Runner, zoo: Zoo
 ) -> None:
-    found = units(zoo("conv2"))
-    argv = (
-        "prune",
-        zoo("conv2"),
-        "--method",
-        "reconstruct",
-        "--sensitivity",
-        "--round-to",
-        max(found.values()),
-    )
+    found = units(read(zoo("conv2")))
+    argv = ("prune", zoo("conv2"), *SENSITIVITY, "--round-to", max(found.values()))
     rows = {cells[0]: cells[1:] for line in screen(*argv) if (cells := line.split()) and cells[0] in found}
     assert rows == {name: [str(count), *["-"] * 9] for name, count in found.items()}
-    told = emoprune.done(*argv)
-    assert (told.raw, "3 layers can lose none" in told.err) == (b"", True)
+    result = emoprune.done(*argv)
+    assert (result.raw, "3 layers can lose none" in result.err) == (b"", True)
 
 
 @pytest.mark.parametrize("merge", ["sum", "lstsq"])
-def test_the_ladder_is_that_of_the_chosen_merge(
+def test_a_sensitivity_table_is_that_of_the_chosen_merge(
     screen: Screen, emoprune: Runner, zoo: Zoo, merge: str
 ) -> None:
-    argv = ("prune", zoo("conv2"), "--method", "reconstruct", "--sensitivity", "--merge", merge)
+    argv = ("prune", zoo("conv2"), *SENSITIVITY, "--merge", merge)
     (row,) = [line.split()[2:] for line in screen(*argv) if line.strip().startswith("classifier.hidden1 ")]
     steps = [step for step in emoprune.done(*argv).lines if step["layer"] == "classifier.hidden1"]
+    assert {step["schema"] for step in steps} == {"emoprune.sensitivity/1"}
     for shown, step in zip(row, steps, strict=True):
         assert len(shown) <= 3
         assert float(shown) == pytest.approx(step[f"error_{merge}"], rel=0.05, abs=0.005)
 
 
 def test_work_within_work_leaves_one_line(screen: Screen, zoo: Zoo, small: Path) -> None:
-    options = ("--method", "reconstruct", "--data", small, "--dry-run", "--max-drop", "50")
-    labels = [
-        line.split()[0] for line in screen("prune", zoo("conv2"), *options) if "/" in line and ":" in line
-    ]
-    assert labels == ["statistics", "select", "search", "re-solve"]
-    ladder = screen("prune", zoo("conv2"), "--method", "reconstruct", "--sensitivity")
-    assert [line.split()[1:2] for line in ladder if "3/3" in line] != []
-    assert not [line for line in ladder if "select" in line]
+    argv = ("--method", "reconstruct", "--data", small, "--dry-run", "--max-drop", "50")
+    lines = screen("prune", zoo("conv2"), *argv)
+    labels = [line.split()[0] for line in lines if "/" in line and ":" in line]
+    assert labels == ["statistics", "select", "search", "refit"]
+    swept = screen("prune", zoo("conv2"), *SENSITIVITY)
+    assert [line.split()[1:2] for line in swept if "3/3" in line] != []
+    assert not [line for line in swept if "select" in line]
 
 
 @pytest.mark.parametrize("command", ["prune", "angles"])
 def test_no_layer_of_a_deep_network_is_cut(screen: Screen, zoo: Zoo, command: str) -> None:
-    options = (*some("distinct"), *OFFLINE, "--dry-run") if command == "prune" else ()
-    lines = screen(command, zoo("shufflenet_v2_x0_5"), *options, columns=60)
+    model = zoo("shufflenet_v2_x0_5")
+    argv = (*DISTINCT, "--data", "none", "--dry-run") if command == "prune" else ()
+    lines = screen(command, model, *argv, columns=60)
     assert CUT not in "".join(lines)
-    names = units(zoo("shufflenet_v2_x0_5"))
+    names = [*units(read(model))]
     shown = [name for name in names if any(line.strip().startswith(f"{name} ") for line in lines)]
-    if command == "prune":
-        # those that lose nothing are folded into one line
-        emoprune_says = screen(command, zoo("shufflenet_v2_x0_5"), *options, "--json")
-        (record,) = [json.loads(line) for line in emoprune_says if line.startswith("{")]
-        losing = [entry["layer"] for entry in record["layers"] if entry["removed"]]
-        whole = len(names) - len(losing)
-        assert any(line.strip().startswith(f"{whole} more layer") for line in lines)
-        assert shown == losing
-    else:
-        assert shown == [*names]
+    if command == "angles":
+        assert shown == names
+        return
+    # layers that lose nothing are folded into one line
+    losing = [each.layer for each in planned(model, **some("distinct"), data="none").removals if each.removed]
+    assert any(line.strip().startswith(f"{len(names) - len(losing)} more layer") for line in lines)
+    assert shown == losing
 
 
 def test_the_summary_of_a_training_run_is_not_cut(screen: Screen, small: Path) -> None:
-    options = ("--arch", "mobilenet_v3_small", "--size", "32", "--weights", "none", "--epochs", "0")
-    lines = screen("train", small, "m.st", *options)
+    argv = ("--arch", "mobilenet_v3_small", "--size", "32", "--weights", "none", "--epochs", "0")
+    lines = screen("train", small, "m.st", *argv)
     assert CUT not in "".join(lines)
     # twenty-seven layers are no reason to break the table of the rest
     assert max(len(line) for line in lines if not line.startswith(("note: ", "warning: "))) <= 80
@@ -390,11 +360,11 @@ def test_the_summary_of_a_training_run_is_not_cut(screen: Screen, small: Path) -
 def test_progress_is_shown_to_the_end_and_to_a_terminal_alone(
     screen: Screen, zoo: Zoo, small: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = ("prune", zoo("conv2"), *some("reconstruct"), "--data", small)
-    assert not any(line.startswith("re-solve ") for line in screen(*argv, "--dry-run"))
+    argv: tuple[object, ...] = ("prune", zoo("conv2"), *RECONSTRUCT, "--data", small)
+    assert not any(line.startswith("refit ") for line in screen(*argv, "--dry-run"))
     argv += ("-o", "o.st", "--force")
     lines = screen(*argv)
-    for label in ("statistics", "images", "re-solve"):
+    for label in ("statistics", "images", "refit"):
         line = [line for line in lines if line.startswith(f"{label} ")][-1]
         done = re.search(r" (\d+)/(\d+) ", line)
         assert done is not None, line
@@ -410,19 +380,19 @@ def test_a_checkpoint_on_standard_output_leaves_the_table_to_stderr(
     screen: Screen, zoo: Zoo, in_folder: Path
 ) -> None:
     with (in_folder / "o.st").open("w") as out:
-        lines = screen("prune", zoo("conv2"), *some("reconstruct"), "-o", "-", out=out)
-    assert sum(units("o.st").values()) == 36
-    assert any(line.startswith("ErrorEstimate") for line in lines)
+        lines = screen("prune", zoo("conv2"), *RECONSTRUCT, "-o", "-", out=out)
+    assert read("o.st").units == 36
+    assert any(line.startswith("Predicted error") for line in lines)
 
 
 def test_json_can_be_asked_for_on_a_terminal(screen: Screen, zoo: Zoo) -> None:
-    lines = screen("prune", zoo("conv2"), *some("importance"), "--dry-run", "--json")
+    lines = screen("prune", zoo("conv2"), *MAGNITUDE, "--dry-run", "--json")
     (record,) = [json.loads(line) for line in lines if line.startswith("{")]
     assert record["schema"] == "emoprune.prune/2"
 
 
 def test_messages_are_kept_out_of_the_way_of_data(screen: Screen, zoo: Zoo, in_folder: Path) -> None:
     with (in_folder / "o.json").open("w") as out:
-        lines = screen("prune", zoo("conv2"), *some("magnitude"), "--dry-run", out=out)
+        lines = screen("prune", zoo("conv2"), *MAGNITUDE, "--dry-run", out=out)
     assert json.loads((in_folder / "o.json").read_text())["method"] == "magnitude"
     assert all(line.startswith(("note: ", "warning: ")) for line in lines if line)

@@ -1,43 +1,63 @@
-"""Data that pruning calibrates on: which, how many samples, and what they decide."""
+"""The images that pruning calibrates on, where it reads any: which, how many, and what they decide."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from emoprune.choices import MethodName
 from emoprune.cli.main import main
-from emoprune.errors import BadCheckpoint
+from emoprune.errors import BadCheckpoint, EmopruneError
 from emoprune.evaluation.training_data import matching_layers
 from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.types import Checkpoint, HistoryEntry
+from emoprune.pruning.angles import survey_layers
 from emoprune.pruning.methods import METHODS
+from emoprune.pruning.prune import PrunePlan
+from emoprune.pruning.types import AnglesConfig, Change
 from tests.conftest import draw_faces
-from tests.support.checkpoints import OF_WEIGHTS, check_agrees, check_works, read, units
+from tests.support.checkpoints import (
+    OF_WEIGHTS,
+    Zoo,
+    changed,
+    check_agrees,
+    check_refused,
+    check_works,
+    planned,
+    pruned,
+    read,
+    same_tensors,
+    scores_of,
+    units,
+)
 from tests.support.command_line import Runner
 from tests.support.records import card_of_file, with_card
 
-Zoo = Callable[[str], Path]
-GONE = "training data is not here"
-RECONSTRUCT = ("--method", "reconstruct", "--amount", "0.3")
+RECONSTRUCT: dict[str, Any] = {"method": "reconstruct", "amount": 0.3}
 
 
-def with_data(data: bytes, place: object) -> bytes:
-    """A checkpoint that was trained on what is at `place`, if one believes it."""
+def images_of(plan: PrunePlan) -> int:
+    """How many images a pruning reads."""
+    return int(plan.settings["images"])
+
+
+def trained_on(data: bytes, place: object) -> Checkpoint:
+    """A checkpoint that says it was trained on what is at `place`."""
     card = card_of_file(data)
     card["history"][0]["parameters"]["data"] = place
-    return with_card(data, card)
+    return checkpoints.from_bytes(with_card(data, card))
 
 
 @pytest.fixture
-def moved(zoo: Zoo, small: Path, in_folder: Path) -> Path:
-    """Its training data, of which a network with batch norm in m.st knows; to be changed."""
+def moved(zoo: Zoo, small: Path, in_folder: Path) -> Checkpoint:
+    """A network with batch norm whose training data is the folder `moved`, to be changed."""
     shutil.copytree(small, in_folder / "moved")
-    (in_folder / "m.st").write_bytes(with_data(zoo("shufflenet_v2_x0_5").read_bytes(), "moved"))
-    return in_folder / "moved"
+    return trained_on(zoo("shufflenet_v2_x0_5").read_bytes(), "moved")
 
 
 @pytest.fixture(scope="session")
@@ -51,106 +71,103 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "m.st", folder / "faces"
 
 
-def score(emoprune: Runner, path: str | Path, data: Path, part: str) -> tuple[float, float]:
-    record = emoprune.done("eval", path, data, "--split", part).record
-    return 100 * record["accuracy"], record["log_loss"]
-
-
 @pytest.mark.parametrize(
-    ("method", "option", "most"),
+    ("method", "amount", "most"),
     [
-        *((method, "--max-drop", 30) for method in METHODS),
-        ("reconstruct", "--max-loss-increase", 0.1),
-        ("distinct", "--max-drop", 0),
+        *((method, "max_drop", 30) for method in METHODS),
+        ("reconstruct", "max_loss_increase", 0.1),
+        ("distinct", "max_drop", 0),
     ],
 )
-def test_judge_loses_no_more_on_the_val_part_than_allowed(
-    emoprune: Runner, judged: tuple[Path, Path], method: str, option: str, most: float
+def test_prune_loses_no_more_on_the_val_part_than_allowed(
+    judged: tuple[Path, Path], method: MethodName, amount: str, most: float
 ) -> None:
-    model, data = judged
-    record = emoprune.done("prune", model, "--method", method, option, most, "-o", "o.st").record
-    check_agrees(record, model, "o.st")
-    accuracy, loss = score(emoprune, model, data, "val")
-    now, now_loss = score(emoprune, "o.st", data, "val")
-    lost = accuracy - now if option == "--max-drop" else now_loss - loss
-    assert accuracy > 90
-    assert lost <= most + 1e-6
+    before, data = read(judged[0]), judged[1]
+    result = pruned(before, method=method, **{amount: most})
+    check_agrees(result.outcome, before, result.checkpoint)
+    old, new = (scores_of(each, data, "val") for each in (before, result.checkpoint))
+    drop = 100 * (old.accuracy - new.accuracy)
+    assert old.accuracy > 0.9
+    assert (drop if amount == "max_drop" else new.log_loss - old.log_loss) <= most + 1e-6
     if most:
-        assert record["nonzero_parameters"]["after"] < record["nonzero_parameters"]["before"]
+        assert new.nonzero_parameters < old.nonzero_parameters
 
 
 @pytest.mark.parametrize("method", ["distinct", "reconstruct", "magnitude"])
-def test_a_budget_of_all_leaves_the_least(emoprune: Runner, judged: tuple[Path, Path], method: str) -> None:
-    options = ("--method", method, "--max-drop", "100", "--dry-run")
-    record = emoprune.done("prune", judged[0], *options).record
-    assert record["units"]["after"] <= 4
-    assert record["nonzero_parameters"]["after"] < 0.02 * record["nonzero_parameters"]["before"]
+def test_plan_that_may_lose_everything_keeps_least(judged: tuple[Path, Path], method: MethodName) -> None:
+    outcome = planned(judged[0], method=method, max_drop=100).outcome()
+    assert (outcome.units.after or 0) <= 4
+    assert (outcome.nonzero_parameters.after or 0) < 0.02 * (outcome.nonzero_parameters.before or 0)
 
 
-@pytest.mark.parametrize("option", ["--max-drop", "--max-loss-increase"])
-def test_judge_takes_the_train_part_without_a_val_part(
-    emoprune: Runner, model: Path, faces: Path, option: str
+@pytest.mark.parametrize(("amount", "most"), [("max_drop", 4), ("max_loss_increase", 0.02)])
+def test_prune_evaluates_on_the_train_part_where_there_is_no_val_part(
+    model: Path, faces: Path, amount: str, most: float
 ) -> None:
-    most = {"--max-drop": 4, "--max-loss-increase": 0.02}[option]
-    options = ("--method", "importance", option, most, "--round-to", "4", "-o", "o.st")
-    record = emoprune.done("prune", model, *options).record
-    assert all(layer["after"] % 4 == 0 for layer in record["layers"])
-    accuracy, loss = score(emoprune, model, faces, "train")
-    now, now_loss = score(emoprune, "o.st", faces, "train")
-    assert record["accuracy"] == pytest.approx({"before": accuracy / 100, "after": now / 100})
-    assert record["loss"] == pytest.approx({"before": loss, "after": now_loss}, rel=1e-4)
-    assert record["judged_on"]["part"] == "train"
-    assert (accuracy - now if option == "--max-drop" else now_loss - loss) <= most + 1e-6
+    result = pruned(model, method="importance", round_to=4, **{amount: most})
+    assert all(layer.after % 4 == 0 for layer in result.outcome.layers)
+    old, new = (scores_of(each, faces, "train") for each in (read(model), result.checkpoint))
+    accuracy, loss, on = result.outcome.accuracy, result.outcome.loss, result.outcome.evaluated_on
+    assert accuracy is not None
+    assert loss is not None
+    assert on is not None
+    assert (accuracy.before, accuracy.after) == pytest.approx((old.accuracy, new.accuracy))
+    assert (loss.before, loss.after) == pytest.approx((old.log_loss, new.log_loss), rel=1e-4)
+    assert (on.part, on.images) == ("train", old.n)
+    drop = 100 * (old.accuracy - new.accuracy)
+    assert (drop if amount == "max_drop" else new.log_loss - old.log_loss) <= most + 1e-6
 
 
-@pytest.mark.parametrize("option", ["--max-drop"])
-def test_a_budget_of_accuracy_needs_images(emoprune: Runner, moved: Path, small: Path, option: str) -> None:
-    emoprune.check_refused("prune", "m.st", option, "1", "--data", "none", code=2, says=("--data none",))
-    shutil.rmtree(moved)
-    emoprune.check_refused("prune", "m.st", option, "1", code=2, says=("images", "give --data"))
-    emoprune.done("prune", "m.st", option, "100", "--data", small, "--dry-run", "--method", "random")
+def test_an_amount_that_has_to_be_measured_needs_images(moved: Checkpoint, small: Path) -> None:
+    check_refused(moved, "`data=none`", max_drop=1, data="none")
+    shutil.rmtree("moved")
+    check_refused(moved, "images", "give `data`", max_drop=1)
+    planned(moved, max_drop=100, data=str(small), method="random")
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "settings"),
     [
         ("conv2", RECONSTRUCT),
         ("table", RECONSTRUCT),
-        ("shufflenet_v2_x0_5", (*RECONSTRUCT, "--merge", "sum")),
-        ("shufflenet_v2_x0_5", (*RECONSTRUCT, "--data", "none")),
+        ("shufflenet_v2_x0_5", {**RECONSTRUCT, "merge": "sum"}),
+        ("shufflenet_v2_x0_5", {**RECONSTRUCT, "data": "none"}),
         # only the classifier reads it, and that has no batch norm
-        ("shufflenet_v2_x0_5", (*RECONSTRUCT, "--layer", "conv5.0")),
-        *(("shufflenet_v2_x0_5", ("--method", method, "--amount", "0.3")) for method in OF_WEIGHTS),
+        ("shufflenet_v2_x0_5", {**RECONSTRUCT, "layer": "conv5.0"}),
+        *(("shufflenet_v2_x0_5", {"method": method, "amount": 0.3}) for method in OF_WEIGHTS),
     ],
 )
 def test_no_image_is_read_where_no_batch_norm_is_recalibrated(
-    emoprune: Runner, zoo: Zoo, name: str, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    zoo: Zoo,
+    name: str,
+    settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    told: pytest.LogCaptureFixture,
 ) -> None:
     def fail(*_: object) -> None:
         raise AssertionError
 
+    original = read(zoo(name))
     monkeypatch.setattr("emoprune.evaluation.training_data.open_data", fail)
-    result = emoprune.done("prune", zoo(name), *options, "-o", "o.st")
-    assert result.record["images"] == 0
-    assert GONE not in result.err
+    assert pruned(original, **settings).checkpoint.history[-1].parameters["images"] == 0
+    assert "training data is not here" not in told.text
 
 
-def test_no_image_is_read_with_a_frozen_backbone(
-    emoprune: Runner, small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_a_frozen_backbone_no_image_is_read(emoprune: Runner, small: Path) -> None:
     options = ("--arch", "shufflenet_v2_x0_5", "--size", "32", "--weights", "none", "--hidden", "8")
     emoprune.done("train", small, "m.st", *options, "--freeze", "backbone", "--epochs", "1")
-    assert emoprune.done("prune", "m.st", "--dry-run").record["images"] == 0
+    assert images_of(planned(Path("m.st"))) == 0
 
 
-def test_the_training_data_recalibrates_batch_norm(emoprune: Runner, moved: Path) -> None:
-    result = emoprune.done("prune", "m.st", *RECONSTRUCT, "-o", "a.st")
-    assert (result.record["images"], result.err) == (24, "")
-    emoprune.done("prune", "m.st", *RECONSTRUCT, "--data", "none", "-o", "b.st")
-    one, other = read("a.st"), read("b.st")
-    assert one.spec == other.spec
-    assert any(not torch.equal(value, other.tensors[name]) for name, value in one.tensors.items())
-    assert emoprune.done("prune", "m.st", *RECONSTRUCT, "--samples", "7", "--dry-run").record["images"] == 7
+def test_the_training_data_recalibrates_batch_norm_where_it_still_is(
+    moved: Checkpoint, told: pytest.LogCaptureFixture
+) -> None:
+    plan = planned(moved, **RECONSTRUCT)
+    assert (images_of(plan), told.messages) == (24, [])
+    one, other = pruned(moved, **RECONSTRUCT), pruned(moved, **RECONSTRUCT, data="none")
+    assert one.checkpoint.spec == other.checkpoint.spec
+    assert not same_tensors(one.checkpoint, other.checkpoint)
+    assert images_of(planned(moved, **RECONSTRUCT, samples=7)) == 7
 
 
 def leave(folder: Path) -> None:
@@ -178,63 +195,52 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_training_data_of_notes_data_that_has_changed(emoprune: Runner, moved: Path, change: str) -> None:
-    CHANGES[change](moved)
-    result = emoprune.done("prune", "m.st", *RECONSTRUCT, "-o", "a.st")
-    assert result.record["images"] == 0
-    (note,) = [line for line in result.err.splitlines() if line.startswith("note: ")]
-    assert "--data" in note
+def test_training_data_that_has_changed_is_not_read_and_a_note_says_so(
+    moved: Checkpoint, change: str, told: pytest.LogCaptureFixture
+) -> None:
+    CHANGES[change](Path("moved"))
+    assert images_of(planned(moved, **RECONSTRUCT)) == 0
+    (note,) = told.messages
+    assert "`data`" in note
     if change == "a picture more":
-        emoprune.done("prune", "m.st", *RECONSTRUCT, "--data", "none", "-o", "b.st")
-        one, other = read("a.st").tensors, read("b.st").tensors
-        assert all(torch.equal(value, other[name]) for name, value in one.items())
+        one, other = pruned(moved, **RECONSTRUCT), pruned(moved, **RECONSTRUCT, data="none")
+        assert same_tensors(one.checkpoint, other.checkpoint)
 
 
 @pytest.mark.parametrize("place", ["x" * 5000, "a\0b", "/dev/null"])
-def test_training_data_of_ignores_an_impossible_path(emoprune: Runner, moved: Path, place: object) -> None:
-    data = Path("m.st").read_bytes()
-    Path("m.st").write_bytes(with_data(data, place))
-    result = emoprune.done("prune", "m.st", *RECONSTRUCT, "--dry-run")
-    assert result.record["images"] == 0
+def test_a_place_that_a_stranger_wrote_is_not_read(zoo: Zoo, place: object) -> None:
+    found = trained_on(zoo("shufflenet_v2_x0_5").read_bytes(), place)
+    assert images_of(planned(found, **RECONSTRUCT)) == 0
 
 
-def test_calibration_data_counts_all_of_other_data_as_training_part(
-    emoprune: Runner, zoo: Zoo, faces: Path
+def test_other_data_is_all_read_and_gives_the_statistics(
+    zoo: Zoo, faces: Path, told: pytest.LogCaptureFixture
 ) -> None:
-    argv = ("prune", zoo("conv2"), *RECONSTRUCT, "--data", faces)
-    result = emoprune.done(*argv, "-o", "o.st")
-    assert "is not what the model was trained on" in result.err
-    assert result.record["images"] == 60
-    check_agrees(result.record, zoo("conv2"), "o.st")
-    assert {entry.count for entry in read("o.st").statistics.values()} == {60}
-    emoprune.done(*argv, "--samples", "13", "-o", "o.st", "--force")
-    assert {entry.count for entry in read("o.st").statistics.values()} == {13}
+    result = pruned(zoo("conv2"), **RECONSTRUCT, data=str(faces))
+    assert "is not what the model was trained on" in told.text
+    assert result.checkpoint.history[-1].parameters["images"] == 60
+    check_agrees(result.outcome, read(zoo("conv2")), result.checkpoint)
+    assert {entry.count for entry in result.checkpoint.statistics.values()} == {60}
+    few = pruned(zoo("conv2"), **RECONSTRUCT, data=str(faces), samples=13).checkpoint
+    assert {entry.count for entry in few.statistics.values()} == {13}
 
 
-def test_images_are_counted_for_statistics_refit_and_judgment(
-    emoprune: Runner, zoo: Zoo, small: Path
-) -> None:
-    argv = ("prune", zoo("conv2"), *RECONSTRUCT, "--dry-run")
-    for options, images, resolved in (
-        (("--merge", "sum", "--data", small), 24, 0),
-        (("--merge", "sum", "--data", small, "--samples", "5"), 5, 0),
-        (("--merge", "sum"), 0, 0),
-        (("--data", small, "--samples", "7"), 7, 7),
+def test_images_are_counted_once_whatever_reads_them(zoo: Zoo, small: Path) -> None:
+    for settings, images, refitted in (
+        ({"merge": "sum", "data": str(small)}, 24, 0),
+        ({"merge": "sum", "data": str(small), "samples": 5}, 5, 0),
+        ({"merge": "sum"}, 0, 0),
+        ({"data": str(small), "samples": 7}, 7, 7),
     ):
-        record = emoprune.done(*argv, *options).record
-        assert (record["images"], record["resolved_on"]) == (images, resolved)
-    judged = ("prune", zoo("conv2"), "--method", "random", "--max-drop", "100", "--dry-run")
-    assert emoprune.done(*judged).record["images"] == 24
+        plan = planned(zoo("conv2"), **RECONSTRUCT, **settings)
+        assert (images_of(plan), plan.settings["refitted_on"]) == (images, refitted)
+    assert images_of(planned(zoo("conv2"), method="random", max_drop=100)) == 24
 
 
-def test_with_statistics_of_the_training_data_changes_nothing(
-    emoprune: Runner, zoo: Zoo, small: Path
-) -> None:
+def test_the_models_own_data_gives_the_statistics_that_it_has(zoo: Zoo, small: Path) -> None:
     # the units of the other layers stay
-    options = (*RECONSTRUCT, "--layer", "classifier.hidden1", "--data", small)
-    result = emoprune.done("prune", zoo("conv2"), *options, "-o", "o.st")
-    assert (result.complaints, result.record["images"]) == ([], 24)
-    before, after = read(zoo("conv2")), read("o.st")
+    settings = {**RECONSTRUCT, "layer": "classifier.hidden1", "data": str(small)}
+    before, after = read(zoo("conv2")), pruned(zoo("conv2"), **settings).checkpoint
     assert before.statistics.keys() == after.statistics.keys()
     assert {entry.count for entry in after.statistics.values()} == {24}
     for name in ("features.0", "features.3"):
@@ -244,29 +250,29 @@ def test_with_statistics_of_the_training_data_changes_nothing(
         torch.testing.assert_close(after.moments[name].covariance, moments.covariance, rtol=1e-4, atol=1e-6)
 
 
-def test_with_statistics_makes_a_frozen_backbone_prunable(emoprune: Runner, small: Path) -> None:
+def test_images_make_the_layers_of_a_frozen_backbone_prunable(emoprune: Runner, small: Path) -> None:
     options = ("--arch", "conv2", "--size", "24", "--gray", "--hidden", "9", "--epochs", "1")
     emoprune.done("train", small, "m.st", *options, "--freeze", "backbone", "--weights", "none")
-    assert units("m.st") == {"classifier.hidden1": 9}
-    alone = emoprune.done("prune", "m.st", *RECONSTRUCT, "--dry-run").record
-    assert [layer["layer"] for layer in alone["layers"]] == ["classifier.hidden1"]
-    whole = emoprune.done("prune", "m.st", *RECONSTRUCT, "--data", small, "-o", "o.st").record
-    names = ["features.0", "features.3", "classifier.hidden1"]
-    assert [layer["layer"] for layer in whole["layers"]] == list(units("o.st")) == names
-    assert whole["units"] == {"before": 57, "after": 40}
-    check_works(emoprune, "o.st", small)
-    listed = emoprune.done("angles", "m.st", "--data", small).lines
-    assert [(line["layer"], line["units"]) for line in listed] == [*zip(names, (16, 32, 9), strict=True)]
+    model, names = read("m.st"), ["features.0", "features.3", "classifier.hidden1"]
+    assert units(model) == {"classifier.hidden1": 9}
+    assert [each.layer for each in planned(model, **RECONSTRUCT).removals] == ["classifier.hidden1"]
+    whole = pruned(model, **RECONSTRUCT, data=str(small))
+    assert [layer.layer for layer in whole.outcome.layers] == list(units(whole.checkpoint)) == names
+    assert whole.outcome.units == Change(57, 40)
+    check_works(whole.checkpoint, small)
+    surveys = survey_layers(model, AnglesConfig(data=str(small)))
+    assert [(name, survey.units) for name, survey in surveys.items()] == [
+        *zip(names, (16, 32, 9), strict=True)
+    ]
 
 
-def test_matching_layers_says_how_to_measure_layers(emoprune: Runner, small: Path) -> None:
+def test_a_network_without_a_measured_layer_says_what_measures_them(emoprune: Runner, small: Path) -> None:
     options = ("--arch", "squeezenet1_1", "--size", "32", "--weights", "none", "--epochs", "0")
     emoprune.done("train", small, "m.st", *options, "--freeze", "backbone")
     for argv in (("angles", "m.st"), ("prune", "m.st")):
         emoprune.check_refused(*argv, says=("m.st: ", "--data"))
 
 
-@pytest.mark.parametrize("command", ["prune", "angles"])
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -276,28 +282,31 @@ def test_matching_layers_says_how_to_measure_layers(emoprune: Runner, small: Pat
         (lambda folder: (folder / "happy" / "x.jpg").write_bytes(b"no picture"), ("x.jpg",)),
     ],
 )
-def test_calibration_data_refuses_wrong_data(
-    emoprune: Runner,
-    zoo: Zoo,
-    small: Path,
-    command: str,
-    change: Callable[[Path], object],
-    says: tuple[str, ...],
+def test_data_that_was_asked_for_has_to_be_good(
+    moved: Checkpoint, zoo: Zoo, change: Callable[[Path], object], says: tuple[str, ...]
 ) -> None:
-    change(Path(shutil.copytree(small, "moved")))
-    emoprune.check_refused(command, zoo("conv2"), "--data", "moved", says=says)
+    change(Path("moved"))
+    check_refused(zoo("conv2"), *says, error=EmopruneError, data="moved")
+    with pytest.raises(EmopruneError) as caught:
+        survey_layers(read(zoo("conv2")), AnglesConfig(data="moved"))
+    assert all(word in str(caught.value) for word in says)
 
 
-def test_calibration_data_refuses_data_of_another_kind(
-    emoprune: Runner, zoo: Zoo, table: Path, small: Path
-) -> None:
-    for command in ("prune", "angles"):
-        emoprune.check_refused(command, zoo("conv2"), "--data", table, says=("feature table",))
-        emoprune.check_refused(command, zoo("table"), "--data", small, says=("folder of photos",))
-    assert json.loads(emoprune.done("prune", zoo("table"), "--data", table, "--dry-run").out)["images"] == 48
+def test_a_network_refuses_data_of_the_other_kind(zoo: Zoo, table: Path, small: Path) -> None:
+    for name, data, says in (("conv2", table, "feature table"), ("table", small, "folder of photos")):
+        check_refused(zoo(name), says, error=EmopruneError, data=str(data))
+        with pytest.raises(EmopruneError, match=says):
+            survey_layers(read(zoo(name)), AnglesConfig(data=str(data)))
+    assert images_of(planned(zoo("table"), data=str(table))) == 48
 
 
-def test_matching_layers_follow_network_order(table_model: Path) -> None:
+@pytest.mark.parametrize("parameters", [{}, {"method": "of tomorrow"}, {"method": ["magnitude"], "data": {}}])
+def test_a_history_of_another_version_stops_nothing(zoo: Zoo, parameters: dict[str, object]) -> None:
+    entry = HistoryEntry("prune", parameters, {}, {})
+    assert survey_layers(changed(read(zoo("conv2")), history=(entry,)), AnglesConfig())
+
+
+def test_layers_match_by_glob_in_network_order(table_model: Path) -> None:
     checkpoint = checkpoints.read(str(table_model))
     both = ["classifier.hidden1", "classifier.hidden2"]
     for glob, names in {"*": both, "*1": both[:1], "classifier.hidden[2]": both[1:]}.items():

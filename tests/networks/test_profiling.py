@@ -23,25 +23,25 @@ from tests.support.wiring import Wired, conv, head, smaller
 
 
 def test_cost_of_a_dense_layer() -> None:
-    found = cost(nn.Linear(7, 5), Spec("mlp", 5, (7,)))
+    found = cost(nn.Linear(7, 5), (7,))
     assert (found.parameters, found.macs) == (7 * 5 + 5, 7 * 5)
 
 
 @pytest.mark.parametrize(("stride", "positions"), [(1, 6 * 8), (2, 3 * 4)])
 def test_cost_of_a_convolution(stride: int, positions: int) -> None:
     net = nn.Conv2d(3, 4, 5, stride=stride)
-    found = cost(net, Spec("conv1", 4, (3, 10, 12)))
+    found = cost(net, (3, 10, 12))
     assert (found.parameters, found.macs) == (4 * 3 * 25 + 4, 4 * 3 * 25 * positions)
 
 
 def test_cost_of_a_grouped_convolution() -> None:
-    found = cost(nn.Conv2d(6, 6, 3, groups=6, bias=False), Spec("conv1", 6, (6, 5, 5)))
+    found = cost(nn.Conv2d(6, 6, 3, groups=6, bias=False), (6, 5, 5))
     assert (found.parameters, found.macs) == (6 * 9, 6 * 9 * 9)
 
 
 def test_cost_of_conv1_is_the_sum_of_its_layers() -> None:
     spec = Spec("conv1", 3, (1, 12, 14), hidden=(7,))
-    found = cost(build.build(spec).eval(), spec)
+    found = cost(build.build(spec).eval(), spec.input)
     features = 16 * 4 * 5
     assert found.parameters == 16 * 25 + 16 + features * 7 + 7 + 7 * 3 + 3
     assert found.macs == 16 * 25 * 8 * 10 + features * 7 + 7 * 3
@@ -53,7 +53,7 @@ def test_cost_counts_zeros_apart_and_no_buffers() -> None:
         nn.init.ones_(parameter)
     nn.init.zeros_(dense.weight[0])
     nn.init.zeros_(norm.bias)
-    found = cost(nn.Sequential(dense, norm).eval(), Spec("mlp", 2, (3,)))
+    found = cost(nn.Sequential(dense, norm).eval(), (3,))
     assert (found.parameters, found.nonzero_parameters) == (12, 12 - 3 - 2)
 
 
@@ -71,7 +71,7 @@ class SelfAttention(nn.Module):
 
 
 def test_cost_of_attention() -> None:
-    found = cost(SelfAttention().eval(), Spec("vit_b_16", 2, (40,)))
+    found = cost(SelfAttention().eval(), (40,))
     assert found.macs == 4 * 5 * 8 * 8 + 2 * 5 * 5 * 8
 
 
@@ -79,7 +79,7 @@ def test_cost_of_attention() -> None:
 def test_cost_agrees_with_torchvision(arch: str) -> None:
     published = models.get_model_weights(arch).DEFAULT.meta
     spec = Spec(arch, 1000, (3, 224, 224))
-    found = cost(build.build(spec).eval(), spec)
+    found = cost(build.build(spec).eval(), spec.input)
     assert found.parameters == published["num_params"]
     assert found.macs / 1e9 == pytest.approx(published["_ops"], abs=0.0006)
 
@@ -87,7 +87,7 @@ def test_cost_agrees_with_torchvision(arch: str) -> None:
 def test_cost_does_not_change_the_network() -> None:
     net = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)).eval()
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    cost(net, Spec("mlp", 2, (3,)))
+    cost(net, (3,))
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert not net.training
 
@@ -144,7 +144,7 @@ def counted(net: nn.Module, spec: Spec) -> Cost:
     """What `costs.cost` counts; on the meta device there is nothing that could be zero."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.Tensor, "count_nonzero", torch.Tensor.numel)
-        return cost(net, spec)
+        return cost(net, spec.input)
 
 
 def taken_by_chance(graph: ChannelGraph, share: float, seed: int) -> torch.Tensor:
@@ -157,7 +157,7 @@ def taken_by_chance(graph: ChannelGraph, share: float, seed: int) -> torch.Tenso
 def pruned(weighed: Weighed, alive: torch.Tensor) -> Cost:
     """The cost of the network that is really made."""
     tensors = surgery.cut(weighed.net.state_dict(), weighed.graph, alive)
-    widths = surgery._widths(weighed.graph, tensors, alive)
+    widths = surgery.widths(weighed.graph, tensors, alive)
     spec = dataclasses.replace(weighed.spec, widths=widths)
     return counted(build.blueprint(spec).eval(), spec)
 
@@ -221,7 +221,7 @@ def test_footprint_counts_units_that_meet_in_one_weight() -> None:
     spec = Spec("conv1", 2, (3, 6, 6), (4,))
     graph = channel_graph(net, spec.input)
     footprint = Footprint(graph, net)
-    before = cost(net, spec), footprint.macs, footprint.parameters
+    before = cost(net, spec.input), footprint.macs, footprint.parameters
     assert list(graph.spans) == ["stem"]
     savings = {price: int(footprint.savings(price)[0]) for price in PRICES}
     footprint.take(0)
@@ -229,7 +229,7 @@ def test_footprint_counts_units_that_meet_in_one_weight() -> None:
     assert savings["parameters"] == before[2] - footprint.parameters
     footprint.take(0, 2)
     alive = torch.arange(8) < 5
-    real = cost(smaller(net, graph, alive), spec)
+    real = cost(smaller(net, graph, alive), spec.input)
     assert before[1] - footprint.macs == before[0].macs - real.macs
     assert before[2] - footprint.parameters == before[0].parameters - real.parameters
 

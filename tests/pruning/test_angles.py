@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 from emoprune.choices import Center
 from emoprune.networks.types import UnitStatistics
 from emoprune.pruning import angles
-from emoprune.pruning.types import Survey
+from emoprune.pruning.types import AnglesConfig, Survey
 from tests.support import reference
 from tests.support.layers import sigmoid_layer, statistics_of
 
@@ -21,7 +22,7 @@ GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "gedeon_harris_19
 CENTERS: tuple[Center, ...] = ("half", "range", "mean", "none")
 
 
-def test_the_table_of_1991_is_reproduced() -> None:
+def test_angles_deg_reproduces_the_table_of_1991() -> None:
     table = np.array(GOLDEN["activations_patterns_by_units"])
     found = angles.angles_deg(statistics_of(table), center="half")
     assert len(GOLDEN["angle_deg"]) == 15
@@ -31,7 +32,7 @@ def test_the_table_of_1991_is_reproduced() -> None:
 
 
 @pytest.mark.parametrize("center", ["mean", "none"])
-def test_the_table_of_1991_needs_its_own_centering(center: Center) -> None:
+def test_angles_deg_reproduces_1991_with_no_other_centering(center: Center) -> None:
     table = np.array(GOLDEN["activations_patterns_by_units"])
     found = angles.angles_deg(statistics_of(table), center=center)
     misses = [
@@ -43,7 +44,7 @@ def test_the_table_of_1991_needs_its_own_centering(center: Center) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 10_000), center=st.sampled_from(CENTERS), scale=st.sampled_from([0.01, 1.0, 50.0]))
-def test_angles_from_sums_equal_angles_from_stored_activations(
+def test_angles_deg_from_sums_equals_that_of_stored_activations(
     seed: int, center: Center, scale: float
 ) -> None:
     activations = sigmoid_layer(seed) * scale
@@ -53,7 +54,7 @@ def test_angles_from_sums_equal_angles_from_stored_activations(
 
 
 @pytest.mark.parametrize("degrees", [0.006, 0.5, 90.0, 179.994])
-def test_units_a_hair_apart_are_told_apart(degrees: float) -> None:
+def test_angles_deg_resolves_hundredths_of_a_degree(degrees: float) -> None:
     generator = np.random.default_rng(0)
     u = generator.normal(size=5000)
     u /= np.linalg.norm(u)
@@ -65,7 +66,7 @@ def test_units_a_hair_apart_are_told_apart(degrees: float) -> None:
     assert float(found[0, 1]) == pytest.approx(degrees, abs=1e-3)
 
 
-def test_uncentered_angles_are_those_of_scikit_learn() -> None:
+def test_angles_deg_without_centering_is_that_of_scikit_learn() -> None:
     activations = np.random.default_rng(1).uniform(size=(200, 30))
     expected = np.degrees(np.arccos(np.clip(cosine_similarity(activations.T), -1, 1)))
     found = angles.angles_deg(statistics_of(activations), center="none").numpy()
@@ -75,27 +76,18 @@ def test_uncentered_angles_are_those_of_scikit_learn() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 10_000), scale=st.floats(0.1, 100), shift=st.floats(-5, 5))
-def test_range_centering_does_not_see_scale_or_shift(seed: int, scale: float, shift: float) -> None:
+def test_angles_deg_centered_by_range_ignores_scale_and_shift(seed: int, scale: float, shift: float) -> None:
     activations = sigmoid_layer(seed)
     plain = angles.angles_deg(statistics_of(activations), center="range")
     moved = angles.angles_deg(statistics_of(activations * scale + shift), center="range")
     assert torch.allclose(plain, moved, atol=1e-3)
 
 
-def surveyed(
-    statistics: UnitStatistics, *, below: float = 15, above: float = 165, everything: bool = False
-) -> Survey:
-    return angles.survey(
-        statistics,
-        center="none" if statistics.units == 2 else None,
-        activation="sigmoid",
-        below_deg=below,
-        above_deg=above,
-        everything=everything,
-    )
+def surveyed(statistics: UnitStatistics, **settings: Any) -> Survey:
+    return angles.survey(statistics, activation="sigmoid", config=AnglesConfig(**settings))
 
 
-def test_a_unit_without_length_has_no_angle_and_stands_in_no_pair() -> None:
+def test_a_unit_without_length_has_no_angle_and_no_pair() -> None:
     activations = sigmoid_layer(0, units=4)
     activations[:, 2] = 0.5
     statistics = statistics_of(activations)
@@ -105,7 +97,7 @@ def test_a_unit_without_length_has_no_angle_and_stands_in_no_pair() -> None:
     assert {(pair.i, pair.j) for pair in listed} == {(0, 1), (0, 3), (1, 3)}
 
 
-def test_pairs_come_smallest_angle_first_and_ties_by_index() -> None:
+def test_ordered_puts_the_smallest_angle_first_and_ties_by_index() -> None:
     matrix = torch.tensor([[0.0, 30.0, 10.0], [30.0, 0.0, 10.0], [10.0, 10.0, 0.0]])
     everything = torch.ones_like(matrix, dtype=torch.bool)
     assert [entry[:2] for entry in angles.ordered(matrix, everything)] == [(0, 2), (1, 2), (0, 1)]
@@ -113,12 +105,12 @@ def test_pairs_come_smallest_angle_first_and_ties_by_index() -> None:
     assert [entry[:2] for entry in falling] == [(0, 1), (0, 2), (1, 2)]
 
 
-def test_limits_are_strict() -> None:
+def test_survey_lists_no_pair_exactly_at_a_limit() -> None:
     base = np.array([[1.0, 0.0], [0.0, 1.0]])
     right = statistics_of(base)  # exactly 90 degrees, uncentered
-    assert surveyed(right, below=90, above=90).pairs == ()
-    assert len(surveyed(right, below=90.001, above=180).pairs) == 1
-    assert len(surveyed(right, below=0, above=89.999).pairs) == 1
+    assert surveyed(right, below=90, above=90, center="none").pairs == ()
+    assert len(surveyed(right, below=90.001, above=180, center="none").pairs) == 1
+    assert len(surveyed(right, below=0, above=89.999, center="none").pairs) == 1
 
 
 @settings(deadline=None, max_examples=30)
@@ -134,7 +126,7 @@ def test_short_constant_and_silent_units_are_those_of_the_literal_rule(seed: int
     assert angles.silent_units(statistics) == reference.silent_units(activations) == {1}
 
 
-def test_a_survey_counts_units_and_lists_pairs() -> None:
+def test_survey_counts_units_and_lists_pairs() -> None:
     found = surveyed(statistics_of(np.array(GOLDEN["activations_patterns_by_units"])))
     # printed: 1-4 and 5-6 similar; 1-5, 1-6, 4-5 and 4-6 complementary
     assert (found.center, found.similar, found.complementary) == ("half", 4, 4)
@@ -144,7 +136,7 @@ def test_a_survey_counts_units_and_lists_pairs() -> None:
     assert found.largest_deg == pytest.approx(177.5, abs=1.3)
 
 
-def test_a_survey_of_everything_lists_every_pair_and_counts_the_same() -> None:
+def test_survey_of_everything_lists_every_pair_and_counts_the_same() -> None:
     statistics = statistics_of(sigmoid_layer(3))
     some, whole = (surveyed(statistics, everything=everything) for everything in (False, True))
     assert len(whole.pairs) == 12 * 11 // 2

@@ -1,58 +1,61 @@
-"""One network under one method, and what is left of it."""
+"""A checkpoint that is broken, of few images or of dead units, and what pruning makes of it."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from emoprune.choices import Merge, MethodName
 from emoprune.cli.main import main
+from emoprune.errors import EmopruneError, InvalidRecord, UsageFault
+from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import Checkpoint
-from emoprune.pruning.angles import angles_deg
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.refit import Refit
 from tests.evaluation.test_model import rewritten
-from tests.support.checkpoints import OF_UNITS, OFFLINE, changed, check_agrees, check_works, read, some, units
-from tests.support.command_line import Runner, opened, tree
-from tests.support.layers import table_pruning
+from tests.support.checkpoints import (
+    MERGE_NAMES,
+    OF_UNITS,
+    Zoo,
+    changed,
+    check_agrees,
+    check_refused,
+    check_works,
+    planned,
+    pruned,
+    read,
+    same_tensors,
+    some,
+    units,
+)
+from tests.support.layers import table_run
+from tests.support.records import outcome
 
 
-def test_layers_are_re_solved_where_someone_does_it() -> None:
-    seen: list[Refit] = []
-    found = replace(table_pruning(), resolve=seen.append)
-    plan = found.schedule().plan(4)
-    after, merged = found.carried_out(plan), replace(found, resolve=None).carried_out(plan)
-    assert len(seen) == 1
-    # nothing was done to it, so the merge is what is left
-    assert all(torch.equal(after.tensors[name], tensor) for name, tensor in merged.tensors.items())
-    replace(found, request=replace(found.request, merge="sum")).carried_out(plan)
-    assert len(seen) == 1
+def test_apply_refits_layers_where_there_are_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    refitted: list[Refit] = []
+
+    def nothing(self: Refit, images: object) -> Iterator[str]:
+        refitted.append(self)
+        yield from ()
+
+    monkeypatch.setattr(Refit, "run", nothing)
+    run = table_run()
+    plan = run.schedule().plan(4)
+    with_images = replace(run, images=lambda: [torch.randn(4, 5)])
+    found, merged = with_images.apply(plan), run.apply(plan)
+    assert len(refitted) == 1
+    # nothing was refitted, so the merge is what is left
+    assert all(torch.equal(found.tensors[name], tensor) for name, tensor in merged.tensors.items())
+    replace(with_images, config=replace(run.config, merge="sum")).apply(plan)
+    assert len(refitted) == 1
 
 
-def test_what_is_left_is_told_by_its_angles_and_its_kernels() -> None:
-    found = table_pruning("importance", center="mean")
-    plan = found.schedule().plan(5)
-    after = found.carried_out(plan)
-    angles = [angles_deg(statistics, center="mean") for statistics in after.statistics.values()]
-    least = min(float(each[i, j]) for each in angles for i in range(len(each)) for j in range(i))
-    assert found.smallest_angle_deg(after) == least
-    norms = [
-        float(found.before.tensors[f"{removal.layer}.weight"][unit].double().norm())
-        for removal in plan.removals
-        for unit in removal.kept
-    ]
-    assert found.least_importance(plan) == pytest.approx(min(norms))
-
-
-Zoo = Callable[[str], Path]
 Held = dict[str, Tensor]
 NAN = float("nan")
 
@@ -108,20 +111,25 @@ ILL: dict[str, tuple[Callable[[Held], None], tuple[str, ...]]] = {
     "an infinite sum": (poked("stats.classifier.hidden1.sum", float("inf")), ("not finite",)),
     "a mean that is no number": (poked("reads.features.3.mean", NAN), ("not finite",)),
     "an infinite covariance": (poked("reads.features.3.covariance", float("inf")), ("not finite",)),
-    "no moments": (without("reads."), ("features.3", "--data")),
-    "moments of other channels": (narrower, ("features.3", "--data")),
+    "no moments": (without("reads."), ("features.3", "`data`")),
+    "moments of other channels": (narrower, ("features.3", "`data`")),
     "statistics of other layers": (swapped, ("features.",)),
 }
 
 
+def read_as(zoo: Zoo, change: Callable[[Held], None]) -> Checkpoint:
+    """The checkpoint of a convolutional network with its file changed."""
+    return checkpoints.from_bytes(rewritten(zoo("conv2").read_bytes(), change))
+
+
 @pytest.mark.parametrize("method", ["distinct", "reconstruct"])
 @pytest.mark.parametrize("illness", ILL)
-def test_an_ill_checkpoint_is_refused_in_one_line(
-    emoprune: Runner, zoo: Zoo, illness: str, method: str
-) -> None:
+def test_a_broken_checkpoint_is_refused_by_name(zoo: Zoo, illness: str, method: MethodName) -> None:
     change, says = ILL[illness]
-    Path("m.st").write_bytes(rewritten(zoo("conv2").read_bytes(), change))
-    emoprune.check_refused("prune", "m.st", *some(method), says=("m.st: ", *says))
+    with pytest.raises(EmopruneError) as caught:
+        pruned(read_as(zoo, change), **some(method))
+    assert not isinstance(caught.value, UsageFault)
+    assert all(word in str(caught.value) for word in says)
 
 
 CONTRADICTORY: dict[str, Callable[[Held], None]] = {
@@ -135,87 +143,72 @@ CONTRADICTORY: dict[str, Callable[[Held], None]] = {
 
 @pytest.mark.parametrize("method", ["distinct", "reconstruct", "importance"])
 @pytest.mark.parametrize("illness", CONTRADICTORY)
-def test_moments_that_contradict_themselves_are_no_bug(
-    emoprune: Runner, zoo: Zoo, illness: str, method: str
+def test_moments_that_contradict_themselves_are_refused_or_give_finite_weights(
+    zoo: Zoo, illness: str, method: MethodName
 ) -> None:
-    Path("m.st").write_bytes(rewritten(zoo("conv2").read_bytes(), CONTRADICTORY[illness]))
-    result = emoprune("prune", "m.st", *some(method), "-o", "o.st")
-    if result.code:
-        assert result.code == 1
-        (line,) = result.complaints
-        assert line.startswith("emoprune: m.st: ")
+    found = outcome(EmopruneError, lambda: pruned(read_as(zoo, CONTRADICTORY[illness]), **some(method)))
+    if isinstance(found, EmopruneError):
+        assert found.exit_code == 1
     else:
-        assert all(bool(value.isfinite().all()) for value in read("o.st").tensors.values())
+        assert all(bool(value.isfinite().all()) for value in found.checkpoint.tensors.values())
 
 
 @pytest.mark.parametrize("illness", ["no moments", "moments of other channels"])
-def test_images_heal_what_was_measured(emoprune: Runner, zoo: Zoo, small: Path, illness: str) -> None:
-    Path("m.st").write_bytes(rewritten(zoo("conv2").read_bytes(), ILL[illness][0]))
-    emoprune.done("prune", "m.st", *some("reconstruct"), "--data", small, "-o", "o.st")
-    emoprune.done("prune", zoo("conv2"), *some("reconstruct"), "--data", small, "-o", "p.st")
-    one, other = read("o.st"), read("p.st")
-    assert all(torch.equal(value, other.tensors[name]) for name, value in one.tensors.items())
+def test_data_replaces_statistics_that_are_broken(zoo: Zoo, small: Path, illness: str) -> None:
+    settings = {**some("reconstruct"), "data": str(small)}
+    broken = pruned(read_as(zoo, ILL[illness][0]), **settings).checkpoint
+    assert same_tensors(broken, pruned(zoo("conv2"), **settings).checkpoint)
 
 
-def test_statistics_of_another_network_are_refused(emoprune: Runner, zoo: Zoo) -> None:
-    emoprune.done("prune", zoo("conv2"), *some("importance"), "-o", "lender.st")
-
-    def borrow(found: Checkpoint) -> Mapping[str, Any]:
-        lent = read("lender.st")
-        return {"layers": lent.layers, "statistics": lent.statistics, "moments": lent.moments}
-
-    Path("m.st").write_bytes(changed(zoo("conv2").read_bytes(), borrow))
-    emoprune.check_refused("prune", "m.st", "-o", "o.st", says=("m.st: ", "--data"))
+def test_statistics_of_another_network_are_refused(zoo: Zoo) -> None:
+    lent = pruned(zoo("conv2"), **some("importance")).checkpoint
+    fields = {"layers": lent.layers, "statistics": lent.statistics, "moments": lent.moments}
+    borrowed = changed(read(zoo("conv2")), **fields)
+    check_refused(borrowed, "`data`", error=InvalidRecord)
 
 
 @pytest.fixture
-def disabled(zoo: Zoo, in_folder: Path) -> Path:
+def disabled(zoo: Zoo) -> Checkpoint:
     """A network with a channel that is always zero and a unit that is always the same."""
 
     def disable(held: Held) -> None:
         held["net.features.3.weight"][5], held["net.features.3.bias"][5] = 0, -1
         held["net.classifier.hidden1.weight"][7] = 0
 
-    path = in_folder / "m.st"
-    path.write_bytes(rewritten(zoo("conv2").read_bytes(), disable))
-    return path
+    return read_as(zoo, disable)
 
 
-TAKE_NOTHING = ("--method", "importance", "--amount", "0", "--merge", "sum")
+def test_dead_and_constant_units_are_insignificant(disabled: Checkpoint, small: Path) -> None:
+    found = planned(disabled, angle=0, center="mean", data=str(small))
+    insignificant = {removal.layer: removal.insignificant for removal in found.removals}
+    assert 5 in insignificant["features.3"]
+    assert 7 in insignificant["classifier.hidden1"]
 
 
-def test_dead_and_constant_units_are_insignificant(emoprune: Runner, disabled: Path, small: Path) -> None:
-    record = emoprune.done("prune", disabled, "--angle", "0", "--center", "mean", "--data", small).record
-    found = {layer["layer"]: layer["removed"] for layer in record["layers"]}
-    assert 5 in found["features.3"]
-    assert 7 in found["classifier.hidden1"]
-
-
-@pytest.mark.parametrize("merge", ["lstsq", "sum"])
+@pytest.mark.parametrize("merge", MERGE_NAMES)
 @pytest.mark.parametrize("method", METHODS)
-def test_dead_and_constant_units_are_borne(
-    emoprune: Runner, disabled: Path, small: Path, method: str, merge: str
+def test_every_method_prunes_a_network_with_dead_and_constant_units(
+    disabled: Checkpoint, small: Path, method: MethodName, merge: Merge
 ) -> None:
-    record = emoprune.done("prune", disabled, *some(method), "--merge", merge, "--data", small, "-o", "o.st")
-    check_agrees(record.record, disabled, "o.st")
-    assert all(bool(value.isfinite().all()) for value in read("o.st").tensors.values())
+    result = pruned(disabled, **some(method), merge=merge, data=str(small))
+    check_agrees(result.outcome, disabled, result.checkpoint)
 
 
 @pytest.mark.parametrize("images", ["small", "none"])
-def test_dead_and_constant_units_go_first_and_nobody_misses_them(
-    emoprune: Runner, disabled: Path, small: Path, images: str
+def test_dead_and_constant_units_are_removed_first_and_cost_nothing(
+    disabled: Checkpoint, small: Path, images: str
 ) -> None:
-    emoprune.done("prune", disabled, *TAKE_NOTHING, "--data", small, "-o", "measured.st")
-    options = ("--method", "reconstruct", "--units", "58", "--data", small if images == "small" else images)
-    record = emoprune.done("prune", "measured.st", *options, "-o", "o.st").record
-    gone = {layer["layer"]: layer["removed"] for layer in record["layers"]}
-    assert gone == {"features.0": [], "features.3": [5], "classifier.hidden1": [7]}
-    for layer in record["layers"]:
-        assert layer["error_lstsq"] == pytest.approx(0, abs=1e-4)
-    checkpoint, net = opened(disabled)
-    batch = torch.rand(20, *checkpoint.spec.input, generator=torch.Generator().manual_seed(0))
+    measured = pruned(disabled, method="importance", amount=0, merge="sum", data=str(small)).checkpoint
+    data = str(small) if images == "small" else images
+    result = pruned(measured, method="reconstruct", units=58, data=data)
+    removed = {layer.layer: layer.removed for layer in result.outcome.layers}
+    assert removed == {"features.0": (), "features.3": (5,), "classifier.hidden1": (7,)}
+    for layer in result.outcome.layers:
+        assert layer.error_lstsq == pytest.approx(0, abs=1e-4)
+    batch = torch.rand(20, *disabled.spec.input, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        torch.testing.assert_close(opened(Path("o.st"))[1](batch), net(batch), rtol=1e-3, atol=1e-3)
+        one, other = result.checkpoint.module()(batch), disabled.module()(batch)
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
 
 
 @pytest.fixture(scope="session")
@@ -227,86 +220,21 @@ def starved(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("merge", ["lstsq", "sum"])
+@pytest.mark.parametrize("merge", MERGE_NAMES)
 @pytest.mark.parametrize("method", METHODS)
-def test_fewer_patterns_than_units_are_enough(
-    emoprune: Runner, starved: Path, method: str, merge: str
-) -> None:
-    options = (*some(method), "--merge", merge, "-o", "o.st")
-    record = emoprune.done("prune", starved, *options).record
-    check_agrees(record, starved, "o.st")
-    for name, value in read("o.st").tensors.items():
-        assert bool(value.isfinite().all()), name
-        # least squares on six patterns must not answer with huge weights
-        assert float(value.abs().max()) < 5
+def test_fewer_patterns_than_units_are_enough(starved: Path, method: MethodName, merge: Merge) -> None:
+    result = pruned(starved, **some(method), merge=merge)
+    check_agrees(result.outcome, read(starved), result.checkpoint)
+    # least squares on six patterns must not answer with huge weights
+    assert all(float(value.abs().max()) < 5 for value in result.checkpoint.tensors.values())
     if method in OF_UNITS:
-        assert record["units"]["after"] < record["units"]["before"]
+        assert result.checkpoint.units < read(starved).units
 
 
-def test_a_network_of_hardly_any_units_is_left_as_it_is(emoprune: Runner, zoo: Zoo, small: Path) -> None:
-    emoprune.done("prune", zoo("conv2"), "--method", "random-units", "--units", "3", "-o", "o.st")
-    for method in METHODS:
-        amount = ("--angle", "90") if METHODS[method].within else ("--amount", "0")
-        emoprune.done("prune", "o.st", "--method", method, *amount, "-o", f"{method}.st")
-        assert set(units(f"{method}.st").values()) == {1}
-    check_works(emoprune, "distinct.st", small)
-
-
-def test_ctrl_c_in_the_middle_of_work_leaves_nothing(
-    emoprune: Runner, zoo: Zoo, small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = Refit.run
-
-    def interrupted(self: Refit, images: Any) -> Iterator[str]:
-        for step, name in enumerate(whole(self, images)):
-            if step == 4:
-                raise KeyboardInterrupt
-            yield name
-
-    monkeypatch.setattr(Refit, "run", interrupted)
-    Path("o.st").write_bytes(b"old")
-    before = tree(emoprune.folder)
-    options = (*some("reconstruct"), "--data", small, "-o", "o.st", "--force")
-    result = emoprune("prune", zoo("conv2"), *options)
-    assert (result.code, result.complaints, result.raw) == (130, ["emoprune: interrupted"], b"")
-    assert tree(emoprune.folder) == before
-
-
-@pytest.mark.parametrize(
-    "options", [(*some("reconstruct"), "--dry-run"), ("--sensitivity",), (*some("reconstruct"), "-o", "-")]
-)
-def test_a_closed_pipe_ends_it_without_a_word(
-    zoo: Zoo,
-    in_folder: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    options: tuple[str, ...],
-) -> None:
-    path = str(zoo("conv2"))
-    capsys.readouterr()
-    layer_input, writing = os.pipe()
-    os.close(layer_input)
-    with (
-        monkeypatch.context() as patch,
-        contextlib.suppress(BrokenPipeError),
-        os.fdopen(writing, "w") as stream,
-    ):
-        patch.setattr(sys, "stdout", stream)
-        code = main(["prune", path, *options])
-    assert code == 141
-    assert capsys.readouterr().err == ""
-    assert tree(in_folder) == {}
-
-
-def test_standard_input_and_output_are_the_same_as_files(emoprune: Runner, zoo: Zoo) -> None:
-    argv = (*some("reconstruct"), *OFFLINE)
-    emoprune.done("prune", zoo("conv2"), *argv, "-o", "o.st")
-    piped = emoprune.done("prune", "-", *argv, "-o", "-", stdin=zoo("conv2").read_bytes())
-    assert piped.raw == Path("o.st").read_bytes()
-    ladder = emoprune.done("prune", "-", "--sensitivity", stdin=zoo("conv2").read_bytes())
-    assert {step["model"] for step in ladder.lines} == {"-"}
-
-
-@pytest.mark.parametrize("content", [b"", b"text", b"PK\3\4"])
-def test_standard_input_that_is_no_checkpoint_is_named(emoprune: Runner, content: bytes) -> None:
-    emoprune.check_refused("prune", "-", "-o", "o.st", stdin=content, says=("standard input: ",))
+def test_a_network_of_one_unit_a_layer_keeps_them(zoo: Zoo, small: Path) -> None:
+    least = pruned(zoo("conv2"), method="random-units", units=3).checkpoint
+    for method, entry in METHODS.items():
+        amount = {"angle": 90} if entry.by_angle else {"amount": 0}
+        again = pruned(least, method=method, **amount).checkpoint
+        assert set(units(again).values()) == {1}
+    check_works(again, small)

@@ -33,7 +33,7 @@ def removal_of(
     merge=st.sampled_from(["sum", "lstsq"]),
     center=st.sampled_from(["half", "range", "mean", "none"]),
 )
-def test_the_rule_is_the_literal_one(seed: int, angle: float, merge: Merge, center: Center) -> None:
+def test_distinct_is_the_literal_rule(seed: int, angle: float, merge: Merge, center: Center) -> None:
     activations = sigmoid_layer(seed)
     removed, merges = LITERAL[merge](activations, center, angle)
     found = removal_of(activations, angle, merge, center)
@@ -43,7 +43,7 @@ def test_the_rule_is_the_literal_one(seed: int, angle: float, merge: Merge, cent
 
 @settings(max_examples=40)
 @given(seed=st.integers(0, 100_000), merge=st.sampled_from(["sum", "lstsq"]))
-def test_the_rule_is_the_literal_one_with_dead_and_constant_units(seed: int, merge: Merge) -> None:
+def test_distinct_is_the_literal_rule_with_dead_and_constant_units(seed: int, merge: Merge) -> None:
     activations = sigmoid_layer(seed)
     activations[:, 2] = 0.0
     activations[:, 5] = 0.5
@@ -54,7 +54,7 @@ def test_the_rule_is_the_literal_one_with_dead_and_constant_units(seed: int, mer
     assert dict(found.merges) == merges
 
 
-def test_the_units_of_1991_that_go_are_the_printed_pairs() -> None:
+def test_distinct_removes_the_units_of_1991_in_the_printed_pairs() -> None:
     # two units per kind: 0 and 1 the same, 2 their opposite, 3 on its own
     base, other = np.random.default_rng(0).uniform(size=(2, 100))
     activations = np.stack([base, base + 0.001, 1 - base, other], 1)
@@ -66,7 +66,7 @@ def test_the_units_of_1991_that_go_are_the_printed_pairs() -> None:
     assert ours.kept == (0, 3)
 
 
-def test_chains_end_at_a_survivor() -> None:
+def test_to_survivors_ends_chains_at_a_survivor() -> None:
     base = np.random.default_rng(0).uniform(0.2, 0.8, size=200)
     noise = np.random.default_rng(1).normal(size=(200, 4)) * 0.01
     found = removal_of(base[:, None] + noise, 20, "sum")
@@ -79,7 +79,7 @@ def test_chains_end_at_a_survivor() -> None:
     seed=st.integers(0, 100_000),
     angles=st.tuples(st.floats(0, 89), st.floats(0, 89)),
 )
-def test_no_angle_removes_everything_and_none_removes_nothing(seed: int, angles: tuple[float, float]) -> None:
+def test_distinct_keeps_a_unit_at_any_angle_and_all_at_none(seed: int, angles: tuple[float, float]) -> None:
     activations = sigmoid_layer(seed)
     for angle in angles:
         for merge in ("sum", "lstsq"):
@@ -94,14 +94,14 @@ def test_a_layer_of_constants_keeps_its_first_unit_and_says_so() -> None:
     assert found.spared
 
 
-def test_the_last_complementary_pair_keeps_one() -> None:
+def test_distinct_keeps_one_of_the_last_complementary_pair() -> None:
     base = np.random.default_rng(0).uniform(size=50)
     found = removal_of(np.stack([base, 1 - base], 1), 15, "sum")
     assert found.kept == (0,)
     assert found.spared
 
 
-def test_relu_units_are_measured_in_the_range_of_their_layer() -> None:
+def test_distinct_measures_relu_units_in_the_range_of_their_layer() -> None:
     generator = np.random.default_rng(0)
     base = np.maximum(generator.normal(size=300) * 10, 0)
     activations = np.stack(
@@ -112,7 +112,7 @@ def test_relu_units_are_measured_in_the_range_of_their_layer() -> None:
 
 
 @pytest.mark.parametrize("merge", ["sum", "lstsq"])
-def test_the_pairs_printed_in_1991_go(merge: Merge) -> None:
+def test_distinct_removes_the_pairs_printed_in_1991(merge: Merge) -> None:
     # printed: 1-4 and 5-6 similar; 1-5, 1-6, 4-5 and 4-6 complementary
     table = np.array(GOLDEN["activations_patterns_by_units"])
     found = removal_of(table, 15, merge)
@@ -128,7 +128,7 @@ def test_the_pairs_printed_in_1991_go(merge: Merge) -> None:
     assert (set(found.removed), dict(found.merges)) == (removed, merges)
 
 
-def test_insignificant_units_go_before_any_pair_is_looked_at() -> None:
+def test_distinct_removes_insignificant_units_before_any_pair() -> None:
     h = sigmoid_layer(0, units=6)
     h[:, 1], h[:, 4] = 0.5, 0.9
     ours, published = (removal_of(h, 60, merge) for merge in ("lstsq", "sum"))
@@ -141,21 +141,21 @@ def test_insignificant_units_go_before_any_pair_is_looked_at() -> None:
         )
 
 
-def test_every_merge_ends_at_a_unit_that_stays() -> None:
+def test_distinct_merges_into_units_that_stay() -> None:
     assert to_survivors({5: 3, 3: 1, 4: 0, 2: 3}) == {5: 1, 3: 1, 4: 0, 2: 1}
     assert to_survivors({}) == {}
 
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 100_000), merge=st.sampled_from(["sum", "lstsq"]))
-def test_the_rule_is_the_same_every_time(seed: int, merge: Merge) -> None:
+def test_distinct_is_the_same_every_time(seed: int, merge: Merge) -> None:
     h = sigmoid_layer(seed)
     assert removal_of(h, 30, merge) == removal_of(h.copy(), 30, merge)
 
 
 @pytest.mark.parametrize("merge", ["sum", "lstsq"])
 @pytest.mark.parametrize("patterns", [1, 2, 5])
-def test_fewer_patterns_than_units_are_no_obstacle(patterns: int, merge: Merge) -> None:
+def test_distinct_works_with_fewer_patterns_than_units(patterns: int, merge: Merge) -> None:
     h = sigmoid_layer(3, patterns=patterns)
     removed, merges = LITERAL[merge](h, "half", 30.0)
     found = removal_of(h, 30, merge)
@@ -163,6 +163,6 @@ def test_fewer_patterns_than_units_are_no_obstacle(patterns: int, merge: Merge) 
 
 
 @pytest.mark.parametrize("merge", ["sum", "lstsq"])
-def test_one_unit_alone_stays(merge: Merge) -> None:
+def test_distinct_keeps_a_unit_that_is_alone(merge: Merge) -> None:
     for value in (0.0, 0.5, 0.7):
         assert removal_of(np.full((9, 1), value), 15, merge).kept == (0,)

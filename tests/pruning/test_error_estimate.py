@@ -1,10 +1,11 @@
-"""What each layer alone can bear to lose."""
+"""Predicted errors against those of networks that run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,19 +17,27 @@ from torch.nn import functional as F
 
 from emoprune.choices import Merge
 from emoprune.pruning.context import PruningContext
-from emoprune.pruning.error_estimate import estimate_errors, ladder
+from emoprune.pruning.error_estimate import estimate_errors, report_warnings, sensitivity
 from emoprune.pruning.merging import MERGES
-from emoprune.pruning.types import ErrorEstimate, Plan, Removal
+from emoprune.pruning.types import (
+    Change,
+    ErrorEstimate,
+    LayerOutcome,
+    Plan,
+    PruneConfig,
+    PruneOutcome,
+    Removal,
+)
 from tests.support import reference
 from tests.support import reference_pruning as literal
 from tests.support.layers import (
     Array,
-    carried_out,
+    applied,
+    context_of_net,
+    context_with,
     relu_maps,
     sigmoid_layer,
-    subject_of_net,
-    subject_with,
-    table_pruning,
+    table_run,
     without,
 )
 from tests.support.wiring import Wired, conv, head
@@ -37,12 +46,12 @@ SEEDS = st.integers(0, 10_000)
 REMOVAL = Removal("hidden", 12, similar=(4, 9), complementary=(1,), insignificant=(7,), merges={4: 0, 9: 2})
 
 
-def certified(context: PruningContext, plan: Plan) -> tuple[ErrorEstimate, ...]:
+def estimated(context: PruningContext, plan: Plan) -> tuple[ErrorEstimate, ...]:
     return estimate_errors(context, plan, {name: merge(context, plan) for name, merge in MERGES.items()})
 
 
-def error_of(certificate: ErrorEstimate, merge: str) -> float:
-    found: float | None = getattr(certificate, f"error_{merge}")
+def error_of(estimate: ErrorEstimate, merge: str) -> float:
+    found: float | None = getattr(estimate, f"error_{merge}")
     assert found is not None
     return found
 
@@ -61,23 +70,23 @@ def gained(context: PruningContext, merged: Mapping[str, Tensor], name: str) -> 
 @pytest.mark.parametrize("merge", sorted(MERGES))
 @settings(max_examples=20)
 @given(seed=SEEDS)
-def test_the_certificate_tells_the_error_that_the_activations_show(merge: Merge, seed: int) -> None:
+def test_estimate_errors_gives_the_error_that_the_activations_show(merge: Merge, seed: int) -> None:
     generator = np.random.default_rng(seed)
     h, w, b = sigmoid_layer(seed), generator.normal(size=(3, 12)), generator.normal(size=3)
-    context = subject_with([literal.Seen(h[:, :, None], tuple(range(12)), (literal.dense(w),))])
+    context = context_with([literal.Seen(h[:, :, None], tuple(range(12)), (literal.dense(w),))])
     merged = MERGES[merge](context, Plan((REMOVAL,)))
     weight = merged["0.0.weight"].numpy()[:, list(REMOVAL.kept), 0]
     expected = reference.relative_error(
         h, w, b, weight, b + gained(context, merged, "0.0"), set(REMOVAL.removed)
     )
-    (certificate,) = certified(context, Plan((REMOVAL,)))
-    assert error_of(certificate, merge) == pytest.approx(expected, rel=1e-6)
+    (estimate,) = estimated(context, Plan((REMOVAL,)))
+    assert error_of(estimate, merge) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("merge", sorted(MERGES))
 @settings(max_examples=15)
 @given(seed=SEEDS, taps=st.sampled_from([1, 4]), where=st.sampled_from(["bias", "norm", "none"]))
-def test_taps_count_as_independent_for_the_share_at_which_they_read(
+def test_estimate_errors_takes_taps_as_independent_where_they_read(
     merge: Merge, seed: int, taps: int, where: str
 ) -> None:
     generator = np.random.default_rng(seed)
@@ -88,18 +97,18 @@ def test_taps_count_as_independent_for_the_share_at_which_they_read(
         where != "none",
         np.ones(3) if where == "norm" else None,
     )
-    context = subject_with([literal.Seen(h, tuple(range(12)), (consumer,))])
+    context = context_with([literal.Seen(h, tuple(range(12)), (consumer,))])
     merged = MERGES[merge](context, Plan((REMOVAL,)))
     expected = literal.relative_error(
         h, consumer, merged["0.0.weight"].numpy(), gained(context, merged, "0.0")
     )
-    (certificate,) = certified(context, Plan((REMOVAL,)))
-    assert error_of(certificate, merge) == pytest.approx(expected, rel=1e-6)
+    (estimate,) = estimated(context, Plan((REMOVAL,)))
+    assert error_of(estimate, merge) == pytest.approx(expected, rel=1e-6)
 
 
-def test_it_counts_units_and_why_they_go() -> None:
+def test_estimate_errors_counts_units_by_the_reason_of_their_removal() -> None:
     seen = literal.Seen(relu_maps(0, channels=12), tuple(range(12)), (literal.dense(np.ones((2, 12))),))
-    (found,) = certified(subject_with([seen]), Plan((REMOVAL,)))
+    (found,) = estimated(context_with([seen]), Plan((REMOVAL,)))
     assert (found.layer, found.before, found.after) == ("hidden", 12, 8)
     assert (found.similar, found.complementary, found.insignificant) == (2, 1, 1)
 
@@ -114,7 +123,7 @@ def measured(maps: Tensor, old: Array, new: Array, constant: Array, padding: int
 
 @pytest.mark.parametrize("merge", sorted(MERGES))
 @pytest.mark.parametrize(("kernel", "padding", "level"), [(1, 0, 0.7), (3, 0, 0.7), (3, 1, 0.0)])
-def test_a_convolution_on_spatial_noise_shows_the_error(
+def test_estimate_errors_is_the_error_of_a_convolution_that_runs(
     merge: Merge, kernel: int, padding: int, level: float
 ) -> None:
     generator = np.random.default_rng(5)
@@ -126,7 +135,7 @@ def test_a_convolution_on_spatial_noise_shows_the_error(
     at_edge = 1 - 1 / side if padding else 1.0
     along = np.array([at_edge, 1.0, at_edge][:kernel] if kernel > 1 else [1.0])
     consumer = literal.Consumer(weight, np.outer(along, along).ravel())
-    context = subject_with([literal.Seen(h, tuple(range(12)), (consumer,))])
+    context = context_with([literal.Seen(h, tuple(range(12)), (consumer,))])
     merged = MERGES[merge](context, Plan((REMOVAL,)))
     shape = (4, 12, kernel, kernel)
     found = measured(
@@ -136,8 +145,8 @@ def test_a_convolution_on_spatial_noise_shows_the_error(
         gained(context, merged, "0.0"),
         padding,
     )
-    (certificate,) = certified(context, Plan((REMOVAL,)))
-    assert error_of(certificate, merge) == pytest.approx(found, rel=1e-6 if kernel == 1 else 0.02)
+    (estimate,) = estimated(context, Plan((REMOVAL,)))
+    assert error_of(estimate, merge) == pytest.approx(found, rel=1e-6 if kernel == 1 else 0.02)
 
 
 def net_with_two_readers() -> nn.Module:
@@ -170,26 +179,26 @@ def reads(net: nn.Module, name: str, batch: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("merge", sorted(MERGES))
-def test_a_network_that_runs_shows_the_error_at_all_its_readers(merge: Merge) -> None:
+def test_estimate_errors_is_the_mean_over_all_consumers_of_a_network(merge: Merge) -> None:
     net = net_with_two_readers()
     batch = torch.randn(50, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    context = subject_of_net(net, [batch])
+    context = context_of_net(net, [batch])
     removal = Removal("first", 12, similar=(2, 6), chosen=(7, 8), merges={2: 0, 6: 1})
     plan = Plan((removal,))
-    small = carried_out(net, context, plan, MERGES[merge](context, plan))
+    small = applied(net, context, plan, MERGES[merge](context, plan))
     errors = []
     # at the norm's output the constant is back where it was; it divides every output by the same here
     for name in ("plain", "norm"):
         before, after = reads(net, name, batch), reads(small, name, batch)
         varying = before - before.mean((0, 2, 3), keepdim=True)
         errors.append(float((after - before).square().sum() / varying.square().sum()))
-    (certificate,) = certified(context, plan)
-    assert error_of(certificate, merge) == pytest.approx(math.sqrt(sum(errors) / 2), rel=1e-4)
+    (estimate,) = estimated(context, plan)
+    assert error_of(estimate, merge) == pytest.approx(math.sqrt(sum(errors) / 2), rel=1e-4)
 
 
 @settings(max_examples=20)
 @given(seed=SEEDS, count=st.integers(1, 8))
-def test_least_squares_is_never_worse_than_the_published_merge(seed: int, count: int) -> None:
+def test_estimate_errors_of_least_squares_is_never_above_the_published(seed: int, count: int) -> None:
     h = sigmoid_layer(seed, patterns=400)
     generator = np.random.default_rng(seed)
     seen = literal.Seen(h[:, :, None], tuple(range(12)), (literal.dense(generator.normal(size=(3, 12))),))
@@ -197,51 +206,51 @@ def test_least_squares_is_never_worse_than_the_published_merge(seed: int, count:
     removal = Removal(
         "hidden", 12, similar=tuple(order[:count]), merges=dict.fromkeys(order[:count], order[count])
     )
-    (certificate,) = certified(subject_with([seen]), Plan((removal,)))
-    assert error_of(certificate, "lstsq") <= error_of(certificate, "sum") * 1.02 + 1e-9
+    (estimate,) = estimated(context_with([seen]), Plan((removal,)))
+    assert error_of(estimate, "lstsq") <= error_of(estimate, "sum") * 1.02 + 1e-9
 
 
-def test_layers_that_share_readers_share_their_error() -> None:
+def test_layers_that_share_consumers_share_their_error() -> None:
     h = relu_maps(0, channels=10)
     seen = literal.Seen(h, tuple(range(10)), (literal.dense(np.random.default_rng(0).normal(size=(3, 10))),))
-    context = subject_with([seen], {"a": 4, "b": 6})
-    first, second = certified(context, without(context, [1, 7]))
+    context = context_with([seen], {"a": 4, "b": 6})
+    first, second = estimated(context, without(context, [1, 7]))
     assert (first.layer, second.layer) == ("a", "b")
     assert first.error_sum == second.error_sum
     assert first.error_lstsq == second.error_lstsq
 
 
-def test_nothing_taken_is_no_error() -> None:
+def test_estimate_errors_is_zero_where_nothing_is_removed() -> None:
     seen = literal.Seen(relu_maps(0, channels=12), tuple(range(12)), (literal.dense(np.ones((2, 12))),))
-    context = subject_with([seen])
-    (found,) = certified(context, without(context, []))
+    context = context_with([seen])
+    (found,) = estimated(context, without(context, []))
     assert (found.error_sum, found.error_lstsq) == (0.0, 0.0)
 
 
-def test_what_never_varies_has_no_error() -> None:
+def test_estimate_errors_is_none_where_nothing_varies() -> None:
     h = np.full((50, 4, 1), 0.3)
     seen = literal.Seen(h, (0, 1, 2, 3), (literal.dense(np.random.default_rng(0).normal(size=(3, 4))),))
-    context = subject_with([seen])
-    (found,) = certified(context, without(context, [1]))
+    context = context_with([seen])
+    (found,) = estimated(context, without(context, [1]))
     assert (found.error_sum, found.error_lstsq) == (None, None)
 
 
-def test_a_reader_that_never_varies_is_left_out_of_the_mean() -> None:
+def test_estimate_errors_leaves_out_a_consumer_that_never_varies() -> None:
     h = relu_maps(0, channels=6)
     told = literal.dense(np.random.default_rng(0).normal(size=(3, 6)))
     for consumers in ((told,), (told, literal.dense(np.zeros((2, 6))))):
-        context = subject_with([literal.Seen(h, tuple(range(6)), consumers)])
-        (found,) = certified(context, without(context, [1, 4]))
+        context = context_with([literal.Seen(h, tuple(range(6)), consumers)])
+        (found,) = estimated(context, without(context, [1, 4]))
         assert error_of(found, "lstsq") > 0
         if len(consumers) == 1:
             alone = found
     assert found == alone
 
 
-def test_masks_alone_are_merged_by_none() -> None:
+def test_estimate_errors_of_masks_has_no_least_squares_error() -> None:
     h = relu_maps(0, channels=6)
     consumer = literal.dense(np.random.default_rng(0).normal(size=(3, 6)))
-    context = subject_with([literal.Seen(h, tuple(range(6)), (consumer,))])
+    context = context_with([literal.Seen(h, tuple(range(6)), (consumer,))])
     mask = torch.rand(3, 6, 1, generator=torch.Generator().manual_seed(0)) < 0.5
     masked = context.tensors["0.0.weight"] * mask
     plan = Plan((Removal("hidden", 6),), {"0.0.weight": mask})
@@ -251,14 +260,57 @@ def test_masks_alone_are_merged_by_none() -> None:
     assert found.error_lstsq is None
 
 
-def test_every_share_of_a_layer_costs_what_a_plan_of_that_layer_alone_does() -> None:
-    found = table_pruning()
+def test_sensitivity_is_the_estimate_of_that_layer_alone() -> None:
+    found = table_run()
     first, second = found.context.layers
-    rungs = dict(ladder(found, second, (0.5, 1.0)))
+    swept = {each.amount: each.estimate for each in sensitivity(found, second, (0.5, 1.0))}
     # all of the units cannot go
-    assert list(rungs) == [0.5]
-    assert (rungs[0.5].layer, rungs[0.5].before, rungs[0.5].after) == (second.name, 6, 3)
+    assert list(swept) == [0.5]
+    assert (swept[0.5].layer, swept[0.5].before, swept[0.5].after) == (second.name, 6, 3)
     alone = replace(found, context=replace(found.context, layers=(second,)))
     plan = alone.schedule().plan(3)
-    assert (rungs[0.5],) == estimate_errors(found.context, plan, found.merges(plan))
+    assert (swept[0.5],) == estimate_errors(found.context, plan, found.merges(plan))
     assert first.name not in {removal.layer for removal in plan.removals}
+
+
+def layer_outcome(name: str, **more: Any) -> LayerOutcome:
+    fields = {"before": 4, "after": 1, "similar": 3, "complementary": 0, "insignificant": 0}
+    errors = {"error_sum": 0.25, "error_lstsq": 0.75}
+    rest = {"center": "half", "removed": (1, 2, 3), "merges": {}, "spared": True}
+    return LayerOutcome(**{"layer": name, **fields, **errors, **rest, **more})
+
+
+def outcome_of(*layers: LayerOutcome) -> PruneOutcome:
+    same = Change(100, 60)
+    return PruneOutcome(Change(4, 1), 0.75, same, same, same, same, layers, frozen=())
+
+
+@pytest.mark.parametrize(
+    ("count", "others"),
+    [(1, ""), (2, " (and so in 1 more layer)"), (4, " (and so in 3 more layers)")],
+)
+def test_report_warnings_folds_layers_into_one_line(
+    told: pytest.LogCaptureFixture, count: int, others: str
+) -> None:
+    layers = [layer_outcome(f"l{index}") for index in range(count)]
+    report_warnings(PruneConfig(), outcome_of(*layers))
+    assert told.messages == [
+        f"l0: every unit would be removed; 1 is kept{others}",
+        f"l0: the next layer's input changes by 75% of its spread{others}",
+    ]
+    told.clear()
+    whole = layer_outcome("a", removed=(), spared=False, error_lstsq=0.0)
+    report_warnings(PruneConfig(), outcome_of(whole))
+    assert told.messages == ["no unit is removed at this amount"]
+
+
+@pytest.mark.parametrize(
+    ("removed", "end"),
+    [((), "all the same"), ((1,), "; 1 silent unit is removed"), ((1, 2), "; 2 silent units are removed")],
+)
+def test_report_warnings_counts_silent_units(
+    told: pytest.LogCaptureFixture, removed: tuple[int, ...], end: str
+) -> None:
+    found = outcome_of(layer_outcome("a", removed=removed, spared=False))
+    report_warnings(PruneConfig(method="random", amount=0.4), found)
+    assert told.messages[-1].endswith(end)

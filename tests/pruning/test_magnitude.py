@@ -1,10 +1,11 @@
-"""Single weights that emoprune prune makes zero: as many as asked, and zero for good."""
+"""Single weights that become zero: as many as asked, and zero for good."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,20 +14,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from emoprune.choices import Scope
+from emoprune.choices import Merge, MethodName, Scope
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
-from emoprune.networks.types import Checkpoint, HistoryEntry, Spec
+from emoprune.networks.types import Checkpoint, Spec
 from emoprune.pruning import surgery
-from emoprune.pruning.context import Request, Schedule
+from emoprune.pruning.angles import survey_layers
+from emoprune.pruning.context import Schedule
 from emoprune.pruning.magnitude import silenced
-from emoprune.pruning.methods import METHODS
-from emoprune.pruning.types import Plan
+from emoprune.pruning.types import AnglesConfig, Plan, PruneConfig
 from tests.support import reference_pruning as literal
-from tests.support.checkpoints import OF_WEIGHTS, OFFLINE, changed, check_agrees, check_works, read, units
+from tests.support.checkpoints import (
+    MERGE_NAMES,
+    OF_WEIGHTS,
+    Zoo,
+    check_agrees,
+    check_works,
+    pruned,
+    read,
+)
 from tests.support.command_line import Runner
-from tests.support.layers import checkpoint_of, footprint_of, opened
+from tests.support.layers import checkpoint_of, context_of, run_of
 from tests.support.silencing import randomize
 from tests.support.wiring import Wired, conv, head, smaller
 
@@ -38,14 +47,13 @@ def checkpoint() -> Checkpoint:
     return checkpoint_of(Spec("mlp", 3, (6,), (10, 8)), torch.randn(50, 6))
 
 
-def course_of(checkpoint: Checkpoint, name: str, *, scope: Scope = "global", seed: int = 0) -> Schedule:
-    context = opened(checkpoint)
-    request = Request(scope=scope, seed=seed, weights=WEIGHTS)
-    return METHODS[name].plans(context, footprint_of(checkpoint, context), request)
+def schedule_of(checkpoint: Checkpoint, method: MethodName, **settings: Any) -> Schedule:
+    return run_of(checkpoint, PruneConfig(method=method, **settings), weights=WEIGHTS).schedule()
 
 
-def carried_out(checkpoint: Checkpoint, plan: Plan) -> Checkpoint:
-    return surgery.apply(plan, checkpoint, opened(checkpoint), {})
+def applied(checkpoint: Checkpoint, plan: Plan) -> Checkpoint:
+    context = context_of(checkpoint)
+    return surgery.pruned_checkpoint(checkpoint, context, plan, surgery.apply(plan, context, {}))
 
 
 def zeros(tensors: Mapping[str, Tensor]) -> int:
@@ -54,9 +62,9 @@ def zeros(tensors: Mapping[str, Tensor]) -> int:
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 1000), share=st.floats(0, 0.999))
-def test_the_smallest_weights_of_all_become_zero(seed: int, share: float) -> None:
+def test_magnitude_schedule_masks_the_smallest_weights_of_all(seed: int, share: float) -> None:
     found = checkpoint_of(Spec("mlp", 3, (6,), (10, 8)), torch.randn(5, 6), seed=seed)
-    schedule = course_of(found, "magnitude")
+    schedule = schedule_of(found, "magnitude")
     assert schedule.length == 6 * 10 + 10 * 8 + 8 * 3 - 1
     step = round(share * schedule.length)
     plan = schedule.plan(step)
@@ -64,12 +72,14 @@ def test_the_smallest_weights_of_all_become_zero(seed: int, share: float) -> Non
     assert plan.removals == ()
     for name, mask in zip(WEIGHTS, expected, strict=True):
         assert np.array_equal(plan.masks[name].numpy(), mask)
-    assert zeros(carried_out(found, plan).tensors) == step
+    assert zeros(applied(found, plan).tensors) == step
 
 
 @pytest.mark.parametrize("step", [0, 17, 82, 150])
-def test_the_smallest_weights_of_each_layer_become_zero(checkpoint: Checkpoint, step: int) -> None:
-    schedule = course_of(checkpoint, "magnitude", scope="layer")
+def test_magnitude_schedule_of_scope_layer_masks_the_smallest_of_each_layer(
+    checkpoint: Checkpoint, step: int
+) -> None:
+    schedule = schedule_of(checkpoint, "magnitude", scope="layer")
     plan = schedule.plan(step)
     shares = []
     for name in WEIGHTS:
@@ -81,12 +91,12 @@ def test_the_smallest_weights_of_each_layer_become_zero(checkpoint: Checkpoint, 
     assert max(shares) - min(shares) <= 1 / 24 + 1e-9
 
 
-@pytest.mark.parametrize("name", ["magnitude", "random"])
+@pytest.mark.parametrize("name", OF_WEIGHTS)
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_each_plan_takes_what_the_one_before_took_and_one_weight_more(
-    checkpoint: Checkpoint, name: str, scope: Scope
+def test_each_plan_masks_one_weight_more_than_the_one_before(
+    checkpoint: Checkpoint, name: MethodName, scope: Scope
 ) -> None:
-    schedule = course_of(checkpoint, name, scope=scope)
+    schedule = schedule_of(checkpoint, name, scope=scope)
     before = schedule.plan(0)
     assert all(bool(mask.all()) for mask in before.masks.values())
     for step in range(1, schedule.length + 1):
@@ -96,43 +106,27 @@ def test_each_plan_takes_what_the_one_before_took_and_one_weight_more(
         before = now
 
 
-def pruned_twice(
-    checkpoint: Checkpoint, name: str, scope: Scope, second: int
-) -> tuple[Checkpoint, Checkpoint]:
-    once = carried_out(checkpoint, course_of(checkpoint, "magnitude").plan(80))
-    return once, carried_out(once, course_of(once, name, scope=scope).plan(second))
-
-
-@pytest.mark.parametrize("name", ["magnitude", "random"])
+@pytest.mark.parametrize("method", OF_WEIGHTS)
 @pytest.mark.parametrize("scope", ["global", "layer"])
 @pytest.mark.parametrize("second", [30, 80, 120])
-def test_pruning_again_never_brings_a_zero_back(
-    checkpoint: Checkpoint, name: str, scope: Scope, second: int
+def test_masking_again_keeps_all_zeros_and_masks_them(
+    checkpoint: Checkpoint, method: MethodName, scope: Scope, second: int
 ) -> None:
-    once, twice = pruned_twice(checkpoint, name, scope, second)
+    once = applied(checkpoint, schedule_of(checkpoint, "magnitude").plan(80))
+    twice = applied(once, schedule_of(once, method, scope=scope).plan(second))
     for each in WEIGHTS:
         assert not bool(twice.tensors[each][once.tensors[each] == 0].any())
+        # a zero that no mask holds could come back in training
+        assert not bool((twice.masks[each] & ~once.masks[each]).any())
     if scope == "global":
         assert zeros(twice.tensors) == max(80, second)
 
 
-@pytest.mark.parametrize("name", ["magnitude", "random"])
-@pytest.mark.parametrize("scope", ["global", "layer"])
-@pytest.mark.parametrize("second", [30, 80, 120])
-def test_masks_of_a_network_pruned_again_have_all_its_zeros(
-    checkpoint: Checkpoint, name: str, scope: Scope, second: int
-) -> None:
-    once, twice = pruned_twice(checkpoint, name, scope, second)
-    for each in WEIGHTS:
-        # where a mask lets go of a zero, training could bring it back
-        assert not bool((twice.masks[each] & ~once.masks[each]).any())
-
-
-def test_random_weights_follow_the_seed_and_look_at_no_size(checkpoint: Checkpoint) -> None:
-    first, again, other = (course_of(checkpoint, "random", seed=seed).plan(82) for seed in (5, 5, 6))
+def test_random_weights_follow_the_seed_whatever_their_size(checkpoint: Checkpoint) -> None:
+    first, again, other = (schedule_of(checkpoint, "random", seed=seed).plan(82) for seed in (5, 5, 6))
     assert all(torch.equal(first.masks[name], again.masks[name]) for name in WEIGHTS)
     assert any(not torch.equal(first.masks[name], other.masks[name]) for name in WEIGHTS)
-    smallest = course_of(checkpoint, "magnitude").plan(82)
+    smallest = schedule_of(checkpoint, "magnitude").plan(82)
     same = sum(int((~first.masks[name] & ~smallest.masks[name]).sum()) for name in WEIGHTS)
     assert 20 < same < 62
 
@@ -244,7 +238,7 @@ def constant(net: Wired) -> dict[str, set[int]]:
 
 
 @pytest.mark.parametrize("plant", [unread, unwritten, in_chains, constant])
-def test_planted_silent_units_are_found_and_no_others(plant: Planting) -> None:
+def test_silenced_finds_planted_units_and_no_others(plant: Planting) -> None:
     net = filled(chained)
     with torch.no_grad():
         expected = plant(net)
@@ -276,7 +270,7 @@ def shifted_by_its_norm(net: Wired) -> dict[str, set[int]]:
 
 
 @pytest.mark.parametrize("plant", [in_one_branch, in_both_branches, shifted_by_its_norm])
-def test_a_unit_is_silent_only_if_it_is_so_everywhere(plant: Planting) -> None:
+def test_silenced_needs_a_unit_silent_in_every_branch(plant: Planting) -> None:
     net = filled(residual)
     with torch.no_grad():
         expected = plant(net)
@@ -288,7 +282,7 @@ def test_a_unit_is_silent_only_if_it_is_so_everywhere(plant: Planting) -> None:
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.95, 1.0])
 @pytest.mark.parametrize("make", [chained, residual])
 @pytest.mark.parametrize("seed", range(4))
-def test_masked_networks_compute_the_same_without_their_silent_units(
+def test_masked_networks_compute_the_same_without_silenced_units(
     make: Callable[[], Wired], share: float, seed: int
 ) -> None:
     net = filled(make)
@@ -311,12 +305,12 @@ def test_masked_networks_compute_the_same_without_their_silent_units(
     check_the_same(net, plan)
 
 
-def test_a_dense_network_has_no_silent_units() -> None:
+def test_silenced_finds_none_in_a_dense_network() -> None:
     for make in (chained, residual):
         assert silenced_in(filled(make)) == Plan(())
 
 
-def test_units_that_are_asleep_by_chance_are_not_silent() -> None:
+def test_silenced_leaves_units_that_an_input_may_wake() -> None:
     net = filled(chained)
     with torch.no_grad():
         # noise hardly ever wakes them, an input may
@@ -324,133 +318,122 @@ def test_units_that_are_asleep_by_chance_are_not_silent() -> None:
     assert silenced_in(net) == Plan(())
 
 
-Zoo = Callable[[str], Path]
-WEIGHTS_PRUNE_MASKS = {
+COUNTS = {
     "features.0.weight": 400,
     "features.3.weight": 12800,
     "classifier.hidden1.weight": 3456,
     "classifier.output.weight": 36,
 }
-TOTAL = sum(WEIGHTS_PRUNE_MASKS.values())
+TOTAL = sum(COUNTS.values())
 
 
-def zeros_prune_masks(checkpoint: Checkpoint) -> dict[str, int]:
-    """How many weights each mask takes; each is zero."""
-    found = {}
-    for name, mask in checkpoint.masks.items():
-        assert mask.dtype == torch.bool
-        assert mask.shape == checkpoint.tensors[name].shape
-        assert not bool(checkpoint.tensors[name][~mask].any())
-        found[name] = int((~mask).sum())
-    return found
+def masked(model: Checkpoint | Path, method: MethodName, share: float, **more: Any) -> Checkpoint:
+    """A model after a method has masked that fraction of its weights."""
+    original = model if isinstance(model, Checkpoint) else read(model)
+    result = pruned(original, method=method, amount=share, **more)
+    check_agrees(result.outcome, original, result.checkpoint)
+    return result.checkpoint
 
 
-def masked(emoprune: Runner, model: Path | str, method: str, share: float, *more: object) -> Checkpoint:
-    """The written checkpoint of a method at that share."""
-    options = ("--method", method, "--amount", share, *more, "-o", "o.st", "--force")
-    check_agrees(emoprune.done("prune", model, *options).record, model, "o.st")
-    return read("o.st")
+def removed_by_masks(found: Checkpoint) -> dict[str, int]:
+    """How many weights each mask removes; all of them are zero."""
+    for name, mask in found.masks.items():
+        assert (mask.dtype, mask.shape) == (torch.bool, found.tensors[name].shape)
+        assert not bool(found.tensors[name][~mask].any())
+    return {name: int((~mask).sum()) for name, mask in found.masks.items()}
 
 
 @pytest.mark.parametrize(
     ("method", "share"), [*(("magnitude", share) for share in (0, 0.1, 0.77)), ("random", 0.5)]
 )
-def test_exactly_that_share_of_the_weights_is_zero(
-    emoprune: Runner, zoo: Zoo, method: str, share: float
+def test_exactly_that_fraction_of_the_weights_becomes_zero(
+    zoo: Zoo, method: MethodName, share: float
 ) -> None:
-    found = masked(emoprune, zoo("conv2"), method, share)
-    assert found.masks.keys() == WEIGHTS_PRUNE_MASKS.keys()
-    assert sum(zeros_prune_masks(found).values()) == round(TOTAL * share)
+    found = masked(zoo("conv2"), method, share)
+    assert found.masks.keys() == COUNTS.keys()
+    assert sum(removed_by_masks(found).values()) == round(TOTAL * share)
     # in a network that was never pruned nothing is zero by itself
-    assert sum(int((found.tensors[name] == 0).sum()) for name in WEIGHTS_PRUNE_MASKS) == round(TOTAL * share)
+    assert sum(int((found.tensors[name] == 0).sum()) for name in COUNTS) == round(TOTAL * share)
 
 
 @pytest.mark.parametrize("method", OF_WEIGHTS)
-def test_scope_layer_takes_the_same_share_of_every_weight(emoprune: Runner, zoo: Zoo, method: str) -> None:
-    taken = zeros_prune_masks(masked(emoprune, zoo("conv2"), method, 0.25, "--scope", "layer"))
-    assert sum(taken.values()) == round(TOTAL * 0.25)
-    for name, count in WEIGHTS_PRUNE_MASKS.items():
-        assert abs(taken[name] - 0.25 * count) <= 1
+def test_scope_layer_masks_the_same_fraction_of_every_layer(zoo: Zoo, method: MethodName) -> None:
+    removed = removed_by_masks(masked(zoo("conv2"), method, 0.25, scope="layer"))
+    assert sum(removed.values()) == round(TOTAL * 0.25)
+    for name, count in COUNTS.items():
+        assert abs(removed[name] - 0.25 * count) <= 1
 
 
-def test_magnitude_takes_the_smallest_of_all(emoprune: Runner, zoo: Zoo) -> None:
-    found = masked(emoprune, zoo("conv2"), "magnitude", 0.5)
+def test_magnitude_masks_the_smallest_weights_of_all_layers(zoo: Zoo) -> None:
+    found = masked(zoo("conv2"), "magnitude", 0.5)
     before = read(zoo("conv2")).tensors
-    taken = max(float(before[name][~mask].abs().max()) for name, mask in found.masks.items())
-    left = min(float(before[name][mask].abs().min()) for name, mask in found.masks.items())
-    assert taken <= left
+    largest = max(float(before[name][~mask].abs().max()) for name, mask in found.masks.items())
+    assert largest <= min(float(before[name][mask].abs().min()) for name, mask in found.masks.items())
     for name, mask in found.masks.items():
         assert torch.equal(found.tensors[name], before[name] * mask)
 
 
-def test_layers_that_do_not_match_keep_their_weights(emoprune: Runner, zoo: Zoo) -> None:
-    found = masked(emoprune, zoo("conv2"), "magnitude", 0.5, "--layer", "features.*")
-    assert zeros_prune_masks(found).keys() == {"features.0.weight", "features.3.weight"}
-    assert sum(zeros_prune_masks(found).values()) == 6600
+def test_layers_that_do_not_match_keep_their_weights(zoo: Zoo) -> None:
+    found = masked(zoo("conv2"), "magnitude", 0.5, layer="features.*")
+    assert removed_by_masks(found).keys() == {"features.0.weight", "features.3.weight"}
+    assert sum(removed_by_masks(found).values()) == 6600
     before = read(zoo("conv2")).tensors
     for name in ("classifier.hidden1.weight", "classifier.output.weight"):
         assert torch.equal(found.tensors[name], before[name])
 
 
-def test_weights_of_any_layer_can_be_chosen(emoprune: Runner, zoo: Zoo) -> None:
-    # it has no units of its own, but weights
-    found = masked(emoprune, zoo("conv2"), "magnitude", 0.25, "--layer", "classifier.output")
-    assert zeros_prune_masks(found) == {"classifier.output.weight": 9}
+def test_weights_of_a_layer_without_units_can_be_masked(zoo: Zoo) -> None:
+    found = masked(zoo("conv2"), "magnitude", 0.25, layer="classifier.output")
+    assert removed_by_masks(found) == {"classifier.output.weight": 9}
 
 
-def test_a_model_without_statistics_loses_weights_all_the_same(emoprune: Runner, small: Path) -> None:
+def test_a_model_without_statistics_can_lose_weights(emoprune: Runner, small: Path) -> None:
     options = ("--arch", "squeezenet1_1", "--size", "32", "--weights", "none", "--epochs", "0")
     emoprune.done("train", small, "m.st", *options, "--freeze", "backbone")
-    found = masked(emoprune, "m.st", "magnitude", 0.5)
-    assert sum(zeros_prune_masks(found).values()) > 0
+    assert sum(removed_by_masks(masked(Path("m.st"), "magnitude", 0.5)).values()) > 0
 
 
 @pytest.mark.parametrize(
     ("second", "share"), [("magnitude", 0.3), ("magnitude", 0.9), ("random", 0.3), ("random", 0.65)]
 )
-def test_zeros_stay_zero_when_more_weights_go(emoprune: Runner, zoo: Zoo, second: str, share: float) -> None:
-    first = masked(emoprune, zoo("conv2"), "magnitude", 0.6)
-    Path("first.st").write_bytes(Path("o.st").read_bytes())
-    both = masked(emoprune, "first.st", second, share)
+def test_zeros_stay_zero_when_more_weights_are_masked(zoo: Zoo, second: MethodName, share: float) -> None:
+    first = masked(zoo("conv2"), "magnitude", 0.6)
+    both = masked(first, second, share)
     for name, mask in first.masks.items():
-        assert not bool((both.masks[name] & ~mask).any()), "what a mask has taken no later one gives back"
-    # weights that are gone already count toward what is asked
-    assert sum(zeros_prune_masks(both).values()) == round(TOTAL * max(0.6, share))
+        assert not bool((both.masks[name] & ~mask).any()), "no later mask gives a weight back"
+    # weights that are zero already count toward the amount
+    assert sum(removed_by_masks(both).values()) == round(TOTAL * max(0.6, share))
 
 
-@pytest.mark.parametrize("merge", ["lstsq", "sum"])
+@pytest.mark.parametrize("merge", MERGE_NAMES)
 @pytest.mark.parametrize("images", ["none", "small"])
-def test_zeros_stay_zero_when_units_go(
-    emoprune: Runner, zoo: Zoo, small: Path, merge: str, images: str
-) -> None:
-    first = masked(emoprune, zoo("conv2"), "magnitude", 0.6)
-    data = small if images == "small" else images
-    options = ("--method", "reconstruct", "--amount", "0.4", "--merge", merge, "--data", data)
-    record = emoprune.done("prune", "o.st", *options, "-o", "two.st").record
-    check_agrees(record, "o.st", "two.st")
-    found = read("two.st")
-    gone = {layer["layer"]: layer["removed"] for layer in record["layers"]}
-    kept = [unit for unit in range(32) if unit not in gone["features.3"]]
-    read_by = [unit for unit in range(16) if unit not in gone["features.0"]]
-    assert torch.equal(found.masks["features.3.weight"], first.masks["features.3.weight"][kept][:, read_by])
-    assert sum(zeros_prune_masks(found).values()) > 0.5 * sum(mask.numel() for mask in found.masks.values())
-    check_works(emoprune, "two.st", small)
-    assert found.masks.keys() == WEIGHTS_PRUNE_MASKS.keys()
+def test_zeros_stay_zero_when_units_are_removed(zoo: Zoo, small: Path, merge: Merge, images: str) -> None:
+    first = masked(zoo("conv2"), "magnitude", 0.6)
+    data = str(small) if images == "small" else images
+    result = pruned(first, method="reconstruct", amount=0.4, merge=merge, data=data)
+    found = result.checkpoint
+    check_agrees(result.outcome, first, found)
+    removed = {layer.layer: layer.removed for layer in result.outcome.layers}
+    kept = [unit for unit in range(32) if unit not in removed["features.3"]]
+    inputs = [unit for unit in range(16) if unit not in removed["features.0"]]
+    assert torch.equal(found.masks["features.3.weight"], first.masks["features.3.weight"][kept][:, inputs])
+    assert sum(removed_by_masks(found).values()) > 0.5 * sum(mask.numel() for mask in found.masks.values())
+    check_works(found, small)
+    assert found.masks.keys() == COUNTS.keys()
 
 
-def test_zeros_stay_zero_through_three_prunes(emoprune: Runner, zoo: Zoo) -> None:
-    masked(emoprune, zoo("conv2"), "magnitude", 0.8)
-    masked(emoprune, "o.st", "magnitude", 0.5)
-    record = emoprune.done(
-        "prune", "o.st", "--method", "reconstruct", "--amount", "0.3", "-o", "two.st"
-    ).record
-    counts = record["nonzero_parameters"]
-    assert counts["after"] < counts["before"] < 0.25 * TOTAL
+def test_zeros_stay_zero_through_three_prunings(zoo: Zoo) -> None:
+    twice = masked(masked(zoo("conv2"), "magnitude", 0.8), "magnitude", 0.5)
+    counts = pruned(twice, method="reconstruct", amount=0.3).outcome.nonzero_parameters
+    assert counts.before is not None
+    assert counts.after is not None
+    assert counts.after < counts.before < 0.25 * TOTAL
 
 
-def test_a_sparse_network_is_evaluated_and_exported(emoprune: Runner, zoo: Zoo, small: Path) -> None:
-    masked(emoprune, zoo("conv2"), "magnitude", 0.5)
-    check_works(emoprune, "o.st", small)
+def test_a_sparse_network_can_be_evaluated_and_exported(emoprune: Runner, zoo: Zoo, small: Path) -> None:
+    found = masked(zoo("conv2"), "magnitude", 0.5)
+    check_works(found, small)
+    found.save("o.st")
     emoprune.done("export", "o.st", "o.onnx", "--data", small)
     one, other = (emoprune.done("eval", path, small).record for path in ("o.st", "o.onnx"))
     for key in ("confusion", "parameters", "nonzero_parameters", "units"):
@@ -458,66 +441,60 @@ def test_a_sparse_network_is_evaluated_and_exported(emoprune: Runner, zoo: Zoo, 
     assert one["nonzero_parameters"] < 0.51 * one["parameters"]
 
 
-def test_a_note_says_that_dense_engines_gain_nothing(emoprune: Runner, zoo: Zoo) -> None:
-    result = emoprune.done("prune", zoo("conv2"), "--method", "magnitude", "--amount", "0.5", "--dry-run")
-    (note,) = [line for line in result.err.splitlines() if line.startswith("note: ")]
+def test_a_note_says_that_dense_engines_gain_nothing(zoo: Zoo, told: pytest.LogCaptureFixture) -> None:
+    outcome = pruned(zoo("conv2"), method="magnitude", amount=0.5).outcome
+    (note,) = [record.getMessage() for record in told.records if record.levelname == "INFO"]
     assert "49.8% of the parameters are zero" in note
     assert "dense engine" in note
-    assert result.record["macs"]["before"] == result.record["macs"]["after"]
+    assert outcome.macs.before == outcome.macs.after
 
 
-@pytest.mark.parametrize("merge", ["lstsq", "sum"])
-def test_a_heavy_loss_is_told_whatever_merge_was_named(emoprune: Runner, zoo: Zoo, merge: str) -> None:
-    options = ("--method", "magnitude", "--amount", "0.99", "--merge", merge, "--dry-run")
-    result = emoprune.done("prune", zoo("conv2"), *options)
-    assert any(layer["error_sum"] > 0.5 for layer in result.record["layers"])
-    assert "warning: " in result.err
+@pytest.mark.parametrize("merge", MERGE_NAMES)
+def test_a_heavy_loss_is_warned_of_under_either_merge(
+    zoo: Zoo, merge: Merge, told: pytest.LogCaptureFixture
+) -> None:
+    outcome = pruned(zoo("conv2"), method="magnitude", amount=0.99, merge=merge).outcome
+    assert any((layer.error_sum or 0) > 0.5 for layer in outcome.layers)
+    assert [record for record in told.records if record.levelname == "WARNING"]
 
 
 @pytest.mark.parametrize("name", ["conv2", "shufflenet_v2_x0_5"])
-def test_units_that_fall_silent_really_go_and_nobody_misses_them(
-    emoprune: Runner, zoo: Zoo, small: Path, name: str
+def test_silent_units_are_removed_and_the_network_computes_the_same(
+    zoo: Zoo, small: Path, name: str, told: pytest.LogCaptureFixture
 ) -> None:
-    options = ("--method", "magnitude", "--amount", "0.95", *OFFLINE, "-o", "o.st")
-    result = emoprune.done("prune", zoo(name), *options)
-    counts = result.record["units"]
-    assert 0 < counts["after"] < counts["before"]
-    assert counts["after"] == sum(units("o.st").values())
-    assert f"{counts['before'] - counts['after']:,} units" in result.err
-    before, after = read(zoo(name)), read("o.st")
-    sizes = torch.cat([before.tensors[weight].abs().flatten() for weight in after.masks])
+    before = read(zoo(name))
+    result = pruned(before, method="magnitude", amount=0.95, data="none")
+    after = result.checkpoint
+    assert 0 < after.units < before.units
+    assert f"{before.units - after.units:,} silent units" in told.text
+    weights = {name: before.tensors[name] for name in after.masks}
+    sizes = torch.cat([weight.abs().flatten() for weight in weights.values()])
     least = sizes.sort().values[round(0.95 * len(sizes))]
-    masked = {**before.tensors}
-    for weight in after.masks:
-        masked[weight] = masked[weight] * (masked[weight].abs() >= least)
+    large = {name: weight * (weight.abs() >= least) for name, weight in weights.items()}
     batch = torch.randn(5, *before.spec.input, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        one, other = (
-            build.restore(found.spec, tensors)(batch)
-            for found, tensors in ((before, masked), (after, after.tensors))
-        )
+        one = build.restore(before.spec, {**before.tensors, **large})(batch)
+        other = after.module()(batch)
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-    check_works(emoprune, "o.st", small)
+    check_works(after, small)
 
 
-def test_statistics_of_before_the_masks_are_not_passed_over_in_silence(
-    emoprune: Runner, zoo: Zoo, small: Path
+def test_statistics_older_than_the_masks_are_noted(
+    zoo: Zoo, small: Path, told: pytest.LogCaptureFixture
 ) -> None:
-    stale = "its statistics are of before weights of it were masked"
-    masked(emoprune, zoo("conv2"), "magnitude", 0.5, *OFFLINE)
-    units_go = ("--method", "reconstruct", "--amount", "0.2", "-o", "p.st", "--force")
-    assert stale in emoprune.done("angles", "o.st").err
-    assert stale in emoprune.done("prune", "o.st", *units_go, *OFFLINE).err
-    assert stale not in emoprune.done("prune", "o.st", *units_go, "--data", small).err
-    # measured anew, it hands what it measured on
-    assert stale not in emoprune.done("angles", "p.st").err
-    assert stale not in emoprune.done("angles", zoo("conv2")).err
+    stale = "its statistics are older than its masks"
 
+    def noted(call: Callable[[], object]) -> bool:
+        told.clear()
+        call()
+        return stale in told.text
 
-@pytest.mark.parametrize("parameters", [{}, {"method": "of tomorrow"}, {"method": ["magnitude"], "data": {}}])
-def test_a_history_of_another_version_is_no_fault(
-    emoprune: Runner, zoo: Zoo, parameters: dict[str, object]
-) -> None:
-    entry = HistoryEntry("prune", parameters, {}, {})
-    Path("h.st").write_bytes(changed(zoo("conv2").read_bytes(), lambda found: {"history": (entry,)}))
-    assert emoprune.done("angles", "h.st").lines
+    found = masked(zoo("conv2"), "magnitude", 0.5, data="none")
+    fewer = {"method": "reconstruct", "amount": 0.2}
+    assert noted(lambda: survey_layers(found, AnglesConfig()))
+    assert noted(lambda: pruned(found, **fewer, data="none"))
+    again = pruned(found, **fewer, data=str(small)).checkpoint
+    # measured again, it passes on statistics of its masked weights
+    assert not noted(lambda: pruned(found, **fewer, data=str(small)))
+    assert not noted(lambda: survey_layers(again, AnglesConfig()))
+    assert not noted(lambda: survey_layers(read(zoo("conv2")), AnglesConfig()))

@@ -19,11 +19,11 @@ from tests.support import reference
 from tests.support import reference_pruning as literal
 from tests.support.layers import (
     Array,
-    carried_out,
+    applied,
+    context_of_net,
+    context_with,
     relu_maps,
     sigmoid_layer,
-    subject_of_net,
-    subject_with,
     without,
 )
 from tests.support.wiring import Wired, conv, head
@@ -42,8 +42,8 @@ def layer(seed: int, *, outputs: int = 3, patterns: int = 60, units: int = 12) -
     return activations, generator.normal(size=(outputs, units)), generator.normal(size=outputs)
 
 
-def dense_subject(h: Array, w: Array, b: Array | None) -> PruningContext:
-    context = subject_with([seen_by(h, literal.dense(w, constant=b is not None))])
+def dense_context(h: Array, w: Array, b: Array | None) -> PruningContext:
+    context = context_with([seen_by(h, literal.dense(w, constant=b is not None))])
     if b is not None:
         context.tensors["0.0.bias"].copy_(torch.from_numpy(b))
     return context
@@ -72,7 +72,7 @@ def chosen(seed: int, units: int, count: int) -> list[int]:
 
 @settings(max_examples=40)
 @given(seed=SEEDS)
-def test_the_published_merge_is_the_literal_one(seed: int) -> None:
+def test_summed_is_the_literal_merge(seed: int) -> None:
     h, w, b = layer(seed)
     removed, merges = reference.published_rule(h, "half", 40.0)
     removal = Removal(
@@ -82,7 +82,7 @@ def test_the_published_merge_is_the_literal_one(seed: int) -> None:
         complementary=tuple(sorted(removed - set(merges))),
         merges=merges,
     )
-    merged = summed(dense_subject(h, w, b), Plan((removal,)))
+    merged = summed(dense_context(h, w, b), Plan((removal,)))
     expected, _ = reference.summed(w, b, removed, merges)
     if not removed:
         assert merged == {}
@@ -93,12 +93,12 @@ def test_the_published_merge_is_the_literal_one(seed: int) -> None:
     assert set(merged) == {"0.0.weight"}
 
 
-def test_the_published_merge_adds_every_tap_and_every_channel_of_a_unit() -> None:
+def test_summed_adds_every_tap_and_every_channel_of_a_unit() -> None:
     h = relu_maps(0, channels=6)
     weight = np.random.default_rng(0).normal(size=(2, 6, 3))
     seen = literal.Seen(h, (0, 1, 2, 0, 1, 2), (literal.Consumer(weight, np.ones(3)),))
     removal = Removal("hidden", 3, similar=(2,), merges={2: 0})
-    found = summed(subject_with([seen]), Plan((removal,)))["0.0.weight"].numpy()
+    found = summed(context_with([seen]), Plan((removal,)))["0.0.weight"].numpy()
     expected = weight.copy()
     expected[:, 0] += weight[:, 2]
     expected[:, 3] += weight[:, 5]
@@ -108,12 +108,12 @@ def test_the_published_merge_adds_every_tap_and_every_channel_of_a_unit() -> Non
 
 @settings(max_examples=30)
 @given(seed=SEEDS, count=st.integers(1, 8))
-def test_with_many_patterns_least_squares_is_numpys(seed: int, count: int) -> None:
+def test_least_squares_is_numpys_with_many_patterns(seed: int, count: int) -> None:
     h, w, b = layer(seed, patterns=4000)
     removed = set(chosen(seed, 12, count))
     weight, bias = reference.least_squares(h, w, b, removed)
     best = reference.relative_error(h, w, b, weight, bias, removed)
-    context = dense_subject(h, w, b)
+    context = dense_context(h, w, b)
     merged = least_squares(context, without(context, removed))
     kept = reference.kept_units(12, removed)
     new_weight, new_bias = merged["0.0.weight"].numpy()[:, kept, 0], merged["0.0.bias"].numpy()
@@ -129,7 +129,7 @@ def test_with_many_patterns_least_squares_is_numpys(seed: int, count: int) -> No
     where=st.sampled_from(["bias", "norm", "none"]),
     count=st.integers(1, 6),
 )
-def test_every_tap_and_the_constant_are_the_literal_ones(
+def test_least_squares_has_the_literal_taps_and_constant(
     seed: int, taps: int, where: str, count: int
 ) -> None:
     h = relu_maps(seed, patterns=3000, channels=8)
@@ -137,7 +137,7 @@ def test_every_tap_and_the_constant_are_the_literal_ones(
     deviation = np.full(3, 2.0) if where == "norm" else None
     consumer = literal.Consumer(weight, np.ones(taps), where != "none", deviation)
     removed = sorted(chosen(seed, 8, count))
-    context = subject_with([seen_by(h, consumer)])
+    context = context_with([seen_by(h, consumer)])
     with unridged():
         merged = least_squares(context, without(context, removed))
     expected, gained = literal.merged(h, consumer, removed)
@@ -151,10 +151,10 @@ def test_every_tap_and_the_constant_are_the_literal_ones(
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_padding_leaves_less_to_a_constant(share: float) -> None:
+def test_least_squares_moves_less_of_a_constant_at_padding(share: float) -> None:
     h = relu_maps(1, patterns=4000, channels=6)
     consumer = literal.Consumer(np.random.default_rng(1).normal(size=(3, 6, 2)), np.full(2, share))
-    context = subject_with([seen_by(h, consumer)])
+    context = context_with([seen_by(h, consumer)])
     with unridged():
         merged = least_squares(context, without(context, [1, 4]))
     expected, gained = literal.merged(h, consumer, [1, 4], inside=share)
@@ -164,12 +164,12 @@ def test_padding_leaves_less_to_a_constant(share: float) -> None:
 
 @settings(max_examples=15)
 @given(seed=SEEDS, taps=st.sampled_from([1, 9]))
-def test_on_padding_it_is_hardly_worse_than_the_best_of_any_share(seed: int, taps: int) -> None:
+def test_least_squares_at_padding_is_nearly_the_best_of_any_fraction(seed: int, taps: int) -> None:
     h = relu_maps(seed, patterns=1500, channels=6)
     generator = np.random.default_rng(seed)
     consumer = literal.Consumer(generator.normal(size=(3, 6, taps)), generator.uniform(0.6, 1, size=taps))
     removed = chosen(seed, 6, 2)
-    context = subject_with([seen_by(h, consumer)])
+    context = context_with([seen_by(h, consumer)])
     merged = least_squares(context, without(context, removed))
     ours = literal.relative_error(h, consumer, merged["0.0.weight"].numpy(), merged["0.0.bias"].numpy())
     by_share = [
@@ -178,13 +178,13 @@ def test_on_padding_it_is_hardly_worse_than_the_best_of_any_share(seed: int, tap
     assert ours <= 1.02 * min(literal.relative_error(h, consumer, *solved) for solved in by_share)
 
 
-def test_readers_of_one_reading_are_each_solved_for_what_they_can_take() -> None:
+def test_least_squares_solves_each_consumer_for_what_it_can_absorb() -> None:
     h = relu_maps(2, patterns=3000, channels=6)
     generator = np.random.default_rng(2)
     consumers = [
         literal.Consumer(generator.normal(size=(2, 6, 1)), np.ones(1), constant) for constant in (True, False)
     ]
-    context = subject_with([seen_by(h, *consumers)])
+    context = context_with([seen_by(h, *consumers)])
     with unridged():
         merged = least_squares(context, without(context, [0, 3]))
     assert set(merged) == {"0.0.weight", "0.0.bias", "0.1.weight"}
@@ -193,27 +193,27 @@ def test_readers_of_one_reading_are_each_solved_for_what_they_can_take() -> None
         assert merged[f"0.{index}.weight"].numpy() == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_twin_an_opposite_and_a_constant_cost_nothing() -> None:
+def test_least_squares_replaces_a_twin_an_opposite_and_a_constant() -> None:
     h, w, b = layer(0)
     h[:, 3] = h[:, 0]
     h[:, 5] = 1 - h[:, 1]
     h[:, 7] = 0.8
-    context = dense_subject(h, w, b)
+    context = dense_context(h, w, b)
     merged = least_squares(context, without(context, [3, 5, 7]))
     assert np.allclose(read(h, context, merged), h @ w.T + b, atol=1e-5)
     assert not merged["0.0.weight"][:, [3, 5, 7]].any()
 
 
-def test_nothing_removed_changes_nothing() -> None:
+def test_merges_change_nothing_where_nothing_is_removed() -> None:
     h, w, b = layer(1)
-    context = dense_subject(h, w, b)
+    context = dense_context(h, w, b)
     for merge in MERGES.values():
         assert merge(context, without(context, [])) == {}
 
 
-def test_tensors_keep_their_kind_and_shape() -> None:
+def test_merges_keep_dtype_and_shape() -> None:
     h, w, b = layer(1)
-    context = dense_subject(h, w, b)
+    context = dense_context(h, w, b)
     halved = {name: tensor.float() for name, tensor in context.tensors.items()}
     context = PruningContext(context.graph, halved, context.statistics, context.moments, context.layers)
     for merge in MERGES.values():
@@ -222,10 +222,10 @@ def test_tensors_keep_their_kind_and_shape() -> None:
 
 
 @pytest.mark.parametrize("patterns", [5, 200])
-def test_dead_survivors_do_no_harm(patterns: int) -> None:
+def test_least_squares_gives_dead_survivors_no_weight(patterns: int) -> None:
     h, w, b = layer(3, patterns=patterns)
     h[:, [0, 6]] = 0.0
-    context = dense_subject(h, w, b)
+    context = dense_context(h, w, b)
     for removed in ([4], [0], [*range(1, 6), *range(7, 12)], list(range(11)), list(range(1, 12))):
         merged = least_squares(context, without(context, removed))
         assert all(bool(tensor.isfinite().all()) for tensor in merged.values())
@@ -239,11 +239,11 @@ def test_dead_survivors_do_no_harm(patterns: int) -> None:
 
 @pytest.mark.parametrize("seed", [1, 17, 21, 22, 26, 44, 56])
 @pytest.mark.parametrize("highest", [1, 30])
-def test_constant_survivors_are_given_nothing_to_say(seed: int, highest: float) -> None:
+def test_least_squares_leaves_constant_survivors_as_they_are(seed: int, highest: float) -> None:
     still = [0, 2, 4, 6, 8]
     h, w, b = layer(seed, patterns=300)
     h[:, still] = np.random.default_rng(seed).uniform(0.1, highest, size=5)
-    context = dense_subject(h, w, b)
+    context = dense_context(h, w, b)
     merged = least_squares(context, without(context, [1, 3, 11]))
     assert merged["0.0.weight"].numpy()[:, still, 0] == pytest.approx(w[:, still], abs=1e-3)
     weight, bias = reference.least_squares(h, w, b, {1, 3, 11, *still})
@@ -253,9 +253,9 @@ def test_constant_survivors_are_given_nothing_to_say(seed: int, highest: float) 
     assert ours <= 1.05 * best + 1e-6
 
 
-def test_one_unit_that_stays_does_what_it_can() -> None:
+def test_least_squares_with_one_survivor_is_the_literal_one() -> None:
     h, w, b = layer(4, patterns=3000)
-    context = dense_subject(h, w, b)
+    context = dense_context(h, w, b)
     with unridged():
         merged = least_squares(context, without(context, [unit for unit in range(12) if unit != 5]))
     expected = literal.merged(h[:, :, None], literal.dense(w), [unit for unit in range(12) if unit != 5])[0]
@@ -263,7 +263,7 @@ def test_one_unit_that_stays_does_what_it_can() -> None:
 
 
 @pytest.mark.parametrize("patterns", [40, 150])
-def test_with_few_patterns_the_ridge_does_not_fit_noise(patterns: int) -> None:
+def test_least_squares_does_not_fit_noise_of_few_patterns(patterns: int) -> None:
     generator = np.random.default_rng(0)
     mixing = generator.normal(size=(20, 256))
 
@@ -279,7 +279,7 @@ def test_with_few_patterns_the_ridge_does_not_fit_noise(patterns: int) -> None:
     def error_on_unseen(weight: Array, bias: Array) -> float:
         return reference.relative_error(unseen, w, b, weight, bias, set(removed))
 
-    context = dense_subject(seen, w, b)
+    context = dense_context(seen, w, b)
     merged = least_squares(context, without(context, removed))
     ours = error_on_unseen(merged["0.0.weight"].numpy()[:, kept, 0], merged["0.0.bias"].numpy())
     mean, deviation = seen.mean(0), seen.std(0)
@@ -307,14 +307,14 @@ def ratios(context: PruningContext, removed: list[int]) -> Array:
 
 @settings(max_examples=20)
 @given(seed=SEEDS, taps=st.sampled_from([1, 4]), count=st.integers(1, 6))
-def test_variances_follow_what_the_survivors_still_make(seed: int, taps: int, count: int) -> None:
+def test_rescaled_follows_the_variance_that_survivors_make(seed: int, taps: int, count: int) -> None:
     generator = np.random.default_rng(seed)
     h = relu_maps(seed, positions=2)
     inside = np.ones(1) if taps == 1 else generator.uniform(0.5, 1, size=taps)
     consumer = literal.Consumer(
         generator.normal(size=(5, 8, taps)), inside, deviation=generator.uniform(0.5, 2, size=5)
     )
-    context = subject_with([literal.Seen(h, tuple(range(8)), (consumer,))])
+    context = context_with([literal.Seen(h, tuple(range(8)), (consumer,))])
     removed = [int(unit) for unit in generator.permutation(8)[:count]]
     new = least_squares(context, without(context, removed))["0.0.weight"].numpy()
     shares = literal.variances(h, new, inside) / literal.variances(h, consumer.weight, inside)
@@ -347,10 +347,10 @@ def before_the_norm(net: nn.Module, batch: Tensor) -> Tensor:
 def test_a_convolution_that_runs_has_lost_that_share_of_its_variance(bias: bool) -> None:
     net = net_of_one_by_one(bias=bias)
     batch = torch.randn(50, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    context = subject_of_net(net, [batch])
+    context = context_of_net(net, [batch])
     plan = without(context, [1, 2, 5, 7, 8])
     merged = least_squares(context, plan)
-    small = carried_out(net, context, plan, merged)
+    small = applied(net, context, plan, merged)
     old, new = (before_the_norm(each, batch).var((0, 2, 3), correction=0) for each in (net, small))
     found = rescaled(context, plan, merged)
     assert set(found) == {"norm.running_var"}
@@ -360,16 +360,16 @@ def test_a_convolution_that_runs_has_lost_that_share_of_its_variance(bias: bool)
     assert float((new / old).min()) < 0.95
 
 
-def test_nothing_is_rescaled_where_nothing_was_removed() -> None:
-    context = subject_of_net(net_of_one_by_one(), [torch.randn(8, 3, 6, 6)])
+def test_rescaled_is_empty_where_nothing_was_removed() -> None:
+    context = context_of_net(net_of_one_by_one(), [torch.randn(8, 3, 6, 6)])
     assert rescaled(context, without(context, []), {}) == {}
 
 
-def test_a_norm_whose_reader_lost_nothing_keeps_its_variances() -> None:
+def test_rescaled_leaves_norms_of_consumers_that_lost_nothing() -> None:
     generator = np.random.default_rng(0)
     first, second = relu_maps(0), relu_maps(1)
     consumer = literal.Consumer(generator.normal(size=(4, 8, 1)), np.ones(1), deviation=np.ones(4))
-    context = subject_with(
+    context = context_with(
         [
             literal.Seen(first, tuple(range(8)), (consumer,)),
             literal.Seen(second, tuple(range(8, 16)), (consumer,)),
@@ -380,27 +380,27 @@ def test_a_norm_whose_reader_lost_nothing_keeps_its_variances() -> None:
     assert set(rescaled(context, plan, least_squares(context, plan))) == {"1.0.norm.running_var"}
 
 
-def test_a_reader_without_a_norm_has_nothing_to_rescale() -> None:
-    context = subject_with([literal.Seen(relu_maps(0), tuple(range(8)), (literal.dense(np.ones((2, 8))),))])
+def test_rescaled_is_empty_for_a_consumer_without_a_norm() -> None:
+    context = context_with([literal.Seen(relu_maps(0), tuple(range(8)), (literal.dense(np.ones((2, 8))),))])
     plan = without(context, [1])
     assert rescaled(context, plan, least_squares(context, plan)) == {}
 
 
-def test_a_copy_takes_nothing_with_it() -> None:
+def test_rescaled_keeps_the_variance_where_a_copy_is_removed() -> None:
     h = relu_maps(0, patterns=2000)
     h[:, 4] = h[:, 1]
     consumer = literal.Consumer(
         np.random.default_rng(0).normal(size=(4, 8, 1)), np.ones(1), deviation=np.ones(4)
     )
-    context = subject_with([literal.Seen(h, tuple(range(8)), (consumer,))])
+    context = context_with([literal.Seen(h, tuple(range(8)), (consumer,))])
     assert ratios(context, [4]) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_a_published_merge_that_makes_more_of_an_output_leaves_its_variance() -> None:
+def test_rescaled_never_raises_a_variance() -> None:
     h = relu_maps(3, patterns=2000)
     weight = np.abs(np.random.default_rng(3).normal(size=(4, 8, 1)))
     consumer = literal.Consumer(weight, np.ones(1), deviation=np.ones(4))
-    context = subject_with([literal.Seen(h, tuple(range(8)), (consumer,))])
+    context = context_with([literal.Seen(h, tuple(range(8)), (consumer,))])
     # two that vary little are added to the one that varies most
     order = np.argsort(h.var((0, 2)))
     small, large = [int(unit) for unit in order[:2]], int(order[-1])
@@ -412,14 +412,14 @@ def test_a_published_merge_that_makes_more_of_an_output_leaves_its_variance() ->
     assert torch.equal(found, context.tensors["0.0.norm.running_var"])
 
 
-def test_outputs_that_never_varied_and_those_that_no_longer_do_stay_finite() -> None:
+def test_rescaled_stays_finite_for_outputs_that_do_not_vary() -> None:
     h = relu_maps(0, patterns=2000)
     h[:, 3] = 0.0
     h[:, 4] = np.random.default_rng(5).normal(size=(2000, 1))
     weight = np.zeros((3, 8, 1))
     weight[1, 3], weight[2, 4] = 1.0, 1.0
     consumer = literal.Consumer(weight, np.ones(1), deviation=np.ones(3))
-    context = subject_with([literal.Seen(h, tuple(range(8)), (consumer,))])
+    context = context_with([literal.Seen(h, tuple(range(8)), (consumer,))])
     found = ratios(context, [3, 4])
     # the third output was what unit 4 alone said
     assert found[:2].tolist() == [1.0, 1.0]

@@ -1,67 +1,86 @@
-"""Every method of emoprune prune: what it tells is what it wrote, and what it wrote is a network."""
+"""Every method: the outcome counts what the pruned checkpoint has, and that is a working network."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from emoprune.choices import Center, Merge, MethodName
 from emoprune.data.datasets import open_data
-from emoprune.data.loader import batches
-from emoprune.data.splits import partition
-from emoprune.evaluation.model import samples
-from emoprune.pruning.angles import angles_deg, default_center
+from emoprune.errors import BadCheckpoint, EmopruneError, UsageFault
+from emoprune.evaluation.training_data import CalibrationData, training_data_of
+from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.types import Checkpoint
+from emoprune.pruning import prune
+from emoprune.pruning.angles import angles_deg, default_center, survey_layers
 from emoprune.pruning.methods import METHODS
+from emoprune.pruning.types import (
+    AnglesConfig,
+    PruneConfig,
+    PruningStep,
+)
 from tests.support.checkpoints import (
+    MERGE_NAMES,
     OF_UNITS,
     OF_WEIGHTS,
-    OFFLINE,
+    Zoo,
     check_agrees,
+    check_refused,
     check_works,
+    planned,
+    pruned,
     read,
+    same_tensors,
+    scores_of,
     some,
     units,
 )
-from tests.support.command_line import SMALL, Result, Runner, opened, tree
+from tests.support.command_line import SMALL, Runner
 from tests.support.feature_tables import draw_table
-
-Zoo = Callable[[str], Path]
 
 
 @pytest.mark.parametrize(
     ("name", "method", "merge"),
     [
-        *itertools.product(("conv2", "table"), METHODS, ("lstsq", "sum")),
+        *itertools.product(("conv2", "table"), METHODS, MERGE_NAMES),
         *itertools.product(("shufflenet_v2_x0_5",), METHODS, ("lstsq",)),
         ("shufflenet_v2_x0_5", "distinct", "sum"),
     ],
 )
-def test_the_summary_agrees_with_the_written_file(
-    emoprune: Runner, zoo: Zoo, name: str, method: str, merge: str
+def test_the_outcome_and_the_history_agree_with_the_checkpoint(
+    zoo: Zoo, name: str, method: MethodName, merge: Merge
 ) -> None:
-    options = (*some(method), "--merge", merge, *OFFLINE, "-o", "o.st")
-    record = emoprune.done("prune", zoo(name), *options).record
-    check_agrees(record, zoo(name), "o.st")
-    assert (record["method"], record["merge"]) == (method, None if METHODS[method].weights else merge)
-    before, after = read(zoo(name)), read("o.st")
-    assert all(bool(value.isfinite().all()) for value in after.tensors.values())
+    before = read(zoo(name))
+    result = pruned(before, **some(method), merge=merge, data="none")
+    outcome, after = result.outcome, result.checkpoint
+    check_agrees(outcome, before, after)
     assert after.history[:-1] == before.history
-    assert after.history[-1].metrics["layers"] == record["layers"]
-    if METHODS[method].weights:
-        assert record["nonzero_parameters"]["after"] < record["nonzero_parameters"]["before"]
+    entry = checkpoints.from_bytes(checkpoints.to_bytes(after)).history[-1]
+    assert entry.metrics["units"] == vars(outcome.units)
+    assert [layer["removed"] for layer in entry.metrics["layers"]] == [
+        list(layer.removed) for layer in outcome.layers
+    ]
+    weights = METHODS[method].weights
+    assert (entry.parameters["method"], entry.parameters["merge"]) == (method, None if weights else merge)
+    if weights:
+        assert after.masks
+        assert sum(map(torch.count_nonzero, after.tensors.values())) < sum(
+            map(torch.count_nonzero, before.tensors.values())
+        )
     else:
-        assert 0 < record["units"]["after"] < record["units"]["before"]
-        assert record["macs"]["after"] < record["macs"]["before"]
+        assert 0 < after.units < before.units
+        assert (outcome.macs.after or 0) < (outcome.macs.before or 0)
         assert not after.masks
 
 
-def test_what_was_pruned_is_exported(emoprune: Runner, zoo: Zoo, small: Path) -> None:
+def test_a_pruned_network_can_be_exported(emoprune: Runner, zoo: Zoo, small: Path) -> None:
     model = zoo("shufflenet_v2_x0_5")
-    emoprune.done("prune", model, "--method", "reconstruct", "--macs", "0.6", *OFFLINE, "-o", "o.st")
+    pruned(model, method="reconstruct", macs=0.6, data="none").checkpoint.save("o.st")
     # export compares the logits of both
     emoprune.done("export", "o.st", "o.onnx", "--data", small)
     one, other = (emoprune.done("eval", path, small).record for path in ("o.st", "o.onnx"))
@@ -70,224 +89,255 @@ def test_what_was_pruned_is_exported(emoprune: Runner, zoo: Zoo, small: Path) ->
 
 
 @pytest.mark.parametrize("name", ["conv2", "table"])
-def test_what_was_pruned_is_evaluated_surveyed_and_pruned_again(
-    emoprune: Runner, zoo: Zoo, small: Path, table: Path, name: str
+def test_a_pruned_network_can_be_evaluated_surveyed_and_pruned_again(
+    zoo: Zoo, small: Path, table: Path, name: str
 ) -> None:
-    emoprune.done("prune", zoo(name), "--method", "reconstruct", "--macs", "0.6", "-o", "o.st")
-    check_works(emoprune, "o.st", table if name == "table" else small)
+    found = pruned(zoo(name), method="reconstruct", macs=0.6).checkpoint
+    check_works(found, table if name == "table" else small)
 
 
 @pytest.mark.parametrize("method", ["reconstruct", "importance"])
-def test_with_its_training_images_a_batch_norm_network_is_pruned_too(
-    emoprune: Runner, zoo: Zoo, small: Path, method: str
+def test_a_batch_norm_network_is_pruned_on_its_training_images(
+    zoo: Zoo, small: Path, method: MethodName
 ) -> None:
     model = zoo("shufflenet_v2_x0_5")
-    record = emoprune.done("prune", model, *some(method), "-o", "o.st").record
-    assert record["images"] == 24
-    check_agrees(record, model, "o.st")
+    result = pruned(model, **some(method))
+    assert result.checkpoint.history[-1].parameters["images"] == 24
+    check_agrees(result.outcome, read(model), result.checkpoint)
     if method == "importance":
-        check_works(emoprune, "o.st", small)
+        check_works(result.checkpoint, small)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_dry_run_tells_the_same_and_writes_nothing(emoprune: Runner, zoo: Zoo, method: str) -> None:
-    before = tree(emoprune.folder)
-    dry = emoprune.done("prune", zoo("conv2"), *some(method), "--dry-run").record
-    assert dry["output"] is None
-    assert tree(emoprune.folder) == before
-    wet = emoprune.done("prune", zoo("conv2"), *some(method), "-o", "o.st").record
-    assert {**wet, "output": None} == dry
+def test_plan_predicts_the_outcome_and_changes_nothing(zoo: Zoo, method: MethodName) -> None:
+    original = read(zoo("conv2"))
+    plan = planned(original, **some(method))
+    predicted = plan.outcome()
+    assert same_tensors(original, read(zoo("conv2")))
+    assert prune.prune(original, plan).outcome == predicted
+    assert plan.error_estimate[0].layer in plan._repr_html_()
 
 
-@pytest.mark.parametrize("method", OF_WEIGHTS)
-def test_there_is_no_sensitivity_of_single_weights(emoprune: Runner, zoo: Zoo, method: str) -> None:
-    emoprune.check_refused("prune", zoo("conv2"), "--method", method, "--sensitivity", code=2, says=(method,))
+def test_prune_refuses_the_plan_of_another_checkpoint(zoo: Zoo) -> None:
+    plan = planned(zoo("conv2"), units=30)
+    smaller = prune.prune(read(zoo("conv2")), plan).checkpoint
+    with pytest.raises(UsageFault, match="another checkpoint"):
+        prune.prune(smaller, plan)
 
 
-def ladders(result: Result) -> dict[str, list[dict[str, float]]]:
-    """The steps of each layer."""
-    found: dict[str, list[dict[str, float]]] = {}
-    for step in result.lines:
-        found.setdefault(str(step["layer"]), []).append(step)
-    return found
+def test_plan_takes_a_data_set_in_place_of_its_path(zoo: Zoo, small: Path) -> None:
+    original, config = read(zoo("conv2")), PruneConfig(**some("reconstruct"))
+    one = prune.prune(original, prune.plan(original, config, data=open_data(str(small))))
+    other = pruned(original, **some("reconstruct"), data=str(small))
+    assert checkpoints.to_bytes(one.checkpoint) == checkpoints.to_bytes(other.checkpoint)
+
+
+def swept(model: Path, **settings: Any) -> dict[str, list[dict[str, Any]]]:
+    """The amounts and estimates of each layer."""
+    found = prune.sensitivity_sweep(read(model), PruneConfig(**settings))
+    assert {name: count for name, count, _ in found} == units(read(model))
+    return {
+        name: [{"amount": each.amount, **vars(each.estimate)} for each in entries]
+        for name, _, entries in found
+    }
 
 
 @pytest.mark.parametrize("method", OF_UNITS)
-def test_sensitivity_is_the_certificate_of_each_layer_alone(emoprune: Runner, zoo: Zoo, method: str) -> None:
-    before = tree(emoprune.folder)
-    found = ladders(emoprune.done("prune", zoo("conv2"), "--method", method, "--sensitivity"))
-    assert tree(emoprune.folder) == before
-    assert {name: steps[0]["before"] for name, steps in found.items()} == units(zoo("conv2"))
-    for name, steps in found.items():
+def test_sensitivity_sweep_predicts_the_error_of_each_layer_alone(zoo: Zoo, method: MethodName) -> None:
+    for name, steps in swept(zoo("conv2"), method=method).items():
         assert [step["amount"] for step in steps] == [tenths / 10 for tenths in range(1, 10)]
         left = [step["after"] for step in steps]
         assert left == sorted(left, reverse=True)
-        options = ("--method", method, "--layer", name, "--amount", "0.5", "--dry-run")
-        (alone,) = emoprune.done("prune", zoo("conv2"), *options).record["layers"]
+        (alone,) = planned(zoo("conv2"), method=method, layer=name, amount=0.5).error_estimate
         for key in ("before", "after", "error_sum", "error_lstsq"):
-            assert alone[key] == pytest.approx(steps[4][key])
+            assert getattr(alone, key) == pytest.approx(steps[4][key])
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        *(({"method": method}, method) for method in OF_WEIGHTS),
+        ({"macs": 0.5}, "`macs=0.5` is given"),
+        ({"round_to": 8}, "`round_to`"),
+    ],
+)
+def test_sensitivity_sweep_refuses_single_weights_and_amounts(
+    zoo: Zoo, settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UsageFault, match=says):
+        swept(zoo("conv2"), **settings)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_two_runs_give_the_same_bytes_and_a_seed_matters_to_chance_alone(
-    emoprune: Runner, zoo: Zoo, method: str
+def test_prune_gives_the_same_bytes_again_and_a_seed_matters_to_chance_alone(
+    zoo: Zoo, method: MethodName
 ) -> None:
-    def written(*more: str) -> bytes:
-        emoprune.done("prune", zoo("conv2"), *some(method), *more, "-o", "o.st", "--force")
-        return Path("o.st").read_bytes()
-
-    first = written()
+    first = pruned(zoo("conv2"), **some(method)).checkpoint
     torch.rand(7)
-    assert written() == first
-    emoprune.done("prune", zoo("conv2"), *some(method), "-o", "o.st", "--force")
-    one = read("o.st")
-    emoprune.done("prune", zoo("conv2"), *some(method), "--seed", "1", "-o", "o.st", "--force")
-    other = read("o.st")
-    same = one.spec == other.spec and all(
-        torch.equal(value, other.tensors[name]) for name, value in one.tensors.items()
-    )
-    assert same != method.startswith("random")
+    again = pruned(zoo("conv2"), **some(method)).checkpoint
+    assert checkpoints.to_bytes(again) == checkpoints.to_bytes(first)
+    other = pruned(zoo("conv2"), **some(method), seed=1).checkpoint
+    assert same_tensors(first, other) != method.startswith("random")
 
 
-@pytest.mark.parametrize("merge", ["lstsq", "sum"])
-@pytest.mark.parametrize("method", OF_UNITS)
-def test_the_certified_error_of_a_dense_layer_is_the_error_on_the_training_data(
-    emoprune: Runner, zoo: Zoo, table: Path, method: str, merge: str
+def training_batch(found: Checkpoint) -> torch.Tensor:
+    """The training part of what a checkpoint was trained on."""
+    data = training_data_of(found, limit=10_000)
+    assert isinstance(data, CalibrationData)
+    return torch.cat(list(data.train_batches("images")))
+
+
+@pytest.mark.parametrize("merge", MERGE_NAMES)
+@pytest.mark.parametrize(
+    ("name", "layer", "method"),
+    [*(("table", "classifier.hidden2", method) for method in OF_UNITS), ("faces", "*hidden1", "distinct")],
+)
+def test_the_predicted_error_of_a_dense_layer_is_the_error_on_the_training_data(
+    zoo: Zoo, model: Path, name: str, layer: str, method: MethodName, merge: Merge
 ) -> None:
-    options = ("--layer", "classifier.hidden2", *some(method), "--merge", merge, "-o", "o.st")
-    (layer,) = emoprune.done("prune", zoo("table"), *options).record["layers"]
-    assert layer["after"] < layer["before"]
-    checkpoint, net = opened(zoo("table"))
-    data = open_data(str(table))
-    train = torch.tensor(partition(data.catalog, checkpoint.split)["train"])
-    found = samples(data, checkpoint.preprocess, checkpoint.spec.input)
-    (batch,) = batches(found, train, checkpoint.preprocess, torch.device("cpu"))
+    before = read(model if name == "faces" else zoo(name))
+    result = pruned(before, layer=layer, **some(method), merge=merge)
+    (found,) = result.outcome.layers
+    assert found.after < found.before
+    batch = training_batch(before)
     with torch.inference_mode():
-        before, after = (each(batch).double().numpy() for each in (net, opened(Path("o.st"))[1]))
-    spread = np.square(before - before.mean(0)).sum()
-    measured = np.sqrt(np.square(after - before).sum() / spread)
-    assert layer[f"error_{merge}"] == pytest.approx(measured, rel=1e-3, abs=1e-6)
-    assert layer["error_lstsq"] <= layer["error_sum"] + 1e-9
+        old, new = (each.module()(batch).double().numpy() for each in (before, result.checkpoint))
+    # what the output layer computes is the next layer's input
+    measured = np.sqrt(np.square(new - old).sum() / np.square(old - old.mean(0)).sum())
+    assert getattr(found, f"error_{merge}") == pytest.approx(measured, rel=1e-3, abs=1e-6)
+    assert (found.error_lstsq or 0) <= (found.error_sum or 0) + 1e-9
 
 
 @pytest.mark.parametrize("method", OF_WEIGHTS)
-def test_masks_are_merged_by_none_so_merge_changes_nothing(emoprune: Runner, zoo: Zoo, method: str) -> None:
-    found = []
-    for merge in ("sum", "lstsq"):
-        emoprune.done("prune", zoo("conv2"), *some(method), "--merge", merge, "-o", f"{merge}.st")
-        found.append(read(f"{merge}.st").tensors)
-    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+def test_masks_are_the_same_under_either_merge(zoo: Zoo, method: MethodName) -> None:
+    one, other = (pruned(zoo("conv2"), **some(method), merge=merge).checkpoint for merge in MERGE_NAMES)
+    assert same_tensors(one, other)
+
+
+def test_a_wider_angle_never_keeps_more_units(model: Path) -> None:
+    left = [
+        sum(len(each.kept) for each in planned(model, angle=angle).removals) for angle in (0, 15, 30, 45, 60)
+    ]
+    assert left == sorted(left, reverse=True)
+    assert left[0] > left[-1]
+
+
+@pytest.mark.parametrize("merge", MERGE_NAMES)
+def test_at_90_degrees_every_layer_keeps_a_unit(model: Path, faces: Path, merge: Merge) -> None:
+    found = pruned(model, angle=90, merge=merge).checkpoint
+    assert all(count >= 1 for count in units(found).values())
+    assert scores_of(found, faces).units == found.units < 40
+
+
+def test_prune_goes_on_from_a_pruned_checkpoint(model: Path, faces: Path) -> None:
+    first = pruned(model, angle=25)
+    second = pruned(first.checkpoint, angle=50)
+    assert first.outcome.units.after == second.outcome.units.before == first.checkpoint.units
+    assert second.checkpoint.units < first.checkpoint.units
+    history = second.checkpoint.history
+    assert [(entry.command, entry.parameters.get("angle")) for entry in history] == [
+        *(("train", None), ("prune", 25), ("prune", 50))
+    ]
+    assert {layer.layer: layer.after for layer in second.outcome.layers} == units(second.checkpoint)
+    check_works(second.checkpoint, faces)
 
 
 @pytest.fixture
-def narrow_table_model(emoprune: Runner, in_folder: Path) -> str:
+def narrow(emoprune: Runner, in_folder: Path) -> Path:
     """A table's model of 8 sigmoid units."""
     draw_table(in_folder / "t.csv")
     emoprune.done("train", "t.csv", "m.st", "--arch", "mlp", "--hidden", "8", "--epochs", "20")
-    return "m.st"
+    return in_folder / "m.st"
 
 
-@pytest.mark.parametrize("merge", ["sum", "lstsq"])
-def test_every_step_is_the_network_that_prune_writes_at_so_many_units(
-    emoprune: Runner, narrow_table_model: str, in_folder: Path, merge: str
+def curve(model: Path, **settings: Any) -> tuple[PruningStep, ...]:
+    return prune.pruning_curve(read(model), PruneConfig(**settings), model="m.st").steps
+
+
+@pytest.mark.parametrize("merge", MERGE_NAMES)
+def test_every_step_of_a_curve_is_the_network_that_prune_makes_at_so_many_units(
+    narrow: Path, merge: Merge
 ) -> None:
-    common = ("--method", "progressive", "--merge", merge)
-    before = tree(in_folder)
-    record = emoprune.done(
-        "prune", narrow_table_model, *common, "--steps", "--units", "4", "--label", "x"
-    ).record
-    assert tree(in_folder) == before
-    assert (record["schema"], record["label"], record["method"]) == ("emoprune.steps/1", "x", "progressive")
-    assert [step["units"] for step in record["steps"]] == [8, 7, 6, 5, 4]
-    for step in record["steps"][1:]:
-        emoprune.done("prune", narrow_table_model, *common, "--units", step["units"], "-o", "o.st", "--force")
-        found = emoprune.done("eval", "o.st", "t.csv", "--split", "train").record
-        assert step["loss"] == pytest.approx(found["log_loss"], rel=1e-5)
-        assert step["accuracy"] == pytest.approx(found["accuracy"])
-        ((name, statistics),) = read("o.st").statistics.items()
-        angles = angles_deg(statistics, center=default_center("sigmoid"))
-        count = len(angles)
-        smallest = min(float(angles[i, j]) for i in range(count) for j in range(i))
-        assert step["smallest_angle_deg"] == pytest.approx(smallest)
-        assert step["least_importance"] is None, name
+    center: Center | None = "mean" if merge == "sum" else None
+    common: dict[str, Any] = {"method": "progressive", "merge": merge, "center": center}
+    steps = curve(narrow, **common, units=4)
+    assert [step.units for step in steps] == [8, 7, 6, 5, 4]
+    for step in steps[1:]:
+        found = pruned(narrow, **common, units=step.units).checkpoint
+        scores = scores_of(found, Path("t.csv"), "train")
+        assert step.loss == pytest.approx(scores.log_loss, rel=1e-5)
+        assert step.accuracy == pytest.approx(scores.accuracy)
+        (statistics,) = found.statistics.values()
+        angles = angles_deg(statistics, center=center or default_center("sigmoid"))
+        smallest = min(float(angles[i, j]) for i in range(len(angles)) for j in range(i))
+        assert step.smallest_angle_deg == pytest.approx(smallest)
+        assert step.least_importance is None
 
 
-def test_without_an_amount_it_goes_down_to_one_unit_and_report_takes_it(
-    emoprune: Runner, narrow_table_model: str
-) -> None:
-    result = emoprune.done("prune", narrow_table_model, "--method", "reconstruct", "--steps")
-    steps = result.record["steps"]
-    assert [step["units"] for step in steps] == list(range(8, 0, -1))
-    assert steps[-1]["smallest_angle_deg"] is None
-    assert emoprune.done("report", "--by-label", stdin=result.raw).record["steps"]
+def test_pruning_curve_goes_down_to_one_unit_without_an_amount(narrow: Path) -> None:
+    steps = curve(narrow, method="reconstruct")
+    assert [step.units for step in steps] == list(range(8, 0, -1))
+    assert steps[-1].smallest_angle_deg is None
 
 
-def test_importance_tells_the_least_kernel_that_is_left(emoprune: Runner, small: Path) -> None:
+def test_pruning_curve_stops_before_too_much_is_lost(narrow: Path) -> None:
+    steps = curve(narrow, method="reconstruct", max_loss_increase=0.05)
+    assert steps[0].loss is not None
+    assert steps[-1].loss is not None
+    assert steps[-1].loss <= steps[0].loss + 0.05
+    left = pruned(narrow, method="reconstruct", max_loss_increase=0.05).checkpoint.units
+    assert steps[-1].units == left < 8
+
+
+def test_pruning_curve_of_importance_has_the_least_kernel_norm(emoprune: Runner, small: Path) -> None:
     emoprune.done("train", small, "c.st", *SMALL, "--epochs", "1")
-    options = ("--method", "importance", "--layer", "features.0", "--steps", "--units", "13")
-    steps = emoprune.done("prune", "c.st", *options).record["steps"]
+    steps = curve(Path("c.st"), method="importance", layer="features.0", units=13)
     weight = read("c.st").tensors["features.0.weight"].double()
     # I = sqrt(sum(a^2) / k^2), luan2020, section 2.3
     norms = sorted((weight.square().sum((1, 2, 3)) / weight[0, 0].numel()).sqrt().tolist())
-    assert [step["units"] for step in steps] == [16, 15, 14, 13]
-    assert [step["least_importance"] for step in steps] == pytest.approx(norms[:4])
-    assert all(step["smallest_angle_deg"] is None for step in steps)
+    assert [step.units for step in steps] == [16, 15, 14, 13]
+    assert [step.least_importance for step in steps] == pytest.approx(norms[:4])
+    assert all(step.smallest_angle_deg is None for step in steps)
 
 
-def test_rounded_to_a_multiple_every_step_takes_something(emoprune: Runner, narrow_table_model: str) -> None:
-    options = ("--method", "progressive", "--steps", "--round-to", "4")
-    counts = [step["units"] for step in emoprune.done("prune", narrow_table_model, *options).record["steps"]]
+def test_every_step_of_a_rounded_curve_removes_something(narrow: Path) -> None:
+    counts = [step.units for step in curve(narrow, method="progressive", round_to=4)]
     assert len(counts) > 1
     assert counts == sorted(set(counts), reverse=True)
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("settings", "says"),
     [
-        (("--method", "distinct"), "one by one"),
-        (("--method", "magnitude"), "one by one"),
-        (("--method", "progressive", "--angle", "15"), "--angle"),
-        (("--method", "progressive", "-o", "o.st"), "--output"),
-        (("--method", "progressive", "--data", "none"), "forbids"),
-        (("--method", "progressive", "--sensitivity"), "--sensitivity"),
-        (("--method", "progressive", "--rewind", "t.st"), "--rewind"),
+        ({"method": "distinct"}, "one by one"),
+        ({"method": "magnitude"}, "one by one"),
+        ({"method": "progressive", "angle": 15}, "`angle` is given"),
+        ({"method": "progressive", "data": "none"}, "forbids"),
     ],
 )
-def test_what_has_no_steps_is_the_command_lines_fault(
-    emoprune: Runner, narrow_table_model: str, options: tuple[str, ...], says: str
-) -> None:
-    emoprune.check_refused("prune", narrow_table_model, *options, "--steps", code=2, says=(says,))
+def test_pruning_curve_refuses_what_has_no_steps(narrow: Path, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageFault, match=says):
+        curve(narrow, **settings)
 
 
-def test_data_that_is_gone_is_asked_for(emoprune: Runner, narrow_table_model: str, in_folder: Path) -> None:
+def test_pruning_curve_asks_for_data_that_is_gone(narrow: Path, in_folder: Path) -> None:
     (in_folder / "t.csv").rename(in_folder / "elsewhere.csv")
-    options = ("--method", "progressive", "--steps")
-    emoprune.check_refused("prune", narrow_table_model, *options, code=2, says=("give --data",))
-    assert emoprune.done("prune", narrow_table_model, *options, "--data", "elsewhere.csv").record["steps"]
-
-
-def test_a_curve_has_every_epoch_and_a_training_without_any_is_refused(
-    emoprune: Runner, narrow_table_model: str
-) -> None:
-    train = ("train", "t.csv", "n.st", "--arch", "mlp", "--curve", "c.json")
-    emoprune.check_refused(*train, "--epochs", "0", code=2, says=("--curve",))
-    emoprune.done(*train, "--epochs", "3", "--label", "x")
-    record = emoprune.done("report", "c.json", "--by-label").record
-    assert record["curves"]
+    with pytest.raises(UsageFault, match="give `data`"):
+        curve(narrow, method="progressive")
+    assert curve(narrow, method="progressive", data="elsewhere.csv")
 
 
 @pytest.fixture
 def trained(emoprune: Runner, small: Path, in_folder: Path) -> Path:
     """A model beside init.st, the weights that it began with."""
     emoprune.done("train", small, "m.st", *SMALL, "--save-init", "init.st", "--epochs", "3")
-    return small
+    return in_folder / "m.st"
 
 
-def test_surviving_weights_are_the_first_ones_and_masked_ones_zero(emoprune: Runner, trained: Path) -> None:
-    options = ("--method", "magnitude", "--amount", "0.6", "--data", "none")
-    emoprune.done("prune", "m.st", *options, "-o", "now.st")
-    emoprune.done("prune", "m.st", *options, "--rewind", "init.st", "-o", "first.st")
-    now, first, init = read("now.st"), read("first.st"), read("init.st")
+def test_rewind_sets_surviving_weights_back_and_masked_ones_to_zero(trained: Path) -> None:
+    settings = {"method": "magnitude", "amount": 0.6, "data": "none"}
+    now, first = (pruned(trained, **settings, rewind=name).checkpoint for name in (None, "init.st"))
+    init = read("init.st")
     assert first.masks.keys() == now.masks.keys()
     assert now.masks
     for name, tensor in first.tensors.items():
@@ -298,54 +348,49 @@ def test_surviving_weights_are_the_first_ones_and_masked_ones_zero(emoprune: Run
     assert any(not torch.equal(now.tensors[name], first.tensors[name]) for name in now.masks)
 
 
-def test_narrow_layers_keep_the_first_weights_of_the_units_that_stay(emoprune: Runner, trained: Path) -> None:
-    options = ("--method", "progressive", "--units", "9", "--merge", "sum", "-o", "first.st")
-    record = emoprune.done("prune", "m.st", *options, "--rewind", "init.st").record
-    first, init = read("first.st"), read("init.st")
-    removed = {entry["layer"]: entry["removed"] for entry in record["layers"]}
-    assert sum(map(len, removed.values())) > 0
-    for layer, gone in removed.items():
-        weight = init.tensors[f"{layer}.weight"]
-        kept = [unit for unit in range(len(weight)) if unit not in gone]
-        bias = init.tensors[f"{layer}.bias"]
-        assert torch.equal(first.tensors[f"{layer}.bias"], bias[kept])
+def test_rewind_keeps_the_first_weights_of_the_units_that_stay(trained: Path) -> None:
+    result = pruned(trained, method="progressive", units=9, merge="sum", rewind="init.st")
+    init, layers = read("init.st"), result.outcome.layers
+    assert sum(len(layer.removed) for layer in layers) > 0
+    for layer in layers:
+        name = f"{layer.layer}.bias"
+        kept = [unit for unit in range(layer.before) if unit not in layer.removed]
+        assert torch.equal(result.checkpoint.tensors[name], init.tensors[name][kept])
 
 
-def test_it_has_no_statistics_and_is_trained_on(emoprune: Runner, trained: Path) -> None:
-    options = ("--method", "magnitude", "--amount", "0.5", "--rewind", "init.st", "-o", "first.st")
-    emoprune.done("prune", "m.st", *options)
-    assert not read("first.st").statistics
+def test_a_rewound_network_has_no_statistics_and_is_trained_on(
+    emoprune: Runner, trained: Path, small: Path
+) -> None:
+    first = pruned(trained, method="magnitude", amount=0.5, rewind="init.st").checkpoint
+    assert not first.statistics
     # though nothing was measured of it, its units are there
-    counts = [emoprune.done("eval", path, trained).record["units"] for path in ("first.st", "m.st")]
-    assert counts[0] == counts[1] > 0
-    emoprune.check_refused("angles", "first.st", says=("no statistics",))
-    emoprune.done("train", trained, "on.st", "--from", "first.st", "--epochs", "1")
+    assert scores_of(first, small).units == scores_of(read(trained), small).units > 0
+    with pytest.raises(BadCheckpoint, match="no statistics"):
+        survey_layers(first, AnglesConfig())
+    first.save("first.st")
+    emoprune.done("train", small, "on.st", "--from", "first.st", "--epochs", "1")
     on = read("on.st")
     assert on.statistics
     assert all(not bool(on.tensors[name][~mask].any()) for name, mask in on.masks.items())
 
 
-def test_nothing_is_solved_for_the_weights_that_are_gone_back_on(
-    emoprune: Runner, small: Path, in_folder: Path
-) -> None:
+def test_weights_that_are_set_back_are_not_refitted(emoprune: Runner, small: Path, in_folder: Path) -> None:
     emoprune.done("train", small, "b.st", "--arch", "conv2", "--size", "16", "--epochs", "1", "--hidden", "6")
-    for rewind, solved in (((), True), (("--rewind", "b.st"), False)):
-        options = ("--method", "reconstruct", "--amount", "0.3", "--data", small, "-o", "o.st", "--force")
-        assert (emoprune.done("prune", "b.st", *options, *rewind).record["resolved_on"] > 0) == solved
+    settings = {"method": "reconstruct", "amount": 0.3, "data": str(small)}
+    for rewind, refitted in ((None, 24), ("b.st", 0)):
+        assert planned(in_folder / "b.st", **settings, rewind=rewind).refitted_on == refitted
 
 
-def test_what_it_is_judged_by_is_the_network_that_is_written(emoprune: Runner, trained: Path) -> None:
-    options = ("--method", "importance", "--max-drop", "20", "--data", trained, "--rewind", "init.st")
-    record = emoprune.done("prune", "m.st", *options, "-o", "first.st").record
-    part = record["judged_on"]["part"]
-    found = emoprune.done("eval", "first.st", trained, "--split", part).record
-    assert record["accuracy"]["after"] == pytest.approx(found["accuracy"])
+def test_the_accuracy_reported_is_that_of_the_rewound_network(trained: Path, small: Path) -> None:
+    settings = {"method": "importance", "max_drop": 20, "data": str(small)}
+    result = pruned(trained, **settings, rewind="init.st")
+    assert result.outcome.evaluated_on is not None
+    assert result.outcome.accuracy is not None
+    found = scores_of(result.checkpoint, small, result.outcome.evaluated_on.part)
+    assert result.outcome.accuracy.after == pytest.approx(found.accuracy)
 
 
-def test_a_network_of_another_shape_is_refused_before_anything_is_done(
-    emoprune: Runner, trained: Path
-) -> None:
-    emoprune.done("train", trained, "other.st", *SMALL, "--hidden", "5", "--epochs", "0")
-    for other, says in (("other.st", "cannot be gone back to"), ("missing.st", "no such file")):
-        line = emoprune.check_refused("prune", "m.st", "--rewind", other, "-o", "o.st", says=(says,))
-        assert line.startswith(f"emoprune: {other}: ")
+def test_rewind_refuses_a_network_of_another_shape(emoprune: Runner, trained: Path, small: Path) -> None:
+    emoprune.done("train", small, "other.st", *SMALL, "--hidden", "5", "--epochs", "0")
+    for name, says in (("other.st", "cannot be gone back to"), ("missing.st", "no such file")):
+        assert check_refused(trained, says, rewind=name, error=EmopruneError).startswith(f"{name}: ")

@@ -12,16 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from emoprune.choices import Merge
+from emoprune.choices import Merge, MethodName
 from emoprune.networks.profiling import Footprint
-from emoprune.pruning.context import PruningContext, Request
+from emoprune.pruning.context import PruningContext
 from emoprune.pruning.error_estimate import estimate_errors
 from emoprune.pruning.merging import MERGES, least_squares, rescaled
-from emoprune.pruning.methods import METHODS
 from emoprune.pruning.reconstruction_cost import PENDING, RIDGE, Elimination, LayerInputCosts
-from emoprune.pruning.types import Plan
+from emoprune.pruning.schedules import SCHEDULES
+from emoprune.pruning.types import Plan, PruneConfig
 from tests.support import reference_pruning as literal
-from tests.support.layers import Array, carried_out, relu_maps, subject_of_net, subject_with, without
+from tests.support.checkpoints import OF_UNITS
+from tests.support.layers import Array, applied, context_of_net, context_with, relu_maps, without
 from tests.support.silencing import randomize
 from tests.support.wiring import conv, head
 
@@ -57,7 +58,7 @@ def ridge_for(h: Array) -> float:
 
 def check(layer_inputs: list[literal.Seen], units: int, order: list[int], *, rel: float = 1e-6) -> None:
     """The costs are the literal ones before anything is taken and after each unit of `order` is."""
-    elimination = Elimination(subject_with(layer_inputs), torch.arange(units))
+    elimination = Elimination(context_with(layer_inputs), torch.arange(units))
     (ridge,) = {ridge_for(seen.h) for seen in layer_inputs}
     gone: set[int] = set()
     for unit in [*order, -1]:
@@ -85,10 +86,10 @@ def test_costs_are_what_least_squares_loses_however_many_have_gone(
     )
 
 
-def test_with_many_patterns_the_ridge_hardly_tells() -> None:
+def test_costs_with_many_patterns_hardly_depend_on_the_ridge() -> None:
     h = plain(3, channels=6, patterns=60_000)
     seen = literal.Seen(h, tuple(range(6)), (consumer(3, 6),))
-    elimination = Elimination(subject_with([seen]), torch.arange(6))
+    elimination = Elimination(context_with([seen]), torch.arange(6))
     assert elimination.costs.numpy() == pytest.approx(literal.removal_costs([seen], 6, set()), rel=2e-3)
     elimination.remove(2)
     assert elimination.costs.numpy() == pytest.approx(literal.removal_costs([seen], 6, {2}), rel=2e-3)
@@ -96,7 +97,7 @@ def test_with_many_patterns_the_ridge_hardly_tells() -> None:
 
 @settings(max_examples=10)
 @given(seed=SEEDS)
-def test_costs_at_several_readers_and_in_several_readings_add(seed: int) -> None:
+def test_costs_of_several_consumers_and_inputs_add(seed: int) -> None:
     first, second = plain(seed, channels=6), plain(seed + 1, channels=7)
     layer_inputs = [
         literal.Seen(
@@ -107,7 +108,7 @@ def test_costs_at_several_readers_and_in_several_readings_add(seed: int) -> None
     ]
     ridges = {ridge_for(first), ridge_for(second)}
     assert len(ridges) == 2
-    elimination = Elimination(subject_with(layer_inputs, {"a": 6, "b": 3}), torch.arange(9))
+    elimination = Elimination(context_with(layer_inputs, {"a": 6, "b": 3}), torch.arange(9))
     gone: set[int] = set()
     for unit in order(seed, 9, 5):
         expected = np.zeros(9)
@@ -122,39 +123,39 @@ def test_costs_at_several_readers_and_in_several_readings_add(seed: int) -> None
 
 @settings(max_examples=10)
 @given(seed=SEEDS)
-def test_units_of_several_channels_go_as_a_block(seed: int) -> None:
+def test_costs_of_units_of_several_channels_are_those_of_a_block(seed: int) -> None:
     h = plain(seed, channels=9)
     check([literal.Seen(h, (0, 0, 0, 1, 1, 1, 2, 2, 2), (consumer(seed, 9, normed=True),))], 3, [1])
     check([literal.Seen(h[:, :8], (3, 1, 0, 2, 1, 3, 2, 0), (consumer(seed, 8),))], 4, [2, 0])
 
 
-def test_units_may_stand_in_any_order_in_a_reading() -> None:
+def test_costs_do_not_depend_on_the_order_of_channels() -> None:
     h = plain(1, channels=5)
     check([literal.Seen(h, (3, 0, 4, 1, 2), (consumer(1, 5),))], 5, [1, 4])
 
 
-def test_frozen_channels_stay_and_speak_for_others() -> None:
+def test_costs_let_frozen_channels_reconstruct_others() -> None:
     h = plain(5, channels=6)
     h[:, 0] = h[:, 3]
     check([literal.Seen(h, (-1, 0, 1, 2, 3, -1), (consumer(5, 6),))], 4, [0, 3])
 
 
-def test_a_reader_that_can_take_no_constant_loses_the_mean_too() -> None:
+def test_costs_include_the_mean_where_no_constant_can_move() -> None:
     h = plain(7)
     check([literal.Seen(h, tuple(range(8)), (consumer(7, 8, constant=False),))], 8, [1, 4, 2])
 
 
-def test_taps_on_the_padding_count_for_the_share_that_they_read() -> None:
+def test_costs_weigh_taps_by_the_fraction_inside_the_padding() -> None:
     h = plain(9, positions=3)
     inside = np.full(3, 0.8)
     check([literal.Seen(h, tuple(range(8)), (consumer(9, 8, taps=3, inside=inside),))], 8, [1, 4, 2])
 
 
-def test_unequal_taps_cost_nearly_what_they_lose() -> None:
+def test_costs_of_unequal_taps_are_nearly_what_is_lost() -> None:
     h = plain(9, positions=3, patterns=2000)
     inside = np.array([0.75, 1.0, 0.75])
     seen = literal.Seen(h, tuple(range(8)), (consumer(9, 8, taps=3, inside=inside),))
-    elimination = Elimination(subject_with([seen]), torch.arange(8))
+    elimination = Elimination(context_with([seen]), torch.arange(8))
     expected = literal.removal_costs([seen], 8, set(), ridge_for(h))
     assert elimination.costs.numpy() == pytest.approx(expected, rel=0.1)
     assert elimination.costs.argsort().tolist() == np.argsort(expected).tolist()
@@ -162,11 +163,11 @@ def test_unequal_taps_cost_nearly_what_they_lose() -> None:
 
 @settings(max_examples=4)
 @given(seed=SEEDS)
-def test_steps_that_wait_to_be_carried_out_change_nothing(seed: int) -> None:
+def test_costs_are_the_same_whether_removals_are_pending_or_applied(seed: int) -> None:
     units = 2 * PENDING + 8
     h = plain(seed, channels=units, patterns=400)
     seen = literal.Seen(h, tuple(range(units)), (consumer(seed, units),))
-    elimination = Elimination(subject_with([seen]), torch.arange(units))
+    elimination = Elimination(context_with([seen]), torch.arange(units))
     gone: set[int] = set()
     for unit in order(seed, units, units - 5):
         elimination.remove(unit)
@@ -178,18 +179,18 @@ def test_steps_that_wait_to_be_carried_out_change_nothing(seed: int) -> None:
 def test_only_the_layers_asked_for_have_costs() -> None:
     h = plain(2, channels=6)
     seen = literal.Seen(h, tuple(range(6)), (consumer(2, 6),))
-    elimination = Elimination(subject_with([seen], {"a": 2, "b": 4}), torch.arange(2, 6))
+    elimination = Elimination(context_with([seen], {"a": 2, "b": 4}), torch.arange(2, 6))
     assert elimination.costs.isinf().tolist() == [True, True, False, False, False, False]
     elimination.remove(3)
     expected = literal.removal_costs([seen], 6, {3}, ridge_for(h))
     assert elimination.costs[2:].numpy() == pytest.approx(expected[2:], rel=1e-6)
 
 
-def test_a_copy_costs_nothing_and_its_source_then_everything() -> None:
+def test_costs_of_a_copy_are_zero_and_of_its_source_then_all() -> None:
     h = plain(4, patterns=40_000)
     h[:, 3] = h[:, 6]
     seen = literal.Seen(h, tuple(range(8)), (consumer(4, 8),))
-    elimination = Elimination(subject_with([seen]), torch.arange(8))
+    elimination = Elimination(context_with([seen]), torch.arange(8))
     assert float(elimination.costs[[3, 6]].max()) < 1e-3
     elimination.remove(6)
     assert float(elimination.costs[3]) > 1e-2
@@ -197,11 +198,11 @@ def test_a_copy_costs_nothing_and_its_source_then_everything() -> None:
 
 @pytest.mark.parametrize("positions", [1, 4])
 @pytest.mark.parametrize("patterns", [5, 100, 5000])
-def test_dead_units_cost_nothing(patterns: int, positions: int) -> None:
+def test_costs_of_dead_units_are_zero(patterns: int, positions: int) -> None:
     h = plain(4, patterns=patterns, positions=positions) * 0.05
     h[:, [3, 5]] = 0.0
     seen = literal.Seen(h, tuple(range(8)), (consumer(4, 8),))
-    elimination = Elimination(subject_with([seen]), torch.arange(8))
+    elimination = Elimination(context_with([seen]), torch.arange(8))
     assert float(elimination.costs[[3, 5]].max()) < 1e-9
     elimination.remove(3)
     elimination.remove(1)
@@ -212,30 +213,30 @@ def test_dead_units_cost_nothing(patterns: int, positions: int) -> None:
 @pytest.mark.parametrize("positions", [1, 4])
 @pytest.mark.parametrize("patterns", [5, 60, 5000])
 @pytest.mark.parametrize("seed", range(3))
-def test_constant_units_cost_nothing_and_break_nothing(seed: int, patterns: int, positions: int) -> None:
+def test_costs_of_constant_units_are_zero(seed: int, patterns: int, positions: int) -> None:
     h = plain(seed, channels=20, patterns=patterns, positions=positions)
     h[:, :6] = np.random.default_rng(seed).uniform(0.1, 30, size=(6, 1))
     seen = literal.Seen(h, tuple(range(20)), (consumer(seed, 20),))
-    elimination = Elimination(subject_with([seen]), torch.arange(20))
+    elimination = Elimination(context_with([seen]), torch.arange(20))
     for unit in order(seed, 20, 18):
         assert bool((elimination.costs[:6].isinf() | (elimination.costs[:6] < 1e-6)).all())
         elimination.remove(unit)
     assert not bool(elimination.costs.isnan().any())
 
 
-def test_one_unit_alone_costs_all_that_its_reader_computes() -> None:
+def test_costs_of_the_last_unit_are_all_that_its_consumer_computes() -> None:
     h = plain(1, channels=1, patterns=40_000)
     seen = literal.Seen(h, (0,), (consumer(1, 1),))
-    ledger = LayerInputCosts(subject_with([seen]), subject_with([seen]).layer_inputs[0])
+    ledger = LayerInputCosts(context_with([seen]), context_with([seen]).layer_inputs[0])
     assert ledger.costs().tolist() == pytest.approx([1.0], rel=1e-3)
 
 
-def test_a_reader_that_never_varies_counts_for_nothing() -> None:
+def test_costs_leave_out_a_consumer_that_never_varies() -> None:
     h = plain(1)
     silent = literal.Consumer(np.zeros((3, 8, 1)), np.ones(1))
     both = literal.Seen(h, tuple(range(8)), (consumer(1, 8), silent))
     alone = literal.Seen(h, tuple(range(8)), (consumer(1, 8),))
-    with_it, without_it = (Elimination(subject_with([seen]), torch.arange(8)).costs for seen in (both, alone))
+    with_it, without_it = (Elimination(context_with([seen]), torch.arange(8)).costs for seen in (both, alone))
     assert torch.allclose(with_it, without_it)
 
 
@@ -262,7 +263,6 @@ def padded() -> nn.Module:
 
 
 NETS: tuple[Make, ...] = (dense, pointwise, padded)
-METHODS_OF_UNITS = tuple(name for name, method in METHODS.items() if not method.weights)
 
 
 def dulled(make: Make, seed: int) -> nn.Module:
@@ -306,26 +306,26 @@ def check_dull_units(net: nn.Module, small: nn.Module, batch: Tensor) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("make", NETS)
-def test_survivors_that_never_vary_are_given_nothing_to_say(make: Make, seed: int) -> None:
+def test_survivors_that_never_vary_are_given_no_weight(make: Make, seed: int) -> None:
     net = dulled(make, seed)
     batches = images(40, 40, 7)
-    context = subject_of_net(net, batches)
+    context = context_of_net(net, batches)
     gone = [
         start + unit for start, stop in context.graph.spans.values() for unit in (DULL, stop - 2, stop - 1)
     ]
     plan = without(context, gone)
-    check_dull_units(net, carried_out(net, context, plan, least_squares(context, plan)), torch.cat(batches))
+    check_dull_units(net, applied(net, context, plan, least_squares(context, plan)), torch.cat(batches))
 
 
 @pytest.mark.parametrize("make", NETS)
-def test_units_that_never_vary_go_without_a_trace(make: Make) -> None:
+def test_units_that_never_vary_are_removed_without_a_trace(make: Make) -> None:
     net = dulled(make, 0)
     batches = images(40, 7)
-    context = subject_of_net(net, batches)
+    context = context_of_net(net, batches)
     starts = [start for start, stop in context.graph.spans.values() if stop - start >= 12]
     plan = without(context, [start + unit for start in starts for unit in range(DULL)])
     merged = least_squares(context, plan)
-    small = carried_out(net, context, plan, merged)
+    small = applied(net, context, plan, merged)
     with torch.no_grad():
         batch = torch.cat(batches)
         # at the edge of a padded map a constant is none
@@ -338,38 +338,34 @@ def carried(net: nn.Module, context: PruningContext, plan: Plan, merge: Merge) -
     merged = dict(MERGES[merge](context, plan))
     errors = [
         error
-        for certificate in estimate_errors(context, plan, {merge: merged})
-        for error in (certificate.error_sum, certificate.error_lstsq)
+        for estimate in estimate_errors(context, plan, {merge: merged})
+        for error in (estimate.error_sum, estimate.error_lstsq)
         if error is not None
     ]
     assert all(0 <= error < 1e3 for error in errors)
     if merge == "lstsq":
         merged |= rescaled(context, plan, merged)
-    return carried_out(net, context, plan, merged)
+    return applied(net, context, plan, merged)
 
 
 @pytest.mark.parametrize("counts", [(1,), (2, 1), (30, 30)])
 @pytest.mark.parametrize("make", NETS)
-@pytest.mark.parametrize("name", METHODS_OF_UNITS)
-def test_every_method_leaves_a_network_of_sound_numbers(
-    name: str, make: Make, counts: tuple[int, ...]
-) -> None:
+@pytest.mark.parametrize("name", OF_UNITS)
+def test_every_method_leaves_a_finite_network(name: MethodName, make: Make, counts: tuple[int, ...]) -> None:
     net = dulled(make, 1)
     batches = images(*counts)
-    context = subject_of_net(net, batches)
-    schedule = METHODS[name].plans(context, Footprint(context.graph, net), Request())
+    context = context_of_net(net, batches)
+    schedule = SCHEDULES[name](context, Footprint(context.graph, net), PruneConfig())
     for step in (schedule.length // 3, schedule.length):
-        for merge in ("sum", "lstsq"):
+        for merge in MERGES:
             check_dull_units(net, carried(net, context, schedule.plan(step), merge), torch.cat(batches))
 
 
 @pytest.mark.parametrize("make", NETS)
-def test_reconstruction_takes_what_never_varies_first(make: Make) -> None:
+def test_reconstruct_removes_what_never_varies_first(make: Make) -> None:
     net = dulled(make, 2)
-    context = subject_of_net(net, images(40, 40))
-    schedule = METHODS["reconstruct"].plans(
-        context, Footprint(context.graph, net), Request(scope="layer", price="units")
-    )
+    context = context_of_net(net, images(40, 40))
+    schedule = SCHEDULES["reconstruct"](context, Footprint(context.graph, net), PruneConfig(scope="layer"))
     (start, stop), layer = next(iter(context.graph.spans.values())), context.layers[0].name
     dull = set(range(DULL)) if make is not padded else {0}
     for step in range(schedule.length + 1):

@@ -18,7 +18,7 @@ from emoprune.pruning.merging import least_squares
 from emoprune.pruning.refit import MEMORY, Refit, Sums, correction, images_that_fit
 from emoprune.pruning.types import Plan
 from tests.support import reference_pruning as literal
-from tests.support.layers import Array, carried_out, subject_of_net, without
+from tests.support.layers import Array, applied, context_of_net, without
 from tests.support.silencing import randomize
 from tests.support.wiring import Wired, conv, head
 
@@ -119,9 +119,9 @@ def refit(net: nn.Module, small: nn.Module, context: PruningContext, plan: Plan,
 
 def pruned(make: Make) -> tuple[nn.Module, nn.Module, PruningContext, Plan]:
     net = settled(make())
-    context = subject_of_net(net, [images(200, 100)])
+    context = context_of_net(net, [images(200, 100)])
     plan = third(context)
-    return net, carried_out(net, context, plan, least_squares(context, plan)), context, plan
+    return net, applied(net, context, plan, least_squares(context, plan)), context, plan
 
 
 def apart(net: nn.Module, small: nn.Module) -> float:
@@ -132,7 +132,7 @@ def apart(net: nn.Module, small: nn.Module) -> float:
 
 
 @pytest.mark.parametrize("make", NETS)
-def test_outputs_come_nearer_to_the_original_on_unseen_images(make: Make) -> None:
+def test_refit_brings_outputs_nearer_to_the_original_on_unseen_images(make: Make) -> None:
     net, small, context, plan = pruned(make)
     before = apart(net, small)
     whole = copy.deepcopy(net.state_dict())
@@ -142,15 +142,15 @@ def test_outputs_come_nearer_to_the_original_on_unseen_images(make: Make) -> Non
 
 
 @pytest.mark.parametrize("make", NETS)
-def test_an_unpruned_network_is_left_as_it_is_to_the_last_bit(make: Make) -> None:
+def test_refit_leaves_an_unpruned_network_as_it_is_to_the_last_bit(make: Make) -> None:
     net = settled(make())
-    context = subject_of_net(net, [images(20, 100)])
+    context = context_of_net(net, [images(20, 100)])
     same = copy.deepcopy(net)
     list(refit(net, same, context, without(context, [])).run(images(40, 1).split(16)))
     assert all(torch.equal(same.state_dict()[name], tensor) for name, tensor in net.state_dict().items())
 
 
-def test_it_says_how_many_operations_there_are() -> None:
+def test_steps_is_the_number_of_operations() -> None:
     net, small, context, plan = pruned(dense)
     steps = refit(net, small, context, plan)
     assert len(list(steps.run(images(20, 1).split(64)))) == steps.steps
@@ -158,7 +158,7 @@ def test_it_says_how_many_operations_there_are() -> None:
 
 @pytest.mark.parametrize("make", NETS)
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_one_image_or_a_few_break_nothing(make: Make, count: int) -> None:
+def test_refit_stays_finite_on_one_image_or_a_few(make: Make, count: int) -> None:
     net, small, context, plan = pruned(make)
     for seed in range(3):
         changed = copy.deepcopy(small)
@@ -168,7 +168,7 @@ def test_one_image_or_a_few_break_nothing(make: Make, count: int) -> None:
 
 @pytest.mark.parametrize("make", NETS)
 @pytest.mark.parametrize(("count", "most"), [(5, 3.0), (12, 3.0), (40, 1.5)])
-def test_few_images_do_little_harm(make: Make, count: int, most: float) -> None:
+def test_refit_on_few_images_does_little_harm(make: Make, count: int, most: float) -> None:
     net, small, context, plan = pruned(make)
     before = apart(net, small)
     for seed in range(4):
@@ -181,13 +181,13 @@ def test_few_images_do_little_harm(make: Make, count: int, most: float) -> None:
     "consumer", [(nn.Flatten(), nn.Linear(64 * 10, 4)), (conv(10, 4),), (conv(10, 4, bias=False),)]
 )
 @pytest.mark.parametrize("count", [4, 5, 12, 40])
-def test_a_layer_never_gets_worse_on_the_images_held_back(
+def test_refit_never_makes_a_layer_worse_on_held_out_images(
     consumer: tuple[nn.Module, ...], count: int
 ) -> None:
     net = settled(nn.Sequential(conv(3, 10), nn.ReLU(), *consumer))
-    context = subject_of_net(net, [images(200, 100)])
+    context = context_of_net(net, [images(200, 100)])
     plan = third(context)
-    small = carried_out(net, context, plan, least_squares(context, plan))
+    small = applied(net, context, plan, least_squares(context, plan))
     for seed in range(4):
         changed, batch = copy.deepcopy(small), images(count, seed)
         list(refit(net, changed, context, plan).run([batch]))
@@ -197,14 +197,14 @@ def test_a_layer_never_gets_worse_on_the_images_held_back(
         assert float(after) <= float(before) * (1 + 1e-6)
 
 
-def test_batches_of_one_image_teach_nothing() -> None:
+def test_refit_learns_nothing_from_batches_of_one_image() -> None:
     net, small, context, plan = pruned(plain)
     before = copy.deepcopy(small.state_dict())
     list(refit(net, small, context, plan).run(images(8, 1).split(1)))
     assert all(torch.equal(before[name], tensor) for name, tensor in small.state_dict().items())
 
 
-def test_the_same_seed_gives_the_same_network() -> None:
+def test_refit_gives_the_same_network_for_the_same_seed() -> None:
     net, small, context, plan = pruned(plain)
     found = []
     for seed in (3, 3, 4):
@@ -216,11 +216,11 @@ def test_the_same_seed_gives_the_same_network() -> None:
     assert any(not torch.equal(found[0][name], found[2][name]) for name in found[0])
 
 
-def test_a_layer_that_can_take_no_constant_is_solved_for_none() -> None:
+def test_refit_adds_no_constant_where_none_can_move() -> None:
     net = settled(nn.Sequential(nn.Flatten(), nn.Linear(192, 20), nn.ReLU(), nn.Linear(20, 4, bias=False)))
-    context = subject_of_net(net, [images(200, 100)])
+    context = context_of_net(net, [images(200, 100)])
     plan = third(context)
-    small = carried_out(net, context, plan, least_squares(context, plan))
+    small = applied(net, context, plan, least_squares(context, plan))
     batch = images(400, 1)
     with torch.no_grad():
         h, wanted = net[:3](batch)[:, list(kept_of(plan, "1"))], net(batch)  # type: ignore[index]
@@ -245,7 +245,7 @@ def kept_of(plan: Plan, layer: str) -> tuple[int, ...]:
     return removal.kept
 
 
-def test_a_constant_goes_to_the_norm_where_there_is_no_bias() -> None:
+def test_refit_moves_a_constant_to_the_norm_where_there_is_no_bias() -> None:
     net, small, context, plan = pruned(residual)
     before = copy.deepcopy(small.state_dict())
     list(refit(net, small, context, plan).run(images(200, 1).split(64)))
@@ -258,11 +258,11 @@ def test_a_constant_goes_to_the_norm_where_there_is_no_bias() -> None:
             assert torch.equal(before[name], after[name])
 
 
-def test_what_stands_before_all_that_was_pruned_is_left_alone() -> None:
+def test_refit_leaves_layers_before_the_first_cut_alone() -> None:
     net = settled(dense())
-    context = subject_of_net(net, [images(200, 100)])
+    context = context_of_net(net, [images(200, 100)])
     plan = without(context, range(42, 52))
-    small = carried_out(net, context, plan, least_squares(context, plan))
+    small = applied(net, context, plan, least_squares(context, plan))
     list(refit(net, small, context, plan).run(images(200, 1).split(64)))
     for name in ("1.weight", "1.bias"):
         assert torch.equal(small.state_dict()[name], net.state_dict()[name])
@@ -270,7 +270,7 @@ def test_what_stands_before_all_that_was_pruned_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("make", NETS)
-def test_constant_and_dead_channels_break_nothing(make: Make) -> None:
+def test_refit_stays_finite_with_constant_and_dead_channels(make: Make) -> None:
     net = settled(make())
     with torch.no_grad():
         for name, parameter in net.named_parameters():
@@ -278,28 +278,28 @@ def test_constant_and_dead_channels_break_nothing(make: Make) -> None:
                 parameter[:3] = torch.tensor([0.7, 0.9, 0.0] if name.endswith("bias") else [0.0, 0.0, 0.0])
             elif parameter.ndim > 1 and len(parameter) > 4:
                 parameter[:3] = 0
-    context = subject_of_net(net, [images(200, 100)])
+    context = context_of_net(net, [images(200, 100)])
     plan = without(context, [stop - 1 - k for _, stop in context.graph.spans.values() for k in range(2)])
-    small = carried_out(net, context, plan, least_squares(context, plan))
+    small = applied(net, context, plan, least_squares(context, plan))
     before = apart(net, small)
     list(refit(net, small, context, plan).run(images(200, 1).split(64)))
     assert all(bool(tensor.isfinite().all()) for tensor in small.state_dict().values())
     assert apart(net, small) <= before
 
 
-def test_one_unit_a_layer_is_solved_too() -> None:
+def test_refit_takes_layers_of_one_unit() -> None:
     net = settled(residual())
-    context = subject_of_net(net, [images(200, 100)])
+    context = context_of_net(net, [images(200, 100)])
     plan = without(
         context, [unit for start, stop in context.graph.spans.values() for unit in range(start + 1, stop)]
     )
-    small = carried_out(net, context, plan, least_squares(context, plan))
+    small = applied(net, context, plan, least_squares(context, plan))
     before = apart(net, small)
     list(refit(net, small, context, plan).run(images(200, 1).split(64)))
     assert apart(net, small) <= before
 
 
-def test_as_many_images_fit_as_both_networks_can_keep_activations_of() -> None:
+def test_images_that_fit_counts_the_activations_of_both_networks() -> None:
     net = nn.Sequential(nn.Linear(10, 1000), nn.ReLU(), nn.Linear(1000, 10))
     # the widest moment has 1000 numbers before the ReLU and 1000 after it, in either network
     assert images_that_fit(net, torch.zeros(1, 10)) == MEMORY // (2 * 2000 * 4)
@@ -334,7 +334,7 @@ def halves(features: Real, missing: Real, *, held: int) -> tuple[Sums, Sums]:
 
 @settings(max_examples=20)
 @given(seed=SEEDS, constant=st.booleans())
-def test_with_many_rows_it_is_plain_least_squares(seed: int, constant: bool) -> None:
+def test_correction_of_many_rows_is_plain_least_squares(seed: int, constant: bool) -> None:
     features, missing = draw(seed, 5000)
     found = correction(*halves(features, missing, held=1000), constant=constant)
     assert found is not None
@@ -352,7 +352,7 @@ def test_with_many_rows_it_is_plain_least_squares(seed: int, constant: bool) -> 
         assert not offset.any()
 
 
-def test_what_is_held_back_is_learned_from_in_the_end() -> None:
+def test_correction_uses_held_out_rows_in_the_end() -> None:
     features, missing = draw(0, 60)
     with mock.patch("emoprune.pruning.refit.RIDGES", (1e-10,)):
         found = correction(*halves(features, missing, held=30), constant=True)
@@ -363,7 +363,7 @@ def test_what_is_held_back_is_learned_from_in_the_end() -> None:
 
 @settings(max_examples=20)
 @given(seed=SEEDS, pieces=st.integers(1, 5))
-def test_sums_tell_the_error_of_any_change(seed: int, pieces: int) -> None:
+def test_sums_give_the_error_of_any_change(seed: int, pieces: int) -> None:
     features, missing = draw(seed, 40)
     generator = np.random.default_rng(seed)
     change, constant = generator.normal(size=(3, 6)), generator.normal(size=3)
@@ -377,7 +377,7 @@ def test_sums_tell_the_error_of_any_change(seed: int, pieces: int) -> None:
 
 
 @pytest.mark.parametrize("constant", [True, False])
-def test_noise_in_few_rows_teaches_nothing(constant: bool) -> None:
+def test_correction_is_none_for_noise_in_few_rows(constant: bool) -> None:
     taught = 0
     for seed in range(40):
         generator = np.random.default_rng(seed)
@@ -388,7 +388,7 @@ def test_noise_in_few_rows_teaches_nothing(constant: bool) -> None:
 
 
 @pytest.mark.parametrize("rows", [12, 20, 60])
-def test_what_is_learned_from_few_rows_helps_on_others(rows: int) -> None:
+def test_correction_from_few_rows_helps_on_others(rows: int) -> None:
     for seed in range(40):
         features, missing = draw(seed, 2000 + rows, noise=1.0)
         found = correction(*halves(features[:rows], missing[:rows], held=rows // 4), constant=True)
@@ -397,20 +397,20 @@ def test_what_is_learned_from_few_rows_helps_on_others(rows: int) -> None:
         assert float(np.square(left).mean()) <= float(np.square(missing[rows:]).mean())
 
 
-def test_without_rows_to_learn_from_or_to_hold_back_there_is_none() -> None:
+def test_correction_is_none_without_rows_to_learn_or_to_hold_out() -> None:
     features, missing = draw(0, 30)
     empty = sums_of(features[:0], missing[:0])
     assert correction(empty, sums_of(features, missing), constant=True) is None
     assert correction(sums_of(features, missing), empty, constant=True) is None
 
 
-def test_nothing_missing_needs_nothing() -> None:
+def test_correction_is_none_where_nothing_is_missing() -> None:
     features, _ = draw(0, 400)
     assert correction(*halves(features, np.zeros((400, 3)), held=80), constant=True) is None
 
 
 @pytest.mark.parametrize("constant", [True, False])
-def test_dead_features_are_given_nothing_to_say(constant: bool) -> None:
+def test_correction_gives_dead_features_no_weight(constant: bool) -> None:
     features, missing = draw(1, 2000)
     features[:, [1, 4]] = 0.0
     found = correction(*halves(features, missing, held=400), constant=constant)
@@ -422,7 +422,7 @@ def test_dead_features_are_given_nothing_to_say(constant: bool) -> None:
 
 @pytest.mark.parametrize("level", [0.3, 30.0, 3000.0])
 @pytest.mark.parametrize("seed", range(5))
-def test_constant_features_break_nothing_in_float32(seed: int, level: float) -> None:
+def test_correction_of_constant_features_holds_in_float32(seed: int, level: float) -> None:
     generator = np.random.default_rng(seed)
     features, missing = draw(seed, 3000)
     constants = np.tile(generator.uniform(0.5, 1, size=12) * level, (3000, 1))
@@ -436,7 +436,7 @@ def test_constant_features_break_nothing_in_float32(seed: int, level: float) -> 
 
 
 @pytest.mark.parametrize("level", [30, 300])
-def test_features_far_from_zero_are_learned_from_in_float32(level: float) -> None:
+def test_correction_uses_features_far_from_zero_in_float32(level: float) -> None:
     features, missing = draw(2, 3000)
     far = (features + level).astype(np.float32)
     found = correction(*halves(far, missing.astype(np.float32), held=600), constant=True)
@@ -447,7 +447,7 @@ def test_features_far_from_zero_are_learned_from_in_float32(level: float) -> Non
     assert float(np.square(left).mean()) < 0.02
 
 
-def test_more_features_than_rows_are_no_obstacle() -> None:
+def test_correction_takes_more_features_than_rows() -> None:
     generator = np.random.default_rng(0)
     source = generator.normal(size=(1040, 3))
     features = source @ generator.normal(size=(3, 200)) + 0.1 * generator.normal(size=(1040, 200))
@@ -460,7 +460,7 @@ def test_more_features_than_rows_are_no_obstacle() -> None:
 
 @settings(max_examples=40)
 @given(seed=SEEDS, wobble=st.sampled_from([0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5]))
-def test_features_that_hardly_move_are_solved_for_or_left_alone(seed: int, wobble: float) -> None:
+def test_correction_of_features_that_hardly_move_is_right_or_none(seed: int, wobble: float) -> None:
     generator = np.random.default_rng(seed)
     level = generator.normal(size=40)
     features = (level + wobble * generator.normal(size=(60, 40))).astype(np.float32)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,22 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from emoprune.choices import Center, Price, Scope
+from emoprune import events
+from emoprune.choices import Center, Merge, MethodName, Price, Scope
+from emoprune.events import Advance
 from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import HiddenLayer
 from emoprune.pruning import schedules
-from emoprune.pruning.context import PruningContext, RemovalStep, Request, Schedule
+from emoprune.pruning.context import PruningContext, RemovalStep, Schedule
 from emoprune.pruning.distinctiveness import distinct, smallest_angle_first
-from emoprune.pruning.methods import METHODS
 from emoprune.pruning.reconstruction_cost import RIDGE, Elimination
-from emoprune.pruning.schedules import SAVING_POWER
-from emoprune.pruning.types import Plan, Removal
+from emoprune.pruning.schedules import SAVING_POWER, SCHEDULES, WITHIN_ANGLE
+from emoprune.pruning.types import Plan, PruneConfig, Removal
 from tests.support import reference_pruning as literal
-from tests.support.layers import Array, sigmoid_layer, statistics_of, subject_of_net, subject_with
+from tests.support.checkpoints import MERGE_NAMES, OF_UNITS, ONE_BY_ONE
+from tests.support.layers import Array, context_of_net, context_with, sigmoid_layer, statistics_of
 from tests.support.wiring import conv, head
-
-WALKS = ("progressive", "reconstruct", "importance", "random-units")
-UNITS = tuple(name for name, method in METHODS.items() if not method.weights)
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Maps:
     net: nn.Module
     context: PruningContext
 
-    def schedule(self, name: str, request: Request | None = None) -> Schedule:
+    def schedule(self, name: MethodName, **settings: Any) -> Schedule:
         footprint = Footprint(self.context.graph, self.net)
-        return METHODS[name].plans(self.context, footprint, request or Request())
+        return SCHEDULES[name](self.context, footprint, PruneConfig(method=name, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def maps() -> Maps:
         conv(10, 12), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
         nn.Linear(108, 9), nn.Sigmoid(), nn.Linear(9, 3),
     ).eval()  # fmt: skip
-    return Maps(net, subject_of_net(net, [torch.randn(60, 3, 6, 6)]))
+    return Maps(net, context_of_net(net, [torch.randn(60, 3, 6, 6)]))
 
 
 def gone(plan: Plan) -> dict[str, set[int]]:
@@ -62,11 +63,11 @@ def nested(first: Plan, second: Plan) -> bool:
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
-@pytest.mark.parametrize("name", WALKS)
-def test_each_plan_takes_what_the_one_before_took_and_one_unit_more(
-    maps: Maps, name: str, scope: Scope
+@pytest.mark.parametrize("name", ONE_BY_ONE)
+def test_each_plan_removes_one_unit_more_than_the_one_before(
+    maps: Maps, name: MethodName, scope: Scope
 ) -> None:
-    schedule = maps.schedule(name, Request(scope=scope))
+    schedule = maps.schedule(name, scope=scope)
     plans = [schedule.plan(step) for step in range(schedule.length + 1)]
     for step, plan in enumerate(plans):
         assert sum(len(units) for units in gone(plan).values()) == step
@@ -75,18 +76,18 @@ def test_each_plan_takes_what_the_one_before_took_and_one_unit_more(
     assert [len(removal.kept) for removal in plans[-1].removals] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("name", UNITS)
-def test_the_same_request_makes_the_same_plans(maps: Maps, name: str) -> None:
+@pytest.mark.parametrize("name", OF_UNITS)
+def test_the_same_config_makes_the_same_plans(maps: Maps, name: MethodName) -> None:
     first, second = (maps.schedule(name) for _ in range(2))
     assert first.length == second.length > 0
     for step in range(0, first.length + 1, max(1, first.length // 7)):
         assert first.plan(step) == second.plan(step)
 
 
-@pytest.mark.parametrize("name", WALKS)
+@pytest.mark.parametrize("name", ONE_BY_ONE)
 @pytest.mark.parametrize("round_to", [2, 4, 5, 11])
-def test_layers_keep_a_multiple_or_all_they_have(maps: Maps, name: str, round_to: int) -> None:
-    schedule, exact = (maps.schedule(name, Request(round_to=number)) for number in (round_to, 1))
+def test_rounded_plans_keep_a_multiple_of_units_or_all(maps: Maps, name: MethodName, round_to: int) -> None:
+    schedule, exact = (maps.schedule(name, round_to=number) for number in (round_to, 1))
     plans = [schedule.plan(step) for step in range(schedule.length + 1)]
     for step, plan in enumerate(plans):
         assert nested(plan, exact.plan(step))
@@ -98,40 +99,38 @@ def test_layers_keep_a_multiple_or_all_they_have(maps: Maps, name: str, round_to
             assert kept - len(whole.kept) < round_to
 
 
-@pytest.mark.parametrize("name", WALKS)
-def test_layers_that_were_not_chosen_are_in_no_plan(maps: Maps, name: str) -> None:
+@pytest.mark.parametrize("name", ONE_BY_ONE)
+def test_layers_that_were_not_chosen_are_in_no_plan(maps: Maps, name: MethodName) -> None:
     alone = replace(maps, context=replace(maps.context, layers=(maps.context.layers[1],)))
     schedule = alone.schedule(name)
     assert schedule.length == 11
     assert [removal.layer for removal in schedule.plan(schedule.length).removals] == ["3"]
 
 
-@pytest.mark.parametrize("name", WALKS)
-def test_who_watches_a_selection_is_told_how_long_it_takes(maps: Maps, name: str) -> None:
-    told: list[int] = []
+@pytest.mark.parametrize("name", ONE_BY_ONE)
+def test_a_schedule_of_units_shows_its_progress(maps: Maps, name: MethodName) -> None:
+    shown: list[tuple[str, int | None]] = []
 
-    def watch(steps: Iterator[RemovalStep], count: int) -> Iterator[RemovalStep]:
-        told.append(count)
-        for step in steps:
-            told.append(step.unit)
-            yield step
+    @contextmanager
+    def hook(label: str, total: int | None) -> Iterator[Advance]:
+        yield lambda steps=1, text=None: shown.append((label, total))
 
-    schedule = maps.schedule(name, Request(watch=watch))
-    assert told[0] == schedule.length == len(told) - 1
-    plain = maps.schedule(name)
-    assert all(schedule.plan(step) == plain.plan(step) for step in range(schedule.length + 1))
+    with events.showing(hook):
+        schedule = maps.schedule(name)
+    assert shown == [("select", schedule.length)] * schedule.length
 
 
-def test_what_a_method_of_no_angles_takes_is_chosen_and_merged_into_none(maps: Maps) -> None:
-    for name in ("reconstruct", "importance", "random-units"):
+def test_units_removed_for_no_angle_are_listed_as_chosen_and_never_merged(maps: Maps) -> None:
+    names: tuple[MethodName, ...] = ("reconstruct", "importance", "random-units")
+    for name in names:
         schedule = maps.schedule(name)
         for removal in schedule.plan(schedule.length // 2).removals:
             assert removal.removed == tuple(sorted(removal.chosen))
             assert removal.merges == {}
 
 
-def test_importance_takes_the_shortest_kernels_first(maps: Maps) -> None:
-    schedule = maps.schedule("importance", Request(scope="layer"))
+def test_importance_removes_the_shortest_kernels_first(maps: Maps) -> None:
+    schedule = maps.schedule("importance", scope="layer")
     for layer, tensor in (("0", "0.weight"), ("3", "3.weight"), ("7", "7.weight")):
         weight = maps.net.get_parameter(tensor).detach().double().numpy()
         norms = literal.kernel_norms(weight)
@@ -144,8 +143,8 @@ def test_importance_takes_the_shortest_kernels_first(maps: Maps) -> None:
 def test_importance_of_units_that_own_several_kernels_is_that_of_all_of_them() -> None:
     torch.manual_seed(3)
     net = nn.Sequential(conv(3, 8), nn.ReLU(), conv(8, 8, groups=4), nn.ReLU(), head(8)).eval()
-    context = subject_of_net(net, [torch.randn(10, 3, 6, 6)])
-    schedule = METHODS["importance"].plans(context, Footprint(context.graph, net), Request(scope="layer"))
+    context = context_of_net(net, [torch.randn(10, 3, 6, 6)])
+    schedule = SCHEDULES["importance"](context, Footprint(context.graph, net), PruneConfig(scope="layer"))
     weight = net.get_parameter("0.weight").detach().double().numpy()
     norms = literal.kernel_norms(weight.reshape(4, -1))
     taken = [gone(schedule.plan(step))["0"] for step in range(4)]
@@ -155,9 +154,7 @@ def test_importance_of_units_that_own_several_kernels_is_that_of_all_of_them() -
 
 def test_random_units_follow_the_seed(maps: Maps) -> None:
     for scope in ("global", "layer"):
-        first, again, other = (
-            maps.schedule("random-units", Request(seed=seed, scope=scope)) for seed in (7, 7, 8)
-        )
+        first, again, other = (maps.schedule("random-units", seed=seed, scope=scope) for seed in (7, 7, 8))
         assert all(first.plan(step) == again.plan(step) for step in range(first.length + 1))
         assert any(first.plan(step) != other.plan(step) for step in range(first.length + 1))
 
@@ -165,17 +162,17 @@ def test_random_units_follow_the_seed(maps: Maps) -> None:
 LAYER = HiddenLayer("hidden", "sigmoid", ("0.0",))
 
 
-def subject_from(activations: Array) -> PruningContext:
+def context_from(activations: Array) -> PruningContext:
     units = activations.shape[1]
     weight = np.random.default_rng(0).normal(size=(3, units))
     seen = literal.Seen(activations[:, :, None], tuple(range(units)), (literal.dense(weight),))
-    context = subject_with([seen])
+    context = context_with([seen])
     return replace(context, layers=(LAYER,))
 
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), center=st.sampled_from(["half", "range", "mean", "none", None]))
-def test_progressive_is_the_literal_rule(seed: int, center: Center | None) -> None:
+def test_smallest_angle_first_is_the_literal_rule(seed: int, center: Center | None) -> None:
     h = sigmoid_layer(seed, units=8)
     found = smallest_angle_first(LAYER, statistics_of(h), center=center)
     expected = literal.smallest_first(h, center or "half")
@@ -186,7 +183,7 @@ def test_progressive_is_the_literal_rule(seed: int, center: Center | None) -> No
 @pytest.mark.parametrize(
     "silent", [(2,), (0, 5), (7, 3, 1), tuple(range(7)), tuple(range(1, 8)), tuple(range(8))]
 )
-def test_units_without_a_vector_go_first_and_one_stays(silent: tuple[int, ...]) -> None:
+def test_smallest_angle_first_removes_units_without_length_first(silent: tuple[int, ...]) -> None:
     h = sigmoid_layer(0, units=8)
     h[:, silent] = 0.5
     found = smallest_angle_first(LAYER, statistics_of(h))
@@ -197,11 +194,11 @@ def test_units_without_a_vector_go_first_and_one_stays(silent: tuple[int, ...]) 
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), near=st.integers(1, 6), by=st.sampled_from([-0.01, 0.01]))
-def test_progressive_within_an_angle_takes_the_steps_under_it(seed: int, near: int, by: float) -> None:
+def test_progressive_within_removes_the_steps_under_the_angle(seed: int, near: int, by: float) -> None:
     h = sigmoid_layer(seed, units=8)
     h[:, 3] = 0.5
     angle = literal.smallest_first(h, "half")[near][2] + by
-    (removal,) = schedules.progressive_within(subject_from(h), Request(), angle).removals
+    (removal,) = schedules.progressive_within(context_from(h), PruneConfig(), angle).removals
     steps = [step for step in literal.smallest_first(h, "half") if step[2] < angle - 1e-4]
     unsure = [step for step in literal.smallest_first(h, "half") if abs(step[2] - angle) <= 1e-4]
     if not unsure:
@@ -220,27 +217,26 @@ def check_merges(removal: Removal, steps: list[tuple[int, int | None, float]]) -
 
 
 @pytest.mark.parametrize("step", [0, 1, 4, 7])
-def test_progressive_goes_the_literal_way_and_merges_into_survivors(step: int) -> None:
+def test_progressive_schedule_is_the_literal_one_and_merges_into_survivors(step: int) -> None:
     h = sigmoid_layer(4, units=8)
-    context = subject_from(h)
+    context = context_from(h)
     weight = nn.Sequential(nn.Linear(3, 8), nn.Sigmoid(), nn.Linear(8, 3))
     schedule = schedules.progressive_schedule(
-        context, Footprint(context.graph, weight), Request(scope="layer")
+        context, Footprint(context.graph, weight), PruneConfig(scope="layer")
     )
     check_merges(schedule.plan(step).removals[0], literal.smallest_first(h, "half")[:step])
 
 
-@pytest.mark.parametrize("merge", ["sum", "lstsq"])
-def test_distinct_goes_through_all_hundredths_of_a_degree(maps: Maps, merge: str) -> None:
-    request = Request(merge=merge)  # type: ignore[arg-type]  # names come as strings
-    schedule = maps.schedule("distinct", request)
+@pytest.mark.parametrize("merge", MERGE_NAMES)
+def test_distinct_schedule_has_a_plan_for_every_hundredth_of_a_degree(maps: Maps, merge: Merge) -> None:
+    schedule = maps.schedule("distinct", merge=merge)
     assert schedule.length == 9000
     for step in (0, 1500, 4567, 9000):
         plan = schedule.plan(step)
-        assert plan == METHODS["distinct"].plan_within(maps.context, request, step / 100)
+        assert plan == WITHIN_ANGLE["distinct"](maps.context, PruneConfig(merge=merge), step / 100)
         for removal, layer in zip(plan.removals, maps.context.layers, strict=True):
             assert removal == distinct(
-                layer, maps.context.statistics[layer.name], angle_deg=step / 100, merge=request.merge
+                layer, maps.context.statistics[layer.name], angle_deg=step / 100, merge=merge
             )
             assert len(removal.kept) >= 1
 
@@ -257,11 +253,11 @@ def dulled(net: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("count", [2, 60])
-@pytest.mark.parametrize("name", UNITS)
-def test_dead_and_constant_units_and_few_patterns_stop_no_method(maps: Maps, name: str, count: int) -> None:
+@pytest.mark.parametrize("name", OF_UNITS)
+def test_dead_units_and_few_patterns_stop_no_method(maps: Maps, name: MethodName, count: int) -> None:
     net = dulled(maps.net)
     batch = torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(0))
-    schedule = Maps(net, subject_of_net(net, [batch])).schedule(name)
+    schedule = Maps(net, context_of_net(net, [batch])).schedule(name)
     for step in (0, schedule.length // 2, schedule.length):
         assert all(len(removal.kept) >= 1 for removal in schedule.plan(step).removals)
 
@@ -306,7 +302,7 @@ def dense() -> Dense:
         units = tuple(range(start, start + h.shape[1]))
         layer_inputs.append(literal.Seen(h.double().numpy()[:, :, None], units, (literal.dense(weight),)))
         start += h.shape[1]
-    return Dense(net, subject_of_net(net, [batch]), layer_inputs)
+    return Dense(net, context_of_net(net, [batch]), layer_inputs)
 
 
 def price_of(first: int, second: int, price: Price) -> int:
@@ -354,7 +350,7 @@ def greedy(
 
 @pytest.mark.parametrize("price", ["macs", "parameters", "units"])
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_the_unit_that_costs_least_goes_as_the_activations_have_it(
+def test_by_cost_removes_the_unit_that_the_activations_miss_least(
     dense: Dense, scope: Scope, price: Price
 ) -> None:
     steps = list(schedules.by_cost(dense.context, dense.footprint, scope=scope, price=price))
@@ -363,7 +359,7 @@ def test_the_unit_that_costs_least_goes_as_the_activations_have_it(
 
 @pytest.mark.parametrize("price", ["macs", "units"])
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_a_given_order_is_kept_and_layers_compete_by_the_same_costs(
+def test_by_order_keeps_the_order_and_compares_layers_by_cost(
     dense: Dense, scope: Scope, price: Price
 ) -> None:
     generator = np.random.default_rng(3)
@@ -395,7 +391,7 @@ def maps_path() -> Network:
         conv(12, 5, 1), nn.ReLU(),
         head(5),
     ).eval()  # fmt: skip
-    return Network(net, subject_of_net(net, [torch.randn(20, 3, 6, 6)]))
+    return Network(net, context_of_net(net, [torch.randn(20, 3, 6, 6)]))
 
 
 def walks(
@@ -411,7 +407,7 @@ def walks(
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_every_unit_goes_once_until_each_layer_has_one_left(maps_path: Network, scope: Scope) -> None:
+def test_by_cost_removes_every_unit_once_until_each_layer_has_one(maps_path: Network, scope: Scope) -> None:
     spans = list(maps_path.context.graph.spans.values())
     for steps in walks(maps_path, scope):
         taken = list(steps)
@@ -422,7 +418,7 @@ def test_every_unit_goes_once_until_each_layer_has_one_left(maps_path: Network, 
             assert all(start <= unit < stop for unit in units)
 
 
-def test_scope_layer_takes_the_same_share_of_every_layer(maps_path: Network) -> None:
+def test_scope_layer_removes_the_same_fraction_of_every_layer(maps_path: Network) -> None:
     whole = [stop - start for start, stop in maps_path.context.graph.spans.values()]
     for steps in walks(maps_path, "layer"):
         left = list(whole)
@@ -440,7 +436,7 @@ def test_layers_that_were_not_chosen_keep_all_their_units(maps_path: Network, sc
         assert {step.layer for step in steps} == {0, 2}
 
 
-def test_the_footprint_is_kept_up_to_date(maps_path: Network) -> None:
+def test_by_cost_keeps_the_footprint_up_to_date(maps_path: Network) -> None:
     for walk in (0, 1):
         footprint = maps_path.footprint
         orders = {
@@ -457,7 +453,7 @@ def test_the_footprint_is_kept_up_to_date(maps_path: Network) -> None:
             assert (footprint.macs, footprint.left.tolist()) == (expected.macs, expected.left.tolist())
 
 
-def test_a_dead_unit_goes_before_all_that_say_something() -> None:
+def test_by_cost_removes_a_dead_unit_first() -> None:
     torch.manual_seed(2)
     net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, 3)).eval()
     with torch.no_grad():
@@ -466,12 +462,12 @@ def test_a_dead_unit_goes_before_all_that_say_something() -> None:
             net.get_parameter(f"{name}.bias").fill_(0.7)
             net.get_parameter(f"{name}.weight")[unit] = 0
             net.get_parameter(f"{name}.bias")[unit] = -1
-    context = subject_of_net(net, [torch.randn(40, 6)])
+    context = context_of_net(net, [torch.randn(40, 6)])
     steps = list(schedules.by_cost(context, Footprint(context.graph, net), scope="global", price="units"))
     assert {step.unit for step in steps[:2]} == {3, 8 + 5}
 
 
-def test_the_first_step_of_scope_layer_is_the_cheapest_unit_of_the_first_layer(
+def test_scope_layer_starts_with_the_cheapest_unit_of_the_first_layer(
     maps_path: Network,
 ) -> None:
     first = next(iter(schedules.by_cost(maps_path.context, maps_path.footprint, scope="layer", price="macs")))

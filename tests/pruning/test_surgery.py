@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from unittest import mock
@@ -26,11 +26,11 @@ from emoprune.networks.heads import output_name
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Checkpoint, Moments, Spec
 from emoprune.pruning import surgery
-from emoprune.pruning.context import PruningContext, Request, pruning_context
+from emoprune.pruning.context import PruningContext, pruning_context
 from emoprune.pruning.merging import MERGES
-from emoprune.pruning.methods import METHODS
-from emoprune.pruning.types import Plan, Removal
-from tests.support.layers import checkpoint_of, opened, statistics_of, without
+from emoprune.pruning.schedules import WITHIN_ANGLE
+from emoprune.pruning.types import Plan, PruneConfig, Removal
+from tests.support.layers import checkpoint_of, context_of, statistics_of, without
 from tests.support.silencing import apart, randomize, silent
 
 CONV = Spec("conv2", 3, (1, 24, 24), (12, 9))
@@ -55,8 +55,12 @@ def restored(checkpoint: Checkpoint) -> nn.Module:
 
 
 def applied(plan: Plan, checkpoint: Checkpoint, merge: Merge) -> Checkpoint:
-    context = opened(checkpoint)
-    return surgery.apply(plan, checkpoint, context, MERGES[merge](context, plan))
+    return changed_by(plan, checkpoint, MERGES[merge](context_of(checkpoint), plan))
+
+
+def changed_by(plan: Plan, checkpoint: Checkpoint, merged: Mapping[str, Tensor]) -> Checkpoint:
+    context = context_of(checkpoint)
+    return surgery.pruned_checkpoint(checkpoint, context, plan, surgery.apply(plan, context, merged))
 
 
 def silenced(checkpoint: Checkpoint, context: PruningContext, plan: Plan, inputs: Tensor) -> Tensor:
@@ -75,26 +79,26 @@ def computed(checkpoint: Checkpoint, inputs: Tensor) -> Tensor:
 
 @settings(max_examples=25)
 @given(data=st.data())
-def test_dropping_is_silencing_but_smaller(data: st.DataObject) -> None:
+def test_apply_computes_what_silenced_units_leave(data: st.DataObject) -> None:
     checkpoint, inputs = mlp(10, 8)
     removed = data.draw(st.sets(st.integers(0, 8), max_size=8)) | data.draw(
         st.sets(st.integers(10, 16), max_size=7)
     )
-    plan = without(opened(checkpoint), removed)
+    plan = without(context_of(checkpoint), removed)
     after = applied(plan, checkpoint, "sum")
     first = sum(unit < 10 for unit in removed)
     assert [after.statistics[layer.name].units for layer in after.layers] == [
         10 - first,
         8 - len(removed) + first,
     ]
-    expected = silenced(checkpoint, opened(checkpoint), plan, inputs)
+    expected = silenced(checkpoint, context_of(checkpoint), plan, inputs)
     assert torch.allclose(computed(after, inputs), expected, rtol=1e-5, atol=1e-6)
 
 
 @settings(max_examples=10)
 @given(seed=st.integers(0, 1000))
-def test_dropping_maps_is_silencing_them(conv: Checkpoint, seed: int) -> None:
-    context = opened(conv)
+def test_apply_computes_what_silenced_maps_leave(conv: Checkpoint, seed: int) -> None:
+    context = context_of(conv)
     generator = torch.Generator().manual_seed(seed)
     gone = torch.nonzero(torch.rand(context.graph.units, generator=generator) < 0.4).flatten().tolist()
     plan = without(context, set(gone) - {start for start, _ in context.graph.spans.values()})
@@ -105,9 +109,9 @@ def test_dropping_maps_is_silencing_them(conv: Checkpoint, seed: int) -> None:
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 1000), angle=st.floats(1, 80), merge=st.sampled_from(sorted(MERGES)))
-def test_a_pruned_network_rebuilds_at_its_new_widths(seed: int, angle: float, merge: Merge) -> None:
+def test_a_pruned_checkpoint_rebuilds_at_its_new_widths(seed: int, angle: float, merge: Merge) -> None:
     checkpoint, inputs = mlp(24, 16, seed=seed)
-    plan = METHODS["distinct"].plan_within(opened(checkpoint), Request(merge=merge), angle)
+    plan = WITHIN_ANGLE["distinct"](context_of(checkpoint), PruneConfig(merge=merge), angle)
     after = applied(plan, checkpoint, merge)
     net = restored(after)
     assert torch.isfinite(net(inputs)).all()
@@ -123,13 +127,13 @@ def with_twins(checkpoint: Checkpoint, inputs: Tensor, layer: str) -> Checkpoint
     tensors = {name: value.clone() for name, value in checkpoint.tensors.items()}
     for name in ("weight", "bias"):
         tensors[f"{layer}.{name}"][4] = tensors[f"{layer}.{name}"][1]
-    context = opened(checkpoint)
+    context = context_of(checkpoint)
     seen = collect(build.restore(checkpoint.spec, tensors), context.graph, context.layers, [inputs])
     return dataclasses.replace(checkpoint, tensors=tensors, statistics=seen.statistics, moments=seen.moments)
 
 
 @pytest.mark.parametrize("merge", sorted(MERGES))
-def test_twins_merge_without_a_trace_in_either_way(merge: Merge, conv: Checkpoint) -> None:
+def test_apply_merges_twins_without_a_trace_under_either_merge(merge: Merge, conv: Checkpoint) -> None:
     small, inputs = mlp(6)
     for checkpoint, batch, layer in (
         (small, inputs, "classifier.hidden1"),
@@ -138,9 +142,9 @@ def test_twins_merge_without_a_trace_in_either_way(merge: Merge, conv: Checkpoin
     ):
         twins = with_twins(checkpoint, batch, layer)
         context = dataclasses.replace(
-            opened(twins), layers=tuple(each for each in twins.layers if each.name == layer)
+            context_of(twins), layers=tuple(each for each in twins.layers if each.name == layer)
         )
-        plan = METHODS["distinct"].plan_within(context, Request(merge=merge), 0.01)
+        plan = WITHIN_ANGLE["distinct"](context, PruneConfig(merge=merge), 0.01)
         (removal,) = plan.removals
         assert 4 in removal.removed
         alone = Plan((Removal(layer, removal.units, similar=(4,), merges={4: 1}),))
@@ -149,18 +153,18 @@ def test_twins_merge_without_a_trace_in_either_way(merge: Merge, conv: Checkpoin
 
 
 @pytest.mark.parametrize("merge", sorted(MERGES))
-def test_pruning_goes_on_in_steps(merge: Merge, conv: Checkpoint) -> None:
+def test_apply_prunes_a_pruned_network_again(merge: Merge, conv: Checkpoint) -> None:
     before = conv
     for _ in range(3):
-        context = opened(before)
+        context = context_of(before)
         gone = [start for start, stop in context.graph.spans.values() if stop - start > 1]
         before = applied(without(context, gone), before, merge)
     assert [before.statistics[layer.name].units for layer in before.layers] == [13, 29, 9, 6]
     assert computed(before, images()).shape == (6, 3)
 
 
-def test_survivors_keep_their_statistics_and_moments(conv: Checkpoint) -> None:
-    context = opened(conv)
+def test_pruned_checkpoint_keeps_the_survivors_statistics_and_moments(conv: Checkpoint) -> None:
+    context = context_of(conv)
     plan = without(context, [0, 3, 20, 21, 50])
     after = applied(plan, conv, "lstsq")
     for removal in plan.removals:
@@ -179,14 +183,14 @@ def test_survivors_keep_their_statistics_and_moments(conv: Checkpoint) -> None:
             assert torch.equal(new_moments.mean, old_moments.mean[alive])
             assert torch.equal(new_moments.covariance, old_moments.covariance[alive][:, alive])
     # so that the next step finds a context that fits
-    assert opened(after).graph.units == context.graph.units - 5
+    assert context_of(after).graph.units == context.graph.units - 5
 
 
-def test_the_original_is_left_as_it_was(conv: Checkpoint) -> None:
+def test_apply_leaves_the_original_as_it_was(conv: Checkpoint) -> None:
     copies = copy.deepcopy(dict(conv.tensors))
     moments = copy.deepcopy(dict(conv.moments))
     for merge in MERGES:
-        applied(without(opened(conv), [0, 1, 2, 30]), conv, merge)
+        applied(without(context_of(conv), [0, 1, 2, 30]), conv, merge)
     assert all(torch.equal(copies[name], value) for name, value in conv.tensors.items())
     assert all(
         torch.equal(moments[name].covariance, value.covariance) for name, value in conv.moments.items()
@@ -195,25 +199,24 @@ def test_the_original_is_left_as_it_was(conv: Checkpoint) -> None:
     assert conv.spec.widths == {}
 
 
-def test_masks_are_cut_with_the_weights_and_zero_them(conv: Checkpoint) -> None:
+def test_apply_cuts_masks_with_the_weights_and_zeroes_them(conv: Checkpoint) -> None:
     generator = torch.Generator().manual_seed(0)
     masks = {
         name: torch.rand(conv.tensors[name].shape, generator=generator) < 0.5
         for name in ("features.3.weight", "classifier.hidden1.weight")
     }
-    context = opened(conv)
-    once = surgery.apply(Plan((), masks), conv, context, {})
+    once = changed_by(Plan((), masks), conv, {})
     assert set(once.masks) == set(masks)
     for name, mask in masks.items():
         assert torch.equal(once.tensors[name] != 0, mask & (conv.tensors[name] != 0))
-    twice = applied(without(opened(once), [2, 5, 16 + 7]), once, "sum")
+    twice = applied(without(context_of(once), [2, 5, 16 + 7]), once, "sum")
     assert twice.masks["features.3.weight"].shape == (31, 14, 5, 5)
     for name, mask in twice.masks.items():
         assert twice.tensors[name].shape == mask.shape
         assert not bool(twice.tensors[name][~mask].any())
 
 
-def test_the_4096_unit_layers_of_alexnet_are_pruned_too() -> None:
+def test_cut_narrows_the_4096_unit_layers_of_alexnet() -> None:
     spec = Spec("alexnet", 3, (3, 63, 63))
     inputs = torch.randn(2, 3, 63, 63, generator=torch.Generator().manual_seed(0))
     net = build.blueprint(spec).to_empty(device="cpu").eval()
@@ -226,7 +229,7 @@ def test_the_4096_unit_layers_of_alexnet_are_pruned_too() -> None:
     gone = [*range(first, first + 4000), *range(second + 96, second + 4096)]
     alive = context.alive(without(context, gone))
     tensors = surgery.cut(net.state_dict(), graph, alive)
-    after = dataclasses.replace(spec, widths=surgery._widths(graph, tensors, alive))
+    after = dataclasses.replace(spec, widths=surgery.widths(graph, tensors, alive))
     assert after.widths == {"classifier.1": (9216, 96), "classifier.4": (96, 96), "classifier.6": (96, 3)}
     with torch.no_grad():
         small = build.restore(after, tensors)(inputs)
@@ -244,24 +247,24 @@ def test_statistics_of_another_width_are_refused_by_the_layers_name(conv: Checkp
     other = torch.rand(20, 31, dtype=torch.float64).numpy()
     statistics = {**conv.statistics, "features.3": statistics_of(other)}
     with pytest.raises(InvalidRecord, match=r"31 units of features\.3, the network has 32"):
-        opened(dataclasses.replace(conv, statistics=statistics))
+        context_of(dataclasses.replace(conv, statistics=statistics))
 
 
 def test_statistics_of_a_layer_that_the_network_lacks_are_refused_by_its_name(conv: Checkpoint) -> None:
     checkpoint, _ = mlp(12, 9)
-    graph = opened(checkpoint).graph
+    graph = context_of(checkpoint).graph
     with pytest.raises(InvalidRecord, match=r"units of features\.[03], the network has none"):
         pruning_context(conv, graph, graph.layers)
 
 
 @pytest.mark.parametrize("name", ["features.3", "classifier.hidden1"])
-def test_moments_that_are_missing_or_of_another_width_are_refused_by_their_readers_name(
+def test_moments_missing_or_of_another_width_are_refused_by_their_consumers_name(
     conv: Checkpoint, name: str
 ) -> None:
     narrow = Moments(5, torch.zeros(3, dtype=torch.float64), torch.eye(3, dtype=torch.float64))
     for moments in ({k: v for k, v in conv.moments.items() if k != name}, {**conv.moments, name: narrow}):
         with pytest.raises(InvalidRecord, match=name):
-            opened(dataclasses.replace(conv, moments=moments))
+            context_of(dataclasses.replace(conv, moments=moments))
 
 
 def test_moments_of_layers_that_are_not_chosen_are_not_asked_for(conv: Checkpoint) -> None:
@@ -353,7 +356,7 @@ def trial(request: pytest.FixtureRequest) -> Trial:
         graph = channel_graph(build.blueprint(spec), spec.input)
         alive = some_alive(graph)
         left = surgery.cut(tensors, graph, alive)
-        widths = surgery._widths(graph, left, alive)
+        widths = surgery.widths(graph, left, alive)
         small = build.restore(dataclasses.replace(spec, widths=widths), left)
     with torch.inference_mode():
         whole = net(batch)
@@ -378,11 +381,11 @@ def test_the_small_network_computes_what_the_whole_one_does_with_its_removed_uni
     assert apart(trial.silenced, trial.small) < 1e-5
 
 
-def test_what_was_removed_did_matter(trial: Trial) -> None:
+def test_the_removed_units_mattered(trial: Trial) -> None:
     assert apart(trial.whole, trial.silenced) > 0.1
 
 
-def test_units_went_from_every_layer_with_more_than_one_and_parameters_with_them(trial: Trial) -> None:
+def test_cut_lowers_the_parameters(trial: Trial) -> None:
     assert trial.graph.units > 0
     assert not bool(trial.alive.all())
     before, after = (
@@ -391,7 +394,7 @@ def test_units_went_from_every_layer_with_more_than_one_and_parameters_with_them
     assert after < before
 
 
-def test_no_tensor_is_emptied_as_long_as_every_layer_keeps_a_unit(trial: Trial) -> None:
+def test_no_tensor_is_emptied_while_every_layer_keeps_a_unit(trial: Trial) -> None:
     spans = [set(range(*span)) for span in trial.graph.spans.values()]
     for place in trial.graph.cuts:
         found = set(place.owner.tolist())

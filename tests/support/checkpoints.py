@@ -1,46 +1,82 @@
-"""Checkpoints for the tests of prune, and what a written one costs, counted by other means than its own."""
+"""Checkpoints for the tests of pruning, and what a pruned one costs, counted by other means than its own."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from emoprune.choices import Merge, MethodName
+from emoprune.data.datasets import open_data
+from emoprune.errors import EmopruneError, UsageFault
+from emoprune.evaluation.evaluate import evaluate
+from emoprune.evaluation.types import Metrics
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import Checkpoint
+from emoprune.pruning import prune
+from emoprune.pruning.angles import survey_layers
 from emoprune.pruning.methods import METHODS
-from tests.support.command_line import Runner, opened
+from emoprune.pruning.prune import PrunePlan, PruneResult
+from emoprune.pruning.types import AnglesConfig, Change, PruneConfig, PruneOutcome
 
+Zoo = Callable[[str], Path]
+MERGE_NAMES: tuple[Merge, ...] = get_args(Merge)
 OF_UNITS = [name for name, entry in METHODS.items() if not entry.weights]
-ONE_BY_ONE = ["reconstruct", "progressive", "importance", "random-units"]
+ONE_BY_ONE = [name for name, entry in METHODS.items() if entry.one_by_one]
 OF_WEIGHTS = [name for name, entry in METHODS.items() if entry.weights]
-OFFLINE = ("--data", "none")
 
 
-def some(method: str) -> tuple[str, ...]:
-    """Options by which a method takes some units or weights of every model here, but not all."""
-    amount = ("--angle", "30") if METHODS[method].within else ("--amount", "0.4")
-    return ("--method", method, *amount)
+def some(method: MethodName) -> dict[str, Any]:
+    """Settings by which a method removes some units or weights of every model here, but not all."""
+    return {"method": method, **({"angle": 30} if METHODS[method].by_angle else {"amount": 0.4})}
+
+
+def options(**settings: object) -> list[str]:
+    """Settings as options of the command line."""
+    return [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
 def read(path: str | Path) -> Checkpoint:
     return checkpoints.read(str(path))
 
 
-def units(path: str | Path) -> dict[str, int]:
+def planned(model: Checkpoint | Path, **settings: Any) -> PrunePlan:
+    """What these settings remove of a model."""
+    return prune.plan(model if isinstance(model, Checkpoint) else read(model), PruneConfig(**settings))
+
+
+def pruned(model: Checkpoint | Path, **settings: Any) -> PruneResult:
+    """What pruning with these settings makes of a model."""
+    original = model if isinstance(model, Checkpoint) else read(model)
+    return prune.prune(original, planned(original, **settings))
+
+
+def check_refused(
+    model: Checkpoint | Path, *says: str, error: type[EmopruneError] = UsageFault, **settings: Any
+) -> str:
+    """The message with which these settings are refused; it has all of `says`."""
+    with pytest.raises(error) as caught:
+        planned(model, **settings)
+    message = str(caught.value)
+    assert all(word in message for word in says), message
+    return message
+
+
+def units(found: Checkpoint) -> dict[str, int]:
     """How many units each layer of a checkpoint has."""
-    return {name: entry.units for name, entry in read(path).statistics.items()}
+    return {name: entry.units for name, entry in found.statistics.items()}
 
 
-def counted(path: str | Path) -> dict[str, int]:
+def counted(found: Checkpoint) -> dict[str, int]:
     """Parameters, those that are not zero, multiply-accumulates and bytes, by running the network."""
-    checkpoint, net = opened(Path(path))
+    net = found.module()
     macs: list[int] = []
 
     def count(module: nn.Conv2d | nn.Linear, _: object, output: Tensor) -> None:
@@ -51,67 +87,68 @@ def counted(path: str | Path) -> dict[str, int]:
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.register_forward_hook(partial(count))
     with torch.inference_mode():
-        net(torch.zeros(1, *checkpoint.spec.input))
+        net(torch.zeros(1, *found.spec.input))
     learned = [value for _, value in net.named_parameters()]
     return {
         "parameters": sum(value.numel() for value in learned),
         "nonzero_parameters": sum(int((value != 0).sum()) for value in learned),
         "macs": sum(macs),
-        "bytes": sum(value.numel() * value.element_size() for value in checkpoint.tensors.values()),
+        "bytes": sum(value.numel() * value.element_size() for value in found.tensors.values()),
     }
 
 
-def check_agrees(record: Mapping[str, Any], before: str | Path, after: str | Path) -> None:
-    """The summary of prune tells what is in the two files."""
-    for name, path in (("before", before), ("after", after)):
-        assert {key: record[key][name] for key in ("parameters", "nonzero_parameters", "macs", "bytes")} == (
-            counted(path)
-        )
-    assert record["units"] == {
-        "before": sum(layer["before"] for layer in record["layers"]),
-        "after": sum(layer["after"] for layer in record["layers"]),
-    }
+def check_agrees(outcome: PruneOutcome, before: Checkpoint, after: Checkpoint) -> None:
+    """The outcome counts what the two checkpoints have, and the pruned one is finite."""
+    for name, found in (("before", before), ("after", after)):
+        for key, count in counted(found).items():
+            assert getattr(getattr(outcome, key), name) == count
+        assert getattr(outcome.units, name) == sum(getattr(layer, name) for layer in outcome.layers)
+    assert all(bool(value.isfinite().all()) for value in after.tensors.values())
     old, new = units(before), units(after)
-    for layer in record["layers"]:
-        name, removed = layer["layer"], layer["removed"]
-        assert len(removed) == len(set(removed)) == layer["before"] - layer["after"]
+    for layer in outcome.layers:
+        assert len(layer.removed) == len(set(layer.removed)) == layer.before - layer.after
         # single weights may go from layers that were never measured
-        if name in old:
-            assert (layer["before"], layer["after"]) == (old[name], new[name])
-        gone = {int(unit) for unit in layer["merges"]}
-        assert gone <= set(removed)
-        assert not set(layer["merges"].values()) & set(removed)
-        assert layer["similar"] + layer["complementary"] + layer["insignificant"] <= len(removed)
-    untouched = old.keys() - {layer["layer"] for layer in record["layers"]}
+        if layer.layer in old:
+            assert (layer.before, layer.after) == (old[layer.layer], new[layer.layer])
+        assert set(layer.merges) <= set(layer.removed)
+        assert not set(layer.merges.values()) & set(layer.removed)
+        assert layer.similar + layer.complementary + layer.insignificant <= len(layer.removed)
+    untouched = old.keys() - {layer.layer for layer in outcome.layers}
     assert all(old[name] == new[name] for name in untouched)
 
 
-def changed(data: bytes, change: Callable[[Checkpoint], Mapping[str, Any]]) -> bytes:
-    """A checkpoint with other fields, which `change` names."""
-    found = checkpoints.from_bytes(data)
-    return checkpoints.to_bytes(dataclasses.replace(found, **change(found)))
+def changed(found: Checkpoint, **fields: Any) -> Checkpoint:
+    """A checkpoint with other fields, as it is once it was written and read."""
+    return checkpoints.from_bytes(checkpoints.to_bytes(dataclasses.replace(found, **fields)))
 
 
-def remedy(line: str) -> tuple[str, str]:
-    """The option and the value that a refusal tells to give."""
-    found = re.search(r"give (--[a-z-]+) ([\d.]+)", line)
-    assert found is not None, line
-    return found[1], found[2]
-
-
-def check_works(emoprune: Runner, path: str, data: Path) -> None:
-    """A pruned checkpoint is finite, is surveyed, evaluated and pruned again."""
-    found = read(path)
-    for name, value in found.tensors.items():
-        assert bool(value.isfinite().all()), name
-    record = emoprune.done("eval", path, data).record
-    assert record["units"] == found.units
-    assert record["bytes"] == Path(path).stat().st_size
-    assert len(emoprune.done("angles", path).out.splitlines()) == len(found.layers)
-    fewer = max(len(found.layers), round(0.8 * found.units))
-    again = emoprune.done(
-        "prune", path, "--method", "reconstruct", "--units", fewer, *OFFLINE, "-o", "again.st"
+def same_tensors(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two networks have the same numbers."""
+    return one.spec == other.spec and all(
+        torch.equal(value, other.tensors[name]) for name, value in one.tensors.items()
     )
-    assert again.record["units"]["before"] == found.units
-    assert again.record["units"]["after"] == fewer
-    check_agrees(again.record, path, "again.st")
+
+
+def remedy(message: str) -> tuple[str, float]:
+    """The setting and the value that a refusal tells to give."""
+    found = re.search(r"give `([a-z_]+)=([\d.]+)`", message)
+    assert found is not None, message
+    return found[1], float(found[2])
+
+
+def scores_of(found: Checkpoint, data: Path, part: Any = None) -> Metrics:
+    """What a classifier gets right on a part of some data."""
+    metrics = evaluate(found, open_data(str(data)), part=part, device="cpu")
+    assert isinstance(metrics, Metrics)
+    return metrics
+
+
+def check_works(found: Checkpoint, data: Path) -> None:
+    """A pruned checkpoint can be evaluated, surveyed and pruned again."""
+    assert scores_of(found, data).units == found.units
+    surveys = survey_layers(found, AnglesConfig())
+    assert {name: each.units for name, each in surveys.items()} == units(found)
+    fewer = max(len(found.layers), round(0.8 * found.units))
+    again = pruned(found, method="reconstruct", units=fewer, data="none")
+    assert again.outcome.units == Change(found.units, fewer)
+    check_agrees(again.outcome, found, again.checkpoint)

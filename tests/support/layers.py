@@ -1,4 +1,4 @@
-"""What the tests of pruning work on: layers made from activations, and small networks measured."""
+"""What the tests of pruning start from: layers made of given activations, and small networks."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from emoprune.choices import MethodName
 from emoprune.data.types import Preprocess, SplitRule
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import UnitSums, channel_moments, collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph, Consumer, LayerInput
-from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import Checkpoint, HiddenLayer, Spec, UnitStatistics
-from emoprune.pruning.context import PruningContext, Request, pruning_context
-from emoprune.pruning.pruning import Pruning
-from emoprune.pruning.types import Plan, Removal
+from emoprune.pruning.context import PruningContext, pruning_context
+from emoprune.pruning.prune import PruningRun
+from emoprune.pruning.types import Plan, PruneConfig, Removal
 from tests.support.reference_pruning import Seen, samples
 from tests.support.wiring import smaller
 
@@ -55,10 +55,10 @@ def relu_maps(seed: int, *, patterns: int = 200, channels: int = 8, positions: i
     return np.asarray(np.maximum(0.5 + np.einsum("cd,ndp->ncp", mixing, sources), 0.0))
 
 
-def subject_with(layer_inputs: Sequence[Seen], widths: Mapping[str, int] | None = None) -> PruningContext:
-    """Layers whose units the layer inputs have; `widths` (layer: units) is one layer unless told otherwise.
+def context_with(layer_inputs: Sequence[Seen], widths: Mapping[str, int] | None = None) -> PruningContext:
+    """The context of layers that have these inputs; `widths` (layer: units) is one layer by default.
 
-    LayerInput number r is named "r.0", its consumers "r.0", "r.1" and so on, their batch norms "r.0.norm".
+    Layer input number r is named "r.0", its consumers "r.0", "r.1" and so on, their batch norms "r.0.norm".
     """
     units = 1 + max(unit for seen in layer_inputs for unit in seen.owner)
     spans: dict[str, tuple[int, int]] = {}
@@ -118,7 +118,7 @@ def _layer_input(number: int, seen: Seen, tensors: dict[str, Tensor]) -> LayerIn
 
 
 def without(context: PruningContext, units: Iterable[int]) -> Plan:
-    """The plan that takes these units, by their numbers in the graph."""
+    """The plan that removes these units, by their numbers in the graph."""
     gone = sorted(units)
     return Plan(
         tuple(
@@ -128,16 +128,14 @@ def without(context: PruningContext, units: Iterable[int]) -> Plan:
     )
 
 
-def subject_of_net(net: nn.Module, batches: Sequence[Tensor]) -> PruningContext:
-    """A network with what it reads of some batches."""
+def context_of_net(net: nn.Module, batches: Sequence[Tensor]) -> PruningContext:
+    """The context of a network, its statistics those of some batches."""
     graph = channel_graph(net, tuple(batches[0].shape[1:]))
     seen = collect(net, graph, graph.layers, batches)
     return PruningContext(graph, net.state_dict(), seen.statistics, seen.moments, graph.layers)
 
 
-def carried_out(
-    net: nn.Module, context: PruningContext, plan: Plan, merged: Mapping[str, Tensor]
-) -> nn.Module:
+def applied(net: nn.Module, context: PruningContext, plan: Plan, merged: Mapping[str, Tensor]) -> nn.Module:
     """The smaller network, its survivors' weights those of `merged`."""
     whole = copy.deepcopy(net)
     whole.load_state_dict({**net.state_dict(), **merged})
@@ -170,21 +168,21 @@ def picture(spec: Spec) -> Preprocess:
     return Preprocess("image", spec.input[1:], "rgb" if len(half) == 3 else "gray", mean=half, std=half)
 
 
-def opened(checkpoint: Checkpoint) -> PruningContext:
-    """The context of a whole checkpoint."""
+def context_of(checkpoint: Checkpoint, *, weights: tuple[str, ...] = ()) -> PruningContext:
+    """The context of a whole checkpoint, of which `weights` may become zero."""
     graph = channel_graph(build.blueprint(checkpoint.spec), checkpoint.spec.input)
-    return pruning_context(checkpoint, graph, graph.layers)
+    return pruning_context(checkpoint, graph, graph.layers, weights)
 
 
-def footprint_of(checkpoint: Checkpoint, context: PruningContext) -> Footprint:
-    """The footprint of a whole checkpoint."""
-    return Footprint(context.graph, build.blueprint(checkpoint.spec))
+def run_of(checkpoint: Checkpoint, config: PruneConfig, *, weights: tuple[str, ...] = ()) -> PruningRun:
+    """The pruning of a whole checkpoint, without images."""
+    context = context_of(checkpoint, weights=weights)
+    return PruningRun(checkpoint.module(), checkpoint.spec.input, context, config)
 
 
-def table_pruning(method: str = "reconstruct", **request: Any) -> Pruning:
+def table_run(method: MethodName = "reconstruct", **settings: Any) -> PruningRun:
     """A network of 8 and 6 hidden units on 5 inputs; its second layer may lose single weights."""
     inputs = torch.randn(60, 5, generator=torch.Generator().manual_seed(1))
     before = checkpoint_of(Spec("mlp", 3, (5,), (8, 6)), inputs)
-    context = opened(before)
-    wanted = Request(weights=(f"{context.layers[1].name}.weight",), **request)
-    return Pruning(before, build.restore(before.spec, before.tensors), context, method, wanted)
+    weights = (f"{before.layers[1].name}.weight",)
+    return run_of(before, PruneConfig(method=method, **settings), weights=weights)

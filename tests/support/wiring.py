@@ -86,11 +86,7 @@ def outputs(net: nn.Module, batch: Tensor) -> Tensor:
 def smaller(net: nn.Module, graph: ChannelGraph, alive: Tensor) -> nn.Module:
     """`net` without the units that are not alive."""
     left = surgery.cut(net.state_dict(), graph, alive)
-    small = copy.deepcopy(net)
-    for name, (inputs, written) in surgery._widths(graph, left, alive).items():
-        build._narrow(small, name, inputs, written)
-    small.load_state_dict(left, assign=True)
-    return small.eval()
+    return build.narrowed(net, surgery.widths(graph, left, alive), left)
 
 
 def cuts(graph: ChannelGraph) -> dict[tuple[str, int], list[int]]:

@@ -11,10 +11,10 @@ from typing import Annotated
 
 import typer
 
-from emoprune import __version__
 from emoprune.cli import angles, crop, demo, export, features, output, prune, report, search, train
 from emoprune.cli import eval as evaluate
 from emoprune.errors import EmopruneError
+from emoprune.version import __version__
 
 BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
 
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    help="Turn photos of faces into a small, fast expression classifier, and prove what that cost.",
+    help="Turn photos of faces into a small, fast expression classifier, and measure what that costs.",
     epilog="""\b
 A pipeline:
   emoprune crop raw/ faces/
@@ -110,7 +110,7 @@ def _complain(line: str, code: int) -> int:
 
 
 def _drop_unwritten() -> None:
-    """Let go of output that has nowhere to go, of which Python would complain on its way out."""
+    """Drop output that has nowhere to go, or Python complains when it ends."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -118,7 +118,7 @@ def _drop_unwritten() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Let streams that whoever starts the program has closed (`>&-`) lead nowhere; Python has None there."""
+    """Lead streams that the caller has closed (`>&-`) nowhere; Python has None there."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # of the numbers that are free the least, so the one that was closed

@@ -9,7 +9,7 @@ import math
 import types
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -100,7 +100,7 @@ def completing_list(names: Collection[str]) -> Callable[[str], list[str]]:
 
 
 def label(meaning: str) -> Any:
-    """What a command's --label is: a text, of which `meaning` tells what it is said of."""
+    """The --label of a command, a text; `meaning` is its help."""
     return typer.Option(metavar="TEXT", callback=_said, help=meaning, show_default=False)
 
 
@@ -148,7 +148,7 @@ class Given:
 def with_settings(*configs: type, without: Collection[str] = ()) -> Callable[[Command], Command]:
     """Let a command take the settings of config dataclasses as options, in place of its parameter `given`.
 
-    It gets them as a `Given`. Settings `without` are not options of this command.
+    It gets them as a `Given`. Settings in `without` are not options of this command.
     """
 
     def decorate(command: Command) -> Command:
@@ -225,6 +225,8 @@ def _option(name: str, entry: Setting, hint: Any) -> Any:
     elif numeric:
         more |= {"min": entry.low, "max": entry.high}
     if entry.names:
+        # a Literal would be refused by typer, which suggests no name near it
+        kind = str if get_origin(hint) is Literal else kind
         more["callback"] = one_of(entry.names)
     if entry.names or entry.offered:
         more["autocompletion"] = completing(entry.names or entry.offered)

@@ -70,7 +70,7 @@ _shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
 
 @contextmanager
 def progress(label: str, total: int | None) -> Iterator[Advance]:
-    """A live line on stderr while long work runs; none where stderr is no terminal: a hook of events.
+    """A live line on stderr while long work runs, if stderr is a terminal: a hook of events.
 
     Within the work of another line it stands below that one, and goes when it is done.
     """

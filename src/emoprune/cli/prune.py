@@ -1,26 +1,27 @@
-"""emoprune prune: remove units and say what it cost before anything is written."""
+"""emoprune prune: remove units, and say what it costs before anything is written."""
 
 from __future__ import annotations
 
-import dataclasses
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emoprune.choices import Merge, Scope
-from emoprune.cli import options
-from emoprune.cli import output as console
+from emoprune.cli import options, output
 from emoprune.errors import UsageFault, at
-from emoprune.pruning import amounts
-from emoprune.pruning.methods import METHODS
+from emoprune.pruning.types import STEPS_SCHEMA, PruneConfig
 
 if TYPE_CHECKING:
     from emoprune.networks.types import Checkpoint
+    from emoprune.pruning.prune import PrunePlan
+    from emoprune.pruning.types import LayerSensitivity, PruningCurve
 
 SCHEMA = "emoprune.prune/2"
-DEFAULT_METHOD = "distinct"
+SENSITIVITY_SCHEMA = "emoprune.sensitivity/1"
 
 EXAMPLES = """\b
 Examples:
@@ -33,242 +34,145 @@ Examples:
   emoprune prune model.st --method reconstruct --macs 0.25 --dry-run
   emoprune prune model.st --method reconstruct --sensitivity"""
 
-Output = Annotated[
-    str | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="OUT",
-        help="[default: beside the input, MODEL.METHOD.st]",
-        show_default=False,
-    ),
-]
-MethodName = Annotated[
-    str,
-    typer.Option(
-        metavar="NAME",
-        callback=options.one_of(METHODS),
-        autocompletion=options.completing(METHODS),
-        # \b keeps the lines as they are
-        help="\b\n"
-        + "\n".join(f"{name}: {entry.meaning}" for name, entry in METHODS.items())
-        + f"\n[default: {DEFAULT_METHOD}]",
-        show_default=False,
-    ),
-]
-Angle = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        max=90,
-        metavar="DEGREES",
-        help="distinct: similar under it, complementary over 180 minus it; progressive: while the smallest "
-        "is under it.  [default: 15]",
-        show_default=False,
-    ),
-]
-Share = Annotated[
-    float | None,
-    options.fraction(
-        "Share of the units that goes, 0 to 1; with magnitude and random, of the weights.", "--amount"
-    ),
-]
-Units = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Units that stay, in all chosen layers together.")
-]
-Macs = Annotated[float | None, options.fraction("Share of the multiply-accumulates that stays, 0 to 1.")]
-Params = Annotated[float | None, options.fraction("Share of the parameters that stays, 0 to 1.")]
-LossIncrease = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        metavar="NATS",
-        help="As much as goes before the mean loss on the val part (else train) has grown by more.",
-    ),
-]
-Drop = Annotated[
-    float | None,
-    typer.Option(
-        min=0,
-        max=100,
-        metavar="POINTS",
-        help="As much as goes before the accuracy on the val part (else train) has dropped by more.",
-    ),
-]
-MergeOption = Annotated[
-    Merge,
-    typer.Option(
-        help="How survivors take over: lstsq re-solves their outgoing weights and mends batch norm, sum "
-        "adds those of the removed as published."
-    ),
-]
-ScopeOption = Annotated[
-    Scope,
-    typer.Option(
-        help="global: a budget is spent where it costs least; layer: the same share in every layer. Of no "
-        "use to angles, which are the same for all layers."
-    ),
-]
-RoundTo = Annotated[
-    int, typer.Option(min=1, metavar="N", help="Layers keep a multiple of N units, which engines like.")
-]
 
-
+@options.with_settings(PruneConfig)
 def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, or - for standard input.")],
-    output: Output = None,
-    method: MethodName = DEFAULT_METHOD,
-    angle: Angle = None,
-    share: Share = None,
-    units: Units = None,
-    macs: Macs = None,
-    params: Params = None,
-    max_loss_increase: LossIncrease = None,
-    max_drop: Drop = None,
-    scope: ScopeOption = "global",
-    layer: options.LayerGlob = "*",
-    round_to: RoundTo = 1,
-    merge: MergeOption = "lstsq",
-    center: options.CenterOption = None,
-    data: options.LookAt = None,
-    limit: options.Limit = 2000,
+    given: options.Given,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="[default: beside the input, MODEL.METHOD.st]",
+            show_default=False,
+        ),
+    ] = None,
     sensitivity: Annotated[
         bool,
         typer.Option(
-            "--sensitivity", help="Print the error of every layer at amounts 0.1 to 0.9, write nothing."
+            "--sensitivity",
+            help="Print the predicted error of every layer at amounts 0.1 to 0.9, write nothing.",
         ),
     ] = False,
     steps: Annotated[
         bool,
         typer.Option(
             "--steps",
-            help="Print loss, accuracy, smallest angle and least kernel after every unit that goes, write "
-            "nothing.  [down to an amount, else to one unit a layer]",
+            help="Print loss, accuracy, smallest angle and least kernel after every unit that is removed, "
+            "write nothing.  [down to an amount, else to one unit a layer]",
         ),
     ] = False,
-    label: Annotated[str | None, options.label("What --steps are of, for emoprune report.")] = None,
-    rewind: Annotated[
-        str | None,
-        typer.Option(
-            metavar="INIT",
-            help="Set what survives back to this earlier checkpoint (train --save-init), to train it anew.",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the certificate, write nothing.")] = False,
-    seed: options.Seed = 0,
+    label: Annotated[str | None, options.label("Label of --steps for emoprune report.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the predicted error, write nothing.")
+    ] = False,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Remove units, or single weights, and estimate_errors what it costs.
+    """Remove units, or single weights, and predict what it costs.
 
-    Whole units make the result physically smaller. Selection, merge and certificate need no image: they
-    follow from the statistics in the checkpoint. Where a batch norm is to be mended and the training data
-    still is where the checkpoint says, or with --data, all layers after the first cut are re-solved on
+    Whole units make the result physically smaller. Selection, merge and predicted error need no image: they
+    follow from the statistics in the checkpoint. Where a batch norm has to be recalibrated and the training
+    data still is where the checkpoint says, or with --data, all layers after the first cut are refitted on
     images, without training.
 
-    The certificate tells, per layer, the relative error at the next layers' input under either merge.
+    The predicted error is, per layer, the relative error at the next layers' input under either merge.
     """
     from emoprune.io import files
     from emoprune.networks import checkpoint
-    from emoprune.networks import checkpoint as history
-    from emoprune.pruning import budget, certificate, prune, prune_steps, surgery
+    from emoprune.pruning import prune
 
-    wanted = {
-        "--angle": angle,
-        "--amount": share,
-        "--units": units,
-        "--macs": macs,
-        "--params": params,
-        "--max-loss-increase": max_loss_increase,
-        "--max-drop": max_drop,
-    }
-    amount = amounts.resolved(
-        method,
-        wanted,
-        unwritten={"--output": output, "--rewind": rewind},
-        round_to=round_to,
-        scope=scope,
-        ladder=sensitivity,
-        steps=steps,
-    )
+    _check_modes({"output": target, "rewind": given.values["rewind"]}, sensitivity=sensitivity, steps=steps)
     if label is not None and not steps:
-        raise UsageFault(
-            "--label says what --steps are of, and they are not asked for", "give --steps as well"
-        )
-    target = None if dry_run or sensitivity or steps else _target(model, output, method)
-    before = checkpoint.read(model)
-    earlier = checkpoint.read(rewind) if rewind else None
-    if earlier is not None:
-        with at(files.shown(rewind or "")):
-            surgery.check_rewind(earlier, before)
+        raise UsageFault("--label names what --steps prints, which is not given", "give --steps as well")
+    config = PruneConfig(**given.values)
+    if not (sensitivity or steps):
+        config.check_counts(config.required_amount)
+        target = None if dry_run else target or _beside(model, config.method)
+    original = checkpoint.read(model)
     if target is not None:
         files.check_output(target, force=force)
-    judged = steps or (amount is not None and amount.needs_images)
-    job = prune.prepare(
-        before,
-        method,
-        amount,
-        judged=judged,
-        # weights that are gone back on, and those of a ladder, would be solved for nothing
-        solved=judged or not (sensitivity or rewind),
-        layers=layer,
-        data=data,
-        limit=limit,
-        place=files.shown(model),
-        request={"merge": merge, "center": center, "scope": scope, "round_to": round_to, "seed": seed},
-    )
-    if sensitivity:
-        certificate.show_ladder(job, model, as_json=as_json)
-        return
-    if steps or amount is None:
-        prune_steps.show(job, amount, model, label=label, as_json=as_json)
-        return
     with at(files.shown(model)):
-        plan = budget.plan_of(job, amount)
-        merged = job.merges(plan)
-        # what a dry run prints is known without images, but for an accuracy
-        maker = dataclasses.replace(job, resolve=None) if dry_run and not judged else job
-        after = maker.carried_out(plan, merged.get(merge))
-        settings = certificate.settings(job, amount, layer=layer, data=data, samples=limit, rewind=rewind)
-        if earlier is not None:
-            after = surgery.rewound(after, earlier, job.context, plan)
-        outcome = certificate.outcome(job, plan, merged, after) | certificate.judged(job, after, amount)
-    done = dataclasses.replace(
-        after, history=(*before.history, history.history_entry("prune", settings, outcome))
-    )
-    summary = {"schema": SCHEMA, "input": model, "output": target, **settings, **outcome}
-    _deliver(done, summary, target, force=force, as_json=as_json)
+        if sensitivity:
+            _show_sensitivity(prune.sensitivity_sweep(original, config), config, model, as_json=as_json)
+        elif steps:
+            _show_curve(
+                prune.pruning_curve(original, config, model=model, label=label), config, as_json=as_json
+            )
+        else:
+            _prune(original, prune.plan(original, config), model, target, force=force, as_json=as_json)
 
 
-def _deliver(
-    done: Checkpoint, summary: dict[str, Any], target: str | None, *, force: bool, as_json: bool
-) -> None:
-    """ErrorEstimate and checkpoint, each where it belongs."""
-    from emoprune.io import files
-    from emoprune.networks import checkpoint
-    from emoprune.pruning import certificate
-    from emoprune.reporting import pruning_tables
-
-    certificate.warn(summary)
-    # people see the certificate before anything is written; programs read of what has been done
-    for_people = sys.stderr if target == files.STANDARD else sys.stdout
-    as_table = for_people.isatty() and not as_json
-    if as_table:
-        console.show(pruning_tables.error_tables(summary), for_people)
-    if target is not None:
-        files.write_bytes(target, checkpoint.to_bytes(done), force=force)
-    if target == files.STANDARD:
-        return
-    if as_table:
-        console.write(f"  wrote {target}\n" if target else "  dry run: nothing written\n")
-    else:
-        console.emit([summary], lambda: (), as_json=True)
+def _check_modes(unwritten: Mapping[str, str | None], *, sensitivity: bool, steps: bool) -> None:
+    """Raise UsageFault for options about a file that --sensitivity and --steps do not write."""
+    modes = [name for name, wanted in (("--steps", steps), ("--sensitivity", sensitivity)) if wanted]
+    written = [f"`{name}`" for name, value in unwritten.items() if value is not None]
+    if modes and (written or len(modes) > 1):
+        raise UsageFault(
+            f"{modes[0]} writes nothing, and {[*written, *modes[1:]][0]} is given", "leave it out"
+        )
 
 
-def _target(model: str, output: str | None, method: str) -> str:
-    if output is not None:
-        return output
+def _beside(model: str, method: str) -> str:
     if model == "-":
         raise UsageFault("a checkpoint from standard input has no name to write beside", "give -o OUT")
     path = Path(model)
     return str(path.with_name(f"{path.stem}.{method}.st"))
+
+
+def _show_sensitivity(
+    found: Sequence[tuple[str, int, Sequence[LayerSensitivity]]],
+    config: PruneConfig,
+    model: str,
+    *,
+    as_json: bool,
+) -> None:
+    from emoprune.pruning.prune import AMOUNTS
+    from emoprune.reporting.error_tables import sensitivity_table
+
+    shared = {"schema": SENSITIVITY_SCHEMA, "model": model, "method": config.method}
+    records = [
+        {**shared, "amount": entry.amount, **asdict(entry.estimate)}
+        for *_, entries in found
+        for entry in entries
+    ]
+    made = partial(sensitivity_table, found, AMOUNTS, method=config.method, merge=config.merge)
+    output.emit(records, lambda: [made()], as_json=as_json)
+
+
+def _show_curve(curve: PruningCurve, config: PruneConfig, *, as_json: bool) -> None:
+    from emoprune.reporting.error_tables import curve_table
+
+    record = {"schema": STEPS_SCHEMA, **asdict(curve)}
+    output.emit([record], lambda: [curve_table(curve, merge=config.merge)], as_json=as_json)
+
+
+def _prune(
+    original: Checkpoint, planned: PrunePlan, model: str, target: str | None, *, force: bool, as_json: bool
+) -> None:
+    """Show what a plan costs and, with a target, write what it makes; each goes where it belongs."""
+    from emoprune.io import files
+    from emoprune.pruning import prune
+    from emoprune.pruning.error_estimate import report_warnings
+    from emoprune.reporting.error_tables import error_tables
+
+    done = prune.prune(original, planned) if target is not None else None
+    outcome = done.outcome if done else planned.outcome()
+    if not done:
+        report_warnings(planned.run.config, outcome)
+    # people see the predicted error before anything is written; programs read what has been done
+    for_people = sys.stderr if target == files.STANDARD else sys.stdout
+    as_table = for_people.isatty() and not as_json
+    if as_table:
+        output.show(error_tables(planned.settings, outcome), for_people)
+    if done and target is not None:
+        done.checkpoint.save(target, force=force)
+    if target == files.STANDARD:
+        return
+    if as_table:
+        output.write(f"  wrote {target}\n" if target else "  dry run: nothing written\n")
+    else:
+        record = {"schema": SCHEMA, "input": model, "output": target, **planned.settings}
+        output.emit([{**record, **outcome.to_record()}], lambda: (), as_json=True)

@@ -65,7 +65,7 @@ def export(
     net = build.restore(checkpoint.spec, checkpoint.tensors)
     if output is not None:
         files.check_output(output, force=force)
-    cost = profiling.cost(net, checkpoint.spec)
+    cost = profiling.cost(net, checkpoint.spec.input)
     card = card_json(checkpoint, cost=cost, units=profiling.hidden_units(checkpoint))
     exported = onnx_files.export(net, torch.zeros(2, *checkpoint.spec.input), {METADATA_KEY: card})
     engine = onnx_files.Engine(exported)

@@ -148,7 +148,7 @@ def from_bytes(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
     return LoadedModel(
         place=place,
         card=checkpoint,
-        cost=profiling.cost(net, checkpoint.spec),
+        cost=profiling.cost(net, checkpoint.spec.input),
         units=profiling.hidden_units(checkpoint),
         fingerprint=hashlib.sha256(data).hexdigest(),
         bytes=len(data),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,6 +60,21 @@ def build(spec: Spec) -> nn.Module:
     return net
 
 
+def narrowed(
+    net: nn.Module, widths: Mapping[str, tuple[int, int]], tensors: Mapping[str, Tensor]
+) -> nn.Module:
+    """A copy of `net` in evaluation mode whose layers have the (inputs, outputs) of `widths`.
+
+    `tensors` are all parameters and buffers of its state. What is in no state is shared with `net`.
+    """
+    shared = {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
+    copied = copy.deepcopy(net, shared)
+    for name, (inputs, outputs) in widths.items():
+        _narrow(copied, name, inputs, outputs, device="meta")
+    _fill(copied, tensors)
+    return copied.eval()
+
+
 def _whole(spec: Spec) -> nn.Module:
     if spec.arch in CONVNETS:
         return ConvNet(spec)
@@ -86,24 +102,25 @@ def _torchvision_arguments(spec: Spec) -> dict[str, Any]:
     return {}
 
 
-def _narrow(net: nn.Module, name: str, inputs: int, outputs: int) -> None:
+def _narrow(net: nn.Module, name: str, inputs: int, outputs: int, *, device: str | None = None) -> None:
     parent_name, _, child = name.rpartition(".")
     try:
         old = net.get_submodule(name)
     except AttributeError:
         raise BadCheckpoint(f"its spec narrows {name}, which the network lacks", MAKE_AGAIN) from None
-    setattr(net.get_submodule(parent_name), child, _narrowed(old, name, inputs, outputs))
+    new = _narrowed(old, name, inputs, outputs, device)
+    setattr(net.get_submodule(parent_name), child, new.train(old.training))
 
 
-def _narrowed(old: nn.Module, name: str, inputs: int, outputs: int) -> nn.Module:
+def _narrowed(old: nn.Module, name: str, inputs: int, outputs: int, device: str | None) -> nn.Module:
+    if not isinstance(old, nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | nn.Conv2d):
+        raise BadCheckpoint(f"its spec narrows {name}, which is not a layer that can be narrowed", MAKE_AGAIN)
+    weight = old.weight if old.weight is not None else old.running_mean
+    like: Any = {"device": device or weight.device, "dtype": weight.dtype}
     if isinstance(old, nn.Linear):
-        return nn.Linear(inputs, outputs, bias=old.bias is not None, device=old.weight.device)
+        return nn.Linear(inputs, outputs, bias=old.bias is not None, **like)
     if isinstance(old, nn.BatchNorm1d | nn.BatchNorm2d):
-        return type(old)(
-            outputs, old.eps, old.momentum, old.affine, old.track_running_stats, device=old.weight.device
-        )
-    if not isinstance(old, nn.Conv2d):
-        raise BadCheckpoint(f"its spec narrows {name}, which is no layer that can be narrowed", MAKE_AGAIN)
+        return type(old)(outputs, old.eps, old.momentum, old.affine, old.track_running_stats, **like)
     each = old.in_channels // old.groups
     groups = 1 if old.groups == 1 else inputs // each
     if groups < 1 or inputs % groups or outputs % groups:
@@ -116,8 +133,9 @@ def _narrowed(old: nn.Module, name: str, inputs: int, outputs: int) -> nn.Module
         old.padding,  # type: ignore[arg-type]
         old.dilation,  # type: ignore[arg-type]
         groups,
-        bias=old.bias is not None,
-        device=old.weight.device,
+        old.bias is not None,
+        old.padding_mode,
+        **like,
     )
     if old.groups > 1 and groups == 1:
         setattr(new, LAST_GROUP, True)

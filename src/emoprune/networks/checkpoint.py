@@ -12,12 +12,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from emoprune import __version__
 from emoprune.errors import BadCheckpoint, InvalidRecord, at
 from emoprune.io import json_records, safetensors_files
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import COPY_AGAIN, METADATA_KEY
 from emoprune.networks.types import Card, Checkpoint, HistoryEntry, Moments, UnitStatistics
+from emoprune.version import __version__
 
 SCHEMA, FIRST_SCHEMA = "emoprune.checkpoint/2", "emoprune.checkpoint/1"
 NET, STATS, READS, MASK = "net.", "stats.", "reads.", "mask."

@@ -16,11 +16,14 @@ from emoprune.choices import Price
 from emoprune.networks import build
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import FROZEN, ChannelGraph
-from emoprune.networks.types import Checkpoint, Cost, Spec
+from emoprune.networks.types import Checkpoint, Cost
 
 
-def cost(net: nn.Module, spec: Spec) -> Cost:
-    """Parameters, non-zero ones, and multiply-accumulates of convolutions, dense layers and attention."""
+def cost(net: nn.Module, input_shape: tuple[int, ...]) -> Cost:
+    """Parameters, non-zero ones, and multiply-accumulates of convolutions, dense layers and attention.
+
+    The latter are those of one sample of `input_shape`.
+    """
     parameters = [parameter.detach() for parameter in net.parameters()]
     counter = FlopCounterMode(display=False)
     fused = torch.backends.mha.get_fastpath_enabled()
@@ -28,7 +31,7 @@ def cost(net: nn.Module, spec: Spec) -> Cost:
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
-            net(torch.zeros(1, *spec.input, device=parameters[0].device))
+            net(parameters[0].new_zeros(1, *input_shape))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
     return Cost(

@@ -8,18 +8,20 @@ import torch
 from torch import Tensor
 
 from emoprune.choices import Center
+from emoprune.evaluation.training_data import NO_DATA, matching_layers, note_stale_statistics, remeasured
 from emoprune.networks.activation_statistics import covariance, layer_range
-from emoprune.networks.types import UnitStatistics
-from emoprune.pruning.types import Pair, Survey
+from emoprune.networks.types import Checkpoint, UnitStatistics
+from emoprune.pruning.methods import MASKING
+from emoprune.pruning.types import AnglesConfig, Pair, Survey
 
 INSIGNIFICANT_SHARE = 0.01
-"""A vector shorter, or a unit varying less, than this share of the layer's range says nothing."""
+"""A unit is insignificant if it is shorter, or varies less, than this fraction of its layer's range."""
 
 ROWS = 32
 """Of a matrix of angles that are computed at once: few enough to stay in a processor's cache."""
 
 ANGLE_DECIMALS = 5
-"""What float64 sums resolve in degrees, even near 0 and 180: angles that differ by less are ties."""
+"""Decimals of a degree that float64 sums resolve, even near 0 and 180: closer angles are ties."""
 
 
 def default_center(activation: str) -> Center:
@@ -69,8 +71,8 @@ def angles_deg(statistics: UnitStatistics, *, center: Center) -> Tensor:
 def ordered(angles: Tensor, wanted: Tensor, *, descending: bool = False) -> Iterator[tuple[int, int, float]]:
     """i, j and angle of the pairs i < j that the (units, units) mask `wanted` has, by angle.
 
-    Ties come in order of their indices. A layer of thousands of units has millions of pairs, hence bare
-    numbers.
+    Ties come in order of their indices. These are bare numbers, for a layer of thousands of units has
+    millions of pairs.
     """
     first, second = torch.nonzero(torch.triu(wanted, diagonal=1), as_tuple=True)
     values = angles[first, second]
@@ -99,7 +101,7 @@ def silent_units(statistics: UnitStatistics) -> set[int]:
 
 
 def insignificant_units(statistics: UnitStatistics, center: Center) -> set[int]:
-    """Units whose vector is short or that hardly vary: they tell no pattern from another."""
+    """Units whose vector is short or that hardly vary: they do not tell patterns apart."""
     return short_units(statistics, center) | constant_units(statistics)
 
 
@@ -118,32 +120,39 @@ def _between_two(angles: Tensor) -> Tensor:
     return angles[others & ~angles.isnan()]
 
 
-def survey(
-    statistics: UnitStatistics,
-    *,
-    center: Center | None,
-    activation: str,
-    below_deg: float,
-    above_deg: float,
-    everything: bool,
-) -> Survey:
-    """A layer's angles at a glance: similar under `below_deg`, complementary over `above_deg`.
-
-    Lists the pairs of either kind or, with `everything`, all that have an angle.
-    """
-    resolved = center or default_center(activation)
-    angles = angles_deg(statistics, center=resolved)
+def survey(statistics: UnitStatistics, *, activation: str, config: AnglesConfig | None = None) -> Survey:
+    """A layer's angles at a glance; lists the similar and complementary pairs, or all that have an angle."""
+    config = config or AnglesConfig()
+    center = config.center or default_center(activation)
+    angles = angles_deg(statistics, center=center)
     others = ~torch.eye(statistics.units, dtype=torch.bool)
-    similar, complementary = (angles < below_deg) & others, (angles > above_deg) & others
+    similar, complementary = (angles < config.below) & others, (angles > config.above) & others
     measured = _between_two(angles)
-    listed = ~angles.isnan() if everything else similar | complementary
+    listed = ~angles.isnan() if config.everything else similar | complementary
     return Survey(
         units=statistics.units,
-        center=resolved,
+        center=center,
         similar=int(similar.any(1).sum()),
         complementary=int(complementary.any(1).sum()),
-        insignificant=len(insignificant_units(statistics, resolved)),
+        insignificant=len(insignificant_units(statistics, center)),
         smallest_deg=float(measured.min()) if len(measured) else None,
         largest_deg=float(measured.max()) if len(measured) else None,
         pairs=tuple(Pair(*entry) for entry in ordered(angles, listed)),
     )
+
+
+def survey_layers(checkpoint: Checkpoint, config: AnglesConfig) -> dict[str, Survey]:
+    """The angles of every chosen layer, by its name in network order.
+
+    They come from the statistics in the checkpoint, or from those of the data that the config names. Raises
+    BadCheckpoint where no measured layer is chosen.
+    """
+    if config.data in (None, NO_DATA):
+        note_stale_statistics(checkpoint, masking=MASKING)
+    else:
+        checkpoint = remeasured(checkpoint, config.data or "", limit=config.samples)
+    layers = matching_layers(checkpoint, config.layer, place="")
+    return {
+        layer.name: survey(checkpoint.statistics[layer.name], activation=layer.activation, config=config)
+        for layer in layers
+    }

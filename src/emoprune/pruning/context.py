@@ -1,41 +1,46 @@
-"""What pruning works on: a network's tensors, the graph of its channels, and what was measured of them."""
+"""What pruning works on: a network's tensors, its channel graph, and the statistics of its layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from emoprune.choices import Center, Merge, Price, Scope
 from emoprune.errors import InvalidRecord
 from emoprune.networks.activation_statistics import layer_inputs_of, moments_of, shared_layer
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Consumer, LayerInput
 from emoprune.networks.types import Checkpoint, HiddenLayer, Moments, UnitStatistics
 from emoprune.pruning.types import Plan
 
-MEASURE_ANEW = "measure it anew with --data"
+MEASURE_AGAIN = "measure it again with `data`"
 
 
 @dataclass(frozen=True)
 class PruningContext:
-    """A network under the knife. `layers` are those that may lose units, in network order."""
+    """A network as pruning sees it: its tensors, its channel graph and what was measured of its layers.
+
+    `layers` are those that may lose units, in network order; `weights` the parameters that may lose single
+    weights. `masks` (bool, by parameter) mark the weights that an earlier pruning has not set to zero.
+    """
 
     graph: ChannelGraph
     tensors: Mapping[str, Tensor]
     statistics: Mapping[str, UnitStatistics]
     moments: Mapping[str, Moments]
     layers: tuple[HiddenLayer, ...]
+    weights: tuple[str, ...] = ()
+    masks: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def layer_inputs(self) -> list[LayerInput]:
-        """What has units of the layers."""
+        """The layer inputs that hold units of the layers."""
         return layer_inputs_of(self.graph, {layer.name for layer in self.layers})
 
     def knows(self, layer_input: LayerInput) -> bool:
-        """Whether what its consumers see has been measured."""
+        """Whether the moments of a layer input were measured."""
         return layer_input.name in self.moments or shared_layer(self.graph, layer_input) in self.statistics
 
     def moments_at(self, layer_input: LayerInput) -> Moments:
@@ -60,9 +65,12 @@ class PruningContext:
 
 
 def pruning_context(
-    checkpoint: Checkpoint, graph: ChannelGraph, layers: tuple[HiddenLayer, ...]
+    checkpoint: Checkpoint,
+    graph: ChannelGraph,
+    layers: tuple[HiddenLayer, ...],
+    weights: tuple[str, ...] = (),
 ) -> PruningContext:
-    """What pruning needs of a checkpoint; InvalidRecord where its statistics are another network's."""
+    """The context of a checkpoint; InvalidRecord where its statistics are those of another network."""
     known = [layer.name for layer in checkpoint.layers]
     for name in known:
         span = graph.spans.get(name)
@@ -70,15 +78,22 @@ def pruning_context(
         if span is None or units != span[1] - span[0]:
             has = "none" if span is None else span[1] - span[0]
             raise InvalidRecord(
-                f"has statistics of {units} units of {name}, the network has {has}", MEASURE_ANEW
+                f"has statistics of {units} units of {name}, the network has {has}", MEASURE_AGAIN
             )
-    context = PruningContext(graph, checkpoint.tensors, checkpoint.statistics, checkpoint.moments, layers)
     for layer_input in layer_inputs_of(graph, {layer.name for layer in layers}):
         if shared_layer(graph, layer_input) not in known:
             moments = checkpoint.moments.get(layer_input.name)
             if moments is None or len(moments.mean) != len(layer_input.owner):
-                raise InvalidRecord(f"lacks the moments of what {layer_input.name} reads", MEASURE_ANEW)
-    return context
+                raise InvalidRecord(f"lacks the moments of what {layer_input.name} reads", MEASURE_AGAIN)
+    return PruningContext(
+        graph,
+        checkpoint.tensors,
+        checkpoint.statistics,
+        checkpoint.moments,
+        layers,
+        weights,
+        checkpoint.masks,
+    )
 
 
 def stays(owner: Tensor, alive: Tensor) -> Tensor:
@@ -88,37 +103,18 @@ def stays(owner: Tensor, alive: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class RemovalStep:
-    """A unit that goes: the number of its layer, and its own within the graph."""
+    """A unit that is removed: the number of its layer, and its own within the graph."""
 
     layer: int
     unit: int
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the user asked for beside the amount; a method reads what concerns it.
-
-    `round_to`: every layer keeps a multiple of it, as far as it has that many. `price` is what a saving is
-    measured in where layers compete. `weights` are the parameters that may lose single weights. `watch` is
-    handed the steps of a long selection and their number, to tell how far it is.
-    """
-
-    merge: Merge = "lstsq"
-    center: Center | None = None
-    scope: Scope = "global"
-    price: Price = "macs"
-    round_to: int = 1
-    seed: int = 0
-    weights: tuple[str, ...] = ()
-    watch: Callable[[Iterator[RemovalStep], int], Iterator[RemovalStep]] = lambda steps, count: steps
-
-
 class Schedule(Protocol):
-    """Plans 0 to `length`; each takes at least about as much as the one before."""
+    """All plans of a method, 0 to `length`; each removes at least about as much as the one before."""
 
     @property
     def length(self) -> int:
-        """The number of the harshest plan."""
+        """The number of the plan that removes most."""
 
     def plan(self, step: int) -> Plan:
         """Plan number `step`."""

@@ -1,4 +1,4 @@
-"""The rules of the papers: which units go because of the angles between them."""
+"""The rules of the papers: which units are removed because of the angles between them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def distinct(
     """The distinctiveness rule (Gedeon & Harris 1991), deterministic, at least one unit staying.
 
     Under `angle_deg` two units are similar, over 180 minus it complementary; `center` None is what fits the
-    layer's activation. Insignificant units go first. Then complementary pairs, the most opposed first: both
-    go under the merge "sum"; under "lstsq" the higher index alone, for its opposite can speak for it. Then
-    of each similar pair, the most similar first, the higher index, merged into the lower. A unit already
-    removed takes no further part. Under "sum", which moves no bias, of the insignificant units only short
-    and silent ones go, as published.
+    layer's activation. Insignificant units are removed first, then complementary pairs, the most opposed
+    first: both units under the merge "sum", the one with the higher index under "lstsq", for its opposite can
+    represent it. Then, of each similar pair, the most similar first, the higher index is merged into the
+    lower. A unit that is removed takes no further part. Under "sum", which moves no bias, only short and
+    silent units count as insignificant, as published.
     """
     center = center or default_center(layer.activation)
     angles = angles_deg(statistics, center=center)
@@ -44,7 +44,7 @@ def distinct(
     if merge == "lstsq":
         insignificant |= constant_units(statistics)
     draft = _Draft(units=statistics.units)
-    for unit in sorted(insignificant, reverse=True):  # should all go, the lowest index stays
+    for unit in sorted(insignificant, reverse=True):  # the lowest index is kept even if all are
         draft.drop(unit, draft.insignificant)
     opposed = angles > 180 - angle_deg
     for i, j, _ in ordered(angles, opposed, descending=True):
@@ -65,7 +65,7 @@ def distinct(
 
 @dataclass(frozen=True)
 class UnitRemoval:
-    """A unit that goes, the one that it is merged into, and the angle between them."""
+    """A unit that is removed, the one that it is merged into, and the angle between them."""
 
     unit: int
     into: int | None
@@ -77,8 +77,8 @@ def smallest_angle_first(
 ) -> list[UnitRemoval]:
     """One unit at a time until one is left: of the two at the smallest angle the higher index.
 
-    So prune Gedeon & Harris 1992 and luan2020, section 3.1. Units whose vectors have no length, hence no
-    angle, go first (luan2020, section 2.1).
+    This is the rule of Gedeon & Harris 1992 and luan2020, section 3.1. Units whose vectors have no length,
+    and so no angle, are removed first (luan2020, section 2.1).
     """
     center = center or default_center(layer.activation)
     angles = angles_deg(statistics, center=center)

@@ -1,4 +1,4 @@
-"""What a plan will cost, told from statistics alone before anything is written."""
+"""What a plan is predicted to cost, from statistics alone."""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from emoprune import events
 from emoprune.choices import Merge
 from emoprune.networks.graph.types import Consumer, LayerInput
 from emoprune.networks.types import HiddenLayer, Moments
-from emoprune.pruning.amounts import Amount
 from emoprune.pruning.budget import first_step, is_met
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.merging import inside_taps, variances
-from emoprune.pruning.pruning import Pruning
-from emoprune.pruning.types import ErrorEstimate, Plan
+from emoprune.pruning.methods import METHODS
+from emoprune.pruning.types import Amount, ErrorEstimate, LayerSensitivity, Plan, PruneConfig, PruneOutcome
+
+if TYPE_CHECKING:
+    from emoprune.pruning.prune import PruningRun
 
 ROUNDING = 1e-12
+
+HEAVY_LOSS = 0.5
+"""Relative error at the next layer's input beyond which little of it is left."""
 
 
 def estimate_errors(
     context: PruningContext, plan: Plan, merged: Mapping[Merge, Mapping[str, Tensor]]
 ) -> tuple[ErrorEstimate, ...]:
-    """Per layer: units before and after, why they go, and the error at its consumers under either merge.
+    """Per layer: units before and after, why they are removed, and the error of its consumers by merge.
 
-    `merged` are the tensors after the plan, by merge (core.compensation); masks alone are merged by none.
+    `merged` are the tensors after the plan, by merge (see merging); masks alone have no merge.
     """
     errors: dict[Merge, dict[str, float | None]] = {"sum": {}, "lstsq": {}}
     changed = {name for tensors in merged.values() for name in tensors}
@@ -105,15 +112,50 @@ def _moved(context: PruningContext, consumer: Consumer, merged: Mapping[str, Ten
     return moved
 
 
-def ladder(
-    pruning: Pruning, layer: HiddenLayer, shares: Sequence[float]
-) -> Iterator[tuple[float, ErrorEstimate]]:
-    """What each share of one layer's units costs if nothing else goes; shares out of reach are left out."""
-    alone = replace(pruning, context=replace(pruning.context, layers=(layer,)))
+def sensitivity(run: PruningRun, layer: HiddenLayer, amounts: Sequence[float]) -> Iterator[LayerSensitivity]:
+    """The predicted error of each fraction of one layer's units, if no other layer loses any.
+
+    Fractions that would leave the layer without units are left out.
+    """
+    alone = replace(run, context=replace(run.context, layers=(layer,)))
     schedule = alone.schedule()
-    for share in shares:
-        step = first_step(schedule, partial(is_met, alone, Amount("--amount", share)))
+    for amount in amounts:
+        step = first_step(schedule, partial(is_met, alone, Amount("amount", amount)))
         if step is not None:
             plan = schedule.plan(step)
-            (certificate,) = estimate_errors(alone.context, plan, alone.merges(plan))
-            yield share, certificate
+            (estimate,) = estimate_errors(alone.context, plan, alone.merges(plan))
+            yield LayerSensitivity(amount, estimate)
+
+
+def report_warnings(config: PruneConfig, outcome: PruneOutcome) -> None:
+    """Warn of what a user should not overlook."""
+    masks = METHODS[config.method].weights
+    removed = sum(len(layer.removed) for layer in outcome.layers)
+    spared = [layer.layer for layer in outcome.layers if layer.spared]
+    errors = {
+        layer.layer: error
+        for layer in outcome.layers
+        if (error := layer.error_sum if masks or config.merge == "sum" else layer.error_lstsq) is not None
+    }
+    heavy = [name for name, error in errors.items() if error > HEAVY_LOSS]
+    for name in spared[:1]:
+        events.warn(f"{name}: every unit would be removed; 1 is kept{_and_so_in(len(spared) - 1)}")
+    if not removed and not masks:
+        events.note("no unit is removed at this amount")
+    for name in heavy[:1]:
+        events.warn(
+            f"{name}: the next layer's input changes by {errors[name]:.0%} of its spread"
+            f"{_and_so_in(len(heavy) - 1)}"
+        )
+    if masks:
+        counts, nonzero = outcome.parameters.after or 1, outcome.nonzero_parameters.after or 0
+        are = "is" if removed == 1 else "are"
+        really = f"; {events.counted(removed, 'silent unit')} {are} removed" if removed else ""
+        events.note(
+            f"{1 - nonzero / counts:.1%} of the parameters are zero, which a dense engine multiplies all the "
+            f"same{really}"
+        )
+
+
+def _and_so_in(others: int) -> str:
+    return f" (and so in {others:,} more {'layer' if others == 1 else 'layers'})" if others else ""

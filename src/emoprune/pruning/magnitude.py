@@ -13,8 +13,8 @@ from torch import Tensor
 from emoprune.networks.activation_statistics import Collector, moments_of, shared_layer
 from emoprune.networks.graph.types import FROZEN, ChannelGraph
 from emoprune.networks.profiling import Footprint
-from emoprune.pruning.context import PruningContext, Request, stays
-from emoprune.pruning.types import Plan, Removal
+from emoprune.pruning.context import PruningContext, stays
+from emoprune.pruning.types import Plan, PruneConfig, Removal
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,26 @@ class WeightSchedule:
         return Plan((), masks)
 
 
-def magnitude_schedule(context: PruningContext, footprint: Footprint, request: Request) -> WeightSchedule:
+def magnitude_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> WeightSchedule:
     """The smallest weights first."""
-    return _schedule(context, request, [context.tensors[name].abs().flatten() for name in request.weights])
+    return _schedule(context, config, [context.tensors[name].abs().flatten() for name in context.weights])
 
 
-def random_schedule(context: PruningContext, footprint: Footprint, request: Request) -> WeightSchedule:
+def random_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> WeightSchedule:
     """Any weights, those that are zero already before all others."""
-    generator = torch.Generator().manual_seed(request.seed)
+    generator = torch.Generator().manual_seed(config.seed)
     scores = []
-    for name in request.weights:
+    for name in context.weights:
         weight = context.tensors[name].flatten()
         scores.append(torch.where(weight == 0, 0.0, torch.rand(weight.shape, generator=generator) + 1))
-    return _schedule(context, request, scores)
+    return _schedule(context, config, scores)
 
 
-def _schedule(context: PruningContext, request: Request, scores: list[Tensor]) -> WeightSchedule:
-    if request.scope == "layer":
+def _schedule(context: PruningContext, config: PruneConfig, scores: list[Tensor]) -> WeightSchedule:
+    if config.scope == "layer":
         # by their place within the layer, so that every layer loses the same share
         scores = [_ranks(score) for score in scores]
-    shapes = {name: tuple(context.tensors[name].shape) for name in request.weights}
+    shapes = {name: tuple(context.tensors[name].shape) for name in context.weights}
     return WeightSchedule(shapes, torch.argsort(torch.cat(scores), stable=True))
 
 

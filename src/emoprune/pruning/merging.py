@@ -1,4 +1,4 @@
-"""MERGES: how the survivors take over what the removed units said to their consumers."""
+"""MERGES: how the survivors take over from the removed units."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from emoprune.pruning.context import PruningContext, stays
 from emoprune.pruning.types import Plan
 
 ROUNDING = 1e-10
-"""Share of a channel's energy under which what moves of it is rounding."""
+"""Fraction of a channel's energy below which its variance is rounding."""
 
 RIDGES = torch.logspace(-10, 2, 49, dtype=torch.float64)
 """Ridge strengths tried, relative to a channel's own variance."""
@@ -50,7 +50,7 @@ def summed(context: PruningContext, plan: Plan) -> dict[str, Tensor]:
 
 
 def least_squares(context: PruningContext, plan: Plan) -> dict[str, Tensor]:
-    """The survivors' outgoing weights, re-solved so that what the consumers compute changes least.
+    """The survivors' outgoing weights, refitted so that the consumers' outputs change least.
 
     With B the regression of removed on kept channels, W_K += W_R B at every tap, and the constant part
     goes to the bias or to the mean of the batch norm that follows; all from one-pass moments. The ridge is
@@ -69,7 +69,7 @@ def least_squares(context: PruningContext, plan: Plan) -> dict[str, Tensor]:
 
 
 def _by_inside(context: PruningContext, layer_input: LayerInput) -> dict[float, list[Consumer]]:
-    """Consumers that see the same second moments, by the share of them that a constant can take up."""
+    """Consumers with the same second moments, by the fraction of them that a constant accounts for."""
     found: dict[float, list[Consumer]] = {}
     for consumer in layer_input.consumers:
         found.setdefault(constant_share(context, consumer), []).append(consumer)
@@ -77,17 +77,17 @@ def _by_inside(context: PruningContext, layer_input: LayerInput) -> dict[float, 
 
 
 def constant_share(context: PruningContext, consumer: Consumer) -> float:
-    """How far a constant in what it reads can be made up for: 0 where nothing takes it, 1 without padding."""
+    """How much of a constant input a consumer absorbs: 0 without bias and batch norm, 1 without padding."""
     movable = consumer.norm is not None or f"{consumer.layer}.bias" in context.tensors
     return float(consumer.inside.mean()) if movable else 0.0
 
 
 def second_moments(moments: Moments, inside: float) -> Tensor:
-    """What is left of a channel's second moments once a constant is taken out as well as it can be.
+    """A channel's second moments without the constant part, as far as a constant can be absorbed.
 
-    A tap that reads zero padding at a share 1 - `inside` of the positions sees the channel times an
-    indicator: its variance keeps that share of the squared mean. With `inside` 0 there is no constant. What
-    is left of a constant channel is rounding, hence zero.
+    A tap that reads zero padding at a fraction 1 - `inside` of the positions sees the channel times an
+    indicator: its variance keeps that fraction of the squared mean. With `inside` 0 nothing is absorbed.
+    For a constant channel only rounding is left, which is set to zero.
     """
     squared = torch.outer(moments.mean, moments.mean)
     second = moments.covariance + (1 - inside) * squared
@@ -179,19 +179,19 @@ def _regression(kk: Tensor, rk: Tensor, rr: Tensor, outgoing: Tensor, *, pattern
     energies, axes = torch.linalg.eigh(kk / torch.outer(scale, scale))
     energies = energies.clamp(min=0)
     along = (rk / scale) @ axes
-    told = (along * (outgoing @ along)).sum(0)
+    explained = (along * (outgoing @ along)).sum(0)
     total = float((outgoing * rr).sum())
-    ridge = _ridge_by_gcv(energies, told, total, patterns=patterns)
+    ridge = _ridge_by_gcv(energies, explained, total, patterns=patterns)
     share: Tensor = (along / (energies + ridge)) @ axes.T / scale
     return share
 
 
-def _ridge_by_gcv(energies: Tensor, told: Tensor, total: float, *, patterns: int) -> float:
+def _ridge_by_gcv(energies: Tensor, explained: Tensor, total: float, *, patterns: int) -> float:
     """The ridge with the least generalized cross-validation error of what the consumers compute."""
     if total <= 0:
         return float(RIDGES[0])
     damped = energies + RIDGES[:, None]
-    residual = total - (told * (2 / damped - energies / damped.square())).sum(1)
+    residual = total - (explained * (2 / damped - energies / damped.square())).sum(1)
     # rounding noise must not outbid a simpler fit
     residual = residual.clamp(min=0) + 1e-12 * total
     freedom = (energies / damped).sum(1) + 1

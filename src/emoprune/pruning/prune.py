@@ -1,17 +1,22 @@
-"""What emoprune prune needs of a checkpoint before it can decide anything."""
+"""The use cases of pruning a checkpoint: a plan, the pruned network, a sensitivity sweep, a pruning curve."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, cached_property, partial
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from emoprune import events
+from emoprune.choices import Merge
+from emoprune.data.datasets import Data
 from emoprune.errors import UsageFault, at
 from emoprune.evaluation.training_data import (
     NO_DATA,
@@ -23,117 +28,515 @@ from emoprune.evaluation.training_data import (
     training_data_of,
     with_statistics,
 )
-from emoprune.networks import build
-from emoprune.networks.activation_statistics import layer_inputs_of
+from emoprune.networks import build, checkpoint, profiling
+from emoprune.networks.activation_statistics import collect, layer_inputs_of, survivors
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
-from emoprune.networks.types import Checkpoint, HiddenLayer, Spec
-from emoprune.pruning.amounts import Amount
-from emoprune.pruning.context import RemovalStep, Request, pruning_context
+from emoprune.networks.profiling import Footprint
+from emoprune.networks.types import Checkpoint, Cost, HiddenLayer
+from emoprune.pruning import merging, surgery
+from emoprune.pruning.angles import default_center, smallest_angle_deg
+from emoprune.pruning.budget import first_step, is_too_much, step_for
+from emoprune.pruning.context import PruningContext, Schedule, pruning_context, stays
+from emoprune.pruning.error_estimate import estimate_errors, report_warnings, sensitivity
+from emoprune.pruning.magnitude import importances, silenced
+from emoprune.pruning.merging import MERGES
 from emoprune.pruning.methods import MASKING, METHODS
-from emoprune.pruning.prune_job import Job
 from emoprune.pruning.refit import Refit, images_that_fit
+from emoprune.pruning.schedules import SCHEDULES, WITHIN_ANGLE
+from emoprune.pruning.surgery import Pruned
+from emoprune.pruning.types import (
+    Amount,
+    Change,
+    ErrorEstimates,
+    Evaluated,
+    LayerOutcome,
+    LayerSensitivity,
+    Plan,
+    PruneConfig,
+    PruneOutcome,
+    PruningCurve,
+    PruningStep,
+    Removal,
+    one_by_one,
+)
+
+NOISE_BATCH = 2
+AMOUNTS = tuple(tenths / 10 for tenths in range(1, 10))
+"""Fractions of a sensitivity sweep."""
+
+Merged = Mapping[str, Tensor]
 
 
-def prepare(
-    before: Checkpoint,
-    method: str,
-    amount: Amount | None,
-    *,
-    judged: bool,
-    solved: bool,
-    layers: str,
-    data: str | None,
-    limit: int,
-    place: str,
-    request: Mapping[str, Any],
-) -> Job:
-    """A checkpoint with its channel graph, its statistics, and images where any are wanted.
+@dataclass(frozen=True)
+class PruningRun:
+    """One network to prune under one config.
 
-    They are where the network is `judged`, or `solved`: with `data`, or where a batch norm is to be mended.
-    `layers` is a glob; `data` a path, "none", or None for what the checkpoint was trained on.
+    `net` is in evaluation mode and has the tensors of `context`; `input_shape` is that of one sample.
+    `images` reads the batches of network input that layers are refitted on, where there are any. Of a
+    `checkpoint`, loss is measured on `calibration`, and `measured` of its images gave the statistics.
     """
-    with at(place):
-        build.require_finite(before.tensors)
-        net = build.restore(before.spec, before.tensors)
-        graph = channel_graph(build.blueprint(before.spec), before.spec.input)
-    images = None
-    counted = 0
-    if data is not None and data != NO_DATA:
-        images = calibration_data(before, data, limit=limit)
-        with at(place):
-            before = with_statistics(before, graph, images)
-        counted = images.count
-    elif not METHODS[method].weights:
-        note_stale_statistics(before, masking=MASKING)
-    found, weights = _chosen(before, graph, method, layers, place)
-    with at(place):
-        context = pruning_context(before, graph, found)
-    solves = solved and request["merge"] == "lstsq" and not METHODS[method].weights
-    if data is None:
-        solves = solves and _before_norms(graph, found)
-        images = _own_images(before, limit, judged=judged) if judged or solves else None
-    elif images is None and judged:
-        fact = "accuracy and loss are measured on images, and --data none forbids them"
-        raise UsageFault(fact, "leave it out")
 
-    def watch(steps: Iterator[RemovalStep], count: int) -> Iterator[RemovalStep]:
-        return events.tracked(steps, "select", count)
+    net: nn.Module
+    input_shape: tuple[int, ...]
+    context: PruningContext
+    config: PruneConfig
+    images: Callable[[], Sequence[Tensor]] | None = None
+    checkpoint: Checkpoint | None = None
+    calibration: CalibrationData | None = None
+    measured: int = 0
 
-    price = amount.price if amount else "units"
-    wanted = Request(**request, price=price, weights=weights, watch=watch)
-    if images is not None and solves:
-        images = _that_fit(images, net, before.spec)
-    resolve = _resolving(images) if images is not None and solves else None
-    return Job(before, net, context, method, wanted, resolve, images, counted)
+    @cached_property
+    def cost(self) -> Cost:
+        """What the network costs before."""
+        return profiling.cost(self.net, self.input_shape)
 
+    @cached_property
+    def footprint(self) -> Footprint:
+        """What its units cost before any is removed."""
+        return Footprint(self.context.graph, self.net)
 
-def _resolving(images: CalibrationData) -> Callable[[Refit], None]:
-    """What re-solves layers on the images, which are read once."""
+    def schedule(self) -> Schedule:
+        """All plans of the method."""
+        return SCHEDULES[self.config.method](self.context, copy.deepcopy(self.footprint), self.config)
 
-    @cache
-    def read() -> list[Tensor]:
-        return list(images.train_batches("images"))
+    def with_silenced(self, plan: Plan) -> Plan:
+        """A plan of masks together with the units that they silence; any other plan as it is."""
+        if not plan.masks:
+            return plan
+        context = self.context
+        masked = {name: context.tensors[name] * mask for name, mask in plan.masks.items()}
+        tensors = {**context.tensors, **masked}
+        generator = torch.Generator().manual_seed(self.config.seed)
+        noise = torch.randn(NOISE_BATCH, *self.input_shape, generator=generator)
+        noise = noise.to(next(self.net.parameters()))
+        seen = collect(build.narrowed(self.net, {}, tensors), context.graph, context.graph.layers, [noise])
+        found = {
+            removal.layer: removal
+            for removal in silenced(context.graph, tensors, seen).removals
+            if f"{removal.layer}.weight" in context.weights
+        }
+        spans = context.graph.spans.items()
+        removals = (found.get(name, Removal(name, stop - start)) for name, (start, stop) in spans)
+        return Plan(tuple(removals), plan.masks)
 
-    def resolve(refit: Refit) -> None:
-        for _ in events.tracked(refit.run(read()), "re-solve", refit.steps):
+    def merges(self, plan: Plan) -> dict[Merge, Merged]:
+        """The tensors with which the survivors take over, under either merge; masks have no merge."""
+        if plan.masks:
+            return {"sum": {name: self.context.tensors[name] * mask for name, mask in plan.masks.items()}}
+        return {name: self._merged(plan, name) for name in MERGES}
+
+    def _merged(self, plan: Plan, merge: Merge) -> Merged:
+        """What a merge gives, with the zeros of an earlier pruning still zero."""
+        masks = self.context.masks
+        return {
+            name: tensor * masks[name] if name in masks else tensor
+            for name, tensor in MERGES[merge](self.context, plan).items()
+        }
+
+    def apply(self, plan: Plan, merged: Merged | None = None) -> Pruned:
+        """The smaller network: merged, batch norm recalibrated, and refitted on images where there are any.
+
+        `merged` are the tensors of the config's merge, where they are known already.
+        """
+        if plan.masks:
+            return surgery.apply(plan, self.context, {})
+        merged = merged or self._merged(plan, self.config.merge)
+        if self.config.merge == "lstsq" and self.images is None:
+            merged = {**merged, **merging.rescaled(self.context, plan, merged)}
+        pruned = surgery.apply(plan, self.context, merged)
+        return pruned if self.config.merge == "sum" or self.images is None else self._refitted(plan, pruned)
+
+    def _refitted(self, plan: Plan, pruned: Pruned) -> Pruned:
+        assert self.images is not None
+        alive, graph = self.context.alive(plan), self.context.graph
+        kept = {
+            cut.tensor.removesuffix(".weight"): torch.nonzero(stays(cut.owner, alive)).flatten()
+            for cut in graph.cuts
+            if cut.dim == 0 and cut.tensor in graph.works
+        }
+        norms = {
+            consumer.layer: consumer.norm
+            for layer_input in graph.layer_inputs
+            for consumer in layer_input.consumers
+        }
+        # its own copy: what was not cut is the original's still
+        net = self.network(
+            replace(pruned, tensors={name: tensor.clone() for name, tensor in pruned.tensors.items()})
+        )
+        refit = Refit(self.net, net, kept=kept, norms=norms, seed=self.config.seed)
+        for _ in events.tracked(refit.run(self.images()), "refit", refit.steps):
             pass
+        tensors = {name: tensor.detach() for name, tensor in net.state_dict().items()}
+        masked = {name: tensors[name] * mask for name, mask in pruned.masks.items()}
+        return replace(pruned, tensors={**tensors, **masked})
 
-    return resolve
+    def network(self, pruned: Pruned) -> nn.Module:
+        """The pruned network, in evaluation mode."""
+        return build.narrowed(self.net, pruned.widths, pruned.tensors)
+
+    @cached_property
+    def judgment(self) -> tuple[float, float | None]:
+        """Mean loss and accuracy before."""
+        assert self.calibration is not None
+        return self.calibration.judge(self.net)
+
+    def judge(self, plan: Plan) -> tuple[float, float | None]:
+        """Mean loss and accuracy after a plan."""
+        assert self.calibration is not None
+        return self.calibration.judge(self.network(self.apply(plan)))
 
 
-def _that_fit(images: CalibrationData, net: nn.Module, spec: Spec) -> CalibrationData:
-    """As many images as memory can keep the activations of, layer by layer."""
-    most = images_that_fit(net, torch.zeros(1, *spec.input))
-    if most < images.count:
-        events.note(f"layers are re-solved on {most:,} of {images.count:,} images, as many as fit in memory")
-    return replace(images, limit=min(images.limit, most))
+@dataclass(frozen=True)
+class PrunePlan:
+    """A decision that is not applied yet: what is removed of a network, and what that is predicted to cost.
+
+    `merged` are the tensors of the survivors by merge.
+    """
+
+    run: PruningRun
+    amount: Amount
+    plan: Plan
+    merged: Mapping[Merge, Merged]
+
+    @property
+    def removals(self) -> tuple[Removal, ...]:
+        """What is removed of each layer."""
+        return self.plan.removals
+
+    @cached_property
+    def error_estimate(self) -> ErrorEstimates:
+        """The predicted error of every layer; a table in a notebook."""
+        return ErrorEstimates(estimate_errors(self.run.context, self.plan, self.merged))
+
+    def _repr_html_(self) -> str:
+        return self.error_estimate._repr_html_()
+
+    @property
+    def refitted_on(self) -> int:
+        """How many images the layers are refitted on."""
+        calibration = self.run.calibration
+        return calibration.count if calibration and self.run.images else 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the pruning is done with, as history keeps it (schema emoprune.prune/2)."""
+        config = asdict(self.run.config)
+        amount = {self.amount.name: self.amount.value}
+        names = ("scope", "layer", "round_to", "seed", "center", "data", "samples", "rewind")
+        return {
+            "method": config["method"],
+            "merge": None if METHODS[self.run.config.method].weights else config["merge"],
+            "amount": amount,
+            **({"angle": self.amount.value} if self.amount.name == "angle" else {}),
+            **{name: config[name] for name in names},
+            "images": self._images,
+            "refitted_on": self.refitted_on,
+        }
+
+    @property
+    def _images(self) -> int:
+        """How many images statistics, refit and evaluation use, each counted once."""
+        calibration, trained = self.run.calibration, max(self.run.measured, self.refitted_on)
+        if calibration is None or not self.amount.needs_images:
+            return trained
+        judges = len(calibration.judges)
+        return max(trained, judges) if calibration.val is None else trained + judges
+
+    def outcome(self, pruned: Pruned | None = None) -> PruneOutcome:
+        """What the plan does; with `pruned` what it did, else what is known before it is applied."""
+        run, config = self.run, self.run.config
+        if pruned is None:
+            # an accuracy is known only of the network as it will be; the rest without refitting it
+            maker = run if self.amount.needs_images else replace(run, images=None)
+            pruned = maker.apply(self.plan, self.merged.get(config.merge))
+        net = run.network(pruned)
+        old, new = run.cost, profiling.cost(net, run.input_shape)
+        activation = {layer.name: layer.activation for layer in run.context.graph.layers}
+        units = sum(removal.units for removal in self.removals)
+        kept = sum(len(removal.kept) for removal in self.removals)
+        return PruneOutcome(
+            units=Change(units, kept),
+            compression_rate=(units - kept) / units if units else 0.0,
+            parameters=Change(old.parameters, new.parameters),
+            nonzero_parameters=Change(old.nonzero_parameters, new.nonzero_parameters),
+            macs=Change(old.macs, new.macs),
+            bytes=Change(_bytes(run.context.tensors), _bytes(pruned.tensors)),
+            layers=tuple(
+                LayerOutcome(
+                    **vars(estimate),
+                    center=config.center or default_center(activation[removal.layer]),
+                    removed=removal.removed,
+                    merges=dict(removal.merges),
+                    spared=removal.spared,
+                )
+                for estimate, removal in zip(self.error_estimate, self.removals, strict=True)
+            ),
+            frozen=run.context.graph.obstacles,
+            **self._evaluated(net),
+        )
+
+    def _evaluated(self, net: nn.Module) -> dict[str, Any]:
+        """Loss and accuracy before and after, where the amount is measured by them."""
+        calibration = self.run.calibration
+        if calibration is None or not self.amount.needs_images:
+            return {}
+        (loss, accuracy), (now_loss, now) = self.run.judgment, calibration.judge(net)
+        finite = (value if math.isfinite(value) else None for value in (loss, now_loss))
+        part = "train" if calibration.val is None else "val"
+        return {
+            "accuracy": Change(accuracy, now),
+            "loss": Change(*finite),
+            "evaluated_on": Evaluated(part, len(calibration.judges)),
+        }
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """The pruned checkpoint, its history one entry longer, and what the pruning did."""
+
+    checkpoint: Checkpoint
+    outcome: PruneOutcome
+
+
+def plan(original: Checkpoint, config: PruneConfig, *, data: Data | None = None) -> PrunePlan:
+    """Decide what to remove of a checkpoint; nothing is changed yet.
+
+    `data` takes the place of the path in the config. Raises UsageFault for an amount that cannot be met,
+    with the nearest that can, BadCheckpoint or InvalidRecord for a checkpoint that cannot be pruned.
+    """
+    amount = config.required_amount
+    config.check_counts(amount)
+    if data is not None:
+        config = replace(config, data=data.catalog.place)
+    if config.rewind is not None:
+        earlier = checkpoint.read(config.rewind)
+        with at(config.rewind):
+            surgery.check_rewind(earlier, original)
+    run = _prepare(
+        original,
+        config,
+        data,
+        evaluates=amount.needs_images,
+        # weights that are set back afterwards would be refitted for nothing
+        refits=amount.needs_images or config.rewind is None,
+    )
+    decided = decide(run, amount)
+    return PrunePlan(run, amount, decided, run.merges(decided))
+
+
+def decide(run: PruningRun, amount: Amount) -> Plan:
+    """What is removed for an amount."""
+    if amount.name == "angle":
+        return WITHIN_ANGLE[run.config.method](run.context, run.config, amount.value)
+    schedule = run.schedule()
+    return run.with_silenced(schedule.plan(_last_step(run, schedule, amount)))
+
+
+def _last_step(run: PruningRun, schedule: Schedule, amount: Amount) -> int:
+    """The step of a schedule that meets an amount: the first, or the last that loses no more than allowed."""
+    if not amount.needs_images:
+        return step_for(run, schedule, amount)
+    before = run.judgment
+    if before[1] is None and amount.name == "max_drop":
+        raise UsageFault("the network has no accuracy that could drop", "give `max_loss_increase`")
+    # the plan that removes most, then a bisection of the rest
+    most, answers = 1 + schedule.length.bit_length(), list[bool]()
+    with events.progress("search", most) as advance:
+
+        def loses_too_much(decided: Plan) -> bool:
+            answers.append(is_too_much(amount, before, run.judge(run.with_silenced(decided))))
+            advance()
+            return answers[-1]
+
+        step = first_step(schedule, loses_too_much)
+        advance(most - len(answers))
+    return schedule.length if step is None else max(0, step - 1)
+
+
+def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:
+    """Apply a plan to the checkpoint that it was made for: a new, physically smaller one.
+
+    Warns of layers of which little is left, and of single weights that a dense engine multiplies all the
+    same. Raises UsageFault for the plan of another checkpoint.
+    """
+    run, before = planned.run, planned.run.checkpoint
+    if before is None or not _same_network(before, original):
+        raise UsageFault("the plan was made for another checkpoint", "plan again")
+    pruned = run.apply(planned.plan, planned.merged.get(run.config.merge))
+    after = surgery.pruned_checkpoint(before, run.context, planned.plan, pruned)
+    if run.config.rewind is not None:
+        earlier = checkpoint.read(run.config.rewind)
+        after = surgery.rewound(after, earlier, run.context, planned.plan)
+        pruned = replace(pruned, tensors=after.tensors)
+    outcome = planned.outcome(pruned)
+    entry = checkpoint.history_entry("prune", planned.settings, outcome.to_record())
+    report_warnings(run.config, outcome)
+    return PruneResult(replace(after, history=(*original.history, entry)), outcome)
+
+
+def _same_network(first: Checkpoint, second: Checkpoint) -> bool:
+    if first.tensors is second.tensors:
+        return True
+    names = first.tensors.keys()
+    return names == second.tensors.keys() and all(
+        torch.equal(first.tensors[name], second.tensors[name]) for name in names
+    )
+
+
+def sensitivity_sweep(
+    original: Checkpoint, config: PruneConfig, *, data: Data | None = None
+) -> list[tuple[str, int, list[LayerSensitivity]]]:
+    """Every layer by name, its units, and the predicted error where it alone loses 10% to 90% of them.
+
+    Raises UsageFault for a config with an amount, or a method of single weights.
+    """
+    if config.given_amount:
+        raise UsageFault(
+            f"a sensitivity sweep tries all amounts, and {config.given_amount} is given", "leave it out"
+        )
+    if METHODS[config.method].weights:
+        raise UsageFault(
+            f"a sensitivity sweep counts units, and `method={config.method}` removes single weights",
+            "give a method that removes units",
+        )
+    config.check_counts(None)
+    run = _prepare(original, config, data, evaluates=False, refits=False)
+    layers = run.context.layers
+    found = [
+        (layer.name, run.context.statistics[layer.name].units, list(sensitivity(run, layer, AMOUNTS)))
+        for layer in events.tracked(layers, "sensitivity", len(layers))
+    ]
+    whole = sorted(name for name, _, entries in found if not entries)
+    if whole:
+        events.note(
+            f"{events.counted(len(whole), 'layer')} can lose none of these fractions, such as {whole[0]}"
+        )
+    return found
+
+
+def pruning_curve(
+    original: Checkpoint,
+    config: PruneConfig,
+    *,
+    model: str,
+    label: str | None = None,
+    data: Data | None = None,
+) -> PruningCurve:
+    """Loss, accuracy and angles or kernel norms while units are removed one by one; nothing is kept.
+
+    Down to the amount, or to one unit a layer. `model` is what the checkpoint is called. Raises UsageFault
+    for a method or an amount that does not remove units one by one.
+    """
+    if not METHODS[config.method].one_by_one:
+        raise UsageFault(
+            f"a pruning curve needs units that are removed one by one, unlike with `method={config.method}`",
+            f"use {one_by_one()}",
+        )
+    amount = config.given_amount
+    if amount is not None and amount.name == "angle":
+        raise UsageFault("a pruning curve goes unit by unit, and `angle` is given", "leave it out")
+    config.check_counts(amount)
+    run = _prepare(original, config, data, evaluates=True, refits=True)
+    schedule = run.schedule()
+    last = schedule.length if amount is None else _last_step(run, schedule, amount)
+    plans = events.tracked(map(schedule.plan, range(last + 1)), "steps", last + 1)
+    # rounded to a multiple, some steps remove nothing
+    steps = tuple(_measured_step(run, each) for each, _ in groupby(plans))
+    return PruningCurve(model, config.method, steps, label)
+
+
+def _measured_step(run: PruningRun, decided: Plan) -> PruningStep:
+    loss, accuracy = run.judge(decided)
+    units = sum(len(removal.kept) for removal in decided.removals)
+    if METHODS[run.config.method].measure == "least importance":
+        least = min(
+            float(importances(run.context, removal.layer)[list(removal.kept)].min())
+            for removal in decided.removals
+        )
+        return PruningStep(units, loss, accuracy, least_importance=least)
+    kept = {removal.layer: removal.kept for removal in decided.removals}
+    found = [
+        smallest_angle_deg(
+            survivors(run.context.statistics[layer.name], kept[layer.name]),
+            center=run.config.center,
+            activation=layer.activation,
+        )
+        for layer in run.context.layers
+    ]
+    smallest = min((angle for angle in found if angle is not None), default=None)
+    return PruningStep(units, loss, accuracy, smallest_angle_deg=smallest)
+
+
+def _bytes(tensors: Mapping[str, Tensor]) -> int:
+    """What the network's own tensors take in a file, without statistics and masks."""
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+def _prepare(
+    original: Checkpoint, config: PruneConfig, data: Data | None, *, evaluates: bool, refits: bool
+) -> PruningRun:
+    """A run on a checkpoint with its channel graph, its statistics, and images where any are needed.
+
+    They are where the network is evaluated, and where it is refitted: on given data, or where a batch norm
+    has to be recalibrated.
+    """
+    build.require_finite(original.tensors)
+    net = build.restore(original.spec, original.tensors)
+    graph = channel_graph(build.blueprint(original.spec), original.spec.input)
+    masking = METHODS[config.method].weights
+    calibration, measured = None, 0
+    if data is not None or config.data not in (None, NO_DATA):
+        calibration = calibration_data(original, data or config.data or "", limit=config.samples)
+        original = with_statistics(original, graph, calibration)
+        measured = calibration.count
+    elif not masking:
+        note_stale_statistics(original, masking=MASKING)
+    layers, weights = _chosen(original, graph, config)
+    refits = refits and config.merge == "lstsq" and not masking
+    if calibration is None and config.data is None:
+        inputs = layer_inputs_of(graph, {layer.name for layer in layers})
+        refits = refits and any(consumer.norm for each in inputs for consumer in each.consumers)
+        if evaluates or refits:
+            calibration = _training_data(original, config.samples, evaluates=evaluates)
+    elif calibration is None and evaluates:
+        fact = "accuracy and loss are measured on images, and `data=none` forbids them"
+        raise UsageFault(fact, "leave it out")
+    images = None
+    if calibration is not None and refits:
+        most = images_that_fit(net, torch.zeros(1, *original.spec.input))
+        if most < calibration.count:
+            fact = f"layers are refitted on {most:,} of {calibration.count:,} images"
+            events.note(f"{fact}, as many as fit in memory")
+        calibration = replace(calibration, limit=min(calibration.limit, most))
+        images = cache(partial(_batches, calibration))
+    context = pruning_context(original, graph, layers, weights)
+    return PruningRun(*(net, original.spec.input, context, config, images, original, calibration, measured))
+
+
+def _batches(calibration: CalibrationData) -> list[Tensor]:
+    return list(calibration.train_batches("images"))
 
 
 def _chosen(
-    before: Checkpoint, graph: ChannelGraph, method: str, glob: str, place: str
+    original: Checkpoint, graph: ChannelGraph, config: PruneConfig
 ) -> tuple[tuple[HiddenLayer, ...], tuple[str, ...]]:
     """The layers that may lose units, and the weights that may become zero."""
-    with at(place):
-        require_layers(graph)
-    weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), glob))
-    if METHODS[method].weights and weights:
-        # single weights need no statistics; where there are any, they are certified
-        return tuple(layer for layer in before.layers if fnmatchcase(layer.name, glob)), weights
-    return tuple(matching_layers(before, glob, place=place)), weights
+    require_layers(graph)
+    weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), config.layer))
+    if METHODS[config.method].weights and weights:
+        # single weights need no statistics; where there are any, errors are predicted from them
+        layers = (layer for layer in original.layers if fnmatchcase(layer.name, config.layer))
+        return tuple(layers), weights
+    return tuple(matching_layers(original, config.layer, place="")), weights
 
 
-def _before_norms(graph: ChannelGraph, layers: Sequence[HiddenLayer]) -> bool:
-    layer_inputs = layer_inputs_of(graph, {layer.name for layer in layers})
-    return any(consumer.norm for layer_input in layer_inputs for consumer in layer_input.consumers)
-
-
-def _own_images(before: Checkpoint, limit: int, *, judged: bool) -> CalibrationData | None:
-    """The data that the model was trained on, if it still is where it was."""
-    found = training_data_of(before, limit=limit)
+def _training_data(original: Checkpoint, limit: int, *, evaluates: bool) -> CalibrationData | None:
+    """The data that the model was trained on, if it is still where it was."""
+    found = training_data_of(original, limit=limit)
     if isinstance(found, CalibrationData):
         return found
-    if judged:
-        raise UsageFault(f"accuracy and loss are measured on images, and {found}", "give --data")
-    events.note(f"batch norm is mended from the statistics alone: {found}; give --data")
+    if evaluates:
+        raise UsageFault(f"accuracy and loss are measured on images, and {found}", "give `data`")
+    events.note(f"batch norm is recalibrated from the statistics alone: {found}; give `data`")
     return None

@@ -1,9 +1,9 @@
-"""What the loss of each unit would cost once its consumers' weights are re-solved, kept up as units go.
+"""What removing each unit costs once its consumers' weights are refitted, updated as units are removed.
 
 With P the inverse of the second moments of what a layer reads and w_j the outgoing weights of channel j,
 the least-squares cost of losing j is |w_j|^2 / P_jj; losing it changes P and the weights by a rank-one step
 (the Schur complement; Hassibi & Stork 1992 for single weights). Both are kept as an n x n matrix and a list
-of steps not yet carried out, so that one removal takes O(n) rather than O(n^2).
+of pending steps, so that one removal takes O(n) rather than O(n^2).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 from emoprune.errors import InvalidRecord
 from emoprune.networks.activation_statistics import unit_channels
 from emoprune.networks.graph.types import FROZEN, Consumer, LayerInput
-from emoprune.pruning.context import MEASURE_ANEW, PruningContext
+from emoprune.pruning.context import MEASURE_AGAIN, PruningContext
 from emoprune.pruning.merging import constant_share, gram_of_taps, inside_taps, second_moments, variances
 
 RIDGE = 1e-4
@@ -24,7 +24,7 @@ EPSILON = 1e-5
 """About what a batch norm adds to a variance."""
 
 PENDING = 32
-"""Steps that are gathered before they are carried out."""
+"""Steps that are gathered before they are applied."""
 
 
 class LayerInputCosts:
@@ -50,7 +50,7 @@ class LayerInputCosts:
         factor, fault = torch.linalg.cholesky_ex(correlation)
         if int(fault):
             raise InvalidRecord(
-                f"moments of what {layer_input.name} reads contradict one another", MEASURE_ANEW
+                f"moments of what {layer_input.name} reads contradict one another", MEASURE_AGAIN
             )
         self._precision = torch.cholesky_inverse(factor)
         self._outgoing = outgoing * torch.outer(scale, scale)
@@ -66,7 +66,7 @@ class LayerInputCosts:
         self._pending = 0
 
     def costs(self) -> Tensor:
-        """Share of the energy that each unit's removal would lose, (units,); infinite for those gone."""
+        """Fraction of the energy that removing each unit would lose, (units,); infinite for those gone."""
         costs = torch.full((len(self.units),), torch.inf, dtype=torch.float64)
         precision, outgoing = self._own_precision[self._there], self._own_outgoing[self._there]
         if precision.shape[1] == 1:
@@ -77,7 +77,7 @@ class LayerInputCosts:
         return costs
 
     def remove(self, unit: int) -> None:
-        """Take a unit, by its number in the graph, and let the others take over its work."""
+        """Remove a unit, by its number in the graph; the others take over its part."""
         place = int(torch.searchsorted(self.units, unit))
         self._there[place] = False
         for channel in self._channels[place].tolist():
@@ -106,7 +106,7 @@ class LayerInputCosts:
 
 
 def _as_normalized(context: PruningContext, consumer: Consumer, weight: Tensor) -> Tensor:
-    """Outputs in their own deviations where a batch norm will divide them by these: so they count alike."""
+    """Weights with outputs scaled to unit deviation where a batch norm divides by it: all count alike."""
     variance = context.tensors.get(f"{consumer.norm}.running_var")
     if variance is None:
         return weight
@@ -135,7 +135,7 @@ class Elimination:
         self.costs[barred] = torch.inf
 
     def remove(self, unit: int) -> None:
-        """Take a unit and bring the costs of all that share a consumer with it up to date."""
+        """Remove a unit and update the costs of all that share a consumer with it."""
         self.costs[unit] = torch.inf
         for number in self._consumers[unit]:
             ledger = self._ledgers[number]

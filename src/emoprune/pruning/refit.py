@@ -1,8 +1,8 @@
-"""Layer by layer from the front: pruned layers re-solved on what they now read, with images.
+"""Refit pruned layers on images, from the front: each to what the original layer computes.
 
-The moments of the whole network know nothing of the errors that earlier layers pass on. Here each layer of
-the pruned network is regressed, all taps at once, on its own inputs toward what the original layer
-computes for the same images (as He, Zhang & Sun 2017 do for the inputs that stay). No gradient is taken.
+The moments of the original network know nothing of the errors that earlier layers pass on. Here each layer
+of the pruned network is regressed, all taps at once, on its own inputs toward the original layer's outputs
+for the same images (He, Zhang & Sun 2017 do so for the inputs that are kept). No gradient is computed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from emoprune.pruning.merging import ROUNDING
 
 MEMORY = 3 * 2**30
-"""Bytes that activations may take; more images are left out."""
+"""Bytes that activations may take; images beyond that are left out."""
 
 ROWS_PER_FEATURE = 32
 FEWEST_ROWS = 20_000
@@ -27,7 +27,7 @@ UNFOLDED = 2**28
 """Bytes of patches that are laid out at once."""
 
 WIDEST = 8192
-"""Features of a layer beyond which its equations take too much memory; it stays as the merge left it."""
+"""Features of a layer beyond which its equations take too much memory; it is not refitted then."""
 
 
 def images_that_fit(net: nn.Module, sample: Tensor) -> int:
@@ -52,11 +52,11 @@ def _size(node: fx.Node) -> int:
 
 
 class Refit:
-    """Brings a pruned network nearer to the original, in place.
+    """Refits a pruned network to the original, in place.
 
-    `kept` has the outputs of each layer that are left of the original's; `norms` the batch norm that alone
-    reads a layer, whose mean then takes up a constant. `images` are batches of network input; the last
-    fifth of each is held back to choose the ridge.
+    `kept` are the outputs of each original layer that the pruned one still has; `norms` the batch norm that
+    alone reads a layer, whose mean absorbs a constant. `run` takes batches of network input; the last fifth
+    of each is held out to choose the ridge.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Refit:
             return
         layer = self._pruned.get(str(node.target)) if node.op == "call_module" else None
         if not untouched and _solvable(layer):
-            self._resolve(str(node.target), layer, now[node.all_input_nodes[0]], truth[node])
+            self._refit(str(node.target), layer, now[node.all_input_nodes[0]], truth[node])
         now[node] = self._compute(node, now, len(images), pruned=True)
 
     def _same(self, node: fx.Node) -> bool:
@@ -153,8 +153,8 @@ class Refit:
         assert callable(node.target)
         return node.target(*args, **kwargs)
 
-    def _resolve(self, name: str, layer: Any, inputs: list[Tensor], wanted: list[Tensor]) -> None:
-        """Add to a layer's weights what makes its outputs come nearest to `wanted`."""
+    def _refit(self, name: str, layer: Any, inputs: list[Tensor], wanted: list[Tensor]) -> None:
+        """Add to a layer's weights what brings its outputs nearest to `wanted`."""
         kept = self._kept.get(name, slice(None))
         norm = self._norms.get(name)
         movable = layer.bias is not None or norm is not None
@@ -185,7 +185,7 @@ class Refit:
             mean -= constant.to(mean)
 
     def _moved(self, norm: str, kept: Tensor | slice) -> Tensor:
-        """How much less a batch norm takes off than it did: the merge has moved its mean already."""
+        """How far the merge has already moved the mean of a batch norm."""
         name = f"{norm}.running_mean"
         return self._buffers[True][name] - self._buffers[False][name][kept]
 
@@ -203,7 +203,11 @@ class Refit:
 
 
 def _solvable(layer: nn.Module | None) -> bool:
-    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
+    if isinstance(layer, nn.Conv2d):
+        # patches are laid out with zeros around them
+        plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        return layer.groups == 1 and plain
+    return isinstance(layer, nn.Linear)
 
 
 def _positions(layer: Any, x: Tensor) -> int:
@@ -214,11 +218,11 @@ def _positions(layer: Any, x: Tensor) -> int:
 
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""Strengths tried, relative to the features' mean variance: one that rarely moves is not trusted far."""
+"""Strengths tried, relative to the features' mean variance."""
 
 
 class Sums:
-    """Second moments of features and of what is missing of the outputs, in float64."""
+    """Second moments of features and of the outputs' residuals, in float64."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -226,7 +230,7 @@ class Sums:
         self.missing = 0.0
 
     def add(self, features: Tensor, missing: Tensor) -> None:
-        """Take in features (rows, features) and what is missing of the outputs (rows, outputs)."""
+        """Add features (rows, features) and residuals of the outputs (rows, outputs)."""
         if not len(features):
             return
         features, missing = features.double(), missing.double()
@@ -246,7 +250,7 @@ class Sums:
         return both
 
     def error(self, change: Tensor, constant: Tensor) -> float:
-        """Mean squared distance of features @ change' + constant from what is missing."""
+        """Mean squared distance of features @ change' + constant from the residuals."""
         explained = change @ self.features
         fitted = (explained * change).sum() - 2 * (change * self.crossed).sum()
         shift = constant @ (2 * change @ self.feature_total - 2 * self.missing_total + self.count * constant)
@@ -272,14 +276,14 @@ def correction(learned: Sums, held: Sums, *, constant: bool) -> tuple[Tensor, Te
 
 
 def _solution(sums: Sums, ridge: float, *, constant: bool) -> tuple[Tensor, Tensor] | None:
-    """What `correction` adds at one ridge; None where rounding leaves no equations that can be solved."""
+    """What `correction` adds at one ridge; None where rounding makes the equations singular."""
     features, missing = sums.feature_total / sums.count, sums.missing_total / sums.count
     second, crossed = sums.features / sums.count, sums.crossed / sums.count
     if constant:
         energy = second.diagonal().clone()
         second = second - torch.outer(features, features)
         crossed = crossed - torch.outer(missing, features)
-        # what is left of a feature that hardly moves is rounding: the constant says all of it
+        # of a feature that hardly varies only rounding is left: the constant covers it
         still = second.diagonal() <= ROUNDING * energy
         second[still], second[:, still], crossed[:, still] = 0, 0, 0
     strength = ridge * float(second.diagonal().mean())

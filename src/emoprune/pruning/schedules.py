@@ -1,4 +1,4 @@
-"""The schedule of a method: all its plans, from the one that takes nothing to the one that leaves least."""
+"""SCHEDULES: all plans of each method, from the one that removes nothing to the one that keeps least."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from emoprune.choices import Price, Scope
+from emoprune import events
+from emoprune.choices import MethodName, Price, Scope
 from emoprune.networks.profiling import Footprint
-from emoprune.pruning.context import PruningContext, RemovalStep, Request, Schedule
+from emoprune.pruning.context import PruningContext, RemovalStep, Schedule
 from emoprune.pruning.distinctiveness import UnitRemoval, distinct, smallest_angle_first, to_survivors
-from emoprune.pruning.magnitude import importances
+from emoprune.pruning.magnitude import importances, magnitude_schedule, random_schedule
 from emoprune.pruning.reconstruction_cost import Elimination
-from emoprune.pruning.types import Plan, Removal
+from emoprune.pruning.types import Plan, PruneConfig, Removal
 
 HUNDREDTHS = 100
 WIDEST_ANGLE_DEG = 90
@@ -23,19 +24,19 @@ WIDEST_ANGLE_DEG = 90
 
 @dataclass(frozen=True)
 class AngleSchedule:
-    """A schedule whose steps are hundredths of a degree."""
+    """A plan for every hundredth of a degree."""
 
     within: Callable[[float], Plan]
     length: int = WIDEST_ANGLE_DEG * HUNDREDTHS
 
     def plan(self, step: int) -> Plan:
-        """What goes under that many hundredths of a degree."""
+        """What is removed under that many hundredths of a degree."""
         return self.within(step / HUNDREDTHS)
 
 
 @dataclass(frozen=True)
 class UnitSchedule:
-    """A schedule that takes units one by one; `merges` has the unit that each is merged into, by layer."""
+    """Units one by one; `merges` has the unit that each is merged into, by layer."""
 
     context: PruningContext
     steps: tuple[RemovalStep, ...]
@@ -48,7 +49,7 @@ class UnitSchedule:
         return len(self.steps)
 
     def plan(self, step: int) -> Plan:
-        """The first `step` units go, but those that came last to a layer stay where rounding wants them."""
+        """The first `step` units are removed; the last of a layer are kept where rounding asks for them."""
         taken: dict[int, list[int]] = defaultdict(list)
         for each in self.steps[:step]:
             taken[each.layer].append(each.unit)
@@ -74,31 +75,31 @@ class UnitSchedule:
         )
 
 
-def distinct_within(context: PruningContext, request: Request, angle_deg: float) -> Plan:
-    """What the distinctiveness rule takes of every layer."""
+def distinct_within(context: PruningContext, config: PruneConfig, angle_deg: float) -> Plan:
+    """What the distinctiveness rule removes from every layer."""
     return Plan(
         tuple(
             distinct(
                 layer,
                 context.statistics[layer.name],
                 angle_deg=angle_deg,
-                merge=request.merge,
-                center=request.center,
+                merge=config.merge,
+                center=config.center,
             )
             for layer in context.layers
         )
     )
 
 
-def distinct_schedule(context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
+def distinct_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> Schedule:
     """The distinctiveness rule at ever wider angles."""
-    return AngleSchedule(lambda angle_deg: distinct_within(context, request, angle_deg))
+    return AngleSchedule(lambda angle_deg: distinct_within(context, config, angle_deg))
 
 
-def progressive_within(context: PruningContext, request: Request, angle_deg: float) -> Plan:
-    """What goes one by one while the smallest angle of a layer is under `angle_deg`."""
+def progressive_within(context: PruningContext, config: PruneConfig, angle_deg: float) -> Plan:
+    """What is removed one by one while the smallest angle of a layer is under `angle_deg`."""
     removals = []
-    steps = _taken(context, request)
+    steps = _taken(context, config)
     for layer in context.layers:
         taken = [step for step in steps[layer.name] if step.angle_deg < angle_deg]
         merges = {step.unit: step.into for step in taken if step.into is not None}
@@ -114,77 +115,77 @@ def progressive_within(context: PruningContext, request: Request, angle_deg: flo
     return Plan(tuple(removals))
 
 
-def progressive_schedule(context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
+def progressive_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> Schedule:
     """The smallest angle of a layer first (Gedeon & Harris 1992; luan2020, section 3.1)."""
-    taken = _taken(context, request)
+    taken = _taken(context, config)
     merges = {
         name: {step.unit: step.into for step in steps if step.into is not None}
         for name, steps in taken.items()
     }
     orders = {name: [step.unit for step in steps] for name, steps in taken.items()}
-    return _unit_schedule(context, request, _ordered(context, footprint, request, orders), merges)
+    return _unit_schedule(context, config, _ordered(context, footprint, config, orders), merges)
 
 
-def importance_schedule(context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
+def importance_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> Schedule:
     """The smallest L2 norm of a layer's kernel first (luan2020, section 2.3)."""
     orders = {
         layer.name: torch.argsort(importances(context, layer.name), stable=True).tolist()
         for layer in context.layers
     }
-    return _unit_schedule(context, request, _ordered(context, footprint, request, orders), {})
+    return _unit_schedule(context, config, _ordered(context, footprint, config, orders), {})
 
 
-def random_units_schedule(context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
+def random_units_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> Schedule:
     """A random order, for comparison."""
-    generator = torch.Generator().manual_seed(request.seed)
+    generator = torch.Generator().manual_seed(config.seed)
     orders = {
         layer.name: torch.randperm(stop - start, generator=generator).tolist()
         for layer in context.layers
         for start, stop in [context.graph.spans[layer.name]]
     }
-    return _unit_schedule(context, request, _ordered(context, footprint, request, orders), {})
+    return _unit_schedule(context, config, _ordered(context, footprint, config, orders), {})
 
 
-def reconstruct_schedule(context: PruningContext, footprint: Footprint, request: Request) -> Schedule:
-    """The unit first whose loss the survivors can best make up for (core.elimination)."""
-    steps = by_cost(context, footprint, scope=request.scope, price=request.price)
-    return _unit_schedule(context, request, steps, {})
+def reconstruct_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> Schedule:
+    """The unit first that the others reconstruct best (see reconstruction_cost)."""
+    steps = by_cost(context, footprint, scope=config.scope, price=price_of(config))
+    return _unit_schedule(context, config, steps, {})
 
 
 def _ordered(
-    context: PruningContext, footprint: Footprint, request: Request, orders: Mapping[str, list[int]]
+    context: PruningContext, footprint: Footprint, config: PruneConfig, orders: Mapping[str, list[int]]
 ) -> Iterator[RemovalStep]:
-    return by_order(context, footprint, orders, scope=request.scope, price=request.price)
+    return by_order(context, footprint, orders, scope=config.scope, price=price_of(config))
 
 
 def _unit_schedule(
     context: PruningContext,
-    request: Request,
+    config: PruneConfig,
     steps: Iterator[RemovalStep],
     merges: Mapping[str, Mapping[int, int]],
 ) -> UnitSchedule:
     count = sum(context.statistics[layer.name].units - 1 for layer in context.layers)
-    return UnitSchedule(context, tuple(request.watch(steps, count)), request.round_to, merges)
+    return UnitSchedule(context, tuple(events.tracked(steps, "select", count)), config.round_to, merges)
 
 
-def _taken(context: PruningContext, request: Request) -> dict[str, list[UnitRemoval]]:
+def _taken(context: PruningContext, config: PruneConfig) -> dict[str, list[UnitRemoval]]:
     return {
-        layer.name: smallest_angle_first(layer, context.statistics[layer.name], center=request.center)
+        layer.name: smallest_angle_first(layer, context.statistics[layer.name], center=config.center)
         for layer in context.layers
     }
 
 
 SAVING_POWER = 0.75
-"""How much a saving counts against its cost; 0 would take what is cheapest, however little it saves."""
+"""How much a saving counts against its cost; 0 would remove what is cheapest, however little it saves."""
 
 
 def by_cost(
     context: PruningContext, footprint: Footprint, *, scope: Scope, price: Price
 ) -> Iterator[RemovalStep]:
-    """Units one by one, those first that the others can best make up for, until each layer has one left.
+    """Units one by one, those first that the others reconstruct best, until each layer has one left.
 
-    Across layers, scope "global" takes the least cost against what is saved of `price`, "layer" takes from
-    the layer that has lost the smallest share. `footprint` is kept up to date.
+    Across layers, scope "global" removes where the cost is least for what is saved of `price`, "layer" from
+    the layer that has lost the smallest fraction. `footprint` is kept up to date.
     """
     elimination = Elimination(context, _units(context))
     starts = [start for start, _ in context.graph.spans.values()]
@@ -252,3 +253,26 @@ def _next_layer(
         score = least / footprint.savings(price).double().clamp(min=1) ** SAVING_POWER
     score[closed | (footprint.left <= 1)] = torch.inf
     return int(score.argmin())
+
+
+def price_of(config: PruneConfig) -> Price:
+    """The unit in which savings count: that of the amount, units where there is none."""
+    amount = config.given_amount
+    return amount.price if amount else "units"
+
+
+SCHEDULES: dict[MethodName, Callable[[PruningContext, Footprint, PruneConfig], Schedule]] = {
+    "distinct": distinct_schedule,
+    "progressive": progressive_schedule,
+    "reconstruct": reconstruct_schedule,
+    "importance": importance_schedule,
+    "random-units": random_units_schedule,
+    "magnitude": magnitude_schedule,
+    "random": random_schedule,
+}
+
+WITHIN_ANGLE: dict[str, Callable[[PruningContext, PruneConfig, float], Plan]] = {
+    "distinct": distinct_within,
+    "progressive": progressive_within,
+}
+"""The plan for one angle in degrees, of the methods that remove by angle."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,35 +16,47 @@ from emoprune.pruning.context import PruningContext, stays
 from emoprune.pruning.types import Plan
 
 
-def apply(
-    plan: Plan, checkpoint: Checkpoint, context: PruningContext, merged: Mapping[str, Tensor]
-) -> Checkpoint:
-    """The checkpoint without the plan's removed units and with its masks.
+@dataclass(frozen=True)
+class Pruned:
+    """A network after a plan: its tensors, its masks, and the (inputs, outputs) of every narrowed layer."""
 
-    `merged` are the tensors that the survivors take over with, at their full size (core.compensation). The
-    statistics of the survivors stay, so that pruning can go on in steps.
+    tensors: Mapping[str, Tensor]
+    masks: Mapping[str, Tensor]
+    widths: Mapping[str, tuple[int, int]]
+
+
+def apply(plan: Plan, context: PruningContext, merged: Mapping[str, Tensor]) -> Pruned:
+    """The network of `context` without the plan's removed units and with its masks.
+
+    `merged` are the tensors with which the survivors take over, at their full size (see merging).
     """
-    graph, alive = context.graph, context.alive(plan)
-    tensors = cut({**checkpoint.tensors, **merged}, graph, alive)
+    alive = context.alive(plan)
+    tensors = cut({**context.tensors, **merged}, context.graph, alive)
     # what is zero already stays so, whatever the new masks would allow
     both = {
-        name: mask & checkpoint.masks[name] if name in checkpoint.masks else mask
+        name: mask & context.masks[name] if name in context.masks else mask
         for name, mask in plan.masks.items()
     }
-    masks = cut({**checkpoint.masks, **both}, graph, alive)
-    for name, mask in masks.items():
-        tensors[name] = tensors[name] * mask
+    masks = cut({**context.masks, **both}, context.graph, alive)
+    masked = {name: tensors[name] * mask for name, mask in masks.items()}
+    return Pruned({**tensors, **masked}, masks, widths(context.graph, tensors, alive))
+
+
+def pruned_checkpoint(
+    checkpoint: Checkpoint, context: PruningContext, plan: Plan, pruned: Pruned
+) -> Checkpoint:
+    """The checkpoint with the pruned network; the survivors keep their statistics, for pruning in steps."""
     removals = {removal.layer: removal for removal in plan.removals}
     return replace(
         checkpoint,
-        tensors=tensors,
-        masks=masks,
-        spec=replace(checkpoint.spec, widths={**checkpoint.spec.widths, **_widths(graph, tensors, alive)}),
+        tensors=pruned.tensors,
+        masks=pruned.masks,
+        spec=replace(checkpoint.spec, widths={**checkpoint.spec.widths, **pruned.widths}),
         statistics={
             name: survivors(statistics, removals[name].kept) if name in removals else statistics
             for name, statistics in checkpoint.statistics.items()
         },
-        moments=_remaining(checkpoint.moments, graph, alive),
+        moments=_remaining(checkpoint.moments, context.graph, context.alive(plan)),
     )
 
 
@@ -59,10 +71,9 @@ def cut(tensors: Mapping[str, Tensor], graph: ChannelGraph, alive: Tensor) -> di
 
 
 def rewound(pruned: Checkpoint, earlier: Checkpoint, context: PruningContext, plan: Plan) -> Checkpoint:
-    """The pruned network with what survives of it set back to `earlier`, a checkpoint of the whole one.
+    """The pruned network with its survivors set back to `earlier`, a checkpoint of the whole network.
 
-    Its statistics were those of other weights, hence none are left (re-initialization of elazar2020,
-    section 2).
+    It has no statistics, for those were of other weights (re-initialization of elazar2020, section 2).
     """
     tensors = cut(earlier.tensors, context.graph, context.alive(plan))
     masked = {name: tensors[name] * mask for name, mask in pruned.masks.items()}
@@ -81,24 +92,25 @@ def check_rewind(earlier: Checkpoint, whole: Checkpoint) -> None:
             )
 
 
-def _widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) -> dict[str, tuple[int, int]]:
+def widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) -> dict[str, tuple[int, int]]:
     """Inputs and outputs of every layer that has lost some."""
-    widths = {}
+    found = {}
     for place in graph.cuts:
         layer, _, kind = place.tensor.rpartition(".")
-        if kind != "weight" or bool(stays(place.owner, alive).all()):
+        # a batch norm without weights still has a mean
+        if kind not in ("weight", "running_mean") or bool(stays(place.owner, alive).all()):
             continue
         weight = tensors[place.tensor]
         work = graph.works.get(place.tensor)
         if work is None:
-            widths[layer] = (weight.shape[0], weight.shape[0])
+            found[layer] = (weight.shape[0], weight.shape[0])
         elif work.groups == 1:
-            widths[layer] = (weight.shape[1], weight.shape[0])
+            found[layer] = (weight.shape[1], weight.shape[0])
         else:
             # whole groups go, so the channels of each stay what they were
             groups = work.groups * weight.shape[0] // len(place.owner)
-            widths[layer] = (weight.shape[1] * groups, weight.shape[0])
-    return widths
+            found[layer] = (weight.shape[1] * groups, weight.shape[0])
+    return found
 
 
 def _remaining(moments: Mapping[str, Moments], graph: ChannelGraph, alive: Tensor) -> dict[str, Moments]:

@@ -1,20 +1,222 @@
-"""What pruning looks at, decides and promises."""
+"""What pruning is asked for, what it decides, and what it reports."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from html import escape
+from typing import TYPE_CHECKING, Any
 
-from emoprune.choices import Center
-from emoprune.errors import InvalidRecord
+from emoprune.choices import Center, Merge, MethodName, Price, Scope
+from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import check_label
+from emoprune.networks.graph.types import Obstacle
+from emoprune.pruning.methods import METHODS
+from emoprune.settings import check_limits, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-
 STEPS_SCHEMA = "emoprune.steps/1"
+
+DEFAULT_ANGLE_DEG = 15.0
+STRUCTURAL = ("units", "macs", "params")
+"""Amounts that single weights save nothing of."""
+LOSSES = ("max_loss_increase", "max_drop")
+"""Amounts that are measured on images."""
+PRICES: dict[str, Price] = {"macs": "macs", "params": "parameters", **dict.fromkeys(LOSSES, "macs")}
+
+
+# settings that pruning and its angles share
+LAYER: Any = setting(
+    "*", "Only layers whose name matches, of any kind that has units to remove.", metavar="GLOB"
+)
+CENTER: Any = setting(
+    None,
+    "What activations are measured from: half (minus 0.5), range (the layer's range scaled to -0.5..0.5), "
+    "mean (each unit's own), none.",
+    default_text="half for sigmoid, else range",
+)
+SAMPLES: Any = setting(2000, "How many training images to calibrate on, at most.", metavar="N", low=2)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is removed: a setting of PruneConfig and its value."""
+
+    name: str
+    value: float
+
+    @property
+    def price(self) -> Price:
+        """The unit in which savings count where layers compete for the budget."""
+        return PRICES.get(self.name, "units")
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether only running the network can say when it is reached."""
+        return self.name in LOSSES
+
+    def __str__(self) -> str:
+        return f"`{self.name}={self.value:g}`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneConfig:
+    """What one pruning is asked for: a method, at most one amount, and how the survivors take over.
+
+    Raises UsageFault for settings that contradict one another.
+    """
+
+    method: MethodName = setting(
+        "distinct",
+        # \\b keeps the lines as they are
+        "\b\n" + "\n".join(f"{name}: {entry.meaning}" for name, entry in METHODS.items()),
+        metavar="NAME",
+        names=METHODS,
+    )
+    angle: float | None = setting(
+        None,
+        "distinct: similar under it, complementary over 180 minus it; progressive: while the smallest is "
+        "under it.",
+        metavar="DEGREES",
+        low=0,
+        high=90,
+        default_text="15",
+    )
+    amount: float | None = setting(
+        None,
+        "Fraction of the units to remove, 0 to 1; with magnitude and random, of the weights.",
+        metavar="FRACTION",
+        low=0,
+        high=1,
+    )
+    units: int | None = setting(None, "Units to keep, in all chosen layers together.", metavar="N", low=1)
+    macs: float | None = setting(
+        None, "Fraction of the multiply-accumulates to keep, 0 to 1.", metavar="FRACTION", low=0, high=1
+    )
+    params: float | None = setting(
+        None, "Fraction of the parameters to keep, 0 to 1.", metavar="FRACTION", low=0, high=1
+    )
+    max_loss_increase: float | None = setting(
+        None,
+        "Remove as much as possible before the mean loss on the val part (else train) grows by more.",
+        metavar="NATS",
+        low=0,
+    )
+    max_drop: float | None = setting(
+        None,
+        "Remove as much as possible before the accuracy on the val part (else train) drops by more.",
+        metavar="POINTS",
+        low=0,
+        high=100,
+    )
+    scope: Scope = setting(
+        "global",
+        "global: a budget is spent where it costs least; layer: the same fraction of every layer. Not for "
+        "angles, which are the same for all layers.",
+    )
+    layer: str = LAYER
+    round_to: int = setting(
+        1, "Layers keep a multiple of N units, which engines run faster.", metavar="N", low=1
+    )
+    merge: Merge = setting(
+        "lstsq",
+        "How the survivors take over: lstsq refits their outgoing weights and recalibrates batch norm, sum "
+        "adds those of the removed units as published.",
+    )
+    center: Center | None = CENTER
+    data: str | None = setting(
+        None,
+        "Calibrate on its training part, or on all of it if the model was trained on other data; none: use "
+        "no image.  [default: the training data where a batch norm is recalibrated and it is still there]",
+        metavar="DATA|none",
+    )
+    samples: int = SAMPLES
+    rewind: str | None = setting(
+        None,
+        "Set what survives back to this earlier checkpoint (train --save-init), to train it from there.",
+        metavar="INIT",
+    )
+    seed: int = setting(0, "Seed of every random choice.", metavar="N", low=0, high=2**32 - 1)
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+        amount, entry = self.given_amount, METHODS[self.method]
+        if amount is None:
+            return
+        if amount.name == "angle" and not entry.by_angle:
+            raise UsageFault(f"`method={self.method}` ignores angles", "give `amount`, `macs` or another")
+        if entry.weights and amount.name in STRUCTURAL:
+            raise UsageFault(
+                f"`method={self.method}` removes single weights, which does not lower `{amount.name}`",
+                "give `amount`, or a method that removes units",
+            )
+
+    @property
+    def given_amount(self) -> Amount | None:
+        """The amount that is set; UsageFault for two."""
+        names = ("angle", "amount", *STRUCTURAL, *LOSSES)
+        given = [Amount(name, value) for name in names if (value := getattr(self, name)) is not None]
+        if len(given) > 1:
+            first, second = given[:2]
+            raise UsageFault(f"`{first.name}` and `{second.name}` both set the amount", "give one of them")
+        return given[0] if given else None
+
+    @property
+    def required_amount(self) -> Amount:
+        """The amount that is set, else the usual angle; UsageFault where the method has none of its own."""
+        amount, entry = self.given_amount, METHODS[self.method]
+        if amount is not None:
+            return amount
+        if entry.by_angle:
+            return Amount("angle", DEFAULT_ANGLE_DEG)
+        hint = "`amount=0.5`" if entry.weights else "`macs=0.5` for half the multiply-accumulates"
+        raise UsageFault(f"`method={self.method}` needs an amount", f"give {hint}")
+
+    def check_counts(self, amount: Amount | None) -> None:
+        """Raise UsageFault where units are counted but the method does not remove them one by one."""
+        entry = METHODS[self.method]
+        by_angle = amount is not None and amount.name == "angle"
+        if self.scope == "layer" and (by_angle or not (entry.one_by_one or entry.weights)):
+            raise UsageFault(
+                "`scope=layer` divides an amount among layers, and an angle is the same for all of them",
+                f"leave it out, or use it with `amount` and {one_by_one()}",
+            )
+        if self.round_to > 1 and (by_angle or not entry.one_by_one):
+            raise UsageFault(
+                "`round_to` needs a method that removes units one by one",
+                f"use it with `macs`, `params`, `amount` or `units` and {one_by_one()}",
+            )
+
+
+def one_by_one() -> str:
+    """The methods that remove units one by one, as a message names them."""
+    *others, last = (name for name, entry in METHODS.items() if entry.one_by_one)
+    return f"`method` {', '.join(others)} or {last}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnglesConfig:
+    """Which angles are measured, and which of them are listed."""
+
+    layer: str = LAYER
+    center: Center | None = CENTER
+    below: float = setting(15.0, "Similar: under this many degrees.", metavar="DEGREES", low=0, high=180)
+    above: float = setting(
+        165.0, "Complementary: over this many degrees.", metavar="DEGREES", low=0, high=180
+    )
+    everything: bool = setting(False, "Every pair, not only those.", option="--all")
+    data: str | None = setting(
+        None,
+        "Measure the statistics again on its training part, or on all of it if the model was trained on "
+        "other data.",
+        metavar="DATA",
+    )
+    samples: int = SAMPLES
+
+    def __post_init__(self) -> None:
+        check_limits(self)
 
 
 @dataclass(frozen=True)
@@ -30,7 +232,7 @@ class PruningStep:
 
 @dataclass(frozen=True)
 class PruningCurve:
-    """What happened while units went one by one (schema emoprune.steps/1)."""
+    """What was measured while units were removed one by one (schema emoprune.steps/1)."""
 
     model: str
     method: str
@@ -77,9 +279,9 @@ class Survey:
 
 @dataclass(frozen=True)
 class Removal:
-    """The decision for one layer: which units go, why, and which survivor a merged one is added to.
+    """The decision for one layer: which units are removed, why, and which survivor each is merged into.
 
-    `chosen` are those that a method took for another reason than the published rule's. `merges` maps a
+    `chosen` are those that a method removed for another reason than the published rule's. `merges` maps a
     removed unit to the surviving unit that takes its outgoing weights under the merge "sum"; removed units
     that are not in it are dropped.
     """
@@ -122,7 +324,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Plan:
-    """A decision and no deed: one removal per layer, in network order, and the weights that become zero.
+    """A decision, not yet applied: one removal per layer, in network order, and the weights that become zero.
 
     `masks` (bool, True where a weight stays) have the shape of the parameter that they are named after.
     """
@@ -133,11 +335,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class ErrorEstimate:
-    """What a removal costs one layer, known from statistics alone before anything is written.
+    """What a removal is predicted to cost one layer, from statistics alone.
 
-    The errors are relative: root of the mean squared change of what its consumers compute over that input's
-    variance, the mean over the consumers, for everything that the plan takes from what they read. None where
-    it never varies.
+    The errors are relative: root of the mean squared change of what its consumers compute over its variance,
+    averaged over the consumers, for everything that the plan removes from their input. None where it never
+    varies. The taps of a kernel are taken as independent.
     """
 
     layer: str
@@ -148,3 +350,79 @@ class ErrorEstimate:
     insignificant: int
     error_sum: float | None
     error_lstsq: float | None
+
+
+class ErrorEstimates(tuple[ErrorEstimate, ...]):
+    """The predicted errors of all layers; a notebook shows them as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        names = [entry.name for entry in fields(ErrorEstimate)]
+        shown = [name for name in names if any(getattr(each, name) not in (None, 0) for each in self)]
+        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in shown)
+        rows = "".join(f"<tr>{_cells(getattr(each, name) for name in shown)}</tr>" for each in self)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _cells(values: Iterable[object]) -> str:
+    texts = (
+        "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+        for value in values
+    )
+    return "".join(f"<td>{escape(text)}</td>" for text in texts)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A count or a measure before and after pruning; None where it is not finite or there is none."""
+
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True)
+class LayerOutcome(ErrorEstimate):
+    """What a pruning did to one layer."""
+
+    center: Center
+    removed: tuple[int, ...]
+    merges: Mapping[int, int]
+    spared: bool
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The part of the data, and how many images of it, that accuracy and loss were measured on."""
+
+    part: str
+    images: int
+
+
+@dataclass(frozen=True)
+class PruneOutcome:
+    """What a pruning did, layer by layer and to the whole network (part of schema emoprune.prune/2)."""
+
+    units: Change
+    compression_rate: float
+    parameters: Change
+    nonzero_parameters: Change
+    macs: Change
+    bytes: Change
+    layers: tuple[LayerOutcome, ...]
+    frozen: tuple[Obstacle, ...]
+    accuracy: Change | None = None
+    loss: Change | None = None
+    evaluated_on: Evaluated | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """As JSON has it: without accuracy and loss where they were not measured."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class LayerSensitivity:
+    """The predicted error where one layer alone loses a fraction of its units."""
+
+    amount: float
+    estimate: ErrorEstimate

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from emoprune import events
 from emoprune.choices import StepMeasure
-from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import PruningCurve
 from emoprune.reporting import aggregate
 from emoprune.reporting.aggregate import STEP_KEYS, StepGroup, View
@@ -19,7 +17,6 @@ from emoprune.reporting.tables import (
     Format,
     Table,
     as_record,
-    cell,
     flat_estimate,
     flat_printed,
     from_rows,
@@ -142,99 +139,3 @@ def _record(view: Steps, group: StepGroup) -> dict[str, Any]:
         **{key: as_record(group.measured(measure)) for measure, key in STEP_KEYS.items()},
         "paper": [{key: getattr(entry, key) for key in ("measure", "value", "where")} for entry in printed],
     }
-
-
-REASONS = {"similar": "similar", "complementary": "compl.", "insignificant": "insign."}
-ERRORS = {"error_sum": "error: sum", "error_lstsq": "lstsq"}
-FINEST = 1e-4
-"""The least error that is written as a number, with as many decimals as the others."""
-
-
-def error_tables(summary: Mapping[str, Any]) -> Iterable[Table | str]:
-    """The predicted error of every layer and the change of the whole network, from a summary of prune."""
-    yield from _layers(summary)
-    yield table("", ["", "before", "after", "change"], _totals(summary))
-    if not METHODS[summary["method"]].weights:
-        yield from _obstacles(summary["frozen"])
-
-
-def _layers(summary: Mapping[str, Any]) -> Iterable[Table | str]:
-    """What every layer loses; all that lose nothing in one line."""
-    ((name, value),) = summary["amount"].items()
-    masks = METHODS[summary["method"]].weights
-    made = (summary["method"], f"{name.replace('_', ' ')} {value:g}", *([] if masks else [summary["merge"]]))
-    losing = [entry for entry in summary["layers"] if _loses(entry, masks=masks)]
-    whole = len(summary["layers"]) - len(losing)
-    reasons = {key: text for key, text in REASONS.items() if any(entry[key] for entry in losing)}
-    errors = {key: text for key, text in ERRORS.items() if any(entry[key] is not None for entry in losing)}
-    if len(errors) == 1:
-        errors = dict.fromkeys(errors, "error")
-    title = f"Predicted error ({', '.join(made)})"
-    yield (
-        table(
-            title,
-            ["layer", "units", *reasons.values(), *errors.values()],
-            (
-                [
-                    entry["layer"],
-                    f"{entry['before']:,} > {entry['after']:,}",
-                    *(entry[key] for key in reasons),
-                    *(_error(entry[key]) for key in errors),
-                ]
-                for entry in losing
-            ),
-        )
-        if losing
-        else title
-    )
-    if whole:
-        more = "more " if losing else ""
-        layers, lose = ("layer", "loses") if whole == 1 else ("layers", "lose")
-        yield f"  {whole:,} {more}{layers} {lose} nothing"
-    if summary["resolved_on"] and losing:
-        images = events.counted(summary["resolved_on"], "image")
-        yield f"  predicted without images; with weights refit on {images}, errors are smaller"
-
-
-def _loses(entry: Mapping[str, Any], *, masks: bool) -> bool:
-    """Whether the layer loses units or, of single weights, changes its consumers or may do so."""
-    return entry["before"] > entry["after"] or (masks and entry["error_sum"] != 0)
-
-
-def _error(error: float | None) -> str:
-    if error is not None and 0 < error < FINEST:
-        return f"<{FINEST:.4f}"
-    return cell(error if error is None else round(error, 4))
-
-
-def _totals(summary: Mapping[str, Any]) -> Iterable[tuple[object, ...]]:
-    for name in ("units", "parameters", "nonzero_parameters", "macs", "bytes"):
-        counts = summary[name]
-        if name != "nonzero_parameters" or counts != summary["parameters"]:
-            yield name.replace("_", " "), counts["before"], counts["after"], _change(counts)
-    if "accuracy" in summary:
-        part, accuracy, loss = summary["judged_on"]["part"], summary["accuracy"], summary["loss"]
-        before, after = accuracy["before"], accuracy["after"]
-        if before is not None:
-            yield (
-                f"accuracy ({part})",
-                f"{before:.1%}",
-                f"{after:.1%}",
-                f"{100 * (after - before):+.1f} points",
-            )
-        change = "-" if None in loss.values() else f"{loss['after'] - loss['before']:+.4f}"
-        yield f"loss ({part})", loss["before"], loss["after"], change
-
-
-def _change(counts: Mapping[str, int]) -> str:
-    return f"{counts['after'] / counts['before'] - 1:+.1%}" if counts["before"] else "-"
-
-
-def _obstacles(frozen: list[dict[str, Any]]) -> Iterable[str]:
-    """The channels that no method removes, and the operations that prevent it."""
-    if frozen:
-        channels = events.counted(sum(obstacle["channels"] for obstacle in frozen), "channel")
-        layers = events.counted(len({obstacle["layer"] for obstacle in frozen}), "layer")
-        operations = ", ".join(sorted({obstacle["operation"] for obstacle in frozen}))
-        yield f"  never removed: {channels} of {layers}, which the network ties"
-        yield f"  or rearranges, so that none can be removed without the others ({operations})"

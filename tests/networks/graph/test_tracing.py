@@ -289,7 +289,7 @@ def ours(case: Case, removed: dict[str, Tensor]) -> nn.Module:
     alive = torch.ones(case.graph.units, dtype=torch.bool)
     alive[torch.cat([*removed.values()])] = False
     left = surgery.cut(case.net.state_dict(), case.graph, alive)
-    widths = surgery._widths(case.graph, left, alive)
+    widths = surgery.widths(case.graph, left, alive)
     return restore(dataclasses.replace(case.spec, widths=widths), left)
 
 

@@ -1,0 +1,195 @@
+"""Pruning of any module that torch.fx can trace, without a checkpoint."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from emoprune import events
+from emoprune.errors import UsageFault
+from emoprune.networks.activation_statistics import collect
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.graph.types import ChannelGraph
+from emoprune.pruning.context import PruningContext
+from emoprune.pruning.error_estimate import report_warnings
+from emoprune.pruning.methods import METHODS
+from emoprune.pruning.prune import PrunePlan, PruningRun, decide
+from emoprune.pruning.refit import images_that_fit
+from emoprune.pruning.types import LOSSES, PruneConfig, PruneOutcome
+
+BATCH = 32
+ENOUGH = 32
+"""Example inputs that give statistics of their own; of fewer, random inputs do."""
+NOISE_INPUTS = 64
+
+
+def prune_module(
+    net: nn.Module, example_inputs: Tensor, *, images: Iterable[Any] | None = None, **settings: Any
+) -> tuple[nn.Module, PruneOutcome]:
+    """A new, smaller module that computes nearly the same as `net`, and what was removed.
+
+    `net` is left as it was. It has to be one that torch.fx can trace, with one input and a batch first;
+    `example_inputs` (n, ...) show the shape of that input. `images` are batches of such inputs, or tuples
+    that begin with them, as data loaders give: statistics are gathered and layers are refitted on up to
+    `samples` of them. Without images the statistics are those of the example inputs, or of random inputs
+    where there are fewer than 32, and nothing is refitted. Further settings are those of PruneConfig; the
+    method is "reconstruct" unless another is given.
+
+    Channels that an operation without a rule touches stay; the outcome lists them as `frozen`. Raises
+    UsageFault for a module that cannot be traced, that has no layer to prune, or whose parameters are shared
+    or computed, and names the part that cannot be followed.
+    """
+    config = PruneConfig(**{"method": "reconstruct", **settings})
+    amount = config.required_amount
+    config.check_counts(amount)
+    for name in ("data", "rewind", *LOSSES):
+        if getattr(config, name) is not None:
+            raise UsageFault(f"`{name}` is for checkpoints, and this is a module", "give `macs`, or `images`")
+    if not isinstance(example_inputs, Tensor):
+        raise UsageFault(f"`example_inputs` is {type(example_inputs).__name__}, not a tensor", "give a batch")
+    _check_weights(net)
+    parameter = next(net.parameters(), example_inputs)
+    # on the processor, for all devices alike, and in evaluation mode; the given module keeps its own
+    own = copy.deepcopy(net).cpu().eval()
+    inputs = example_inputs.detach().cpu()
+    graph = _graph(own, inputs)
+    calibration = None if images is None else _calibration(images, inputs, config.samples)
+    seen = collect(own, graph, graph.layers, calibration or _stand_in(inputs, config.seed))
+    layers = tuple(layer for layer in graph.layers if fnmatchcase(layer.name, config.layer))
+    weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), config.layer))
+    masks = METHODS[config.method].weights
+    if not (weights if masks else layers):
+        names = ", ".join(layer.name for layer in graph.layers)
+        raise UsageFault(f"no layer matches `layer={config.layer}`", f"choose from {names}")
+    context = PruningContext(graph, own.state_dict(), seen.statistics, seen.moments, layers, weights)
+    shape = tuple(inputs.shape[1:])
+    images_to_refit = None
+    if calibration and config.merge == "lstsq" and not masks:
+        images_to_refit = partial(_that_fit, own, calibration)
+    run = PruningRun(own, shape, context, config, images_to_refit)
+    plan = decide(run, amount)
+    planned = PrunePlan(run, amount, plan, run.merges(plan))
+    pruned = run.apply(plan, planned.merged.get(config.merge))
+    outcome = planned.outcome(pruned)
+    report_warnings(config, outcome)
+    smaller = copy.deepcopy(run.network(pruned)).to(parameter.device)
+    _copy_modes(net, smaller)
+    return smaller, outcome
+
+
+def _copy_modes(net: nn.Module, smaller: nn.Module) -> None:
+    """Let each part train, and each parameter learn, where that of `net` does."""
+    modes = {name: module.training for name, module in net.named_modules()}
+    for name, module in smaller.named_modules():
+        module.training = modes[name]
+    for name, parameter in net.named_parameters():
+        smaller.get_parameter(name).requires_grad_(parameter.requires_grad)
+
+
+def _check_weights(net: nn.Module) -> None:
+    """Raise UsageFault for a layer whose weight is computed from others, as weight norm does."""
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and "weight" not in module._parameters:
+            fact = f"{name}.weight is computed and not a parameter" if name else "its weight is computed"
+            raise UsageFault(fact, "remove its weight norm first")
+
+
+def _graph(net: nn.Module, inputs: Tensor) -> ChannelGraph:
+    """The channel graph of a module of the user's own; UsageFault for what cannot be followed."""
+    name = type(net).__name__
+    try:
+        traced = fx.symbolic_trace(net)
+    except Exception as error:  # whatever the user's own forward raises when it meets a symbol
+        raise UsageFault(
+            f"torch.fx cannot trace {name} ({_reason(error)})",
+            "prune a part of it that has no control flow on values",
+        ) from error
+    taken = [node.name for node in traced.graph.nodes if node.op == "placeholder" and not node.args]
+    if len(taken) != 1:
+        raise UsageFault(
+            f"{name} takes {len(taken)} inputs ({', '.join(taken)})", "prune a part with one input"
+        )
+    try:
+        with torch.inference_mode():
+            net(inputs[:1])
+    except Exception as error:  # whatever the user's own forward raises for inputs that it cannot take
+        raise UsageFault(
+            f"{name} cannot take `example_inputs` of {_form(inputs)} ({_reason(error)})",
+            "give a batch of what it takes",
+        ) from error
+    graph = channel_graph(net, tuple(inputs.shape[1:]))
+    first_name: dict[int, str] = {}
+    cut = {place.tensor for place in graph.cuts}
+    for parameter_name, parameter in net.named_parameters(remove_duplicate=False):
+        other = first_name.setdefault(id(parameter), parameter_name)
+        if other != parameter_name and cut & {other, parameter_name}:
+            raise UsageFault(f"{other} and {parameter_name} share one parameter", "give each its own")
+    if not graph.layers:
+        operations = sorted({obstacle.operation for obstacle in graph.obstacles})
+        because = f" (kept whole by {', '.join(operations)})" if operations else ""
+        raise UsageFault(f"{name} has no layer that can be pruned{because}", "prune another module")
+    return graph
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _form(inputs: Tensor) -> str:
+    sides = "x".join(map(str, inputs.shape[1:]))
+    return f"{str(inputs.dtype).removeprefix('torch.')} {sides}"
+
+
+def _calibration(images: Iterable[Any], like: Tensor, limit: int) -> list[Tensor]:
+    """Up to `limit` inputs of the form of `like` from batches as data loaders give them."""
+    found, count = list[Tensor](), 0
+    for entry in images:
+        batch = entry[0] if isinstance(entry, Sequence) else entry
+        if not isinstance(batch, Tensor):
+            raise UsageFault(
+                f"`images` gives {type(batch).__name__}, not batches of inputs",
+                "give tensors, or tuples of them",
+            )
+        if _form(batch) != _form(like):
+            raise UsageFault(
+                f"`images` gives inputs of {_form(batch)}, unlike `example_inputs` of {_form(like)}",
+                "give the same to both",
+            )
+        found.append(batch.detach().cpu()[: limit - count])
+        count += len(found[-1])
+        if count >= limit:
+            break
+    if not count:
+        raise UsageFault("`images` gives no batch", "give batches of inputs, or leave it out")
+    return found
+
+
+def _stand_in(inputs: Tensor, seed: int) -> tuple[Tensor, ...]:
+    """What statistics are gathered on where there are no images."""
+    if len(inputs) >= ENOUGH:
+        events.note(
+            f"statistics are those of the {len(inputs):,} example inputs; give `images` to refit layers"
+        )
+        return torch.split(inputs, BATCH)
+    events.warn(
+        f"no images: statistics are those of {NOISE_INPUTS} random inputs, and layers are not refitted; "
+        "give `images` to keep the accuracy"
+    )
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(NOISE_INPUTS, *inputs.shape[1:], generator=generator).to(inputs.dtype)
+    return torch.split(noise, BATCH)
+
+
+def _that_fit(net: nn.Module, batches: Sequence[Tensor]) -> list[Tensor]:
+    """As many inputs as memory can keep the activations of, layer by layer."""
+    most = images_that_fit(net, batches[0][:1])
+    fitting = torch.cat(list(batches))[:most]
+    if len(fitting) < sum(map(len, batches)):
+        events.note(f"layers are refitted on {most:,} images, as many as fit in memory")
+    return list(fitting.split(BATCH))

@@ -1,0 +1,149 @@
+"""What prune reports: predicted errors by layer, a sensitivity sweep, and a pruning step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from emoprune import events
+from emoprune.choices import Merge
+from emoprune.networks.graph.types import Obstacle
+from emoprune.pruning.methods import METHODS
+from emoprune.pruning.types import Change, LayerOutcome, LayerSensitivity, PruneOutcome, PruningCurve
+from emoprune.reporting.aggregate import STEP_KEYS
+from emoprune.reporting.tables import Table, cell, table
+
+REASONS = {"similar": "similar", "complementary": "compl.", "insignificant": "insign."}
+ERRORS = {"error_sum": "error: sum", "error_lstsq": "lstsq"}
+FINEST = 1e-4
+"""The smallest error that is written as a number."""
+
+
+def error_tables(settings: Mapping[str, Any], outcome: PruneOutcome) -> Iterable[Table | str]:
+    """What each layer loses and the predicted error of it; then the totals of the network."""
+    masks = METHODS[settings["method"]].weights
+    yield from _layers(settings, outcome.layers, masks=masks)
+    yield table("", ["", "before", "after", "change"], _totals(outcome))
+    if not masks:
+        yield from _obstacles(outcome.frozen)
+
+
+def _layers(
+    settings: Mapping[str, Any], layers: Sequence[LayerOutcome], *, masks: bool
+) -> Iterable[Table | str]:
+    """A row for every layer that loses something; one line for those that lose nothing."""
+    ((name, value),) = settings["amount"].items()
+    made = (
+        *(settings["method"], f"{name.replace('_', ' ')} {value:g}"),
+        *([] if masks else [settings["merge"]]),
+    )
+    losing = [layer for layer in layers if _loses(layer, masks=masks)]
+    reasons = {key: text for key, text in REASONS.items() if any(getattr(layer, key) for layer in losing)}
+    errors = {
+        key: text for key, text in ERRORS.items() if any(getattr(layer, key) is not None for layer in losing)
+    }
+    if len(errors) == 1:
+        errors = dict.fromkeys(errors, "error")
+    title = f"Predicted error ({', '.join(made)})"
+    rows = (
+        [
+            *(layer.layer, f"{layer.before:,} > {layer.after:,}"),
+            *(getattr(layer, key) for key in reasons),
+            *(_error(getattr(layer, key)) for key in errors),
+        ]
+        for layer in losing
+    )
+    yield table(title, ["layer", "units", *reasons.values(), *errors.values()], rows) if losing else title
+    whole = len(layers) - len(losing)
+    if whole:
+        more, lose = "more " if losing else "", "loses" if whole == 1 else "lose"
+        yield f"  {events.counted(whole, f'{more}layer')} {lose} nothing"
+    if settings["refitted_on"] and losing:
+        images = events.counted(settings["refitted_on"], "image")
+        yield f"  errors are predicted without images; refitted on {images}, the network is better"
+
+
+def _loses(layer: LayerOutcome, *, masks: bool) -> bool:
+    """Whether units are removed or, of single weights, the output of a next layer changes or is unknown."""
+    return layer.before > layer.after or (masks and layer.error_sum != 0)
+
+
+def _error(error: float | None) -> str:
+    if error is not None and 0 < error < FINEST:
+        return f"<{FINEST:.4f}"
+    return cell(error if error is None else round(error, 4))
+
+
+def _totals(outcome: PruneOutcome) -> Iterable[tuple[object, ...]]:
+    for name in ("units", "parameters", "nonzero_parameters", "macs", "bytes"):
+        counts: Change = getattr(outcome, name)
+        if name != "nonzero_parameters" or counts != outcome.parameters:
+            yield name.replace("_", " "), counts.before, counts.after, _change(counts)
+    accuracy, loss = outcome.accuracy, outcome.loss
+    if accuracy is None or loss is None or outcome.evaluated_on is None:
+        return
+    part = outcome.evaluated_on.part
+    if accuracy.before is not None and accuracy.after is not None:
+        points = f"{100 * (accuracy.after - accuracy.before):+.1f} points"
+        yield f"accuracy ({part})", f"{accuracy.before:.1%}", f"{accuracy.after:.1%}", points
+    grown = "-" if None in (loss.before, loss.after) else f"{(loss.after or 0) - (loss.before or 0):+.4f}"
+    yield f"loss ({part})", loss.before, loss.after, grown
+
+
+def _change(counts: Change) -> str:
+    return f"{(counts.after or 0) / counts.before - 1:+.1%}" if counts.before else "-"
+
+
+def _obstacles(frozen: Sequence[Obstacle]) -> Iterable[str]:
+    """What no method can remove, and which operations of the network prevent it."""
+    if frozen:
+        channels = events.counted(sum(obstacle.channels for obstacle in frozen), "channel")
+        layers = events.counted(len({obstacle.layer for obstacle in frozen}), "layer")
+        operations = ", ".join(sorted({obstacle.operation for obstacle in frozen}))
+        yield f"  never removed: {channels} of {layers}, which the network ties"
+        yield f"  or rearranges, so that one cannot go without the others ({operations})"
+
+
+def sensitivity_table(
+    layers: Sequence[tuple[str, int, Sequence[LayerSensitivity]]],
+    amounts: Sequence[float],
+    *,
+    method: str,
+    merge: Merge,
+) -> Table:
+    """The predicted error of each layer alone, by the fraction of its units that is removed."""
+
+    def row(name: str, units: int, found: Sequence[LayerSensitivity]) -> Iterable[object]:
+        errors = {entry.amount: getattr(entry.estimate, f"error_{merge}") for entry in found}
+        # a fraction that is out of reach has none
+        return name, units, *(_short(errors.get(amount)) for amount in amounts)
+
+    return table(
+        f"Error at the next layer by fraction of units removed ({method}, {merge})",
+        ["layer", "units", *(f"{amount:g}".lstrip("0") for amount in amounts)],
+        (row(*layer) for layer in layers),
+    )
+
+
+def _short(error: float | None) -> str:
+    """An error in three characters, so that nine fit beside the name of a layer."""
+    if error is None or error == 0:
+        return cell(error)
+    digits = 2 if error < 0.995 else 1 if error < 9.95 else 0
+    return f"{error:.{digits}f}".removeprefix("0")
+
+
+def curve_table(curve: PruningCurve, *, merge: Merge) -> Table:
+    """What was measured of one pruning, a row a step."""
+    headings = {"units": "units", **{key: measure for measure, key in STEP_KEYS.items()}}
+    present = [key for key in headings if any(getattr(step, key) is not None for step in curve.steps)]
+    return table(
+        f"Step by step ({curve.method}, {merge})",
+        [headings[key] for key in present],
+        ([_measure(key, getattr(step, key)) for key in present] for step in curve.steps),
+        left=0,
+    )
+
+
+def _measure(key: str, value: float | None) -> object:
+    return f"{value:.1%}" if key == "accuracy" and value is not None else value

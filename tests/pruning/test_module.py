@@ -1,0 +1,276 @@
+"""Pruning of modules that are not checkpoints: what is kept, what is left alone, what is refused."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import resnet18
+
+from emoprune.errors import UsageFault
+from emoprune.pruning.module import prune_module
+from tests.support.silencing import apart, randomize
+from tests.support.wiring import Wired, conv, head
+
+SIDE = 32
+
+
+def images(count: int = 96, *, seed: int = 0) -> Tensor:
+    return torch.randn(count, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+
+
+def macs(net: nn.Module) -> int:
+    """Multiply-accumulates of one image, as torch counts them."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        copy.deepcopy(net).eval()(torch.zeros(1, 3, SIDE, SIDE))
+    return int(counter.get_total_flops()) // 2
+
+
+def branching() -> nn.Module:
+    """A residual addition and a concatenation, each after a batch norm."""
+
+    def wire(net: Wired, x: Tensor) -> Tensor:
+        h = torch.relu(net.norm(net.stem(x)))
+        h = torch.relu(net.norm2(net.again(h)) + h)
+        h = torch.cat([torch.relu(net.left(h)), torch.relu(net.right(h))], 1)
+        found: Tensor = net.head(torch.relu(net.last(h)))
+        return found
+
+    return Wired(
+        wire,
+        stem=conv(3, 16, bias=False, stride=2),
+        norm=nn.BatchNorm2d(16),
+        again=conv(16, 16, bias=False),
+        norm2=nn.BatchNorm2d(16),
+        left=conv(16, 10),
+        right=conv(16, 14, 1),
+        last=conv(24, 20, stride=2),
+        head=head(20),
+    )
+
+
+MAKES: dict[str, Callable[[], nn.Module]] = {
+    "branching": branching,
+    "resnet18": lambda: resnet18(num_classes=7),
+}
+
+
+@pytest.fixture(params=MAKES)
+def net(request: pytest.FixtureRequest) -> nn.Module:
+    torch.manual_seed(0)
+    found = MAKES[request.param]()
+    randomize(found)
+    # settled norms, else signals grow from layer to layer
+    found.train()(images(32))
+    for module in found.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    found(images(32))
+    return found
+
+
+def state_of(net: nn.Module) -> dict[str, Any]:
+    """Everything that pruning must not change."""
+    return {
+        "tensors": {name: tensor.clone() for name, tensor in net.state_dict().items()},
+        "modes": [module.training for module in net.modules()],
+        "learned": [parameter.requires_grad for parameter in net.parameters()],
+        "hooks": [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in net.modules()],
+    }
+
+
+def test_prune_module_meets_the_budget_and_leaves_the_given_module_as_it_was(net: nn.Module) -> None:
+    net.train()
+    first = next(module for module in net.modules() if isinstance(module, nn.BatchNorm2d)).eval()
+    first.weight.requires_grad_(False)
+    before, cost = state_of(net), macs(net)
+    smaller, outcome = prune_module(net, images(2), images=images().split(32), macs=0.5)
+    after = state_of(net)
+    tensors = before.pop("tensors"), after.pop("tensors")
+    assert before == after
+    assert all(torch.equal(tensor, tensors[1][name]) for name, tensor in tensors[0].items())
+    assert 0.4 * cost < macs(smaller) <= 0.5 * cost
+    assert (outcome.macs.before, outcome.macs.after) == (cost, macs(smaller))
+    assert sum(len(layer.removed) for layer in outcome.layers) > 0
+    assert smaller(images(2)).shape == net(images(2)).shape
+    # its parts are in the modes of the given ones, and learn where those do
+    assert [module.training for module in smaller.modules()] == before["modes"]
+    assert [parameter.requires_grad for parameter in smaller.parameters()] == before["learned"]
+
+
+def test_prune_module_shares_no_tensor_with_the_given_module(net: nn.Module) -> None:
+    smaller, _ = prune_module(net, images(2), images=images().split(32), macs=0.8)
+    expected = smaller.eval()(images(4))
+    ours, theirs = (
+        {tensor.untyped_storage().data_ptr() for tensor in each.state_dict().values()}
+        for each in (smaller, net)
+    )
+    assert ours.isdisjoint(theirs)
+    with torch.no_grad():
+        for tensor in net.state_dict().values():
+            tensor.zero_()
+    assert torch.equal(smaller(images(4)), expected)
+    smaller.train()(images(4)).sum().backward()
+
+
+def test_prune_module_keeps_the_outputs_of_a_redundant_network() -> None:
+    torch.manual_seed(0)
+    net = branching()
+    randomize(net)
+    with torch.no_grad():
+        # the second half of each layer's channels are copies of the first
+        for layer in map(net.get_submodule, ("left", "right")):
+            for parameter in layer.parameters():
+                parameter[len(parameter) // 2 :] = parameter[: len(parameter) // 2]
+    net.eval()
+    for given in (images().split(32), DataLoader(TensorDataset(images(), torch.zeros(96)), 40)):
+        smaller, outcome = prune_module(net, images(1), images=given, layer="[lr][ei]*", units=12)
+        assert {layer.layer: len(layer.removed) for layer in outcome.layers} == {"left": 5, "right": 7}
+        with torch.inference_mode():
+            assert apart(net(images(8, seed=1)), smaller(images(8, seed=1))) < 1e-2
+
+
+def test_prune_module_computes_in_the_precision_of_the_module() -> None:
+    net = branching().double().eval()
+    for method, amount in (("reconstruct", {"macs": 0.7}), ("magnitude", {"amount": 0.9})):
+        smaller, _ = prune_module(
+            net, images(1).double(), images=[images(40).double()], method=method, **amount
+        )
+        assert smaller(images(2).double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("method", ["distinct", "magnitude", "importance"])
+def test_prune_module_takes_every_kind_of_method(method: str) -> None:
+    net = branching().eval()
+    smaller, outcome = prune_module(net, images(40), images=[images(40)], method=method, amount=0.4)
+    learned = [parameter.count_nonzero() for parameter in smaller.parameters()]
+    assert outcome.nonzero_parameters.after == sum(map(int, learned))
+    assert sum(map(int, learned)) < sum(int(parameter.count_nonzero()) for parameter in net.parameters())
+
+
+def padded(**others: Any) -> nn.Sequential:
+    torch.manual_seed(0)
+    odd = nn.Conv2d(8, 8, 3, **others)
+    return nn.Sequential(conv(3, 8), nn.ReLU(), odd, nn.ReLU(), conv(8, 8), nn.ReLU(), head(8)).eval()
+
+
+@pytest.mark.parametrize("others", [{"padding": "same"}, {"padding": 1, "padding_mode": "reflect"}])
+def test_prune_module_keeps_convolutions_of_unusual_padding(others: dict[str, Any]) -> None:
+    net = padded(**others)
+    smaller, outcome = prune_module(net, images(1), images=[images()], macs=0.7)
+    odd, given = smaller.get_submodule("2"), net[2]
+    assert isinstance(odd, nn.Conv2d)
+    assert isinstance(given, nn.Conv2d)
+    assert (odd.padding, odd.padding_mode) == (given.padding, given.padding_mode)
+    assert smaller(images(2)).shape == (2, 2)
+    assert macs(smaller) <= 0.7 * macs(net)
+    if "padding_mode" in others:
+        assert {obstacle.layer for obstacle in outcome.frozen}
+
+
+def rolled(net: Wired, x: Tensor) -> Tensor:
+    h = torch.relu(net.second(torch.roll(torch.relu(net.first(x)), 1, 1)))
+    found: Tensor = net.head(h)
+    return found
+
+
+def test_prune_module_lists_channels_that_no_rule_covers_as_frozen() -> None:
+    net = Wired(rolled, first=conv(3, 8), second=conv(8, 12), head=head(12)).eval()
+    smaller, outcome = prune_module(net, images(40), images=[images()], units=6)
+    assert [(each.layer, each.channels, each.operation) for each in outcome.frozen] == [("first", 8, "roll")]
+    assert smaller.get_submodule("first").get_parameter("weight").shape[0] == 8
+    assert smaller.get_submodule("second").get_parameter("weight").shape[0] == 6
+
+
+def test_prune_module_warns_where_it_has_no_images(told: pytest.LogCaptureFixture) -> None:
+    net = branching().eval()
+    smaller, _ = prune_module(net, images(1), macs=0.7)
+    assert "no images: statistics are those of 64 random inputs" in told.text
+    again, _ = prune_module(net, images(1), macs=0.7)
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in smaller.state_dict().items())
+    told.clear()
+    prune_module(net, images(32), macs=0.7)
+    assert "statistics are those of the 32 example inputs" in told.text
+
+
+def test_prune_module_calibrates_on_as_many_samples_as_asked_for() -> None:
+    net, settings = branching().eval(), {"macs": 0.7, "samples": 48}
+    few, _ = prune_module(net, images(1), images=[images()[:48]], macs=0.7)
+    limited, _ = prune_module(net, images(1), images=images().split(40), **settings)
+    for name, tensor in few.state_dict().items():
+        torch.testing.assert_close(limited.state_dict()[name], tensor)
+
+
+def deciding(net: Wired, x: Tensor) -> Tensor:
+    found: Tensor = net.head(net.first(x) if x.sum() > 0 else net.first(-x))
+    return found
+
+
+class TwoInputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = conv(3, 8), head(8)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        found: Tensor = self.head(torch.relu(self.first(x + y)))
+        return found
+
+
+def sharing() -> nn.Module:
+    net = nn.Sequential(conv(3, 8), nn.ReLU(), conv(8, 8), nn.ReLU(), conv(8, 8), nn.ReLU(), head(8))
+    net[4].weight = net[2].weight
+    return net
+
+
+def normalized() -> nn.Module:
+    weighed = nn.utils.weight_norm(conv(8, 8))
+    return nn.Sequential(conv(3, 8), nn.ReLU(), weighed, nn.ReLU(), head(8))
+
+
+PLAIN = nn.Sequential(conv(3, 8), nn.ReLU(), head(8))
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*")
+@pytest.mark.parametrize(
+    ("make", "settings", "says"),
+    [
+        (lambda: Wired(deciding, first=conv(3, 8), head=head(8)), {}, "torch.fx cannot trace Wired"),
+        (TwoInputs, {}, r"TwoInputs takes 2 inputs \(x, y\)"),
+        (sharing, {}, "2.weight and 4.weight share one parameter"),
+        (normalized, {}, "2.weight is computed and not a parameter"),
+        (lambda: head(3), {}, "has no layer that can be pruned"),
+        (nn.Identity, {}, "Identity has no layer that can be pruned"),
+        (lambda: PLAIN, {"layer": "conv*"}, r"no layer matches `layer=conv\*`; choose from 0"),
+        (lambda: PLAIN, {"macs": None}, "`method=reconstruct` needs an amount"),
+        (lambda: PLAIN, {"macs": None, "max_drop": 1}, "`max_drop` is for checkpoints"),
+        (lambda: PLAIN, {"macs": None, "max_loss_increase": 1}, "`max_loss_increase` is for checkpoints"),
+        (lambda: PLAIN, {"rewind": "init.st"}, "`rewind` is for checkpoints"),
+        (lambda: PLAIN, {"data": "faces"}, "`data` is for checkpoints"),
+        (lambda: PLAIN, {"macs": 0.01}, "`macs=0.01` cannot be met"),
+        (lambda: PLAIN, {"images": ["a.jpg"]}, "`images` gives str, not batches of inputs"),
+        (lambda: PLAIN, {"images": []}, "`images` gives no batch"),
+        (
+            lambda: PLAIN,
+            {"images": [torch.zeros(2, 5, SIDE, SIDE)]},
+            "`images` gives inputs of float32 5x32x32",
+        ),
+        (lambda: PLAIN, {"images": [images(2).byte()]}, "`images` gives inputs of uint8 3x32x32"),
+        (lambda: PLAIN, {"example_inputs": images(1)[:, :1]}, "`example_inputs` of float32 1x32x32"),
+        (lambda: PLAIN, {"example_inputs": torch.zeros(1, 3)}, "`example_inputs` of float32 3 "),
+        (lambda: PLAIN, {"example_inputs": "a.jpg"}, "`example_inputs` is str"),
+    ],
+)
+def test_prune_module_refuses_by_name_what_it_cannot_follow(
+    make: Callable[[], nn.Module], settings: dict[str, Any], says: str
+) -> None:
+    net = make().eval()
+    before = state_of(net)["modes"]
+    with pytest.raises(UsageFault, match=says):
+        prune_module(net, **{"example_inputs": images(1), "macs": 0.5, **settings})
+    assert state_of(net)["modes"] == before
