@@ -8,14 +8,17 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
 from emoprune.cli.main import app
+from emoprune.synthetic_faces import draw_scene
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README_LINES = 150
+PHOTOS, FILMS = 20, 10
 BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r"--[a-z][a-z-]*")
 # where the options of recipes and benchmarks are spelled
@@ -148,3 +151,24 @@ def test_examples_of_the_architecture_are_lines_of_the_code() -> None:
         source = (ROOT / first.removeprefix("# ")).read_text()
         code = {line.strip() for line in source.splitlines()}
         assert {line.strip() for line in lines if line.strip() not in ("", "...")} <= code, first
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder but for raw/, drawn faces by class whose names begin with a film."""
+    monkeypatch.chdir(tmp_path)
+    for number, emotion in enumerate(("angry", "happy", "surprise")):
+        (tmp_path / "raw" / emotion).mkdir(parents=True)
+        for index in range(PHOTOS):
+            scene = draw_scene(emotion, generator=np.random.default_rng((number, index)))
+            scene.save(tmp_path / "raw" / emotion / f"film{index % FILMS}_{emotion}{index}.png")
+    return tmp_path / "raw"
+
+
+def test_code_of_the_python_page_runs(raw: Path) -> None:
+    page = ROOT / "docs" / "python.md"
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks(page, "python"):
+        line = page.read_text().partition(block)[0].count("\n")
+        # blank lines in front, so that a traceback has the lines of the page
+        exec(compile("\n" * line + block, str(page), "exec"), names)
