@@ -39,26 +39,18 @@ class HairStyle:
 
 HAIR_STYLES: dict[str, HairStyle] = {
     "crop": HairStyle(((-0.66, -0.3), (-0.5, -0.56), (0.0, -0.63), (0.5, -0.56), (0.66, -0.3))),
-    "swept": HairStyle(
-        ((-0.68, -0.2), (-0.58, -0.5), (-0.36, -0.74), (0.1, -0.55), (0.55, -0.48), (0.68, -0.2)), 1.1
-    ),
-    "fringe": HairStyle(
-        ((-0.7, -0.1), (-0.6, -0.46), (-0.3, -0.53), (0.0, -0.5), (0.3, -0.53), (0.6, -0.46), (0.7, -0.1)),
-        volume=1.1,
-        length=0.55,
-    ),
-    "long": HairStyle(
-        ((-0.72, 0.1), (-0.6, -0.4), (-0.15, -0.76), (0.4, -0.56), (0.66, -0.25), (0.72, 0.1)), 1.12, 1.25
-    ),
+    "swept": HairStyle(((-0.68, -0.2), (-0.58, -0.5), (-0.36, -0.74), (0.1, -0.55), (0.55, -0.48),
+                        (0.68, -0.2)), 1.1),
+    "fringe": HairStyle(((-0.7, -0.1), (-0.6, -0.46), (-0.3, -0.53), (0.0, -0.5), (0.3, -0.53),
+                         (0.6, -0.46), (0.7, -0.1)), 1.1, 0.55),
+    "long": HairStyle(((-0.72, 0.1), (-0.6, -0.4), (-0.15, -0.76), (0.4, -0.56), (0.66, -0.25),
+                       (0.72, 0.1)), 1.12, 1.25),
     "bob": HairStyle(((-0.72, 0.15), (-0.62, -0.35), (0.2, -0.74), (0.62, -0.4), (0.72, 0.15)), 1.13, 0.75),
-    "curly": HairStyle(
-        ((-0.7, -0.2), (-0.6, -0.58), (0.0, -0.72), (0.6, -0.58), (0.7, -0.2)), 1.14, 0.3, 0.12
-    ),
-    "receding": HairStyle(
-        ((-0.69, -0.2), (-0.6, -0.58), (-0.3, -0.78), (0.0, -0.7), (0.3, -0.78), (0.6, -0.58), (0.69, -0.2)),
-        volume=1.03,
-    ),
-}
+    "curly": HairStyle(((-0.7, -0.2), (-0.6, -0.58), (0.0, -0.72), (0.6, -0.58), (0.7, -0.2)),
+                       1.14, 0.3, 0.12),
+    "receding": HairStyle(((-0.69, -0.2), (-0.6, -0.58), (-0.3, -0.78), (0.0, -0.7), (0.3, -0.78),
+                           (0.6, -0.58), (0.69, -0.2)), 1.03),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,36 +86,33 @@ class Person:
 def sample_person(generator: np.random.Generator) -> Person:
     """Draw a person from generator."""
     skin = _jittered(_pick(SKIN_TONES, generator), 6.0, generator)
+    # on dark skin light brows would vanish, and the expression with them
+    darkening = float(np.clip((205 - skin[0]) / 100, 0.0, 0.85))
     return Person(
         skin=skin,
-        hair=_jittered(_darkened_for(skin, _pick(HAIR_COLORS, generator)), 5.0, generator),
+        hair=_jittered(mix(_pick(HAIR_COLORS, generator), HAIR_COLORS[0], darkening), 5.0, generator),
         iris=_jittered(_pick(IRIS_COLORS, generator), 6.0, generator),
-        lips=mix(skin, (168, 44, 56), float(generator.uniform(0.32, 0.6))),
+        lips=mix(skin, (168, 44, 56), generator.uniform(0.32, 0.6)),
         clothes=_jittered(_pick(CLOTHES, generator), 12.0, generator),
         style=_pick(tuple(HAIR_STYLES.values()), generator),
         parting=1 if generator.random() < 0.5 else -1,
-        cheek_width=float(generator.uniform(0.94, 1.04)),
-        jaw_width=float(generator.uniform(0.88, 1.1)),
-        eye_spacing=float(generator.uniform(0.295, 0.335)),
-        eye_width=float(generator.uniform(0.155, 0.18)),
-        eye_tilt=float(generator.uniform(-0.01, 0.03)),
-        brow_weight=float(generator.uniform(0.8, 1.2)),
-        nose_width=float(generator.uniform(0.85, 1.25)),
-        nose_length=float(generator.uniform(-0.03, 0.03)),
-        mouth_scale=float(generator.uniform(0.93, 1.08)),
-        gaze=(float(generator.normal(0.0, 0.018)), float(generator.normal(0.0, 0.006))),
-        glasses=float(generator.random()),
+        cheek_width=generator.uniform(0.94, 1.04),
+        jaw_width=generator.uniform(0.88, 1.1),
+        eye_spacing=generator.uniform(0.295, 0.335),
+        eye_width=generator.uniform(0.155, 0.18),
+        eye_tilt=generator.uniform(-0.01, 0.03),
+        brow_weight=generator.uniform(0.8, 1.2),
+        nose_width=generator.uniform(0.85, 1.25),
+        nose_length=generator.uniform(-0.03, 0.03),
+        mouth_scale=generator.uniform(0.93, 1.08),
+        gaze=(generator.normal(0.0, 0.018), generator.normal(0.0, 0.006)),
+        glasses=generator.random(),
         strands=generator.random((26, 3)),
     )
 
 
 def _pick(options: tuple[Option, ...], generator: np.random.Generator) -> Option:
     return options[int(generator.integers(len(options)))]
-
-
-def _darkened_for(skin: Color, hair: Color) -> Color:
-    # On dark skin light brows would vanish, and the expression with them.
-    return mix(hair, HAIR_COLORS[0], float(np.clip((205 - skin[0]) / 100, 0.0, 0.85)))
 
 
 def _jittered(color: Color, spread: float, generator: np.random.Generator) -> Color:

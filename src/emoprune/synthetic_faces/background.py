@@ -4,6 +4,7 @@ import colorsys
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+from PIL.ImageDraw import ImageDraw as Draw
 
 from emoprune.synthetic_faces.canvas import Color
 
@@ -14,43 +15,35 @@ def draw_backdrop(size: tuple[int, int], generator: np.random.Generator) -> Imag
     """Draw an out-of-focus RGB scene of size (width, height)."""
     hue = HUES[int(generator.integers(len(HUES)))]
     half = (max(2, size[0] // 2), max(2, size[1] // 2))  # what is out of focus needs no more pixels
-    image = _gradient(half, hue, generator)
+    corners = np.array([[_color(hue, generator) for _ in range(2)] for _ in range(2)], dtype=np.uint8)
+    image = Image.fromarray(corners).resize(half, Image.Resampling.BILINEAR)
     draw = ImageDraw.Draw(image)
     _draw_shapes(draw, half, hue, generator)
     if generator.random() < 0.5:
         _draw_shelf(draw, half, hue, generator)
-    blur = ImageFilter.GaussianBlur(float(generator.uniform(0.008, 0.02)) * half[1])
+    blur = ImageFilter.GaussianBlur(generator.uniform(0.008, 0.02) * half[1])
     return image.filter(blur).resize(size, Image.Resampling.BICUBIC)
 
 
-def _gradient(size: tuple[int, int], hue: float, generator: np.random.Generator) -> Image.Image:
-    corners = np.array([[_color(hue, generator) for _ in range(2)] for _ in range(2)], dtype=np.uint8)
-    return Image.fromarray(corners).resize(size, Image.Resampling.BILINEAR)
-
-
-def _draw_shelf(
-    draw: ImageDraw.ImageDraw, size: tuple[int, int], hue: float, generator: np.random.Generator
-) -> None:
+def _draw_shelf(draw: Draw, size: tuple[int, int], hue: float, generator: np.random.Generator) -> None:
     width, height = size
-    top, left = float(generator.uniform(0.0, 0.5)) * height, 0.0
-    rise = float(generator.uniform(0.15, 0.35)) * height
+    top, left = generator.uniform(0.0, 0.5) * height, 0.0
+    rise = generator.uniform(0.15, 0.35) * height
     while left < width:
-        wide = float(generator.uniform(0.02, 0.07)) * width
-        tip = top + float(generator.uniform(0.0, 0.3)) * rise
+        wide = generator.uniform(0.02, 0.07) * width
+        tip = top + generator.uniform(0.0, 0.3) * rise
         draw.rectangle((left, tip, left + wide, top + rise), fill=_color(hue, generator))
         left += wide
     draw.rectangle((0, top + rise, width, top + 1.12 * rise), fill=_color(hue, generator))
 
 
-def _draw_shapes(
-    draw: ImageDraw.ImageDraw, size: tuple[int, int], hue: float, generator: np.random.Generator
-) -> None:
+def _draw_shapes(draw: Draw, size: tuple[int, int], hue: float, generator: np.random.Generator) -> None:
     width, height = size
-    round_fraction = float(generator.random())
+    round_fraction = generator.random()
     for _ in range(int(generator.integers(6, 18))):
-        x, y = float(generator.uniform(-0.1, 1.0)) * width, float(generator.uniform(-0.1, 1.0)) * height
-        wide = float(generator.uniform(0.04, 0.3)) * width
-        tall = wide if generator.random() < round_fraction else float(generator.uniform(0.05, 0.6)) * height
+        x, y = generator.uniform(-0.1, 1.0) * width, generator.uniform(-0.1, 1.0) * height
+        wide = generator.uniform(0.04, 0.3) * width
+        tall = wide if generator.random() < round_fraction else generator.uniform(0.05, 0.6) * height
         if generator.random() < round_fraction:
             draw.ellipse((x, y, x + wide, y + tall), fill=_color(hue, generator))
         else:
@@ -58,7 +51,7 @@ def _draw_shapes(
 
 
 def _color(hue: float, generator: np.random.Generator) -> Color:
-    turned = (hue + float(generator.normal(0.0, 0.035)) + 0.5 * (generator.random() < 0.15)) % 1.0
-    saturation, value = float(generator.uniform(0.05, 0.42)), float(generator.uniform(0.25, 0.9))
+    turned = (hue + generator.normal(0.0, 0.035) + 0.5 * (generator.random() < 0.15)) % 1.0
+    saturation, value = generator.uniform(0.05, 0.42), generator.uniform(0.25, 0.9)
     red, green, blue = colorsys.hsv_to_rgb(turned, saturation, value)
     return round(255 * red), round(255 * green), round(255 * blue)

@@ -15,7 +15,7 @@ Layer = NDArray[np.float32]
 Color = tuple[int, int, int]
 
 SUPERSAMPLE = 3
-NECK_Y = 0.8
+NECK = np.array([[0.0, 0.8]])
 
 
 def relief(x: Points, y: Points) -> Points:
@@ -55,14 +55,10 @@ class Pose:
 
     def upright(self) -> "Pose":
         """The pose of the shoulders: the same neck, leaning and turning less than the head."""
-        neck = self.project(np.array([[0.0, NECK_Y]]))[0]
         lean = replace(self, roll=0.25 * self.roll, yaw=0.5 * self.yaw, pitch=0.0)
-        moved = lean.project(np.array([[0.0, NECK_Y]]))[0]
-        return replace(
-            lean,
-            center_x=lean.center_x + float(neck[0] - moved[0]),
-            center_y=lean.center_y + float(neck[1] - moved[1]),
-        )
+        (right, down), (leaning_right, leaning_down) = (pose.project(NECK)[0] for pose in (self, lean))
+        x, y = lean.center_x + float(right - leaning_right), lean.center_y + float(down - leaning_down)
+        return replace(lean, center_x=x, center_y=y)
 
 
 class Canvas:
@@ -105,13 +101,9 @@ def smooth(knots: Points, count: int = 32) -> Points:
     left = np.minimum(place.astype(np.intp), len(knots) - 2)
     t = (place - left)[:, None]
     before, start, end, after = (padded[left + step] for step in range(4))
-    curve: Points = 0.5 * (
-        2 * start
-        + (end - before) * t
-        + (2 * before - 5 * start + 4 * end - after) * t**2
-        + (3 * start - before - 3 * end + after) * t**3
-    )
-    return curve
+    square = (2 * before - 5 * start + 4 * end - after) * t**2
+    cube = (3 * start - before - 3 * end + after) * t**3
+    return np.asarray(0.5 * (2 * start + (end - before) * t + square + cube))
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, count: int = 28) -> Points:
@@ -122,8 +114,7 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, count: int = 2
 
 def moved(points: Points, x: float, y: float) -> Points:
     """The (n, 2) points shifted right by x and down by y."""
-    shifted: Points = points + np.array([x, y])
-    return shifted
+    return np.asarray(points + np.array([x, y]))
 
 
 def mix(first: Color, second: Color, fraction: float) -> Color:

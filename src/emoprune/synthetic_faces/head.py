@@ -1,5 +1,7 @@
 """The head without its expression: body, skull, ears, hair, nose, skin lines and glasses."""
 
+import itertools
+
 import numpy as np
 
 from emoprune.synthetic_faces.appearance import Person
@@ -8,12 +10,8 @@ from emoprune.synthetic_faces.expression import Expression
 
 GLASSES_FRACTION = 0.16
 EAR_COVERING_LENGTH = 0.5
-HALF_PROFILE = np.array(
-    [
-        *([0.0, -1.0], [0.42, -0.92], [0.67, -0.64], [0.75, -0.2]),
-        *([0.72, 0.2], [0.62, 0.56], [0.4, 0.86], [0.15, 0.985]),
-    ]
-)
+HALF_PROFILE = np.array([[0.0, -1.0], [0.42, -0.92], [0.67, -0.64], [0.75, -0.2],
+                         [0.72, 0.2], [0.62, 0.56], [0.4, 0.86], [0.15, 0.985]])  # fmt: skip
 NOSE_Y = 0.34
 
 
@@ -27,8 +25,7 @@ def head_outline(person: Person, face: Expression) -> Points:
     half[5:, 0] *= 1.0 - 0.6 * face.jaw_drop
     left = half[:0:-1] * (-1, 1)
     chin = np.array([[0.0, half[-1, 1] + 0.012]])
-    ring = np.concatenate((half, chin, left, half[:1]))
-    return smooth(ring, 90)
+    return smooth(np.concatenate((half, chin, left, half[:1])), 90)
 
 
 def draw_body(canvas: Canvas, person: Person) -> None:
@@ -47,9 +44,7 @@ def draw_skull(canvas: Canvas, person: Person, face: Expression) -> None:
     outline = head_outline(person, face)
     jaw = outline[outline[:, 1] > 0.45] * (0.72, 1.0)
     canvas.fill(moved(jaw, 0.0, 0.16), shade(person.skin, 0.62))
-    for side in (-1, 1):
-        if person.style.length > EAR_COVERING_LENGTH:
-            break
+    for side in (-1, 1) if person.style.length <= EAR_COVERING_LENGTH else ():
         canvas.fill(ellipse(side * 0.75 * person.cheek_width, 0.1, 0.085, 0.19), shade(person.skin, 0.93))
         canvas.fill(ellipse(side * 0.765 * person.cheek_width, 0.09, 0.045, 0.12), shade(person.skin, 0.74))
     canvas.fill(outline, person.skin)
@@ -67,19 +62,14 @@ def draw_nose(canvas: Canvas, person: Person, face: Expression) -> None:
     tip = np.array([[-0.4 * width, y + 0.055], [0.0, y + 0.068], [0.4 * width, y + 0.055]])
     canvas.stroke(smooth(tip, 12), 0.018, soft)
     if face.nose_wrinkle > 0.1:
-        _draw_nose_wrinkles(canvas, person, face.nose_wrinkle)
-
-
-def _draw_nose_wrinkles(canvas: Canvas, person: Person, amount: float) -> None:
-    color = mix(person.skin, person.line, 0.65 * amount)
-    for step in range(3):
-        y = 0.0 + 0.065 * step
-        half = 0.085 - 0.012 * step
-        arch = np.array([[-half, y + 0.03], [0.0, y], [half, y + 0.03]])
-        canvas.stroke(smooth(arch, 12), 0.02, color)
-    for side in (-1, 1):
-        flank = np.array([[0.1, 0.06], [0.15, 0.13], [0.16, 0.22]]) * (side, 1)
-        canvas.stroke(smooth(flank, 12), 0.02, color)
+        color = mix(person.skin, person.line, 0.65 * face.nose_wrinkle)
+        for step in range(3):
+            y, half = 0.065 * step, 0.085 - 0.012 * step
+            arch = np.array([[-half, y + 0.03], [0.0, y], [half, y + 0.03]])
+            canvas.stroke(smooth(arch, 12), 0.02, color)
+        for side in (-1, 1):
+            flank = np.array([[0.1, 0.06], [0.15, 0.13], [0.16, 0.22]]) * (side, 1)
+            canvas.stroke(smooth(flank, 12), 0.02, color)
 
 
 def draw_skin_lines(canvas: Canvas, person: Person, face: Expression) -> None:
@@ -96,14 +86,9 @@ def draw_skin_lines(canvas: Canvas, person: Person, face: Expression) -> None:
             line = np.array([[0.05, -0.3], [0.038, -0.21], [0.05, -0.12]]) * (side, 1)
             canvas.stroke(smooth(line, 12), 0.022, color)
     if face.crow_feet > 0.1:
-        _draw_crow_feet(canvas, person, face.crow_feet)
-
-
-def _draw_crow_feet(canvas: Canvas, person: Person, amount: float) -> None:
-    color = mix(person.skin, person.line, 0.5 * amount)
-    for side in (-1, 1):
-        for rise in (-0.05, 0.0, 0.05):
-            start = person.eye_spacing + person.eye_width + 0.035
+        color = mix(person.skin, person.line, 0.5 * face.crow_feet)
+        start = person.eye_spacing + person.eye_width + 0.035
+        for side, rise in itertools.product((-1, 1), (-0.05, 0.0, 0.05)):
             line = np.array([[start, 0.4 * rise], [start + 0.04, 0.7 * rise], [start + 0.075, 1.3 * rise]])
             canvas.stroke(smooth(line * (side, 1), 8), 0.013, color)
 

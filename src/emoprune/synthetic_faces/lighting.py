@@ -9,10 +9,10 @@ from PIL import Image
 from emoprune.synthetic_faces.canvas import Layer, Points, Pose
 from emoprune.synthetic_faces.expression import Expression
 
-Plane = NDArray[np.float32]
-
 COARSE = 2
 BLUSH = ((-0.42, 0.3), (0.42, 0.3), (0.0, 0.33))
+FALLS = ((0.85, -0.03), (1.05, 0.13), (1.12, 0.1))
+"""How each channel falls off in shadow and is dimmed by blush: light scattered under skin comes out red."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Light:
 
 def sample_light(generator: np.random.Generator) -> Light:
     """Draw a light from above, to either side."""
-    warmth = float(generator.uniform(-0.03, 0.06))
+    warmth = generator.uniform(-0.03, 0.06)
     return Light(
-        across=float(generator.uniform(-0.8, 0.8)),
-        above=float(generator.uniform(0.1, 0.6)),
-        contrast=float(generator.uniform(0.7, 1.15)),
+        across=generator.uniform(-0.8, 0.8),
+        above=generator.uniform(0.1, 0.6),
+        contrast=generator.uniform(0.7, 1.15),
         tint=(1.0 + warmth, 1.0, 1.0 - warmth),
     )
 
@@ -41,41 +41,32 @@ def light_person(layer: Layer, pose: Pose, face: Expression, light: Light) -> La
     height, width = layer.shape[:2]
     across, down = np.meshgrid(np.arange(0, width, COARSE) + 0.5, np.arange(0, height, COARSE) + 0.5)
     x, y = pose.unproject(across, down)
-    shadow, blush = _shading(x, y, face, light), _blush(x, y, face)
+    shadow = _shading(x, y, face, light)
+    red = sum(_spot(x, y, spot_x, spot_y, 0.14, 0.1) for spot_x, spot_y in BLUSH)
+    blush = np.asarray((0.7 + 0.4 * face.cheek_raise) * red, dtype=np.float32)
     lit = layer[..., :3].copy()
-    for channel, (gain, power, loss) in enumerate(_channels(light)):
-        lit[..., channel] *= _enlarged(gain * shadow**power - loss * blush, (width, height))
+    for channel, (power, loss) in enumerate(FALLS):
+        plane = light.tint[channel] * shadow**power - loss * blush
+        image = Image.fromarray(plane.astype(np.float32))
+        lit[..., channel] *= np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
     return lit
 
 
-def _channels(light: Light) -> tuple[tuple[float, float, float], ...]:
-    # Red falls off least in shadow and is not dimmed by blush: light scattered under skin comes out red.
-    return (light.tint[0], 0.85, -0.03), (light.tint[1], 1.05, 0.13), (light.tint[2], 1.12, 0.1)
-
-
-def _enlarged(plane: Plane, size: tuple[int, int]) -> Plane:
-    image = Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.float32)
-
-
-def _shading(x: Points, y: Points, face: Expression, light: Light) -> Plane:
+def _shading(x: Points, y: Points, face: Expression, light: Light) -> NDArray[np.float32]:
     normal_x, normal_y = x / 0.85, (y + 0.05) / 1.2
     normal_z = np.sqrt(np.maximum(0.04, 1.0 - normal_x**2 - normal_y**2))
     length = np.sqrt(normal_x**2 + normal_y**2 + normal_z**2)
-    ahead = 1.0
-    toward = np.sqrt(light.across**2 + light.above**2 + ahead**2)
-    facing = (normal_x * light.across - normal_y * light.above + normal_z * ahead) / (length * toward)
+    toward = np.sqrt(light.across**2 + light.above**2 + 1.0)
+    facing = (normal_x * light.across - normal_y * light.above + normal_z) / (length * toward)
     shadow = 0.98 + 0.42 * light.contrast * (facing - 0.75)
-    for spot_x, spot_y, spread_x, spread_y, amount in _spots(face, light):
-        shadow += light.contrast * amount * _spot(x, y, spot_x, spot_y, spread_x, spread_y)
-    clipped: Plane = np.clip(shadow, 0.3, 1.3).astype(np.float32)
-    return clipped
+    for *spot, amount in _spots(face, light):
+        shadow += light.contrast * amount * _spot(x, y, *spot)
+    return np.asarray(np.clip(shadow, 0.3, 1.3), dtype=np.float32)
 
 
 def _spots(face: Expression, light: Light) -> tuple[tuple[float, float, float, float, float], ...]:
     side = 1.0 if light.across > 0 else -1.0
-    cheek = 0.07 + 0.06 * face.cheek_raise
-    cheek_y = 0.3 - 0.05 * face.cheek_raise
+    cheek, cheek_y = 0.07 + 0.06 * face.cheek_raise, 0.3 - 0.05 * face.cheek_raise
     return (
         (-0.29, -0.1, 0.16, 0.08, -0.2), (0.29, -0.1, 0.16, 0.08, -0.2),
         (0.0, 0.1, 0.05, 0.22, 0.12), (0.0, 0.31, 0.07, 0.06, 0.12),
@@ -84,11 +75,6 @@ def _spots(face: Expression, light: Light) -> tuple[tuple[float, float, float, f
         (-0.4, cheek_y, 0.15, 0.12, cheek), (0.4, cheek_y, 0.15, 0.12, cheek),
         (0.0, 0.93 + face.jaw_drop, 0.12, 0.07, 0.06), (0.0, -0.5, 0.3, 0.14, 0.06),
     )  # fmt: skip
-
-
-def _blush(x: Points, y: Points, face: Expression) -> Plane:
-    red = sum(_spot(x, y, spot_x, spot_y, 0.14, 0.1) for spot_x, spot_y in BLUSH)
-    return np.asarray((0.7 + 0.4 * face.cheek_raise) * red, dtype=np.float32)
 
 
 def _spot(x: Points, y: Points, center_x: float, center_y: float, spread_x: float, spread_y: float) -> Points:

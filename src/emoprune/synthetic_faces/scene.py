@@ -3,20 +3,12 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from emoprune.synthetic_faces.appearance import Person, sample_person
+from emoprune.synthetic_faces import head
+from emoprune.synthetic_faces.appearance import sample_person
 from emoprune.synthetic_faces.background import draw_backdrop
-from emoprune.synthetic_faces.canvas import Canvas, Layer, Pose
-from emoprune.synthetic_faces.expression import Expression, Manner, perform, sample_manner
+from emoprune.synthetic_faces.canvas import Canvas, Pose
+from emoprune.synthetic_faces.expression import perform, sample_manner
 from emoprune.synthetic_faces.eyes import draw_brow, draw_eye
-from emoprune.synthetic_faces.head import (
-    draw_back_hair,
-    draw_body,
-    draw_front_hair,
-    draw_glasses,
-    draw_nose,
-    draw_skin_lines,
-    draw_skull,
-)
 from emoprune.synthetic_faces.lighting import light_person, sample_light
 from emoprune.synthetic_faces.mouth import draw_mouth
 
@@ -33,53 +25,41 @@ def draw_scene(
     person, manner, light = sample_person(generator), sample_manner(generator), sample_light(generator)
     face = perform(emotion, manner)
     backdrop = np.asarray(draw_backdrop(size, generator), dtype=np.float32)
-    layer = _draw_person(size, pose, person, face, manner)
+    canvas = Canvas(size, pose)
+    head.draw_back_hair(canvas, person)
+    head.draw_body(canvas, person)
+    head.draw_skull(canvas, person, face)
+    head.draw_skin_lines(canvas, person, face)
+    head.draw_nose(canvas, person, face)
+    draw_mouth(canvas, person, face, manner)
+    for side in (-1, 1):
+        draw_eye(canvas, person, face, manner, side)
+        draw_brow(canvas, person, face, manner, side)
+    head.draw_front_hair(canvas, person)
+    head.draw_glasses(canvas, person)
+    layer = canvas.flatten()
     scene = backdrop * (1.0 - layer[..., 3:] / 255.0) + light_person(layer, pose, face, light)
-    return _photographed(scene, generator)
+    focus, noise, exposure = (generator.uniform(*limits) for limits in ((0.1, 0.8), (1, 4), (0.88, 1.08)))
+    sharp = Image.fromarray(np.clip(scene, 0, 255).astype(np.uint8))
+    blurred = np.asarray(sharp.filter(ImageFilter.BoxBlur(focus)), dtype=np.float32)
+    grain = generator.standard_normal((*blurred.shape[:2], 1), dtype=np.float32)
+    return Image.fromarray(np.clip(exposure * blurred + noise * grain, 0, 255).astype(np.uint8))
 
 
 def sample_pose(size: tuple[int, int], generator: np.random.Generator) -> Pose:
     """Draw where the head stands, so that all of it is inside a scene of size (width, height)."""
     width, height = size
-    unit = min(0.5 * height * float(generator.uniform(0.5, 0.74)), width / 2.1)
+    unit = min(0.5 * height * generator.uniform(0.5, 0.74), width / 2.1)
     margin_x, margin_top, margin_bottom = 1.02 * unit, 1.18 * unit, 1.17 * unit
     return Pose(
         center_x=_between(margin_x, width - margin_x, generator),
         center_y=_between(margin_top, height - margin_bottom, generator),
         unit=unit,
-        roll=float(generator.triangular(-0.27, 0.0, 0.27)),
-        yaw=float(generator.triangular(-0.3, 0.0, 0.3)),
-        pitch=float(generator.triangular(-0.13, 0.0, 0.13)),
+        roll=generator.triangular(-0.27, 0.0, 0.27),
+        yaw=generator.triangular(-0.3, 0.0, 0.3),
+        pitch=generator.triangular(-0.13, 0.0, 0.13),
     )
 
 
 def _between(low: float, high: float, generator: np.random.Generator) -> float:
-    return low + (max(low, high) - low) * float(generator.random())
-
-
-def _draw_person(
-    size: tuple[int, int], pose: Pose, person: Person, face: Expression, manner: Manner
-) -> Layer:
-    canvas = Canvas(size, pose)
-    draw_back_hair(canvas, person)
-    draw_body(canvas, person)
-    draw_skull(canvas, person, face)
-    draw_skin_lines(canvas, person, face)
-    draw_nose(canvas, person, face)
-    draw_mouth(canvas, person, face, manner)
-    for side in (-1, 1):
-        draw_eye(canvas, person, face, manner, side)
-        draw_brow(canvas, person, face, manner, side)
-    draw_front_hair(canvas, person)
-    draw_glasses(canvas, person)
-    return canvas.flatten()
-
-
-def _photographed(scene: Layer, generator: np.random.Generator) -> Image.Image:
-    focus = float(generator.uniform(0.1, 0.8))
-    noise = float(generator.uniform(1.0, 4.0))
-    exposure = float(generator.uniform(0.88, 1.08))
-    sharp = Image.fromarray(np.clip(scene, 0, 255).astype(np.uint8))
-    blurred = np.asarray(sharp.filter(ImageFilter.BoxBlur(focus)), dtype=np.float32)
-    grain = generator.standard_normal((*blurred.shape[:2], 1), dtype=np.float32)
-    return Image.fromarray(np.clip(exposure * blurred + noise * grain, 0, 255).astype(np.uint8))
+    return low + (max(low, high) - low) * generator.random()
