@@ -113,10 +113,10 @@ def test_a_candidate_outside_the_photo_takes_nobody_elses_picture(networks: Netw
     (face,) = find_faces(image, networks)
     box = [face.box.x1, face.box.y1, face.box.x2, face.box.y2]
     outside = [300.0, 10.0, 340.0, 50.0]
-    sums, device = AreaSums(image, 10**4), networks.device
-    alone = _confirmed(sums, torch.tensor([box]), networks.decide, 48, 0.7, device)
+    sums = AreaSums(image, 10**4)
+    alone = _confirmed(sums, torch.tensor([box]), networks.decide, 48, 0.7)
     for boxes in ([outside, box], [box, outside]):
-        kept, scores, answers = _confirmed(sums, torch.tensor(boxes), networks.decide, 48, 0.7, device)
+        kept, scores, answers = _confirmed(sums, torch.tensor(boxes), networks.decide, 48, 0.7)
         assert kept.tolist() == alone[0].tolist()
         assert torch.allclose(scores, alone[1])
         assert torch.allclose(answers, alone[2], atol=1e-5)

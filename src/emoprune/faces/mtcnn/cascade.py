@@ -32,18 +32,16 @@ STEP = 16
 
 @dataclass(frozen=True)
 class Networks:
-    """MTCNN's networks on `device`: one proposes squares, one refines them, one decides."""
+    """MTCNN's networks: one proposes squares, one refines them, one decides."""
 
     propose: Network
     refine: Network
     decide: Network
-    device: torch.device
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Weights], device: torch.device) -> Networks:
         """The networks with weights by network ("pnet", "rnet", "onet") and facenet-pytorch's names."""
-        made = [Network(design, weights[name]).to(device) for name, design in DESIGNS.items()]
-        return cls(made[0], made[1], made[2], device)
+        return cls(*(Network(design, weights[name]).to(device) for name, design in DESIGNS.items()))
 
 
 @torch.inference_mode()
@@ -66,38 +64,22 @@ def find_faces(
         return []
     cells = (pyramid.largest_cell(width, height), crops.largest_cell(width, height, REFINED_SIDE))
     sums = AreaSums(image, max(cells), strip_pixels)
-    boxes = proposals(
-        sums, networks.propose, threshold=thresholds[0], device=networks.device, after_strip=after_strip
-    )
-    boxes = _refined(sums, boxes, networks, thresholds[1])
-    return _by_area(*_decided(sums, boxes, networks, thresholds[2]))
-
-
-def _refined(sums: AreaSums, boxes: Tensor, networks: Networks, threshold: float) -> Tensor:
-    """Square boxes of the faces that the second network confirms, where it sees them."""
-    boxes, scores, offsets = _confirmed(
-        sums, boxes, networks.refine, REFINED_SIDE, threshold, networks.device
-    )
+    boxes = proposals(sums, networks.propose, threshold=thresholds[0], after_strip=after_strip)
+    boxes, scores, offsets = _confirmed(sums, boxes, networks.refine, REFINED_SIDE, thresholds[1])
     kept = suppress(boxes, best_first(scores), LARGEST_IOU, iou)
-    return squares(regressed(boxes[kept], offsets[kept], inclusive=True))
-
-
-def _decided(
-    sums: AreaSums, boxes: Tensor, networks: Networks, threshold: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes (n, 4), scores (n,) and landmarks (n, 5, 2) that the third network confirms."""
-    boxes, scores, answers = _confirmed(sums, boxes, networks.decide, FINAL_SIDE, threshold, networks.device)
+    boxes = squares(regressed(boxes[kept], offsets[kept], inclusive=True))
+    boxes, scores, answers = _confirmed(sums, boxes, networks.decide, FINAL_SIDE, thresholds[2])
     sides = (boxes[:, 2:] - boxes[:, :2] + 1)[:, None]
     landmarks = sides * answers[:, 4:].reshape(-1, 2, 5).mT + boxes[:, None, :2] - 1
     boxes = regressed(boxes, answers[:, :4], inclusive=True)
     # the order of equal scores is that of facenet-pytorch
     order = np.argsort(scores.numpy())[::-1].copy()
     kept = suppress(boxes, order, LARGEST_OVERLAP, overlap_of_smaller)
-    return boxes[kept], scores[kept], landmarks[kept]
+    return _by_area(boxes[kept], scores[kept], landmarks[kept])
 
 
 def _confirmed(
-    sums: AreaSums, boxes: Tensor, network: Network, side: int, threshold: float, device: torch.device
+    sums: AreaSums, boxes: Tensor, network: Network, side: int, threshold: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The boxes whose pictures of `side` score above `threshold`, their scores and the other answers.
 
@@ -112,7 +94,7 @@ def _confirmed(
     count = AT_ONCE_PIXELS // side**2
     # at least one batch, perhaps empty, so that the answers have their shapes
     answers = [
-        _answers(network, crops.cut(sums, inside[order[first : first + count]], side), device)
+        _answers(network, crops.cut(sums, inside[order[first : first + count]], side))
         for first in range(0, max(len(inside), 1), count)
     ]
     scores, others = (torch.cat(part) for part in zip(*answers, strict=True))
@@ -122,27 +104,22 @@ def _confirmed(
     return boxes[likely], scores[likely], others[likely]
 
 
-def _answers(network: Network, pictures: crops.Pictures, device: torch.device) -> tuple[Tensor, Tensor]:
+def _answers(network: Network, pictures: crops.Pictures) -> tuple[Tensor, Tensor]:
     count, side = pictures.shape[:2]
     missing = -count % STEP if count else STEP
     filled = np.concatenate([pictures, np.zeros((missing, side, side, 3), dtype=np.float32)])
     batches = torch.from_numpy(filled).split(CACHED_PIXELS // side**2)
-    answers = [network(batch.to(device)) for batch in batches]
-    scores, others = (torch.cat(part)[:count].cpu() for part in zip(*answers, strict=True))
+    scores, others = (torch.cat(part)[:count].cpu() for part in zip(*map(network, batches), strict=True))
     return scores, others
 
 
 def _by_area(boxes: Tensor, scores: Tensor, landmarks: Tensor) -> list[Face]:
-    """Faces from arrays, the largest first."""
-    corners = boxes.numpy()
-    areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
+    """Faces from boxes (n, 4), scores (n,) and landmarks (n, 5, 2), the largest first."""
+    order = np.argsort((boxes[:, 2:] - boxes[:, :2]).prod(dim=1).numpy())[::-1].copy()
+    found = zip(*(part[order].tolist() for part in (boxes, scores, landmarks)), strict=True)
     return [
-        Face(
-            Box(*boxes[index].tolist()),
-            float(scores[index]),
-            tuple((x, y) for x, y in landmarks[index].tolist()),
-        )
-        for index in np.argsort(areas)[::-1].tolist()
+        Face(Box(*box), score, tuple((x, y) for x, y in points))
+        for box, score, points in found
         # in theory the networks can turn a box inside out
-        if (boxes[index, 2:] > boxes[index, :2]).all()
+        if box[2] > box[0] and box[3] > box[1]
     ]

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image, ImageChops
 
 from emoprune.faces.types import Box, Face
 
-Point = tuple[float, float]
-
-TURNS: dict[int, Image.Transpose | None] = {
-    0: None,
-    90: Image.Transpose.ROTATE_90,
-    180: Image.Transpose.ROTATE_180,
-    270: Image.Transpose.ROTATE_270,
-}
+TURNS = (0, 90, 180, 270)
 """Degrees counter-clockwise."""
 
 CLIPPED_PERCENT = 1
@@ -26,8 +19,7 @@ DARK = 16
 
 def turned(image: Image.Image, turn: int) -> Image.Image:
     """The photo turned counter-clockwise by 0, 90, 180 or 270 degrees."""
-    how = TURNS[turn]
-    return image if how is None else image.transpose(how)
+    return image.transpose(Image.Transpose[f"ROTATE_{turn}"]) if turn else image
 
 
 def turned_back(face: Face, turn: int, size: tuple[int, int]) -> Face:
@@ -36,32 +28,13 @@ def turned_back(face: Face, turn: int, size: tuple[int, int]) -> Face:
     The landmarks keep their order: the first eye of the turned photo remains the first.
     """
     width, height = size
-    place: dict[int, Callable[[float, float], Point]] = {
-        0: lambda x, y: (x, y),
-        90: lambda x, y: (width - y, x),
-        180: lambda x, y: (width - x, height - y),
-        270: lambda x, y: (y, height - x),
-    }
-    (x1, y1), (x2, y2) = (
-        place[turn](*corner) for corner in ((face.box.x1, face.box.y1), (face.box.x2, face.box.y2))
-    )
+
+    def back(x: float, y: float) -> tuple[float, float]:
+        return {0: (x, y), 90: (width - y, x), 180: (width - x, height - y), 270: (y, height - x)}[turn]
+
+    (x1, y1), (x2, y2) = back(face.box.x1, face.box.y1), back(face.box.x2, face.box.y2)
     box = Box(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2))
-    return Face(box, face.probability, tuple(place[turn](*point) for point in face.landmarks))
-
-
-def unchanged(image: Image.Image) -> Image.Image:
-    """The photo itself."""
-    return image
-
-
-def stretched(image: Image.Image) -> Image.Image:
-    """Each channel stretched from black to white, except for its darkest and lightest hundredth."""
-    return ImageOps.autocontrast(image, cutoff=CLIPPED_PERCENT)
-
-
-def equalized(image: Image.Image) -> Image.Image:
-    """Each channel with a flat histogram."""
-    return ImageOps.equalize(image)
+    return Face(box, face.probability, tuple(back(*point) for point in face.landmarks))
 
 
 def brightened(image: Image.Image) -> Image.Image:

@@ -47,9 +47,8 @@ class Network(nn.Module):
     def __init__(self, design: Design, weights: Weights) -> None:
         super().__init__()
         layers = _convolutions(design, weights)
-        if design.dense is not None:
-            layers += [nn.Flatten(), *_dense(design.dense, weights)]
         self.first, self.trunk = nn.Sequential(*layers[:2]), nn.Sequential(*layers[2:])
+        self.dense = nn.Sequential(*_dense(design, weights))
         heads = [weights[f"{name}.weight"].flatten(1) for name in design.answers]
         biases = [weights[f"{name}.bias"] for name in design.answers]
         # softmax over yes and no is the sigmoid of their difference, a third of the work
@@ -62,17 +61,18 @@ class Network(nn.Module):
 
         ... is n, or n, rows, columns for the first network, which answers for every second square of 12
         pixels. The answers are four offsets of the box's corners, then, from the last network, x of five
-        landmarks and y of five: all as fractions of the side.
+        landmarks and y of five: all as fractions of the side. Pictures may be on any device.
 
         Pictures may be padded below and on the right: `size` is their rows and columns without padding, for
         which the answers are the same as without.
         """
-        maps = self.first(x.permute(0, 3, 1, 2))
+        maps = self.first(x.to(self.answers.weight.device).permute(0, 3, 1, 2))
         if size is not None:
             # pooling may include one row and one column of the padding: make them the least number
             rows, columns = (length - 2 for length in size)
             maps[:, :, rows : rows + 1] = maps[..., columns : columns + 1] = torch.finfo(maps.dtype).min
-        found = self.answers(self.trunk(maps))
+        # a view, as channels are last in memory
+        found = self.answers(self.dense(self.trunk(maps).permute(0, 2, 3, 1)))
         return found[..., 0].sigmoid(), found[..., 1:]
 
 
@@ -108,14 +108,6 @@ def _every_second(x: Tensor, dim: int, first: int, count: int) -> Tensor:
     return stepped.narrow(dim, 0, min(count, stepped.shape[dim]))
 
 
-class ChannelsLast(nn.Module):
-    """A picture (n, c, h, w) as (n, h, w, c): a view, as its channels are last in memory."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The view."""
-        return x.permute(0, 2, 3, 1)
-
-
 def _convolutions(design: Design, weights: Weights) -> list[nn.Module]:
     layers: list[nn.Module] = []
     idle = 0
@@ -126,31 +118,24 @@ def _convolutions(design: Design, weights: Weights) -> list[nn.Module]:
         weight = F.pad(weight, (0, 0, 0, 0, 0, idle))
         idle = -len(weight) % LANE if number == 1 else 0
         weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, idle))
-        layers += [_convolution(weight, F.pad(bias, (0, idle))), _prelu(F.pad(slopes, (0, idle)))]
+        convolution = nn.Conv2d(weight.shape[1], len(weight), tuple(weight.shape[2:]), device="meta")
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        layers += [_filled(convolution, weight, F.pad(bias, (0, idle))), _prelu(F.pad(slopes, (0, idle)))]
         layers += [MaxPool(size)] if size else []
-    return [*layers, ChannelsLast()]
+    return layers
 
 
-def _dense(name: str, weights: Weights) -> list[nn.Module]:
+def _dense(design: Design, weights: Weights) -> list[nn.Module]:
     """The layer over all remaining pixels of a picture, for pictures with channels last."""
-    weight, channels = weights[f"{name}.weight"], _last_channels(weights)
+    if design.dense is None:
+        return []
+    name, channels = design.dense, len(weights[f"conv{len(design.pools)}.weight"])
+    weight = weights[f"{name}.weight"]
     side = int((weight.shape[1] / channels) ** 0.5)
     # facenet-pytorch flattens columns before rows
     weight = weight.unflatten(1, (side, side, channels)).transpose(1, 2).flatten(1)
-    return [
-        _linear(weight, weights[f"{name}.bias"]),
-        _prelu(weights[f"{name.replace('dense', 'prelu')}.weight"]),
-    ]
-
-
-def _last_channels(weights: Weights) -> int:
-    last = max(name for name in weights if name.startswith("conv") and name.endswith(".weight"))
-    return len(weights[last])
-
-
-def _convolution(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    layer = nn.Conv2d(weight.shape[1], weight.shape[0], (weight.shape[2], weight.shape[3]), device="meta")
-    return _filled(layer, weight.contiguous(memory_format=torch.channels_last), bias)
+    slopes = weights[f"{name.replace('dense', 'prelu')}.weight"]
+    return [nn.Flatten(), _linear(weight, weights[f"{name}.bias"]), _prelu(slopes)]
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:

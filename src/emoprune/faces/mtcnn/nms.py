@@ -21,8 +21,7 @@ BLOCK = 64
 def iou(first: Corners, second: Corners) -> Corners:
     """Intersection over union."""
     common = _common(first, second, np.float32(0))
-    union = _area(first, np.float32(0)) + _area(second, np.float32(0)) - common
-    return np.asarray(common / union)
+    return np.asarray(common / (_area(first, np.float32(0)) + _area(second, np.float32(0)) - common))
 
 
 def overlap_of_smaller(first: Corners, second: Corners) -> Corners:
@@ -42,7 +41,9 @@ def suppress(boxes: Tensor, order: Indices, largest: float, overlap: Overlap) ->
 
     A suppressed box suppresses no other.
     """
-    better, worse = _too_close(boxes.numpy()[order], largest, overlap)
+    pairs = _too_close(boxes.numpy()[order], np.float64(largest), overlap)
+    # by their ranks in `order`; the first pair is empty, as there may be no other
+    better, worse = np.concatenate([np.empty((2, 0), dtype=np.int64), *pairs], axis=1)
     kept = np.ones(len(order), dtype=bool)
     while True:
         # only kept boxes suppress; every round settles one more link of the longest chain
@@ -53,14 +54,8 @@ def suppress(boxes: Tensor, order: Indices, largest: float, overlap: Overlap) ->
         kept = again
 
 
-def _too_close(corners: Corners, largest: float, overlap: Overlap) -> tuple[Indices, Indices]:
-    """Ranks of the better and the worse box of all pairs that overlap by more than `largest`."""
-    pairs = [(np.empty(0, dtype=np.int64),) * 2, *_pairs(corners, np.float64(largest), overlap)]
-    better, worse = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    return better, worse
-
-
-def _pairs(corners: Corners, largest: np.float64, overlap: Overlap) -> Iterator[tuple[Indices, Indices]]:
+def _too_close(corners: Corners, largest: np.float64, overlap: Overlap) -> Iterator[Indices]:
+    """Ranks (2, n) of the better and the worse box of pairs that overlap by more than `largest`."""
     by_left = np.argsort(corners[:, 0], kind="stable")
     placed = corners[by_left]
     for first in range(0, len(placed), BLOCK):
@@ -75,7 +70,7 @@ def _pairs(corners: Corners, largest: np.float64, overlap: Overlap) -> Iterator[
         # a pair within the block is met from both sides, and a box meets itself: count a pair once
         once = (there >= BLOCK) | (here < there)
         one, other = one[once], other[once]
-        yield np.minimum(one, other), np.maximum(one, other)
+        yield np.stack((np.minimum(one, other), np.maximum(one, other)))
 
 
 def _area(corners: Corners, edge: np.float32) -> Corners:

@@ -32,26 +32,21 @@ running it, and keeps a megabyte of it for every photo."""
 
 
 def proposals(
-    sums: AreaSums,
-    propose: Network,
-    *,
-    threshold: float,
-    device: torch.device,
-    after_strip: Callable[[], object],
+    sums: AreaSums, propose: Network, *, threshold: float, after_strip: Callable[[], object]
 ) -> Tensor:
     """Square boxes (n, 4) in the photo that the first network takes for faces.
 
     `after_strip` is called after each strip of a photo that has several.
     """
     size = sums.image.size
-    scans = [Scan(Level(size, scale), propose, threshold, device) for scale in scales(*size)]
+    scans = [Scan(Level(size, scale), propose, threshold) for scale in scales(*size)]
     for strip in sums.strips():
         for scan in scans:
             scan.add_rows(scan.level.rows(sums, strip))
         if strip.bottom - strip.top < sums.image.height:
             after_strip()
-    found = [scan.found() for scan in scans]
-    boxes, scores, offsets = (torch.cat(part) for part in zip(*found, strict=True))
+    found = zip(*(scan.found() for scan in scans), strict=True)
+    boxes, scores, offsets = (torch.cat(part) for part in found)
     kept = suppress(boxes, best_first(scores), LARGEST_IOU, iou)
     return squares(regressed(boxes[kept], offsets[kept], inclusive=False))
 
@@ -59,11 +54,8 @@ def proposals(
 class Scan:
     """The first network on its way down one level."""
 
-    def __init__(self, level: Level, propose: Network, threshold: float, device: torch.device) -> None:
-        self.level = level
-        self._propose = propose
-        self._threshold = threshold
-        self._device = device
+    def __init__(self, level: Level, propose: Network, threshold: float) -> None:
+        self.level, self._propose, self._threshold = level, propose, threshold
         # an even number: the network pools pairs of rows
         self._width = _padded(level.shape[1])
         self._piece = max(LEAST_ROWS, CACHED_PIXELS // self._width // STRIDE * STRIDE)
@@ -92,7 +84,7 @@ class Scan:
         rows, columns = piece.shape[:2]
         picture = np.zeros((1, min(_padded(rows), self._piece), self._width, 3), dtype=np.float32)
         picture[0, :rows, :columns] = piece
-        answers = self._propose(torch.from_numpy(picture).to(self._device), (rows, columns))
+        answers = self._propose(torch.from_numpy(picture), (rows, columns))
         scores, offsets = (answer[0, : _squares(rows), : _squares(columns)] for answer in answers)
         chosen = (scores >= self._threshold).nonzero(as_tuple=True)
         places = torch.stack(chosen[::-1], dim=1).cpu().float()

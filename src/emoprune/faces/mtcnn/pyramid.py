@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from emoprune.faces.mtcnn.integral_image import AreaSums, Indices, Strip, averages, normalized, spans
+from emoprune.faces.mtcnn.integral_image import AreaSums, Strip, averages, normalized, spans
 
 SMALLEST_FACE = 20
 """Side in pixels of facenet-pytorch's smallest face, and of the smallest photo that is scanned."""
@@ -54,19 +54,15 @@ class Level:
         begun = self._done + (0 if self._open is None else self._open.shape[1])
         opened = int(np.searchsorted(self._tops, strip.bottom))
         closed = int(np.searchsorted(self._bottoms, strip.bottom, side="right"))
-        above = self._table_rows(strip, self._tops[begun:opened])
+        above = strip.table.take(self._tops[begun:opened] - strip.top, axis=1)
         if self._open is not None:
             above = np.concatenate([self._open, above], axis=1)
         chosen = slice(self._done, closed)
         self._done, count = closed, closed - self._done
         self._open = above[:, count:].copy()
-        difference = self._table_rows(strip, self._bottoms[chosen])
+        difference = strip.table.take(self._bottoms[chosen] - strip.top, axis=1)
         difference -= above[:, :count]
         words = difference.take(self._rights, axis=2)
         words -= difference.take(self._lefts, axis=2)
         heights = self._bottoms[chosen] - self._tops[chosen]
         return normalized(averages(sums.packing.unpack(words), heights, self._rights - self._lefts))
-
-    @staticmethod
-    def _table_rows(strip: Strip, rows: Indices) -> NDArray[np.signedinteger]:
-        return strip.table.take(rows - strip.top, axis=1)

@@ -8,11 +8,11 @@ photo needs nearly all votes, as most photos are upright.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from emoprune.faces.mtcnn import image_variants
 from emoprune.faces.mtcnn.cascade import Networks, find_faces
@@ -32,9 +32,9 @@ SAME = 0.4
 
 UNCHANGED = "lower thresholds"
 VARIANTS: dict[str, Callable[[Image.Image], Image.Image]] = {
-    UNCHANGED: image_variants.unchanged,
-    "stretched contrast": image_variants.stretched,
-    "equalized contrast": image_variants.equalized,
+    UNCHANGED: lambda image: image,
+    "stretched contrast": partial(ImageOps.autocontrast, cutoff=image_variants.CLIPPED_PERCENT),
+    "equalized contrast": ImageOps.equalize,
     "brightened": image_variants.brightened,
 }
 
@@ -67,13 +67,9 @@ def rescue(image: Image.Image, networks: Networks) -> Rescue | None:
         return None
     shown = [image_variants.turned_back(_best(group)[1], turn, small.size) for group in found[turn]]
     faces = sorted((face.scaled(factor, factor) for face in shown), key=lambda face: -face.box.area)
-    return Rescue(tuple(faces), turn, _how(turn, _best(max(found[turn], key=votes))[0]))
-
-
-def _how(turn: int, variant: str) -> str:
-    if not turn:
-        return variant
-    return f"turned {turn}" if variant == UNCHANGED else f"turned {turn}, {variant}"
+    variant, _ = _best(max(found[turn], key=votes))
+    how = f"turned {turn}, {variant}".removesuffix(f", {UNCHANGED}") if turn else variant
+    return Rescue(tuple(faces), turn, how)
 
 
 def _best(group: Sequence[Detection]) -> Detection:
@@ -104,15 +100,11 @@ def _groups(detections: Sequence[Detection]) -> list[list[Detection]]:
     left = sorted(detections, key=lambda each: -each[1].probability)
     groups = []
     while left:
-        overlaps = iou(_corners(left[:1])[:, None], _corners(left))[0]
+        corners = np.array([astuple(face.box) for _, face in left], dtype=np.float32)
+        overlaps = iou(corners[:1, None], corners)[0]
         same = [each for each, overlap in zip(left, overlaps, strict=True) if overlap > SAME]
         left = [each for each, overlap in zip(left, overlaps, strict=True) if overlap <= SAME]
         # reversed, so that the surest detection of a variant is kept
         once = {name: (name, face) for name, face in reversed(same)}
         groups.append(sorted(once.values(), key=lambda each: -each[1].probability))
     return groups
-
-
-def _corners(detections: Sequence[Detection]) -> NDArray[np.float32]:
-    boxes = (face.box for _, face in detections)
-    return np.array([[box.x1, box.y1, box.x2, box.y2] for box in boxes], dtype=np.float32)
