@@ -346,8 +346,9 @@ def test_correction_of_many_rows_is_plain_least_squares(seed: int, constant: boo
 
     # a little ridge is left, which costs next to nothing
     assert error(change.numpy(), offset.numpy()) <= 1.01 * error(*expected) + 1e-4
-    assert change.numpy() == pytest.approx(expected[0], abs=0.05)
-    assert offset.numpy() == pytest.approx(expected[1], abs=0.1)
+    # and which moves weights only where features hardly vary
+    moved = features @ (change.numpy() - expected[0]).T + offset.numpy() - expected[1]
+    assert np.sqrt(np.square(moved).mean()) < 0.1
     if not constant:
         assert not offset.any()
 
