@@ -1,10 +1,8 @@
-"""Shared by the benchmarks: the command line of emoprune, pictures, timing, Markdown."""
+"""Shared by the benchmarks: pictures, timing, Markdown."""
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import os
 import platform
 import random
@@ -14,35 +12,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from emoprune.cli.main import main
-
 PICTURE_SIDE = 48
 CLASSES = 7
-
-
-class CommandFailed(Exception):
-    """An emoprune command that ended with an exit code other than 0."""
-
-    def __init__(self, argv: Sequence[object], code: int) -> None:
-        super().__init__(f"emoprune {' '.join(map(str, argv))} ended with exit code {code}")
-        self.code = code
-
-
-def emoprune(*argv: object) -> list[dict[str, Any]]:
-    """Run one command line of emoprune in this process; the records that it prints, one per line."""
-    with redirect_stdout(io.StringIO()) as printed:
-        code = main([str(arg) for arg in argv])
-    if code:
-        raise CommandFailed(argv, code)
-    return [json.loads(line) for line in printed.getvalue().splitlines()]
 
 
 def parser(docstring: str | None) -> argparse.ArgumentParser:

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+import emoprune as ep
 from benchmarks.common import (
-    emoprune,
     interleaved,
     machine,
     markdown,
@@ -32,13 +32,14 @@ from benchmarks.common import (
     sampled_data,
     workplace,
 )
+from emoprune.evaluation.types import Metrics
 
 NAMES = ("alexnet", "resnet18", "mobilenet_v2", "densenet121")
 TIMED = "resnet18"
 TIMED_SIDE = 224
 TIMED_IMAGES = 70
 WARM_UP = 10
-HALF = ("--method", "reconstruct", "--macs", 0.5, "--data", "none")
+HALF: dict[str, Any] = {"method": "reconstruct", "macs": 0.5, "data": "none"}
 ROUNDED = 8
 TARGET = 1.6
 AGREEMENT = (
@@ -62,27 +63,37 @@ def adopted(
     *,
     side: int,
     weights: Mapping[str, str],
-    extra: tuple[object, ...] = (),
+    **settings: Any,
 ) -> Path:
     """A checkpoint of an architecture, with the weights given for it or random ones."""
     model = place / f"{name}.{side}.st"
-    shape = ("--arch", name, "--size", side, "--epochs", 0, "--weights", weights.get(name, "none"))
-    emoprune("train", data, model, *shape, *extra, "--force")
+    weights_file = weights.get(name, "none")
+    trained = ep.train(data, arch=name, size=str(side), epochs=0, weights=weights_file, **settings)
+    trained.save(model, force=True)
     return model
 
 
-def halved(model: Path, *options: object) -> tuple[Path, dict[str, Any]]:
-    """A pruned checkpoint and the summary of its pruning."""
-    target = model.with_suffix(".".join([".half", *map(str, options), "st"]).replace("--", ""))
-    (summary,) = emoprune("prune", model, "-o", target, "--force", *HALF, *options)
-    return target, summary
+def halved(model: Path, **settings: Any) -> tuple[Path, dict[str, float]]:
+    """A pruned checkpoint, and the fractions of parameters and multiply-accumulates that are left."""
+    target = model.with_suffix(".".join([".half", *map(str, settings.values()), "st"]))
+    pruned = ep.prune(model, **HALF, **settings)
+    pruned.save(target, force=True)
+    done = pruned.history[-1].metrics
+    return target, {key: done[key]["after"] / done[key]["before"] for key in ("macs", "parameters")}
 
 
 def exported(model: Path, data: Path) -> Path:
     """The ONNX file of a checkpoint."""
     target = model.with_suffix(".onnx")
-    emoprune("export", model, target, "--data", data, "--force")
+    ep.export(model, target, data=data, force=True)
     return target
+
+
+def scores(model: Path, data: Path) -> Metrics:
+    """The metrics of a model on the val part."""
+    found = ep.evaluate(model, data, part="val")
+    assert isinstance(found, Metrics)
+    return found
 
 
 def agreement(args: argparse.Namespace, place: Path) -> tuple[list[list[str]], bool]:
@@ -91,17 +102,16 @@ def agreement(args: argparse.Namespace, place: Path) -> tuple[list[list[str]], b
     sampled_data(args.data, data, images=args.images, seed=0)
     rows, equal = [], True
     for name in NAMES:
-        preprocess = ("--mean", args.mean, "--std", args.std)
-        model = adopted(name, data, place, side=args.size, weights=dict(args.weights), extra=preprocess)
-        half, summary = halved(model)
+        scale = {"mean": str(args.mean), "std": str(args.std)}
+        model = adopted(name, data, place, side=args.size, weights=dict(args.weights), **scale)
+        half, left = halved(model)
         files = (model, half, exported(half, data))
-        whole, checkpoint, engine = (emoprune("eval", file, data, "--split", "val")[0] for file in files)
-        same = checkpoint["accuracy"] == engine["accuracy"] and checkpoint["confusion"] == engine["confusion"]
+        whole, checkpoint, engine = (scores(file, data) for file in files)
+        same = (checkpoint.accuracy, checkpoint.confusion) == (engine.accuracy, engine.confusion)
         equal = equal and same
-        left = [summary[key]["after"] / summary[key]["before"] for key in ("macs", "parameters")]
-        accuracies = [f"{100 * scores['accuracy']:.2f}" for scores in (whole, checkpoint, engine)]
-        apart = f"{abs(checkpoint['log_loss'] - engine['log_loss']):.0e}"
-        fractions = [f"{each:.1%}" for each in left]
+        accuracies = [f"{100 * each.accuracy:.2f}" for each in (whole, checkpoint, engine)]
+        apart = f"{abs(checkpoint.log_loss - engine.log_loss):.0e}"
+        fractions = [f"{each:.1%}" for each in left.values()]
         rows.append([name, *fractions, *accuracies, "yes" if same else "NO", apart])
         progress(" ".join(rows[-1]))
     return rows, equal
@@ -112,8 +122,8 @@ def latency(args: argparse.Namespace, place: Path) -> list[list[str]]:
     data = place / "few"
     sampled_data(args.data, data, images=TIMED_IMAGES, seed=0)
     whole = adopted(TIMED, data, place, side=TIMED_SIDE, weights=dict(args.weights))
-    half, summary = halved(whole)
-    rounded, rounded_summary = halved(whole, "--round-to", ROUNDED)
+    half, cost = halved(whole)
+    rounded, rounded_cost = halved(whole, round_to=ROUNDED)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = args.threads
     image = np.random.default_rng(0).standard_normal((1, 3, TIMED_SIDE, TIMED_SIDE), dtype=np.float32)
@@ -126,11 +136,11 @@ def latency(args: argparse.Namespace, place: Path) -> list[list[str]]:
     interleaved(tasks, WARM_UP)
     seconds = interleaved(tasks, args.repeats)
     rows = []
-    for name, cost in zip(names, ({}, summary, rounded_summary), strict=True):
-        left = cost["macs"]["after"] / cost["macs"]["before"] if cost else 1
+    for name, fractions in zip(names, ({}, cost, rounded_cost), strict=True):
+        left = fractions.get("macs", 1)
         times = [1000 * statistics.median(seconds[name]), median_ratio(seconds[names[0]], seconds[name])]
         rows.append(
-            [name, f"{left:.1%}", f"{times[0]:.1f}", f"{times[1]:.2f}", f"{TARGET:g}" if cost else ""]
+            [name, f"{left:.1%}", f"{times[0]:.1f}", f"{times[1]:.2f}", f"{TARGET:g}" if fractions else ""]
         )
     return rows
 

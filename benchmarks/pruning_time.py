@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import emoprune as ep
 from benchmarks.common import (
-    emoprune,
     interleaved,
     machine,
     markdown,
@@ -146,7 +146,7 @@ def command(args: argparse.Namespace) -> Row:
         data, model, target = (str(Path(scratch, name)) for name in ("data", "model.st", "half.st"))
         noise_data(Path(data), images=PICTURES)
         weights = args.weights or "none"
-        emoprune("train", data, model, "--arch", ARCH, "--size", SIDE, "--epochs", 0, "--weights", weights)
+        ep.train(data, arch=ARCH, size=str(SIDE), epochs=0, weights=weights).save(model)
         options = ("--method", "reconstruct", "--macs", "0.5", "--data", "none", "-o", target, "--force")
 
         def run(*argv: str) -> None:

@@ -21,17 +21,17 @@ import copy
 import statistics
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch_pruning  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
+import emoprune as ep
 from benchmarks.common import (
-    CommandFailed,
-    emoprune,
     machine,
     markdown,
     parser,
@@ -42,25 +42,25 @@ from benchmarks.common import (
 from emoprune.data.datasets import open_folder
 from emoprune.data.loader import batches
 from emoprune.data.splits import partition
+from emoprune.errors import UsageFault
 from emoprune.evaluation import model as loading
+from emoprune.evaluation.types import Metrics
 from emoprune.networks import build, profiling
-from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.heads import output_name
 from emoprune.networks.losses import predict
 from emoprune.networks.types import Checkpoint
 
 ARCH = "resnet18"
-OURS = {
-    "emoprune distinct, sum": ("--method", "distinct", "--merge", "sum"),
-    "emoprune importance, sum": ("--method", "importance", "--merge", "sum"),
-    "emoprune reconstruct, no images": ("--method", "reconstruct", "--data", "none"),
-    "emoprune reconstruct": ("--method", "reconstruct"),
+OURS: dict[str, dict[str, Any]] = {
+    "emoprune distinct, sum": {"method": "distinct", "merge": "sum"},
+    "emoprune importance, sum": {"method": "importance", "merge": "sum"},
+    "emoprune reconstruct, no images": {"method": "reconstruct", "data": "none"},
+    "emoprune reconstruct": {"method": "reconstruct"},
 }
 THEIRS = {"Torch-Pruning, uniform": False, "Torch-Pruning, global": True}
 REESTIMATED = ", batch norm re-estimated"
 WHOLE = (1.0, "whole network")
 BISECTIONS = 14
-USAGE = 2
 
 
 @dataclass(frozen=True)
@@ -111,10 +111,9 @@ def adopted(args: argparse.Namespace, place: Path, seed: int) -> Bench:
     """The checkpoint of the weights, with statistics of the images of one seed."""
     data, model = place / f"data{seed}", place / f"model{seed}.st"
     sampled_data(args.data, data, images=args.images, seed=seed)
-    shape = ("--size", args.size, "--mean", args.mean, "--std", args.std)
-    adoption = ("--epochs", 0, "--arch", ARCH, "--weights", args.weights)
-    emoprune("train", data, model, *adoption, *shape, "--force")
-    checkpoint = checkpoints.read(str(model))
+    shape: dict[str, Any] = {"size": str(args.size), "mean": str(args.mean), "std": str(args.std)}
+    checkpoint = ep.train(data, arch=ARCH, epochs=0, weights=str(args.weights), **shape)
+    checkpoint.save(model, force=True)
     found = open_folder(str(data))
     parts = {name: torch.tensor(part) for name, part in partition(found.catalog, checkpoint.split).items()}
     samples = loading.samples(found, checkpoint.preprocess, checkpoint.spec.input)
@@ -125,20 +124,21 @@ def adopted(args: argparse.Namespace, place: Path, seed: int) -> Bench:
     return Bench(model, data, checkpoint, train, val, torch.tensor(found.catalog.labels)[parts["val"]])
 
 
-def ours(bench: Bench, options: Sequence[str], budget: float) -> Result | None:
+def ours(bench: Bench, settings: Mapping[str, Any], budget: float) -> Result | None:
     """The result of one method of emoprune; None if it cannot reach the budget."""
     target = bench.model.with_suffix(".pruned.st")
     start = time.perf_counter()
     try:
-        (summary,) = emoprune("prune", bench.model, "-o", target, "--force", *options, "--macs", budget)
-    except CommandFailed as failure:
-        if failure.code == USAGE:
-            return None
-        raise
+        pruned = ep.prune(bench.model, macs=budget, **settings)
+    except UsageFault:
+        return None
+    pruned.save(target, force=True)
     seconds = time.perf_counter() - start
-    (scores,) = emoprune("eval", target, bench.data, "--split", "val")
-    parameters, macs = (summary[key]["after"] / summary[key]["before"] for key in ("parameters", "macs"))
-    return Result(scores["accuracy"], parameters, macs, seconds)
+    done = pruned.history[-1].metrics
+    parameters, macs = (done[key]["after"] / done[key]["before"] for key in ("parameters", "macs"))
+    metrics = ep.evaluate(target, bench.data, part="val")
+    assert isinstance(metrics, Metrics)
+    return Result(metrics.accuracy, parameters, macs, seconds)
 
 
 def theirs(bench: Bench, budget: float, *, global_pruning: bool) -> tuple[nn.Module, float]:

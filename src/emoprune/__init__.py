@@ -130,11 +130,14 @@ def plan(
 
     Settings are those of PruneConfig: method, merge, and one amount (angle, amount, units, macs, params,
     max_drop or max_loss_increase). `data` calibrates; without it layers are refitted on the training data,
-    if that is still there. Raises UsageFault with the nearest amount where one cannot be met.
+    if that is still there, and with "none" not at all. Raises UsageFault with the nearest amount where one
+    cannot be met.
     """
     from emoprune.pruning import prune as pruning
     from emoprune.pruning.types import PruneConfig
 
+    if data == "none":
+        return pruning.plan(_loaded(model), PruneConfig(data="none", **settings))
     calibration = None if data is None else _opened(data)
     return pruning.plan(_loaded(model), PruneConfig(**settings), data=calibration)
 
