@@ -198,7 +198,10 @@ def test_an_initial_network_is_a_model_and_is_not_left_behind_by_data_that_is_re
     draw_faces(in_folder / "more", ("angry", "fear"), 6)
     argv = ("train", "more", "on.st", "--from", model, "--save-init", "init.st")
     emoprune.check_refused(*argv, says=("class fear",))
-    emoprune.done("train", small, "m.st", *SMALL, "--save-init", "init.st")
+    diverging = ("--optimizer", "sgd", "--lr", "1e30")
+    assert emoprune("train", small, "m.st", *SMALL, *diverging, "--save-init", "init.st").code == 1
+    assert "init.st" in tree(in_folder), "a training that breaks off leaves it"
+    emoprune.done("train", small, "m.st", *SMALL, "--save-init", "init.st", "--force")
     assert emoprune.done("eval", "init.st", small).record["n"] == 6
     emoprune.check_refused("angles", "init.st", says=("init.st: ", "no statistics", "--data"))
     assert len(emoprune.done("angles", "init.st", "--data", small).out.splitlines()) == 2

@@ -406,25 +406,26 @@ def test_a_table_network_that_is_trained_on_scales_as_before(table: Path, in_fol
 
 def test_the_initial_network_is_that_of_no_steps_at_all(small: Path, in_folder: Path) -> None:
     data, config = open_data(small), train_config(**CONV1)
-    found = train(data, config, keep_initial=True)
-    assert found.initial is not None
-    assert same_tensors(found.initial, trained(small, **{**CONV1, "epochs": 0}))
-    assert not same_tensors(found.initial, found.checkpoint)
+    given: list[Checkpoint] = []
+    found = train(data, config, on_start=given.append)
+    (initial,) = given
+    assert same_tensors(initial, trained(small, **{**CONV1, "epochs": 0}))
+    assert not same_tensors(initial, found.checkpoint)
     assert checkpoint.to_bytes(found.checkpoint) == checkpoint.to_bytes(train(data, config).checkpoint)
-    assert (found.initial.layers, found.initial.statistics, found.initial.moments) == ((), {}, {})
-    assert (found.initial.spec, found.initial.training) == (found.checkpoint.spec, ())
+    assert (initial.layers, initial.statistics, initial.moments) == ((), {}, {})
+    assert (initial.spec, initial.training) == (found.checkpoint.spec, ())
     # trained on, it is the whole training
-    found.initial.save("init.st")
+    initial.save("init.st")
     again = trained(small, past=Path("init.st"), epochs=2)
     assert same_tensors(found.checkpoint, again)
     assert found.checkpoint.training == again.training
 
 
 def test_the_initial_network_of_a_past_is_the_past(model: Path, faces: Path) -> None:
-    found = train(open_data(faces), train_config(epochs=1), past=read(model), keep_initial=True)
-    assert found.initial is not None
-    assert same_tensors(found.initial, read(model))
-    assert len(found.initial.history) == 2
+    given: list[Checkpoint] = []
+    train(open_data(faces), train_config(epochs=1), past=read(model), on_start=given.append)
+    assert same_tensors(given[0], read(model))
+    assert len(given[0].history) == 2
 
 
 def test_a_sanity_check_overfits_so_many_samples_and_says_so(

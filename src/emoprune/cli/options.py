@@ -57,8 +57,7 @@ LookAt = Annotated[
     ),
 ]
 Limit = Annotated[
-    int,
-    typer.Option("--samples", min=2, metavar="N", help="How many training images are looked at, if any."),
+    int, typer.Option("--samples", min=2, metavar="N", help="How many training images are looked at, if any.")
 ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from emoprune.training.presets import PRESETS
 if TYPE_CHECKING:
     from emoprune.training.types import Trained
 
+SCHEMA = "emoprune.train/1"
 FEW = 5
 """Layers beyond which their units are shown in sum."""
 
@@ -75,8 +77,7 @@ Past = Annotated[
     ),
 ]
 SaveInit = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Also write the network as it is before the first step."),
+    str | None, typer.Option(metavar="FILE", help="Also write the network as it is before the first step.")
 ]
 Curve = Annotated[
     str | None,
@@ -110,6 +111,7 @@ def command(
     from emoprune.data.datasets import open_data
     from emoprune.io import files
     from emoprune.networks import checkpoint
+    from emoprune.networks.types import Checkpoint
     from emoprune.training.train import train
 
     config = train_config(preset, **{name: given.values[name] for name in given.written})
@@ -126,11 +128,9 @@ def command(
         past=checkpoint.read(past) if past else None,
         past_name=past or "",
         data_name=data,
-        keep_initial=save_init is not None,
+        on_start=partial(Checkpoint.save, path=save_init, force=force) if save_init is not None else None,
     )
     trained.checkpoint.save(output, force=force)
-    if save_init is not None and trained.initial is not None:
-        trained.initial.save(save_init, force=force)
     if curve is not None:
         files.write_bytes(curve, _learning_curve(trained, output, label), force=force)
     if files.STANDARD not in outputs:
@@ -174,20 +174,17 @@ def _learning_curve(trained: Trained, model: str, label: str | None) -> bytes:
 
 
 def _summary(data: str, output: str, trained: Trained) -> dict[str, Any]:
-    from emoprune.training.types import SUMMARY_SCHEMA, TrainSummary
-
     made = trained.checkpoint
-    summary = TrainSummary(
-        input=data,
-        output=output,
-        arch=made.spec.arch,
-        classes=made.classes,
-        parts=trained.parts,
-        layers={layer.name: made.statistics[layer.name].units for layer in made.layers},
-        training=made.training[-1] if made.training else None,
-    )
-    record = {"schema": SUMMARY_SCHEMA, **dataclasses.asdict(summary)}
-    return {key: value for key, value in record.items() if value is not None}
+    return {
+        "schema": SCHEMA,
+        "input": data,
+        "output": output,
+        "arch": made.spec.arch,
+        "classes": made.classes,
+        "parts": trained.parts,
+        "layers": {layer.name: made.statistics[layer.name].units for layer in made.layers},
+        **({"training": dataclasses.asdict(made.training[-1])} if made.training else {}),
+    }
 
 
 def _tables(summary: dict[str, Any]) -> Iterable[tables.Table]:

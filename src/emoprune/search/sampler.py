@@ -35,8 +35,4 @@ def _coarse_to_fine(
     return narrowed(spaces, coarse) if len(coarse) == first else None
 
 
-SAMPLERS: dict[Sampler, Propose] = {
-    "grid": _grid,
-    "random": _random,
-    "coarse-to-fine": _coarse_to_fine,
-}
+SAMPLERS: dict[Sampler, Propose] = {"grid": _grid, "random": _random, "coarse-to-fine": _coarse_to_fine}

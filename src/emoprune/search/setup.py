@@ -168,8 +168,7 @@ def _shares(config: SearchConfig, catalog: Catalog) -> str | None:
         return None
     if config.split is not None and len(parse_shares(config.split)) < 3:
         raise UsageFault(
-            f"`split={config.split}` has no val part, and trials are compared on it",
-            f"give {DEFAULT_SPLIT}",
+            f"`split={config.split}` has no val part, and trials are compared on it", f"give {DEFAULT_SPLIT}"
         )
     return config.split or DEFAULT_SPLIT
 

@@ -87,9 +87,7 @@ class TrainConfig:
     group_by: str | None = like(SplitConfig, "group_by")
     split_by: SplitBy | None = like(SplitConfig, "split_by")
     keep: Keep | None = setting(
-        None,
-        "Which epoch: best is by validation accuracy.",
-        default_text="best with a val part, else last",
+        None, "Which epoch: best is by validation accuracy.", default_text="best with a val part, else last"
     )
     overfit: int | None = setting(
         None,
@@ -119,7 +117,7 @@ class TrainConfig:
 
 
 SETTINGS = settings_of(TrainConfig)
-_HINTS = get_type_hints(TrainConfig)
+HINTS = get_type_hints(TrainConfig)
 
 
 def train_config(preset: str | None = None, **given: Any) -> TrainConfig:
@@ -132,16 +130,8 @@ def train_config(preset: str | None = None, **given: Any) -> TrainConfig:
     for name in given:
         if name not in SETTINGS:
             raise UsageFault(f"`{name}` is not a setting of a training", nearest(name, SETTINGS))
-    chosen = {**(PRESETS[preset].settings if preset else {}), **given}
-    values: dict[str, Any] = {
-        name: _as_tuple(value) if _repeats(name) else value for name, value in chosen.items()
-    }
+    values: dict[str, Any] = {**(PRESETS[preset].settings if preset else {}), **given}
+    for name, value in values.items():
+        if get_origin(HINTS[name]) is tuple:
+            values[name] = tuple(value) if isinstance(value, tuple | list) else (value,)
     return TrainConfig(**values, preset=preset, given=frozenset(given))
-
-
-def _repeats(name: str) -> bool:
-    return get_origin(_HINTS[name]) is tuple
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (value,)

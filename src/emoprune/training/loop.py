@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +43,8 @@ def fit(
     """
     if not config.epochs:
         return
-    training = _Training(net, samples, preprocess, config, device, task, masks or {})
+    held = [(net.get_parameter(name), mask.to(device)) for name, mask in (masks or {}).items()]
+    training = _Training(net, samples, preprocess, config, device, task, held)
     best: tuple[float, dict[str, Tensor]] | None = None
     for index in range(1, config.epochs + 1):
         loss, accuracy = training.epoch(parts["train"])
@@ -66,74 +68,68 @@ def _require_finite(loss: float, epoch: int) -> None:
         raise TrainingFault(f"the loss is {loss} after epoch {epoch}", "train with a lower `lr`")
 
 
+@dataclass
 class _Training:
-    """A network in training: its optimizer, its random order, and how many steps it has taken."""
+    """A network in training; `held` are parameters with the masks (bool) that set them to zero."""
 
-    def __init__(
-        self,
-        net: nn.Module,
-        samples: Samples,
-        preprocess: Preprocess,
-        config: TrainConfig,
-        device: torch.device,
-        task: Task,
-        masks: Mapping[str, Tensor],
-    ) -> None:
-        self._net, self._samples, self._preprocess = net, samples, preprocess
-        self._config, self._device, self._task = config, device, task
-        self._augment = parse_augmentations(config.augment)
-        self._optimizer = _optimizer(net, config)
-        self._order = torch.Generator().manual_seed(config.seed)
+    net: nn.Module
+    samples: Samples
+    preprocess: Preprocess
+    config: TrainConfig
+    device: torch.device
+    task: Task
+    held: Sequence[tuple[Tensor, Tensor]]
+
+    def __post_init__(self) -> None:
+        self._augment = parse_augmentations(self.config.augment)
+        self._optimizer = _optimizer(self.net, self.config)
+        self._order = torch.Generator().manual_seed(self.config.seed)
         self._epochs, self._steps = 0, 0
-        parameters = dict(net.named_parameters())
-        self._held = [(parameters[name], mask.to(device)) for name, mask in masks.items()]
 
     def epoch(self, train: Tensor) -> tuple[float, float | None]:
         """Mean loss and accuracy over the samples at `train`, each batch before its own step."""
-        _set_training(self._net)
+        _set_training(self.net)
         loss_sum, right = 0.0, 0
         shuffled = train[torch.randperm(len(train), generator=self._order)]
         # dropout draws from torch's global generator: it gets a seed of ours and is restored afterwards
         with torch.random.fork_rng():
             torch.manual_seed(int(torch.randint(2**62, (), generator=self._order)))
-            for chunk in training_batches(shuffled, self._config.batch_size):
+            for chunk in training_batches(shuffled, self.config.batch_size):
                 loss, hit = self._step(chunk)
                 loss_sum += loss * len(chunk)
                 right += hit or 0
         self._epochs += 1
-        return loss_sum / len(train), right / len(train) if self._task == "classify" else None
+        return loss_sum / len(train), right / len(train) if self.task == "classify" else None
 
     def _step(self, chunk: Tensor) -> tuple[float, int | None]:
-        inputs = self._input(self._samples.batch(chunk).to(self._device))
-        labels = self._samples.labels[chunk].to(self._device)
+        raw = self.samples.batch(chunk).to(self.device)
+        if self._augment:
+            raw = augment(unit_scale(raw), self._augment, generator=self._order)
+            inputs = standardize(raw, self.preprocess)
+        else:
+            inputs = to_input(raw, self.preprocess)
+        labels = self.samples.labels[chunk].to(self.device)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._config.rate(epoch=self._epochs, step=self._steps)
+            group["lr"] = self.config.rate(epoch=self._epochs, step=self._steps)
         self._optimizer.zero_grad()
-        outputs = self._net(inputs)
-        loss = LOSSES[self._task](self._net, inputs, outputs, labels)
+        outputs = self.net(inputs)
+        loss = LOSSES[self.task](self.net, inputs, outputs, labels)
         loss.backward()
         self._optimizer.step()
         self._steps += 1
         with torch.no_grad():
-            for parameter, mask in self._held:
+            for parameter, mask in self.held:
                 parameter.mul_(mask)
-        return loss.item(), hits(outputs, labels, self._task)
-
-    def _input(self, raw: Tensor) -> Tensor:
-        if not self._augment:
-            return to_input(raw, self._preprocess)
-        changed = augment(unit_scale(raw), self._augment, generator=self._order)
-        return standardize(changed, self._preprocess)
+        return loss.item(), hits(outputs, labels, self.task)
 
 
 def _optimizer(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    # each step sets its own rate
     wanted = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            wanted, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-        )
+        return torch.optim.SGD(wanted, momentum=config.momentum, weight_decay=config.weight_decay)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
-    return kind(wanted, lr=config.lr, weight_decay=config.weight_decay)
+    return kind(wanted, weight_decay=config.weight_decay)
 
 
 def training_batches(indices: Tensor, batch_size: int) -> Sequence[Tensor]:

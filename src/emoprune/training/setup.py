@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from emoprune import events
-from emoprune.choices import Keep
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
+from emoprune.data.loader import READING_BATCH
 from emoprune.data.splits import declared_parts, note_split, partition, split_rule
 from emoprune.data.types import Preprocess, Samples, SplitRule, Table
 from emoprune.errors import BadData, UsageFault, at
@@ -66,6 +66,11 @@ class Prepared:
     parts: Mapping[str, Tensor]
     past: Past | None
 
+    @property
+    def masks(self) -> Mapping[str, Tensor]:
+        """Of the network that is trained on: bool, false for weights that stay zero."""
+        return self.past.checkpoint.masks if self.past else {}
+
 
 def prepare(
     data: Data,
@@ -94,11 +99,18 @@ def prepare(
     parts = {name: torch.tensor(indices) for name, indices in dealt.items()}
     if config.overfit:
         parts["train"] = _few(parts["train"], config.overfit, config.seed)
-    config = replace(config, keep=_kept_epoch(config.keep, parts))
+    if config.keep == "best" and "val" not in parts:
+        raise UsageFault("`keep=best` needs a validation part", "give `split=75/10/15`")
     start = _fresh(data, config, parts["train"]) if past is None else _continued(data, past)
-    if start.spec.arch == "svm":
-        config = replace(config, epochs=0)
-    return Prepared(config, data_name or data.catalog.place, start, rule, parts, past)
+    keep = config.keep or ("best" if "val" in parts else "last")
+    config = replace(config, keep=keep, epochs=0 if start.spec.arch == "svm" else config.epochs)
+    data_name = data_name or data.catalog.place
+    with at(data_name):
+        _check_batch_norm(start.net, config, samples=len(parts["train"]))
+        # training reads the other parts only: refuse a picture now that could not be evaluated later
+        for chunk in parts["test"].split(READING_BATCH) if "test" in parts else ():
+            start.samples.batch(chunk)
+    return Prepared(config, data_name, start, rule, parts, past)
 
 
 def _check_kind(data: Data, preset: str | None) -> None:
@@ -151,11 +163,11 @@ def _few(train: Tensor, count: int, seed: int) -> Tensor:
     return train[order[:count].sort().values]
 
 
-def _kept_epoch(keep: Keep | None, parts: Mapping[str, object]) -> Keep:
-    """By default the best where a validation part can tell it, else the last."""
-    if keep == "best" and "val" not in parts:
-        raise UsageFault("`keep=best` needs a validation part", "give `split=75/10/15`")
-    return keep or ("best" if "val" in parts else "last")
+def _check_batch_norm(net: nn.Module, config: TrainConfig, *, samples: int) -> None:
+    """Raise UsageFault where batch norm would see one sample at a time."""
+    one = config.epochs and config.freeze == "none" and min(config.batch_size or samples, samples) == 1
+    if one and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):
+        raise UsageFault("batch norm cannot learn from one sample", "give `batch_size=2` or more")
 
 
 def _continued(data: Data, past: Past) -> Start:

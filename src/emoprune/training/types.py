@@ -9,29 +9,15 @@ from emoprune.errors import InvalidRecord
 from emoprune.evaluation.types import check_label
 from emoprune.networks.types import Checkpoint, Epoch
 
-TRAINING_SCHEMA, SUMMARY_SCHEMA = "emoprune.training/1", "emoprune.train/1"
+TRAINING_SCHEMA = "emoprune.training/1"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of a training: `parts` are their sizes, `initial` the network before its first step."""
+    """The result of a training, with the sizes of the parts."""
 
     checkpoint: Checkpoint
     parts: Mapping[str, int]
-    initial: Checkpoint | None = None
-
-
-@dataclass(frozen=True)
-class TrainSummary:
-    """A training in a line (schema emoprune.train/1): units by layer, and the last epoch if there is one."""
-
-    input: str
-    output: str
-    arch: str
-    classes: tuple[str, ...]
-    parts: Mapping[str, int]
-    layers: Mapping[str, int]
-    training: Epoch | None
 
 
 @dataclass(frozen=True)
