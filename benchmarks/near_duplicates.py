@@ -29,7 +29,8 @@ from PIL import Image
 
 from benchmarks.common import machine, markdown, parser, progress
 from benchmarks.descriptors import drawn
-from emoprune.data.datasets import open_faces
+from emoprune.data.datasets import open_data
+from emoprune.data.types import Table
 from emoprune.io.perceptual_hash import NEAR_BITS, hamming, near_duplicates, perceptual_hash
 
 DRAWN, DRAWN_SIDE = 300, 96
@@ -54,7 +55,8 @@ def pictures_of(data: str | None) -> Pictures:
     """The pictures of the user, or drawn ones."""
     if data is None:
         return Pictures(tuple(f"{index}_{index}" for index in range(DRAWN)), lambda i: drawn(i, DRAWN_SIDE))
-    found = open_faces(data)
+    found = open_data(data)
+    assert not isinstance(found, Table)
     return Pictures(found.catalog.names, found.picture)
 
 

@@ -98,9 +98,7 @@ def train(
     from emoprune.training.train import train as trained
 
     opened = _opened(data)
-    request = opened.split
-    split = {"split": request.shares, "group_by": request.group_by, "split_by": request.split_by}
-    given = {name: value for name, value in split.items() if value is not None} | settings
+    given = {name: value for name, value in vars(opened.split).items() if value is not None} | settings
     return trained(opened, train_config(preset, **given), past=start).checkpoint
 
 

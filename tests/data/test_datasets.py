@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from emoprune.data import feature_tables
-from emoprune.data.datasets import Folder, open_data, open_faces, open_folder
+from emoprune.data.config import SplitConfig
+from emoprune.data.datasets import Folder, open_data, open_folder
 from emoprune.data.fer2013 import Pixels
-from emoprune.data.types import Catalog, SplitRequest, Table
+from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData
 from tests.support.records import fer2013_csv, noise_pixels
 
@@ -230,14 +231,9 @@ def test_open_data_knows_a_csv_of_pixels_by_its_header(
     assert piped.catalog.fingerprint == found.catalog.fingerprint
 
 
-def test_open_faces_refuses_a_table(usual: Path, tmp_path: Path) -> None:
-    assert isinstance(open_faces(str(usual)), Folder)
+def test_open_data_takes_pixels(tmp_path: Path) -> None:
     (tmp_path / "pixels.csv").write_bytes(fer2013_csv(noise_pixels(1), [(0, "Training")]))
-    assert isinstance(open_faces(str(tmp_path / "pixels.csv")), Pixels)
-    (tmp_path / "table.csv").write_text("name,label,x\na,b,1\n")
-    with pytest.raises(BadData, match="is a feature table, not pictures") as caught:
-        open_faces(str(tmp_path / "table.csv"))
-    assert caught.value.place == str(tmp_path / "table.csv")
+    assert isinstance(open_data(str(tmp_path / "pixels.csv")), Pixels)
 
 
 def test_open_data_names_a_missing_table(tmp_path: Path) -> None:
@@ -252,6 +248,6 @@ def test_open_data_remembers_the_split_request(usual: Path, tmp_path: Path, name
     (tmp_path / "table.csv").write_text("name,label,x\na,b,1\n")
     path = usual if name == "usual" else tmp_path / name
     found = open_data(path, split="75/10/15", group_by="^[^_]+", split_by="duplicates")
-    assert found.split == SplitRequest("75/10/15", "^[^_]+", "duplicates")
-    assert open_data(str(path)).split == SplitRequest()
+    assert found.split == SplitConfig(split="75/10/15", group_by="^[^_]+", split_by="duplicates")
+    assert open_data(str(path)).split == SplitConfig()
     assert open_data(str(path)).catalog == found.catalog

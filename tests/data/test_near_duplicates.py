@@ -213,7 +213,7 @@ def test_split_by_duplicates_refuses_what_it_cannot_split(
     (in_folder / "fer.csv").write_bytes(fer2013_csv(noise_pixels(4), rows))
     draw_faces(in_folder / "parts" / "train", CLASSES, 2, side=32)
     for data in ("parts", "fer.csv"):
-        says = (f"{data} is already split into train", "--split-by")
+        says = (f"{data}: is already split into train", "--split-by")
         emoprune.check_refused("train", data, "m.st", *SMALL, *BY_DUPLICATES, code=2, says=says)
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from emoprune.data.datasets import open_faces, open_folder
+from emoprune.data.datasets import open_data, open_folder
 from emoprune.data.splits import partition
 from emoprune.data.types import SplitRule
 from emoprune.errors import EmopruneError
@@ -29,7 +29,7 @@ BOTH = ("lpq", "phog")
 def features(
     faces: object, *kinds: str, split: str | None = None, group_by: str | None = None, **settings: Any
 ) -> Features:
-    data = open_faces(str(faces), split=split, group_by=group_by)
+    data = open_data(str(faces), split=split, group_by=group_by)
     return extract(data, FeaturesConfig(kinds=kinds, **settings), device="cpu")
 
 
@@ -181,6 +181,12 @@ def test_settings_that_cannot_be_met_are_refused(
     (in_folder / "small").symlink_to(small)
     with pytest.raises(EmopruneError, match=says):
         features("small", kind, **settings)
+
+
+def test_features_of_a_table_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("name,label,x\na,b,1\n")
+    with pytest.raises(EmopruneError, match=r"table\.csv: is a feature table, not pictures"):
+        features(tmp_path / "table.csv", "pixels")
 
 
 def test_pictures_that_are_all_alike_have_no_components(in_folder: Path) -> None:

@@ -61,7 +61,7 @@ def command(
     which train then splits.
     """
     from emoprune.data import feature_tables
-    from emoprune.data.datasets import open_faces
+    from emoprune.data.datasets import open_data
     from emoprune.features.extract import extract
     from emoprune.io import files
 
@@ -70,8 +70,7 @@ def command(
         raise UsageFault(f"{output} is neither .csv nor .st", "name the table so")
     files.check_output(output, force=force)
     config = FeaturesConfig(kinds=tuple(kind.split(",")), **given.of(FeaturesConfig))
-    data = open_faces(faces, **given.of(SplitConfig))
-    found = extract(data, config, device=device)
+    found = extract(open_data(faces, **given.of(SplitConfig)), config, device=device)
     files.write_bytes(output, feature_tables.to_bytes(found.table, suffix=suffix), force=force)
     summary = {
         "schema": SCHEMA,

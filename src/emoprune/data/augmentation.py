@@ -11,21 +11,20 @@ from emoprune.errors import UsageFault
 
 @dataclass(frozen=True)
 class Augmentation:
-    """One kind of change; its strength lies above `above` and up to `up_to`."""
+    """One kind of change; its strength lies above 0 and up to `up_to`."""
 
     default: float
-    above: float
     up_to: float
     meaning: str
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "flip": Augmentation(0.5, 0, 1, "mirror left to right with this probability"),
-    "rotate": Augmentation(15, 0, 180, "turn by up to this many degrees either way"),
-    "crop": Augmentation(0.9, 0, 1, "cut out a square anywhere, with a side of this fraction up to all"),
-    "shift": Augmentation(0.1, 0, 1, "move by up to this fraction of the side either way"),
-    "brightness": Augmentation(0.2, 0, 1, "add up to this fraction of full brightness either way"),
-    "contrast": Augmentation(0.2, 0, 1, "multiply contrast by 1 plus or minus up to this"),
+    "flip": Augmentation(0.5, 1, "mirror left to right with this probability"),
+    "rotate": Augmentation(15, 180, "turn by up to this many degrees either way"),
+    "crop": Augmentation(0.9, 1, "cut out a square anywhere, with a side of this fraction up to all"),
+    "shift": Augmentation(0.1, 1, "move by up to this fraction of the side either way"),
+    "brightness": Augmentation(0.2, 1, "add up to this fraction of full brightness either way"),
+    "contrast": Augmentation(0.2, 1, "multiply contrast by 1 plus or minus up to this"),
 }
 
 
@@ -46,10 +45,8 @@ def parse_augmentations(texts: Sequence[str]) -> dict[str, float]:
             value = float(strength) if strength else kind.default
         except ValueError:
             value = math.nan
-        if not kind.above < value <= kind.up_to:
-            raise UsageFault(
-                f"`augment={text}`: its strength is not a number above {kind.above:g} up to {kind.up_to:g}",
-                f"write {name}:{kind.default:g}",
-            )
+        if not 0 < value <= kind.up_to:
+            fact = f"`augment={text}`: its strength is not a number above 0 up to {kind.up_to:g}"
+            raise UsageFault(fact, f"write {name}:{kind.default:g}")
         chosen[name] = value
     return chosen

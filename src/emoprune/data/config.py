@@ -10,7 +10,7 @@ from emoprune.settings import setting
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """The settings of a split, which `open_data` takes."""
+    """How to split a data set, before it is known whether it can be; None leaves the default."""
 
     split: str | None = setting(
         None,

@@ -10,8 +10,9 @@ from PIL import Image
 
 from emoprune.choices import PARTS, SplitBy
 from emoprune.data import feature_tables, fer2013
+from emoprune.data.config import SplitConfig
 from emoprune.data.fer2013 import Pixels
-from emoprune.data.types import Catalog, SplitRequest, Table
+from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData, at
 from emoprune.faces import output_folder
 from emoprune.faces.manifest import is_contact_sheet
@@ -29,7 +30,7 @@ class Folder:
 
     catalog: Catalog
     paths: tuple[Path, ...]
-    split: SplitRequest = field(default_factory=SplitRequest)
+    split: SplitConfig = field(default_factory=SplitConfig)
 
     def picture(self, index: int) -> Image.Image:
         """The picture at an index, decoded, as RGB; BadImage for a file that is not one."""
@@ -52,36 +53,21 @@ def open_data(
     A folder of pictures by class, pictures as FER-2013's CSV has them, or a feature table (.csv, .st, .xlsx).
     The result remembers `split` ("75/10/15", or counts), `group_by` and `split_by` for training.
     """
-    return replace(_open(str(path)), split=SplitRequest(split, group_by, split_by))
+    return replace(_open(str(path)), split=SplitConfig(split=split, group_by=group_by, split_by=split_by))
 
 
 def _open(place: str) -> Data:
     path = Path(place)
     if path.is_dir():
         return open_folder(place)
-    if place == STANDARD or path.suffix == ".csv":
-        return _open_csv(place)
-    if path.suffix in feature_tables.READABLE:
-        return feature_tables.read(place)
-    if path.exists():
-        raise BadData(
-            "neither a folder nor a feature table", f"{LAYOUT}, or a .csv, .st or .xlsx", place=place
-        )
-    raise BadData("no such folder or file", "check the name", place=place)
-
-
-def open_faces(
-    place: str, *, split: str | None = None, group_by: str | None = None, split_by: SplitBy | None = None
-) -> Faces:
-    """`open_data` for pictures; BadData for a feature table."""
-    found = open_data(place, split=split, group_by=group_by, split_by=split_by)
-    if isinstance(found, Table):
-        raise BadData("is a feature table, not pictures", f"{LAYOUT}, or a CSV of pixels", place=place)
-    return found
-
-
-def _open_csv(place: str) -> Pixels | Table:
-    """Pixels, read line by line to save memory, or a table; standard input is read once."""
+    if place != STANDARD and path.suffix != ".csv":
+        if path.suffix in feature_tables.READABLE:
+            return feature_tables.read(place)
+        if path.exists():
+            fact, remedy = "neither a folder nor a feature table", f"{LAYOUT}, or a .csv, .st or .xlsx"
+            raise BadData(fact, remedy, place=place)
+        raise BadData("no such folder or file", "check the name", place=place)
+    # pixels are read line by line to save memory, and standard input is read once
     with reading(place) as stream:
         start = stream.readline(fer2013.LONGEST)
         if fer2013.is_header(start):
@@ -98,8 +84,6 @@ def open_folder(place: str) -> Folder:
     """
     root = Path(place)
     with at(place), readable():
-        if not root.is_dir():
-            raise BadData("no such folder", "check the name")
         tops = _folders(root)
         parts = [top for top in tops if top.name in PARTS]
         if parts and len(parts) < len(tops):
@@ -107,20 +91,14 @@ def open_folder(place: str) -> Folder:
             raise BadData(f"has {parts[0].name}/ beside {other}/", "keep either parts or classes at its top")
         class_folders = [folder for part in parts for folder in _folders(part)] if parts else tops
         found = [(path, folder.name) for folder in class_folders for path in _pictures_of(folder)]
-        loose = next(
-            (
-                path
-                for top in [root, *parts]
-                for path in sorted(top.iterdir())
-                if path.is_file() and is_image_name(path) and not is_contact_sheet(path)
-            ),
-            None,
-        )
+        beside = [path for top in [root, *parts] for path in sorted(top.iterdir()) if path.is_file()]
+        loose = [path.name for path in beside if is_image_name(path) and not is_contact_sheet(path)]
         if output_folder.is_unfinished(root):
             raise BadData("its photos are not all cropped", "run the same emoprune crop again")
-        if not found or loose is not None:
-            fact = f"{loose.name} is in no class folder" if loose else "no pictures in class folders"
-            raise BadData(fact, LAYOUT)
+        if not found or loose:
+            raise BadData(
+                f"{loose[0]} is in no class folder" if loose else "no pictures in class folders", LAYOUT
+            )
         found.sort(key=lambda entry: entry[0].relative_to(root).as_posix())
         names, labels = [path.relative_to(root).as_posix() for path, _ in found], [name for _, name in found]
         contents = (hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in found)

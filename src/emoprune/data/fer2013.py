@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO
@@ -11,13 +11,15 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from emoprune.data.types import Catalog, SplitRequest
+from emoprune.data.config import SplitConfig
+from emoprune.data.types import Catalog
 from emoprune.errors import BadData
 from emoprune.io.content_hash import fingerprint
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """What its emotions 0 to 6 stand for."""
 
+EMOTIONS = dict(zip("0123456", CLASSES, strict=True))
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
 SIDE = 48
 HEADERS = (["emotion", "pixels", "usage"], ["emotion", "pixels"])
@@ -38,7 +40,7 @@ class Pixels:
 
     catalog: Catalog
     values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
-    split: SplitRequest = field(default_factory=SplitRequest)
+    split: SplitConfig = field(default_factory=SplitConfig)
 
     def picture(self, index: int) -> Image.Image:
         """The picture at an index, as RGB."""
@@ -63,9 +65,9 @@ def read(place: str, header: bytes, lines: IO[bytes]) -> Pixels:
         if len(cells) != len(titles):
             raise BadData(f"line {line} has {len(cells)} cells, not {len(titles)}", CORRECT)
         row = dict(zip(titles, cells, strict=True))
-        part = f"{_part(row['usage'], line)}/" if "usage" in row else ""
+        part = _meaning(row["usage"], USAGES, f"line {line}: Usage") + "/" if "usage" in row else ""
         names.append(f"{part}{len(names):05d}")
-        labels.append(_label(row["emotion"], line))
+        labels.append(_meaning(row["emotion"], EMOTIONS, f"line {line}: emotion"))
         picture = _picture(row["pixels"], line)
         contents.append(hashlib.sha256(picture).hexdigest())
         values += picture
@@ -86,18 +88,11 @@ def _rows(lines: IO[bytes]) -> Iterator[tuple[int, list[bytes]]]:
             yield number, [cell.strip(QUOTES) for cell in line.split(b",")]
 
 
-def _label(cell: bytes, line: int) -> str:
-    value = BRIGHTNESS.get(cell, len(CLASSES))
-    if value >= len(CLASSES):
-        raise BadData(f"line {line}: emotion is {_shown(cell)}, not 0 to {len(CLASSES) - 1}", CORRECT)
-    return CLASSES[value]
-
-
-def _part(cell: bytes, line: int) -> str:
-    part = USAGES.get(cell.decode("latin-1"))
-    if part is None:
-        raise BadData(f"line {line}: Usage is {_shown(cell)}, not {', '.join(USAGES)}", CORRECT)
-    return part
+def _meaning(cell: bytes, meanings: Mapping[str, str], title: str) -> str:
+    meaning = meanings.get(cell.decode("latin-1"))
+    if meaning is None:
+        raise BadData(f"{title} is {_shown(cell)}, not {', '.join(meanings)}", CORRECT)
+    return meaning
 
 
 def _picture(cell: bytes, line: int) -> bytes:
@@ -109,9 +104,8 @@ def _picture(cell: bytes, line: int) -> bytes:
         return bytes(map(BRIGHTNESS.__getitem__, cells))
     except KeyError as error:
         (wrong,) = error.args
-        place = cells.index(wrong) + 1
-        fact = f"line {line}: pixel {place} is {_shown(wrong)}, not a whole number from 0 to 255"
-    raise BadData(fact, CORRECT)
+        fact = f"line {line}: pixel {cells.index(wrong) + 1} is {_shown(wrong)}"
+        raise BadData(f"{fact}, not a whole number from 0 to 255", CORRECT) from None
 
 
 def _shown(cell: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,18 +40,13 @@ class Photos:
     """
 
     def __init__(
-        self,
-        picture: Callable[[int], Image.Image],
-        labels: Sequence[int] | Tensor,
-        preprocess: Preprocess,
+        self, picture: Callable[[int], Image.Image], labels: Sequence[int] | Tensor, preprocess: Preprocess
     ) -> None:
         self.labels = torch.as_tensor(labels, dtype=torch.int64)
         self._source = picture
         self._preprocess = preprocess
-        height, width = preprocess.size
-        self._shape = (preprocess.channels, height, width)
-        fits = len(labels) * int(np.prod(self._shape)) <= CACHE_BYTES
-        self._cache: dict[int, Tensor] | None = {} if fits else None
+        self._fits = len(labels) * preprocess.channels * math.prod(preprocess.size) <= CACHE_BYTES
+        self._cache: dict[int, Tensor] = {}
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
 
     def batch(self, indices: Tensor) -> Tensor:
@@ -58,11 +54,12 @@ class Photos:
         return torch.stack(list(self._pool.map(self._picture, indices.tolist())))
 
     def _picture(self, index: int) -> Tensor:
-        if self._cache is None:
-            return to_array(self._source(index), self._preprocess)
-        if index not in self._cache:
-            self._cache[index] = to_array(self._source(index), self._preprocess)
-        return self._cache[index]
+        if index in self._cache:
+            return self._cache[index]
+        found = to_array(self._source(index), self._preprocess)
+        if self._fits:
+            self._cache[index] = found
+        return found
 
 
 def to_input(batch: Tensor, preprocess: Preprocess) -> Tensor:

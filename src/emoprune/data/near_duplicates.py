@@ -21,10 +21,8 @@ def kept_together(data: Data) -> Groups:
     Hashes come from crops.csv; missing ones are computed. Raises UsageFault for a feature table.
     """
     if isinstance(data, Table):
-        raise UsageFault(
-            f"`split_by=duplicates` compares pictures, and {data.catalog.place} is a feature table",
-            "keep rows together by their names, with `group_by`",
-        )
+        fact = f"`split_by=duplicates` compares pictures, and {data.catalog.place} is a feature table"
+        raise UsageFault(fact, "keep rows together by their names, with `group_by`")
     hashes = _known_hashes(data)
     lacking = [index for index in range(len(data.catalog.names)) if index not in hashes]
     for index in events.tracked(lacking, "looking for near-duplicates", len(lacking)):

@@ -12,9 +12,10 @@ from emoprune import events
 from emoprune.choices import PARTS, SplitBy
 from emoprune.data import near_duplicates
 from emoprune.data.datasets import Data
-from emoprune.data.types import FOLDERS, SHARES, Catalog, SplitRule
-from emoprune.errors import BadData, InvalidRecord, UsageFault
+from emoprune.data.types import FOLDERS, HOW_TO_SPLIT, SHARES, Catalog, SplitRule
+from emoprune.errors import BadData, InvalidRecord, UsageFault, at
 
+DEFAULT_SPLIT = "80/20"
 Parts = Mapping[str, tuple[int, ...]]
 
 
@@ -36,23 +37,24 @@ def partition(catalog: Catalog, rule: SplitRule) -> Parts:
     if rule.shares == FOLDERS:
         parts = declared_parts(catalog.names)
         if parts is None:
-            raise BadData(
-                "is not split into train/, val/ and test/ folders", "use the data it was trained on"
-            )
+            fact = "is not split into train/, val/ and test/ folders"
+            raise BadData(fact, "use the data it was trained on")
     else:
         sizes = part_sizes(rule.shares, len(catalog.names))
-        if rule.group_by is None and not rule.together:
-            parts = _stratified(catalog, sizes, rule.seed)
-        else:
-            parts = _grouped(catalog, sizes, rule)
-    _require_every_class(catalog, parts)
+        grouped = rule.group_by is not None or rule.together
+        parts = _grouped(catalog, sizes, rule) if grouped else _stratified(catalog, sizes, rule.seed)
+    for part, indices in parts.items():
+        lacking = set(catalog.labels) - {catalog.labels[i] for i in indices}
+        if lacking:
+            fact = f"its {part} part has no sample of class {catalog.classes[min(lacking)]}"
+            raise BadData(fact, "add samples of it, or change `split`, `group_by` or `seed`")
     return parts
 
 
 def parse_shares(shares: str) -> list[int]:
     """The numbers of "80/20", "75/10/15" or "346/329"; UsageFault for anything else."""
     if not re.fullmatch(SHARES, shares):
-        raise UsageFault(f"`split={shares}` is not a split", "write 80/20, 75/10/15 or counts as 346/329")
+        raise UsageFault(f"`split={shares}` is not a split", HOW_TO_SPLIT)
     return [int(number) for number in shares.split("/")]
 
 
@@ -66,10 +68,8 @@ def part_sizes(shares: str, samples: int) -> dict[str, int]:
     elif sum(numbers) == samples:
         sizes = numbers
     else:
-        raise BadData(
-            f"has {samples} samples, and `split={shares}` adds up to {sum(numbers)}",
-            f"give percentages, or counts that add up to {samples}",
-        )
+        fact = f"has {samples} samples, and `split={shares}` adds up to {sum(numbers)}"
+        raise BadData(fact, f"give percentages, or counts that add up to {samples}")
     if min(sizes) < 1:
         raise BadData(f"has {samples} samples, too few for `split={shares}`", "add samples")
     return dict(zip(names, sizes, strict=True))
@@ -80,9 +80,8 @@ def groups(names: Sequence[str], pattern: str) -> list[str]:
     try:
         expression = re.compile(pattern)
     except (re.error, OverflowError) as error:
-        raise UsageFault(
-            f"`group_by={pattern}` is not a regular expression ({error})", "correct it"
-        ) from error
+        fact = f"`group_by={pattern}` is not a regular expression ({error})"
+        raise UsageFault(fact, "correct it") from error
     found = []
     for name in names:
         match = expression.search(name.rsplit("/", 1)[-1])
@@ -114,7 +113,7 @@ def _groups_of(catalog: Catalog, rule: SplitRule) -> list[str]:
     return [whole(group) for group in found]
 
 
-def _stratified(catalog: Catalog, sizes: Mapping[str, int], seed: int) -> Parts:
+def _stratified(catalog: Catalog, sizes: dict[str, int], seed: int) -> Parts:
     # takes a second to import, and only random splits need it
     from sklearn.model_selection import train_test_split
 
@@ -122,22 +121,18 @@ def _stratified(catalog: Catalog, sizes: Mapping[str, int], seed: int) -> Parts:
     rest = np.arange(len(labels))
     parts = {}
     # the last part first: a test part does not move when a validation part is split off the training part
-    for part in reversed(list(sizes)):
-        if len(rest) == sizes[part]:
+    for part, size in reversed(sizes.items()):
+        if len(rest) == size:
             chosen, rest = rest, rest[:0]
         else:
             counts = np.bincount(labels[rest], minlength=len(catalog.classes))
             if 1 in counts:
                 lonely = catalog.classes[int(np.flatnonzero(counts == 1)[0])]
                 raise BadData(f"class {lonely} has too few samples for every part", "add samples to it")
-            if min(sizes[part], len(rest) - sizes[part]) < len(set(catalog.labels)):
-                raise BadData(
-                    f"its {part} part of {sizes[part]} cannot hold all {len(catalog.classes)} classes",
-                    "add samples or change `split`",
-                )
-            rest, chosen = train_test_split(
-                rest, test_size=sizes[part], stratify=labels[rest], random_state=seed
-            )
+            if min(size, len(rest) - size) < len(set(catalog.labels)):
+                fact = f"its {part} part of {size} cannot hold all {len(catalog.classes)} classes"
+                raise BadData(fact, "add samples or change `split`")
+            rest, chosen = train_test_split(rest, test_size=size, stratify=labels[rest], random_state=seed)
         parts[part] = tuple(sorted(int(i) for i in chosen))
     return {part: parts[part] for part in sizes}
 
@@ -147,9 +142,9 @@ def _grouped(catalog: Catalog, sizes: Mapping[str, int], rule: SplitRule) -> Par
     for index, group in enumerate(_groups_of(catalog, rule)):
         members[group].append(index)
     if len(members) < len(sizes):
-        option, remedy = (
-            ("`group_by`", "choose another pattern") if rule.group_by else ("`split_by`", "add samples")
-        )
+        option, remedy = "`split_by`", "add samples"
+        if rule.group_by:
+            option, remedy = "`group_by`", "choose another pattern"
         raise BadData(f"groups made by {option}: {len(members)}, fewer than the {len(sizes)} parts", remedy)
     classes = len(catalog.classes)
     wanted = np.bincount(catalog.labels, minlength=classes) / len(catalog.labels)
@@ -164,24 +159,10 @@ def _grouped(catalog: Catalog, sizes: Mapping[str, int], rule: SplitRule) -> Par
             part: (np.square(lack).sum() - np.square(lack - counts).sum()) / sizes[part]
             for part, lack in missing.items()
         }
-        part = max(gains, key=lambda part: gains[part])
+        part = max(gains, key=gains.__getitem__)
         parts[part] += indices
         missing[part] = missing[part] - counts
     return {part: tuple(sorted(indices)) for part, indices in parts.items()}
-
-
-def _require_every_class(catalog: Catalog, parts: Parts) -> None:
-    present = {part: {catalog.labels[i] for i in indices} for part, indices in parts.items()}
-    for part, labels in present.items():
-        lacking = sorted(set().union(*present.values()) - labels)
-        if lacking:
-            raise BadData(
-                f"its {part} part has no sample of class {catalog.classes[lacking[0]]}",
-                "add samples of it, or change `split`, `group_by` or `seed`",
-            )
-
-
-DEFAULT_SPLIT = "80/20"
 
 
 def split_rule(
@@ -190,24 +171,17 @@ def split_rule(
     """The rule that a request asks for; UsageFault if the data already comes in parts."""
     catalog = data.catalog
     declared = declared_parts(catalog.names)
-    if len(set(catalog.labels)) < 2:
-        raise BadData(
-            f"holds one class only ({', '.join(catalog.classes)})",
-            "give at least two",
-            place=catalog.place,
-        )
-    if declared and (split or group_by or split_by):
-        raise UsageFault(
-            f"{catalog.place} is already split into {', '.join(declared)}",
-            "leave out `split`, `group_by` and `split_by`, or give one of its parts as the data "
-            "(of FER-2013's CSV, its rows without Usage)",
-        )
-    if declared and "train" not in declared:
-        raise BadData(
-            f"has {', '.join(declared)} but no train",
-            "add it, or give one part as the data",
-            place=catalog.place,
-        )
+    with at(catalog.place):
+        if len(set(catalog.labels)) < 2:
+            raise BadData(f"holds one class only ({', '.join(catalog.classes)})", "give at least two")
+        if declared and (split or group_by or split_by):
+            remedy = (
+                "leave out `split`, `group_by` and `split_by`, or give one of its parts as the data "
+                "(of FER-2013's CSV, its rows without Usage)"
+            )
+            raise UsageFault(f"is already split into {', '.join(declared)}", remedy)
+        if declared and "train" not in declared:
+            raise BadData(f"has {', '.join(declared)} but no train", "add it, or give one part as the data")
     if split:
         parse_shares(split)
     shares = FOLDERS if declared else split or DEFAULT_SPLIT

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from emoprune.choices import Kind, SplitBy
+from emoprune.choices import Kind
+from emoprune.data.config import SplitConfig
 from emoprune.errors import InvalidRecord
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 FOLDERS = "folders"
 SHARES = r"[1-9]\d{0,8}(/[1-9]\d{0,8}){1,2}"
+HOW_TO_SPLIT = "write 80/20, 75/10/15 or counts as 346/329"
 LARGEST_SIDE = 4096
 """Pixels of an input picture's side, so that a hostile file cannot ask for all memory."""
 
@@ -37,9 +39,8 @@ class Catalog:
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.labels):
-            raise InvalidRecord(
-                f"{len(self.names)} names for {len(self.labels)} labels", "make the data set again"
-            )
+            fact = f"{len(self.names)} names for {len(self.labels)} labels"
+            raise InvalidRecord(fact, "make the data set again")
         if self.labels and not 0 <= min(self.labels) <= max(self.labels) < len(self.classes):
             raise InvalidRecord("a label outside the classes", "make the data set again")
 
@@ -52,19 +53,6 @@ class Catalog:
 
 
 @dataclass(frozen=True)
-class SplitRequest:
-    """How a user wants a data set split, before it is known whether it can be; None leaves the default.
-
-    `shares` is "80/20", "75/10/15" or "346/329"; `group_by` a regular expression over names: samples whose
-    match is the same stay on one side. `split_by` keeps near-duplicates on one side.
-    """
-
-    shares: str | None = None
-    group_by: str | None = None
-    split_by: SplitBy | None = None
-
-
-@dataclass(frozen=True)
 class Table:
     """A feature table: `values` is (samples, features) float32, in the order of the catalog's names.
 
@@ -74,14 +62,13 @@ class Table:
     catalog: Catalog
     columns: tuple[str, ...]
     values: Tensor
-    split: SplitRequest = field(default_factory=SplitRequest)
+    split: SplitConfig = field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
         shape = (len(self.catalog.names), len(self.columns))
         if tuple(self.values.shape) != shape:
-            raise InvalidRecord(
-                f"values of shape {tuple(self.values.shape)}, not {shape}", "write the table again"
-            )
+            fact = f"values of shape {tuple(self.values.shape)}, not {shape}"
+            raise InvalidRecord(fact, "write the table again")
 
 
 class Samples(Protocol):
@@ -122,21 +109,15 @@ class Preprocess:
             raise InvalidRecord("fills missing values of photos, which have none", "make the data set again")
         if len(self.size) != 2 or not all(1 <= side <= LARGEST_SIDE for side in self.size):
             size = "x".join(map(str, self.size))
-            raise InvalidRecord(
-                f"image size {size} is impossible", f"give two sides of 1 to {LARGEST_SIDE} pixels"
-            )
+            remedy = f"give two sides of 1 to {LARGEST_SIDE} pixels"
+            raise InvalidRecord(f"image size {size} is impossible", remedy)
         if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
-            raise InvalidRecord(
-                "mean and std are not one or three numbers each", "give both for every channel"
-            )
+            raise InvalidRecord("mean and std are not one or three numbers each", "give both per channel")
         if self.color == "rgb" and len(self.mean) != 3:
             raise InvalidRecord("has one mean for the three channels of a color picture", "give three")
-        if not all(math.isfinite(mean) for mean in self.mean) or not all(
-            0 < std < math.inf for std in self.std
-        ):
-            raise InvalidRecord(
-                "a mean or standard deviation is not finite or not above 0", "give `std` above 0"
-            )
+        if not all(map(math.isfinite, self.mean)) or not all(0 < std < math.inf for std in self.std):
+            fact = "a mean or standard deviation is not finite or not above 0"
+            raise InvalidRecord(fact, "give `std` above 0")
 
     @property
     def channels(self) -> int:
@@ -162,9 +143,7 @@ class SplitRule:
 
     def __post_init__(self) -> None:
         if self.shares != FOLDERS and not re.fullmatch(SHARES, self.shares):
-            raise InvalidRecord(
-                f"{self.shares!r} is not a split", "write 80/20, 75/10/15 or counts as 346/329"
-            )
+            raise InvalidRecord(f"{self.shares!r} is not a split", HOW_TO_SPLIT)
         if not 0 <= self.seed < 2**32:
             raise InvalidRecord(f"{self.seed} is not a seed", "give one from 0 to 4294967295")
         tied = [index for group in self.together for index in group]

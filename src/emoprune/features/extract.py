@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from emoprune import events
 from emoprune.choices import DeviceName
 from emoprune.data import splits
-from emoprune.data.datasets import Faces
+from emoprune.data.config import SplitConfig
+from emoprune.data.datasets import LAYOUT, Data, Faces
 from emoprune.data.image_dataset import Photos, unit_scale
 from emoprune.data.loader import READING_BATCH, batches
-from emoprune.data.types import FOLDERS, Catalog, Preprocess, SplitRequest, Table
-from emoprune.errors import BadCheckpoint, UsageFault, at
+from emoprune.data.types import FOLDERS, Catalog, Preprocess, Table
+from emoprune.errors import BadCheckpoint, BadData, UsageFault, at
 from emoprune.features.config import FeaturesConfig
 from emoprune.features.lpq import lpq
 from emoprune.features.pca import Reduced, principal_components, require_samples
@@ -61,12 +62,16 @@ class Features:
     pca: Components | None = None
 
 
-def extract(faces: Faces, config: FeaturesConfig, *, device: DeviceName = "auto") -> Features:
+def extract(faces: Data, config: FeaturesConfig, *, device: DeviceName = "auto") -> Features:
     """The features of all `faces`; columns are `kind_1`, `kind_2`, ... of each kind in turn.
 
     With `pca` they are components, fitted to the training part of the split that `faces` ask for. Raises
-    UsageFault for settings that none of the kinds reads, BadCheckpoint for weights that give NaN.
+    BadData for a table, UsageFault for settings that none of the kinds reads, BadCheckpoint for weights that
+    give NaN.
     """
+    if isinstance(faces, Table):
+        fact, remedy = "is a feature table, not pictures", f"{LAYOUT}, or a CSV of pixels"
+        raise BadData(fact, remedy, place=faces.catalog.place)
     _check_used(config, faces.split)
     catalog, train = faces.catalog, None
     if config.pca is not None:
@@ -98,13 +103,13 @@ def _components(count: int, train: Tensor, reduced: dict[str, Reduced]) -> Compo
     return Components(count, "train", len(train), {kind: found.explained for kind, found in reduced.items()})
 
 
-def _check_used(config: FeaturesConfig, split: SplitRequest) -> None:
+def _check_used(config: FeaturesConfig, split: SplitConfig) -> None:
     """Raise UsageFault for settings that are ignored with these kinds."""
     network = config.arch or config.weights or config.mean or config.std
     if network and not READ.keys() & set(config.kinds):
         kinds = " or ".join(f"`kinds={kind}`" for kind in READ)
         raise UsageFault(f"`arch`, `weights`, `mean` and `std` are for {kinds}", "leave them out")
-    if config.pca is None and (split != SplitRequest() or config.seed):
+    if config.pca is None and (split != SplitConfig() or config.seed):
         raise UsageFault("`split`, `group_by`, `split_by` and `seed` are for `pca`", "leave them out")
 
 
@@ -115,7 +120,7 @@ def _training_part(faces: Faces, pca: int, seed: int) -> tuple[Catalog, Tensor]:
     the part has too few samples.
     """
     catalog, split = faces.catalog, faces.split
-    rule = splits.split_rule(faces, split.shares, split.group_by, split.split_by, seed)
+    rule = splits.split_rule(faces, split.split, split.group_by, split.split_by, seed)
     with at(catalog.place):
         parts = splits.partition(catalog, rule)
         train = parts["train"]

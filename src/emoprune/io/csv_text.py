@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import io
 import math
-import struct
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from emoprune.errors import BadData
 
@@ -20,9 +21,8 @@ def to_text(rows: Iterable[Sequence[object]]) -> str:
     # csv does not quote a carriage return if lines end without one, and readers break the line there
     bare = any("\r" in cell for row in rows for cell in row if isinstance(cell, str))
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL).writerows(
-        rows
-    )
+    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL if bare else csv.QUOTE_MINIMAL)
+    writer.writerows(rows)
     return stream.getvalue()
 
 
@@ -60,11 +60,9 @@ def number(cell: str, *, line: int, column: str) -> float:
     """The cell rounded to float32, NaN if missing; BadData for text and infinite numbers."""
     if is_missing(cell):
         return math.nan
-    try:
+    with suppress(ValueError):
         # tables keep float32
-        (value,) = struct.unpack("f", struct.pack("f", float(cell)))
-    except (ValueError, OverflowError):
-        value = math.nan
-    if not math.isfinite(value):
-        raise BadData(f"line {line}: {column} is {cell!r}, not a number", "correct or remove the line")
-    return float(value)
+        value = ctypes.c_float(float(cell)).value
+        if math.isfinite(value):
+            return value
+    raise BadData(f"line {line}: {column} is {cell!r}, not a number", "correct or remove the line")

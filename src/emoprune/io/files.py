@@ -53,9 +53,8 @@ def check_output(path: str | Path, *, force: bool) -> None:
         if target.exists() and not target.is_file():
             return  # a device or a named pipe is written to, never replaced
         check_parent(target)
-        exists = target.is_file()
-    if exists and not force:
-        raise OutputFault("exists already", "give `force=True` to replace it", place=str(path))
+        if target.is_file() and not force:
+            raise OutputFault("exists already", "give `force=True` to replace it", place=str(path))
 
 
 def check_apart(paths: Sequence[str]) -> None:
@@ -91,22 +90,19 @@ def write_bytes(path: str | Path, data: bytes, *, force: bool = False) -> None:
     with explained(target):
         if target.exists() and not target.is_file():
             target.write_bytes(data)
-        else:
-            # replaces the target of a link, not the link
-            _replace(target.resolve(), data)
-
-
-def _replace(target: Path, data: bytes) -> None:
-    scratch = target.with_name(f".emoprune.{os.getpid()}.tmp")
-    try:
-        # unlike tempfile, open honors the umask
-        with scratch.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        scratch.replace(target)
-    finally:
-        scratch.unlink(missing_ok=True)
+            return
+        # replaces the target of a link, not the link
+        target = target.resolve()
+        scratch = target.with_name(f".emoprune.{os.getpid()}.tmp")
+        try:
+            # unlike tempfile, open honors the umask
+            with scratch.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -117,9 +113,8 @@ def explained(target: Path) -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise OutputFault(
-            f"cannot be written ({error.strerror})", "free space or choose another place", place=str(target)
-        ) from error
+        fact, remedy = f"cannot be written ({error.strerror})", "free space or choose another place"
+        raise OutputFault(fact, remedy, place=str(target)) from error
 
 
 def check_files(folder: str, names: Iterable[str], *, force: bool) -> None:
@@ -127,12 +122,11 @@ def check_files(folder: str, names: Iterable[str], *, force: bool) -> None:
     place = Path(folder)
     with explained(place):
         if not place.exists():
-            check_parent(place)
-        elif not place.is_dir():
+            return check_parent(place)
+        if not place.is_dir():
             raise OutputFault("is a file, not a folder", "name a folder", place=folder)
-        else:
-            for name in names:
-                check_output(place / name, force=force)
+        for name in names:
+            check_output(place / name, force=force)
 
 
 def write_files(folder: str, files: Mapping[str, bytes], *, force: bool) -> None:

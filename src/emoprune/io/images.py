@@ -18,18 +18,11 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 
 from emoprune.errors import BadImage, at
 
-FORMATS = (
-    *("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000"),
-    *(["AVIF"] if features.check("avif") else []),
-)
+AVIF = features.check("avif")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", *(["AVIF"] if AVIF else []))
 """The formats that Pillow may read; some others, as PostScript, start programs."""
-SUFFIXES = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff"),
-        *(".bmp", ".ppm", ".pgm", ".pnm"),
-        *([".avif"] if "AVIF" in FORMATS else []),
-    }
-)
+SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
+SUFFIXES |= {".ppm", ".pgm", ".pnm", *([".avif"] if AVIF else [])}
 MOST_PIXELS = 150_000_000
 """Larger pictures are not decoded: RGB alone takes 3 bytes a pixel."""
 WHITES = (1.0, 255.0, 65535.0, 2.0**31 - 1)
@@ -93,7 +86,7 @@ def _decoded(path: Path, max_side: int | None) -> tuple[Image.Image, tuple[int, 
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
             full = image.size
             if math.prod(full) > MOST_PIXELS:
-                raise _too_large(math.prod(full))
+                raise Image.DecompressionBombError(math.prod(full))
             if max_side is not None and max_side < max(full):
                 scale = max_side / max(full)
                 image.draft(None, (math.ceil(full[0] * scale), math.ceil(full[1] * scale)))
@@ -119,36 +112,30 @@ def _check_file(path: Path) -> None:
 @contextlib.contextmanager
 def _faults(path: Path) -> Iterator[None]:
     """Turn errors of Pillow and the system into a BadImage that names the file."""
-    try:
-        with at(str(path)):
+    with at(str(path)):
+        try:
             yield
-    except BadImage:
-        raise
-    except Exception as error:
-        # only Pillow runs inside, and its decoders raise errors of every kind for damaged files
-        found = _fault(error)
-        found.place = str(path)
-        raise found from None
+        except BadImage:
+            raise
+        except Exception as error:
+            # only Pillow runs inside, and its decoders raise errors of every kind for damaged files
+            raise BadImage(*_fact_and_remedy(error)) from None
 
 
-def _fault(error: Exception) -> BadImage:
-    if isinstance(error, UnidentifiedImageError):
-        return BadImage("not an image", REMOVE)
-    if isinstance(error, Image.DecompressionBombError):
-        count = re.search(r"\d+", str(error))
-        return _too_large(int(count[0]) if count else None)
-    if isinstance(error, MemoryError):
-        return BadImage("more pixels than fit into memory", SHRINK)
-    if isinstance(error, FileNotFoundError):
-        return BadImage("no such file", REMOVE)
-    if isinstance(error, OSError) and error.errno is not None:
-        return BadImage(f"cannot be read ({os.strerror(error.errno)})", "make it readable, or remove it")
-    return BadImage(f"a damaged image ({str(error) or type(error).__name__})", REMOVE)
-
-
-def _too_large(pixels: int | None) -> BadImage:
-    count = "" if pixels is None else f" ({pixels:,})"
-    return BadImage(f"more pixels than is safe to decode{count}", SHRINK)
+def _fact_and_remedy(error: Exception) -> tuple[str, str]:
+    match error:
+        case UnidentifiedImageError():
+            return "not an image", REMOVE
+        case Image.DecompressionBombError():
+            count = "".join(f" ({int(digits):,})" for digits in re.findall(r"\d+", str(error))[:1])
+            return f"more pixels than is safe to decode{count}", SHRINK
+        case MemoryError():
+            return "more pixels than fit into memory", SHRINK
+        case FileNotFoundError():
+            return "no such file", REMOVE
+        case OSError(errno=int(number)):
+            return f"cannot be read ({os.strerror(number)})", "make it readable, or remove it"
+    return f"a damaged image ({str(error) or type(error).__name__})", REMOVE
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -169,12 +156,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """Gray of more than 8 bits; Pillow's own conversion clips at 255 instead of scaling."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
     brightest = values.max(initial=0)
-    if image.mode.startswith("I;16"):
-        white = WHITES[2]
-    else:
-        # floats up to 1 are usual, integers up to 1 are nearly black
-        whites = WHITES if image.mode == "F" else WHITES[1:]
-        white = next((white for white in whites if brightest <= white), brightest)
+    # floats up to 1 are usual, integers up to 1 are nearly black
+    whites = WHITES[2:] if image.mode.startswith("I;16") else WHITES if image.mode == "F" else WHITES[1:]
+    white = next((white for white in whites if brightest <= white), brightest)
     return Image.fromarray((values / white * 255).clip(0, 255).astype(np.uint8))
 
 

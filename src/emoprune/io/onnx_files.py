@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx
@@ -29,17 +28,24 @@ def export(net: nn.Module, example: Tensor, metadata: Mapping[str, str]) -> byte
     "logits" (n, classes).
     """
     name = "images" if example.ndim == 4 else "features"
-    with _quiet():
-        program = torch.onnx.export(
-            net,
-            (example,),
-            dynamo=True,
-            input_names=[name],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            opset_version=OPSET,
-            verbose=False,
-        )
+    # the exporter has messages of its own
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            program = torch.onnx.export(
+                net,
+                (example,),
+                dynamo=True,
+                input_names=[name],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                opset_version=OPSET,
+                verbose=False,
+            )
+    finally:
+        logger.setLevel(level)
     assert program is not None
     model: ModelProto = program.model_proto
     for key, value in metadata.items():
@@ -51,19 +57,6 @@ def export(net: nn.Module, example: Tensor, metadata: Mapping[str, str]) -> byte
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's own messages."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 class Engine:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
@@ -64,14 +65,12 @@ def _in_pool(
     """Results; `pending` holds the items that have none yet."""
     futures: deque[Future[Result]] = deque()
     with _pool(jobs, preload) as pool:
-        for item in rest:
-            pending.append(item)
-            futures.append(pool.submit(function, item))
-            if len(futures) >= AHEAD * jobs:
-                result = futures.popleft().result()
-                pending.popleft()
-                yield result
-        while futures:
+        while True:
+            for item in islice(rest, AHEAD * jobs - len(futures)):
+                pending.append(item)
+                futures.append(pool.submit(function, item))
+            if not futures:
+                return
             result = futures.popleft().result()
             pending.popleft()
             yield result

@@ -14,7 +14,7 @@ from emoprune.errors import BadCheckpoint
 METADATA_KEY = "emoprune"
 """The one key of metadata; several would be written in random order."""
 
-COPY_AGAIN = "copy it again"
+COPY_AGAIN, CONVERT = "copy it again", "convert it to float32"
 LONGEST_HEADER = 100_000_000
 """Bytes that the format allows."""
 
@@ -27,9 +27,7 @@ def load(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     except SafetensorError as error:
         raise BadCheckpoint(f"not a safetensors file ({str(error).rstrip('.')})", COPY_AGAIN) from error
     except KeyError as error:
-        raise BadCheckpoint(
-            f"holds numbers of a type {error} that torch lacks", "convert it to float32"
-        ) from None
+        raise BadCheckpoint(f"holds numbers of a type {error} that torch lacks", CONVERT) from None
     return tensors, header.get("__metadata__") or {}
 
 
@@ -46,9 +44,8 @@ def _header(data: bytes) -> dict[str, dict[str, str]]:
     if not looks_like_one(data) or length > LONGEST_HEADER:
         raise BadCheckpoint("not a safetensors file", "give a checkpoint or weights in that format")
     if len(data) < 8 + length:
-        raise BadCheckpoint(
-            f"not a safetensors file (truncated in its header, after {len(data)} bytes)", COPY_AGAIN
-        )
+        fact = f"not a safetensors file (truncated in its header, after {len(data)} bytes)"
+        raise BadCheckpoint(fact, COPY_AGAIN)
     try:
         header: dict[str, dict[str, str]] = json.loads(data[8 : 8 + length])
         ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
@@ -57,7 +54,6 @@ def _header(data: bytes) -> dict[str, dict[str, str]]:
         raise BadCheckpoint("not a safetensors file (its header is damaged)", COPY_AGAIN) from None
     whole = 8 + length + max(ends, default=0)
     if len(data) < whole:
-        raise BadCheckpoint(
-            f"not a safetensors file (truncated after {len(data)} of {whole} bytes)", COPY_AGAIN
-        )
+        fact = f"not a safetensors file (truncated after {len(data)} of {whole} bytes)"
+        raise BadCheckpoint(fact, COPY_AGAIN)
     return header

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-SUFFIXES = frozenset(
-    {*(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".ogv")}
-)
+SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".ogv"}
 CLOCK = Fraction(1, 1000)
 """Seconds to which some formats round the time of a frame."""
 REMEDY = "convert it to an .mp4 with ffmpeg, or leave it out"
@@ -65,14 +63,24 @@ def frames(path: Path, every: float) -> Iterator[tuple[float, Image.Image]]:
 
 def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
     """Every undamaged frame with its time in seconds, in the order of display."""
-    av = _library()
+    try:
+        import av
+    except ImportError:
+        fact = "videos are read by PyAV, which is not installed"
+        raise Unavailable(fact, "pip install 'emoprune[video]'") from None
     if not path.is_file():
         fact = "not a plain file" if path.exists() else "no such file"
         raise BadData(fact, "check the name", place=str(path))
     if path.stat().st_size == 0:
         raise BadData("the file is empty", REMEDY, place=str(path))
     seen = Fraction(0)
-    with _faults(av, path), path.open("rb") as file, _opened(av, file) as container:
+    # some formats may refer to other files or addresses: these are not opened
+    options = {"protocol_whitelist": "none"}
+    with (
+        _faults(av, path),
+        path.open("rb") as file,
+        av.open(file, "r", options=options, metadata_errors="replace") as container,
+    ):
         stream = _moving(av, container)
         # decode on all cores
         stream.thread_type = "AUTO"
@@ -84,24 +92,6 @@ def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
             seen = time + length
             if not frame.is_corrupt:
                 yield time, frame, stream
-
-
-def _library() -> ModuleType:
-    try:
-        import av
-    except ImportError:
-        raise Unavailable(
-            "videos are read by PyAV, which is not installed", "pip install 'emoprune[video]'"
-        ) from None
-    return av
-
-
-def _opened(av: ModuleType, file: object) -> InputContainer:
-    # some formats may refer to other files or addresses: these are not opened
-    container: InputContainer = av.open(
-        file, "r", options={"protocol_whitelist": "none"}, metadata_errors="replace"
-    )
-    return container
 
 
 def _moving(av: ModuleType, container: InputContainer) -> VideoStream:
@@ -119,8 +109,7 @@ def _faults(av: ModuleType, path: Path) -> Iterator[None]:
             yield
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        fact = f"a damaged video, or not a video ({reason})"
-        raise BadData(fact, REMEDY, place=str(path)) from None
+        raise BadData(f"a damaged video, or not a video ({reason})", REMEDY, place=str(path)) from None
 
 
 def _upright(frame: VideoFrame, stream: VideoStream) -> Image.Image:
@@ -130,14 +119,10 @@ def _upright(frame: VideoFrame, stream: VideoStream) -> Image.Image:
         image = image.resize((round(image.width * shape), image.height), Image.Resampling.BICUBIC)
     elif 0 < shape < 1:
         image = image.resize((image.width, round(image.height / shape)), Image.Resampling.BICUBIC)
-    turn = _turn(frame)
-    return image if turn is None else image.transpose(turn)
-
-
-def _turn(frame: VideoFrame) -> Transpose | None:
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
-        return None
+        return image
     # nine numbers of 16.16 bits
     a, b, _, c, d = (round(value / 65536) for value in struct.unpack("=5i", bytes(matrix)[:20]))
-    return TURNS.get((a, b, c, d))
+    turn = TURNS.get((a, b, c, d))
+    return image if turn is None else image.transpose(turn)
