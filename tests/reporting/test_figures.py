@@ -31,7 +31,6 @@ from emoprune.reporting.types import (
     Line,
     LineChart,
     Panel,
-    Point,
     Runs,
 )
 from tests.support.command_line import tree
@@ -42,7 +41,7 @@ LABELS = ("whole, random split", "pruned at 15 degrees, merged by least squares"
 
 def line(label: str, places: range | tuple[float, ...], runs: int = 3, part: str = "") -> Line:
     values = [[0.4 + place / 5000 + index * 0.03 for index in range(runs)] for place in places]
-    return Line(label, tuple(Point(x, estimate(v)) for x, v in zip(places, values, strict=True)), part)
+    return Line(label, {x: estimate(found) for x, found in zip(places, values, strict=True)}, part)
 
 
 FEW = LineChart(
@@ -103,21 +102,19 @@ def test_draw_has_the_points_and_error_bars_of_the_chart() -> None:
     (axes,) = figures.draw(FEW).axes
     for expected, (data, ends) in zip(FEW.panels[0].lines, points_and_bars(axes), strict=True):
         assert data is not None
-        assert numbers(data.get_xdata()) == [point.x for point in expected.points]
-        assert numbers(data.get_ydata()) == [point.estimate.mean for point in expected.points]
-        assert np.allclose(ends, intervals(point.estimate for point in expected.points))
+        assert numbers(data.get_xdata()) == list(expected.points)
+        assert numbers(data.get_ydata()) == [point.mean for point in expected.points.values()]
+        assert np.allclose(ends, intervals(expected.points.values()))
 
 
 def test_draw_has_bands_for_the_intervals_of_many_points() -> None:
     (axes,) = figures.draw(MANY).axes
     bands = [artist for artist in axes.collections if isinstance(artist, PolyCollection)]
     for expected, data, band in zip(MANY.panels[0].lines, axes.lines, bands, strict=True):
-        assert numbers(data.get_ydata()) == [point.estimate.mean for point in expected.points]
+        assert numbers(data.get_ydata()) == [point.mean for point in expected.points.values()]
         corners = np.asarray(band.get_paths()[0].vertices)
-        for point, (low, high) in zip(
-            expected.points, intervals(point.estimate for point in expected.points), strict=True
-        ):
-            at = corners[corners[:, 0] == point.x][:, 1]
+        for x, (low, high) in zip(expected.points, intervals(expected.points.values()), strict=True):
+            at = corners[corners[:, 0] == x][:, 1]
             assert {*numbers(at)} == {low, high}
 
 
@@ -126,7 +123,7 @@ def test_draw_has_a_panel_per_quantity_with_units_falling_to_the_right() -> None
     assert loss.get_xlim()[0] > loss.get_xlim()[1]
     assert (loss.get_ylabel(), angle.get_ylabel(), angle.get_xlabel()) == ("loss", "angle", "units")
     (drawn,) = loss.lines
-    assert numbers(drawn.get_ydata()) == [point.estimate.mean for point in STEPS.panels[0].lines[0].points]
+    assert numbers(drawn.get_ydata()) == [point.mean for point in STEPS.panels[0].lines[0].points.values()]
 
 
 def test_draw_has_the_bars_and_error_bars_of_the_chart() -> None:

@@ -14,7 +14,7 @@ Lines = dict[str, dict[float, Estimate]]
 
 def lines_of(chart: LineChart, panel: int = 0) -> Lines:
     return {
-        ", ".join(filter(None, (line.label, line.part))): {point.x: point.estimate for point in line.points}
+        ", ".join(filter(None, (line.label, line.part))): dict(line.points)
         for line in chart.panels[panel].lines
     }
 

@@ -138,18 +138,18 @@ def test_summary_has_latency_only_where_some_model_was_timed() -> None:
     assert cells(summary(one_by_one([slower, timed])), "latency (ms)") == ("3.000", "1.500 (-50.0%)")
 
 
-def test_by_class_has_classes_down_models_across_and_dashes_for_the_undefined() -> None:
+def test_by_class_has_classes_down_models_across_and_no_value_for_the_undefined() -> None:
     precision, recall, f1 = by_class(BOTH)
     titles = [table.title for table in (precision, recall, f1)]
     assert titles == ["Precision by class", "Recall by class", "F1 by class"]
     assert precision.columns == ("class", "model.st", "pruned.st")
     assert cells(precision, "angry") == ("0.700", "0.700")
-    assert cells(precision, "happy") == ("-", "-")
+    assert cells(precision, "happy") == (None, None)
     assert cells(recall, "happy") == ("0.000", "0.000")
     assert cells(f1, "angry")[0] == "0.787"
 
 
-def test_by_class_has_a_dash_for_a_class_that_one_model_lacks() -> None:
+def test_by_class_has_no_value_for_a_class_that_one_model_lacks() -> None:
     other = dataclasses.replace(
         BEFORE,
         model="other.st",
@@ -158,8 +158,8 @@ def test_by_class_has_a_dash_for_a_class_that_one_model_lacks() -> None:
     )
     recall = by_class(one_by_one([BEFORE, other]))[1]
     assert [row[0] for row in recall.rows] == ["angry", "happy", "sad"]
-    assert cells(recall, "sad") == ("-", "0.500")
-    assert cells(recall, "happy") == ("0.000", "-")
+    assert cells(recall, "sad") == (None, "0.500")
+    assert cells(recall, "happy") == ("0.000", None)
 
 
 def test_confusions_have_every_actual_class_with_its_support() -> None:
@@ -263,9 +263,9 @@ def test_classes_by_label_are_means_and_confusions_sums() -> None:
     view = gathered(RUNS)
     precision, recall, _ = by_class(view)
     assert precision.columns == ("class", "whole", "small", "alone")
-    assert cells(precision, "happy") == ("-", "-", "-")
+    assert cells(precision, "happy") == (None, None, None)
     assert cells(recall, "angry") == ("0.600", "0.550", "0.400")
-    assert "Confusion of whole, 3 runs (" in confusions(view)[0].title
+    assert "Confusion of whole, 3 runs (" in next(confusions(view)).title
     assert [row[1:] for row in flat_confusion(view).rows if row[0] == "whole"] == [
         *(("angry", "angry", 12), ("angry", "happy", 3)),
         *(("happy", "angry", 6), ("happy", "happy", 9)),
@@ -284,7 +284,7 @@ def test_tables_have_a_papers_numbers_where_it_has_any() -> None:
     assert precision.columns == ("class", "whole", "whole (paper)", "small", "alone")
     assert cells(precision, "angry") == ("0.500", "0.410 (Table 5)", "0.500", "0.500")
     assert recall.columns == ("class", "whole", "small", "alone", "theirs (paper)")
-    assert cells(recall, "bored") == ("-", "-", "-", "0.220 (Fig. 1)")
+    assert cells(recall, "bored") == (None, None, None, "0.220 (Fig. 1)")
     assert not any("paper" in column for column in f1.columns)
 
 

@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, count
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from emoprune.choices import ClassMeasure, StepMeasure
 from emoprune.errors import BadMetrics
 from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningCurve, PruningStep
-from emoprune.reporting.confidence import estimate, paired
-from emoprune.reporting.types import Estimate, PaperValue
+from emoprune.reporting.confidence import by_key, estimate, paired
+from emoprune.reporting.types import Estimate, PaperValue, Run
 
 SEED = "seed"
 IDENTITY = (SEED, "trial")
@@ -29,17 +30,8 @@ STEP_KEYS: dict[StepMeasure, str] = {
 }
 """The fields of measures in records, JSON and CSV."""
 
-
-class Named(Protocol):
-    """A run with a label or a name that stands for one."""
-
-    @property
-    def name(self) -> str:
-        """What the run is gathered under."""
-
-
 T = TypeVar("T")
-N = TypeVar("N", bound=Named)
+R = TypeVar("R", bound=Run)
 
 
 @dataclass(frozen=True)
@@ -103,16 +95,23 @@ class View(Generic[G]):
         """Whether the paper prints the measure, of a label or of any."""
         return any(entry.measure == measure and label in (None, entry.label) for entry in self.printed)
 
+    def flat_paper(
+        self, key: str, group: G, measure: str | None, of_class: str | None = None
+    ) -> dict[str, Any]:
+        """What the paper prints and where, as columns of CSV; none where it never prints the measure."""
+        if not self.has(measure):
+            return {}
+        entry = self.paper(group, measure, of_class)
+        value, where = (entry.value, entry.where) if entry else (None, None)
+        return {f"paper_{key}": value, f"paper_{key}_where": where}
 
-def by_label(found: Iterable[N]) -> list[Group[N]]:
+
+def by_label(found: Iterable[R]) -> list[Group[R]]:
     """Runs gathered by name, in the order in which names first appear."""
-    gathered: dict[str, list[N]] = {}
-    for run in found:
-        gathered.setdefault(run.name, []).append(run)
-    return [Group(label, tuple(runs)) for label, runs in gathered.items()]
+    return [Group(label, tuple(runs)) for label, runs in by_key((run.name, run) for run in found).items()]
 
 
-def one_by_one(found: Sequence[N]) -> list[Group[N]]:
+def one_by_one(found: Sequence[R]) -> list[Group[R]]:
     """Every run as a group of its own; names that appear more than once are numbered."""
     counts, seen = Counter(run.name for run in found), Counter[str]()
     groups = []
@@ -135,28 +134,23 @@ def evaluations_by_label(found: Iterable[Metrics]) -> list[Group[Metrics]]:
 
 
 def by_setting(groups: Iterable[Group[Metrics]]) -> list[Group[Metrics]]:
-    """The groups, split where settings differ within a label: a mean over them would mean nothing.
-
-    A part is named after its settings: "pruned, hidden 200".
-    """
+    """The groups, split where settings differ within a label: a mean over them would mean nothing."""
     found: list[Group[Metrics]] = []
     for group in groups:
-        parts: dict[str, list[Metrics]] = {}
-        keys = varying(group.runs, but=IDENTITY)
-        for run in group.runs:
-            made = {key: run.settings[key] for key in keys if key in run.settings}
-            parts.setdefault(label_with(group.label, made), []).append(run)
         taken = {each.label for each in found}
-        found += [Group(_free(label, taken), tuple(runs)) for label, runs in parts.items()]
+        for label, runs in split(group, varying(group.runs, but=IDENTITY)).items():
+            # a user may have written the same label
+            numbered = chain([label], (f"{label} ({number})" for number in count(2)))
+            found.append(Group(next(name for name in numbered if name not in taken), tuple(runs)))
     return found
 
 
-def _free(label: str, taken: Collection[str]) -> str:
-    """The label, or the label numbered where a user has written the same one."""
-    number = 1
-    while (free := label if number == 1 else f"{label} ({number})") in taken:
-        number += 1
-    return free
+def split(group: Group[Metrics], keys: Sequence[str]) -> dict[str, list[Metrics]]:
+    """The runs of a group by their settings of `keys`, under a label with these: "pruned, hidden 200"."""
+    return by_key(
+        (label_with(group.label, {key: run.settings[key] for key in keys if key in run.settings}), run)
+        for run in group.runs
+    )
 
 
 def label_with(label: str, settings: Mapping[str, object]) -> str:
@@ -206,30 +200,20 @@ def by_units(prunings: Iterable[PruningCurve]) -> list[StepGroup]:
     A pruning counts once in a group, with its last step of so many units.
     """
     found = []
-    for label, curves in ((group.label, group.runs) for group in by_label(prunings)):
-        groups: dict[int, list[PruningStep]] = {}
-        for curve in curves:
-            for units, step in {step.units: step for step in curve.steps}.items():
-                groups.setdefault(units, []).append(step)
-        found += [StepGroup(label, tuple(groups[units]), units) for units in sorted(groups, reverse=True)]
+    for group in by_label(prunings):
+        last = ({step.units: step for step in curve.steps} for curve in group.runs)
+        steps = by_key(entry for curve in last for entry in curve.items())
+        found += [StepGroup(group.label, tuple(steps[units]), units) for units in sorted(steps, reverse=True)]
     return found
 
 
 def with_paper(found: Sequence[StepGroup], printed: Iterable[PaperValue]) -> list[StepGroup]:
     """The groups, and those that only a paper has: in order of their units, new labels after ours."""
     ours = {(group.label, group.units): group for group in found}
-    theirs = {
-        entry.step: StepGroup(entry.step[0], units=entry.step[1])
-        for entry in printed
-        if entry.step is not None
-    }
+    theirs = {step: StepGroup(step[0], units=step[1]) for entry in printed if (step := entry.step)}
     groups = theirs | ours
-    labels = dict.fromkeys(label for label, _ in (*ours, *theirs))
-    return [
-        groups[label, units]
-        for label in labels
-        for units in sorted((units for name, units in groups if name == label), reverse=True)
-    ]
+    labels = list(dict.fromkeys(label for label, _ in (*ours, *theirs)))
+    return [groups[place] for place in sorted(groups, key=lambda place: (labels.index(place[0]), -place[1]))]
 
 
 def split_by_kind(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.aggregate import IDENTITY, label_with, varying
@@ -14,18 +13,8 @@ from emoprune.reporting.types import BarChart, Runs
 PRUNED = "pruned"
 BEFORE, AFTER = "before", "after"
 
-
-@dataclass(frozen=True)
-class _Placed:
-    """A run, the name under its bars, and which of the bars it belongs to.
-
-    `shared`: before pruning, it may be the baseline of other names too.
-    """
-
-    run: Metrics
-    name: str
-    bar: str
-    shared: bool
+Place = tuple[str, tuple[object, ...]]
+"""The name under a group of bars, and its settings that vary before pruning."""
 
 
 def before_after(runs: Runs) -> list[BarChart]:
@@ -35,28 +24,30 @@ def before_after(runs: Runs) -> list[BarChart]:
     bars. Where `pruned` is 0 in one label only, that label is the baseline of all the others. Bars are
     grouped by label and by the settings that vary before pruning.
     """
-    placed = _placed(runs.evaluations)
-    unpruned = [entry.run for entry in placed if entry.bar == BEFORE]
+    placed = list(_placed(runs.evaluations))
+    unpruned = [run for run, _, bar, _ in placed if bar == BEFORE]
     keys = varying(unpruned, but=(*IDENTITY, PRUNED))
-    groups: dict[tuple[str, tuple[object, ...]], dict[str, list[float]]] = {}
-    for entry in placed:
-        values = tuple(entry.run.settings.get(key) for key in keys)
-        bars = groups.setdefault((entry.name, values), {})
-        bars.setdefault(entry.bar, []).append(entry.run.accuracy)
-    _share_baseline(groups, {entry.name for entry in placed if entry.shared})
+    groups: dict[Place, dict[str, list[float]]] = {}
+    for run, name, bar, _ in placed:
+        values = tuple(run.settings.get(key) for key in keys)
+        groups.setdefault((name, values), {}).setdefault(bar, []).append(run.accuracy)
+    _share_baseline(groups, {name for _, name, _, shared in placed if shared})
     pairs = {place: bars for place, bars in groups.items() if BEFORE in bars and len(bars) > 1}
     if not pairs:
         return []
-    series = _in_order({bar for bars in pairs.values() for bar in bars})
-    places = sorted(pairs, key=lambda place: _rank(place, list(pairs)))
-    single = len({name for name, _ in places}) == 1
+    found = {bar for bars in pairs.values() for bar in bars}
+    amounts = sorted(found - {BEFORE, AFTER}, key=lambda bar: float(bar.removeprefix(PRUNED)))
+    series = (BEFORE, *({AFTER} & found), *amounts)
+    names = list(dict.fromkeys(name for name, _ in pairs))
+    places = sorted(pairs, key=lambda place: (names.index(place[0]), *map(_by_size, place[1])))
+    single = len(names) == 1
     return [
         BarChart(
             "before-after",
             keys[0] if single and len(keys) == 1 else "",
             "accuracy",
             tuple(_category(name, keys, values, single=single) for name, values in places),
-            tuple(series),
+            series,
             tuple(
                 tuple(estimate(pairs[place][bar]) if bar in pairs[place] else None for place in places)
                 for bar in series
@@ -65,22 +56,21 @@ def before_after(runs: Runs) -> list[BarChart]:
     ]
 
 
-def _placed(found: Iterable[Metrics]) -> list[_Placed]:
-    placed = []
+def _placed(found: Iterable[Metrics]) -> Iterator[tuple[Metrics, str, str, bool]]:
+    """Runs, each with the name under its bars and which of the bars it belongs to.
+
+    Last, whether a run before pruning may be the baseline of other names too.
+    """
     for run in found:
         said = re.fullmatch(rf"(.+), ({BEFORE}|{AFTER})", run.name, re.DOTALL)
         amount = run.number(PRUNED)
         if said:
-            placed.append(_Placed(run, said[1], said[2], shared=False))
+            yield run, said[1], said[2], False
         elif amount is not None:
-            bar = f"{PRUNED} {amount:g}" if amount else BEFORE
-            placed.append(_Placed(run, run.name, bar, shared=True))
-    return placed
+            yield run, run.name, f"{PRUNED} {amount:g}" if amount else BEFORE, True
 
 
-def _share_baseline(
-    groups: Mapping[tuple[str, tuple[object, ...]], dict[str, list[float]]], shared: set[str]
-) -> None:
+def _share_baseline(groups: Mapping[Place, dict[str, list[float]]], shared: set[str]) -> None:
     """Give the bars of the only name that is never pruned to those without a bar before pruning."""
     pruned = {name for (name, _), bars in groups.items() if set(bars) != {BEFORE}}
     unpruned = shared - pruned
@@ -92,18 +82,9 @@ def _share_baseline(
             bars[BEFORE] = groups[baseline, values][BEFORE]
 
 
-def _in_order(bars: set[str]) -> list[str]:
-    amounts = sorted(bars - {BEFORE, AFTER}, key=lambda bar: float(bar.removeprefix(PRUNED)))
-    return [BEFORE, *([AFTER] if AFTER in bars else []), *amounts]
-
-
-def _rank(
-    place: tuple[str, tuple[object, ...]], places: Sequence[tuple[str, tuple[object, ...]]]
-) -> tuple[object, ...]:
-    """Names in order of appearance; within a name numbers by size, then texts in order of appearance."""
-    names = list(dict.fromkeys(name for name, _ in places))
-    numbers = [(0, value) if isinstance(value, int | float) else (1, 0) for value in place[1]]
-    return (names.index(place[0]), *numbers, places.index(place))
+def _by_size(value: object) -> tuple[int, float]:
+    """Sorts numbers by size, before texts, which stay in order of appearance."""
+    return (0, value) if isinstance(value, int | float) else (1, 0)
 
 
 def _category(name: str, keys: Sequence[str], values: Sequence[object], *, single: bool) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 from emoprune.errors import BadMetrics, UsageFault
 from emoprune.reporting import aggregate, line_charts
@@ -13,11 +13,10 @@ from emoprune.reporting.bar_charts import before_after
 from emoprune.reporting.types import BarChart, Chart, Estimate, HeatChart, LineChart, Runs
 
 C = TypeVar("C", bound=Chart)
-Row = tuple[object, ...]
+ESTIMATE = ("mean", "low", "high", "runs")
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """Makes the figures of a kind, none without the records that it `needs`."""
 
     charts: Callable[[Runs], Sequence[Chart]]
@@ -37,9 +36,7 @@ def confusion(runs: Runs) -> list[HeatChart]:
 
 
 FIGURES: dict[str, Kind] = {
-    "accuracy-by-KEY": Kind(
-        line_charts.accuracy_by_setting, "a setting KEY with several numbers in one label"
-    ),
+    "accuracy-by-KEY": Kind(line_charts.accuracy_by_setting, "a setting KEY with several numbers in a label"),
     "compression-by-hidden": Kind(
         line_charts.compression_by_hidden, "runs whose setting hidden, their units before pruning, varies"
     ),
@@ -92,48 +89,33 @@ def _named(found: Sequence[C]) -> Iterator[C]:
         yield replace(chart, name=name)
 
 
-def numbers(chart: Chart) -> list[Row]:
+def numbers(chart: Chart) -> list[tuple[object, ...]]:
     """The numbers that a chart draws, under a line of column names."""
     if isinstance(chart, LineChart):
-        return _lines(chart)
-    return _bars(chart) if isinstance(chart, BarChart) else _heat(chart)
-
-
-def _lines(chart: LineChart) -> list[Row]:
-    header = ("quantity", "label", "part", chart.x, "mean", "low", "high", "runs")
-    return [
-        header,
-        *(
-            (panel.quantity, line.label, line.part, point.x, *_cells(point.estimate))
+        header: tuple[str, ...] = ("quantity", "label", "part", chart.x, *ESTIMATE)
+        rows: list[tuple[object, ...]] = [
+            (panel.quantity, line.label, line.part, x, *_cells(found))
             for panel in chart.panels
             for line in panel.lines
-            for point in line.points
-        ),
-    ]
-
-
-def _bars(chart: BarChart) -> list[Row]:
-    return [
-        ("quantity", chart.x or "label", "bar", "mean", "low", "high", "runs"),
-        *(
+            for x, found in line.points.items()
+        ]
+    elif isinstance(chart, BarChart):
+        header = ("quantity", chart.x or "label", "bar", *ESTIMATE)
+        rows = [
             (chart.quantity, category, name, *_cells(bar))
             for name, row in zip(chart.series, chart.bars, strict=True)
             for category, bar in zip(chart.categories, row, strict=True)
             if bar is not None
-        ),
-    ]
-
-
-def _heat(chart: HeatChart) -> list[Row]:
-    return [
-        ("label", "actual", "predicted", "count", "share"),
-        *(
+        ]
+    else:
+        header = ("label", "actual", "predicted", "count", "share")
+        rows = [
             (chart.label, actual, predicted, count, count / sum(row) if sum(row) else None)
             for actual, row in zip(chart.classes, chart.counts, strict=True)
             for predicted, count in zip(chart.classes, row, strict=True)
-        ),
-    ]
+        ]
+    return [header, *rows]
 
 
-def _cells(found: Estimate) -> Row:
+def _cells(found: Estimate) -> tuple[object, ...]:
     return found.mean, found.low, found.high, found.n

@@ -6,8 +6,12 @@ import math
 from collections.abc import Hashable, Iterable
 from functools import cache
 from statistics import fmean, stdev
+from typing import TypeVar
 
 from emoprune.reporting.types import Estimate
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 CONFIDENCE = 0.95
 
@@ -32,13 +36,14 @@ def paired(
 
     Several values of one key count as their mean.
     """
-    before, after = _by_key(first), _by_key(second)
+    before, after = by_key(first), by_key(second)
     differences = [fmean(after[key]) - fmean(before[key]) for key in after if key in before]
     return estimate(differences) if differences else None
 
 
-def _by_key(values: Iterable[tuple[Hashable, float]]) -> dict[Hashable, list[float]]:
-    found: dict[Hashable, list[float]] = {}
+def by_key(values: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """The values of each key, keys in order of appearance."""
+    found: dict[K, list[V]] = {}
     for key, value in values:
         found.setdefault(key, []).append(value)
     return found

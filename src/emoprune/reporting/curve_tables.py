@@ -8,17 +8,9 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Literal, get_args
 
+from emoprune.reporting import tables
 from emoprune.reporting.aggregate import Group, View
-from emoprune.reporting.tables import (
-    PERCENT,
-    Format,
-    Table,
-    as_record,
-    flat_estimate,
-    flat_mean,
-    from_rows,
-    table,
-)
+from emoprune.reporting.tables import PERCENT, Format, Table
 from emoprune.reporting.types import Estimate
 from emoprune.training.types import LearningCurve
 
@@ -56,60 +48,47 @@ class Curves(View[Group[LearningCurve]]):
 
 def curves_table(view: Curves) -> Table:
     """One row per group; of several runs means and half the widths of their 95% intervals."""
-    accuracies = (f"{part}, {pick}" for part, pick in view.accuracies)
-    columns = ("label", *(["runs"] if view.by_label else []), "epochs", *accuracies)
     title = "Learning curves by label: accuracy (± 95% interval over runs)"
     rows = (_cells(view, group) for group in view.groups)
-    return table(title if view.by_label else "Learning curves: accuracy", columns, rows)
+    return tables.from_cells(title if view.by_label else "Learning curves: accuracy", rows)
 
 
-def _cells(view: Curves, group: Group[LearningCurve]) -> Iterator[object]:
-    yield group.label
+def _cells(view: Curves, group: Group[LearningCurve]) -> Iterator[tuple[str, object]]:
+    yield "label", group.label
     if view.by_label:
-        yield len(group.runs)
+        yield "runs", len(group.runs)
     lengths = set(map(epochs, group.runs))
-    yield lengths.pop() if len(lengths) == 1 else Format(".1f").estimate(group.mean(epochs))
+    yield "epochs", lengths.pop() if len(lengths) == 1 else Format(".1f").estimate(group.mean(epochs))
     for part, pick in view.accuracies:
-        yield PERCENT.estimate(accuracy(group, part, pick))
+        yield f"{part}, {pick}", PERCENT.estimate(accuracy(group, part, pick))
 
 
 def flat(view: Curves) -> Table:
     """Epochs and accuracies as raw values, one row per group, with intervals where they are over runs."""
-    if not view.by_label:
-        return from_rows("curves", [_single(group, view.accuracies) for group in view.groups])
-    rows = []
-    for group in view.groups:
-        row: dict[str, Any] = {"label": group.label, "runs": len(group.runs)}
-        for key, found in _means(group, view.accuracies).items():
-            row |= flat_estimate(key, found)
-        rows.append(row)
-    return from_rows("curves", rows)
+    return tables.from_rows("curves", _rows(view, view.accuracies, tables.flat_estimate))
 
 
 def to_records(view: Curves) -> list[dict[str, Any]]:
     """One JSON object per group: means with intervals over its runs; of a single curve its values."""
-    if not view.by_label:
-        return [_single(group, ACCURACIES) for group in view.groups]
-    return [
-        {
-            **{"label": group.label, "runs": len(group.runs)},
-            **{key: as_record(found) for key, found in _means(group, ACCURACIES).items()},
-        }
-        for group in view.groups
-    ]
+    return _rows(view, ACCURACIES, lambda key, found: {key: tables.as_record(found)})
 
 
-def _single(group: Group[LearningCurve], which: Sequence[tuple[LearningPart, Pick]]) -> dict[str, Any]:
-    (curve,) = group.runs
-    row: dict[str, Any] = {"label": group.label, "model": curve.model}
-    for key, found in _means(group, which).items():
-        row |= flat_mean(key, found)
-    # a count stays a whole number
-    return {**row, "epochs": epochs(curve)}
-
-
-def _means(
-    group: Group[LearningCurve], which: Sequence[tuple[LearningPart, Pick]]
-) -> dict[str, Estimate | None]:
-    accuracies = {f"{part}_accuracy_{pick}": accuracy(group, part, pick) for part, pick in which}
-    return {"epochs": group.mean(epochs), **accuracies}
+def _rows(
+    view: Curves,
+    which: Sequence[tuple[LearningPart, Pick]],
+    means: Callable[[str, Estimate | None], dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """A row per group, its means as `means` writes them; of a single curve its values."""
+    rows = []
+    for group in view.groups:
+        found = {f"{part}_accuracy_{pick}": accuracy(group, part, pick) for part, pick in which}
+        if view.by_label:
+            row: dict[str, Any] = {"label": group.label, "runs": len(group.runs)}
+            for key, mean in {"epochs": group.mean(epochs), **found}.items():
+                row |= means(key, mean)
+        else:
+            (curve,) = group.runs
+            row = {"label": group.label, "model": curve.model, "epochs": epochs(curve)}
+            row |= {key: mean and mean.mean for key, mean in found.items()}
+        rows.append(row)
+    return rows

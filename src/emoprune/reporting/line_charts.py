@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from emoprune.choices import StepMeasure
 from emoprune.evaluation.types import Metrics
-from emoprune.reporting.aggregate import (
-    IDENTITY,
-    SEED,
-    by_label,
-    by_units,
-    evaluations_by_label,
-    label_with,
-    settings_of,
-    varying,
-)
-from emoprune.reporting.confidence import estimate
-from emoprune.reporting.types import Line, LineChart, Panel, Point, Runs
+from emoprune.reporting import aggregate
+from emoprune.reporting.aggregate import IDENTITY, SEED, STEP_KEYS, Group, settings_of, varying
+from emoprune.reporting.confidence import by_key, estimate
+from emoprune.reporting.types import Estimate, Line, LineChart, Panel, Runs
 
 HIDDEN = "hidden"
-
-QUANTITIES: dict[StepMeasure, str] = {
-    "loss": "loss",
-    "accuracy": "accuracy",
-    "smallest angle": "smallest angle (degrees)",
-    "least importance": "least importance",
-}
-"""What a step may have measured, and the name of its panel."""
 
 
 def accuracy_by_setting(runs: Runs) -> list[LineChart]:
@@ -49,7 +32,7 @@ def compression_by_hidden(runs: Runs) -> list[LineChart]:
     if any(run.units > (run.number(HIDDEN) or 0) for run in found):
         return []
     lines = _over(found, HIDDEN, lambda run: 1 - run.units / (run.number(HIDDEN) or 1))
-    lines = [line for line in lines if any(point.estimate.mean > 0 for point in line.points)]
+    lines = [line for line in lines if any(point.mean > 0 for point in line.points.values())]
     panel = Panel("compression rate", tuple(lines), fraction=True)
     return [LineChart("compression-by-hidden", HIDDEN, (panel,))] if _varies(lines) else []
 
@@ -57,7 +40,7 @@ def compression_by_hidden(runs: Runs) -> list[LineChart]:
 def curves(runs: Runs) -> list[LineChart]:
     """Accuracy per epoch on the training and, where there is one, on the validation part."""
     lines = []
-    for group in by_label(runs.curves):
+    for group in aggregate.by_label(runs.curves):
         epochs = [epoch for curve in group.runs for epoch in curve.training]
         for part in ("train", "val"):
             values = ((epoch.index, getattr(epoch, f"{part}_accuracy")) for epoch in epochs)
@@ -69,25 +52,21 @@ def curves(runs: Runs) -> list[LineChart]:
 def steps(runs: Runs) -> list[LineChart]:
     """Every quantity that a pruning measured, each over the units left, in a panel of its own."""
     panels = []
-    found = by_units(runs.prunings)
-    for measure, title in QUANTITIES.items():
+    by_label = by_key((group.label, group) for group in aggregate.by_units(runs.prunings))
+    for measure in STEP_KEYS:
         lines = []
-        for name in dict.fromkeys(group.label for group in found):
-            means = (
-                (group.units, group.measured(measure)) for group in reversed(found) if group.label == name
-            )
-            points = tuple(Point(float(units), mean) for units, mean in means if mean is not None)
-            lines += [Line(name, points)] if points else []
+        for label, groups in by_label.items():
+            means = ((float(group.units), group.measured(measure)) for group in reversed(groups))
+            points = {units: mean for units, mean in means if mean is not None}
+            lines += [Line(label, points)] if points else []
+        title = "smallest angle (degrees)" if measure == "smallest angle" else measure
         panels += [Panel(title, tuple(lines), fraction=measure == "accuracy")] if lines else []
     return [LineChart("steps", "units", tuple(panels), falling=True)] if panels else []
 
 
-def _points(values: Iterable[tuple[float, float]]) -> tuple[Point, ...]:
-    """One point per x, with the estimate of all values there."""
-    places: dict[float, list[float]] = {}
-    for x, y in values:
-        places.setdefault(float(x), []).append(y)
-    return tuple(Point(x, estimate(places[x])) for x in sorted(places))
+def _points(values: Iterable[tuple[float, float]]) -> dict[float, Estimate]:
+    """The estimate of all values at each x."""
+    return {x: estimate(found) for x, found in sorted(by_key((float(x), y) for x, y in values).items())}
 
 
 def _varies(lines: Sequence[Line]) -> bool:
@@ -97,25 +76,18 @@ def _varies(lines: Sequence[Line]) -> bool:
 def _over(found: Sequence[Metrics], key: str, value: Callable[[Metrics], float]) -> list[Line]:
     """A line per label over the setting `key`, or per label and what else was tried at one value of it."""
     return [
-        Line(name, _points((run.number(key) or 0, value(run)) for run in runs))
-        for label in evaluations_by_label(run for run in found if run.number(key) is not None)
-        for name, runs in _apart(label.label, label.runs, key)
+        Line(label, _points((run.number(key) or 0, value(run)) for run in runs))
+        for group in aggregate.evaluations_by_label(run for run in found if run.number(key) is not None)
+        for label, runs in aggregate.split(group, _tried(group, key)).items()
     ]
 
 
-def _apart(label: str, runs: Sequence[Metrics], key: str) -> Iterator[tuple[str, list[Metrics]]]:
-    """Runs of a label, separated by the settings that vary while `key` and the seed are the same.
+def _tried(group: Group[Metrics], key: str) -> list[str]:
+    """The settings that vary while `key` and the seed are the same.
 
     Such settings are further experiments: a mean over them would mean nothing. A setting that follows from
     `key`, or that differs from seed to seed, is not one of them.
     """
-    places: dict[object, list[Metrics]] = {}
-    for run in runs:
-        places.setdefault((run.number(key), run.settings.get(SEED)), []).append(run)
-    tried = {other for place in places.values() for other in varying(place, but=(key, *IDENTITY))}
-    others = [other for other in settings_of(runs) if other in tried]
-    groups: dict[str, list[Metrics]] = {}
-    for run in runs:
-        made = {other: run.settings[other] for other in others if other in run.settings}
-        groups.setdefault(label_with(label, made), []).append(run)
-    yield from groups.items()
+    places = by_key(((run.number(key), run.settings.get(SEED)), run) for run in group.runs).values()
+    tried = {other for place in places for other in varying(place, but=(key, *IDENTITY))}
+    return [other for other in settings_of(group.runs) if other in tried]

@@ -2,63 +2,47 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any, get_args
+from typing import Any
 
 from emoprune import events
 from emoprune.choices import ClassMeasure, Measured
 from emoprune.evaluation.types import Metrics
-from emoprune.reporting import aggregate
+from emoprune.reporting import aggregate, tables
 from emoprune.reporting.aggregate import CLASS_KEYS, Group, View, class_mean, confusion
-from emoprune.reporting.tables import (
-    DECIMALS,
-    PERCENT,
-    Table,
-    as_record,
-    flat_estimate,
-    flat_mean,
-    flat_printed,
-    from_rows,
-    table,
-)
+from emoprune.reporting.tables import DECIMALS, DIFFERENCE, PERCENT, POINTS, Format, Table, as_record, table
 from emoprune.reporting.types import Estimate, PaperValue
 
 SCHEMA, LABELS_SCHEMA = "emoprune.report/1", "emoprune.labels/1"
-CLASS_MEASURES: tuple[ClassMeasure, ...] = get_args(ClassMeasure)
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of an evaluation: its heading, its field of Metrics, how it and its change are written.
+    """A number of an evaluation: its heading, its field of Metrics, how it and its difference are written.
 
-    `name` is what a paper's table calls it; measures without one are not in tables by label.
+    Changes without a `difference` are in percent. `name` is what a paper's table calls it; measures without
+    one are not in tables by label.
     """
 
     heading: str
     key: str
     text: Callable[[float], str]
-    change: Callable[[float, float], str]
+    difference: Format | None = None
     name: Measured | None = None
 
     def value(self, run: Metrics) -> Any:
         """The number, None where it was not measured."""
         return getattr(run, self.key)
 
-
-def _points(before: float, after: float) -> str:
-    return f"{100 * (after - before):+.1f} pt"
-
-
-def _difference(before: float, after: float) -> str:
-    return f"{after - before:+.3f}"
-
-
-def _relative(before: float, after: float) -> str:
-    return f"{after / before - 1:+.1%}" if before else "-"
+    def written(self, value: float | None, first: float | None = None) -> str:
+        """A number and, beside a first one, its change: "30.0% (-5.0 pt)"."""
+        if value is None or first is None:
+            return "-" if value is None else self.text(value)
+        relative = f"{value / first - 1:+.1%}" if first else "-"
+        return f"{self.text(value)} ({self.difference.text(value - first) if self.difference else relative})"
 
 
 def _count(value: float) -> str:
@@ -66,16 +50,16 @@ def _count(value: float) -> str:
 
 
 MEASURES = (
-    Measure("accuracy", "accuracy", PERCENT.text, _points, "accuracy"),
-    Measure("macro F1", "macro_f1", DECIMALS.text, _difference, "macro F1"),
-    Measure("log loss", "log_loss", DECIMALS.text, _difference),
-    Measure("calibration error", "calibration_error", DECIMALS.text, _difference),
-    Measure("hidden units", "units", _count, _relative, "units"),
-    Measure("parameters", "parameters", _count, _relative, "parameters"),
-    Measure("non-zero", "nonzero_parameters", _count, _relative, "non-zero"),
-    Measure("MACs", "macs", _count, _relative, "MACs"),
-    Measure("bytes", "bytes", _count, _relative),
-    Measure("latency (ms)", "latency_ms", DECIMALS.text, _relative),
+    Measure("accuracy", "accuracy", PERCENT.text, POINTS, "accuracy"),
+    Measure("macro F1", "macro_f1", DECIMALS.text, DIFFERENCE, "macro F1"),
+    Measure("log loss", "log_loss", DECIMALS.text, DIFFERENCE),
+    Measure("calibration error", "calibration_error", DECIMALS.text, DIFFERENCE),
+    Measure("hidden units", "units", _count, name="units"),
+    Measure("parameters", "parameters", _count, name="parameters"),
+    Measure("non-zero", "nonzero_parameters", _count, name="non-zero"),
+    Measure("MACs", "macs", _count, name="MACs"),
+    Measure("bytes", "bytes", _count),
+    Measure("latency (ms)", "latency_ms", DECIMALS.text),
 )
 
 
@@ -107,8 +91,8 @@ class Models(View[Group[Metrics]]):
 
 def one_by_one(found: Sequence[Metrics]) -> Models:
     """Every evaluation by itself, under the shortest name that tells it from the others."""
-    names = headings(found)
-    return Models([Group(name, (run,)) for name, run in zip(names, found, strict=True)], by_label=False)
+    groups = [Group(name, (run,)) for name, run in zip(headings(found), found, strict=True)]
+    return Models(groups, by_label=False)
 
 
 def gathered(found: Sequence[Metrics], printed: Sequence[PaperValue] = ()) -> Models:
@@ -127,7 +111,7 @@ def headings(found: Sequence[Metrics]) -> list[str]:
         [f"{metrics.model} ({metrics.split})" for metrics in found],
     )
     for names in choices:
-        if max(Counter(names).values(), default=1) == 1:
+        if len(set(names)) == len(names):
             return names
     return [f"{name} #{index}" for index, name in enumerate(choices[-1], start=1)]
 
@@ -138,67 +122,37 @@ def comparable(found: Sequence[Metrics]) -> bool:
 
 
 def summary(view: Models) -> Table:
-    """Of labels, one row each; of single runs, one column each."""
-    return _labels_down(view) if view.by_label else _models_across(view)
-
-
-def _models_across(view: Models) -> Table:
-    """One row per measure; from the second model on with the change against the first."""
+    """Of labels, one row each; of single runs, one column each, from the second on with its change."""
+    if view.by_label:
+        return tables.from_cells("Summary by label", (_label_cells(view, group) for group in view.groups))
     runs = [run for group in view.groups for run in group.runs]
-    rows = [["part", *(run.split for run in runs)], ["samples", *(_count(run.n) for run in runs)]]
+    rows: list[list[object]] = [["part", *(run.split for run in runs)]]
+    rows.append(["samples", *(_count(run.n) for run in runs)])
     for measure in view.measures:
         values = [measure.value(run) for run in runs]
         if any(value is not None for value in values):
-            changed = [_with_change(measure, values[0], value) for value in values[1:]]
-            rows.append([measure.heading, _with_change(measure, None, values[0]), *changed])
+            changed = [measure.written(value, values[0]) for value in values[1:]]
+            rows.append([measure.heading, measure.written(values[0]), *changed])
         if measure.name == "accuracy":
-            rows.append(["  95% interval", *(_interval(run.accuracy_interval, "%") for run in runs)])
+            rows.append(["  95% interval", *(PERCENT.interval(*run.accuracy_interval) for run in runs)])
     return table("Summary", ["", *(group.label for group in view.groups)], rows)
 
 
-def _with_change(measure: Measure, first: float | None, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return measure.text(value) + (f" ({measure.change(first, value)})" if first is not None else "")
-
-
-def _labels_down(view: Models) -> Table:
-    """One row per label: runs, means, the accuracy's interval and its paired difference from the first."""
-    several = len(view.ours) > 1
-    columns = ["label", "runs"]
-    for measure in view.measures:
-        columns.append(measure.heading)
-        if measure.name == "accuracy":
-            columns += ["95% interval", *(["against the first", "95% interval"] if several else [])]
-        columns += ["paper"] if view.has(measure.name) else []
-    return table("Summary by label", columns, (_means(view, group, several) for group in view.groups))
-
-
-def _means(view: Models, group: Group[Metrics], several: bool) -> Iterator[object]:
-    yield group.label
-    yield len(group.runs) or None
+def _label_cells(view: Models, group: Group[Metrics]) -> Iterator[tuple[str, object]]:
+    """Runs, means, the accuracy's interval and its paired difference from the first."""
+    yield "label", group.label
+    yield "runs", len(group.runs) or None
     for measure in view.measures:
         found = group.mean(measure.value)
-        yield measure.text(found.mean) if found else None
+        yield measure.heading, found and measure.text(found.mean)
         if measure.name == "accuracy":
-            yield _ends(found, "%")
-            if several:
+            yield "95% interval", found and PERCENT.interval(found.low, found.high)
+            if len(view.ours) > 1:
                 change = view.change(group, measure)
-                yield f"{100 * change.mean:+.1f} pt" if change else None
-                yield _ends(change, " pt", sign="+")
+                yield "against the first", change and POINTS.text(change.mean)
+                yield "95% interval", change and POINTS.interval(change.low, change.high)
         if view.has(measure.name):
-            yield _printed(view.paper(group, measure.name), measure.text)
-
-
-def _ends(found: Estimate | None, unit: str, *, sign: str = "") -> str | None:
-    if found is None or found.low is None or found.high is None:
-        return None
-    return _interval((found.low, found.high), unit, sign=sign)
-
-
-def _interval(ends: tuple[float, float], unit: str, *, sign: str = "") -> str:
-    low, high = (f"{100 * end:{sign}.1f}" for end in ends)
-    return f"{low} to {high}{unit}"
+            yield "paper", _printed(view.paper(group, measure.name), measure.text)
 
 
 def _printed(entry: PaperValue | None, text: Callable[[float], str]) -> str | None:
@@ -209,45 +163,38 @@ def _printed(entry: PaperValue | None, text: Callable[[float], str]) -> str | No
 
 def by_class(view: Models) -> list[Table]:
     """Precision, recall and F1 per class: classes down, labels across, the paper's beside ours."""
-    return [_class_table(view, measure) for measure in CLASS_MEASURES]
+    return [
+        tables.from_cells(
+            f"{measure.capitalize()} by class", (_class_cells(view, measure, name) for name in view.classes)
+        )
+        for measure in CLASS_KEYS
+    ]
 
 
-def _class_table(view: Models, measure: ClassMeasure) -> Table:
-    heads, columns = ["class"], [[*view.classes]]
+def _class_cells(view: Models, measure: ClassMeasure, name: str) -> Iterator[tuple[str, object]]:
+    yield "class", name
     for group in view.groups:
         if group.runs:
-            means = [class_mean(group, measure, name) for name in view.classes]
-            heads.append(group.label)
-            columns.append([DECIMALS.text(found.mean) if found else "-" for found in means])
+            found = class_mean(group, measure, name)
+            yield group.label, found and DECIMALS.text(found.mean)
         if view.has(measure, group.label):
-            printed = [view.paper(group, measure, name) for name in view.classes]
-            heads.append(f"{group.label} (paper)")
-            columns.append([_printed(entry, DECIMALS.text) or "-" for entry in printed])
-    return table(f"{measure.capitalize()} by class", heads, zip(*columns, strict=True))
+            yield f"{group.label} (paper)", _printed(view.paper(group, measure, name), DECIMALS.text)
 
 
-def confusions(view: Models) -> list[Table]:
+def confusions(view: Models) -> Iterator[Table]:
     """The confusion matrix of each group, added up over its runs, with each class's support."""
-    return [_confusion_table(view, group) for group in view.ours]
-
-
-def _confusion_table(view: Models, group: Group[Metrics]) -> Table:
-    classes = group.runs[0].classes
-    runs = f", {events.counted(len(group.runs), 'run')}" if view.by_label else ""
-    title = f"Confusion of {group.label}{runs} (down: actual, across: predicted)"
-    rows = ((actual, *row, sum(row)) for actual, row in zip(classes, confusion(group), strict=True))
-    return table(title, ("actual", *classes, "support"), rows)
+    for group in view.ours:
+        classes = group.runs[0].classes
+        runs = f", {events.counted(len(group.runs), 'run')}" if view.by_label else ""
+        title = f"Confusion of {group.label}{runs} (down: actual, across: predicted)"
+        rows = ((actual, *row, sum(row)) for actual, row in zip(classes, confusion(group), strict=True))
+        yield table(title, ("actual", *classes, "support"), rows)
 
 
 def flat_summary(view: Models) -> Table:
     """Raw values, one row per label or run."""
-    return from_rows("summary", _summary_rows(view))
-
-
-def _summary_rows(view: Models) -> list[dict[str, Any]]:
-    if view.by_label:
-        return [_label_row(view, group) for group in view.groups]
-    return [_run_row(run) for group in view.groups for run in group.runs]
+    rows = [_label_row(view, group) if view.by_label else _run_row(group.runs[0]) for group in view.groups]
+    return tables.from_rows("summary", rows)
 
 
 def _run_row(run: Metrics) -> dict[str, Any]:
@@ -265,18 +212,15 @@ def _label_row(view: Models, group: Group[Metrics]) -> dict[str, Any]:
         found = group.mean(measure.value)
         if measure.name == "accuracy":
             change = view.change(group, measure)
-            row |= flat_estimate(measure.key, found) | flat_estimate("accuracy_change", change)
-            row["pairs"] = change.n if change else None
-        else:
-            row |= flat_mean(measure.key, found)
-        if view.has(measure.name):
-            row |= flat_printed(measure.key, view.paper(group, measure.name))
+            row |= tables.flat_estimate(measure.key, found) | tables.flat_estimate("accuracy_change", change)
+            row["pairs"] = change and change.n
+        row |= tables.flat_mean(measure.key, found) | view.flat_paper(measure.key, group, measure.name)
     return row
 
 
 def flat_classes(view: Models) -> Table:
     """Raw values, one row per class of a label or run."""
-    return from_rows("classes", [row for group in view.groups for row in _class_rows(view, group)])
+    return tables.from_rows("classes", [row for group in view.groups for row in _class_rows(view, group)])
 
 
 def _class_rows(view: Models, group: Group[Metrics]) -> Iterator[dict[str, Any]]:
@@ -285,9 +229,8 @@ def _class_rows(view: Models, group: Group[Metrics]) -> Iterator[dict[str, Any]]
     for name in run.per_class if run else view.classes:
         row: dict[str, Any] = {**of, "class": name}
         for measure, key in CLASS_KEYS.items():
-            row |= flat_mean(key, class_mean(group, measure, name))
-            if view.has(measure):
-                row |= flat_printed(key, view.paper(group, measure, name))
+            row |= tables.flat_mean(key, class_mean(group, measure, name))
+            row |= view.flat_paper(key, group, measure, name)
         yield row | ({"support": run.per_class[name].support} if run else {})
 
 
@@ -302,34 +245,24 @@ def flat_confusion(view: Models) -> Table:
             for actual, counts in zip(run.classes, confusion(group), strict=True)
             for predicted, count in zip(run.classes, counts, strict=True)
         ]
-    return from_rows("confusion", rows)
+    return tables.from_rows("confusion", rows)
 
 
 def to_record(view: Models) -> dict[str, Any]:
     """One JSON object: of labels, means with intervals; of single runs, values; changes against the first."""
-    same = comparable([run for group in view.groups for run in group.runs])
+    same = comparable([run for group in view.ours for run in group.runs])
     if view.by_label:
         labels = [_label_record(view, group) for group in view.groups]
         return {"schema": LABELS_SCHEMA, "comparable": same, "labels": labels}
-    rows = _summary_rows(view)
-    models = [
-        {
-            **row,
-            "change": _changes(rows[0], row),
-            "per_class": {name: asdict(score) for name, score in group.runs[0].per_class.items()},
-        }
-        for row, group in zip(rows, view.groups, strict=True)
-    ]
+    models: list[dict[str, Any]] = []
+    for (run,) in (group.runs for group in view.groups):
+        row = _run_row(run)
+        first = models[0] if models else row
+        numbers = [key for key, value in row.items() if isinstance(value, int | float)]
+        changes = {key: row[key] - first[key] for key in numbers if first[key] is not None}
+        per_class = {name: asdict(score) for name, score in run.per_class.items()}
+        models.append({**row, "change": changes, "per_class": per_class})
     return {"schema": SCHEMA, "comparable": same, "models": models}
-
-
-def _changes(first: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, float]:
-    """The difference of every number that both have."""
-    return {
-        key: value - first[key]
-        for key, value in row.items()
-        if isinstance(value, int | float) and first[key] is not None
-    }
 
 
 def _label_record(view: Models, group: Group[Metrics]) -> dict[str, Any]:

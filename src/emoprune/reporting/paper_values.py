@@ -14,6 +14,7 @@ from emoprune.reporting.types import PaperValue
 COLUMNS = ["label", "measure", "value", "where"]
 WHOLE: dict[str, Measured] = {name.lower(): name for name in get_args(Measured)}
 OF_STEPS: dict[str, StepMeasure] = {name: name for name in get_args(StepMeasure) if name not in WHOLE}
+OF_ALL: dict[str, Measured | StepMeasure] = {**WHOLE, **OF_STEPS}
 BY_CLASS: dict[str, ClassMeasure] = {name.lower(): name for name in get_args(ClassMeasure)}
 FRACTIONS = {"accuracy", "macro F1", *get_args(ClassMeasure)}
 
@@ -46,22 +47,18 @@ def read(place: str) -> list[PaperValue]:
 
 def _printed(row: list[str], line: int) -> PaperValue:
     if len(row) != len(COLUMNS):
-        raise BadData(
-            f"line {line} has {len(row)} cells, not {len(COLUMNS)}", "put cells that have commas in quotes"
-        )
+        raise BadData(f"line {line} has {len(row)} cells, not {len(COLUMNS)}", "put commas in quotes")
     label, text, value, where = (cell.strip() for cell in row)
     if not label:
         raise BadData(f"line {line} has no label", "write what the number is of")
     first, _, of_class = text.partition(" ")
     measure: Measured | ClassMeasure | StepMeasure
-    if text.lower() in WHOLE:
-        measure, of_class = WHOLE[text.lower()], ""
-    elif text.lower() in OF_STEPS:
-        measure, of_class = OF_STEPS[text.lower()], ""
+    if text.lower() in OF_ALL:
+        measure, of_class = OF_ALL[text.lower()], ""
     elif first.lower() in BY_CLASS and of_class.strip():
         measure = BY_CLASS[first.lower()]
     else:
-        known = [*WHOLE.values(), *OF_STEPS.values(), *(f"{name} CLASS" for name in BY_CLASS.values())]
+        known = [*OF_ALL.values(), *(f"{name} CLASS" for name in BY_CLASS.values())]
         raise BadData(f"line {line}: measure {text!r} is unknown", f"choose from {', '.join(known)}")
     entry = PaperValue(label, measure, _number(value, measure, line), where, of_class.strip() or None)
     if measure in OF_STEPS.values() and entry.step is None:
@@ -73,17 +70,17 @@ def _printed(row: list[str], line: int) -> PaperValue:
 
 
 def _number(text: str, measure: str, line: int) -> float:
-    percent = text.endswith("%")
+    percent, fraction = text.endswith("%"), measure in FRACTIONS
     try:
         value = float(text.removesuffix("%")) / (100 if percent else 1)
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
-        raise BadData(f"line {line}: {measure} cannot be {text!r}", "give a number")
-    fraction = measure in FRACTIONS
-    if (fraction and value > 1) or (percent and not fraction):
-        raise BadData(
-            f"line {line}: {measure} cannot be {text!r}",
-            "write fractions as 34.5% or 0.345" if fraction else "give a number without %",
-        )
-    return value
+        remedy = "give a number"
+    elif fraction and value > 1:
+        remedy = "write fractions as 34.5% or 0.345"
+    elif percent and not fraction:
+        remedy = "give a number without %"
+    else:
+        return value
+    raise BadData(f"line {line}: {measure} cannot be {text!r}", remedy)

@@ -9,19 +9,9 @@ from typing import Any
 
 from emoprune.choices import StepMeasure
 from emoprune.pruning.types import PruningCurve
-from emoprune.reporting import aggregate
+from emoprune.reporting import aggregate, tables
 from emoprune.reporting.aggregate import STEP_KEYS, StepGroup, View
-from emoprune.reporting.tables import (
-    DECIMALS,
-    PERCENT,
-    Format,
-    Table,
-    as_record,
-    flat_estimate,
-    flat_printed,
-    from_rows,
-    table,
-)
+from emoprune.reporting.tables import DECIMALS, PERCENT, Format, Table
 from emoprune.reporting.types import PaperValue
 
 FORMATS: dict[StepMeasure, Format] = {
@@ -65,64 +55,50 @@ def gathered(found: Sequence[StepGroup], printed: Sequence[PaperValue] = ()) -> 
 
 def steps_table(view: Steps) -> Table:
     """One row per group; of several runs means and half the widths of their 95% intervals."""
-    columns = ["label", "units", *(["runs"] if view.by_label else [])]
-    for measure in view.measures:
-        columns += [measure, *(["paper"] if view.has(measure) else [])]
-    columns += ["where"] if _has_places(view) else []
     title = "Steps by label (± 95% interval over runs)" if view.by_label else "Step by step"
-    return table(title, columns, (_cells(view, group) for group in view.groups))
+    return tables.from_cells(title, (_cells(view, group) for group in view.groups))
 
 
-def _cells(view: Steps, group: StepGroup) -> Iterator[object]:
-    yield group.label
-    yield group.units
+def _cells(view: Steps, group: StepGroup) -> Iterator[tuple[str, object]]:
+    yield "label", group.label
+    yield "units", group.units
     if view.by_label:
-        yield len(group.runs) or None
+        yield "runs", len(group.runs) or None
     for measure in view.measures:
-        yield FORMATS[measure].estimate(group.measured(measure))
+        yield measure, FORMATS[measure].estimate(group.measured(measure))
         if view.has(measure):
             entry = view.paper(group, measure)
-            yield FORMATS[measure].text(entry.value) if entry else None
-    if _has_places(view):
+            yield "paper", entry and FORMATS[measure].text(entry.value)
+    if any(entry.where for entry in view.printed):
         found = [view.paper(group, measure) for measure in view.measures]
-        yield ", ".join(dict.fromkeys(entry.where for entry in found if entry and entry.where)) or None
-
-
-def _has_places(view: Steps) -> bool:
-    return any(entry.where for entry in view.printed)
+        places = dict.fromkeys(entry.where for entry in found if entry and entry.where)
+        yield "where", ", ".join(places) or None
 
 
 def flat(view: Steps) -> Table:
     """Raw values: by label one row per group, else one row per step as it was measured."""
-    rows = _group_rows(view) if view.by_label else _step_rows(view)
-    return from_rows("steps", rows)
-
-
-def _group_rows(view: Steps) -> list[dict[str, Any]]:
+    if not view.by_label:
+        return _flat_steps(view)
     rows = []
     for group in view.groups:
         row: dict[str, Any] = {"label": group.label, "units": group.units, "runs": len(group.runs)}
         for measure in view.measures:
             key = STEP_KEYS[measure]
-            row |= flat_estimate(key, group.measured(measure))
-            if view.has(measure):
-                row |= flat_printed(key, view.paper(group, measure))
+            row |= tables.flat_estimate(key, group.measured(measure)) | view.flat_paper(key, group, measure)
         rows.append(row)
-    return rows
+    return tables.from_rows("steps", rows)
 
 
-def _step_rows(view: Steps) -> list[dict[str, Any]]:
+def _flat_steps(view: Steps) -> Table:
     """Every step under what it is of; `pruning` counts the prunings from 1."""
     every = [step for pruning in view.prunings for step in pruning.steps]
     keys = [key for key in STEP_KEYS.values() if any(getattr(step, key) is not None for step in every)]
-    return [
-        {
-            **{"pruning": number, "model": pruning.model, "method": pruning.method, "label": pruning.label},
-            **{key: getattr(step, key) for key in ("units", *keys)},
-        }
-        for number, pruning in enumerate(view.prunings, start=1)
-        for step in pruning.steps
+    rows = [
+        (number, of.model, of.method, of.label, step.units, *(getattr(step, key) for key in keys))
+        for number, of in enumerate(view.prunings, start=1)
+        for step in of.steps
     ]
+    return tables.table("steps", ("pruning", "model", "method", "label", "units", *keys), rows)
 
 
 def to_records(view: Steps) -> list[dict[str, Any]]:
@@ -136,6 +112,6 @@ def _record(view: Steps, group: StepGroup) -> dict[str, Any]:
     printed = [entry for measure in STEP_KEYS if (entry := view.paper(group, measure))]
     return {
         **{"label": group.label, "units": group.units, "runs": len(group.runs)},
-        **{key: as_record(group.measured(measure)) for measure, key in STEP_KEYS.items()},
+        **{key: tables.as_record(group.measured(measure)) for measure, key in STEP_KEYS.items()},
         "paper": [{key: getattr(entry, key) for key in ("measure", "value", "where")} for entry in printed],
     }

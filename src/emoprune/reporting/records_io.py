@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,15 +13,12 @@ from emoprune.evaluation.types import Metrics
 from emoprune.io import files
 from emoprune.io.json_records import decode, refuse_constant
 from emoprune.pruning.types import STEPS_SCHEMA, PruningCurve
-from emoprune.reporting.types import Runs
+from emoprune.reporting.types import Run, Runs
 from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
 
 SCHEMA = "emoprune.metrics/1"
-KINDS: dict[str, type[Metrics | LearningCurve | PruningCurve]] = {
-    SCHEMA: Metrics,
-    TRAINING_SCHEMA: LearningCurve,
-    STEPS_SCHEMA: PruningCurve,
-}
+KINDS: dict[str, type[Run]] = {SCHEMA: Metrics, TRAINING_SCHEMA: LearningCurve, STEPS_SCHEMA: PruningCurve}
+INK = re.compile(r"\S")
 HOW = "give what emoprune eval, prune `steps=True` or train `curve` made"
 
 
@@ -45,17 +43,16 @@ def parse(text: str, *, place: str) -> Runs:
     """
     decoder = json.JSONDecoder(parse_constant=refuse_constant)
     found = []
-    position, counted, line = _skip_blank(text, 0), 0, 1
-    while position < len(text):
-        line, counted = line + text.count("\n", counted, position), position
+    position, counted, line = 0, 0, 1
+    while begins := INK.search(text, position):
+        line, counted = line + text.count("\n", counted, begins.start()), begins.start()
         with at(f"{place}, line {line}"):
             try:
-                record, position = decoder.raw_decode(text, position)
+                record, position = decoder.raw_decode(text, counted)
             except (ValueError, RecursionError):
                 # ValueError also for a number of thousands of digits
                 raise BadMetrics("not JSON", HOW) from None
             found.append(_decoded(record))
-        position = _skip_blank(text, position)
     if not found:
         raise BadMetrics("no metrics", HOW, place=place)
     return Runs(
@@ -65,15 +62,9 @@ def parse(text: str, *, place: str) -> Runs:
     )
 
 
-def _decoded(record: object) -> Metrics | LearningCurve | PruningCurve:
+def _decoded(record: object) -> Run:
     schema = record.get("schema") if isinstance(record, dict) else None
     if not isinstance(schema, str) or schema not in KINDS:
         *others, last = KINDS
         raise BadMetrics(f"schema {schema!r}, not {', '.join(others)} or {last}", HOW)
     return decode(KINDS[schema], record)
-
-
-def _skip_blank(text: str, position: int) -> int:
-    while position < len(text) and text[position].isspace():
-        position += 1
-    return position

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from emoprune.choices import Section
+from emoprune.choices import EvaluationSection, Section
 from emoprune.errors import BadMetrics
 from emoprune.reporting import aggregate, curve_tables, model_tables, paper_values, pruning_tables
 from emoprune.reporting.records_io import HOW
 from emoprune.reporting.tables import Table
-from emoprune.reporting.types import PaperValue, ReportConfig, Runs
+from emoprune.reporting.types import ReportConfig, Runs
 
-EVALUATED = ("no metrics", "give what emoprune eval printed")
 MISSING: dict[Section, tuple[str, str]] = {
-    "summary": EVALUATED,
-    "classes": EVALUATED,
-    "confusion": EVALUATED,
+    **dict.fromkeys(get_args(EvaluationSection), ("no metrics", "give what emoprune eval printed")),
     "steps": ("no steps of a pruning", "give what emoprune prune `steps=True` printed"),
     "curves": ("no learning curves", "give what emoprune train `curve` wrote"),
 }
@@ -70,7 +67,7 @@ class Report:
         }
 
 
-TABLES: dict[Section, Callable[[Report], list[Table]]] = {
+TABLES: dict[Section, Callable[[Report], Iterable[Table]]] = {
     "summary": lambda report: [model_tables.summary(report.models)],
     "classes": lambda report: model_tables.by_class(report.models),
     "confusion": lambda report: model_tables.confusions(report.models),
@@ -103,7 +100,12 @@ def report(runs: Runs, config: ReportConfig = SINGLY) -> Report:
             curve_tables.Curves(aggregate.one_by_one(runs.curves), by_label=False),
             tuple(warnings),
         )
-    printed: Sequence[PaperValue] = paper_values.read(config.paper) if config.paper is not None else ()
+    warnings += [
+        f"steps of label {group.label!r} differ in method; their mean is over all of these"
+        for group in aggregate.by_label(runs.prunings)
+        if len({pruning.method for pruning in group.runs}) > 1
+    ]
+    printed = [] if config.paper is None else paper_values.read(config.paper)
     steps = aggregate.by_units(runs.prunings)
     evaluated = {run.name for run in runs.evaluations}
     of_evaluations, of_steps = aggregate.split_by_kind(printed, evaluated=evaluated, found=steps)
@@ -111,11 +113,5 @@ def report(runs: Runs, config: ReportConfig = SINGLY) -> Report:
         model_tables.gathered(runs.evaluations, of_evaluations),
         pruning_tables.gathered(steps, of_steps),
         curve_tables.Curves(aggregate.by_label(runs.curves)),
-        (*warnings, *_mixed_methods(runs)),
+        tuple(warnings),
     )
-
-
-def _mixed_methods(runs: Runs) -> Iterator[str]:
-    for group in aggregate.by_label(runs.prunings):
-        if len({pruning.method for pruning in group.runs}) > 1:
-            yield f"steps of label {group.label!r} differ in method; their mean is over all of these"

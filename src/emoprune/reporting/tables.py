@@ -7,13 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from emoprune.io import csv_text
-from emoprune.reporting.types import Estimate, PaperValue
+from emoprune.reporting.types import Estimate
 
 if TYPE_CHECKING:
     from rich.console import Group
-
-
-Row = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Table:
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[tuple[object, ...], ...]
     left: int = 1
 
 
@@ -33,8 +30,14 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], 
 
 def from_rows(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
     """A table with every column that some row has."""
-    columns = tuple(dict.fromkeys(key for row in rows for key in row))
+    columns = dict.fromkeys(key for row in rows for key in row)
     return table(title, columns, ((row.get(key) for key in columns) for row in rows))
+
+
+def from_cells(title: str, rows: Iterable[Iterable[tuple[str, object]]]) -> Table:
+    """A table of rows of (column, value), with the columns of the first; a column may come twice."""
+    cells = [[*row] for row in rows]
+    return table(title, (name for name, _ in cells[0]), ([value for _, value in row] for row in cells))
 
 
 def to_rich(made: Table) -> Group:
@@ -86,12 +89,17 @@ class Format:
         """A mean and half the width of its 95% interval: "60.0 ± 24.8%"."""
         if found is None or found.high is None:
             return None if found is None else self.text(found.mean)
-        reach = found.high - found.mean
-        return f"{self.factor * found.mean:{self.form}} ± {self.text(reach)}"
+        return f"{self.factor * found.mean:{self.form}} ± {self.text(found.high - found.mean)}"
+
+    def interval(self, low: float | None, high: float | None) -> str | None:
+        """The ends of an interval, if it has any: "35.2 to 84.8%"."""
+        if low is None or high is None:
+            return None
+        return f"{self.factor * low:{self.form}} to {self.text(high)}"
 
 
-PERCENT = Format(".1f", 100, "%")
-DECIMALS = Format(".3f")
+PERCENT, POINTS = Format(".1f", 100, "%"), Format("+.1f", 100, " pt")
+DECIMALS, DIFFERENCE = Format(".3f"), Format("+.3f")
 
 
 def as_record(found: Estimate | None) -> dict[str, Any] | None:
@@ -108,14 +116,6 @@ def flat_estimate(key: str, found: Estimate | None) -> dict[str, Any]:
     """A mean and the ends of its interval as columns of CSV."""
     low, high = (found.low, found.high) if found else (None, None)
     return {**flat_mean(key, found), f"{key}_low": low, f"{key}_high": high}
-
-
-def flat_printed(key: str, entry: PaperValue | None) -> dict[str, Any]:
-    """A paper's number and where it stands, as columns of CSV."""
-    return {
-        f"paper_{key}": entry.value if entry else None,
-        f"paper_{key}_where": entry.where if entry else None,
-    }
 
 
 def cell(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from emoprune.choices import ClassMeasure, Measured, StepMeasure
@@ -13,6 +14,9 @@ from emoprune.settings import setting
 from emoprune.training.types import LearningCurve
 
 STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3})+|\d+) units?")
+
+
+Run = Metrics | LearningCurve | PruningCurve
 
 
 @dataclass(frozen=True)
@@ -84,19 +88,11 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Point:
-    """An estimate at a place on the horizontal axis."""
-
-    x: float
-    estimate: Estimate
-
-
-@dataclass(frozen=True)
 class Line:
-    """Points from left to right; `part` (train, val) distinguishes lines of one label."""
+    """Estimates by x, from left to right; `part` (train, val) distinguishes lines of one label."""
 
     label: str
-    points: tuple[Point, ...]
+    points: Mapping[float, Estimate]
     part: str = ""
 
 

@@ -24,11 +24,9 @@ WIDTH_IN = 3.4
 """Half a page of two columns."""
 
 STYLE: dict[Any, Any] = {
-    "figure.dpi": 100,
     "savefig.dpi": 300,
     "svg.hashsalt": "emoprune",
     "font.size": 8,
-    "axes.labelsize": 8,
     "axes.titlesize": 8,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
@@ -49,10 +47,7 @@ STYLE: dict[Any, Any] = {
     "text.parse_math": False,
 }
 
-METADATA: dict[str, dict[str, None]] = {
-    "svg": {"Date": None, "Creator": None},
-    "png": {"Software": None},
-}
+METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 """Suffixes of pictures, and what they leave out so that the same chart gives the same bytes."""
 
 

@@ -7,13 +7,12 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from emoprune.reporting.figures.style import (
+    COLORS,
     HATCHES,
     LETTERS,
     LINE_IN,
-    color,
     legend,
     reaches,
-    set_height,
     set_upright,
     wrapped,
 )
@@ -32,17 +31,16 @@ def draw_bars(figure: Figure, chart: BarChart) -> None:
     rows = -(-len(chart.categories) * len(chart.series) // ABREAST)
     each = -(-len(chart.categories) // rows)
     starts = range(0, len(chart.categories), each)
+    stacked = figure.subplots(len(starts), 1, sharey=True, squeeze=False)
     height, handles = 0.0, []
-    for (axes,), start in zip(
-        figure.subplots(len(starts), 1, sharey=True, squeeze=False), starts, strict=True
-    ):
+    for (axes,), start in zip(stacked, starts, strict=True):
         set_upright(axes, chart.quantity, fraction=True)
         handles = _draw_row(axes, chart, slice(start, start + each))
         axes.set_xlim(-0.5, each - 0.5)
         height += ROW_IN + _name(axes, chart.categories[start : start + each], each)
     axes.set_ylim(bottom=0)
     axes.set_xlabel(chart.x)
-    set_height(figure, height + AXIS_IN + legend(figure, handles, chart.series))
+    figure.set_figheight(height + AXIS_IN + legend(figure, handles, chart.series))
 
 
 def _draw_row(axes: Axes, chart: BarChart, chosen: slice) -> list[BarContainer]:
@@ -55,7 +53,7 @@ def _draw_row(axes: Axes, chart: BarChart, chosen: slice) -> list[BarContainer]:
             [bar.mean for _, bar in there],
             width * 0.94,
             yerr=reaches([bar for _, bar in there]),
-            color=color(index),
+            color=COLORS[index % len(COLORS)],
             hatch=HATCHES[index % len(HATCHES)],
             edgecolor="white",
             linewidth=0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from emoprune.reporting.figures.style import LETTERS, LINE_IN, percent, set_height, wrapped
+from emoprune.reporting.figures.style import LETTERS, LINE_IN, percent, wrapped
 from emoprune.reporting.types import HeatChart
 
 DARK = 0.55
@@ -24,9 +24,7 @@ def draw_heat(figure: Figure, chart: HeatChart) -> None:
     for down, row in enumerate(chart.counts):
         for across, count in enumerate(row):
             ink = "white" if fractions[down][across] > DARK else "black"
-            axes.text(
-                across + 0.5, down + 0.5, str(count), ha="center", va="center", color=ink, fontsize=size
-            )
+            axes.text(across + 0.5, down + 0.5, str(count), ha="center", va="center", color=ink, size=size)
     middles = [index + 0.5 for index in range(len(chart.classes))]
     axes.set_xticks(middles, chart.classes)
     if len(chart.classes) * (max(map(len, chart.classes)) + 1) > LETTERS * 0.7:
@@ -35,14 +33,11 @@ def draw_heat(figure: Figure, chart: HeatChart) -> None:
             text.set(ha="right", rotation_mode="anchor")
     axes.set_yticks(middles, chart.classes)
     axes.tick_params(length=0)
-    axes.set_aspect("equal")
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("actual")
     title = wrapped(chart.label, 44)
-    axes.set_title(title)
+    axes.set(aspect="equal", title=title, xlabel="predicted", ylabel="actual")
     bar = figure.colorbar(mesh, ax=axes, fraction=0.05, pad=0.02, format=percent)
     bar.outline.set_visible(False)
     bar.set_label("share of the actual class")
-    set_height(figure, SIDE_IN + LINE_IN * (title.count("\n") + 1))
+    figure.set_figheight(SIDE_IN + LINE_IN * (title.count("\n") + 1))

@@ -17,10 +17,8 @@ from emoprune.reporting.figures.style import (
     DASHES,
     MARKERS,
     STEPS,
-    color,
     legend,
     reaches,
-    set_height,
     set_upright,
 )
 from emoprune.reporting.types import Line, LineChart
@@ -52,31 +50,28 @@ def draw_lines(figure: Figure, chart: LineChart) -> None:
             handles[name] = Line2D([], [], **look)
     bottom = rows[-1][0]
     bottom.set_xlabel(chart.x)
-    _set_ticks(
-        bottom, sorted({point.x for panel in chart.panels for ln in panel.lines for point in ln.points})
-    )
+    _set_ticks(bottom, sorted({x for panel in chart.panels for line in panel.lines for x in line.points}))
     if chart.falling:
         bottom.invert_xaxis()
     figure.align_ylabels()
     below = legend(figure, list(handles.values()), list(handles))
-    set_height(figure, PANEL_IN * len(chart.panels) + AXIS_IN + below)
+    figure.set_figheight(PANEL_IN * len(chart.panels) + AXIS_IN + below)
 
 
 def _look(line: Line, labels: list[str], parts: list[str]) -> dict[str, Any]:
     """Color and marker by label; dashes by part where there are parts, else by label as well."""
     index = labels.index(line.label)
+    color = COLORS[index % len(COLORS)]
     if len(parts) > 1 and line.part == "train":
-        return {"color": color(index), "linestyle": DASHES[1]}
+        return {"color": color, "linestyle": DASHES[1]}
     # beyond the last color, dashes come in another order
     dashes = DASHES[0 if len(parts) > 1 else (index + index // len(COLORS)) % len(DASHES)]
-    look: dict[str, Any] = {"color": color(index), "linestyle": dashes}
-    return {**look, "marker": MARKERS[index % len(MARKERS)]}
+    return {"color": color, "linestyle": dashes, "marker": MARKERS[index % len(MARKERS)]}
 
 
 def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float) -> None:
     """Draw a line, shifted sideways by `aside_pt` points of paper so that error bars do not overlap."""
-    x = [point.x for point in line.points]
-    found = [point.estimate for point in line.points]
+    x, found = list(line.points), list(line.points.values())
     y = [entry.mean for entry in found]
     reach = reaches(found)
     if len(x) < MANY:
@@ -101,22 +96,14 @@ def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float) -> N
 
 def _set_ticks(axes: Axes, places: list[float]) -> None:
     """A tick at every x where they are few and apart, else a few round ones; a log scale where x doubles."""
-    low, high = places[0], places[-1]
-    if len(places) > 3 and low > 0 and high / low >= SPREAD:
-        gaps = [after / before for before, after in pairwise(places)]
-        if min(gaps) >= 1.4 and len(places) <= 8:
-            axes.set_xscale("log")
-            _at(axes, places)
-            return
-    whole = all(place == round(place) for place in places)
-    gaps = [after - before for before, after in pairwise(places)]
-    if len(places) <= 8 and (not gaps or min(gaps) >= (high - low) / 10):
-        _at(axes, places)
-    else:
+    low, high, few = places[0], places[-1], len(places) <= 8
+    wide = len(places) > 3 and low > 0 and high / low >= SPREAD
+    if few and wide and all(after / before >= 1.4 for before, after in pairwise(places)):
+        axes.set_xscale("log")
+    elif not few or any(after - before < (high - low) / 10 for before, after in pairwise(places)):
+        whole = all(place == round(place) for place in places)
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS, integer=whole))
-
-
-def _at(axes: Axes, places: list[float]) -> None:
+        return
     axes.xaxis.set_major_locator(FixedLocator(places))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

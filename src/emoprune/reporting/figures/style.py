@@ -29,20 +29,10 @@ LETTERS = 58
 """Small letters that fit side by side across a figure."""
 
 
-def color(index: int) -> str:
-    """The color of the series `index`."""
-    return COLORS[index % len(COLORS)]
-
-
 def wrapped(text: str, letters: int, *, cut: bool = True) -> str:
     """The text in lines of at most so many letters; longer words are cut, or kept whole without `cut`."""
     lines = textwrap.wrap(text, max(letters, 4), break_on_hyphens=False, break_long_words=cut)
     return "\n".join(lines) or text
-
-
-def set_height(figure: Figure, height_in: float) -> None:
-    """Set the height of the figure."""
-    figure.set_size_inches(figure.get_size_inches()[0], height_in)
 
 
 def percent(fraction: float, _: object = None) -> str:
