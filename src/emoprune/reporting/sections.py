@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
-from emoprune.choices import EvaluationSection, Section
+from emoprune.choices import Section
 from emoprune.errors import BadMetrics
 from emoprune.reporting import aggregate, curve_tables, model_tables, paper_values, pruning_tables
 from emoprune.reporting.records_io import HOW
 from emoprune.reporting.tables import Table
 from emoprune.reporting.types import ReportConfig, Runs
 
+EVALUATED = ("no metrics", "give what emoprune eval printed")
 MISSING: dict[Section, tuple[str, str]] = {
-    **dict.fromkeys(get_args(EvaluationSection), ("no metrics", "give what emoprune eval printed")),
+    "summary": EVALUATED,
+    "classes": EVALUATED,
+    "confusion": EVALUATED,
     "steps": ("no steps of a pruning", "give what emoprune prune `steps=True` printed"),
     "curves": ("no learning curves", "give what emoprune train `curve` wrote"),
 }
