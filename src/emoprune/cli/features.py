@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -15,9 +14,6 @@ from emoprune.data.config import SplitConfig
 from emoprune.errors import UsageFault
 from emoprune.features.config import FeaturesConfig
 from emoprune.features.registry import KINDS
-
-if TYPE_CHECKING:
-    from emoprune.features.extract import Features
 
 SCHEMA = "emoprune.features-summary/1"
 
@@ -72,23 +68,20 @@ def command(
     config = FeaturesConfig(kinds=tuple(kind.split(",")), **given.of(FeaturesConfig))
     found = extract(open_data(faces, **given.of(SplitConfig)), config, device=device)
     files.write_bytes(output, feature_tables.to_bytes(found.table, suffix=suffix), force=force)
+    samples, features = found.table.values.shape
+    lines = [f"wrote {output}: {samples:,} faces, {features:,} features"]
+    if found.pca:
+        fractions = ", ".join(f"{value:.1%} of {name}" for name, value in found.pca.explained.items())
+        lines.append(f"its components hold {fractions} (variance in the train part)")
     summary = {
         "schema": SCHEMA,
         "input": faces,
         "output": output,
         "kind": kind,
-        "samples": len(found.table.catalog.names),
-        "features": len(found.table.columns),
+        "samples": samples,
+        "features": features,
         "classes": list(found.table.catalog.classes),
         **({"pca": dataclasses.asdict(found.pca)} if found.pca else {}),
     }
     if output != files.STANDARD:
-        console.emit([summary], lambda: _lines(output, found), as_json=as_json)
-
-
-def _lines(output: str, found: Features) -> Iterable[str]:
-    samples, features = found.table.values.shape
-    yield f"wrote {output}: {samples:,} faces, {features:,} features"
-    if found.pca:
-        fractions = ", ".join(f"{value:.1%} of {name}" for name, value in found.pca.explained.items())
-        yield f"its components hold {fractions} (variance in the train part)"
+        console.emit([summary], lambda: lines, as_json=as_json)

@@ -90,7 +90,12 @@ def open_folder(place: str) -> Folder:
             other = next(top.name for top in tops if top not in parts)
             raise BadData(f"has {parts[0].name}/ beside {other}/", "keep either parts or classes at its top")
         class_folders = [folder for part in parts for folder in _folders(part)] if parts else tops
-        found = [(path, folder.name) for folder in class_folders for path in _pictures_of(folder)]
+        found = []
+        for folder in class_folders:
+            inside = pictures(folder, left_out=is_contact_sheet)
+            if not inside:
+                raise BadData(f"class folder {folder.name}/ has no pictures", "add some or remove the folder")
+            found += [(path, folder.name) for path in inside]
         beside = [path for top in [root, *parts] for path in sorted(top.iterdir()) if path.is_file()]
         loose = [path.name for path in beside if is_image_name(path) and not is_contact_sheet(path)]
         if output_folder.is_unfinished(root):
@@ -108,10 +113,3 @@ def open_folder(place: str) -> Folder:
 
 def _folders(root: Path) -> list[Path]:
     return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _pictures_of(folder: Path) -> list[Path]:
-    found = pictures(folder, left_out=is_contact_sheet)
-    if not found:
-        raise BadData(f"class folder {folder.name}/ has no pictures", "add some or remove the folder")
-    return found

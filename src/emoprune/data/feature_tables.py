@@ -11,6 +11,7 @@ import json
 import warnings
 import zipfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -31,11 +32,20 @@ SUFFIXES = (".csv", ".st")
 
 READABLE = (*SUFFIXES, ".xlsx")
 HOW = "make tables with emoprune features"
+Texts = Sequence[str]
 
 
 def to_bytes(table: Table, *, suffix: str) -> bytes:
     """The table as CSV or safetensors bytes; numbers in CSV keep every digit of float32."""
-    return _to_csv(table) if suffix == ".csv" else _to_safetensors(table)
+    catalog = table.catalog
+    labels = [catalog.classes[label] for label in catalog.labels]
+    if suffix == ".csv":
+        rows = zip(catalog.names, labels, table.values.tolist(), strict=True)
+        cells = ((name, label, *(f"{x:.9g}" for x in row)) for name, label, row in rows)
+        return csv_text.to_bytes([(NAME, LABEL, *table.columns), *cells])
+    card = {"schema": SCHEMA, "names": catalog.names, "labels": labels, "columns": table.columns}
+    text = json.dumps(card, sort_keys=True, separators=(",", ":"))
+    return safetensors.torch.save({"features": table.values.contiguous()}, {METADATA_KEY: text})
 
 
 def read(place: str) -> Table:
@@ -52,17 +62,6 @@ def from_bytes(place: str, data: bytes) -> Table:
         return _from_rows(name, parse(data) if suffix == ".xlsx" else list(csv_text.parse(data)))
 
 
-def _to_csv(table: Table) -> bytes:
-    catalog = table.catalog
-    rows = zip(catalog.names, catalog.labels, table.values.tolist(), strict=True)
-    return csv_text.to_bytes(
-        [
-            (NAME, LABEL, *table.columns),
-            *((name, catalog.classes[label], *(f"{x:.9g}" for x in row)) for name, label, row in rows),
-        ]
-    )
-
-
 def _from_rows(place: str, rows: list[Row]) -> Table:
     # spreadsheets write empty rows
     rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
@@ -76,7 +75,10 @@ def _from_rows(place: str, rows: list[Row]) -> Table:
     if sfew.is_one(rows):
         rows = sfew.as_table(rows)
     (_, header), *samples = rows
-    columns = _columns(header)
+    for position, title in enumerate(header, 1):
+        if not title.strip():
+            raise BadData(f"column {position} has no title", "write one over it in the first line")
+    columns = tuple(header[2:])
     values = [
         [number(cell, line=line, column=column) for cell, column in zip(row[2:], columns, strict=True)]
         for line, row in samples
@@ -87,25 +89,6 @@ def _from_rows(place: str, rows: list[Row]) -> Table:
         if is_missing(label):
             raise BadData(f"line {line} has no label", "write one, or remove the line")
     return _table(place, names, labels, columns, torch.tensor(values, dtype=torch.float32))
-
-
-def _columns(header: list[str]) -> tuple[str, ...]:
-    for place, title in enumerate(header, 1):
-        if not title.strip():
-            raise BadData(f"column {place} has no title", "write one over it in the first line")
-    return tuple(header[2:])
-
-
-def _to_safetensors(table: Table) -> bytes:
-    catalog = table.catalog
-    card = {
-        "schema": SCHEMA,
-        "names": catalog.names,
-        "labels": [catalog.classes[label] for label in catalog.labels],
-        "columns": table.columns,
-    }
-    text = json.dumps(card, sort_keys=True, separators=(",", ":"))
-    return safetensors.torch.save({"features": table.values.contiguous()}, {METADATA_KEY: text})
 
 
 def _from_safetensors(place: str, data: bytes) -> Table:
@@ -120,16 +103,15 @@ def _from_safetensors(place: str, data: bytes) -> Table:
     if not isinstance(card, dict) or card.get("schema") != SCHEMA or set(tensors) != {"features"}:
         made = "a checkpoint, " if isinstance(card, dict) and "spec" in card else ""
         raise BadData(f"{made}not a feature table", HOW)
-    texts = {key: decode(tuple[str, ...], card.get(key), path=key) for key in ("names", "labels", "columns")}
+    keys = ("names", "labels", "columns")
+    names, labels, columns = (decode(tuple[str, ...], card.get(key), path=key) for key in keys)
     values = tensors["features"].float()
     if not bool(torch.isfinite(values).all()):
         raise BadData("has features that are not finite", HOW)
-    return _table(place, list(texts["names"]), list(texts["labels"]), texts["columns"], values)
+    return _table(place, names, labels, columns, values)
 
 
-def _table(
-    place: str, names: list[str], labels: list[str], columns: tuple[str, ...], values: torch.Tensor
-) -> Table:
+def _table(place: str, names: Texts, labels: Texts, columns: tuple[str, ...], values: torch.Tensor) -> Table:
     if not names or not columns:
         raise BadData("has no rows or no columns", HOW)
     shape = f"{len(names)}x{len(columns)}"
@@ -154,20 +136,21 @@ def parse(data: bytes) -> list[Row]:
     Cells left out at the end of a row are empty, as is all of a merged cell but its first. Raises BadData
     for bytes that are not a workbook, or one without a sheet.
     """
-    _check(data)
-    rows = [(line, [_text(value) for value in row]) for line, row in enumerate(_values(data), 1)]
-    lengths = [_length(row) for _, row in rows]
+    rows = [["" if value is None else str(value) for value in row] for row in _values(data)]
+    # cells up to the last that is not empty
+    lengths = [max((place for place, cell in enumerate(row, 1) if cell), default=0) for row in rows]
     # a header may span more columns than it has cells; a stray cell in one row is not a column
     counts = Counter(length for length in lengths[1:] if length)
     most = max(counts, key=lambda length: (counts[length], length), default=0)
     usual = max([most, *lengths[:1]])
-    return [
-        (line, [*row[:length], *[""] * (usual - length)])
-        for (line, row), length in zip(rows, lengths, strict=True)
-    ]
+    padded = ([*row[:length], *[""] * (usual - length)] for row, length in zip(rows, lengths, strict=True))
+    return list(enumerate(padded, 1))
 
 
-def _check(data: bytes) -> None:
+def _values(data: bytes) -> list[tuple[object, ...]]:
+    # takes a tenth of a second to import, and only workbooks need it
+    import openpyxl
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
@@ -175,12 +158,6 @@ def _check(data: bytes) -> None:
         raise BadData("not an .xlsx workbook", SAVE_AGAIN) from None
     if size > LARGEST:
         raise BadData(f"a workbook of {size / 2**20:,.0f} MB unpacked, more than is safe to read", SAVE_AGAIN)
-
-
-def _values(data: bytes) -> list[tuple[object, ...]]:
-    # takes a tenth of a second to import, and only workbooks need it
-    import openpyxl
-
     try:
         with warnings.catch_warnings(action="ignore"):
             workbook = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
@@ -193,12 +170,3 @@ def _values(data: bytes) -> list[tuple[object, ...]]:
         # openpyxl raises anything for damaged bytes
         raise BadData("a damaged .xlsx workbook", SAVE_AGAIN) from error
     raise BadData("a workbook without a sheet", SAVE_AGAIN)
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
-
-
-def _length(row: list[str]) -> int:
-    """Cells of a row up to the last that is not empty."""
-    return max((place for place, cell in enumerate(row, 1) if cell), default=0)

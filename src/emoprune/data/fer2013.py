@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import IO
@@ -61,7 +61,10 @@ def read(place: str, header: bytes, lines: IO[bytes]) -> Pixels:
     titles = _header(header)
     names: list[str] = []
     labels, contents, values = [], [], bytearray()
-    for line, cells in _rows(lines):
+    for line, text in enumerate(iter(partial(lines.readline, LONGEST), b""), 2):
+        if not text.strip():
+            continue
+        cells = [cell.strip(QUOTES) for cell in text.split(b",")]
         if len(cells) != len(titles):
             raise BadData(f"line {line} has {len(cells)} cells, not {len(titles)}", CORRECT)
         row = dict(zip(titles, cells, strict=True))
@@ -80,12 +83,6 @@ def read(place: str, header: bytes, lines: IO[bytes]) -> Pixels:
 def _header(line: bytes) -> list[str]:
     cells = line.removeprefix(BYTE_ORDER_MARK).split(b",")
     return [cell.strip(QUOTES).decode("latin-1").lower() for cell in cells]
-
-
-def _rows(lines: IO[bytes]) -> Iterator[tuple[int, list[bytes]]]:
-    for number, line in enumerate(iter(partial(lines.readline, LONGEST), b""), 2):
-        if line.strip():
-            yield number, [cell.strip(QUOTES) for cell in line.split(b",")]
 
 
 def _meaning(cell: bytes, meanings: Mapping[str, str], title: str) -> str:

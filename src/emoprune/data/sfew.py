@@ -25,7 +25,7 @@ def is_one(rows: list[Row]) -> bool:
     if header[0].strip().lower() != NAME:
         return True
     spanning = len(header) > 3 and bool(header[2].strip()) and not all(cell.strip() for cell in header[3:])
-    return spanning and all(_number(row[1]) is not None for _, row in samples)
+    return spanning and all(_class(row[1]) for _, row in samples)
 
 
 def as_table(rows: list[Row]) -> list[Row]:
@@ -38,15 +38,23 @@ def as_table(rows: list[Row]) -> list[Row]:
     for column, place in zip(columns, range(2, len(header)), strict=True):
         if samples and all(is_missing(row[place]) for _, row in samples):
             raise BadData(f"column {column} has no values", "fill or remove it")
-    table = [(number, [_name(row[0]), _class(row[1], number), *row[2:]]) for number, row in samples]
-    return [(line, [NAME, LABEL, *columns]), *table]
+    table = [(line, [NAME, LABEL, *columns])]
+    for number, (name, label, *values) in samples:
+        found = _class(label)
+        if found is None:
+            fact = f"line {number}: label is {label!r}, not a whole number from 1 to {len(CLASSES)}"
+            raise BadData(fact, f"correct it, or head the first column {NAME} if labels are words")
+        table.append((number, [name.strip().removesuffix(SUFFIX), found, *values]))
+    return table
 
 
 def _columns(titles: list[str]) -> list[str]:
     """A name for every column: the title over it, or the last one before it, numbered."""
     kind, numbers, columns = "", Counter[str](), []
     for place, title in enumerate(titles, 3):
-        kind = _kind(title) if title.strip() else kind
+        if title.strip():
+            words = re.findall(r"[^\W_]+", title.lower())
+            kind = next((kind for kind in FEATURES if kind in words), "_".join(words))
         if not kind:
             fact = f"has the title {title!r}, which names no feature" if title.strip() else "has no title"
             raise BadData(f"column {place} {fact}", "write one over it in the first line")
@@ -55,26 +63,7 @@ def _columns(titles: list[str]) -> list[str]:
     return columns
 
 
-def _kind(title: str) -> str:
-    words = re.findall(r"[^\W_]+", title.lower())
-    return next((kind for kind in FEATURES if kind in words), "_".join(words))
-
-
-def _name(cell: str) -> str:
-    return cell.strip().removesuffix(SUFFIX)
-
-
-def _class(cell: str, line: int) -> str:
-    number = _number(cell)
-    if number is None:
-        raise BadData(
-            f"line {line}: label is {cell!r}, not a whole number from 1 to {len(CLASSES)}",
-            f"correct it, or head the first column {NAME} if labels are words",
-        )
-    return CLASSES[number - 1]
-
-
-def _number(cell: str) -> int | None:
-    """The label in a cell; spreadsheets also write 3 as 3.0."""
+def _class(cell: str) -> str | None:
+    """The class of the label in a cell; spreadsheets also write 3 as 3.0."""
     match = re.fullmatch(r"([1-7])(\.0*)?", cell.strip())
-    return int(match[1]) if match else None
+    return CLASSES[int(match[1]) - 1] if match else None

@@ -42,12 +42,7 @@ def _warp(images: Tensor, strengths: dict[str, float], uniform: Callable[[float,
     down = uniform(-1, 1) * (1 - zoom + reach)
     cosine, sine = angle.cos() * zoom, angle.sin() * zoom
     aspect = height / width
-    maps = torch.stack(
-        [
-            torch.stack([mirror * cosine, -sine * aspect, right], 1),
-            torch.stack([mirror * sine / aspect, cosine, down], 1),
-        ],
-        1,
-    )
+    entries = [mirror * cosine, -sine * aspect, right, mirror * sine / aspect, cosine, down]
+    maps = torch.stack(entries, 1).view(-1, 2, 3)
     grid = torch.nn.functional.affine_grid(maps.to(images), list(images.shape), align_corners=False)
     return torch.nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)

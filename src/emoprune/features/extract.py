@@ -21,7 +21,7 @@ from emoprune.data.types import FOLDERS, Catalog, Preprocess, Table
 from emoprune.errors import BadCheckpoint, BadData, UsageFault, at
 from emoprune.features.config import FeaturesConfig
 from emoprune.features.lpq import lpq
-from emoprune.features.pca import Reduced, principal_components, require_samples
+from emoprune.features.pca import principal_components, require_samples
 from emoprune.features.phog import phog
 from emoprune.io import devices
 from emoprune.networks import build, inputs
@@ -85,22 +85,14 @@ def extract(faces: Data, config: FeaturesConfig, *, device: DeviceName = "auto")
         }
         pca = None
         if config.pca is not None and train is not None:
-            reduced = {
-                kind: principal_components(block, train, config.pca, kind=kind)
-                for kind, block in values.items()
-            }
-            values = {kind: found.values for kind, found in reduced.items()}
-            pca = _components(config.pca, train, reduced)
-    columns = tuple(
-        f"{kind}_{index}" for kind, block in values.items() for index in range(1, block.shape[1] + 1)
-    )
+            explained = {}
+            for kind, block in values.items():
+                values[kind], explained[kind] = principal_components(block, train, config.pca, kind=kind)
+            pca = Components(config.pca, "train", len(train), explained)
+    columns = tuple(f"{kind}_{index + 1}" for kind in values for index in range(values[kind].shape[1]))
     return Features(
         Table(catalog, columns, torch.cat([block.float() for block in values.values()], dim=1)), pca
     )
-
-
-def _components(count: int, train: Tensor, reduced: dict[str, Reduced]) -> Components:
-    return Components(count, "train", len(train), {kind: found.explained for kind, found in reduced.items()})
 
 
 def _check_used(config: FeaturesConfig, split: SplitConfig) -> None:
@@ -143,8 +135,7 @@ def _rows_by_kind(faces: Faces, config: FeaturesConfig, device: torch.device) ->
     preprocesses = {kind: _preprocess(kind, faces, config) for kind in config.kinds}
     # kinds with the same input share the decoded pictures
     pictures = {
-        each: Photos(faces.picture, faces.catalog.labels, each)
-        for each in dict.fromkeys(preprocesses.values())
+        each: Photos(faces.picture, faces.catalog.labels, each) for each in set(preprocesses.values())
     }
     return {kind: _rows(kind, pictures[each], each, config, device) for kind, each in preprocesses.items()}
 
@@ -165,7 +156,7 @@ def _rows(
 ) -> Iterator[Tensor]:
     indices = torch.arange(len(photos.labels))
     if kind in READ:
-        return _read(kind, batches(photos, indices, preprocess, device), preprocess, config, device)
+        return map(_reader(kind, preprocess, config, device), batches(photos, indices, preprocess, device))
     raw = (photos.batch(chunk) for chunk in indices.split(READING_BATCH))
     if kind == "pixels":
         return (unit_scale(batch).flatten(1) for batch in raw)
@@ -173,26 +164,20 @@ def _rows(
     return (torch.from_numpy(np.stack([describe(image) for image in batch[:, 0].numpy()])) for batch in raw)
 
 
-def _read(
-    kind: str,
-    found: Iterator[Tensor],
-    preprocess: Preprocess,
-    config: FeaturesConfig,
-    device: torch.device,
-) -> Iterator[Tensor]:
+def _reader(
+    kind: str, preprocess: Preprocess, config: FeaturesConfig, device: torch.device
+) -> Callable[[Tensor], Tensor]:
     spec = Spec(config.arch or USUAL_TORCHVISION, 1000, (3, *preprocess.size))
     net, _ = inputs.pretrained(spec, config.weights or "imagenet", seed=0)
     net = net.to(device).eval()
 
-    def rows() -> Iterator[Tensor]:
-        for batch in found:
-            # not around the yield: the mode would leak into the caller
-            with torch.inference_mode():
-                read = READ[kind](net, batch).cpu()
-            if not bool(read.isfinite().all()):
-                # in a table NaN is a missing value, and would be filled
-                place = config.weights or spec.arch
-                raise BadCheckpoint("gives features that are not finite", "take other weights", place=place)
-            yield read
+    def read(batch: Tensor) -> Tensor:
+        with torch.inference_mode():
+            found = READ[kind](net, batch).cpu()
+        if not bool(found.isfinite().all()):
+            # in a table NaN is a missing value, and would be filled
+            place = config.weights or spec.arch
+            raise BadCheckpoint("gives features that are not finite", "take other weights", place=place)
+        return found
 
-    return rows()
+    return read

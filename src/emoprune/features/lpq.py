@@ -63,10 +63,8 @@ def frequency_responses(image: NDArray[np.generic]) -> Values:
     gray = unit_gray(image)
     if min(gray.shape) < WINDOW:
         height, width = gray.shape
-        raise BadData(
-            f"a picture of {height}x{width} pixels is smaller than the {WINDOW}x{WINDOW} window of LPQ",
-            f"give a `size` of {WINDOW} or more",
-        )
+        fact = f"a picture of {height}x{width} pixels is smaller than the {WINDOW}x{WINDOW} window of LPQ"
+        raise BadData(fact, f"give a `size` of {WINDOW} or more")
     box, cos, sin = (_convolved(gray, weights, axis=1) for weights in (_BOX, _COS, _SIN))
     cos_cos, sin_sin = _convolved(cos, _COS, axis=0), _convolved(sin, _SIN, axis=0)
     # names: to the right, then down
@@ -109,7 +107,6 @@ def decorrelation() -> Values:
 def _convolved(values: Values, weights: Values, *, axis: int) -> Values:
     """The convolution along `axis` where the window lies inside."""
     full = ndimage.convolve1d(values, weights, axis=axis)
-    margin = WINDOW // 2
-    inside = slice(margin, values.shape[axis] - margin)
+    inside = slice(WINDOW // 2, -(WINDOW // 2))
     found: Values = full[inside] if axis == 0 else full[:, inside]
     return found

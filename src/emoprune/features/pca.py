@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,29 +9,17 @@ from torch import Tensor
 from emoprune.errors import UsageFault
 
 
-@dataclass(frozen=True)
-class Reduced:
-    """Samples as their principal components, (samples, components) float64.
-
-    `explained` is the fraction of the fitted samples' variance that the components hold.
-    """
-
-    values: Tensor
-    explained: float
-
-
 def require_samples(count: int, *, fitted: int) -> None:
     """Raise UsageFault where `fitted` samples have fewer than `count` components: one less than samples."""
     if count > fitted - 1:
-        raise UsageFault(
-            f"`pca={count}` is more than the {fitted - 1} components of {fitted} training samples",
-            "give fewer, or more samples",
-        )
+        fact = f"`pca={count}` is more than the {fitted - 1} components of {fitted} training samples"
+        raise UsageFault(fact, "give fewer, or more samples")
 
 
-def principal_components(values: Tensor, fitted_on: Tensor, count: int, *, kind: str) -> Reduced:
+def principal_components(values: Tensor, fitted_on: Tensor, count: int, *, kind: str) -> tuple[Tensor, float]:
     """The first `count` principal components of all rows of `values` (samples, features).
 
+    Returns them, (samples, count) float64, and the fraction of the fitted rows' variance that they hold.
     Mean and axes are those of the rows at `fitted_on` alone, by scikit-learn's PCA with a full singular value
     decomposition: the largest entry of every axis is positive, so that one table gives one result. Raises
     UsageFault, in which `kind` names the features, where those rows do not vary in so many directions.
@@ -51,8 +37,6 @@ def principal_components(values: Tensor, fitted_on: Tensor, count: int, *, kind:
     spreads = np.zeros(count) if pca is None else pca.singular_values_
     found = int((spreads > spreads[0] * max(fitted.shape) * np.finfo(np.float64).eps).sum())
     if pca is None or found < count:
-        raise UsageFault(
-            f"`pca={count}` is more than the {found} directions that {kind} has over the training part",
-            "give fewer",
-        )
-    return Reduced(torch.from_numpy(pca.transform(rows)), float(pca.explained_variance_ratio_.sum()))
+        fact = f"`pca={count}` is more than the {found} directions that {kind} has over the training part"
+        raise UsageFault(fact, "give fewer")
+    return torch.from_numpy(pca.transform(rows)), float(pca.explained_variance_ratio_.sum())

@@ -15,7 +15,6 @@ from PIL import Image
 from emoprune.errors import BadData, Unavailable, at
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -81,7 +80,11 @@ def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
         path.open("rb") as file,
         av.open(file, "r", options=options, metadata_errors="replace") as container,
     ):
-        stream = _moving(av, container)
+        # the cover of a song is a stream too
+        cover = av.stream.Disposition.attached_pic
+        stream = next((each for each in container.streams.video if not each.disposition & cover), None)
+        if stream is None:
+            raise BadData("has no moving picture", "give a video")
         # decode on all cores
         stream.thread_type = "AUTO"
         length = 1 / (stream.average_rate or stream.guessed_rate or Fraction(25))
@@ -92,14 +95,6 @@ def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
             seen = time + length
             if not frame.is_corrupt:
                 yield time, frame, stream
-
-
-def _moving(av: ModuleType, container: InputContainer) -> VideoStream:
-    for stream in container.streams.video:
-        # the cover of a song is a stream too
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    raise BadData("has no moving picture", "give a video")
 
 
 @contextmanager
