@@ -350,22 +350,22 @@ def greedy(
 
 @pytest.mark.parametrize("price", ["macs", "parameters", "units"])
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_by_cost_removes_the_unit_that_the_activations_miss_least(
+def test_removal_steps_take_the_unit_that_the_activations_miss_least(
     dense: Dense, scope: Scope, price: Price
 ) -> None:
-    steps = list(schedules.by_cost(dense.context, dense.footprint, scope=scope, price=price))
+    steps = list(schedules.removal_steps(dense.context, dense.footprint, scope=scope, price=price))
     assert steps == greedy(dense, scope, price)
 
 
 @pytest.mark.parametrize("price", ["macs", "units"])
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_by_order_keeps_the_order_and_compares_layers_by_cost(
+def test_removal_steps_keep_the_order_and_compare_layers_by_cost(
     dense: Dense, scope: Scope, price: Price
 ) -> None:
     generator = np.random.default_rng(3)
     orders = [[int(unit) for unit in generator.permutation(width)] for width in WIDTHS[1:3]]
     named = dict(zip(dense.context.graph.spans, orders, strict=True))
-    steps = list(schedules.by_order(dense.context, dense.footprint, named, scope=scope, price=price))
+    steps = list(schedules.removal_steps(dense.context, dense.footprint, named, scope=scope, price=price))
     assert steps == greedy(dense, scope, price, orders)
 
 
@@ -402,12 +402,14 @@ def walks(
         name: list(reversed(range(stop - start)))
         for name, (start, stop) in maps_path.context.graph.spans.items()
     }
-    yield schedules.by_cost(context, maps_path.footprint, scope=scope, price="macs")
-    yield schedules.by_order(context, maps_path.footprint, orders, scope=scope, price="macs")
+    yield schedules.removal_steps(context, maps_path.footprint, scope=scope, price="macs")
+    yield schedules.removal_steps(context, maps_path.footprint, orders, scope=scope, price="macs")
 
 
 @pytest.mark.parametrize("scope", ["global", "layer"])
-def test_by_cost_removes_every_unit_once_until_each_layer_has_one(maps_path: Network, scope: Scope) -> None:
+def test_removal_steps_remove_every_unit_once_until_each_layer_has_one(
+    maps_path: Network, scope: Scope
+) -> None:
     spans = list(maps_path.context.graph.spans.values())
     for steps in walks(maps_path, scope):
         taken = list(steps)
@@ -436,24 +438,18 @@ def test_layers_that_were_not_chosen_keep_all_their_units(maps_path: Network, sc
         assert {step.layer for step in steps} == {0, 2}
 
 
-def test_by_cost_keeps_the_footprint_up_to_date(maps_path: Network) -> None:
-    for walk in (0, 1):
+def test_removal_steps_keep_the_footprint_up_to_date(maps_path: Network) -> None:
+    spans = maps_path.context.graph.spans.items()
+    for orders in (None, {name: list(range(stop - start)) for name, (start, stop) in spans}):
         footprint = maps_path.footprint
-        orders = {
-            name: list(range(stop - start)) for name, (start, stop) in maps_path.context.graph.spans.items()
-        }
-        steps = (
-            schedules.by_cost(maps_path.context, footprint, scope="global", price="macs")
-            if walk == 0
-            else schedules.by_order(maps_path.context, footprint, orders, scope="global", price="macs")
-        )
+        steps = schedules.removal_steps(maps_path.context, footprint, orders, scope="global", price="macs")
         expected = copy.deepcopy(footprint)
         for step in steps:
             expected.take(step.layer)
             assert (footprint.macs, footprint.left.tolist()) == (expected.macs, expected.left.tolist())
 
 
-def test_by_cost_removes_a_dead_unit_first() -> None:
+def test_removal_steps_remove_a_dead_unit_first() -> None:
     torch.manual_seed(2)
     net = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, 3)).eval()
     with torch.no_grad():
@@ -463,14 +459,18 @@ def test_by_cost_removes_a_dead_unit_first() -> None:
             net.get_parameter(f"{name}.weight")[unit] = 0
             net.get_parameter(f"{name}.bias")[unit] = -1
     context = context_of_net(net, [torch.randn(40, 6)])
-    steps = list(schedules.by_cost(context, Footprint(context.graph, net), scope="global", price="units"))
+    steps = list(
+        schedules.removal_steps(context, Footprint(context.graph, net), scope="global", price="units")
+    )
     assert {step.unit for step in steps[:2]} == {3, 8 + 5}
 
 
 def test_scope_layer_starts_with_the_cheapest_unit_of_the_first_layer(
     maps_path: Network,
 ) -> None:
-    first = next(iter(schedules.by_cost(maps_path.context, maps_path.footprint, scope="layer", price="macs")))
+    first = next(
+        iter(schedules.removal_steps(maps_path.context, maps_path.footprint, scope="layer", price="macs"))
+    )
     _, stop = next(iter(maps_path.context.graph.spans.values()))
     costs = Elimination(maps_path.context, torch.arange(maps_path.context.graph.units)).costs
     assert first == RemovalStep(0, int(costs[:stop].argmin()))

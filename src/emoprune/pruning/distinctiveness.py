@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
@@ -43,24 +43,36 @@ def distinct(
     insignificant = short_units(statistics, center) | silent_units(statistics)
     if merge == "lstsq":
         insignificant |= constant_units(statistics)
-    draft = _Draft(units=statistics.units)
-    for unit in sorted(insignificant, reverse=True):  # the lowest index is kept even if all are
-        draft.drop(unit, draft.insignificant)
-    opposed = angles > 180 - angle_deg
-    for i, j, _ in ordered(angles, opposed, descending=True):
-        if draft.spared:
+    # the lowest index is kept even if all are insignificant
+    without = sorted(insignificant, reverse=True)[: statistics.units - 1]
+    spared = len(insignificant) == statistics.units
+    left = set(range(statistics.units)) - set(without)
+    complementary = list[int]()
+    for i, j, _ in ordered(angles, angles > 180 - angle_deg, descending=True):
+        if len(left) == 1:
             break
-        if draft.has(i, j):
-            draft.drop(j, draft.complementary)
-            if merge == "sum":
-                draft.drop(i, draft.complementary)
+        if i in left and j in left:
+            both = [j, i] if merge == "sum" else [j]
+            spared |= len(both) == len(left)
+            gone = both[: len(left) - 1]
+            complementary += gone
+            left.difference_update(gone)
+    merges = dict[int, int]()
     for i, j, _ in ordered(angles, angles < angle_deg):
-        if len(draft.gone) + 1 == statistics.units:
+        if len(left) == 1:
             break
-        if draft.has(i, j):
-            draft.drop(j, draft.similar)
-            draft.merges[j] = i
-    return draft.removal(layer.name)
+        if i in left and j in left:
+            left.remove(j)
+            merges[j] = i
+    return Removal(
+        layer=layer.name,
+        units=statistics.units,
+        similar=tuple(merges),
+        complementary=tuple(complementary),
+        insignificant=tuple(without),
+        merges=to_survivors(merges),
+        spared=spared,
+    )
 
 
 @dataclass(frozen=True)
@@ -82,51 +94,16 @@ def smallest_angle_first(
     """
     center = center or default_center(layer.activation)
     angles = angles_deg(statistics, center=center)
-    there = ~angles.isnan()
     without = torch.nonzero(centered_gram(statistics, center).diagonal() == 0).flatten().tolist()
     taken = [UnitRemoval(unit, None, 0.0) for unit in reversed(without)][: statistics.units - 1]
     gone = {step.unit for step in taken}
-    for i, j, angle in ordered(angles, there):
+    for i, j, angle in ordered(angles, ~angles.isnan()):
         if len(taken) + 1 == statistics.units:
             break
         if gone.isdisjoint((i, j)):
             gone.add(j)
             taken.append(UnitRemoval(j, i, angle))
     return taken
-
-
-@dataclass
-class _Draft:
-    """A removal in the making."""
-
-    units: int
-    similar: list[int] = field(default_factory=list)
-    complementary: list[int] = field(default_factory=list)
-    insignificant: list[int] = field(default_factory=list)
-    merges: dict[int, int] = field(default_factory=dict)
-    gone: set[int] = field(default_factory=set)
-    spared: bool = False
-
-    def has(self, *units: int) -> bool:
-        return self.gone.isdisjoint(units)
-
-    def drop(self, unit: int, reason: list[int]) -> None:
-        if len(self.gone) + 1 == self.units:
-            self.spared = True
-            return
-        self.gone.add(unit)
-        reason.append(unit)
-
-    def removal(self, layer: str) -> Removal:
-        return Removal(
-            layer=layer,
-            units=self.units,
-            similar=tuple(self.similar),
-            complementary=tuple(self.complementary),
-            insignificant=tuple(self.insignificant),
-            merges=to_survivors(self.merges),
-            spared=self.spared,
-        )
 
 
 def to_survivors(merges: Mapping[int, int]) -> dict[int, int]:

@@ -85,7 +85,8 @@ def relative_errors(
     still = float(_means(weight, shares, moments).square().sum())
     errors: dict[Merge, float | None] = {}
     for merge, tensors in merged.items():
-        change = weight - _new_weight(tensors, consumer, weight)
+        new = tensors.get(f"{consumer.layer}.weight", weight).double().reshape(weight.shape)
+        change = weight - new
         constant = _means(change, shares, moments) + _moved(context, consumer, tensors)
         changed = float(constant.square().sum()) + float(variances(change, shares, moments).sum())
         # the difference of equals is rounding, not variance
@@ -96,11 +97,6 @@ def relative_errors(
 
 def _means(weight: Tensor, shares: Tensor, moments: Moments) -> Tensor:
     return torch.einsum("oct,c,t->o", weight, moments.mean, shares)
-
-
-def _new_weight(merged: Mapping[str, Tensor], consumer: Consumer, weight: Tensor) -> Tensor:
-    new = merged.get(f"{consumer.layer}.weight")
-    return weight if new is None else new.double().reshape(weight.shape)
 
 
 def _moved(context: PruningContext, consumer: Consumer, merged: Mapping[str, Tensor]) -> Tensor:

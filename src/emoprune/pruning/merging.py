@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 import torch
@@ -34,18 +35,16 @@ def summed(context: PruningContext, plan: Plan) -> dict[str, Tensor]:
         gone = ~stays(layer_input.owner, alive)
         if not bool(gone.any()):
             continue
-        channels = {
-            unit: torch.nonzero(layer_input.owner == unit).flatten()
-            for unit in set(layer_input.owner.tolist())
-        }
+        owner = layer_input.owner
+        channels = {unit: torch.nonzero(owner == unit).flatten() for unit in owner.unique().tolist()}
         taken = [unit for unit in into if unit in channels and into[unit] in channels]
         giving = torch.cat([channels[unit] for unit in taken] or [torch.empty(0, dtype=torch.long)])
         taking = torch.cat([channels[into[unit]] for unit in taken] or [torch.empty(0, dtype=torch.long)])
         for consumer in layer_input.consumers:
-            weight = context.weight(consumer, layer_input)
+            name, weight = f"{consumer.layer}.weight", context.weight(consumer, layer_input)
             weight = weight.index_add(1, taking, weight[:, giving])
             weight[:, gone] = 0
-            merged[f"{consumer.layer}.weight"] = _like(context, f"{consumer.layer}.weight", weight)
+            merged[name] = _like(context, name, weight)
     return merged
 
 
@@ -63,17 +62,13 @@ def least_squares(context: PruningContext, plan: Plan) -> dict[str, Tensor]:
         kept = stays(layer_input.owner, alive)
         if not bool(kept.all()):
             moments = context.moments_at(layer_input)
-            for inside, consumers in _by_inside(context, layer_input).items():
+            # consumers with the same second moments
+            by_inside: dict[float, list[Consumer]] = defaultdict(list)
+            for consumer in layer_input.consumers:
+                by_inside[constant_share(context, consumer)].append(consumer)
+            for inside, consumers in by_inside.items():
                 merged |= _solved(context, layer_input, consumers, moments, kept, inside)
     return merged
-
-
-def _by_inside(context: PruningContext, layer_input: LayerInput) -> dict[float, list[Consumer]]:
-    """Consumers with the same second moments, by the fraction of them that a constant accounts for."""
-    found: dict[float, list[Consumer]] = {}
-    for consumer in layer_input.consumers:
-        found.setdefault(constant_share(context, consumer), []).append(consumer)
-    return found
 
 
 def constant_share(context: PruningContext, consumer: Consumer) -> float:
@@ -111,13 +106,8 @@ def _solved(
         (gram_of_taps(weight[:, ~kept], torch.ones(weight.shape[2])) for weight in weights.values()),
         torch.zeros(()),
     )
-    share = _regression(
-        second[kept][:, kept],
-        second[~kept][:, kept],
-        second[~kept][:, ~kept],
-        outgoing,
-        patterns=moments.count,
-    )
+    kk, rk, rr = (second[rows][:, columns] for rows, columns in ((kept, kept), (~kept, kept), (~kept, ~kept)))
+    share = _regression(kk, rk, rr, outgoing, patterns=moments.count)
     offset = moments.mean[~kept] - share @ moments.mean[kept] if inside else torch.zeros(len(share)).double()
     merged = {}
     for consumer, weight in weights.items():
@@ -127,17 +117,12 @@ def _solved(
         name = f"{consumer.layer}.weight"
         merged[name] = _like(context, name, new)
         constant = torch.einsum("ort,r,t->o", taken, offset, inside_taps(consumer, weight))
-        merged |= _constant_moved(context, consumer, constant)
+        bias, mean = f"{consumer.layer}.bias", f"{consumer.norm}.running_mean"
+        if bias in context.tensors:
+            merged[bias] = _like(context, bias, context.tensors[bias].double() + constant)
+        elif mean in context.tensors:
+            merged[mean] = _like(context, mean, context.tensors[mean].double() - constant)
     return merged
-
-
-def _constant_moved(context: PruningContext, consumer: Consumer, constant: Tensor) -> dict[str, Tensor]:
-    bias, mean = f"{consumer.layer}.bias", f"{consumer.norm}.running_mean"
-    if bias in context.tensors:
-        return {bias: _like(context, bias, context.tensors[bias].double() + constant)}
-    if mean in context.tensors:
-        return {mean: _like(context, mean, context.tensors[mean].double() - constant)}
-    return {}
 
 
 def gram_of_taps(weight: Tensor, share: Tensor) -> Tensor:
@@ -204,7 +189,6 @@ MERGES: dict[Merge, Callable[[PruningContext, Plan], Mapping[str, Tensor]]] = {
     "sum": summed,
     "lstsq": least_squares,
 }
-
 
 POWER = 1.5
 """More than 1, for what the layers before have lost reaches a consumer too."""

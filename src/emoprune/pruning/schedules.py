@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -54,41 +55,25 @@ class UnitSchedule:
         for each in self.steps[:step]:
             taken[each.layer].append(each.unit)
         removals = []
-        names = {layer.name for layer in self.context.layers}
+        chosen = _chosen(self.context).tolist()
         for number, (name, (start, stop)) in enumerate(self.context.graph.spans.items()):
-            if name in names:
-                units = [unit - start for unit in taken[number]]
-                left = stop - start - len(units)
+            if chosen[number]:
+                left = stop - start - len(taken[number])
                 kept = min(-(-left // self.round_to) * self.round_to, stop - start)
-                removals.append(self._removal(name, stop - start, units[: stop - start - kept]))
+                units = [unit - start for unit in taken[number][: stop - start - kept]]
+                into = self.merges.get(name, {})
+                merges = {unit: into[unit] for unit in units if unit in into}
+                rest = tuple(unit for unit in units if unit not in into)
+                removals.append(
+                    Removal(name, stop - start, tuple(merges), chosen=rest, merges=to_survivors(merges))
+                )
         return Plan(tuple(removals))
-
-    def _removal(self, layer: str, count: int, units: list[int]) -> Removal:
-        gone = set(units)
-        merges = {unit: into for unit, into in self.merges.get(layer, {}).items() if unit in gone}
-        return Removal(
-            layer=layer,
-            units=count,
-            similar=tuple(unit for unit in units if unit in merges),
-            chosen=tuple(unit for unit in units if unit not in merges),
-            merges=to_survivors(merges),
-        )
 
 
 def distinct_within(context: PruningContext, config: PruneConfig, angle_deg: float) -> Plan:
     """What the distinctiveness rule removes from every layer."""
-    return Plan(
-        tuple(
-            distinct(
-                layer,
-                context.statistics[layer.name],
-                angle_deg=angle_deg,
-                merge=config.merge,
-                center=config.center,
-            )
-            for layer in context.layers
-        )
-    )
+    rule = partial(distinct, angle_deg=angle_deg, merge=config.merge, center=config.center)
+    return Plan(tuple(rule(layer, context.statistics[layer.name]) for layer in context.layers))
 
 
 def distinct_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> Schedule:
@@ -123,7 +108,7 @@ def progressive_schedule(context: PruningContext, footprint: Footprint, config: 
         for name, steps in taken.items()
     }
     orders = {name: [step.unit for step in steps] for name, steps in taken.items()}
-    return _unit_schedule(context, config, _ordered(context, footprint, config, orders), merges)
+    return _unit_schedule(context, footprint, config, orders, merges)
 
 
 def importance_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> Schedule:
@@ -132,7 +117,7 @@ def importance_schedule(context: PruningContext, footprint: Footprint, config: P
         layer.name: torch.argsort(importances(context, layer.name), stable=True).tolist()
         for layer in context.layers
     }
-    return _unit_schedule(context, config, _ordered(context, footprint, config, orders), {})
+    return _unit_schedule(context, footprint, config, orders)
 
 
 def random_units_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> Schedule:
@@ -143,29 +128,25 @@ def random_units_schedule(context: PruningContext, footprint: Footprint, config:
         for layer in context.layers
         for start, stop in [context.graph.spans[layer.name]]
     }
-    return _unit_schedule(context, config, _ordered(context, footprint, config, orders), {})
+    return _unit_schedule(context, footprint, config, orders)
 
 
 def reconstruct_schedule(context: PruningContext, footprint: Footprint, config: PruneConfig) -> Schedule:
     """The unit first that the others reconstruct best (see reconstruction_cost)."""
-    steps = by_cost(context, footprint, scope=config.scope, price=price_of(config))
-    return _unit_schedule(context, config, steps, {})
-
-
-def _ordered(
-    context: PruningContext, footprint: Footprint, config: PruneConfig, orders: Mapping[str, list[int]]
-) -> Iterator[RemovalStep]:
-    return by_order(context, footprint, orders, scope=config.scope, price=price_of(config))
+    return _unit_schedule(context, footprint, config, None)
 
 
 def _unit_schedule(
     context: PruningContext,
+    footprint: Footprint,
     config: PruneConfig,
-    steps: Iterator[RemovalStep],
-    merges: Mapping[str, Mapping[int, int]],
+    orders: Mapping[str, Sequence[int]] | None,
+    merges: Mapping[str, Mapping[int, int]] | None = None,
 ) -> UnitSchedule:
+    """The units of each layer in its order or, without orders, by cost."""
+    steps = removal_steps(context, footprint, orders, scope=config.scope, price=price_of(config))
     count = sum(context.statistics[layer.name].units - 1 for layer in context.layers)
-    return UnitSchedule(context, tuple(events.tracked(steps, "select", count)), config.round_to, merges)
+    return UnitSchedule(context, tuple(events.tracked(steps, "select", count)), config.round_to, merges or {})
 
 
 def _taken(context: PruningContext, config: PruneConfig) -> dict[str, list[UnitRemoval]]:
@@ -179,56 +160,47 @@ SAVING_POWER = 0.75
 """How much a saving counts against its cost; 0 would remove what is cheapest, however little it saves."""
 
 
-def by_cost(
-    context: PruningContext, footprint: Footprint, *, scope: Scope, price: Price
-) -> Iterator[RemovalStep]:
-    """Units one by one, those first that the others reconstruct best, until each layer has one left.
-
-    Across layers, scope "global" removes where the cost is least for what is saved of `price`, "layer" from
-    the layer that has lost the smallest fraction. `footprint` is kept up to date.
-    """
-    elimination = Elimination(context, _units(context))
-    starts = [start for start, _ in context.graph.spans.values()]
-    stops = [stop for _, stop in context.graph.spans.values()]
-    layer_of = torch.repeat_interleave(torch.arange(len(starts)), footprint.left)
-    whole = footprint.left.clone()
-    closed = ~_chosen(context)
-    while not bool((closed | (footprint.left <= 1)).all()):
-        least = torch.full((len(starts),), torch.inf, dtype=torch.float64)
-        least.scatter_reduce_(0, layer_of, elimination.costs, "amin")
-        layer = _next_layer(footprint, whole, closed, least, scope, price)
-        unit = starts[layer] + int(elimination.costs[starts[layer] : stops[layer]].argmin())
-        elimination.remove(unit)
-        footprint.take(layer)
-        yield RemovalStep(layer, unit)
-
-
-def by_order(
+def removal_steps(
     context: PruningContext,
     footprint: Footprint,
-    orders: Mapping[str, Sequence[int]],
+    orders: Mapping[str, Sequence[int]] | None = None,
     *,
     scope: Scope,
     price: Price,
 ) -> Iterator[RemovalStep]:
-    """Units one by one, each layer's in its order of `orders`; across layers as `by_cost` has it."""
-    elimination = Elimination(context, _units(context)) if scope == "global" else None
+    """Units one by one until each layer has one left: a layer's in its order of `orders`.
+
+    Without orders, those first that the others reconstruct best. Across layers, scope "global" removes where
+    the cost is least for what is saved of `price`, "layer" from the layer that has lost the smallest
+    fraction. `footprint` is kept up to date.
+    """
+    spans = list(context.graph.spans.values())
     queues = [
-        [start + unit for unit in orders.get(name, ())] for name, (start, _) in context.graph.spans.items()
+        [start + unit for unit in reversed((orders or {}).get(name, ()))]
+        for name, (start, _) in context.graph.spans.items()
     ]
-    heads = [0] * len(queues)
+    units = torch.cat([torch.arange(*context.graph.spans[layer.name]) for layer in context.layers])
+    elimination = Elimination(context, units) if orders is None or scope == "global" else None
+    layer_of = torch.repeat_interleave(torch.arange(len(spans)), footprint.left)
     whole = footprint.left.clone()
     closed = ~_chosen(context)
     while not bool((closed | (footprint.left <= 1)).all()):
-        least = torch.zeros(len(queues), dtype=torch.float64)
-        if elimination is not None:
-            front = [
-                queue[head] if head < len(queue) else 0 for queue, head in zip(queues, heads, strict=True)
-            ]
-            least = elimination.costs[front]
-        layer = _next_layer(footprint, whole, closed, least, scope, price)
-        unit = queues[layer][heads[layer]]
-        heads[layer] += 1
+        if elimination is None or scope == "layer":
+            score = 1 - footprint.left / whole
+        else:
+            least = torch.full((len(spans),), torch.inf, dtype=torch.float64)
+            if orders is None:
+                least.scatter_reduce_(0, layer_of, elimination.costs, "amin")
+            else:
+                least = elimination.costs[[queue[-1] if queue else 0 for queue in queues]]
+            score = least / footprint.savings(price).double().clamp(min=1) ** SAVING_POWER
+        score[closed | (footprint.left <= 1)] = torch.inf
+        layer = int(score.argmin())
+        start, stop = spans[layer]
+        if elimination is None or orders is not None:
+            unit = queues[layer].pop()
+        else:
+            unit = start + int(elimination.costs[start:stop].argmin())
         if elimination is not None:
             elimination.remove(unit)
         footprint.take(layer)
@@ -238,21 +210,6 @@ def by_order(
 def _chosen(context: PruningContext) -> Tensor:
     names = {layer.name for layer in context.layers}
     return torch.tensor([name in names for name in context.graph.spans])
-
-
-def _units(context: PruningContext) -> Tensor:
-    return torch.cat([torch.arange(*context.graph.spans[layer.name]) for layer in context.layers])
-
-
-def _next_layer(
-    footprint: Footprint, whole: Tensor, closed: Tensor, least: Tensor, scope: Scope, price: Price
-) -> int:
-    if scope == "layer":
-        score = 1 - footprint.left / whole
-    else:
-        score = least / footprint.savings(price).double().clamp(min=1) ** SAVING_POWER
-    score[closed | (footprint.left <= 1)] = torch.inf
-    return int(score.argmin())
 
 
 def price_of(config: PruneConfig) -> Price:
