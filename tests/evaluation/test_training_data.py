@@ -310,7 +310,7 @@ def test_layers_match_by_glob_in_network_order(table_model: Path) -> None:
     checkpoint = checkpoints.read(str(table_model))
     both = ["classifier.hidden1", "classifier.hidden2"]
     for glob, names in {"*": both, "*1": both[:1], "classifier.hidden[2]": both[1:]}.items():
-        found = matching_layers(checkpoint, glob, place="m.st")
+        found = matching_layers(checkpoint, glob)
         assert [layer.name for layer in found] == names
-    with pytest.raises(BadCheckpoint, match=r"m\.st: .*`layer=CLASS\*`.*hidden1, classifier\.hidden2"):
-        matching_layers(checkpoint, "CLASS*", place="m.st")
+    with pytest.raises(BadCheckpoint, match=r"`layer=CLASS\*`.*hidden1, classifier\.hidden2"):
+        matching_layers(checkpoint, "CLASS*")

@@ -162,8 +162,8 @@ def test_restore_refuses_tensors_of_another_architecture() -> None:
     [
         ({"classifier.hidden2": (7, 2)}, "classifier.hidden2, which the network lacks"),
         ({"features.0.weight": (7, 2)}, "features.0.weight, which the network lacks"),
-        ({"features.1": (1, 2)}, "features.1, which is no layer that can be narrowed"),
-        ({"": (1, 2)}, "which is no layer that can be narrowed"),
+        ({"features.1": (1, 2)}, "features.1, which is not a layer that can be narrowed"),
+        ({"": (1, 2)}, "which is not a layer that can be narrowed"),
     ],
 )
 def test_restore_refuses_widths_of_other_modules(widths: dict[str, tuple[int, int]], fact: str) -> None:

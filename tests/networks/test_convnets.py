@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.choices import Activation
-from emoprune.errors import InvalidRecord
+from emoprune.errors import UsageFault
 from emoprune.networks.build import blueprint, build
-from emoprune.networks.convnets import CONVNETS, GAINS, POOLS, SPREAD, Stage, keep_spread, stages_of
+from emoprune.networks.convnets import CONVNETS, GAINS, SPREAD, Stage, keep_spread
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Spec
 
@@ -138,16 +139,16 @@ def test_wrights_network_is_that_of_section_6() -> None:
     padding=st.integers(0, 4),
     pool=st.integers(0, 4),
     pool_stride=st.integers(0, 4),
-    kind=st.sampled_from(sorted(POOLS)),
+    kind=st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]),
 )
 def test_shrunk_agrees_with_torch(
-    side: int, kernel: int, stride: int, padding: int, pool: int, pool_stride: int, kind: str
+    side: int, kernel: int, stride: int, padding: int, pool: int, pool_stride: int, kind: type[nn.MaxPool2d]
 ) -> None:
     assume(side + 2 * padding >= kernel)
     assume(pool == 0 or (side + 2 * padding - kernel) // stride + 1 >= pool)
     stage = Stage(2, kernel, stride, padding, pool, pool_stride, kind)
     with torch.device("meta"), torch.no_grad():
-        made = nn.Sequential(*stage.layers(3))(torch.zeros(1, 3, side, side))
+        made = nn.Sequential(*stage.layers(3, 2))(torch.zeros(1, 3, side, side))
     assert made.shape == (1, 2, stage.shrunk(side), stage.shrunk(side))
 
 
@@ -155,10 +156,13 @@ def test_shrunk_agrees_with_torch(
 def test_stages_are_as_many_as_the_widths_in_the_registry(arch: str) -> None:
     assert ARCHITECTURES[arch].channels == len(CONVNETS[arch])
     widths = tuple(range(2, 2 + len(CONVNETS[arch])))
-    assert [stage.channels for stage in stages_of(arch, widths)] == list(widths)
+    side = ARCHITECTURES[arch].smallest
+    spec = Spec(arch, 2, (3, side, side), channels=widths)
+    made = [layer for layer in blueprint(spec).modules() if isinstance(layer, nn.Conv2d)]
+    assert [layer.out_channels for layer in made] == list(widths)
     for wrong in (widths[1:] or (1, 2), (*widths, 9)):
-        with pytest.raises(InvalidRecord, match=f"{len(wrong)} widths"):
-            stages_of(arch, wrong)
+        with pytest.raises(UsageFault, match=f"`channels` {len(wrong)}"):
+            blueprint(dataclasses.replace(spec, channels=wrong))
 
 
 SPECS = {

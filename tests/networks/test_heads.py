@@ -52,7 +52,8 @@ def on_meta(arch: str, hidden: tuple[int, ...] = (), dropout: float = 0.0) -> nn
 
 
 def test_dense_head_has_a_layer_for_every_width() -> None:
-    layers = heads.dense_head(10, (7, 4), 3, activation="tanh", dropout=0.25)
+    spec = Spec("mlp", 3, (10,), (7, 4), "tanh", 0.25)
+    layers = dict(heads.dense_head(10, spec).named_children())
     assert list(layers) == [
         *("hidden1", "activation1", "dropout1", "hidden2", "activation2", "dropout2", "output"),
     ]
@@ -66,8 +67,11 @@ def test_dense_head_has_a_layer_for_every_width() -> None:
 
 
 def test_dense_head_without_widths_is_one_layer() -> None:
-    assert list(heads.dense_head(10, (), 3, activation="relu", dropout=0.5)) == ["output"]
-    assert "dropout1" not in heads.dense_head(10, (4,), 3, activation="relu", dropout=0)
+    assert [*heads.dense_head(10, Spec("mlp", 3, (10,), dropout=0.5)).state_dict()] == [
+        "output.weight",
+        "output.bias",
+    ]
+    assert not hasattr(heads.dense_head(10, Spec("mlp", 3, (10,), (4,))), "dropout1")
 
 
 @pytest.mark.parametrize(("arch", "wanted"), sorted(OUTPUTS.items()))

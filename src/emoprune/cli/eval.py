@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,9 +10,9 @@ import typer
 from emoprune.choices import Part
 from emoprune.cli import options, output
 from emoprune.errors import InvalidRecord, UsageFault
-from emoprune.evaluation.types import RECONSTRUCTION_SCHEMA, ReconstructionMetrics, check_settings
+from emoprune.evaluation.types import RECONSTRUCTION_SCHEMA, check_settings
 from emoprune.io.key_values import keyed, number_or_text
-from emoprune.reporting.tables import Table, table
+from emoprune.reporting.tables import table
 
 EXAMPLES = """\b
 Examples:
@@ -37,24 +36,20 @@ def command(
     ],
     split: Annotated[
         Part | None,
-        typer.Option(
-            help="Which part, by the model's own rule.  [default: test, else val]", show_default=False
-        ),
+        typer.Option(help="Which part of the model's split.  [default: test, else val]", show_default=False),
     ] = None,
     latency: Annotated[
         bool, typer.Option("--latency", help="Also time one sample: the median of 50 runs, on this machine.")
     ] = False,
     label: Annotated[
-        str | None,
-        options.label("What the run is called, kept in its metrics; report gathers equal labels."),
+        str | None, options.label("Name of the run, kept in its metrics; report gathers equal labels.")
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="What the run was made with, kept in its metrics, such as hidden=200 or seed=3; may be "
-            "repeated.",
+            help="What the run was made with, such as hidden=200, kept in its metrics; may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -66,7 +61,11 @@ def command(
     In a pipe it prints one line of metrics (schema emoprune.metrics/1) for emoprune report. Of a network
     that reconstructs its input it measures the squared error instead.
     """
-    noted = _noted(settings or ())
+    noted = {key: number_or_text(value) for key, value in keyed("--set", settings or (), empty=True).items()}
+    try:
+        check_settings(noted)
+    except InvalidRecord as error:
+        raise UsageFault(error.fact, error.remedy) from error
     from emoprune.data.datasets import open_data
     from emoprune.evaluation.evaluate import evaluate
     from emoprune.evaluation.model import load
@@ -83,20 +82,8 @@ def command(
     if isinstance(result, Metrics):
         record, tables = records_io.to_record(result), report(Runs((result,))).tables()
     else:
-        record, tables = {"schema": RECONSTRUCTION_SCHEMA, **asdict(result)}, [_table(result)]
+        fields = asdict(result)
+        record = {"schema": RECONSTRUCTION_SCHEMA, **fields}
+        parts = fields.pop("per_output").items()
+        tables = [table("Reconstruction", ["", ""], [*fields.items(), *parts])]
     output.emit([record], lambda: tables, as_json=as_json)
-
-
-def _noted(settings: Sequence[str]) -> dict[str, int | float | str]:
-    """The settings by key; UsageFault for one that metrics cannot have."""
-    found = {key: number_or_text(value) for key, value in keyed("--set", settings, empty=True).items()}
-    try:
-        check_settings(found)
-    except InvalidRecord as error:
-        raise UsageFault(error.fact, error.remedy) from error
-    return found
-
-
-def _table(result: ReconstructionMetrics) -> Table:
-    rows = [(key, value) for key, value in asdict(result).items() if key != "per_output"]
-    return table("Reconstruction", ["", ""], [*rows, *result.per_output.items()])

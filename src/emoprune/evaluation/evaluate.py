@@ -78,7 +78,7 @@ def _squared_errors(model: LoadedModel, inputs: Iterator[Tensor]) -> Tensor:
     if model.net is None:
         fact = "does not say how it scales its input"
         raise BadCheckpoint(fact, "evaluate its checkpoint", place=model.place)
-    return torch.cat(list(squared_errors(model.net, inputs))).double().mean(0)
+    return squared_errors(model.net, inputs).double().mean(0)
 
 
 def _latency_ms(model: LoadedModel, subset: Subset) -> float:

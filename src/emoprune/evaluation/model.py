@@ -46,21 +46,15 @@ def samples(
         if preprocess.kind != "table":
             raise BadData("is a feature table, and the network takes photos", "give a folder", place=place)
         if shape != (len(data.columns) + preprocess.label,):
-            raise BadData(
-                f"has {len(data.columns)} features, and the network takes {shape[0] - preprocess.label}",
-                "make the table with the options of the training table",
-                place=place,
-            )
+            fact = f"has {len(data.columns)} features, and the network takes {shape[0] - preprocess.label}"
+            raise BadData(fact, "make the table with the options of the training table", place=place)
         _note_missing(data, preprocess)
         values = torch.cat((data.values, labels[:, None]), 1) if preprocess.label else data.values
         return TensorSamples(values, labels)
     if preprocess.kind == "table":
         kind = "a folder of photos" if isinstance(data, Folder) else "a CSV of photos"
-        raise BadData(
-            f"is {kind}, and the network takes a feature table",
-            "make one with emoprune features",
-            place=place,
-        )
+        fact = f"is {kind}, and the network takes a feature table"
+        raise BadData(fact, "make one with emoprune features", place=place)
     return Photos(data.picture, labels, preprocess)
 
 
@@ -100,16 +94,11 @@ def _note_missing(table: Table, preprocess: Preprocess) -> None:
     missing = table.values.isnan()
     if not bool(missing.any()):
         return
-    place = table.catalog.place
-    fact = (
-        f"missing values: {int(missing.sum()):,}, in {int(missing.any(1).sum()):,} of {len(missing):,} rows"
-    )
+    place, rows = table.catalog.place, missing.any(1)
+    fact = f"missing values: {int(missing.sum()):,}, in {int(rows.sum()):,} of {len(rows):,} rows"
     if not preprocess.fills:
-        raise BadData(
-            f"{fact}, and the network is of an older version, which cannot fill them",
-            "train it again",
-            place=place,
-        )
+        fact = f"{fact}, and the network is of an older version, which cannot fill them"
+        raise BadData(fact, "train it again", place=place)
     events.note(f"{place}: {fact}; each is taken to be the mean of its column over the training part")
 
 
@@ -136,9 +125,8 @@ def load(path: str, device: torch.device) -> LoadedModel:
     """The network in a .onnx file or, under any other name, in a checkpoint."""
     data = files.read_bytes(path)
     with at(files.shown(path)):
-        if path.endswith(".onnx") and not safetensors_files.looks_like_one(data):
-            return _load_onnx(data, device, place=path)
-        return from_bytes(data, device, place=path)
+        onnx = path.endswith(".onnx") and not safetensors_files.looks_like_one(data)
+        return (_load_onnx if onnx else from_bytes)(data, device, place=path)
 
 
 def from_bytes(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
@@ -191,16 +179,13 @@ def part_indices(data: Data, rule: SplitRule, part: Part | None) -> tuple[str, T
         return part, torch.arange(len(catalog.names))
     with at(catalog.place):
         if catalog.fingerprint != rule.fingerprint:
-            raise BadData(
-                "is not the data that the model was trained on (its fingerprint differs)",
-                "give that data, or `part=all`",
-            )
+            fact = "is not the data that the model was trained on (its fingerprint differs)"
+            raise BadData(fact, "give that data, or `part=all`")
         parts = partition(catalog, rule)
         name = part or ("test" if "test" in parts else "val")
         if name not in parts:
-            raise BadData(
-                f"has no {name} part, the model was trained with {'/'.join(parts)}", "choose another `part`"
-            )
+            fact = f"has no {name} part, the model was trained with {'/'.join(parts)}"
+            raise BadData(fact, "choose another `part`")
         return name, torch.tensor(parts[name])
 
 
@@ -221,10 +206,7 @@ def labels_for(data: Data, classes: tuple[str, ...], task: Task = "classify") ->
         return torch.tensor(catalog.labels)
     for name in catalog.classes:
         if name not in classes:
-            raise BadData(
-                f"class {name} is not one of the model's ({', '.join(classes)})",
-                "rename or remove it",
-                place=catalog.place,
-            )
+            fact = f"class {name} is not one of the model's ({', '.join(classes)})"
+            raise BadData(fact, "rename or remove it", place=catalog.place)
     position = torch.tensor([classes.index(name) for name in catalog.classes])
     return position[torch.tensor(catalog.labels)]

@@ -131,14 +131,12 @@ def require_layers(graph: ChannelGraph) -> None:
         raise BadCheckpoint("has no layer that can be pruned", "choose another architecture")
 
 
-def matching_layers(checkpoint: Checkpoint, glob: str, *, place: str) -> list[HiddenLayer]:
+def matching_layers(checkpoint: Checkpoint, glob: str) -> list[HiddenLayer]:
     """The checkpoint's measured layers whose name matches `glob`; BadCheckpoint where there is none."""
     if not checkpoint.layers:
-        raise BadCheckpoint(
-            "has no statistics of a layer that can be pruned", "give `data` to measure them", place=place
-        )
+        raise BadCheckpoint("has no statistics of a layer that can be pruned", "give `data` to measure them")
     found = [layer for layer in checkpoint.layers if fnmatchcase(layer.name, glob)]
     if not found:
         names = ", ".join(layer.name for layer in checkpoint.layers)
-        raise BadCheckpoint(f"no measured layer matches `layer={glob}`", f"choose from {names}", place=place)
+        raise BadCheckpoint(f"no measured layer matches `layer={glob}`", f"choose from {names}")
     return found

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 
 import torch
@@ -96,55 +95,36 @@ def pooled(first: Moments, second: Moments) -> Moments:
 class Collector:
     """Gathers statistics of layers, and moments of the inputs of their consumers, while a network runs.
 
-    Covers `layers` and all layer inputs with their units. If the network is part of a larger one, `prefix`
-    completes its names to the graph's. A unit's activation is its channel's mean over the positions of a map
-    (elazar2020, section 2); moments count every position.
+    Covers `layers` and all layer inputs with their units. A unit's activation is its channel's mean over the
+    positions of a map (elazar2020, section 2); moments count every position.
     """
 
-    def __init__(self, graph: ChannelGraph, layers: Iterable[HiddenLayer], *, prefix: str = "") -> None:
-        self._prefix = prefix
+    def __init__(self, graph: ChannelGraph, layers: Iterable[HiddenLayer]) -> None:
         names = {layer.name for layer in layers}
-        self._layer_inputs = layer_inputs_of(graph, names)
+        self.layer_inputs = layer_inputs_of(graph, names)
         self._units = {
             layer_input.name: [
                 (layer, unit_channels(layer_input, graph.spans[layer]))
                 for layer, source in graph.sources.items()
                 if source == layer_input.name and layer in names
             ]
-            for layer_input in self._layer_inputs
+            for layer_input in self.layer_inputs
         }
-        self._shared = {
-            layer_input.name for layer_input in self._layer_inputs if shared_layer(graph, layer_input)
-        }
+        self._shared = {each.name for each in self.layer_inputs if shared_layer(graph, each)}
         self._sums: defaultdict[str, UnitSums] = defaultdict(UnitSums)
         self.statistics: dict[str, UnitStatistics] = {}
         self.moments: dict[str, Moments] = {}
 
-    @contextmanager
-    def watching(self, net: nn.Module) -> Iterator[None]:
-        """Within, gather from `net`; TrainingFault for activations that are not finite."""
-        modules = dict(net.named_modules())
-        hooks = [
-            modules[layer_input.name.removeprefix(self._prefix)].register_forward_pre_hook(
-                partial(self._take, layer_input)
-            )
-            for layer_input in self._layer_inputs
-        ]
-        try:
-            yield
-            self.statistics = {layer: sums.statistics() for layer, sums in self._sums.items()}
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-    def _take(self, layer_input: LayerInput, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        h = by_channel(inputs[0].detach(), layer_input)
+    def take(self, layer_input: LayerInput, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Add the input of a module; TrainingFault for activations that are not finite."""
+        # (patterns, channels, positions); every token is a pattern
+        h = inputs[0].detach()
+        maps = h.ndim == 4 and layer_input.dim == 1
+        h = h.flatten(2) if maps else h.reshape(-1, len(layer_input.owner), layer_input.spread)
         means = h.mean(2)
         if not bool(means.isfinite().all()):
-            raise TrainingFault(
-                f"the input of {layer_input.name} is not finite",
-                "train with a lower `lr`, or check the weights",
-            )
+            fact = f"the input of {layer_input.name} is not finite"
+            raise TrainingFault(fact, "train with a lower `lr`, or check the weights")
         for layer, channels in self._units[layer_input.name]:
             self._sums[layer].take(means[:, channels.to(h.device)].transpose(1, 2).flatten(0, 1))
         if layer_input.name not in self._shared:
@@ -154,12 +134,9 @@ class Collector:
                 found = self.moments.get(layer_input.name)
                 self.moments[layer_input.name] = pooled(found, more) if found else more
 
-
-def by_channel(h: Tensor, layer_input: LayerInput) -> Tensor:
-    """A layer input as (patterns, channels, positions); every token is a pattern."""
-    if h.ndim == 4 and layer_input.dim == 1:
-        return h.flatten(2)
-    return h.reshape(-1, len(layer_input.owner), layer_input.spread)
+    def finish(self) -> None:
+        """Sum up the statistics of all activations; nothing can be added after."""
+        self.statistics = {layer: sums.statistics() for layer, sums in self._sums.items()}
 
 
 def unit_channels(layer_input: LayerInput, span: tuple[int, int]) -> Tensor:
@@ -181,12 +158,8 @@ def shared_layer(graph: ChannelGraph, layer_input: LayerInput) -> str | None:
 
 def layer_inputs_of(graph: ChannelGraph, layers: Collection[str]) -> list[LayerInput]:
     """The layer inputs that have units of `layers`."""
-    wanted = torch.zeros(graph.units + 1, dtype=torch.bool)
-    for name in layers:
-        start, stop = graph.spans[name]
-        wanted[start:stop] = True
-    # the last entry is for frozen channels
-    return [layer_input for layer_input in graph.layer_inputs if bool(wanted[layer_input.owner].any())]
+    units = {unit for name in layers for unit in range(*graph.spans[name])}
+    return [each for each in graph.layer_inputs if not units.isdisjoint(each.owner.tolist())]
 
 
 def collect(
@@ -197,28 +170,35 @@ def collect(
     *,
     prefix: str = "",
 ) -> Collector:
-    """Run `net` over `batches`, in evaluation mode without gradients, and gather its statistics."""
-    collector = Collector(graph, layers, prefix=prefix)
-    net.eval()
-    with torch.inference_mode(), collector.watching(net):
-        for batch in batches:
-            net(batch)
+    """Run `net` over `batches`, in evaluation mode without gradients, and gather its statistics.
+
+    If the network is part of a larger one, `prefix` completes its names to the graph's.
+    """
+    collector = Collector(graph, layers)
+    modules = dict(net.eval().named_modules())
+    hooks = [
+        modules[each.name.removeprefix(prefix)].register_forward_pre_hook(partial(collector.take, each))
+        for each in collector.layer_inputs
+    ]
+    try:
+        with torch.inference_mode():
+            for batch in batches:
+                net(batch)
+            collector.finish()
+    finally:
+        for hook in hooks:
+            hook.remove()
     return collector
 
 
 def moments_of(statistics: UnitStatistics) -> Moments:
     """The moments of a layer input that is exactly the units of a layer."""
-    return Moments(statistics.count, mean(statistics), covariance(statistics))
-
-
-def mean(statistics: UnitStatistics) -> Tensor:
-    """Mean activation per unit, (units,)."""
-    return statistics.total / statistics.count
+    return Moments(statistics.count, statistics.total / statistics.count, covariance(statistics))
 
 
 def covariance(statistics: UnitStatistics) -> Tensor:
     """Population covariance of the units, (units, units), its diagonal never negative."""
-    mu = mean(statistics)
+    mu = statistics.total / statistics.count
     matrix = statistics.gram / statistics.count - torch.outer(mu, mu)
     matrix.diagonal().clamp_(min=0)
     return matrix
@@ -232,10 +212,5 @@ def layer_range(statistics: UnitStatistics) -> float:
 def survivors(statistics: UnitStatistics, kept: Sequence[int]) -> UnitStatistics:
     """The statistics of the units in `kept` alone."""
     index = torch.tensor(kept)
-    return UnitStatistics(
-        statistics.count,
-        statistics.gram[index][:, index],
-        statistics.total[index],
-        statistics.low[index],
-        statistics.high[index],
-    )
+    vectors = (sums[index] for sums in (statistics.total, statistics.low, statistics.high))
+    return UnitStatistics(statistics.count, statistics.gram[index][:, index], *vectors)

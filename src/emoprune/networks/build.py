@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from emoprune.networks.table_networks import LATER, TABLENETS
 from emoprune.networks.types import MAKE_AGAIN, Spec
 
 SAME_ARCHITECTURE = "give the weights of the same architecture"
+AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+"""Parts of googlenet and inception_v3 that only training from scratch needs."""
 
 
 def check_input(spec: Spec) -> None:
@@ -32,11 +34,8 @@ def check_input(spec: Spec) -> None:
         needed, given = others[entry.takes[0]]
         raise UsageFault(f"{spec.arch} needs {needed}, not {given}", "use `arch=mlp`, or other data")
     if spec.channels and len(spec.channels) != entry.channels:
-        raise UsageFault(
-            f"{spec.arch} has {entry.channels} convolutions whose width can be set, and `channels` names "
-            f"{len(spec.channels)}",
-            "name one width for each, or leave it out",
-        )
+        fact = f"{spec.arch} has {entry.channels} convolutions of free width, `channels` {len(spec.channels)}"
+        raise UsageFault(fact, "name one width for each, or leave it out")
     if kind == "table":
         return
     channels, height, width = spec.input
@@ -45,10 +44,8 @@ def check_input(spec: Spec) -> None:
     fits = min(height, width) >= entry.smallest and height % entry.step == 0 and width % entry.step == 0
     if not fits or (entry.square and height != width):
         rule = f"at least {entry.smallest} pixels" + (f", in steps of {entry.step}" if entry.step > 1 else "")
-        raise UsageFault(
-            f"{spec.arch} does not take {height}x{width} images",
-            f"give `size` {rule}{', square' * entry.square}",
-        )
+        remedy = f"give `size` {rule}{', square' * entry.square}"
+        raise UsageFault(f"{spec.arch} does not take {height}x{width} images", remedy)
 
 
 def build(spec: Spec) -> nn.Module:
@@ -83,23 +80,18 @@ def _whole(spec: Spec) -> nn.Module:
     # takes as long to import as torch itself, and our own networks do not need it
     from torchvision import models
 
-    net: nn.Module = models.get_model(
-        spec.arch, weights=None, num_classes=spec.classes, **_torchvision_arguments(spec)
-    )
-    if spec.hidden:
-        replace_head(net, spec.hidden, spec.classes, activation=spec.activation, dropout=spec.dropout)
-    return net
-
-
-def _torchvision_arguments(spec: Spec) -> dict[str, Any]:
+    more: dict[str, Any] = {}
     if spec.arch in ("googlenet", "inception_v3"):
         # their ImageNet weights expect another scale, to which they transform the usual one
-        return {"aux_logits": False, "init_weights": False, "transform_input": True}
-    if spec.arch.startswith("vit"):
-        return {"image_size": spec.input[1]}
-    if spec.arch == "maxvit_t":
-        return {"input_size": spec.input[1:]}
-    return {}
+        more = {"aux_logits": False, "init_weights": False, "transform_input": True}
+    elif spec.arch.startswith("vit"):
+        more = {"image_size": spec.input[1]}
+    elif spec.arch == "maxvit_t":
+        more = {"input_size": spec.input[1:]}
+    net: nn.Module = models.get_model(spec.arch, weights=None, num_classes=spec.classes, **more)
+    if spec.hidden:
+        replace_head(net, spec)
+    return net
 
 
 def _narrow(net: nn.Module, name: str, inputs: int, outputs: int, *, device: str | None = None) -> None:
@@ -125,18 +117,9 @@ def _narrowed(old: nn.Module, name: str, inputs: int, outputs: int, device: str 
     groups = 1 if old.groups == 1 else inputs // each
     if groups < 1 or inputs % groups or outputs % groups:
         raise BadCheckpoint(f"its spec gives {name} {inputs} inputs, which fill no groups", MAKE_AGAIN)
-    new = nn.Conv2d(
-        inputs,
-        outputs,
-        old.kernel_size,  # type: ignore[arg-type]  # torch types what it stores more widely than what it takes
-        old.stride,  # type: ignore[arg-type]
-        old.padding,  # type: ignore[arg-type]
-        old.dilation,  # type: ignore[arg-type]
-        groups,
-        old.bias is not None,
-        old.padding_mode,
-        **like,
-    )
+    kept = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+    like |= {setting: getattr(old, setting) for setting in kept}
+    new = nn.Conv2d(inputs, outputs, groups=groups, bias=old.bias is not None, **like)
     if old.groups > 1 and groups == 1:
         setattr(new, LAST_GROUP, True)
     return new
@@ -171,9 +154,8 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
         if name not in expected:
             raise BadCheckpoint(f"has a tensor {name} that {spec.arch} has no place for", MAKE_AGAIN)
         if expected[name].shape != tensors[name].shape or expected[name].dtype != tensors[name].dtype:
-            raise BadCheckpoint(
-                f"tensor {name} is {_form(tensors[name])}, its spec says {_form(expected[name])}", MAKE_AGAIN
-            )
+            fact = f"tensor {name} is {_form(tensors[name])}, its spec says {_form(expected[name])}"
+            raise BadCheckpoint(fact, MAKE_AGAIN)
     _fill(net, tensors)
     return net.eval()
 
@@ -211,19 +193,11 @@ def load_pretrained(net: nn.Module, tensors: Mapping[str, Tensor], *, fresh: tup
             raise BadCheckpoint(f"needs tensor {name}, and the file {fact}", SAME_ARCHITECTURE)
     if len(missing) == len(expected):
         raise BadCheckpoint("holds no tensor of this architecture", SAME_ARCHITECTURE)
-    leftover = next((name for name in sorted(tensors) if not _expendable(name, net, expected)), None)
-    if leftover is not None:
-        raise BadCheckpoint(f"has a tensor {leftover} that this architecture lacks", SAME_ARCHITECTURE)
+    for name in sorted(tensors.keys() - expected.keys()):
+        if not name.startswith((f"{head_name(net)}.", *AUXILIARY)):
+            raise BadCheckpoint(f"has a tensor {name} that this architecture lacks", SAME_ARCHITECTURE)
     _fill(net, chosen)
     return missing
-
-
-AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Parts of googlenet and inception_v3 that only training from scratch needs."""
-
-
-def _expendable(name: str, net: nn.Module, expected: Mapping[str, Tensor]) -> bool:
-    return name in expected or name.startswith((f"{head_name(net)}.", *AUXILIARY))
 
 
 def _fill(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -236,10 +210,6 @@ def _fill(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 class _CapturedError(Exception):
     """Carries the input of a module out of a forward pass, which stops there."""
 
-    def __init__(self, value: Tensor) -> None:
-        super().__init__()
-        self.value = value
-
 
 def input_of(net: nn.Module, module: nn.Module, batch: Tensor) -> Tensor:
     """The input of `module`, a part of `net`, for `batch`; later modules are not run."""
@@ -251,7 +221,8 @@ def input_of(net: nn.Module, module: nn.Module, batch: Tensor) -> Tensor:
     try:
         net(batch)
     except _CapturedError as captured:
-        return captured.value
+        (value,) = captured.args
+        return cast(Tensor, value)
     finally:
         hook.remove()
     raise AssertionError("the module is not part of the network")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from typing import Any
 
 import safetensors.torch
@@ -27,61 +27,38 @@ MOMENTS = ("count", "mean", "covariance")
 
 def card_json(card: Card, **more: object) -> str:
     """The card, with the fields of `more`, as canonical JSON: sorted and compact."""
-    shared = {entry.name: getattr(card, entry.name) for entry in dataclasses.fields(Card)}
-    plain = {name: _plain(value) for name, value in {**shared, **more}.items()}
-    return json.dumps({"schema": SCHEMA, **plain}, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses, alone or in tuples, as dictionaries."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+    record = {"schema": SCHEMA} | {entry.name: getattr(card, entry.name) for entry in fields(Card)} | more
+    return json.dumps(record, default=asdict, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def card_record(text: str) -> dict[str, Any]:
-    """The JSON object that `card_json` wrote; BadCheckpoint for anything else."""
+    """The JSON object that `card_json` wrote, in today's keys; BadCheckpoint for anything else."""
     try:
         record = json_records.loads(text)
     except (ValueError, RecursionError):
         # ValueError is also for numbers of thousands of digits, and for those that are not finite
         raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
     schema = record.get("schema") if isinstance(record, dict) else None
-    if isinstance(record, dict) and schema == FIRST_SCHEMA:
-        return _from_first(record)
-    if not isinstance(record, dict) or schema != SCHEMA:
-        raise BadCheckpoint(
-            f"its schema is {schema!r}, this program reads {SCHEMA}", "use the program that wrote it"
-        )
-    return record
-
-
-def _from_first(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of the first schema in today's keys: `color` of the preprocessing was `colour`."""
+    if not isinstance(record, dict) or schema not in (SCHEMA, FIRST_SCHEMA):
+        fact = f"its schema is {schema!r}, this program reads {SCHEMA}"
+        raise BadCheckpoint(fact, "use the program that wrote it")
     preprocess = record.get("preprocess")
-    if isinstance(preprocess, dict) and "colour" in preprocess:
+    if schema == FIRST_SCHEMA and isinstance(preprocess, dict) and "colour" in preprocess:
         preprocess["color"] = preprocess.pop("colour")
     return record
 
 
-def parse_card(text: str) -> Card:
-    """The card that `card_json` wrote; BadCheckpoint for another schema, InvalidRecord for a wrong field."""
-    return json_records.decode(Card, card_record(text))
-
-
 def to_bytes(checkpoint: Checkpoint) -> bytes:
     """The checkpoint as a safetensors file; the same checkpoint gives the same bytes."""
-    tensors = {
-        f"{NET}{name}": value.detach().cpu().contiguous() for name, value in checkpoint.tensors.items()
-    }
+    net = checkpoint.tensors.items()
+    tensors = {f"{NET}{name}": value.detach().cpu().contiguous() for name, value in net}
     for layer, sums in checkpoint.statistics.items():
         values = (sums.gram, sums.total, sums.low, sums.high)
         tensors |= _parts(f"{STATS}{layer}", STATISTICS, sums.count, *values)
     for name, moments in checkpoint.moments.items():
         # centered, so float32 loses nothing that matters to a regression
         tensors |= _parts(f"{READS}{name}", MOMENTS, moments.count, moments.mean, moments.covariance.float())
-    for name, mask in checkpoint.masks.items():
-        tensors[f"{MASK}{name}"] = mask.contiguous()
+    tensors |= {f"{MASK}{name}": mask.contiguous() for name, mask in checkpoint.masks.items()}
     return safetensors.torch.save(tensors, {METADATA_KEY: card_json(checkpoint)})
 
 
@@ -105,11 +82,12 @@ def from_bytes(data: bytes) -> Checkpoint:
             "a safetensors file, but not of emoprune",
             "adopt its weights with emoprune train, `weights=FILE` and `epochs=0`",
         )
-    card = parse_card(metadata[METADATA_KEY])
+    card = json_records.decode(Card, card_record(metadata[METADATA_KEY]))
     net, mask = _named(tensors, NET), _named(tensors, MASK)
-    statistics = {layer.name: _statistics(tensors, layer.name) for layer in card.layers}
-    reads = {name.rpartition(".")[0] for name in _named(tensors, READS)}
-    moments = {name: _moments(tensors, name) for name in sorted(reads)}
+    layers = [layer.name for layer in card.layers]
+    statistics = {name: UnitStatistics(*_sums(tensors, f"{STATS}{name}", STATISTICS)) for name in layers}
+    reads = sorted({name.rpartition(".")[0] for name in _named(tensors, READS)})
+    moments = {name: Moments(*_sums(tensors, f"{READS}{name}", MOMENTS)) for name in reads}
     known = len(net) + len(mask) + len(STATISTICS) * len(statistics) + len(MOMENTS) * len(moments)
     if known != len(tensors):
         raise BadCheckpoint("has tensors that are neither its network's nor its statistics'", COPY_AGAIN)
@@ -120,18 +98,8 @@ def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _statistics(tensors: Mapping[str, Tensor], layer: str) -> UnitStatistics:
-    count, gram, total, low, high = _sums(tensors, f"{STATS}{layer}", STATISTICS)
-    return UnitStatistics(int(count), gram.double(), total.double(), low.double(), high.double())
-
-
-def _moments(tensors: Mapping[str, Tensor], layer_input: str) -> Moments:
-    count, mean, covariance = _sums(tensors, f"{READS}{layer_input}", MOMENTS)
-    return Moments(int(count), mean.double(), covariance.double())
-
-
-def _sums(tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...]) -> list[Tensor]:
-    """An integer, then float tensors; BadCheckpoint or InvalidRecord for anything else."""
+def _sums(tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...]) -> list[Any]:
+    """An integer, then float64 tensors; BadCheckpoint or InvalidRecord for anything else."""
     names = [f"{prefix}.{part}" for part in parts]
     for name in names:
         if name not in tensors:
@@ -140,14 +108,10 @@ def _sums(tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...]) ->
     real = all(value.is_floating_point() and value.ndim > 0 for value in sums)
     if count.numel() != 1 or count.is_floating_point() or not real:
         raise InvalidRecord(f"tensors {prefix} are not statistics", COPY_AGAIN)
-    return [count, *sums]
+    return [int(count), *(value.double() for value in sums)]
 
 
 def history_entry(command: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> HistoryEntry:
     """The history entry of a command, with the versions of today."""
-    versions = {
-        "emoprune": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-    }
+    versions = {"emoprune": __version__, "python": platform.python_version(), "torch": torch.__version__}
     return HistoryEntry(command, dict(parameters), dict(metrics), versions)

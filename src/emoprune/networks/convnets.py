@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from emoprune.choices import Activation
-from emoprune.errors import InvalidRecord
-from emoprune.networks.heads import own_head
-from emoprune.networks.types import MAKE_AGAIN, Spec
-
-POOLS: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+from emoprune.networks.heads import dense_head
+from emoprune.networks.types import Spec
 
 
 @dataclass(frozen=True)
@@ -26,17 +22,13 @@ class Stage:
     padding: int = 0
     pool: int = 0
     pool_stride: int = 0
-    pool_kind: str = "max"
+    pool_kind: type[nn.MaxPool2d] | type[nn.AvgPool2d] = nn.MaxPool2d
 
-    def layers(self, inputs: int) -> list[nn.Module]:
-        """The modules of the stage."""
-        layers: list[nn.Module] = [
-            nn.Conv2d(inputs, self.channels, self.kernel, self.stride, self.padding),
-            nn.ReLU(),
-        ]
-        if self.pool:
-            layers.append(POOLS[self.pool_kind](self.pool, self.pool_stride or self.pool))
-        return layers
+    def layers(self, inputs: int, outputs: int) -> list[nn.Module]:
+        """The modules of the stage between so many channels."""
+        convolution = nn.Conv2d(inputs, outputs, self.kernel, self.stride, self.padding)
+        pools = [self.pool_kind(self.pool, self.pool_stride or self.pool)] if self.pool else []
+        return [convolution, nn.ReLU(), *pools]
 
     def shrunk(self, side: int) -> int:
         """Pixels of a side after the stage."""
@@ -64,28 +56,16 @@ CONVNETS: dict[str, tuple[Stage, ...]] = {
     "lenet": (Stage(16, 5, pool=2), Stage(32, 5, pool=3)),
     # wright2019, section 6: padding of 1 everywhere; it leaves the width of its dense layers open
     "wright_cnn": (
-        Stage(36, 5, padding=1, pool=2, pool_kind="average"),
+        Stage(36, 5, padding=1, pool=2, pool_kind=nn.AvgPool2d),
         Stage(48, 3, padding=1),
-        Stage(48, 3, padding=1, pool=2, pool_kind="average"),
+        Stage(48, 3, padding=1, pool=2, pool_kind=nn.AvgPool2d),
         Stage(48, 3, padding=1),
-        Stage(48, 3, padding=1, pool=2, pool_kind="average"),
+        Stage(48, 3, padding=1, pool=2, pool_kind=nn.AvgPool2d),
     ),
 }
 
 SPREAD = frozenset({"zhang_alexnet", "zhang_vgg"})
 """Too deep to learn from torch's default initialization; zhang2020 does not name another."""
-
-
-def stages_of(arch: str, channels: Sequence[int]) -> tuple[Stage, ...]:
-    """The stages of an architecture, with the widths in `channels` if given, one per stage."""
-    stages = CONVNETS[arch]
-    if not channels:
-        return stages
-    if len(channels) != len(stages):
-        raise InvalidRecord(
-            f"{len(channels)} widths for the {len(stages)} convolutions of {arch}", MAKE_AGAIN
-        )
-    return tuple(replace(stage, channels=width) for stage, width in zip(stages, channels, strict=True))
 
 
 class ConvNet(nn.Module):
@@ -95,12 +75,14 @@ class ConvNet(nn.Module):
         super().__init__()
         channels, height, width = spec.input
         layers: list[nn.Module] = []
-        for stage in stages_of(spec.arch, spec.channels):
-            layers += stage.layers(channels)
-            channels = stage.channels
+        stages = CONVNETS[spec.arch]
+        widths = spec.channels or [stage.channels for stage in stages]
+        for stage, outputs in zip(stages, widths, strict=True):
+            layers += stage.layers(channels, outputs)
+            channels = outputs
             height, width = (stage.shrunk(side) for side in (height, width))
         self.features = nn.Sequential(*layers, nn.Flatten())
-        self.classifier = own_head(channels * height * width, spec)
+        self.classifier = dense_head(channels * height * width, spec)
         if spec.arch in SPREAD:
             keep_spread(self, spec.activation)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from torch import nn
 
@@ -26,37 +26,29 @@ def head_of(net: nn.Module) -> nn.Module:
     return net.get_submodule(head_name(net))
 
 
-def dense_head(
-    features: int, hidden: Sequence[int], classes: int, *, activation: Activation, dropout: float
-) -> dict[str, nn.Module]:
-    """Named layers from features through each hidden width to classes (jain2020, section 2.4)."""
-    layers: dict[str, nn.Module] = {}
+def dense_head(features: int, spec: Spec, first: Mapping[str, nn.Module] | None = None) -> nn.Sequential:
+    """From features through each hidden width of `spec` to its classes (jain2020, section 2.4).
+
+    The modules of `first`, which have no weights of the head, come before.
+    """
+    layers = OrderedDict(first or {})
     inputs = features
-    for index, width in enumerate(hidden, start=1):
+    for index, width in enumerate(spec.hidden, start=1):
         layers[f"hidden{index}"] = nn.Linear(inputs, width)
-        layers[f"activation{index}"] = MODULES[activation]()
-        if dropout:
-            layers[f"dropout{index}"] = nn.Dropout(dropout)
+        layers[f"activation{index}"] = MODULES[spec.activation]()
+        if spec.dropout:
+            layers[f"dropout{index}"] = nn.Dropout(spec.dropout)
         inputs = width
-    layers["output"] = nn.Linear(inputs, classes)
-    return layers
+    layers["output"] = nn.Linear(inputs, spec.classes)
+    return nn.Sequential(layers)
 
 
-def own_head(features: int, spec: Spec) -> nn.Sequential:
-    """The dense head of `spec`."""
-    layers = dense_head(features, spec.hidden, spec.classes, activation=spec.activation, dropout=spec.dropout)
-    return nn.Sequential(OrderedDict(layers))
-
-
-def replace_head(
-    net: nn.Module, hidden: Sequence[int], classes: int, *, activation: Activation, dropout: float
-) -> None:
-    """Give a torchvision network a dense head on the features that its own classifier reads.
+def replace_head(net: nn.Module, spec: Spec) -> None:
+    """Give a torchvision network the dense head of `spec` on the features that its own classifier reads.
 
     Modules before the classifier's first weights (pooling, flattening, a norm, but not dropout) keep their
     names, so that pre-trained tensors still fill them.
     """
-    name = head_name(net)
     old = head_of(net)
     kept: dict[str, nn.Module] = {}
     features = 0
@@ -70,17 +62,14 @@ def replace_head(
             break
         if not isinstance(child, nn.Dropout):
             kept[child_name] = child
-    kept |= dense_head(features, hidden, classes, activation=activation, dropout=dropout)
-    setattr(net, name, nn.Sequential(OrderedDict(kept)))
+    setattr(net, head_name(net), dense_head(features, spec, kept))
 
 
 def output_name(net: nn.Module) -> str:
     """The full name of the layer with one output per class: the last one with weights in the head."""
-    name = head_name(net)
-    weighted = [
-        child for child, module in head_of(net).named_modules() if isinstance(module, nn.Linear | nn.Conv2d)
-    ]
-    return f"{name}.{weighted[-1]}" if weighted[-1] else name
+    modules = head_of(net).named_modules(prefix=head_name(net))
+    names: list[str] = [name for name, module in modules if isinstance(module, nn.Linear | nn.Conv2d)]
+    return names[-1]
 
 
 def fresh_layers(net: nn.Module, *, own_head: bool) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ from emoprune.networks.types import Spec
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-PLAIN = (0.5,)
 
 
 def preprocess(
@@ -28,7 +27,7 @@ def preprocess(
     if isinstance(data, Table):
         return Preprocess(kind="table", fills=True, label=ARCHITECTURES[arch].task == "reconstruct")
     entry = ARCHITECTURES[arch]
-    usual_mean, usual_std = (PLAIN, PLAIN) if entry.own else (IMAGENET_MEAN, IMAGENET_STD)
+    usual_mean, usual_std = ((0.5,), (0.5,)) if entry.own else (IMAGENET_MEAN, IMAGENET_STD)
     channels = 1 if gray and entry.own else 3
     return Preprocess(
         kind="image",
@@ -58,24 +57,17 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def _per_channel(name: str, text: str | None, usual: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    if text is None:
-        values = usual
-    else:
-        try:
-            values = tuple(float(number) for number in text.split(","))
-        except ValueError:
-            values = ()
-        if not values or not all(map(math.isfinite, values)) or (name == "std" and min(values) <= 0):
-            raise UsageFault(
-                f"`{name}={text}` is not a list of numbers", "write 0.5, or three as 0.5,0.4,0.3"
-            )
-    if len(values) == 1:
-        return values * channels
-    if len(values) != channels:
+    try:
+        values = usual if text is None else tuple(float(number) for number in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(map(math.isfinite, values)) or (name == "std" and min(values) <= 0):
+        raise UsageFault(f"`{name}={text}` is not a list of numbers", "write 0.5, or three as 0.5,0.4,0.3")
+    if len(values) not in (1, channels):
         raise UsageFault(
-            f"`{name}` has {len(values)} numbers for {channels} channels", "give one, or one each"
+            f"`{name}` has {len(values)} numbers for {channels} channels", "give one or one each"
         )
-    return values
+    return values * (channels // len(values))
 
 
 def pretrained(spec: Spec, weights: str, *, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
@@ -90,9 +82,7 @@ def pretrained(spec: Spec, weights: str, *, seed: int) -> tuple[nn.Module, tuple
     if weights == "none":
         return net, ()
     if weights == "imagenet":
-        from emoprune.networks.pretrained import imagenet_weights
-
-        tensors = imagenet_weights(spec.arch, progress=sys.stderr.isatty())
+        tensors = weights_files.imagenet_weights(spec.arch, progress=sys.stderr.isatty())
     else:
         tensors = weights_files.read(weights)
     with at(weights):

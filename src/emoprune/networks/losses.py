@@ -14,21 +14,16 @@ Loss = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
 """Mean loss from a network, its inputs, its outputs, and the labels."""
 
 
-def _cross_entropy(net: nn.Module, inputs: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(outputs, labels)
-
-
-def _squared_error(net: nn.Module, inputs: Tensor, outputs: Tensor, labels: Tensor) -> Tensor:
-    """Against the inputs as the network scales them, so that no column dominates."""
-    return _distance(net, inputs, outputs).mean()
-
-
 def _distance(net: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
+    """Squared, from the inputs as the network scales them, so that no column dominates."""
     distance: Tensor = (outputs - net.get_submodule("scaling")(inputs)).square()
     return distance
 
 
-LOSSES: dict[Task, Loss] = {"classify": _cross_entropy, "reconstruct": _squared_error}
+LOSSES: dict[Task, Loss] = {
+    "classify": lambda net, inputs, outputs, labels: nn.functional.cross_entropy(outputs, labels),
+    "reconstruct": lambda net, inputs, outputs, labels: _distance(net, inputs, outputs).mean(),
+}
 
 
 def task_of(arch: str) -> Task:
@@ -56,14 +51,11 @@ def judge(net: nn.Module, inputs: Iterator[Tensor], labels: Tensor, task: Task) 
     return loss / seen, right / seen if task == "classify" else None
 
 
-def squared_errors(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:
-    """The squared error of each output of a network that reconstructs, (n, outputs) a batch, on the CPU."""
+def squared_errors(net: nn.Module, inputs: Iterator[Tensor]) -> Tensor:
+    """The squared error of each output of a network that reconstructs, (n, outputs), on the CPU."""
     net.eval()
-    for batch in inputs:
-        # not around the yield: the mode would leak into the caller
-        with torch.inference_mode():
-            errors = _distance(net, batch, net(batch)).cpu()
-        yield errors
+    with torch.inference_mode():
+        return torch.cat([_distance(net, batch, net(batch)).cpu() for batch in inputs])
 
 
 def predict(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:

@@ -33,10 +33,8 @@ def read(path: str) -> dict[str, Tensor]:
     """
     data = read_bytes(path, fault=BadCheckpoint)
     with at(path):
-        if path.endswith(SAFETENSORS_SUFFIXES):
-            tensors, _ = safetensors_files.load(data)
-        else:
-            tensors = _unpickled(data)
+        safe = path.endswith(SAFETENSORS_SUFFIXES)
+        tensors = safetensors_files.load(data)[0] if safe else _unpickled(data)
     if any(name.startswith(NET) for name in tensors):
         tensors = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
     return {name.removeprefix(PARALLEL): value for name, value in tensors.items()}
@@ -56,11 +54,8 @@ def _unpickled(data: bytes) -> dict[str, Tensor]:
     for wrapper in WRAPPERS:
         if isinstance(value, dict) and isinstance(value.get(wrapper), dict):
             value = value[wrapper]
-    if (
-        not isinstance(value, dict)
-        or not all(isinstance(entry, Tensor) for entry in value.values())
-        or not value
-    ):
+    tensors = isinstance(value, dict) and all(isinstance(entry, Tensor) for entry in value.values())
+    if not tensors or not value:
         raise BadCheckpoint("holds no tensors by name", SAVE_STATE_DICT)
     return {str(name): entry for name, entry in value.items()}
 
@@ -68,22 +63,14 @@ def _unpickled(data: bytes) -> dict[str, Tensor]:
 def imagenet_weights(arch: str, *, progress: bool) -> dict[str, Tensor]:
     """torchvision's default ImageNet tensors of `arch`; Unavailable if they cannot be fetched."""
     weights = models.get_model_weights(arch).DEFAULT
+    options = {"progress": progress, "check_hash": True, "weights_only": True}
     try:
-        tensors: dict[str, Tensor] = weights.get_state_dict(
-            progress=progress, check_hash=True, weights_only=True
-        )
+        tensors: dict[str, Tensor] = weights.get_state_dict(**options)
     except (URLError, OSError, RuntimeError) as error:
-        reason = getattr(error, "reason", error)
-        raise Unavailable(
-            f"ImageNet weights of {arch} cannot be fetched ({reason})",
-            "give a file of them: `weights=PATH`",
-            place=weights.url,
-        ) from error
+        fact = f"ImageNet weights of {arch} cannot be fetched ({getattr(error, 'reason', error)})"
+        raise Unavailable(fact, "give a file of them: `weights=PATH`", place=weights.url) from error
     except Exception as error:
         # torch's unpickler raises anything for damaged bytes
-        raise Unavailable(
-            f"the cached ImageNet weights of {arch} are damaged",
-            "remove them from torch's cache",
-            place=weights.url,
-        ) from error
+        fact = f"the cached ImageNet weights of {arch} are damaged"
+        raise Unavailable(fact, "remove them from torch's cache", place=weights.url) from error
     return tensors

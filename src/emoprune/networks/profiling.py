@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import torch
@@ -76,50 +77,35 @@ class Footprint:
         parameters = dict(net.named_parameters())
         starts = torch.tensor([start for start, _ in graph.spans.values()])
         self.left = torch.tensor([stop - start for start, stop in graph.spans.values()])
+        cuts = [cut for cut in graph.cuts if cut.tensor in parameters]
+        number = {name: index for index, name in enumerate(dict.fromkeys(cut.tensor for cut in cuts))}
         sizes: list[tuple[int, int, int, int]] = []
-        number: dict[str, int] = {}
+        for name in number:
+            rows, columns, *rest = (*parameters[name].shape, 1)
+            work = graph.works.get(name)
+            sizes.append((rows, columns, math.prod(rest), work.positions if work else 0))
         each: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
-        for place in graph.cuts:
-            if place.tensor not in parameters:
-                continue
-            shape = parameters[place.tensor].shape
-            if place.tensor not in number:
-                number[place.tensor] = len(sizes)
-                work = graph.works.get(place.tensor)
-                columns = shape[1] if len(shape) > 1 else 1
-                sizes.append(
-                    (
-                        shape[0],
-                        columns,
-                        shape.numel() // (shape[0] * columns),
-                        work.positions if work else 0,
-                    )
-                )
-            owned = place.owner[place.owner != FROZEN]
+        for cut in cuts:
+            owned = cut.owner[cut.owner != FROZEN]
             layers = torch.searchsorted(starts, owned, right=True) - 1
-            for layer, count in zip(
-                *(part.tolist() for part in layers.unique(return_counts=True)), strict=True
-            ):
-                each[number[place.tensor], layer][place.dim] += count // int(self.left[layer])
-        self._entries = [(tensor, layer, *counts) for (tensor, layer), counts in each.items()]
+            for layer, count in Counter(layers.tolist()).items():
+                each[number[cut.tensor], layer][cut.dim] += count // int(self.left[layer])
         self._of_layer: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        for tensor, layer, rows, columns in self._entries:
+        for (tensor, layer), (rows, columns) in each.items():
             self._of_layer[layer].append((tensor, rows, columns))
-        table = torch.tensor(self._entries, dtype=torch.long).reshape(-1, 4)
-        self._tensor, self._layer, self._rows, self._columns = table.T
+        table = torch.tensor([(*place, *counts) for place, counts in each.items()], dtype=torch.long)
+        self._tensor, self._layer, self._rows, self._columns = table.reshape(-1, 4).T
         self._state = torch.tensor(sizes).reshape(-1, 4)
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
-        rows, columns, rest, positions = self._state.T
-        return int((rows * columns * rest * positions).sum())
+        return int(self._state.prod(1).sum())
 
     @property
     def parameters(self) -> int:
         """Parameters."""
-        rows, columns, rest, _ = self._state.T
-        return int((rows * columns * rest).sum())
+        return int(self._state[:, :3].prod(1).sum())
 
     def savings(self, price: Price) -> Tensor:
         """What removing one unit of each layer saves of `price`, (layers,)."""

@@ -27,6 +27,9 @@ class Architecture:
     channels: int = 0
 
 
+REGNETS = ("16gf", "1_6gf", "32gf", "3_2gf", "400mf", "800mf", "8gf")
+
+
 def _family(*names: str, **limits: Any) -> dict[str, Architecture]:
     return dict.fromkeys(names, Architecture(**limits))
 
@@ -53,13 +56,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "maxvit_t": Architecture(smallest=224, step=224, square=True),
     **_family("mnasnet0_5", "mnasnet0_75", "mnasnet1_0", "mnasnet1_3"),
     **_family("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small"),
-    **_family(
-        *(f"regnet_x_{size}" for size in ("16gf", "1_6gf", "32gf", "3_2gf", "400mf", "800mf", "8gf")),
-        *(
-            f"regnet_y_{size}"
-            for size in ("128gf", "16gf", "1_6gf", "32gf", "3_2gf", "400mf", "800mf", "8gf")
-        ),
-    ),
+    **_family(*(f"regnet_x_{size}" for size in REGNETS)),
+    **_family("regnet_y_128gf", *(f"regnet_y_{size}" for size in REGNETS)),
     **_family("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
     **_family("resnext101_32x8d", "resnext101_64x4d", "resnext50_32x4d"),
     **_family(*(f"shufflenet_v2_x{width}" for width in ("0_5", "1_0", "1_5", "2_0"))),

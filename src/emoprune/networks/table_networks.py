@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from emoprune.choices import Scale
 from emoprune.errors import BadData
-from emoprune.networks.heads import own_head
+from emoprune.networks.heads import dense_head
 from emoprune.networks.types import Spec
 
 
@@ -21,9 +21,8 @@ class MultilayerPerceptron(nn.Module):
     def __init__(self, spec: Spec) -> None:
         super().__init__()
         features = math.prod(spec.input)
-        table = len(spec.input) == 1
-        self.scaling = Scaling(features) if table else nn.Flatten()
-        self.classifier = own_head(features, spec)
+        self.scaling = Scaling(features) if len(spec.input) == 1 else nn.Flatten()
+        self.classifier = dense_head(features, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes) of features (n, features) or images (n, channels, height, width)."""
@@ -47,7 +46,10 @@ class SupportVectorMachine(nn.Module):
         self.classifier = nn.Linear(vectors, len(pairs)).requires_grad_(False)
         self.register_buffer("gamma", torch.ones(()))
         # the class of a positive decision of each pair, and that of a negative one
-        self.register_buffer("sides", _sides(pairs, spec.classes))
+        sides = torch.zeros(len(pairs), spec.classes)
+        for row, (first, second) in enumerate(pairs):
+            sides[row, first], sides[row, second] = 1.0, -1.0
+        self.register_buffer("sides", sides)
 
     gamma: Tensor
     sides: Tensor
@@ -62,13 +64,6 @@ class SupportVectorMachine(nn.Module):
         votes: Tensor = won @ self.sides.clamp(min=0) + lost @ (-self.sides).clamp(min=0)
         confidence: Tensor = decisions @ self.sides
         return votes + confidence / (3 * (confidence.abs() + 1))
-
-
-def _sides(pairs: list[tuple[int, int]], classes: int) -> Tensor:
-    sides = torch.zeros(len(pairs), classes)
-    for row, (first, second) in enumerate(pairs):
-        sides[row, first], sides[row, second] = 1.0, -1.0
-    return sides
 
 
 TABLENETS: dict[str, Callable[[Spec], nn.Module]] = {
@@ -119,10 +114,8 @@ def fitted_scaling(values: Tensor, scale: Scale, *, columns: Sequence[str]) -> S
     layer.fill.copy_(mean)
     if scale == "none":
         return layer
-    low, high = (
-        values.masked_fill(missing, torch.inf).amin(0),
-        values.masked_fill(missing, -torch.inf).amax(0),
-    )
+    low = values.masked_fill(missing, torch.inf).amin(0)
+    high = values.masked_fill(missing, -torch.inf).amax(0)
     if scale == "minmax":
         shift, spread = low, high - low
     else:

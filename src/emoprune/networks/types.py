@@ -104,9 +104,8 @@ class Spec:
 
     def __post_init__(self) -> None:
         if self.classes < 1 or len(self.input) not in (1, 3) or min(self.input) < 1:
-            raise InvalidRecord(
-                f"{self.classes} classes of input {self.input} do not make a network", MAKE_AGAIN
-            )
+            fact = f"{self.classes} classes of input {self.input} do not make a network"
+            raise InvalidRecord(fact, MAKE_AGAIN)
         widths = [*self.hidden, *self.channels, *(side for pair in self.widths.values() for side in pair)]
         if any(width < 1 for width in widths):
             raise InvalidRecord("a layer without units", "give every layer at least 1 unit")
@@ -174,9 +173,8 @@ class Card:
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.spec.classes:
-            raise InvalidRecord(
-                f"{len(self.classes)} class names for {self.spec.classes} outputs", MAKE_AGAIN
-            )
+            fact = f"{len(self.classes)} class names for {self.spec.classes} outputs"
+            raise InvalidRecord(fact, MAKE_AGAIN)
         shape = (self.preprocess.channels, *self.preprocess.size)
         fits = len(self.spec.input) == 1 if self.preprocess.kind == "table" else self.spec.input == shape
         if not fits:

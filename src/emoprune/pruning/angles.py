@@ -151,7 +151,7 @@ def survey_layers(checkpoint: Checkpoint, config: AnglesConfig) -> dict[str, Sur
         note_stale_statistics(checkpoint, masking=MASKING)
     else:
         checkpoint = remeasured(checkpoint, config.data or "", limit=config.samples)
-    layers = matching_layers(checkpoint, config.layer, place="")
+    layers = matching_layers(checkpoint, config.layer)
     return {
         layer.name: survey(checkpoint.statistics[layer.name], activation=layer.activation, config=config)
         for layer in layers

@@ -528,7 +528,7 @@ def _chosen(
         # single weights need no statistics; where there are any, errors are predicted from them
         layers = (layer for layer in original.layers if fnmatchcase(layer.name, config.layer))
         return tuple(layers), weights
-    return tuple(matching_layers(original, config.layer, place="")), weights
+    return tuple(matching_layers(original, config.layer)), weights
 
 
 def _training_data(original: Checkpoint, limit: int, *, evaluates: bool) -> CalibrationData | None:

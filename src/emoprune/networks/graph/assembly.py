@@ -25,13 +25,6 @@ class Ties:
     works: dict[str, Work] = field(default_factory=dict)
     consumers: dict[fx.Node, tuple[Channels, list[Consumer]]] = field(default_factory=dict)
 
-    def add_consumer(
-        self, source: fx.Node, value: Channels, layer: str, norm: str | None, inside: Tensor
-    ) -> None:
-        """Note that `layer` reads `value`, which `source` computes."""
-        _, consumers = self.consumers.setdefault(source, (value, []))
-        consumers.append(Consumer(layer, norm, inside))
-
 
 def assemble(pool: Pool, ties: Ties, modules: Mapping[str, nn.Module]) -> ChannelGraph:
     """Number the units layer by layer, in network order, and express everything found in units.
@@ -46,15 +39,12 @@ def assemble(pool: Pool, ties: Ties, modules: Mapping[str, nn.Module]) -> Channe
     spans: dict[str, tuple[int, int]] = {}
     blocked: list[Obstacle] = []
     for layer, ids in ties.writers:
-        roots = [root for root in dict.fromkeys(pool.roots(ids).tolist()) if root not in written]
+        roots = [root for root in pool.roots(ids).tolist() if root not in written]
         written.update(roots)
-        known = set(roots)
-        operations = [
-            obstacles[root] for root in pool.roots(ids).tolist() if root in known and obstacles.get(root)
-        ]
+        operations = [obstacles[root] for root in roots if obstacles.get(root)]
         if operations:
             blocked.append(Obstacle(layer, len(operations), operations[0]))
-        free = [root for root in roots if root not in obstacles and root in read]
+        free = [root for root in dict.fromkeys(roots) if root not in obstacles and root in read]
         if free:
             start = len(unit_of)
             unit_of.update(zip(free, range(start, start + len(free)), strict=True))
@@ -63,42 +53,37 @@ def assemble(pool: Pool, ties: Ties, modules: Mapping[str, nn.Module]) -> Channe
     def owner(ids: Ids) -> Tensor:
         return torch.tensor([unit_of.get(pool.root(int(channel)), FROZEN) for channel in ids])
 
+    activations: dict[str, str] = {}
     layer_inputs = []
-    for value, consumers in ties.consumers.values():
+    for value, (first, *others) in ties.consumers.values():
         whole = math.prod(value.shape[1:]) // len(value.ids)
         mapped = value.spread > 1 or (value.dim == 1 and whole > 1)
-        layer_input = LayerInput(
-            consumers[0].layer, tuple(consumers), owner(value.ids), value.spread, mapped, value.dim
-        )
-        layer_inputs.append((layer_input, value.activation))
-    layers, sources = _layers(spans, layer_inputs)
+        found = LayerInput(first.layer, (first, *others), owner(value.ids), value.spread, mapped, value.dim)
+        if bool((found.owner != FROZEN).any()):
+            layer_inputs.append(found)
+            activations[first.layer] = value.activation
+    layers, sources = _layers(spans, layer_inputs, activations)
+    cuts = [Cut(tensor, dim, owner(ids)) for tensor, dim, ids in ties.cuts]
     return ChannelGraph(
         layers=layers,
         spans=spans,
         sources=sources,
-        layer_inputs=tuple(
-            layer_input for layer_input, _ in layer_inputs if bool((layer_input.owner != FROZEN).any())
-        ),
-        cuts=tuple(
-            Cut(tensor, dim, found)
-            for tensor, dim, ids in ties.cuts
-            if bool(((found := owner(ids)) != FROZEN).any())
-        ),
+        layer_inputs=tuple(layer_inputs),
+        cuts=tuple(cut for cut in cuts if bool((cut.owner != FROZEN).any())),
         works=ties.works,
         obstacles=tuple(blocked),
     )
 
 
 def _layers(
-    spans: Mapping[str, tuple[int, int]], layer_inputs: list[tuple[LayerInput, str]]
+    spans: Mapping[str, tuple[int, int]], layer_inputs: list[LayerInput], activations: Mapping[str, str]
 ) -> tuple[tuple[HiddenLayer, ...], dict[str, str]]:
     """Every layer with its consumers, and the first layer input that has all of its units."""
     layer_of = np.repeat(np.arange(len(spans)), [stop - start for start, stop in spans.values()])
     names = list(spans)
     consumers: dict[str, list[str]] = defaultdict(list)
     sources: dict[str, str] = {}
-    activations: dict[str, str] = {}
-    for layer_input, activation in layer_inputs:
+    for layer_input in layer_inputs:
         present = layer_input.owner[layer_input.owner != FROZEN]
         for index in dict.fromkeys(layer_of[present.numpy()].tolist()):
             name = names[index]
@@ -106,6 +91,5 @@ def _layers(
             start, stop = spans[name]
             if len(set(present[(present >= start) & (present < stop)].tolist())) == stop - start:
                 sources.setdefault(name, layer_input.name)
-                activations.setdefault(name, activation)
-    layers = tuple(HiddenLayer(name, activations[name], tuple(consumers[name])) for name in names)
-    return layers, sources
+    layers = (HiddenLayer(name, activations[sources[name]], tuple(consumers[name])) for name in names)
+    return tuple(layers), sources

@@ -28,8 +28,7 @@ def convolving(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels
     plain = value.dim == MAP_DIM and value.spread == 1 and not isinstance(layer.padding, str)
     if not plain or layer.padding_mode != "zeros" or trace.called_again(node):
         return trace.freeze(node, given)
-    ids = trace.write(node, layer.out_channels)
-    trace.work(node, shape[2] * shape[3], groups=layer.groups)
+    ids = trace.write(node, layer.out_channels, shape[2] * shape[3], groups=layer.groups)
     if layer.groups == 1 and not getattr(layer, LAST_GROUP, False):
         trace.read(node, value, inside_fractions(layer, value.shape[2:], shape[2:]))
     else:
@@ -44,9 +43,8 @@ def inside_fractions(layer: nn.Conv2d, before: tuple[int, ...], after: tuple[int
     """Fraction of output positions at which each tap, row by row, reads the map and not its padding."""
     fractions = []
     for axis in (0, 1):
-        size, stride, pad, step = (
-            side[axis] for side in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
-        )
+        window = (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+        size, stride, pad, step = (sides[axis] for sides in window)
         start = torch.arange(after[axis]) * int(stride) - int(pad)
         read = start[None] + torch.arange(int(size))[:, None] * int(step)
         fractions.append(((read >= 0) & (read < before[axis])).double().mean(1))
@@ -59,9 +57,8 @@ def multiplying(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channel
     if value.dim != len(value.shape) - 1 or trace.called_again(node):
         return trace.freeze(node, given)
     layer: Any = trace.modules[str(node.target)]
-    ids = trace.write(node, layer.out_features)
     shape = trace.shape(node)
-    trace.work(node, math.prod(shape[1:-1]))
+    ids = trace.write(node, layer.out_features, math.prod(shape[1:-1]))
     trace.read(node, value, torch.ones(1, dtype=torch.float64))
     return Channels(ids, value.dim, shape)
 

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,42 +21,14 @@ if TYPE_CHECKING:
 
 Rule = Callable[["Tracing", fx.Node, list[Channels]], Channels | None]
 
+ELEMENTWISE: tuple[Any, ...] = (
+    *(nn.Sigmoid, nn.ReLU, nn.Tanh, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid),
+    *(torch.sigmoid, torch.relu, torch.tanh, F.relu, F.gelu, F.silu),
+)
 ACTIVATIONS: dict[object, str] = {
-    nn.Sigmoid: "sigmoid",
-    nn.ReLU: "relu",
-    nn.Tanh: "tanh",
-    nn.ReLU6: "relu6",
-    nn.GELU: "gelu",
-    nn.SiLU: "silu",
-    nn.Hardswish: "hardswish",
-    nn.Hardsigmoid: "hardsigmoid",
-    torch.sigmoid: "sigmoid",
-    torch.relu: "relu",
-    torch.tanh: "tanh",
-    F.relu: "relu",
-    F.gelu: "gelu",
-    F.silu: "silu",
-    "relu": "relu",
-    "sigmoid": "sigmoid",
-    "tanh": "tanh",
+    **{operation: operation.__name__.lower() for operation in ELEMENTWISE},
+    **{method: method for method in ("relu", "sigmoid", "tanh")},
 }
-PASSING: tuple[object, ...] = (
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.Identity,
-    F.dropout,
-    "stochastic_depth",
-    "contiguous",
-)
-POOLING: tuple[object, ...] = (
-    nn.MaxPool2d,
-    nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-    F.max_pool2d,
-    F.avg_pool2d,
-    F.adaptive_avg_pool2d,
-)
 
 
 def passing(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
@@ -108,10 +80,10 @@ def combining(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels 
 
 def joining(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
     """Concatenation of channels."""
-    parts = [trace.value(part) for part in trace.argument(node, 0, "tensors")]
+    parts = trace.argument(node, 0, "tensors")
     dim = trace.argument(node, 1, "dim") or 0
     shape = trace.shape(node)
-    known = [value for value in parts if value is not None]
+    known = [value for part in parts if (value := trace.value(part)) is not None]
     if len(known) < len(parts) or any(v.spread != 1 or v.dim != dim % len(shape) for v in known):
         return trace.freeze(node, given)
     (activation, *others) = {value.activation for value in known}
@@ -144,24 +116,20 @@ def permuting(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels 
     return replace(value, dim=dims.index(value.dim), shape=trace.shape(node))
 
 
-RULES: dict[object, Rule] = {
-    **dict.fromkeys(ACTIVATIONS, activating),
-    **dict.fromkeys(PASSING, passing),
-    **dict.fromkeys(POOLING, pooling),
-    nn.Conv2d: convolving,
-    nn.Linear: multiplying,
-    nn.BatchNorm1d: normalizing,
-    nn.BatchNorm2d: normalizing,
-    nn.Flatten: flattening,
-    torch.flatten: flattening,
-    "flatten": flattening,
-    "view": flattening,
-    "reshape": flattening,
-    torch.permute: permuting,
-    "permute": permuting,
-    "mean": averaging,
-    torch.cat: joining,
-    **dict.fromkeys(
-        (operator.add, operator.iadd, torch.add, operator.mul, operator.imul, torch.mul), combining
+OPERATIONS: dict[Rule, tuple[object, ...]] = {
+    activating: tuple(ACTIVATIONS),
+    passing: (nn.Dropout, nn.Dropout2d, nn.Identity, F.dropout, "stochastic_depth", "contiguous"),
+    pooling: (
+        *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
+        *(F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d),
     ),
+    convolving: (nn.Conv2d,),
+    multiplying: (nn.Linear,),
+    normalizing: (nn.BatchNorm1d, nn.BatchNorm2d),
+    flattening: (nn.Flatten, torch.flatten, "flatten", "view", "reshape"),
+    permuting: (torch.permute, "permute"),
+    averaging: ("mean",),
+    joining: (torch.cat,),
+    combining: (operator.add, operator.iadd, torch.add, operator.mul, operator.imul, torch.mul),
 }
+RULES = {operation: rule for rule, operations in OPERATIONS.items() for operation in operations}

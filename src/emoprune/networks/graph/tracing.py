@@ -13,7 +13,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from emoprune.networks.graph.assembly import Ties, assemble
 from emoprune.networks.graph.channel_ids import SILENT, Channels, Ids, Pool
 from emoprune.networks.graph.rules import RULES
-from emoprune.networks.graph.types import ChannelGraph, Work
+from emoprune.networks.graph.types import ChannelGraph, Consumer, Work
 
 BATCH = 2
 LAYERS: dict[object, int] = {nn.Conv2d: 1, nn.Linear: -1}
@@ -66,10 +66,7 @@ class Tracing:
 
     def _apply(self, node: fx.Node) -> Channels | None:
         if node.op == "placeholder":
-            shape = self.shape(node)
-            ids = self.pool.fresh(shape[1])
-            self.pool.freeze(ids, SILENT)
-            return Channels(ids, 1, shape)
+            return self._frozen(self.shape(node), 1)
         given = [value for source in node.all_input_nodes if (value := self.value(source)) is not None]
         if node.op == "output":
             for value in given:
@@ -78,10 +75,12 @@ class Tracing:
         if self.is_number(node):
             return None
         if not given and self.kind(node) in LAYERS:
-            given = [self._unnamed(node)]
+            # no rule knows what the layer reads; its own channels can be removed
+            shape = self.shape(node.all_input_nodes[0])
+            given = [self._frozen(shape, LAYERS[self.kind(node)] % len(shape))]
         if not given:
             return None
-        rule = RULES.get(self.kind(node)) if self._is_tensor(node) else None
+        rule = RULES.get(self.kind(node)) if hasattr(node.meta["tensor_meta"], "shape") else None
         return self.freeze(node, given) if rule is None else rule(self, node, given)
 
     def freeze(self, node: fx.Node, given: list[Channels]) -> Channels | None:
@@ -90,10 +89,8 @@ class Tracing:
             self.pool.freeze(value.ids, self.name(node))
         return None
 
-    def _unnamed(self, node: fx.Node) -> Channels:
-        """What a layer reads where no rule knows its channels: those are frozen, the layer's own are not."""
-        shape = self.shape(node.all_input_nodes[0])
-        dim = LAYERS[self.kind(node)] % len(shape)
+    def _frozen(self, shape: tuple[int, ...], dim: int) -> Channels:
+        """New channels that cannot be removed."""
         ids = self.pool.fresh(shape[dim])
         self.pool.freeze(ids, SILENT)
         return Channels(ids, dim, shape)
@@ -123,9 +120,6 @@ class Tracing:
         """The channels of an operand, None where it has none."""
         return self._values.get(operand) if isinstance(operand, fx.Node) else None
 
-    def _is_tensor(self, node: fx.Node) -> bool:
-        return hasattr(node.meta["tensor_meta"], "shape")
-
     def shape(self, node: fx.Node) -> tuple[int, ...]:
         """The shape of what `node` computes."""
         return tuple(node.meta["tensor_meta"].shape)
@@ -142,12 +136,13 @@ class Tracing:
         """Whether a module runs more than once, so that its weights serve several inputs."""
         return node.op == "call_module" and self._calls[str(node.target)] > 1
 
-    def write(self, node: fx.Node, count: int) -> Ids:
-        """New channels, written by the layer that `node` calls."""
+    def write(self, node: fx.Node, count: int, positions: int, *, groups: int = 1) -> Ids:
+        """New channels, which the layer that `node` calls writes at so many positions."""
         ids = self.pool.fresh(count)
         for name in ("weight", "bias"):
             self.cut(f"{node.target}.{name}", 0, ids)
         self._ties.writers.append((str(node.target), ids))
+        self._ties.works[f"{node.target}.weight"] = Work(positions, groups)
         return ids
 
     def cut(self, tensor: str, dim: int, ids: Ids) -> None:
@@ -155,14 +150,11 @@ class Tracing:
         if tensor in self.tensors:
             self._ties.cuts.append((tensor, dim, ids))
 
-    def work(self, node: fx.Node, positions: int, *, groups: int = 1) -> None:
-        """Note at how many positions a weight is applied."""
-        self._ties.works[f"{node.target}.weight"] = Work(positions, groups)
-
     def read(self, node: fx.Node, value: Channels, inside: Tensor) -> None:
         """Note that the layer that `node` calls mixes the channels of `value`."""
         self.cut(f"{node.target}.weight", 1, np.repeat(value.ids, value.spread))
-        self._ties.add_consumer(node.all_input_nodes[0], value, str(node.target), self._norm(node), inside)
+        _, consumers = self._ties.consumers.setdefault(node.all_input_nodes[0], (value, []))
+        consumers.append(Consumer(str(node.target), self._norm(node), inside))
 
     def _norm(self, node: fx.Node) -> str | None:
         users = list(node.users)
