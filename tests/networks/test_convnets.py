@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.choices import Activation
-from emoprune.errors import UsageFault
 from emoprune.networks.build import blueprint, build
 from emoprune.networks.convnets import CONVNETS, GAINS, SPREAD, Stage, keep_spread
 from emoprune.networks.registry import ARCHITECTURES
@@ -156,13 +154,8 @@ def test_shrunk_agrees_with_torch(
 def test_stages_are_as_many_as_the_widths_in_the_registry(arch: str) -> None:
     assert ARCHITECTURES[arch].channels == len(CONVNETS[arch])
     widths = tuple(range(2, 2 + len(CONVNETS[arch])))
-    side = ARCHITECTURES[arch].smallest
-    spec = Spec(arch, 2, (3, side, side), channels=widths)
-    made = [layer for layer in blueprint(spec).modules() if isinstance(layer, nn.Conv2d)]
-    assert [layer.out_channels for layer in made] == list(widths)
-    for wrong in (widths[1:] or (1, 2), (*widths, 9)):
-        with pytest.raises(UsageFault, match=f"`channels` {len(wrong)}"):
-            blueprint(dataclasses.replace(spec, channels=wrong))
+    convolutions = [layer for layer in paper(arch, channels=widths).modules() if isinstance(layer, nn.Conv2d)]
+    assert [layer.out_channels for layer in convolutions] == list(widths)
 
 
 SPECS = {

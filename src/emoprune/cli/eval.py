@@ -28,12 +28,9 @@ One of several runs, for emoprune report --by-label and --figures:
 
 def command(
     model: Annotated[
-        str,
-        typer.Argument(metavar="MODEL", help="A checkpoint (.st, or - for standard input) or .onnx file."),
+        str, typer.Argument(metavar="MODEL", help="A checkpoint (.st, - for standard input) or .onnx file.")
     ],
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="Faces or a feature table: whatever train takes.")
-    ],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Faces or a feature table, as train takes.")],
     split: Annotated[
         Part | None,
         typer.Option(help="Which part of the model's split.  [default: test, else val]", show_default=False),

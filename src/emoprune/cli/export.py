@@ -24,9 +24,7 @@ Examples:
 
 def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, or - for standard input.")],
-    output: Annotated[
-        str, typer.Argument(metavar="OUT.onnx", help="The file to write, or - for standard output.")
-    ],
+    output: Annotated[str, typer.Argument(metavar="OUT.onnx", help="A file, or - for standard output.")],
     data: Annotated[
         str | None,
         typer.Option(
@@ -37,9 +35,7 @@ def command(
     ] = None,
     tolerance: Annotated[
         float,
-        typer.Option(
-            min=0, max=1e6, metavar="DIFFERENCE", help="Largest difference of any logit that passes."
-        ),
+        typer.Option(min=0, max=1e6, metavar="DIFFERENCE", help="Largest difference of a logit that passes."),
     ] = 1e-4,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="For the random batches.")] = 0,
     force: options.Force = False,

@@ -74,11 +74,9 @@ def export(
     on_real = onnx_files.largest_difference(engine, net, real) if real else None
     worst = max(on_random, on_real or 0.0)
     if worst > tolerance:
-        raise ToleranceExceeded(
-            f"logits differ by up to {worst:.3g}, more than {tolerance:g}; nothing written",
-            "give a larger `tolerance` if that is close enough",
-            place=output or "",
-        )
+        fact = f"logits differ by up to {worst:.3g}, more than {tolerance:g}; nothing written"
+        remedy = "give a larger `tolerance` if that is close enough"
+        raise ToleranceExceeded(fact, remedy, place=output or "")
     if output is not None:
         files.write_bytes(output, exported, force=force)
     return ExportSummary(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from emoprune import events
 from emoprune.choices import DeviceName, Part
@@ -56,32 +55,23 @@ def evaluate(
         "bytes": model.bytes,
         "units": model.units,
     }
+    if latency:
+        one = next(subset.inputs(1))
+        shared["latency_ms"] = profiling.latency_ms(lambda: list(model.logits(iter([one]))))
     if task_of(card.spec.arch) == "reconstruct":
-        each = _squared_errors(model, inputs)
+        if model.net is None:
+            fact = "does not say how it scales its input"
+            raise BadCheckpoint(fact, "evaluate its checkpoint", place=model.place)
+        each = squared_errors(model.net, inputs).double().mean(0)
         shared |= {"n": len(subset), "loss": float(each.mean())}
         shared["per_output"] = dict(zip(card.classes, each.tolist(), strict=True))
-        return ReconstructionMetrics(**shared, latency_ms=_latency_ms(model, subset) if latency else None)
+        return ReconstructionMetrics(**shared)
     logits = torch.cat(list(model.logits(inputs)))
     return Metrics(
         **shared,
         model_fingerprint=model.fingerprint,
         data_fingerprint=data.catalog.fingerprint,
         **score(logits, subset.labels, card.classes),
-        latency_ms=_latency_ms(model, subset) if latency else None,
         label=label,
         settings=settings or {},
     )
-
-
-def _squared_errors(model: LoadedModel, inputs: Iterator[Tensor]) -> Tensor:
-    """Mean squared error of each output, (outputs,), as the network scales its input."""
-    if model.net is None:
-        fact = "does not say how it scales its input"
-        raise BadCheckpoint(fact, "evaluate its checkpoint", place=model.place)
-    return squared_errors(model.net, inputs).double().mean(0)
-
-
-def _latency_ms(model: LoadedModel, subset: Subset) -> float:
-    """Median time of one sample in milliseconds, on this machine."""
-    one = next(subset.inputs(1))
-    return profiling.latency_ms(lambda: list(model.logits(iter([one]))))

@@ -78,10 +78,8 @@ def from_bytes(data: bytes) -> Checkpoint:
     """The checkpoint in the bytes of a safetensors file; BadCheckpoint or InvalidRecord for anything else."""
     tensors, metadata = safetensors_files.load(data)
     if METADATA_KEY not in metadata:
-        raise BadCheckpoint(
-            "a safetensors file, but not of emoprune",
-            "adopt its weights with emoprune train, `weights=FILE` and `epochs=0`",
-        )
+        remedy = "adopt its weights with emoprune train, `weights=FILE` and `epochs=0`"
+        raise BadCheckpoint("a safetensors file, but not of emoprune", remedy)
     card = json_records.decode(Card, card_record(metadata[METADATA_KEY]))
     net, mask = _named(tensors, NET), _named(tensors, MASK)
     layers = [layer.name for layer in card.layers]

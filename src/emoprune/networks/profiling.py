@@ -64,9 +64,6 @@ def latency_ms(run: Callable[[], object]) -> float:
     return 1000 * statistics.median(times)
 
 
-ROWS, COLUMNS = 0, 1
-
-
 class Footprint:
     """Multiply-accumulates and parameters of the layers of a graph while their units are removed.
 
@@ -90,11 +87,8 @@ class Footprint:
             layers = torch.searchsorted(starts, owned, right=True) - 1
             for layer, count in Counter(layers.tolist()).items():
                 each[number[cut.tensor], layer][cut.dim] += count // int(self.left[layer])
-        self._of_layer: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        for (tensor, layer), (rows, columns) in each.items():
-            self._of_layer[layer].append((tensor, rows, columns))
-        table = torch.tensor([(*place, *counts) for place, counts in each.items()], dtype=torch.long)
-        self._tensor, self._layer, self._rows, self._columns = table.reshape(-1, 4).T
+        self._tensor, self._layer = torch.tensor([*each], dtype=torch.long).reshape(-1, 2).T
+        self._each = torch.tensor([*each.values()], dtype=torch.long).reshape(-1, 2)
         self._state = torch.tensor(sizes).reshape(-1, 4)
 
     @property
@@ -112,13 +106,13 @@ class Footprint:
         if price == "units":
             return torch.ones_like(self.left)
         rows, columns, rest, positions = self._state[self._tensor].T
-        less = (self._rows * columns + self._columns * rows - self._rows * self._columns) * rest
+        fewer_rows, fewer_columns = self._each.T
+        less = (fewer_rows * columns + fewer_columns * rows - fewer_rows * fewer_columns) * rest
         saved = torch.zeros_like(self.left)
         return saved.index_add_(0, self._layer, less * positions if price == "macs" else less)
 
     def take(self, layer: int, units: int = 1) -> None:
         """Remove units of a layer, by its number."""
         self.left[layer] -= units
-        for tensor, rows, columns in self._of_layer[layer]:
-            self._state[tensor, ROWS] -= rows * units
-            self._state[tensor, COLUMNS] -= columns * units
+        own = self._layer == layer
+        self._state[self._tensor[own], :2] -= self._each[own] * units
