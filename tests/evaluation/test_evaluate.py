@@ -269,7 +269,7 @@ def test_a_budget_of_loss_is_of_squared_error(emoprune: Runner, compressed: Comp
 def test_pruning_a_reconstruction_has_no_accuracy_to_drop(emoprune: Runner, compressed: Compressed) -> None:
     _, network = compressed(0)
     options = ("--method", "progressive", "--max-drop", "3", "-o", "less.st")
-    says = ("autoencoder", "--max-loss-increase")
+    says = ("no accuracy", "--max-loss-increase")
     emoprune.check_refused("prune", network, *options, code=2, says=says)
 
 
