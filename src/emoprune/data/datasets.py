@@ -100,10 +100,10 @@ def open_folder(place: str) -> Folder:
         loose = [path.name for path in beside if is_image_name(path) and not is_contact_sheet(path)]
         if output_folder.is_unfinished(root):
             raise BadData("its photos are not all cropped", "run the same emoprune crop again")
-        if not found or loose:
-            raise BadData(
-                f"{loose[0]} is in no class folder" if loose else "no pictures in class folders", LAYOUT
-            )
+        if loose:
+            raise BadData(f"{loose[0]} is in no class folder", LAYOUT)
+        if not found:
+            raise BadData("no pictures in class folders", LAYOUT)
         found.sort(key=lambda entry: entry[0].relative_to(root).as_posix())
         names, labels = [path.relative_to(root).as_posix() for path, _ in found], [name for _, name in found]
         contents = (hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in found)

@@ -11,7 +11,6 @@ from emoprune.io.csv_text import LABEL, NAME, Row, is_missing
 CLASSES = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 """What its labels 1 to 7 stand for."""
 
-SUFFIX = ".mat"
 FEATURES = ("lpq", "phog")
 """Kinds of feature that its titles name among other words."""
 
@@ -44,7 +43,7 @@ def as_table(rows: list[Row]) -> list[Row]:
         if found is None:
             fact = f"line {number}: label is {label!r}, not a whole number from 1 to {len(CLASSES)}"
             raise BadData(fact, f"correct it, or head the first column {NAME} if labels are words")
-        table.append((number, [name.strip().removesuffix(SUFFIX), found, *values]))
+        table.append((number, [name.strip().removesuffix(".mat"), found, *values]))
     return table
 
 

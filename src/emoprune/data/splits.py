@@ -142,10 +142,10 @@ def _grouped(catalog: Catalog, sizes: Mapping[str, int], rule: SplitRule) -> Par
     for index, group in enumerate(_groups_of(catalog, rule)):
         members[group].append(index)
     if len(members) < len(sizes):
-        option, remedy = "`split_by`", "add samples"
-        if rule.group_by:
-            option, remedy = "`group_by`", "choose another pattern"
-        raise BadData(f"groups made by {option}: {len(members)}, fewer than the {len(sizes)} parts", remedy)
+        name, remedy = (
+            ("group_by", "choose another pattern") if rule.group_by else ("split_by", "add samples")
+        )
+        raise BadData(f"groups made by `{name}`: {len(members)}, fewer than the {len(sizes)} parts", remedy)
     classes = len(catalog.classes)
     wanted = np.bincount(catalog.labels, minlength=classes) / len(catalog.labels)
     missing = {part: size * wanted for part, size in sizes.items()}
@@ -191,10 +191,10 @@ def split_rule(
 
 def note_split(data: Data, rule: SplitRule, parts: Parts) -> None:
     """Note a random split, and warn of near-duplicates that it separates."""
-    if rule.shares != FOLDERS and rule.group_by is None:
+    folders = rule.shares == FOLDERS
+    if not folders and rule.group_by is None:
         events.note("random split; where photos share a film or a person, keep them together with `group_by`")
     if not rule.together:
         # parts that came as folders are the user's to change
-        ours = rule.shares != FOLDERS
-        remedy = "keep them together with `split_by=duplicates`" if ours else "keep one side of each"
+        remedy = "keep one side of each" if folders else "keep them together with `split_by=duplicates`"
         near_duplicates.warn_of_separated(data, parts, remedy=remedy)

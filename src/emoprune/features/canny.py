@@ -50,18 +50,14 @@ def edges(gray: Values) -> NDArray[np.bool_]:
         return np.zeros(gray.shape, dtype=bool)
     slack = NEGLIGIBLE * peak
     ridge = _is_ridge(right, down, sizes, slack)
-    high = _high_threshold(sizes, peak)
+    # the least 64th of the peak that at least 70% of the magnitudes do not exceed
+    steps = np.ceil(STEPS * sizes / peak - NEGLIGIBLE).astype(int).clip(1, STEPS)
+    up_to = np.bincount(steps.ravel(), minlength=STEPS + 1).cumsum()
+    high = float(np.argmax(10 * up_to >= TENTHS_BELOW * sizes.size)) * peak / STEPS
     weak = ridge & (sizes >= LOW_FRACTION * high - slack)
     strong = ridge & (sizes >= high - slack)
     pieces, _ = ndimage.label(weak, structure=CORNERS_TOO)
     return weak & np.isin(pieces, np.unique(pieces[strong]))
-
-
-def _high_threshold(sizes: Values, peak: float) -> float:
-    """The least 64th of the peak that at least 70% of the magnitudes do not exceed."""
-    steps = np.ceil(STEPS * sizes / peak - NEGLIGIBLE).astype(int).clip(1, STEPS)
-    up_to = np.bincount(steps.ravel(), minlength=STEPS + 1).cumsum()
-    return float(np.argmax(10 * up_to >= TENTHS_BELOW * sizes.size)) * peak / STEPS
 
 
 def _is_ridge(right: Values, down: Values, sizes: Values, slack: float) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from emoprune.networks.config import InputConfig
 from emoprune.networks.registry import ARCHITECTURES, USUAL_TORCHVISION
 from emoprune.settings import check_limits, like, setting
 
+SIZES = f"48 for pixels, 128 for {' and '.join(DESCRIPTORS)}, the architecture's own for a network"
 TORCHVISION = [name for name, entry in ARCHITECTURES.items() if not entry.own]
 
 
@@ -35,13 +36,7 @@ class FeaturesConfig:
         default_text=USUAL_TORCHVISION,
     )
     weights: str | None = like(InputConfig, "weights", default_text="imagenet")
-    size: str | None = like(
-        InputConfig,
-        "size",
-        help="What faces are resized to.",
-        default_text=f"48 for pixels, 128 for {' and '.join(DESCRIPTORS)}, "
-        "the architecture's own for a network",
-    )
+    size: str | None = like(InputConfig, "size", help="What faces are resized to.", default_text=SIZES)
     gray: bool = like(InputConfig, "gray")
     mean: str | None = like(InputConfig, "mean", default_text="ImageNet's")
     std: str | None = like(InputConfig, "std", default_text="ImageNet's")

@@ -31,10 +31,8 @@ from emoprune.networks.types import Spec
 DESCRIBE: dict[str, Callable[[NDArray[np.generic]], NDArray[np.float64]]] = {"lpq": lpq, "phog": phog}
 """From a gray picture (height, width), as `unit_gray` takes it, to its features (n,)."""
 
-READ: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
-    "deep": build.penultimate,
-    "backbone": build.backbone,
-}
+Reader = Callable[[nn.Module, Tensor], Tensor]
+READ: dict[str, Reader] = {"deep": build.penultimate, "backbone": build.backbone}
 """From a network and a batch of its inputs to features (batch, n)."""
 
 PIXELS_SIZE = 48
@@ -43,10 +41,7 @@ DESCRIPTORS_SIZE = 128
 
 @dataclass(frozen=True)
 class Components:
-    """Principal components of each kind: how many, and the fraction of the variance that they explain.
-
-    They are fitted to the training part, of so many `samples`.
-    """
+    """How many principal components, the part and `samples` that they fit, the variance explained by kind."""
 
     components: int
     part: str
@@ -77,22 +72,18 @@ def extract(faces: Data, config: FeaturesConfig, *, device: DeviceName = "auto")
     if config.pca is not None:
         catalog, train = _training_part(faces, config.pca, config.seed)
     rows = _rows_by_kind(faces, config, devices.device(device))
-    count = len(catalog.names)
+    values, pca, count = {}, None, len(catalog.names)
     with at(catalog.place):
-        values = {
-            kind: torch.cat(list(events.tracked(found, kind, count, steps=len)))
-            for kind, found in rows.items()
-        }
-        pca = None
+        for kind, found in rows.items():
+            values[kind] = torch.cat(list(events.tracked(found, kind, count, steps=len)))
         if config.pca is not None and train is not None:
             explained = {}
             for kind, block in values.items():
                 values[kind], explained[kind] = principal_components(block, train, config.pca, kind=kind)
             pca = Components(config.pca, "train", len(train), explained)
     columns = tuple(f"{kind}_{index + 1}" for kind in values for index in range(values[kind].shape[1]))
-    return Features(
-        Table(catalog, columns, torch.cat([block.float() for block in values.values()], dim=1)), pca
-    )
+    whole = torch.cat([block.float() for block in values.values()], dim=1)
+    return Features(Table(catalog, columns, whole), pca)
 
 
 def _check_used(config: FeaturesConfig, split: SplitConfig) -> None:

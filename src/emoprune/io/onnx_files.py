@@ -48,9 +48,7 @@ def export(net: nn.Module, example: Tensor, metadata: Mapping[str, str]) -> byte
         logger.setLevel(level)
     assert program is not None
     model: ModelProto = program.model_proto
-    for key, value in metadata.items():
-        entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
+    onnx.helper.set_model_props(model, dict(metadata))
     # the exporter notes source files of this machine at every node
     for node in model.graph.node:
         del node.metadata_props[:]

@@ -50,7 +50,14 @@ def ordered(
             yield from _in_pool(function, rest, suspects, jobs, preload)
         except BrokenProcessPool:
             for item in suspects:
-                yield _alone(function, item, lost, preload)
+                with _pool(1, preload) as pool:
+                    # if even this fails, the item is not the cause
+                    pool.submit(os.getpid).result()
+                    try:
+                        result = pool.submit(function, item).result()
+                    except BrokenProcessPool:
+                        result = lost(item)
+                yield result
         else:
             return
 
@@ -74,18 +81,6 @@ def _in_pool(
             result = futures.popleft().result()
             pending.popleft()
             yield result
-
-
-def _alone(
-    function: Callable[[Item], Result], item: Item, lost: Callable[[Item], Result], preload: Sequence[str]
-) -> Result:
-    with _pool(1, preload) as pool:
-        # if even this fails, the item is not the cause
-        pool.submit(os.getpid).result()
-        try:
-            return pool.submit(function, item).result()
-        except BrokenProcessPool:
-            return lost(item)
 
 
 @contextmanager

@@ -109,11 +109,11 @@ def _faults(av: ModuleType, path: Path) -> Iterator[None]:
 
 def _upright(frame: VideoFrame, stream: VideoStream) -> Image.Image:
     image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]  # PyAV gives it no types
-    shape = stream.sample_aspect_ratio or Fraction(1)
-    if shape > 1:
-        image = image.resize((round(image.width * shape), image.height), Image.Resampling.BICUBIC)
-    elif 0 < shape < 1:
-        image = image.resize((image.width, round(image.height / shape)), Image.Resampling.BICUBIC)
+    square = Fraction(1)
+    shape = stream.sample_aspect_ratio or square
+    if shape > 0 and shape != square:
+        size = round(image.width * max(shape, square)), round(image.height / min(shape, square))
+        image = image.resize(size, Image.Resampling.BICUBIC)
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return image
