@@ -142,10 +142,8 @@ def _grouped(catalog: Catalog, sizes: Mapping[str, int], rule: SplitRule) -> Par
     for index, group in enumerate(_groups_of(catalog, rule)):
         members[group].append(index)
     if len(members) < len(sizes):
-        name, remedy = (
-            ("group_by", "choose another pattern") if rule.group_by else ("split_by", "add samples")
-        )
-        raise BadData(f"groups made by `{name}`: {len(members)}, fewer than the {len(sizes)} parts", remedy)
+        by, remedy = ("group_by", "choose another pattern") if rule.group_by else ("split_by", "add samples")
+        raise BadData(f"groups made by `{by}`: {len(members)}, fewer than the {len(sizes)} parts", remedy)
     classes = len(catalog.classes)
     wanted = np.bincount(catalog.labels, minlength=classes) / len(catalog.labels)
     missing = {part: size * wanted for part, size in sizes.items()}
