@@ -16,7 +16,6 @@ from PIL import Image
 from emoprune.errors import BadImage
 from emoprune.faces import contact_sheet as contact
 from emoprune.faces.contact_sheet import HEAD, SECTIONS, STYLES, Outcome, Tile, contact_sheet
-from emoprune.faces.text_layout import font_of
 from emoprune.synthetic_faces import draw_scene
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -46,8 +45,8 @@ def tile(outcome: Outcome = "face", name: str = "a.jpg", picture: Image.Image = 
     return Tile(outcome, name, lambda: picture)
 
 
-def drawn(tiles: list[Tile], title: str = "faces/") -> NDArray[np.uint8]:
-    return np.asarray(contact_sheet(iter(tiles), title=title, font=font_of))
+def drawn(tiles: list[Tile]) -> NDArray[np.uint8]:
+    return np.asarray(contact_sheet(iter(tiles)))
 
 
 def rows_with(sheet: NDArray[np.uint8], color: tuple[int, int, int]) -> NDArray[np.intp]:
@@ -87,7 +86,7 @@ def test_a_sheet_of_any_count_has_a_sensible_size(
     # the layout alone is asked for: drawing thousands takes seconds
     monkeypatch.setattr(contact, "_draw_section", lambda *_: None)
     tiles = [*([tile()] * counts[0]), *([tile("failed")] * counts[1])]
-    width, height = contact_sheet(tiles, title="faces/", font=font_of).size
+    width, height = contact_sheet(tiles).size
     assert 800 <= width <= 6200
     assert height < 65_500
     assert width * height < 80e6
@@ -137,7 +136,7 @@ def test_pictures_are_made_once_and_one_at_a_time() -> None:
         for index in range(30):
             yield Tile(OUTCOMES[index % 5], f"{index}.jpg", picture)
 
-    contact_sheet(tiles(), title="faces/", font=font_of)
+    contact_sheet(tiles())
     assert len(alive) == 30
 
 
@@ -185,7 +184,6 @@ def test_the_heading_counts_what_there_is_and_always_the_failures() -> None:
     assert (one == STYLES["failed"].color).all(2).any()
     assert not (one == STYLES["rescued"].color).all(2).any()
     assert (heading({"face": 2}) != one).any()
-    assert (drawn([tile()], "others/")[:HEAD] != one).any()
 
 
 def test_frames_differ_without_red_green_or_blue() -> None:

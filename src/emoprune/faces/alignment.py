@@ -74,12 +74,9 @@ def _check(photo: tuple[int, int], left: Points, right: Points, *, side: float) 
         raise BadImage("the two eyes are at one place", "give the face a box by hand")
     width, height = photo
     x, y = (left + right) / 2
-    fact = ""
-    if not (0 <= x <= width and 0 <= y <= height):
-        fact = "its eyes lie outside"
-    elif side > LARGEST * max(photo):
-        fact = "its eyes are too far apart for"
-    if fact:
+    outside = not (0 <= x <= width and 0 <= y <= height)
+    if outside or side > LARGEST * max(photo):
+        fact = "its eyes lie outside" if outside else "its eyes are too far apart for"
         raise BadImage(f"{fact} the photo of {width}x{height} pixels", "give the face a box by hand")
 
 
@@ -102,14 +99,11 @@ def _turned(
     half = float(np.abs(along).sum()) / 2 + REACH
     left, top = (math.floor(place - half) for place in center)
     right, bottom = (math.ceil(place + half) for place in center)
-    padded = padded_region(
-        image, (left, top, right, bottom), block=block, pad="reflect" if pad == "clip" else pad
-    )
+    pad = "reflect" if pad == "clip" else pad
+    padded = padded_region(image, (left, top, right, bottom), block=block, pad=pad)
     down = _downwards(along)
     x, y = center - (along + down) / 2 - (left, top)
-    a, d = along / fine
-    b, e = down / fine
-    turned = padded.transform(
-        (fine, fine), Image.Transform.AFFINE, (a, b, x, d, e, y), resample=Image.Resampling.BICUBIC
-    )
+    (a, d), (b, e) = along / fine, down / fine
+    how = (Image.Transform.AFFINE, (a, b, x, d, e, y), Image.Resampling.BICUBIC)
+    turned = padded.transform((fine, fine), *how)
     return turned if fine == size else turned.resize((size, size), Image.Resampling.BICUBIC)

@@ -9,14 +9,14 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from emoprune import events
 from emoprune.errors import BadImage
 from emoprune.faces import manifest
 from emoprune.faces.output_folder import CropFolder
 from emoprune.faces.sources import Source
-from emoprune.faces.text_layout import caption, font_of, lines, printable, shortened
+from emoprune.faces.text_layout import caption, font_of, lines
 from emoprune.faces.types import CropRow
 from emoprune.io import images
 
@@ -27,15 +27,10 @@ SHAPE = 1.4
 """Width of a sheet of many tiles as a multiple of its height."""
 EDGE, GAP, HEAD, TITLE, LINE = 20, 8, 64, 34, 16
 """Pixels: around the sheet, between tiles, of the heading, of a section's title, of a caption."""
-PAPER, INK, FAINT, GRAY, CROSS = (
-    (255, 255, 255),
-    (28, 28, 28),
-    (110, 110, 110),
-    (222, 222, 222),
-    (190, 190, 190),
-)
+HEADING = "Faces, and photos without one"
+"""Without the folder's name: the same photos give the same bytes in any folder."""
+PAPER, INK, GRAY, CROSS = (255, 255, 255), (28, 28, 28), (222, 222, 222), (190, 190, 190)
 
-Font = Callable[[int], ImageFont.FreeTypeFont]
 Color = tuple[int, int, int]
 Outcome = Literal["failed", "rescued", "by hand", "whole", "face"]
 Picture = Callable[[], Image.Image]
@@ -104,22 +99,21 @@ class _Section:
         return TITLE + math.ceil(len(self.tiles) / self.columns(width)) * self.cell[1]
 
 
-def contact_sheet(tiles: Iterable[Tile], *, title: str, font: Font) -> Image.Image:
+def contact_sheet(tiles: Iterable[Tile]) -> Image.Image:
     """All tiles as one RGB picture: failures first, then what a person should check, then the faces.
 
-    `font` gives letters of a height in pixels. Tiles of a section keep their order; numbers in captions count
-    from 1. One picture is in memory at a time. Of more than MOST tiles the last section that fits shows as
-    many as there is room for, evenly chosen.
+    Tiles of a section keep their order; numbers in captions count from 1. One picture is in memory at a time.
+    Of more than MOST tiles the last section that fits shows as many as there is room for, evenly chosen.
     """
     given = list(tiles)
     sections = list(_sections(given))
     width = _width(sections)
     height = HEAD + sum(section.height(width) for section in sections) + EDGE
     sheet = Image.new("RGB", (width, height), PAPER)
-    _draw_heading(sheet, given, title, font)
+    _draw_heading(sheet, given)
     top = HEAD
     for section in sections:
-        _draw_section(sheet, section, top, font)
+        _draw_section(sheet, section, top)
         top += section.height(width)
     return sheet
 
@@ -150,43 +144,42 @@ def _width(sections: Sequence[_Section]) -> int:
     return math.ceil((wanted - 2 * EDGE + GAP) / cell) * cell - GAP + 2 * EDGE
 
 
-def _draw_heading(sheet: Image.Image, tiles: Sequence[Tile], title: str, font: Font) -> None:
+def _draw_heading(sheet: Image.Image, tiles: Sequence[Tile]) -> None:
     draw = ImageDraw.Draw(sheet)
-    large, small = font(18), font(13)
-    name = shortened(printable(title, large), large, sheet.width - 2 * EDGE)
-    draw.text((EDGE, 27), name, INK, large, anchor="ls")
+    small = font_of(13)
+    draw.text((EDGE, 27), HEADING, INK, font_of(18), anchor="ls")
     x = float(EDGE)
     for outcome, style in STYLES.items():
         count = sum(tile.outcome == outcome for tile in tiles)
         if not count and outcome != "failed":
             continue
-        _draw_frame(sheet, (round(x), 38, round(x) + 18, 56), style, font)
+        _draw_frame(sheet, (round(x), 38, round(x) + 18, 56), style)
         text = f"{count:,} {style.label}"
         draw.text((x + 25, 52), text, INK, small, anchor="ls")
         x += 25 + small.getlength(text) + 22
 
 
-def _draw_section(sheet: Image.Image, section: _Section, top: int, font: Font) -> None:
+def _draw_section(sheet: Image.Image, section: _Section, top: int) -> None:
     draw = ImageDraw.Draw(sheet)
     counted = f"{section.total:,}"
     if len(section.tiles) < section.total:
         counted = f"{len(section.tiles):,} of {counted}, evenly chosen"
     draw.line((EDGE, top + 4, sheet.width - EDGE, top + 4), GRAY)
-    draw.text((EDGE, top + 24), f"{section.title}: {counted}", INK, font(14), anchor="ls")
-    columns, small = section.columns(sheet.width), font(11)
+    draw.text((EDGE, top + 24), f"{section.title}: {counted}", INK, font_of(14), anchor="ls")
+    columns, small = section.columns(sheet.width), font_of(11)
     for index, (tile, number) in enumerate(zip(section.tiles, section.numbers, strict=True)):
         x = EDGE + index % columns * section.cell[0]
         y = top + TITLE + index // columns * section.cell[1]
         style = STYLES[tile.outcome]
-        inner = _thumbnail(tile, section.side - 2 * style.frame, font)
+        inner = _thumbnail(tile, section.side - 2 * style.frame)
         sheet.paste(inner, (x + style.frame, y + style.frame))
-        _draw_frame(sheet, (x, y, x + section.side, y + section.side), style, font)
+        _draw_frame(sheet, (x, y, x + section.side, y + section.side), style)
         if section.named:
             text = caption(tile.name, number, small, section.side)
             draw.text((x + section.side / 2, y + section.side + 12), text, INK, small, anchor="ms")
 
 
-def _draw_frame(sheet: Image.Image, box: tuple[int, int, int, int], style: Style, font: Font) -> None:
+def _draw_frame(sheet: Image.Image, box: tuple[int, int, int, int], style: Style) -> None:
     """A frame inside `box`, with the letter of its style in the upper left corner."""
     left, top, right, bottom = box
     draw = ImageDraw.Draw(sheet)
@@ -197,10 +190,10 @@ def _draw_frame(sheet: Image.Image, box: tuple[int, int, int, int], style: Style
         light = float(np.dot(style.color, (0.299, 0.587, 0.114))) > 140
         # fonts leave a blank column at the left of a letter
         middle = (left + side / 2 + 1, top + side / 2)
-        draw.text(middle, style.letter, INK if light else PAPER, font(13), anchor="mm")
+        draw.text(middle, style.letter, INK if light else PAPER, font_of(13), anchor="mm")
 
 
-def _thumbnail(tile: Tile, side: int, font: Font) -> Image.Image:
+def _thumbnail(tile: Tile, side: int) -> Image.Image:
     """The whole picture fitted into a square, or a gray square with a cross and the reason."""
     square = Image.new("RGB", (side, side), GRAY)
     reason = tile.reason
@@ -209,7 +202,7 @@ def _thumbnail(tile: Tile, side: int, font: Font) -> Image.Image:
     except BadImage as error:
         picture, reason = None, error.fact
     if picture is None:
-        _draw_cross(square, reason or "no picture", font)
+        _draw_cross(square, reason or "no picture")
         return square
     scale = side / max(picture.size)
     width, height = (max(1, round(length * scale)) for length in picture.size)
@@ -219,8 +212,8 @@ def _thumbnail(tile: Tile, side: int, font: Font) -> Image.Image:
     return square
 
 
-def _draw_cross(square: Image.Image, reason: str, font: Font) -> None:
-    draw, side, small = ImageDraw.Draw(square), square.width, font(11)
+def _draw_cross(square: Image.Image, reason: str) -> None:
+    draw, side, small = ImageDraw.Draw(square), square.width, font_of(11)
     for ends in ((0, 0, side, side), (0, side, side, 0)):
         draw.line(ends, CROSS, 2)
     found = lines(reason, small, side - 16, most=max(1, side // 20))
@@ -231,9 +224,6 @@ def _draw_cross(square: Image.Image, reason: str, font: Font) -> None:
         draw.rectangle((middle[0] - half, middle[1] - 8, middle[0] + half, middle[1] + 7), fill=GRAY)
         draw.text(middle, line, INK, small, anchor="mm")
 
-
-TITLE_OF_CROPS = "Faces, and photos without one"
-"""Without the folder's name: the same photos give the same bytes in any folder."""
 
 OUTCOMES: dict[str, Outcome] = {
     manifest.FACE: "face",
@@ -258,8 +248,7 @@ def crop_sheet(rows: Sequence[CropRow], source: Source, folder: CropFolder) -> b
             advance()
             return picture()
 
-        sheet = contact_sheet(map(tile, rows), title=TITLE_OF_CROPS, font=font_of)
-    return images.jpeg_bytes(sheet)
+        return images.jpeg_bytes(contact_sheet(map(tile, rows)))
 
 
 def _picture(row: CropRow, source: Source, folder: CropFolder) -> Picture | None:

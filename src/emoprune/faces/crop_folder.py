@@ -14,7 +14,7 @@ from emoprune.choices import DeviceName
 from emoprune.errors import BadData, OutputFault, UsageFault
 from emoprune.faces import manifest
 from emoprune.faces.output_folder import CropFolder
-from emoprune.faces.sources import Boxes, CroppedPhoto, OutputNames, Photo, PhotoFolder, Source, VideoFrames
+from emoprune.faces.sources import CroppedPhoto, OutputNames, Photo, PhotoFolder, VideoFrames, unreadable
 from emoprune.faces.types import Box, CropConfig, CropRow, CropSettings, CropSummary
 from emoprune.io import process_pool, video
 from emoprune.io.json_records import decode
@@ -51,7 +51,8 @@ def crop_folder(
 
         devices.device(device)
     config = config or CropConfig()
-    source = _source(Path(raw), Path(faces))
+    film = Path(raw).is_file() and video.is_video_name(Path(raw))
+    source = VideoFrames(Path(raw)) if film else PhotoFolder(Path(raw), Path(faces))
     if config.every is not None and isinstance(source, PhotoFolder):
         raise UsageFault(f"`every` is for videos, and {raw} is a folder of photos", "leave it out")
     for name in source.missing(by_hand):
@@ -61,8 +62,9 @@ def crop_folder(
         settings = _settings(folder, config, force=force)
         known = folder.known_rows()
         boxed = [row for row in known if row.status == manifest.BOXED]
-        _check_boxes_given(faces, boxed, by_hand)
-        gone = _gone(source, known, raw, faces, force=force)
+        _check_boxes_given(faces, _boxes(boxed), by_hand)
+        gone = source.missing(row.source for row in known)
+        _check_gone(gone, known, raw, faces, force=force)
         wanted = _boxes(source.unchanged(boxed)) | by_hand
         kept = [
             row
@@ -70,34 +72,32 @@ def crop_folder(
             if (row.box if row.status == manifest.BOXED else None) == wanted.get(row.source)
         ]
         todo = source.remaining({row.source for row in kept}, wanted, settings.every)
-        new: list[CropRow] = []
+        rows, processed = kept, 0
         if todo != [] or gone or not folder.complete:
             names = source.output_names({row.output for row in kept} | folder.foreign_files())
             with folder.journal(settings), _note_on_interrupt():
                 new = list(_added(_results(raw, todo, settings, device, jobs), folder, names))
-                _finish(folder, source, [*kept, *new])
-    return _summary(raw, faces, [*kept, *new], processed=len({row.source for row in new}))
+                # now, as the font comes from a library that takes a while to import
+                from emoprune.faces.contact_sheet import crop_sheet
+
+                rows = sorted([*kept, *new], key=lambda row: row.source)
+                folder.finish(rows, {manifest.SHEET: crop_sheet(rows, source, folder)})
+                processed = len({row.source for row in new})
+    return _summary(raw, faces, rows, processed)
 
 
-def _summary(raw: str, faces: str, rows: Sequence[CropRow], *, processed: int) -> CropSummary:
+def _summary(raw: str, faces: str, rows: Sequence[CropRow], processed: int) -> CropSummary:
     """Counts of all rows; notes say where the photos without a face are listed."""
     counts = Counter(row.status for row in rows)
     listed = f"in {faces}/{manifest.FAILURES}"
     if missing := counts[manifest.NO_FACE]:
-        events.note(
-            f"{events.counted(missing, 'photo')} without a face {listed}, shown in {manifest.SHEET}; fill in "
-            "boxes there and give it to `boxes`"
-        )
+        shown = f"{events.counted(missing, 'photo')} without a face {listed}, shown in {manifest.SHEET}"
+        events.note(f"{shown}; fill in boxes there and give it to `boxes`")
     if unusable := counts[manifest.UNREADABLE]:
         events.note(f"{events.counted(unusable, 'photo')} that cannot be used {listed}, with the reason")
-    return CropSummary(
-        input=raw,
-        output=faces,
-        photos=len({row.source for row in rows}),
-        processed=processed,
-        faces=sum(bool(row.output) for row in rows),
-        **{status.replace("-", "_"): counts[status] for status in manifest.STATUSES},
-    )
+    by_status = {status.replace("-", "_"): counts[status] for status in manifest.STATUSES}
+    photos, found = len({row.source for row in rows}), sum(bool(row.output) for row in rows)
+    return CropSummary(raw, faces, photos, processed, found, **by_status)
 
 
 @contextmanager
@@ -113,40 +113,28 @@ def _boxes(rows: Iterable[CropRow]) -> dict[str, Box]:
     return {row.source: row.box for row in rows if row.box is not None}
 
 
-def _check_boxes_given(faces: str, boxed: Sequence[CropRow], by_hand: Boxes) -> None:
+def _check_boxes_given(faces: str, known: dict[str, Box], by_hand: dict[str, Box]) -> None:
     """OutputFault where this run would overwrite boxes that a person has filled in."""
     path = Path(faces) / manifest.FAILURES
     filled = manifest.read_boxes(str(path)) if path.is_file() else {}
-    known = _boxes(boxed)
     if any(source not in by_hand and known.get(source) != box for source, box in filled.items()):
         fact = f"{manifest.FAILURES} has boxes that were not given"
         raise OutputFault(fact, f"give `boxes={path}`, or empty them", place=faces)
 
 
-def _gone(source: Source, known: Sequence[CropRow], raw: str, faces: str, *, force: bool) -> list[str]:
-    """Photos that are gone, so that their faces are removed.
+def _check_gone(gone: Sequence[str], known: Sequence[CropRow], raw: str, faces: str, *, force: bool) -> None:
+    """Note that faces are removed with their photos.
 
-    Raises OutputFault where that would lose a box by hand, or half of the photos: `raw` may be the wrong
-    folder.
+    OutputFault where this would lose a box by hand, or half of the photos: `raw` may be the wrong folder.
     """
-    gone = source.missing(row.source for row in known)
     lost = set(gone) & {row.source for row in known if row.status == manifest.BOXED}
     photos = events.counted(len(gone), "photo")
     if not force and (lost or 2 * len(gone) > len({row.source for row in known})):
-        raise OutputFault(
-            f"has {photos} that {raw} lacks, {min(lost or gone)} one of them",
-            "name the folder they came from, or give `force=True` to drop them",
-            place=faces,
-        )
+        fact = f"has {photos} that {raw} lacks, {min(lost or gone)} one of them"
+        remedy = "name the folder they came from, or give `force=True` to drop them"
+        raise OutputFault(fact, remedy, place=faces)
     if gone:
         events.note(f"{photos} gone from {raw} and with them their faces, {gone[0]} one of them")
-    return gone
-
-
-def _source(raw: Path, faces: Path) -> Source:
-    if raw.is_file() and video.is_video_name(raw):
-        return VideoFrames(raw)
-    return PhotoFolder(raw, faces)
 
 
 def _settings(folder: CropFolder, config: CropConfig, *, force: bool) -> CropSettings:
@@ -160,24 +148,16 @@ def _settings(folder: CropFolder, config: CropConfig, *, force: bool) -> CropSet
     if before is None or force or wanted == before:
         return wanted
     name = next(name for name in config.given if getattr(wanted, name) != getattr(before, name))
-    old, new = (_spelled(name, getattr(settings, name)) for settings in (before, wanted))
-    raise OutputFault(
-        f"{'is being' if folder.in_progress else 'was'} cropped with {old}, not {new}",
-        "leave that out, or give `force=True` to crop again",
-        place=str(folder.place),
-    )
-
-
-def _spelled(name: str, value: object) -> str:
-    return f"no `{name}`" if value is None or value is False else f"`{name}={value}`"
+    values = (getattr(settings, name) for settings in (before, wanted))
+    # 0 is written, as it equals False but is not
+    old, new = (f"no `{name}`" if each is None or each is False else f"`{name}={each}`" for each in values)
+    fact = f"{'is being' if folder.in_progress else 'was'} cropped with {old}, not {new}"
+    remedy = "leave that out, or give `force=True` to crop again"
+    raise OutputFault(fact, remedy, place=str(folder.place))
 
 
 def _results(
-    raw: str,
-    todo: Sequence[Photo] | Iterator[Photo],
-    settings: CropSettings,
-    device: DeviceName,
-    jobs: int | None,
+    raw: str, todo: Iterable[Photo], settings: CropSettings, device: DeviceName, jobs: int | None
 ) -> Iterator[CroppedPhoto]:
     """The photos in `todo`, cropped; BadData for one without a face where `on_missing` is "fail"."""
     # the number of frames of a video is not known
@@ -187,15 +167,14 @@ def _results(
         partial(_crop_photo, settings=settings, device=device),
         todo,
         jobs=jobs or max(1, enough),
-        lost=_lost,
+        lost=partial(unreadable, sha256="", reason="ended the process that read it"),
         preload=["emoprune.faces.crop_photo"],
     )
     for result in events.tracked(results, "crop", total):
         row = result.rows[0]
         if settings.on_missing == "fail" and row.status == manifest.NO_FACE:
-            raise BadData(
-                row.reason, "leave it out or give its box with `boxes`", place=f"{raw}/{row.source}"
-            )
+            remedy = "leave it out or give its box with `boxes`"
+            raise BadData(row.reason, remedy, place=f"{raw}/{row.source}")
         yield result
 
 
@@ -206,11 +185,6 @@ def _crop_photo(photo: Photo, settings: CropSettings, device: DeviceName) -> Cro
     return crop_photo(photo, settings, device)
 
 
-def _lost(photo: Photo) -> CroppedPhoto:
-    reason = "ended the process that read it"
-    return CroppedPhoto((CropRow(photo.source, "", manifest.UNREADABLE, reason=reason),))
-
-
 def _added(results: Iterable[CroppedPhoto], folder: CropFolder, names: OutputNames) -> Iterator[CropRow]:
     """Rows of each photo with their outputs, once they and its faces are in the folder."""
     for result in results:
@@ -219,11 +193,3 @@ def _added(results: Iterable[CroppedPhoto], folder: CropFolder, names: OutputNam
         rows = [replace(row, output=output) for row, output in zip(result.rows, outputs, strict=True)]
         folder.add(rows, result.pictures)
         yield from rows
-
-
-def _finish(folder: CropFolder, source: Source, rows: Sequence[CropRow]) -> None:
-    # now, as the font comes from a library that takes a while to import
-    from emoprune.faces.contact_sheet import crop_sheet
-
-    rows = sorted(rows, key=lambda row: row.source)
-    folder.finish(rows, {manifest.SHEET: crop_sheet(rows, source, folder)})

@@ -16,7 +16,7 @@ from emoprune.faces.cropping import crop_face
 from emoprune.faces.detector import Detector
 from emoprune.faces.mtcnn import image_variants
 from emoprune.faces.selection import SELECTIONS
-from emoprune.faces.sources import CroppedPhoto, Photo, sha256_of
+from emoprune.faces.sources import CroppedPhoto, Photo, sha256_of, unreadable
 from emoprune.faces.types import Box, CropRow, CropSettings, Face
 from emoprune.io import devices, images
 from emoprune.io.perceptual_hash import perceptual_hash
@@ -34,18 +34,14 @@ def crop_photo(photo: Photo, settings: CropSettings, device: DeviceName) -> Crop
     sha256 = photo.sha256 or sha256_of(photo.path)
     try:
         image, scale = _read(photo, settings.max_side)
-        rows = [
-            replace(row.scaled(*scale), sha256=sha256)
-            for row in _found(photo, image, scale, settings, device)
-        ]
+        found = _found(photo, image, scale, settings, device)
+        rows = [replace(row.scaled(*scale), sha256=sha256) for row in found]
         pictures = [_cut(image, row.scaled(1 / scale[0], 1 / scale[1]), settings) for row in rows if row.box]
     except BadImage as error:
         if photo.box is not None:
             error.place = str(photo.path)
             raise
-        return CroppedPhoto(
-            (CropRow(photo.source, "", manifest.UNREADABLE, sha256=sha256, reason=error.fact),)
-        )
+        return unreadable(photo, sha256, error.fact)
     if pictures:
         hashes = map(perceptual_hash, pictures)
         rows = [replace(row, phash=phash) for row, phash in zip(rows, hashes, strict=True)]
@@ -90,12 +86,8 @@ def _found(
 
 
 def _selected(faces: Sequence[Face], image: Image.Image, scale: Scale, settings: CropSettings) -> list[Face]:
-    enough = [
-        face
-        for face in faces
-        if face.probability >= settings.min_probability
-        and face.box.scaled(*scale).shorter >= settings.min_face
-    ]
+    likely = (face for face in faces if face.probability >= settings.min_probability)
+    enough = [face for face in likely if face.box.scaled(*scale).shorter >= settings.min_face]
     return SELECTIONS[settings.select](enough, image.size) if enough else []
 
 

@@ -15,18 +15,9 @@ from emoprune.io.files import read_bytes
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 BOX = ("x1", "y1", "x2", "y2")
-COLUMNS = (
-    "source",
-    "output",
-    "status",
-    *BOX,
-    "probability",
-    *(f"{landmark}_{axis}" for landmark in LANDMARKS for axis in "xy"),
-    "turned",
-    "phash",
-    "sha256",
-    "reason",
-)
+POINTS = tuple(f"{landmark}_{axis}" for landmark in LANDMARKS for axis in "xy")
+COLUMNS = ("source", "output", "status", *BOX, "probability", *POINTS, "turned", "phash", "sha256", "reason")
+TEXTS = ("source", "output", "status", "phash", "sha256", "reason")
 MANIFEST, FAILURES, SHEET = "crops.csv", "failures.csv", "contact-sheet.jpg"
 DELIMITERS = ",;\t"
 HASH = re.compile("[0-9a-f]{16}")
@@ -46,8 +37,7 @@ def to_bytes(rows: Iterable[CropRow]) -> bytes:
 
 def to_cells(row: CropRow) -> dict[str, str]:
     """The values of a row by column, without those it lacks."""
-    cells = {name: getattr(row, name) for name in ("source", "output", "status", "phash", "sha256", "reason")}
-    cells = {name: text for name, text in cells.items() if text}
+    cells = {name: text for name in TEXTS if (text := getattr(row, name))}
     if row.turned:
         cells["turned"] = str(row.turned)
     if row.box is not None:
@@ -118,16 +108,11 @@ def from_cells(cells: Mapping[str, str]) -> CropRow:
     if output.is_absolute() or ".." in output.parts or row["status"] not in STATUSES:
         raise ValueError(row["output"])
     return CropRow(
-        row["source"],
-        row["output"],
-        row["status"],
-        box,
-        float(row["probability"]) if row["probability"] else None,
-        tuple((float(x), float(y)) for x, y in points if x),
-        int(row["turned"] or 0),
-        row["phash"],
-        row["sha256"],
-        row["reason"],
+        **{name: row[name] for name in TEXTS},
+        box=box,
+        probability=float(row["probability"]) if row["probability"] else None,
+        landmarks=tuple((float(x), float(y)) for x, y in points if x),
+        turned=int(row["turned"] or 0),
     )
 
 
@@ -142,11 +127,8 @@ def _rows(path: str, *, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, 
         rows = csv_text.parse(data, max(DELIMITERS, key=first.count))
         _, header = next(rows, (0, []))
         header = [name.strip().lower() for name in header]
-        lacking = sorted(set(needed) - set(header))
-        if lacking:
-            raise BadData(
-                f"has no column {lacking[0]}", "keep the first line of the file as emoprune crop wrote it"
-            )
+        if lacking := sorted(set(needed) - set(header)):
+            raise BadData(f"has no column {lacking[0]}", "keep the first line as emoprune crop wrote it")
         for line, row in rows:
             # a person may have cut a row short: what it lacks is empty
             yield line, {**dict.fromkeys(COLUMNS, ""), **dict(zip(header, row, strict=False))}

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -48,7 +49,6 @@ class CropFolder:
         self.place = Path(place)
         self._work = self.place / WORK
         self._journal: IO[str] | None = None
-        self._inside: set[Path] = set()
         with explained(self.place):
             self._made_here = not self.place.exists()
             if not self._made_here and not self.place.is_dir():
@@ -88,8 +88,7 @@ class CropFolder:
 
     def known_rows(self) -> list[CropRow]:
         """The latest rows of every photo that a run has left here, whatever its settings."""
-        known = self._finished_rows() | self._journaled_rows()
-        return [row for rows in known.values() for row in rows]
+        return list(chain(*(self._finished_rows() | self._journaled_rows()).values()))
 
     def reusable_rows(self, settings: CropSettings, *, force: bool) -> list[CropRow]:
         """Rows that a run with `settings` can keep; with `force` only those of an interrupted run."""
@@ -98,8 +97,7 @@ class CropFolder:
             done |= self._finished_rows()
         if self._settings_of(self._work) == settings:
             done |= self._journaled_rows()
-        whole = (rows for rows in done.values() if all(self._exists(row.output) for row in rows))
-        return [row for rows in whole for row in rows]
+        return list(chain(*(rows for rows in done.values() if all(self._exists(row.output) for row in rows))))
 
     def foreign_files(self) -> set[str]:
         """Files that no run has made, by their path below the folder."""
@@ -117,15 +115,14 @@ class CropFolder:
         return not output or (self.picture(output).is_file() and self.picture(output).stat().st_size > 0)
 
     def _outputs(self) -> set[str]:
-        known = [*self._finished_rows().values(), *self._journaled_rows().values()]
-        return {row.output for rows in known for row in rows if row.output}
+        rows = chain(*self._finished_rows().values(), *self._journaled_rows().values())
+        return {row.output for row in rows if row.output}
 
     def _finished_rows(self) -> dict[str, Sequence[CropRow]]:
-        rows = manifest.read_rows(str(self.place / manifest.MANIFEST)) if self.finished else []
-        by_source: dict[str, list[CropRow]] = {}
-        for row in rows:
-            by_source.setdefault(row.source, []).append(row)
-        return dict(by_source)
+        found: dict[str, Sequence[CropRow]] = {}
+        for row in manifest.read_rows(str(self.place / manifest.MANIFEST)) if self.finished else []:
+            found[row.source] = [*found.get(row.source, ()), row]
+        return found
 
     def _journaled_rows(self) -> dict[str, Sequence[CropRow]]:
         found: dict[str, Sequence[CropRow]] = {}
@@ -169,9 +166,7 @@ class CropFolder:
         """
         with explained(self.place):
             if self._settings_of(self._work) != settings:
-                self._remove_faces(
-                    kept={row.output for rows in self._finished_rows().values() for row in rows}
-                )
+                self._remove_faces(kept={row.output for row in chain(*self._finished_rows().values())})
                 for name in (SETTINGS, JOURNAL):
                     (self._work / name).unlink(missing_ok=True)
                 shutil.rmtree(self._work / MADE, ignore_errors=True)
@@ -192,19 +187,14 @@ class CropFolder:
         made = [row.output for row in rows if row.output]
         with explained(self.place):
             for output, picture in zip(made, pictures, strict=True):
-                self._check_inside(Path(output).parent)
+                folder = (self.place / output).parent
+                if not folder.resolve().is_relative_to(self.place.resolve()):
+                    fact = "leads out of the folder of faces"
+                    raise OutputFault(fact, "remove that link", place=str(folder))
                 self._replace(self._work / MADE / output, picture)
             # after its faces: a photo in the journal is finished
             self._journal.write(json.dumps([manifest.to_cells(row) for row in rows]) + "\n")
             self._journal.flush()
-
-    def _check_inside(self, folder: Path) -> None:
-        if folder in self._inside:
-            return
-        if not (self.place / folder).resolve().is_relative_to(self.place.resolve()):
-            fact = "leads out of the folder of faces"
-            raise OutputFault(fact, "remove that link", place=str(self.place / folder))
-        self._inside.add(folder)
 
     def finish(self, rows: Sequence[CropRow], extra: Mapping[str, bytes]) -> None:
         """Move everything in: faces, `extra` files by name, and last the lists of `rows`."""

@@ -7,20 +7,10 @@ from collections.abc import Callable, Sequence
 from emoprune.choices import Select
 from emoprune.faces.types import Face
 
-
-def largest(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
-    """The face with the largest box; of equals the first."""
-    return [max(faces, key=lambda face: face.box.area)]
+Size = tuple[int, int]
 
 
-def confident(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
-    """The face with the highest probability."""
-    return [max(faces, key=lambda face: face.probability)]
-
-
-def central(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
-    """The face whose center is nearest to that of a photo of `size` (width, height)."""
-
+def _central(faces: Sequence[Face], size: Size) -> list[Face]:
     def distance(face: Face) -> float:
         x, y = face.box.center
         return (x - size[0] / 2) ** 2 + (y - size[1] / 2) ** 2
@@ -28,14 +18,10 @@ def central(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
     return [min(faces, key=distance)]
 
 
-def every(faces: Sequence[Face], size: tuple[int, int]) -> list[Face]:
-    """All faces, as detected."""
-    return list(faces)
-
-
-SELECTIONS: dict[Select, Callable[[Sequence[Face], tuple[int, int]], list[Face]]] = {
-    "largest": largest,
-    "confident": confident,
-    "center": central,
-    "all": every,
+SELECTIONS: dict[Select, Callable[[Sequence[Face], Size], list[Face]]] = {
+    "largest": lambda faces, _: [max(faces, key=lambda face: face.box.area)],
+    "confident": lambda faces, _: [max(faces, key=lambda face: face.probability)],
+    "center": _central,
+    "all": lambda faces, _: list(faces),
 }
+"""Which of the faces of a photo of (width, height) to take; of equals the first."""

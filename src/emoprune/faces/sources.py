@@ -10,7 +10,6 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from PIL import Image
 
@@ -45,25 +44,9 @@ class CroppedPhoto:
     pictures: tuple[bytes, ...] = ()
 
 
-class Source(Protocol):
-    """What faces are cropped from."""
-
-    def missing(self, sources: Iterable[str]) -> list[str]:
-        """Which of `sources` are not here, as far as is known."""
-
-    def unchanged(self, rows: Sequence[CropRow]) -> list[CropRow]:
-        """Rows of photos whose bytes are the same as before."""
-
-    def remaining(
-        self, done: AbstractSet[str], boxes: Boxes, every: float
-    ) -> Sequence[Photo] | Iterator[Photo]:
-        """Photos that are not in `done`, in the order of the manifest."""
-
-    def output_names(self, taken: Iterable[str]) -> OutputNames:
-        """Names for faces, none of those in `taken`."""
-
-    def reader(self, source: str) -> Callable[[], Image.Image] | None:
-        """A function that reads the photo itself, where that is possible."""
+def unreadable(photo: Photo, sha256: str, reason: str) -> CroppedPhoto:
+    """A photo without a face for that reason."""
+    return CroppedPhoto((CropRow(photo.source, "", manifest.UNREADABLE, sha256=sha256, reason=reason),))
 
 
 class PhotoFolder:
@@ -77,7 +60,10 @@ class PhotoFolder:
         if raw.resolve().is_relative_to(faces.resolve()):
             raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
         with image_files.readable():
-            found = _without_faces(image_files.pictures(raw, left_out=manifest.is_contact_sheet), raw)
+            found = image_files.pictures(raw, left_out=manifest.is_contact_sheet)
+            folders = {folder for path in found for folder in path.parents if raw in folder.parents}
+            made = {folder for folder in folders if is_crop_folder(folder)}
+            found = [path for path in found if made.isdisjoint(path.parents)]
             videos = sum(video.is_video_name(path) for path in image_files.files(raw))
         if not found:
             raise BadData("no photos in it", "give a folder of pictures", place=str(raw))
@@ -92,34 +78,22 @@ class PhotoFolder:
     def unchanged(self, rows: Sequence[CropRow]) -> list[CropRow]:
         """Rows whose photo has the same bytes as before."""
         before = {row.source: row.sha256 for row in rows if row.source in self._paths}
-        still = {
-            source
-            for source, sha256 in events.tracked(before.items(), "compare", len(before))
-            if sha256 and sha256 == sha256_of(self._paths[source])
-        }
+        compared = events.tracked(before.items(), "compare", len(before))
+        still = {source for source, sha256 in compared if sha256 and sha256 == sha256_of(self._paths[source])}
         return [row for row in rows if row.source in still]
 
     def remaining(self, done: AbstractSet[str], boxes: Boxes, every: float) -> Sequence[Photo]:
-        """Photos that are not `done`."""
-        return [
-            Photo(source, path, boxes.get(source))
-            for source, path in self._paths.items()
-            if source not in done
-        ]
+        """Photos that are not `done`, in the order of the manifest."""
+        left = [(source, path) for source, path in self._paths.items() if source not in done]
+        return [Photo(source, path, boxes.get(source)) for source, path in left]
 
     def output_names(self, taken: Iterable[str]) -> OutputNames:
-        """Names for the faces of all photos."""
+        """Names for the faces of all photos, none of those in `taken`."""
         return OutputNames(list(self._paths), taken)
 
     def reader(self, source: str) -> Callable[[], Image.Image]:
         """Reads the whole photo."""
         return partial(images.read_photo, self._paths[source])
-
-
-def _without_faces(pictures: Sequence[Path], raw: Path) -> list[Path]:
-    folders = {folder for path in pictures for folder in path.parents if raw in folder.parents}
-    made = {folder for folder in folders if is_crop_folder(folder)}
-    return [path for path in pictures if made.isdisjoint(path.parents)]
 
 
 def sha256_of(path: Path) -> str:
@@ -183,10 +157,8 @@ class VideoFrames:
 
     def missing(self, sources: Iterable[str]) -> list[str]:
         """Which of `sources` are not frames of a video of this name."""
-        begins, ends = f"{self._path.stem}@", f"s{self._path.suffix}"
-        return sorted(
-            source for source in sources if not (source.startswith(begins) and source.endswith(ends))
-        )
+        ends = (f"{self._path.stem}@", f"s{self._path.suffix}")
+        return sorted(each for each in sources if not (each.startswith(ends[0]) and each.endswith(ends[1])))
 
     def unchanged(self, rows: Sequence[CropRow]) -> list[CropRow]:
         """Rows of a video with the same bytes."""
@@ -212,3 +184,7 @@ class VideoFrames:
 
     def reader(self, source: str) -> None:
         """Nothing: frames are not kept after they are cropped."""
+
+
+Source = PhotoFolder | VideoFrames
+"""What faces are cropped from."""

@@ -117,21 +117,13 @@ class CropConfig:
         None, "Side of a face picture.", metavar="PX", low=8, high=4096, default_text="224"
     )
     margin: float | None = setting(
-        None,
-        "Widen the square around the face by this fraction.",
-        metavar="FRACTION",
-        low=0,
-        high=2,
-        default_text="0",
+        None, "Widen the face's square by this fraction.", metavar="FRACTION", low=0, high=2, default_text="0"
     )
     align: Align | None = setting(
         None, "Turn and scale faces so that their eyes are at a fixed place.", default_text="none"
     )
     pad: Pad | None = setting(
-        None,
-        "What a square shows beyond the photo's edge: its mirror image, black, or nothing, the square being "
-        "moved.",
-        default_text="reflect",
+        None, "Beyond the photo: its mirror image, black, or move the square into it.", default_text="reflect"
     )
     select: Select | None = setting(None, "Which face of a photo with several.", default_text="largest")
     min_face: int | None = setting(
@@ -139,7 +131,7 @@ class CropConfig:
     )
     min_probability: float | None = setting(
         None,
-        "Ignore faces that the detector is less sure of; it gives none below 0.7.",
+        "Ignore less likely faces; 0.7 is the least.",
         metavar="FRACTION",
         low=0,
         high=1,
@@ -147,29 +139,18 @@ class CropConfig:
     )
     rescue: bool | None = setting(
         None,
-        "Search photos without a face a second time: turned, equalized, less strictly. Faces found so are "
-        "marked: check them.",
+        "Search photos without a face again: turned, equalized, less strictly; check the faces it marks.",
         option="--rescue/--no-rescue",
         default_text="no-rescue",
     )
     on_missing: OnMissing | None = setting(
-        None,
-        "A photo without a face: leave it out, take the whole photo, or stop with an error.",
-        default_text="skip",
+        None, "Leave out a photo without a face, take all of it, or stop with an error.", default_text="skip"
     )
     max_side: int | None = setting(
-        None,
-        "Shrink larger photos to this before anything else: faster, and other boxes.",
-        metavar="PX",
-        low=64,
-        default_text="never",
+        None, "Shrink larger photos first: faster, other boxes.", metavar="PX", low=64, default_text="never"
     )
     every: float | None = setting(
-        None,
-        "Take one frame of a video per so many seconds.",
-        metavar="SECONDS",
-        low=0.001,
-        default_text="1",
+        None, "Take one frame of a video per so many.", metavar="SECONDS", low=0.001, default_text="1"
     )
 
     def __post_init__(self) -> None:

@@ -118,7 +118,8 @@ def _convolutions(design: Design, weights: Weights) -> list[nn.Module]:
         weight = F.pad(weight, (0, 0, 0, 0, 0, idle))
         idle = -len(weight) % LANE if number == 1 else 0
         weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, idle))
-        convolution = nn.Conv2d(weight.shape[1], len(weight), tuple(weight.shape[2:]), device="meta")
+        outputs, inputs, rows, columns = weight.shape
+        convolution = nn.Conv2d(inputs, outputs, (rows, columns), device="meta")
         weight = weight.contiguous(memory_format=torch.channels_last)
         layers += [_filled(convolution, weight, F.pad(bias, (0, idle))), _prelu(F.pad(slopes, (0, idle)))]
         layers += [MaxPool(size)] if size else []
