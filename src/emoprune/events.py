@@ -1,8 +1,8 @@
 """Notes, warnings and progress of long work.
 
-The library prints nothing: notes and warnings go to the logger "emoprune" of the standard
-library, progress to the hook that `showing` sets. The command line shows both; a notebook asks for the first
-with `logging.basicConfig(level="INFO")`.
+The library prints nothing: notes and warnings go to the logger "emoprune" of the standard library, progress
+to the hook that `showing` sets. The command line shows both; a notebook asks for the first with
+`logging.basicConfig(level="INFO")`.
 """
 
 from __future__ import annotations
@@ -19,36 +19,32 @@ LOGGER = logging.getLogger("emoprune")
 # without a handler of its own, logging would print warnings to stderr
 LOGGER.addHandler(logging.NullHandler())
 
-_seen: ContextVar[set[tuple[int, str]] | None] = ContextVar("_seen", default=None)
-
 
 def note(text: str) -> None:
     """Report something that a user may like to know."""
-    _report(logging.INFO, text)
+    LOGGER.info(text)
 
 
 def warn(text: str) -> None:
     """Report something that a user should know."""
-    _report(logging.WARNING, text)
+    LOGGER.warning(text)
 
 
 @contextmanager
 def once() -> Iterator[None]:
     """Within, a repeated note or warning is dropped."""
-    token = _seen.set(set())
+    seen = set[tuple[int, str]]()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        known, key = len(seen), (record.levelno, record.getMessage())
+        seen.add(key)
+        return len(seen) > known
+
+    LOGGER.addFilter(is_new)
     try:
         yield
     finally:
-        _seen.reset(token)
-
-
-def _report(level: int, text: str) -> None:
-    seen = _seen.get()
-    if seen is not None and (level, text) in seen:
-        return
-    if seen is not None:
-        seen.add((level, text))
-    LOGGER.log(level, text)
+        LOGGER.removeFilter(is_new)
 
 
 class Advance(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from emoprune.search.sampler import SAMPLERS, coarse_trials
+from emoprune.search.sampler import coarse_trials, proposed
 from emoprune.search.space import Space, Trial
 
 LR = Space("lr", "log", 1e-4, 1.0)
@@ -15,12 +15,12 @@ def ended(number: int, lr: float, accuracy: float | None) -> Trial:
 
 
 def test_random_draws_from_the_whole_spaces() -> None:
-    assert SAMPLERS["random"]((LR,), 7, 20, ()) == (LR,)
+    assert proposed("random", (LR,), 7, 20, ()) == (LR,)
 
 
 def test_grid_gives_each_trial_its_own_point() -> None:
     sizes = Space("hidden", "choice", choices=(10, 20))
-    found = [SAMPLERS["grid"]((sizes,), number, 2, ()) for number in range(2)]
+    found = [proposed("grid", (sizes,), number, 2, ()) for number in range(2)]
     assert [[space.choices for space in point or ()] for point in found] == [[(10,)], [(20,)]]
 
 
@@ -30,16 +30,18 @@ def test_coarse_trials_are_half_of_all(total: int) -> None:
 
 
 def test_coarse_to_fine_waits_for_every_coarse_trial() -> None:
-    propose = SAMPLERS["coarse-to-fine"]
-    assert propose((LR,), 1, 4, ()) == (LR,)
-    assert propose((LR,), 2, 4, [ended(1, 0.1, 0.5)]) is None
+    assert proposed("coarse-to-fine", (LR,), 1, 4, ()) == (LR,)
+    assert proposed("coarse-to-fine", (LR,), 2, 4, [ended(1, 0.1, 0.5)]) is None
     both = [ended(0, 0.01, None), ended(1, 0.1, 0.5)]
-    (narrow,) = propose((LR,), 2, 4, both) or ()
+    (narrow,) = proposed("coarse-to-fine", (LR,), 2, 4, both) or ()
     assert LR.low < narrow.low < 0.1 < narrow.high < LR.high
 
 
 def test_coarse_to_fine_narrows_by_coarse_trials_alone() -> None:
     coarse = [ended(0, 0.01, 0.2), ended(1, 0.1, 0.5)]
     later = [*coarse, ended(2, 0.05, 0.9)]
-    propose = SAMPLERS["coarse-to-fine"]
-    assert propose((LR,), 3, 4, coarse) == propose((LR,), 3, 4, later) != (LR,)
+    assert (
+        proposed("coarse-to-fine", (LR,), 3, 4, coarse)
+        == proposed("coarse-to-fine", (LR,), 3, 4, later)
+        != (LR,)
+    )

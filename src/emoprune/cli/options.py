@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import inspect
 import math
 import types
@@ -13,52 +11,15 @@ from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin,
 
 import typer
 
-from emoprune.choices import Center, DeviceName
+from emoprune.choices import DeviceName
 from emoprune.cli import output
 from emoprune.settings import Setting, nearest, settings_of
+from emoprune.training.config import TrainConfig
 
 Command = TypeVar("Command", bound=Callable[..., None])
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, also on a terminal.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
-Seed = Annotated[
-    int,
-    typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="What every random choice follows from."),
-]
-Device = Annotated[
-    DeviceName, typer.Option("--device", help="Where to compute; auto takes CUDA where there is one.")
-]
-LayerGlob = Annotated[
-    str,
-    typer.Option(
-        "--layer",
-        metavar="GLOB",
-        help="Only layers whose name matches, of any kind that has units to remove.",
-    ),
-]
-CenterOption = Annotated[
-    Center | None,
-    typer.Option(
-        "--center",
-        help="What activations are measured from: half (minus 0.5), range (the layer's range scaled to "
-        "-0.5..0.5), mean (each unit's own), none.  [default: half for sigmoid, else range]",
-        show_default=False,
-    ),
-]
-
-LookAt = Annotated[
-    str | None,
-    typer.Option(
-        "--data",
-        metavar="DATA|none",
-        help="Measure the statistics anew on its training part, or on all of it if the model was trained on "
-        "other data; none: look at no image.",
-        show_default=False,
-    ),
-]
-Limit = Annotated[
-    int, typer.Option("--samples", min=2, metavar="N", help="How many training images are looked at, if any.")
-]
 
 
 def one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
@@ -110,11 +71,6 @@ def _said(value: str | None) -> str | None:
     return value
 
 
-def fraction(meaning: str, *names: str) -> Any:
-    """An option, named after its parameter unless by `names`, that takes what lies in 0 to 1."""
-    return typer.Option(*names, metavar="FRACTION", parser=_fraction, help=meaning)
-
-
 def _fraction(text: str) -> float:
     """The number, or a hint at the fraction that a percentage would be."""
     try:
@@ -152,51 +108,38 @@ def with_settings(*configs: type, without: Collection[str] = ()) -> Callable[[Co
 
     def decorate(command: Command) -> Command:
         hints = {name: hint for config in configs for name, hint in get_type_hints(config).items()}
-        fields = {field.name: field for config in configs for field in dataclasses.fields(config)}
         entries = {
-            name: entry
+            name: (entry, getattr(config, name))
             for config in configs
             for name, entry in settings_of(config).items()
             if name not in without
         }
-        ours = [
-            inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=_default(fields[name]), annotation=annotation
-            )
-            for name, entry in entries.items()
-            for annotation in [_option(name, entry, hints[name])]
+        settings = [
+            _parameter(name, _annotation(name, entry, hints[name]), None if default == () else default)
+            for name, (entry, default) in entries.items()
         ]
-        own = {
-            name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hint)
-            for name, parameter in inspect.signature(command).parameters.items()
-            for hint in [get_type_hints(command, include_extras=True)[name]]
-        }
-        parameters = []
-        for name, parameter in own.items():
-            parameters += ours if name == "given" else [parameter]
-        takes_context = "context" in own
-        if not takes_context:
-            kind = inspect.Parameter.KEYWORD_ONLY
-            parameters.insert(0, inspect.Parameter("context", kind, annotation=typer.Context))
+        parameters = [_parameter("context", typer.Context)]
+        own_hints = get_type_hints(command, include_extras=True)
+        for name, parameter in inspect.signature(command).parameters.items():
+            own = _parameter(name, own_hints[name], parameter.default)
+            parameters += settings if name == "given" else [own]
 
-        @functools.wraps(command)
-        def wrapped(**values: Any) -> None:
-            context = values["context"] if takes_context else values.pop("context")
+        def wrapped(context: typer.Context, **values: Any) -> None:
+            sources = {name: context.get_parameter_source(name) for name in entries}
+            written = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
             mine = {name: _as_tuple(values.pop(name), hints[name]) for name in entries}
-            command(**values, given=Given(mine, _written(context) & mine.keys()))
+            command(**values, given=Given(mine, frozenset(written)))
 
         setattr(wrapped, "__signature__", inspect.Signature(parameters))  # noqa: B010  # no type has it
         wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        del wrapped.__wrapped__  # its annotations are not these
+        wrapped.__doc__ = command.__doc__
         return cast(Command, wrapped)
 
     return decorate
 
 
-def _written(context: typer.Context) -> frozenset[str]:
-    """Names of the parameters that were written on the command line."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _as_tuple(value: Any, hint: Any) -> Any:
@@ -204,31 +147,30 @@ def _as_tuple(value: Any, hint: Any) -> Any:
     return tuple(value or ()) if get_origin(hint) is tuple else value
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
-    return None if field.default == () else field.default
+def _annotation(name: str, entry: Setting, hint: Any) -> Any:
+    """The type of a setting as typer reads it."""
+    kind = types.GenericAlias(list, get_args(hint)[:1]) | None if get_origin(hint) is tuple else hint
+    if entry.names and get_origin(hint) is Literal:
+        # typer would refuse a Literal, and suggest no name near it
+        kind = str
+    return Annotated[kind, _option(name, entry, hint)]
 
 
 def _option(name: str, entry: Setting, hint: Any) -> Any:
-    """The annotation of a setting as typer reads it."""
-    repeated = get_origin(hint) is tuple
-    kind = types.GenericAlias(list, get_args(hint)[:1]) | None if repeated else hint
-    numeric = {int, float} & {hint, *get_args(hint)}
-    help_text = entry.help + (f"  [default: {entry.default_text}]" if entry.default_text else "")
-    more: dict[str, Any] = {
-        "help": output.as_options(help_text),
-        "metavar": entry.metavar,
-        "show_default": entry.default_text is None,
-    }
+    more: dict[str, Any] = {"show_default": entry.default_text is None and type(None) not in get_args(hint)}
     if entry.fraction:
         more["parser"] = _fraction
-    elif numeric:
+    elif {int, float} & {hint, *get_args(hint)}:
         more |= {"min": entry.low, "max": entry.high}
     if entry.names:
-        # a Literal would be refused by typer, which suggests no name near it
-        kind = str if get_origin(hint) is Literal else kind
         more["callback"] = one_of(entry.names)
     if entry.names or entry.offered:
         more["autocompletion"] = completing(entry.names or entry.offered)
-    if get_args(hint) and type(None) in get_args(hint) and entry.default_text is None:
-        more["show_default"] = False
-    return Annotated[kind, typer.Option(entry.option or f"--{name.replace('_', '-')}", **more)]
+    text = entry.help + (f"  [default: {entry.default_text}]" if entry.default_text else "")
+    spelling = entry.option or f"--{name.replace('_', '-')}"
+    return typer.Option(spelling, help=output.as_options(text), metavar=entry.metavar, **more)
+
+
+_COMMON = settings_of(TrainConfig)
+Seed = Annotated[int, _option("seed", _COMMON["seed"], int)]
+Device = Annotated[DeviceName, _option("device", _COMMON["device"], DeviceName)]

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args
 
 from emoprune.choices import DeviceName, Sampler, SplitBy
 from emoprune.errors import UsageFault
 from emoprune.io.key_values import keyed, number_or_text
 from emoprune.search.space import Space, Value, check_name
 from emoprune.settings import check_limits, like, setting
-from emoprune.training.config import OF_THE_SPLIT, SETTINGS, TrainConfig
+from emoprune.training.config import HINTS, OF_THE_SPLIT, SETTINGS, TrainConfig
 from emoprune.training.presets import PRESETS
 
 LAYERS = "layers"
 """How many hidden layers of the same width; a training is given each width."""
 OF_THE_SEARCH = OF_THE_SPLIT | {"overfit", "seed", "device"}
 """Settings that are the same in all trials, or that no trial can have."""
-FLAG, FLAG_VALUES = "gray", ("yes", "no")
+FLAG = "gray"
 FIXED_ONLY = frozenset((FLAG, "mean", "std"))
 """Settings whose values are not single words in a list of choices."""
 DEEP, JOINED = ("hidden", "channels"), "augment"
@@ -33,16 +32,10 @@ EPOCHS = (2, 10)
 
 def _type_of(hint: Any) -> type:
     """int, float or str, whichever the annotation holds."""
-    kinds = {int: int, float: float}
-    parts = get_args(hint) if get_origin(hint) in (tuple, types.UnionType) else (hint,)
-    return next((kinds[part] for part in parts if part in kinds), str)
+    return next((kind for kind in (int, float) if kind in (hint, *get_args(hint))), str)
 
 
-_HINTS = get_type_hints(TrainConfig)
-FIXABLE: dict[str, type] = {
-    **{name: _type_of(_HINTS[name]) for name in SETTINGS if name not in OF_THE_SEARCH},
-    LAYERS: int,
-}
+FIXABLE = {name: _type_of(HINTS[name]) for name in SETTINGS if name not in OF_THE_SEARCH} | {LAYERS: int}
 """Settings that may be fixed for all trials, with the type of their values."""
 SEARCHABLE = {name: kind for name, kind in FIXABLE.items() if name not in FIXED_ONLY}
 """Settings that may vary."""
@@ -136,7 +129,7 @@ def trial_settings(values: Mapping[str, Value]) -> dict[str, Any]:
 
 def _setting(name: str, text: str, layers: Value | None) -> Any:
     if name == FLAG:
-        if text not in FLAG_VALUES:
+        if text not in ("yes", "no"):
             raise UsageFault(f"`fixed={name}={text}` is neither yes nor no", "write yes or no")
         return text == "yes"
     if name == JOINED:
@@ -157,9 +150,8 @@ def _number(name: str, text: str, kind: type) -> int | float:
 
 def _stacked(width: str, layers: str) -> tuple[int | float, ...]:
     if "+" in width:
-        raise UsageFault(
-            f"hidden={width} names each layer, and layers={layers} counts them", "give one of them"
-        )
+        fact = f"hidden={width} names each layer, and layers={layers} counts them"
+        raise UsageFault(fact, "give one of them")
     if not layers.isdecimal() or not 1 <= int(layers[:9]) <= MOST_LAYERS:
         raise UsageFault(f"layers={layers} is not a number of layers", f"give 1 to {MOST_LAYERS}")
     return (_number("hidden", width, int),) * int(layers)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emoprune import events
 from emoprune.data.datasets import Data
@@ -19,7 +19,7 @@ from emoprune.networks import checkpoint
 from emoprune.reporting import records_io
 from emoprune.search.config import SearchConfig
 from emoprune.search.outputs import Outputs
-from emoprune.search.sampler import SAMPLERS
+from emoprune.search.sampler import proposed
 from emoprune.search.setup import Plan, prepare
 from emoprune.search.space import Space, Trial, Value
 from emoprune.search.storage import Claim, Study
@@ -59,7 +59,7 @@ def search(data: Data, config: SearchConfig, outputs: Outputs, *, on_trial: OnTr
 
 def _until_done(plan: Plan, outputs: Outputs, study: Study, on_trial: OnTrial) -> Sequence[Trial]:
     def propose(number: int, ended: Sequence[Trial]) -> Sequence[Space] | None:
-        return SAMPLERS[plan.config.sampler](plan.spaces, number, plan.total, ended)
+        return proposed(plan.config.sampler, plan.spaces, number, plan.total, ended)
 
     with events.progress("search", plan.total) as advance:
         ended = study.trials()
@@ -131,7 +131,10 @@ def _so_far(ended: Sequence[Trial]) -> str:
 
 
 def _concluded(plan: Plan, outputs: Outputs, ended: Sequence[Trial]) -> SearchResult:
-    ranked = tuple(plan.whole(trial) for trial in sorted(ended, key=lambda trial: trial.rank))
+    ranked = tuple(
+        replace(trial, values=plan.values(trial.number, trial.values))
+        for trial in sorted(ended, key=lambda trial: trial.rank)
+    )
     best = ranked[0]
     failed = sum(trial.accuracy is None for trial in ended)
     if best.accuracy is None:

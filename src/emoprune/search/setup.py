@@ -22,9 +22,9 @@ from emoprune.search.config import (
     trial_settings,
 )
 from emoprune.search.sampler import coarse_trials
-from emoprune.search.space import Space, Trial, Value, grid_size, on_log_scale, parse_space
+from emoprune.search.space import Space, Value, grid_size, on_log_scale, parse_space
 from emoprune.training import setup
-from emoprune.training.config import TrainConfig, train_config
+from emoprune.training.config import OF_THE_SPLIT, TrainConfig, train_config
 from emoprune.training.presets import PRESETS
 
 FEWEST = 4
@@ -55,37 +55,24 @@ class Plan:
             return dict(drawn)
         return {**drawn, "epochs": self.rounds[number >= coarse_trials(self.total)]}
 
-    def whole(self, trial: Trial) -> Trial:
-        """A trial with all of its values."""
-        return replace(trial, values=self.values(trial.number, trial.values))
-
     def train_config(self, values: Mapping[str, Value]) -> TrainConfig:
         """The training of a trial with these values."""
         return _train_config(self.config, {**self.fixed, **values})
 
 
 def _train_config(config: SearchConfig, values: Mapping[str, Value]) -> TrainConfig:
-    shared = {
-        "split": config.split,
-        "group_by": config.group_by,
-        "split_by": config.split_by,
-        "seed": config.seed,
-        "device": config.device if config.device != "auto" else None,
-    }
-    given = {name: value for name, value in shared.items() if value is not None}
+    shared = {name: getattr(config, name) for name in (*OF_THE_SPLIT, "seed", "device")}
+    given = {name: value for name, value in shared.items() if value not in (None, "auto")}
     return train_config(config.preset, **given, **trial_settings(values))
 
 
 def prepare(data: Data, config: SearchConfig) -> Plan:
     """The search that `config` asks for on `data`; UsageFault for values that no training can have."""
     # sorted by name, as the order in which they were written does not matter
-    spaces = tuple(
-        sorted((parse_space(text, SEARCHABLE) for text in config.space), key=lambda each: each.name)
-    )
-    fixed = parse_fixed(config.fixed)
+    parsed = [parse_space(text, SEARCHABLE) for text in config.space]
+    spaces, fixed = tuple(sorted(parsed, key=lambda space: space.name)), parse_fixed(config.fixed)
     check_names(spaces, fixed)
-    rounds = _rounds(config, {space.name for space in spaces} | set(fixed))
-    _check_steps(config, spaces)
+    rounds = _rounds(config, {*fixed, *(space.name for space in spaces)})
     total = _total(config, spaces)
     config = replace(config, split=_shares(config, data.catalog))
     first = _checked(data, config, fixed, spaces)
@@ -123,29 +110,22 @@ def _rounds(config: SearchConfig, names: set[str]) -> tuple[int, int] | None:
             raise UsageFault(f"`{name}` is of `sampler=coarse-to-fine`", "give that, or `fixed=epochs=N`")
         return None
     if "epochs" in names:
-        raise UsageFault(
-            "`sampler=coarse-to-fine` has epochs of its own", "give `coarse_epochs`, `fine_epochs`"
-        )
+        fact = "`sampler=coarse-to-fine` has epochs of its own"
+        raise UsageFault(fact, "give `coarse_epochs`, `fine_epochs`")
     return config.coarse_epochs or EPOCHS[0], config.fine_epochs or EPOCHS[1]
 
 
-def _check_steps(config: SearchConfig, spaces: tuple[Space, ...]) -> None:
-    for space in spaces:
-        if space.steps and config.sampler != "grid":
-            raise UsageFault(
-                f"`space={space.name}={space.spelled}` has steps, and `sampler={config.sampler}` takes none",
-                f"leave out :{space.steps}, or give `sampler=grid`",
-            )
-
-
 def _total(config: SearchConfig, spaces: tuple[Space, ...]) -> int:
-    """How many trials; UsageFault for too few for two rounds."""
+    """How many trials; UsageFault for too few for two rounds, and for steps that only a grid takes."""
     if config.sampler == "grid":
         size = grid_size(spaces)
         if config.trials is not None and config.trials != size:
             done = "all are run" if config.trials > size else f"the first {config.trials} are run"
             events.note(f"the grid has {events.counted(size, 'combination')}: {done}")
         return min(size, config.trials or size)
+    for space in [each for each in spaces if each.steps]:
+        fact = f"`space={space.name}={space.spelled}` has steps, and `sampler={config.sampler}` takes none"
+        raise UsageFault(fact, f"leave out :{space.steps}, or give `sampler=grid`")
     total = config.trials or USUAL_TRIALS
     if config.sampler == "coarse-to-fine" and total < FEWEST:
         raise UsageFault(f"`trials={total}` are too few for two rounds", f"give {FEWEST} or more")
@@ -157,20 +137,14 @@ def _shares(config: SearchConfig, catalog: Catalog) -> str | None:
     declared = declared_parts(catalog.names)
     if declared is not None:
         if "val" not in declared:
-            raise BadData(
-                f"has {', '.join(declared)} but no val, and trials are compared on it",
-                "add it, or give train/ alone as the data",
-                place=catalog.place,
-            )
+            fact = f"has {', '.join(declared)} but no val, and trials are compared on it"
+            raise BadData(fact, "add it, or give train/ alone as the data", place=catalog.place)
         return config.split
-    usual = PRESETS[config.preset].settings.get("split") if config.preset else None
-    if config.split is None and usual is not None and len(parse_shares(usual)) == 3:
-        return None
     if config.split is not None and len(parse_shares(config.split)) < 3:
-        raise UsageFault(
-            f"`split={config.split}` has no val part, and trials are compared on it", f"give {DEFAULT_SPLIT}"
-        )
-    return config.split or DEFAULT_SPLIT
+        fact = f"`split={config.split}` has no val part, and trials are compared on it"
+        raise UsageFault(fact, f"give {DEFAULT_SPLIT}")
+    usual = PRESETS[config.preset].settings.get("split") if config.preset else None
+    return config.split or (None if usual and len(parse_shares(usual)) == 3 else DEFAULT_SPLIT)
 
 
 def _checked(
@@ -180,9 +154,8 @@ def _checked(
     first: dict[str, Value] = {**fixed, **{space.name: _ends(space)[0] for space in spaces}}
     made = _train_config(config, first)
     if ARCHITECTURES[made.arch].task != "classify":
-        raise UsageFault(
-            f"{made.arch} does not classify, and trials are compared by accuracy", "search another `arch`"
-        )
+        fact = f"{made.arch} does not classify, and trials are compared by accuracy"
+        raise UsageFault(fact, "search another `arch`")
     for space in spaces:
         for value in _ends(space):
             setup.check(data, _train_config(config, {**first, space.name: value}))

@@ -40,9 +40,8 @@ class Space:
         if not all(math.isfinite(end) and abs(end) < LARGEST for end in (self.low, self.high)):
             raise InvalidRecord(f"a range of {self.name} without an end", "give two numbers")
         if self.low > self.high:
-            raise InvalidRecord(
-                f"a range of {self.name} that ends before it begins", "give the lower end first"
-            )
+            fact = f"a range of {self.name} that ends before it begins"
+            raise InvalidRecord(fact, "give the lower end first")
         if self.kind == "log" and self.low <= 0:
             raise InvalidRecord(f"a log range of {self.name} from {self.low:g}", "begin above 0")
         if self.whole and (self.low % 1 or self.high % 1):
@@ -85,7 +84,6 @@ class Trial:
 
 
 EXAMPLES: dict[type, str] = {float: "log:1e-4:1e-1", int: "20,50,100", str: "sgd,adam"}
-PREFIXES = ("log", "int")
 LARGEST_GRID = 1_000_000
 NARROWED = 1 / 3
 """The fraction of a range that the fine trials of a search keep."""
@@ -105,9 +103,8 @@ def parse_space(text: str, types: Mapping[str, type]) -> Space:
         raise UsageFault(f"`space={text}` has no values", f"write {name}={EXAMPLES[kind]}")
     try:
         if kind is str or ":" not in spelled:
-            return Space(
-                name, "choice", choices=tuple(_value(text, part, kind) for part in spelled.split(","))
-            )
+            choices = tuple(_choice(text, part, kind) for part in spelled.split(","))
+            return Space(name, "choice", choices=choices)
         return _range(text, name, spelled, kind)
     except InvalidRecord as error:
         raise UsageFault(f"`space={text}`: {error.fact}", error.remedy) from error
@@ -120,23 +117,21 @@ def check_name(argument: str, name: str, known: Mapping[str, object]) -> None:
 
 
 def _range(text: str, name: str, spelled: str, kind: type) -> Space:
-    first, _, rest = spelled.partition(":")
-    prefix = first if first in PREFIXES else ""
-    ends = (rest if prefix else spelled).split(":")
+    prefix, _, rest = spelled.partition(":")
+    if prefix not in ("log", "int"):
+        prefix, rest = "", spelled
+    ends = rest.split(":")
     if len(ends) not in (2, 3):
-        raise UsageFault(
-            f"`space={text}` is not a range", f"write {name}={prefix or 'log'}:LOW:HIGH, or LOW:HIGH"
-        )
+        remedy = f"write {name}={prefix or 'log'}:LOW:HIGH, or LOW:HIGH"
+        raise UsageFault(f"`space={text}` is not a range", remedy)
     low, high = (_number(text, end) for end in ends[:2])
     if low == high:
         raise UsageFault(f"`space={text}` is a single value", f"write `fixed={name}={ends[0]}`")
-    steps = None
-    if len(ends) == 3:
-        if not ends[2].isdecimal():
-            raise UsageFault(f"`space={text}`: {ends[2]!r} is not a number of steps", "give a whole number")
-        steps = int(ends[2][:18])
+    steps = ends[2] if len(ends) == 3 else None
+    if steps is not None and not steps.isdecimal():
+        raise UsageFault(f"`space={text}`: {steps!r} is not a number of steps", "give a whole number")
     scale: SpaceKind = "log" if prefix == "log" else "linear"
-    return Space(name, scale, low, high, kind is int or prefix == "int", steps)
+    return Space(name, scale, low, high, kind is int or prefix == "int", int(steps[:18]) if steps else None)
 
 
 def _number(text: str, part: str) -> float:
@@ -146,12 +141,12 @@ def _number(text: str, part: str) -> float:
     return float(value)
 
 
-def _value(text: str, part: str, kind: type) -> int | float | str:
+def _choice(text: str, part: str, kind: type) -> Value:
     if not part:
         raise UsageFault(f"`space={text}` has an empty choice", "leave out the comma")
-    value = number_or_text(part)
     if kind is float:
         return _number(text, part)
+    value = number_or_text(part)
     return part if isinstance(value, float) else value
 
 
@@ -168,18 +163,14 @@ def points(space: Space) -> Sequence[Any]:
         fact = f"`space={space.name}={space.spelled}` does not say how many values a grid takes of it"
         raise UsageFault(fact, f"write {space.name}={space.spelled}:STEPS, or choices joined by commas")
     last = min(space.steps, LARGEST_GRID) - 1
-    found = [_between(space, index / last) for index in range(1, last)]
-    return list(dict.fromkeys(_whole(space, value) for value in (space.low, *found, space.high)))
+    found = [space.low, *(_between(space, index / last) for index in range(1, last)), space.high]
+    return list(dict.fromkeys(map(round, found) if space.whole else found))
 
 
 def _between(space: Space, fraction: float) -> float:
     if space.kind == "log":
         return math.exp(math.log(space.low) * (1 - fraction) + math.log(space.high) * fraction)
     return space.low + (space.high - space.low) * fraction
-
-
-def _whole(space: Space, value: float) -> int | float:
-    return round(value) if space.whole else value
 
 
 def grid_size(spaces: Sequence[Space]) -> int:
@@ -192,12 +183,12 @@ def grid_size(spaces: Sequence[Space]) -> int:
 
 def grid_point(spaces: Sequence[Space], number: int) -> tuple[Space, ...]:
     """Combination `number`, from 0 to `grid_size` - 1, as spaces of one choice; the last varies fastest."""
-    found = []
+    found: tuple[Space, ...] = ()
     for space in reversed(spaces):
         values = points(space)
         number, index = divmod(number, len(values))
-        found.append(Space(space.name, "choice", choices=(values[index],)))
-    return tuple(reversed(found))
+        found = (Space(space.name, "choice", choices=(values[index],)), *found)
+    return found
 
 
 def on_log_scale(space: Space) -> Space:
@@ -220,7 +211,7 @@ def narrowed(spaces: Sequence[Space], coarse: Sequence[Trial]) -> tuple[Space, .
     return tuple(_around(space, [trial.values[space.name] for trial in best]) for space in spaces)
 
 
-def _around(space: Space, values: Sequence[int | float | str]) -> Space:
+def _around(space: Space, values: Sequence[Value]) -> Space:
     """The space, narrowed around the first of the values or, of choices, to the values."""
     if space.kind == "choice":
         return replace(space, choices=tuple(choice for choice in space.choices if choice in values))

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import optuna
@@ -21,7 +20,7 @@ from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from emoprune.errors import OutputFault, UsageFault
@@ -93,19 +92,15 @@ class Study:
             self._alive.acquire()
             opened = _opened(storage, self._lock)
             # loaded if it exists: whoever only reads leaves the storage as it is
-            known = NAME in optuna.get_all_study_names(opened)
-            self._study = (
-                optuna.load_study(study_name=NAME, storage=opened)
-                if known
-                else optuna.create_study(study_name=NAME, storage=opened, direction="maximize")
-            )
+            if NAME in optuna.get_all_study_names(opened):
+                self._study = optuna.load_study(study_name=NAME, storage=opened)
+            else:
+                self._study = optuna.create_study(study_name=NAME, storage=opened, direction="maximize")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._alive.release()
         Path(self._alive.lock_file).unlink(missing_ok=True)
 
@@ -113,14 +108,12 @@ class Study:
     def locked(self) -> Iterator[None]:
         """Within, no other process changes the storage, or what is written along with it."""
         try:
-            self._lock.acquire()
+            held = self._lock.acquire()
         except (OSError, NotImplementedError) as error:
             fact = f"cannot be locked ({getattr(error, 'strerror', None) or error})"
             raise OutputFault(fact, "put it on another disk", place=self._place) from error
-        try:
+        with held:
             yield
-        finally:
-            self._lock.release()
 
     def identity(self, ours: Mapping[str, str]) -> Mapping[str, str]:
         """What the search was begun with: what the first process said, which may be this one."""
@@ -132,7 +125,13 @@ class Study:
 
     def trials(self) -> tuple[Trial, ...]:
         """All trials that have ended, but for interrupted ones, by number."""
-        found = [self._trial(entry) for entry in self._entries() if _has_ended(entry)]
+        found = []
+        for entry in self._entries():
+            if entry.state.is_finished() and not _was_interrupted(entry):
+                known = entry.user_attrs
+                values = {name: entry.params[name] for name in self._distributions}
+                evaluation = () if REASON in known else (entry.value, known[LINE], known[FINGERPRINT])
+                found.append(Trial(known[NUMBER], values, *evaluation))
         return tuple(sorted(found, key=lambda trial: trial.number))
 
     def fingerprints(self) -> frozenset[str]:
@@ -150,7 +149,7 @@ class Study:
             entries = self._entries()
             # one that was put in the queue by a process killed right then comes first
             if not any(entry.state == TrialState.WAITING for entry in entries):
-                taken = {entry.user_attrs.get(NUMBER) for entry in entries if _counts(entry)}
+                taken = {entry.user_attrs.get(NUMBER) for entry in entries if not _was_interrupted(entry)}
                 number = next((number for number in range(total) if number not in taken), None)
                 spaces = None if number is None else propose(number, self.trials())
                 if number is None or spaces is None:
@@ -180,13 +179,6 @@ class Study:
     def _entries(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _trial(self, entry: FrozenTrial) -> Trial:
-        known = entry.user_attrs
-        values = {name: entry.params[name] for name in self._distributions}
-        if REASON in known:
-            return Trial(known[NUMBER], values)
-        return Trial(known[NUMBER], values, entry.value, known[LINE], known[FINGERPRINT])
-
     def _release_dead(self) -> None:
         """Fail the trials of processes that were killed, so that they are run again."""
         ours = Path(self._alive.lock_file)
@@ -197,30 +189,8 @@ class Study:
                 self._study.tell(entry.number, state=TrialState.FAIL)
 
 
-def _has_ended(entry: FrozenTrial) -> bool:
-    """A failure without a reason was an interruption."""
-    failed = entry.state == TrialState.FAIL and REASON in entry.user_attrs
-    return entry.state == TrialState.COMPLETE or failed
-
-
-def _counts(entry: FrozenTrial) -> bool:
-    return entry.state == TrialState.RUNNING or _has_ended(entry)
-
-
-class _JournalLock(JournalFileOpenLock):
-    """Lets Optuna lock with ours, which a killed process does not leave behind."""
-
-    def __init__(self, lock: FileLock) -> None:
-        self._lock = lock
-
-    def acquire(self) -> bool:
-        """Wait for the journal."""
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        """Let others have the journal."""
-        self._lock.release()
+def _was_interrupted(entry: FrozenTrial) -> bool:
+    return entry.state == TrialState.FAIL and REASON not in entry.user_attrs
 
 
 def _is_held(path: Path) -> bool:
@@ -255,7 +225,8 @@ def _opened(storage: str, lock: FileLock) -> BaseStorage:
     with _readable(storage):
         if storage.startswith(SQLITE):
             return RDBStorage(storage)
-        backend = JournalFileBackend(storage, lock_obj=_JournalLock(lock))
+        # with our lock, which a killed process does not leave behind: all that is used is acquire and release
+        backend = JournalFileBackend(storage, lock_obj=lock)  # type: ignore[arg-type]
         _cut_half_line(Path(storage))
         return JournalStorage(backend)
 
