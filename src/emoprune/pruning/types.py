@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from emoprune.choices import Center, Merge, MethodName, Price, Scope
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import check_label
-from emoprune.networks.graph.types import Obstacle
 from emoprune.pruning.methods import METHODS
 from emoprune.settings import check_limits, setting
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from emoprune.networks.graph.types import Obstacle
 
 STEPS_SCHEMA = "emoprune.steps/1"
 
@@ -70,10 +71,13 @@ class PruneConfig:
 
     method: MethodName = setting(
         "distinct",
-        # \\b keeps the lines as they are
-        "\b\n" + "\n".join(f"{name}: {entry.meaning}" for name, entry in METHODS.items()),
+        # \b keeps the lines as they are, so the default needs one of its own
+        "\b\n"
+        + "\n".join(f"{name}: {entry.meaning}" for name, entry in METHODS.items())
+        + "\n[default: distinct]",
         metavar="NAME",
         names=METHODS,
+        default_text="",
     )
     angle: float | None = setting(
         None,
