@@ -28,7 +28,7 @@ class Method:
 METHODS: dict[MethodName, Method] = {
     "distinct": Method("units that are similar or opposite", by_angle=True, one_by_one=False),
     "progressive": Method("the smallest angle first", by_angle=True),
-    "reconstruct": Method("units that others reconstruct best"),
+    "reconstruct": Method("units that others reconstruct"),
     "importance": Method("the smallest kernel norm first", measure="least importance"),
     "random-units": Method("random units, for comparison"),
     "magnitude": Method("small weights become zero", one_by_one=False, weights=True),
