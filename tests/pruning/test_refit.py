@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from emoprune.pruning.context import PruningContext, stays
+from emoprune.pruning.context import PruningContext
 from emoprune.pruning.merging import least_squares
 from emoprune.pruning.refit import MEMORY, Refit, Sums, correction, images_that_fit
 from emoprune.pruning.types import Plan
@@ -103,18 +103,7 @@ def third(context: PruningContext) -> Plan:
 
 
 def refit(net: nn.Module, small: nn.Module, context: PruningContext, plan: Plan, *, seed: int = 0) -> Refit:
-    alive, graph = context.alive(plan), context.graph
-    kept = {
-        cut.tensor.removesuffix(".weight"): torch.nonzero(stays(cut.owner, alive)).flatten()
-        for cut in graph.cuts
-        if cut.dim == 0 and cut.tensor in graph.works
-    }
-    norms = {
-        consumer.layer: consumer.norm
-        for layer_input in graph.layer_inputs
-        for consumer in layer_input.consumers
-    }
-    return Refit(net, small, kept=kept, norms=norms, seed=seed)
+    return Refit(net, small, context.graph, context.alive(plan), seed=seed)
 
 
 def pruned(make: Make) -> tuple[nn.Module, nn.Module, PruningContext, Plan]:
@@ -148,12 +137,6 @@ def test_refit_leaves_an_unpruned_network_as_it_is_to_the_last_bit(make: Make) -
     same = copy.deepcopy(net)
     list(refit(net, same, context, without(context, [])).run(images(40, 1).split(16)))
     assert all(torch.equal(same.state_dict()[name], tensor) for name, tensor in net.state_dict().items())
-
-
-def test_steps_is_the_number_of_operations() -> None:
-    net, small, context, plan = pruned(dense)
-    steps = refit(net, small, context, plan)
-    assert len(list(steps.run(images(20, 1).split(64)))) == steps.steps
 
 
 @pytest.mark.parametrize("make", NETS)

@@ -41,7 +41,7 @@ def command(
     from emoprune.io import files
     from emoprune.networks import checkpoint
     from emoprune.pruning.angles import survey_layers
-    from emoprune.reporting import angle_tables, tables
+    from emoprune.reporting import error_tables, tables
 
     if as_json and form not in (None, "json"):
         raise UsageFault(f"--json and --format {form} name two formats", "give one of them")
@@ -50,12 +50,10 @@ def command(
         surveys = survey_layers(original, AnglesConfig(**given.values))
     form = "json" if as_json else form
     if form == "csv":
-        output.write(tables.to_csv(angle_tables.pairs_table(surveys)))
+        output.write(tables.to_csv(error_tables.pairs_table(surveys)))
     elif form == "table":
-        output.show(angle_tables.angle_tables(surveys))
+        output.show(error_tables.angle_tables(surveys))
     else:
-        records = [
-            {"schema": SCHEMA, "model": model, "layer": name} | asdict(survey)
-            for name, survey in surveys.items()
-        ]
-        output.emit(records, lambda: angle_tables.angle_tables(surveys), as_json=form == "json")
+        shared = {"schema": SCHEMA, "model": model}
+        records = [{**shared, "layer": name, **asdict(survey)} for name, survey in surveys.items()]
+        output.emit(records, lambda: error_tables.angle_tables(surveys), as_json=form == "json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,6 @@ from emoprune.pruning.types import STEPS_SCHEMA, PruneConfig
 if TYPE_CHECKING:
     from emoprune.networks.types import Checkpoint
     from emoprune.pruning.prune import PrunePlan
-    from emoprune.pruning.types import LayerSensitivity, PruningCurve
 
 SCHEMA = "emoprune.prune/2"
 SENSITIVITY_SCHEMA = "emoprune.sensitivity/1"
@@ -45,15 +44,14 @@ def command(
             "-o",
             "--output",
             metavar="OUT",
-            help="[default: beside the input, MODEL.METHOD.st]",
+            help="[default: MODEL.METHOD.st beside MODEL]",
             show_default=False,
         ),
     ] = None,
     sensitivity: Annotated[
         bool,
         typer.Option(
-            "--sensitivity",
-            help="Print the predicted error of every layer at amounts 0.1 to 0.9, write nothing.",
+            "--sensitivity", help="Print each layer's predicted error at amounts 0.1 to 0.9, write nothing."
         ),
     ] = False,
     steps: Annotated[
@@ -83,6 +81,7 @@ def command(
     from emoprune.io import files
     from emoprune.networks import checkpoint
     from emoprune.pruning import prune
+    from emoprune.reporting import error_tables
 
     _check_modes({"output": target, "rewind": given.values["rewind"]}, sensitivity=sensitivity, steps=steps)
     if label is not None and not steps:
@@ -96,10 +95,20 @@ def command(
         files.check_output(target, force=force)
     with at(files.shown(model)):
         if sensitivity:
-            _show_sensitivity(prune.sensitivity_sweep(original, config), config, model, as_json=as_json)
+            found = prune.sensitivity_sweep(original, config)
+            shared = {"schema": SENSITIVITY_SCHEMA, "model": model, "method": config.method}
+            records = [
+                {**shared, "amount": entry.amount, **asdict(entry.estimate)}
+                for *_, entries in found
+                for entry in entries
+            ]
+            swept = partial(error_tables.sensitivity_table, method=config.method, merge=config.merge)
+            output.emit(records, lambda: [swept(found, prune.AMOUNTS)], as_json=as_json)
         elif steps:
-            _show_curve(
-                prune.pruning_curve(original, config, model=model, label=label), config, as_json=as_json
+            curve = prune.pruning_curve(original, config, model=model, label=label)
+            record = {"schema": STEPS_SCHEMA, **asdict(curve)}
+            output.emit(
+                [record], lambda: [error_tables.curve_table(curve, merge=config.merge)], as_json=as_json
             )
         else:
             _prune(original, prune.plan(original, config), model, target, force=force, as_json=as_json)
@@ -110,9 +119,8 @@ def _check_modes(unwritten: Mapping[str, str | None], *, sensitivity: bool, step
     modes = [name for name, wanted in (("--steps", steps), ("--sensitivity", sensitivity)) if wanted]
     written = [f"`{name}`" for name, value in unwritten.items() if value is not None]
     if modes and (written or len(modes) > 1):
-        raise UsageFault(
-            f"{modes[0]} writes nothing, and {[*written, *modes[1:]][0]} is given", "leave it out"
-        )
+        fact = f"{modes[0]} writes nothing, and {[*written, *modes[1:]][0]} is given"
+        raise UsageFault(fact, "leave it out")
 
 
 def _beside(model: str, method: str) -> str:
@@ -120,33 +128,6 @@ def _beside(model: str, method: str) -> str:
         raise UsageFault("a checkpoint from standard input has no name to write beside", "give -o OUT")
     path = Path(model)
     return str(path.with_name(f"{path.stem}.{method}.st"))
-
-
-def _show_sensitivity(
-    found: Sequence[tuple[str, int, Sequence[LayerSensitivity]]],
-    config: PruneConfig,
-    model: str,
-    *,
-    as_json: bool,
-) -> None:
-    from emoprune.pruning.prune import AMOUNTS
-    from emoprune.reporting.error_tables import sensitivity_table
-
-    shared = {"schema": SENSITIVITY_SCHEMA, "model": model, "method": config.method}
-    records = [
-        {**shared, "amount": entry.amount, **asdict(entry.estimate)}
-        for *_, entries in found
-        for entry in entries
-    ]
-    made = partial(sensitivity_table, found, AMOUNTS, method=config.method, merge=config.merge)
-    output.emit(records, lambda: [made()], as_json=as_json)
-
-
-def _show_curve(curve: PruningCurve, config: PruneConfig, *, as_json: bool) -> None:
-    from emoprune.reporting.error_tables import curve_table
-
-    record = {"schema": STEPS_SCHEMA, **asdict(curve)}
-    output.emit([record], lambda: [curve_table(curve, merge=config.merge)], as_json=as_json)
 
 
 def _prune(

@@ -80,33 +80,24 @@ def ordered(angles: Tensor, wanted: Tensor, *, descending: bool = False) -> Iter
     return zip(first[order].tolist(), second[order].tolist(), values[order].tolist(), strict=True)
 
 
-def short_units(statistics: UnitStatistics, center: Center) -> set[int]:
-    """Units whose centered vector's root mean square is under 1% of the layer's range."""
+def short_units(statistics: UnitStatistics, center: Center) -> Tensor:
+    """Mask of the units whose centered vector's root mean square is under 1% of the layer's range."""
     span = layer_range(statistics)
     unit_span = 1.0 if center == "range" else span
     rms = (centered_gram(statistics, center).diagonal() / statistics.count).sqrt()
-    return _indices(rms <= INSIGNIFICANT_SHARE * unit_span)
+    return rms <= INSIGNIFICANT_SHARE * unit_span
 
 
-def constant_units(statistics: UnitStatistics) -> set[int]:
-    """Units whose standard deviation over the patterns is under 1% of the layer's range."""
+def constant_units(statistics: UnitStatistics) -> Tensor:
+    """Mask of the units whose standard deviation over the patterns is under 1% of the layer's range."""
     deviation = covariance(statistics).diagonal().sqrt()
     still = statistics.low == statistics.high
-    return _indices(still | (deviation <= INSIGNIFICANT_SHARE * layer_range(statistics)))
+    return still | (deviation <= INSIGNIFICANT_SHARE * layer_range(statistics))
 
 
-def silent_units(statistics: UnitStatistics) -> set[int]:
-    """Units that are zero on every pattern."""
-    return _indices((statistics.low == 0) & (statistics.high == 0))
-
-
-def insignificant_units(statistics: UnitStatistics, center: Center) -> set[int]:
-    """Units whose vector is short or that hardly vary: they do not tell patterns apart."""
-    return short_units(statistics, center) | constant_units(statistics)
-
-
-def _indices(mask: Tensor) -> set[int]:
-    return {int(unit) for unit in torch.nonzero(mask).flatten()}
+def silent_units(statistics: UnitStatistics) -> Tensor:
+    """Mask of the units that are zero on every pattern."""
+    return (statistics.low == 0) & (statistics.high == 0)
 
 
 def smallest_angle_deg(statistics: UnitStatistics, *, center: Center | None, activation: str) -> float | None:
@@ -134,7 +125,8 @@ def survey(statistics: UnitStatistics, *, activation: str, config: AnglesConfig 
         center=center,
         similar=int(similar.any(1).sum()),
         complementary=int(complementary.any(1).sum()),
-        insignificant=len(insignificant_units(statistics, center)),
+        # those that do not distinguish patterns
+        insignificant=int((short_units(statistics, center) | constant_units(statistics)).sum()),
         smallest_deg=float(measured.min()) if len(measured) else None,
         largest_deg=float(measured.max()) if len(measured) else None,
         pairs=tuple(Pair(*entry) for entry in ordered(angles, listed)),

@@ -46,7 +46,11 @@ def step_for(run: PruningRun, schedule: Schedule, amount: Amount) -> int:
     Raises UsageFault with the nearest amount that can be met where this one cannot.
     """
     if METHODS[run.config.method].weights:
-        return _weights(schedule, amount)
+        wanted = round((schedule.length + 1) * amount.value)
+        if wanted > schedule.length:
+            most = math.floor(1e4 * schedule.length / (schedule.length + 1)) / 1e4
+            raise UsageFault(f"{amount} would leave no weight", f"give `amount={most:g}` or less")
+        return wanted
     step = first_step(schedule, partial(is_met, run, amount))
     if step is None:
         raise _out_of_reach(run, schedule, amount)
@@ -55,7 +59,14 @@ def step_for(run: PruningRun, schedule: Schedule, amount: Amount) -> int:
 
 def is_met(run: PruningRun, amount: Amount, plan: Plan) -> bool:
     """Whether a plan keeps no more units than an amount allows, or costs no more."""
-    return _left(run, amount, plan) <= _wanted(run, amount)
+    units = sum(run.context.statistics[layer.name].units for layer in run.context.layers)
+    wanted = {
+        "amount": units - round(units * amount.value),
+        "units": amount.value,
+        "macs": run.cost.macs * amount.value,
+        "params": run.cost.parameters * amount.value,
+    }
+    return _left(run, amount, plan) <= wanted[amount.name]
 
 
 def is_too_much(amount: Amount, before: tuple[float, float | None], now: tuple[float, float | None]) -> bool:
@@ -70,21 +81,11 @@ def is_too_much(amount: Amount, before: tuple[float, float | None], now: tuple[f
 def _left(run: PruningRun, amount: Amount, plan: Plan) -> int:
     """What a plan leaves of what the amount counts."""
     if amount.name in ("amount", "units"):
-        return sum(len(removal.kept) for removal in plan.removals)
+        return plan.kept
     left = footprint_after(plan, run.context, run.footprint)
     if amount.name == "macs":
         return run.cost.macs - run.footprint.macs + left.macs
     return run.cost.parameters - run.footprint.parameters + left.parameters
-
-
-def _wanted(run: PruningRun, amount: Amount) -> float:
-    units = sum(run.context.statistics[layer.name].units for layer in run.context.layers)
-    return {
-        "amount": units - round(units * amount.value),
-        "units": amount.value,
-        "macs": run.cost.macs * amount.value,
-        "params": run.cost.parameters * amount.value,
-    }[amount.name]
 
 
 def _out_of_reach(run: PruningRun, schedule: Schedule, amount: Amount) -> UsageFault:
@@ -104,11 +105,3 @@ def _out_of_reach(run: PruningRun, schedule: Schedule, amount: Amount) -> UsageF
     least = math.ceil(1e4 * left / total) / 1e4
     fact = f"{amount} cannot be met: at least {least:.2%} of the {COUNTS[amount.name]} have to stay"
     return UsageFault(fact, f"give `{amount.name}={least:g}` or more")
-
-
-def _weights(schedule: Schedule, amount: Amount) -> int:
-    wanted = round((schedule.length + 1) * amount.value)
-    if wanted > schedule.length:
-        most = math.floor(1e4 * schedule.length / (schedule.length + 1)) / 1e4
-        raise UsageFault(f"{amount} would leave no weight", f"give `amount={most:g}` or less")
-    return wanted

@@ -73,32 +73,28 @@ def pruning_context(
     """The context of a checkpoint; InvalidRecord where its statistics are those of another network."""
     known = [layer.name for layer in checkpoint.layers]
     for name in known:
-        span = graph.spans.get(name)
+        start, stop = graph.spans.get(name, (0, 0))
         units = checkpoint.statistics[name].units
-        if span is None or units != span[1] - span[0]:
-            has = "none" if span is None else span[1] - span[0]
-            raise InvalidRecord(
-                f"has statistics of {units} units of {name}, the network has {has}", MEASURE_AGAIN
-            )
+        if units != stop - start:
+            fact = f"has statistics of {units} units of {name}, the network has {stop - start or 'none'}"
+            raise InvalidRecord(fact, MEASURE_AGAIN)
     for layer_input in layer_inputs_of(graph, {layer.name for layer in layers}):
         if shared_layer(graph, layer_input) not in known:
-            moments = checkpoint.moments.get(layer_input.name)
-            if moments is None or len(moments.mean) != len(layer_input.owner):
+            seen = checkpoint.moments.get(layer_input.name)
+            if seen is None or len(seen.mean) != len(layer_input.owner):
                 raise InvalidRecord(f"lacks the moments of what {layer_input.name} reads", MEASURE_AGAIN)
-    return PruningContext(
-        graph,
-        checkpoint.tensors,
-        checkpoint.statistics,
-        checkpoint.moments,
-        layers,
-        weights,
-        checkpoint.masks,
-    )
+    tensors, statistics, moments = checkpoint.tensors, checkpoint.statistics, checkpoint.moments
+    return PruningContext(graph, tensors, statistics, moments, layers, weights, checkpoint.masks)
 
 
 def stays(owner: Tensor, alive: Tensor) -> Tensor:
     """Which channels stay, (channels,) bool: frozen ones, and those whose unit is alive."""
     return (owner == FROZEN) | alive[owner.clamp(min=0)]
+
+
+def masked(tensors: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All tensors, zero where their mask is False."""
+    return {**tensors, **{name: tensors[name] * mask for name, mask in masks.items()}}
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ def distinct(
     if merge == "lstsq":
         insignificant |= constant_units(statistics)
     # the lowest index is kept even if all are insignificant
-    without = sorted(insignificant, reverse=True)[: statistics.units - 1]
-    spared = len(insignificant) == statistics.units
+    without = torch.nonzero(insignificant).flatten().tolist()[::-1][: statistics.units - 1]
+    spared = bool(insignificant.all())
     left = set(range(statistics.units)) - set(without)
     complementary = list[int]()
     for i, j, _ in ordered(angles, angles > 180 - angle_deg, descending=True):

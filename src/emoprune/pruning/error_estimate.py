@@ -139,18 +139,14 @@ def report_warnings(config: PruneConfig, outcome: PruneOutcome) -> None:
     if not removed and not masks:
         events.note("no unit is removed at this amount")
     for name in heavy[:1]:
-        events.warn(
-            f"{name}: the next layer's input changes by {errors[name]:.0%} of its spread"
-            f"{_and_so_in(len(heavy) - 1)}"
-        )
+        fact = f"{name}: the next layer's input changes by {errors[name]:.0%} of its spread"
+        events.warn(f"{fact}{_and_so_in(len(heavy) - 1)}")
     if masks:
         counts, nonzero = outcome.parameters.after or 1, outcome.nonzero_parameters.after or 0
         are = "is" if removed == 1 else "are"
         really = f"; {events.counted(removed, 'silent unit')} {are} removed" if removed else ""
-        events.note(
-            f"{1 - nonzero / counts:.1%} of the parameters are zero, which a dense engine multiplies all the "
-            f"same{really}"
-        )
+        fact = f"{1 - nonzero / counts:.1%} of the parameters are zero"
+        events.note(f"{fact}, which a dense engine multiplies all the same{really}")
 
 
 def _and_so_in(others: int) -> str:

@@ -57,16 +57,10 @@ def random_schedule(context: PruningContext, footprint: Footprint, config: Prune
 
 def _schedule(context: PruningContext, config: PruneConfig, scores: list[Tensor]) -> WeightSchedule:
     if config.scope == "layer":
-        # by their place within the layer, so that every layer loses the same share
-        scores = [_ranks(score) for score in scores]
+        # by their place within the layer, so that every layer loses the same fraction
+        scores = [score.argsort(stable=True).argsort().add(1).double() / len(score) for score in scores]
     shapes = {name: tuple(context.tensors[name].shape) for name in context.weights}
     return WeightSchedule(shapes, torch.argsort(torch.cat(scores), stable=True))
-
-
-def _ranks(scores: Tensor) -> Tensor:
-    ranks = torch.empty(len(scores), dtype=torch.float64)
-    ranks[torch.argsort(scores, stable=True)] = torch.arange(1, len(scores) + 1).double() / len(scores)
-    return ranks
 
 
 def silenced(graph: ChannelGraph, tensors: Mapping[str, Tensor], seen: Collector) -> Plan:

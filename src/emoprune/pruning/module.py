@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -54,7 +55,6 @@ def prune_module(
     if not isinstance(example_inputs, Tensor):
         raise UsageFault(f"`example_inputs` is {type(example_inputs).__name__}, not a tensor", "give a batch")
     _check_weights(net)
-    parameter = next(net.parameters(), example_inputs)
     # on the processor, for all devices alike, and in evaluation mode; the given module keeps its own
     own = copy.deepcopy(net).cpu().eval()
     inputs = example_inputs.detach().cpu()
@@ -68,17 +68,15 @@ def prune_module(
         names = ", ".join(layer.name for layer in graph.layers)
         raise UsageFault(f"no layer matches `layer={config.layer}`", f"choose from {names}")
     context = PruningContext(graph, own.state_dict(), seen.statistics, seen.moments, layers, weights)
-    shape = tuple(inputs.shape[1:])
-    images_to_refit = None
+    run = PruningRun(own, tuple(inputs.shape[1:]), context, config)
     if calibration and config.merge == "lstsq" and not masks:
-        images_to_refit = partial(_that_fit, own, calibration)
-    run = PruningRun(own, shape, context, config, images_to_refit)
+        run = replace(run, images=partial(_that_fit, own, calibration))
     plan = decide(run, amount)
     planned = PrunePlan(run, amount, plan, run.merges(plan))
     pruned = run.apply(plan, planned.merged.get(config.merge))
     outcome = planned.outcome(pruned)
     report_warnings(config, outcome)
-    smaller = copy.deepcopy(run.network(pruned)).to(parameter.device)
+    smaller = copy.deepcopy(run.network(pruned)).to(next(net.parameters(), example_inputs).device)
     _copy_modes(net, smaller)
     return smaller, outcome
 
@@ -106,23 +104,18 @@ def _graph(net: nn.Module, inputs: Tensor) -> ChannelGraph:
     try:
         traced = fx.symbolic_trace(net)
     except Exception as error:  # whatever the user's own forward raises when it meets a symbol
-        raise UsageFault(
-            f"torch.fx cannot trace {name} ({_reason(error)})",
-            "prune a part of it that has no control flow on values",
-        ) from error
+        fact = f"torch.fx cannot trace {name} ({_reason(error)})"
+        raise UsageFault(fact, "prune a part of it that has no control flow on values") from error
     taken = [node.name for node in traced.graph.nodes if node.op == "placeholder" and not node.args]
     if len(taken) != 1:
-        raise UsageFault(
-            f"{name} takes {len(taken)} inputs ({', '.join(taken)})", "prune a part with one input"
-        )
+        fact = f"{name} takes {len(taken)} inputs ({', '.join(taken)})"
+        raise UsageFault(fact, "prune a part with one input")
     try:
         with torch.inference_mode():
             net(inputs[:1])
     except Exception as error:  # whatever the user's own forward raises for inputs that it cannot take
-        raise UsageFault(
-            f"{name} cannot take `example_inputs` of {_form(inputs)} ({_reason(error)})",
-            "give a batch of what it takes",
-        ) from error
+        fact = f"{name} cannot take `example_inputs` of {_form(inputs)} ({_reason(error)})"
+        raise UsageFault(fact, "give a batch of what it takes") from error
     graph = channel_graph(net, tuple(inputs.shape[1:]))
     first_name: dict[int, str] = {}
     cut = {place.tensor for place in graph.cuts}
@@ -152,15 +145,11 @@ def _calibration(images: Iterable[Any], like: Tensor, limit: int) -> list[Tensor
     for entry in images:
         batch = entry[0] if isinstance(entry, Sequence) else entry
         if not isinstance(batch, Tensor):
-            raise UsageFault(
-                f"`images` gives {type(batch).__name__}, not batches of inputs",
-                "give tensors, or tuples of them",
-            )
+            fact = f"`images` gives {type(batch).__name__}, not batches of inputs"
+            raise UsageFault(fact, "give tensors, or tuples of them")
         if _form(batch) != _form(like):
-            raise UsageFault(
-                f"`images` gives inputs of {_form(batch)}, unlike `example_inputs` of {_form(like)}",
-                "give the same to both",
-            )
+            fact = f"`images` gives inputs of {_form(batch)}, unlike `example_inputs` of {_form(like)}"
+            raise UsageFault(fact, "give the same to both")
         found.append(batch.detach().cpu()[: limit - count])
         count += len(found[-1])
         if count >= limit:
@@ -173,14 +162,11 @@ def _calibration(images: Iterable[Any], like: Tensor, limit: int) -> list[Tensor
 def _stand_in(inputs: Tensor, seed: int) -> tuple[Tensor, ...]:
     """What statistics are gathered on where there are no images."""
     if len(inputs) >= ENOUGH:
-        events.note(
-            f"statistics are those of the {len(inputs):,} example inputs; give `images` to refit layers"
-        )
+        fact = f"statistics are those of the {len(inputs):,} example inputs"
+        events.note(f"{fact}; give `images` to refit layers")
         return torch.split(inputs, BATCH)
-    events.warn(
-        f"no images: statistics are those of {NOISE_INPUTS} random inputs, and layers are not refitted; "
-        "give `images` to keep the accuracy"
-    )
+    fact = f"no images: statistics are those of {NOISE_INPUTS} random inputs, and layers are not refitted"
+    events.warn(f"{fact}; give `images` to keep the accuracy")
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(NOISE_INPUTS, *inputs.shape[1:], generator=generator).to(inputs.dtype)
     return torch.split(noise, BATCH)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 from itertools import groupby
 from typing import Any
 
@@ -37,14 +37,12 @@ from emoprune.networks.types import Checkpoint, Cost, HiddenLayer
 from emoprune.pruning import merging, surgery
 from emoprune.pruning.angles import default_center, smallest_angle_deg
 from emoprune.pruning.budget import first_step, is_too_much, step_for
-from emoprune.pruning.context import PruningContext, Schedule, pruning_context, stays
+from emoprune.pruning.context import PruningContext, Schedule, masked, pruning_context
 from emoprune.pruning.error_estimate import estimate_errors, report_warnings, sensitivity
 from emoprune.pruning.magnitude import importances, silenced
-from emoprune.pruning.merging import MERGES
 from emoprune.pruning.methods import MASKING, METHODS
 from emoprune.pruning.refit import Refit, images_that_fit
 from emoprune.pruning.schedules import SCHEDULES, WITHIN_ANGLE
-from emoprune.pruning.surgery import Pruned
 from emoprune.pruning.types import (
     Amount,
     Change,
@@ -105,8 +103,7 @@ class PruningRun:
         if not plan.masks:
             return plan
         context = self.context
-        masked = {name: context.tensors[name] * mask for name, mask in plan.masks.items()}
-        tensors = {**context.tensors, **masked}
+        tensors = masked(context.tensors, plan.masks)
         generator = torch.Generator().manual_seed(self.config.seed)
         noise = torch.randn(NOISE_BATCH, *self.input_shape, generator=generator)
         noise = noise.to(next(self.net.parameters()))
@@ -124,17 +121,14 @@ class PruningRun:
         """The tensors with which the survivors take over, under either merge; masks have no merge."""
         if plan.masks:
             return {"sum": {name: self.context.tensors[name] * mask for name, mask in plan.masks.items()}}
-        return {name: self._merged(plan, name) for name in MERGES}
+        return {name: self._merged(plan, name) for name in merging.MERGES}
 
     def _merged(self, plan: Plan, merge: Merge) -> Merged:
         """What a merge gives, with the zeros of an earlier pruning still zero."""
-        masks = self.context.masks
-        return {
-            name: tensor * masks[name] if name in masks else tensor
-            for name, tensor in MERGES[merge](self.context, plan).items()
-        }
+        found = merging.MERGES[merge](self.context, plan)
+        return masked(found, {name: mask for name, mask in self.context.masks.items() if name in found})
 
-    def apply(self, plan: Plan, merged: Merged | None = None) -> Pruned:
+    def apply(self, plan: Plan, merged: Merged | None = None) -> surgery.Pruned:
         """The smaller network: merged, batch norm recalibrated, and refitted on images where there are any.
 
         `merged` are the tensors of the config's merge, where they are known already.
@@ -145,33 +139,18 @@ class PruningRun:
         if self.config.merge == "lstsq" and self.images is None:
             merged = {**merged, **merging.rescaled(self.context, plan, merged)}
         pruned = surgery.apply(plan, self.context, merged)
-        return pruned if self.config.merge == "sum" or self.images is None else self._refitted(plan, pruned)
-
-    def _refitted(self, plan: Plan, pruned: Pruned) -> Pruned:
-        assert self.images is not None
-        alive, graph = self.context.alive(plan), self.context.graph
-        kept = {
-            cut.tensor.removesuffix(".weight"): torch.nonzero(stays(cut.owner, alive)).flatten()
-            for cut in graph.cuts
-            if cut.dim == 0 and cut.tensor in graph.works
-        }
-        norms = {
-            consumer.layer: consumer.norm
-            for layer_input in graph.layer_inputs
-            for consumer in layer_input.consumers
-        }
+        if self.config.merge == "sum" or self.images is None:
+            return pruned
         # its own copy: what was not cut is the original's still
-        net = self.network(
-            replace(pruned, tensors={name: tensor.clone() for name, tensor in pruned.tensors.items()})
-        )
-        refit = Refit(self.net, net, kept=kept, norms=norms, seed=self.config.seed)
-        for _ in events.tracked(refit.run(self.images()), "refit", refit.steps):
+        copied = {name: tensor.clone() for name, tensor in pruned.tensors.items()}
+        net = self.network(replace(pruned, tensors=copied))
+        refit = Refit(self.net, net, self.context.graph, self.context.alive(plan), seed=self.config.seed)
+        for _ in refit.run(self.images()):
             pass
         tensors = {name: tensor.detach() for name, tensor in net.state_dict().items()}
-        masked = {name: tensors[name] * mask for name, mask in pruned.masks.items()}
-        return replace(pruned, tensors={**tensors, **masked})
+        return replace(pruned, tensors=masked(tensors, pruned.masks))
 
-    def network(self, pruned: Pruned) -> nn.Module:
+    def network(self, pruned: surgery.Pruned) -> nn.Module:
         """The pruned network, in evaluation mode."""
         return build.narrowed(self.net, pruned.widths, pruned.tensors)
 
@@ -243,7 +222,7 @@ class PrunePlan:
         judges = len(calibration.judges)
         return max(trained, judges) if calibration.val is None else trained + judges
 
-    def outcome(self, pruned: Pruned | None = None) -> PruneOutcome:
+    def outcome(self, pruned: surgery.Pruned | None = None) -> PruneOutcome:
         """What the plan does; with `pruned` what it did, else what is known before it is applied."""
         run, config = self.run, self.run.config
         if pruned is None:
@@ -252,16 +231,17 @@ class PrunePlan:
             pruned = maker.apply(self.plan, self.merged.get(config.merge))
         net = run.network(pruned)
         old, new = run.cost, profiling.cost(net, run.input_shape)
+        both = run.context.tensors, pruned.tensors
         activation = {layer.name: layer.activation for layer in run.context.graph.layers}
-        units = sum(removal.units for removal in self.removals)
-        kept = sum(len(removal.kept) for removal in self.removals)
+        units, kept = sum(removal.units for removal in self.removals), self.plan.kept
         return PruneOutcome(
             units=Change(units, kept),
             compression_rate=(units - kept) / units if units else 0.0,
             parameters=Change(old.parameters, new.parameters),
             nonzero_parameters=Change(old.nonzero_parameters, new.nonzero_parameters),
             macs=Change(old.macs, new.macs),
-            bytes=Change(_bytes(run.context.tensors), _bytes(pruned.tensors)),
+            # in a file, without statistics and masks
+            bytes=Change(*(sum(each.nbytes for each in tensors.values()) for tensors in both)),
             layers=tuple(
                 LayerOutcome(
                     **vars(estimate),
@@ -313,14 +293,9 @@ def plan(original: Checkpoint, config: PruneConfig, *, data: Data | None = None)
         earlier = checkpoint.read(config.rewind)
         with at(config.rewind):
             surgery.check_rewind(earlier, original)
-    run = _prepare(
-        original,
-        config,
-        data,
-        evaluates=amount.needs_images,
-        # weights that are set back afterwards would be refitted for nothing
-        refits=amount.needs_images or config.rewind is None,
-    )
+    # weights that are set back afterwards would be refitted for nothing
+    refits = amount.needs_images or config.rewind is None
+    run = _prepare(original, config, data, evaluates=amount.needs_images, refits=refits)
     decided = decide(run, amount)
     return PrunePlan(run, amount, decided, run.merges(decided))
 
@@ -361,7 +336,12 @@ def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:
     same. Raises UsageFault for the plan of another checkpoint.
     """
     run, before = planned.run, planned.run.checkpoint
-    if before is None or not _same_network(before, original):
+    names = original.tensors.keys()
+    if (
+        before is None
+        or before.tensors.keys() != names
+        or not all(torch.equal(before.tensors[name], original.tensors[name]) for name in names)
+    ):
         raise UsageFault("the plan was made for another checkpoint", "plan again")
     pruned = run.apply(planned.plan, planned.merged.get(run.config.merge))
     after = surgery.pruned_checkpoint(before, run.context, planned.plan, pruned)
@@ -375,15 +355,6 @@ def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:
     return PruneResult(replace(after, history=(*original.history, entry)), outcome)
 
 
-def _same_network(first: Checkpoint, second: Checkpoint) -> bool:
-    if first.tensors is second.tensors:
-        return True
-    names = first.tensors.keys()
-    return names == second.tensors.keys() and all(
-        torch.equal(first.tensors[name], second.tensors[name]) for name in names
-    )
-
-
 def sensitivity_sweep(
     original: Checkpoint, config: PruneConfig, *, data: Data | None = None
 ) -> list[tuple[str, int, list[LayerSensitivity]]]:
@@ -392,14 +363,11 @@ def sensitivity_sweep(
     Raises UsageFault for a config with an amount, or a method of single weights.
     """
     if config.given_amount:
-        raise UsageFault(
-            f"a sensitivity sweep tries all amounts, and {config.given_amount} is given", "leave it out"
-        )
+        fact = f"a sensitivity sweep tries all amounts, and {config.given_amount} is given"
+        raise UsageFault(fact, "leave it out")
     if METHODS[config.method].weights:
-        raise UsageFault(
-            f"a sensitivity sweep counts units, and `method={config.method}` removes single weights",
-            "give a method that removes units",
-        )
+        fact = f"a sensitivity sweep counts units, and `method={config.method}` removes single weights"
+        raise UsageFault(fact, "give a method that removes units")
     config.check_counts(None)
     run = _prepare(original, config, data, evaluates=False, refits=False)
     layers = run.context.layers
@@ -409,9 +377,8 @@ def sensitivity_sweep(
     ]
     whole = sorted(name for name, _, entries in found if not entries)
     if whole:
-        events.note(
-            f"{events.counted(len(whole), 'layer')} can lose none of these fractions, such as {whole[0]}"
-        )
+        count = events.counted(len(whole), "layer")
+        events.note(f"{count} can lose none of these fractions, such as {whole[0]}")
     return found
 
 
@@ -429,10 +396,8 @@ def pruning_curve(
     for a method or an amount that does not remove units one by one.
     """
     if not METHODS[config.method].one_by_one:
-        raise UsageFault(
-            f"a pruning curve needs units that are removed one by one, unlike with `method={config.method}`",
-            f"use {one_by_one()}",
-        )
+        fact = f"a pruning curve removes units one by one, unlike `method={config.method}`"
+        raise UsageFault(fact, f"use {one_by_one()}")
     amount = config.given_amount
     if amount is not None and amount.name == "angle":
         raise UsageFault("a pruning curve goes unit by unit, and `angle` is given", "leave it out")
@@ -448,14 +413,10 @@ def pruning_curve(
 
 def _measured_step(run: PruningRun, decided: Plan) -> PruningStep:
     loss, accuracy = run.judge(decided)
-    units = sum(len(removal.kept) for removal in decided.removals)
+    kept = {removal.layer: list(removal.kept) for removal in decided.removals}
     if METHODS[run.config.method].measure == "least importance":
-        least = min(
-            float(importances(run.context, removal.layer)[list(removal.kept)].min())
-            for removal in decided.removals
-        )
-        return PruningStep(units, loss, accuracy, least_importance=least)
-    kept = {removal.layer: removal.kept for removal in decided.removals}
+        least = min(float(importances(run.context, name)[units].min()) for name, units in kept.items())
+        return PruningStep(decided.kept, loss, accuracy, least_importance=least)
     found = [
         smallest_angle_deg(
             survivors(run.context.statistics[layer.name], kept[layer.name]),
@@ -465,12 +426,7 @@ def _measured_step(run: PruningRun, decided: Plan) -> PruningStep:
         for layer in run.context.layers
     ]
     smallest = min((angle for angle in found if angle is not None), default=None)
-    return PruningStep(units, loss, accuracy, smallest_angle_deg=smallest)
-
-
-def _bytes(tensors: Mapping[str, Tensor]) -> int:
-    """What the network's own tensors take in a file, without statistics and masks."""
-    return sum(tensor.nbytes for tensor in tensors.values())
+    return PruningStep(decided.kept, loss, accuracy, smallest_angle_deg=smallest)
 
 
 def _prepare(
@@ -508,14 +464,10 @@ def _prepare(
         if most < calibration.count:
             fact = f"layers are refitted on {most:,} of {calibration.count:,} images"
             events.note(f"{fact}, as many as fit in memory")
-        calibration = replace(calibration, limit=min(calibration.limit, most))
-        images = cache(partial(_batches, calibration))
+        calibration = fitting = replace(calibration, limit=min(calibration.limit, most))
+        images = cache(lambda: list(fitting.train_batches("images")))
     context = pruning_context(original, graph, layers, weights)
     return PruningRun(*(net, original.spec.input, context, config, images, original, calibration, measured))
-
-
-def _batches(calibration: CalibrationData) -> list[Tensor]:
-    return list(calibration.train_batches("images"))
 
 
 def _chosen(

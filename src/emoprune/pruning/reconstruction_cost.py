@@ -13,7 +13,7 @@ from torch import Tensor
 
 from emoprune.errors import InvalidRecord
 from emoprune.networks.activation_statistics import unit_channels
-from emoprune.networks.graph.types import FROZEN, Consumer, LayerInput
+from emoprune.networks.graph.types import FROZEN, LayerInput
 from emoprune.pruning.context import MEASURE_AGAIN, PruningContext
 from emoprune.pruning.merging import constant_share, gram_of_taps, inside_taps, second_moments, variances
 
@@ -39,7 +39,10 @@ class LayerInputCosts:
         outgoing = torch.zeros_like(second)
         for consumer, weight in weights.items():
             shares = inside_taps(consumer, weight)
-            weight = _as_normalized(context, consumer, weight)
+            variance = context.tensors.get(f"{consumer.norm}.running_var")
+            if variance is not None:
+                # outputs at unit deviation, as the batch norm makes them: all count alike
+                weight = weight / (variance.double() + EPSILON).sqrt()[:, None, None]
             output = float(variances(weight, shares, moments).sum())
             if output > 0:
                 outgoing += gram_of_taps(weight, shares) / output
@@ -49,9 +52,8 @@ class LayerInputCosts:
         correlation.diagonal().add_(max(RIDGE, len(scale) / moments.count))
         factor, fault = torch.linalg.cholesky_ex(correlation)
         if int(fault):
-            raise InvalidRecord(
-                f"moments of what {layer_input.name} reads contradict one another", MEASURE_AGAIN
-            )
+            fact = f"moments of what {layer_input.name} reads contradict one another"
+            raise InvalidRecord(fact, MEASURE_AGAIN)
         self._precision = torch.cholesky_inverse(factor)
         self._outgoing = outgoing * torch.outer(scale, scale)
         self.units = torch.unique(layer_input.owner[layer_input.owner != FROZEN])
@@ -105,14 +107,6 @@ class LayerInputCosts:
             self._pending = 0
 
 
-def _as_normalized(context: PruningContext, consumer: Consumer, weight: Tensor) -> Tensor:
-    """Weights with outputs scaled to unit deviation where a batch norm divides by it: all count alike."""
-    variance = context.tensors.get(f"{consumer.norm}.running_var")
-    if variance is None:
-        return weight
-    return weight / (variance.double() + EPSILON).sqrt()[:, None, None]
-
-
 class Elimination:
     """The costs of all units of some layers, over all that read them."""
 
@@ -121,11 +115,11 @@ class Elimination:
         self._ledgers: list[LayerInputCosts] = []
         self._consumers: dict[int, list[int]] = {unit: [] for unit in candidates}
         for layer_input in context.layer_inputs:
-            if candidates.isdisjoint(layer_input.owner.tolist()):
-                continue
-            for unit in candidates & set(layer_input.owner.tolist()):
+            held = candidates.intersection(layer_input.owner.tolist())
+            for unit in held:
                 self._consumers[unit].append(len(self._ledgers))
-            self._ledgers.append(LayerInputCosts(context, layer_input))
+            if held:
+                self._ledgers.append(LayerInputCosts(context, layer_input))
         self._shares = [ledger.costs() for ledger in self._ledgers]
         self.costs = torch.zeros(context.graph.units, dtype=torch.float64)
         for ledger, share in zip(self._ledgers, self._shares, strict=True):

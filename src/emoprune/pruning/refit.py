@@ -16,6 +16,9 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 
+from emoprune import events
+from emoprune.networks.graph.types import ChannelGraph
+from emoprune.pruning.context import stays
 from emoprune.pruning.merging import ROUNDING
 
 MEMORY = 3 * 2**30
@@ -54,43 +57,36 @@ def _size(node: fx.Node) -> int:
 class Refit:
     """Refits a pruned network to the original, in place.
 
-    `kept` are the outputs of each original layer that the pruned one still has; `norms` the batch norm that
-    alone reads a layer, whose mean absorbs a constant. `run` takes batches of network input; the last fifth
-    of each is held out to choose the ridge.
+    `alive` (units,) are the units of `graph` that the pruned network still has. `run` takes batches of
+    network input; the last fifth of each is held out to choose the ridge.
     """
 
     def __init__(
-        self,
-        original: nn.Module,
-        pruned: nn.Module,
-        *,
-        kept: Mapping[str, Tensor],
-        norms: Mapping[str, str | None],
-        seed: int,
+        self, original: nn.Module, pruned: nn.Module, graph: ChannelGraph, alive: Tensor, *, seed: int
     ) -> None:
         self._graph = fx.symbolic_trace(original).graph
-        self._original = dict(original.named_modules())
-        self._pruned = dict(pruned.named_modules())
-        self._kept = kept
-        self._norms = norms
+        nets = original, pruned
+        self._original, self._pruned = (fx.Interpreter(net, False, self._graph) for net in nets)
+        self._before, self._now = (dict(net.named_parameters()) | dict(net.named_buffers()) for net in nets)
+        # outputs of each original layer that the pruned one still has
+        self._kept = {
+            cut.tensor.removesuffix(".weight"): torch.nonzero(stays(cut.owner, alive)).flatten()
+            for cut in graph.cuts
+            if cut.dim == 0 and cut.tensor in graph.works
+        }
+        # the batch norm that alone reads a layer: its mean absorbs a constant
+        consumers = (consumer for layer_input in graph.layer_inputs for consumer in layer_input.consumers)
+        self._norms = {consumer.layer: consumer.norm for consumer in consumers}
         self._generator = torch.Generator().manual_seed(seed)
-        self._parameters = (dict(original.named_parameters()), dict(pruned.named_parameters()))
-        self._buffers = (dict(original.named_buffers()), dict(pruned.named_buffers()))
-
-    @property
-    def steps(self) -> int:
-        """How many operations there are to go through."""
-        return len(self._graph.nodes) - 1
 
     def run(self, images: Sequence[Tensor]) -> Iterator[str]:
         """Go through all operations in order; yields the name of each when it is done."""
         truth: dict[fx.Node, list[Any]] = {}
         now: dict[fx.Node, list[Any]] = {}
         waiting = {node: len(node.users) for node in self._graph.nodes}
+        operations = [node for node in self._graph.nodes if node.op != "output"]
         with torch.inference_mode():
-            for node in self._graph.nodes:
-                if node.op == "output":
-                    break
+            for node in events.tracked(operations, "refit", len(operations)):
                 self._step(node, truth, now, images)
                 for source in node.all_input_nodes:
                     waiting[source] -= 1
@@ -109,57 +105,36 @@ class Refit:
             truth[node] = now[node] = list(images)
             return
         untouched = all(truth[source] is now[source] for source in node.all_input_nodes)
-        truth[node] = self._compute(node, truth, len(images), pruned=False)
+        truth[node] = _computed(self._original, node, truth, len(images))
         if untouched and self._same(node):
             now[node] = truth[node]
             return
-        layer = self._pruned.get(str(node.target)) if node.op == "call_module" else None
+        layer = self._pruned.submodules[str(node.target)] if node.op == "call_module" else None
         if not untouched and _solvable(layer):
             self._refit(str(node.target), layer, now[node.all_input_nodes[0]], truth[node])
-        now[node] = self._compute(node, now, len(images), pruned=True)
+        now[node] = _computed(self._pruned, node, now, len(images))
 
     def _same(self, node: fx.Node) -> bool:
         """Whether an operation is still what it was in the original."""
         if node.op == "get_attr":
-            name = str(node.target)
-            return all(
-                name not in tensors or tensors[name].shape == others[name].shape
-                for tensors, others in (self._parameters, self._buffers)
+            shapes = (
+                getattr(each.get(str(node.target)), "shape", None) for each in (self._before, self._now)
             )
+            return len(set(shapes)) == 1
         if node.op != "call_module":
             return True
-        old, new = (modules[str(node.target)].state_dict() for modules in (self._original, self._pruned))
+        old, new = (net.submodules[str(node.target)].state_dict() for net in (self._original, self._pruned))
         return all(old[name].shape == new[name].shape and torch.equal(old[name], new[name]) for name in old)
-
-    def _compute(
-        self, node: fx.Node, values: Mapping[fx.Node, list[Any]], count: int, *, pruned: bool
-    ) -> list[Any]:
-        def at(index: int, given: Any) -> Any:
-            return fx.node.map_arg(given, lambda source: values[source][index])
-
-        return [
-            self._call(node, at(index, node.args), at(index, node.kwargs), pruned=pruned)
-            for index in range(count)
-        ]
-
-    def _call(self, node: fx.Node, args: Any, kwargs: Any, *, pruned: bool) -> Any:
-        if node.op == "get_attr":
-            name = str(node.target)
-            return self._parameters[pruned].get(name, self._buffers[pruned].get(name))
-        if node.op == "call_module":
-            return (self._pruned if pruned else self._original)[str(node.target)](*args, **kwargs)
-        if node.op == "call_method":
-            return getattr(args[0], str(node.target))(*args[1:], **kwargs)
-        assert callable(node.target)
-        return node.target(*args, **kwargs)
 
     def _refit(self, name: str, layer: Any, inputs: list[Tensor], wanted: list[Tensor]) -> None:
         """Add to a layer's weights what brings its outputs nearest to `wanted`."""
         kept = self._kept.get(name, slice(None))
         norm = self._norms.get(name)
-        movable = layer.bias is not None or norm is not None
-        moved = self._moved(norm, kept) if layer.bias is None and norm else torch.zeros(1)
-        features, positions = layer.weight[0].numel(), _positions(layer, inputs[0])
+        mean, moved = f"{norm}.running_mean", torch.zeros(1)
+        if layer.bias is None and norm:
+            # how far the merge has moved it already
+            moved = self._now[mean] - self._before[mean][kept]
+        features, positions = layer.weight[0].numel(), layer(inputs[0][:1]).numel() // len(layer.weight)
         rows = sum(len(x) for x in inputs) * positions
         if features > min(rows, WIDEST):
             return
@@ -173,7 +148,7 @@ class Refit:
                     z = z[:, kept] if isinstance(layer, nn.Conv2d) else z[..., kept]
                     laid_out, missing = self._rows(layer, x, z - layer(x), share)
                     sums.add(laid_out, missing + moved)
-        found = correction(learned, held, constant=movable)
+        found = correction(learned, held, constant=layer.bias is not None or norm is not None)
         if found is None:
             return
         change, constant = found
@@ -181,13 +156,7 @@ class Refit:
         if layer.bias is not None:
             layer.bias.data += constant.to(layer.bias)
         elif norm:
-            mean = self._buffers[True][f"{norm}.running_mean"]
-            mean -= constant.to(mean)
-
-    def _moved(self, norm: str, kept: Tensor | slice) -> Tensor:
-        """How far the merge has already moved the mean of a batch norm."""
-        name = f"{norm}.running_mean"
-        return self._buffers[True][name] - self._buffers[False][name][kept]
+            self._now[mean] -= constant.to(self._now[mean])
 
     def _rows(self, layer: Any, x: Tensor, z: Tensor, share: float) -> tuple[Tensor, Tensor]:
         """Inputs (rows, features) and outputs (rows, outputs) at a random share of the positions."""
@@ -202,19 +171,22 @@ class Refit:
         )
 
 
+def _computed(
+    net: fx.Interpreter, node: fx.Node, values: Mapping[fx.Node, list[Any]], count: int
+) -> list[Any]:
+    """What an operation makes of each of the `count` batches."""
+    found = []
+    for index in range(count):
+        net.env = {source: values[source][index] for source in node.all_input_nodes}
+        found.append(net.run_node(node))
+    return found
+
+
 def _solvable(layer: nn.Module | None) -> bool:
     if isinstance(layer, nn.Conv2d):
         # patches are laid out with zeros around them
-        plain = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-        return layer.groups == 1 and plain
+        return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     return isinstance(layer, nn.Linear)
-
-
-def _positions(layer: Any, x: Tensor) -> int:
-    if isinstance(layer, nn.Conv2d):
-        height, width = layer(x[:1]).shape[2:]
-        return int(height * width)
-    return x[0].numel() // x.shape[-1]
 
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -231,8 +203,6 @@ class Sums:
 
     def add(self, features: Tensor, missing: Tensor) -> None:
         """Add features (rows, features) and residuals of the outputs (rows, outputs)."""
-        if not len(features):
-            return
         features, missing = features.double(), missing.double()
         self.count += len(features)
         self.features = self.features + features.T @ features
@@ -244,9 +214,8 @@ class Sums:
     def joined(self, other: Sums) -> Sums:
         """Sums over both sets of rows."""
         both = Sums()
-        both.count = self.count + other.count
-        for name in ("features", "crossed", "feature_total", "missing_total", "missing"):
-            setattr(both, name, getattr(self, name) + getattr(other, name))
+        for name, value in vars(self).items():
+            setattr(both, name, value + getattr(other, name))
         return both
 
     def error(self, change: Tensor, constant: Tensor) -> float:

@@ -17,7 +17,7 @@ from emoprune.pruning.context import PruningContext, RemovalStep, Schedule
 from emoprune.pruning.distinctiveness import UnitRemoval, distinct, smallest_angle_first, to_survivors
 from emoprune.pruning.magnitude import importances, magnitude_schedule, random_schedule
 from emoprune.pruning.reconstruction_cost import Elimination
-from emoprune.pruning.types import Plan, PruneConfig, Removal
+from emoprune.pruning.types import PRICES, Plan, PruneConfig, Removal
 
 HUNDREDTHS = 100
 WIDEST_ANGLE_DEG = 90
@@ -84,19 +84,12 @@ def distinct_schedule(context: PruningContext, footprint: Footprint, config: Pru
 def progressive_within(context: PruningContext, config: PruneConfig, angle_deg: float) -> Plan:
     """What is removed one by one while the smallest angle of a layer is under `angle_deg`."""
     removals = []
-    steps = _taken(context, config)
-    for layer in context.layers:
-        taken = [step for step in steps[layer.name] if step.angle_deg < angle_deg]
+    for name, steps in _taken(context, config).items():
+        taken = [step for step in steps if step.angle_deg < angle_deg]
         merges = {step.unit: step.into for step in taken if step.into is not None}
-        removals.append(
-            Removal(
-                layer=layer.name,
-                units=context.statistics[layer.name].units,
-                similar=tuple(merges),
-                insignificant=tuple(step.unit for step in taken if step.into is None),
-                merges=to_survivors(merges),
-            )
-        )
+        rest = tuple(step.unit for step in taken if step.into is None)
+        units, into = context.statistics[name].units, to_survivors(merges)
+        removals.append(Removal(name, units, tuple(merges), insignificant=rest, merges=into))
     return Plan(tuple(removals))
 
 
@@ -215,7 +208,7 @@ def _chosen(context: PruningContext) -> Tensor:
 def price_of(config: PruneConfig) -> Price:
     """The unit in which savings count: that of the amount, units where there is none."""
     amount = config.given_amount
-    return amount.price if amount else "units"
+    return PRICES.get(amount.name, "units") if amount else "units"
 
 
 SCHEDULES: dict[MethodName, Callable[[PruningContext, Footprint, PruneConfig], Schedule]] = {

@@ -12,7 +12,7 @@ from emoprune.errors import BadCheckpoint
 from emoprune.networks.activation_statistics import survivors
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.types import Checkpoint, Moments
-from emoprune.pruning.context import PruningContext, stays
+from emoprune.pruning.context import PruningContext, masked, stays
 from emoprune.pruning.types import Plan
 
 
@@ -33,20 +33,21 @@ def apply(plan: Plan, context: PruningContext, merged: Mapping[str, Tensor]) -> 
     alive = context.alive(plan)
     tensors = cut({**context.tensors, **merged}, context.graph, alive)
     # what is zero already stays so, whatever the new masks would allow
-    both = {
-        name: mask & context.masks[name] if name in context.masks else mask
-        for name, mask in plan.masks.items()
-    }
+    both = {name: mask & context.masks.get(name, mask) for name, mask in plan.masks.items()}
     masks = cut({**context.masks, **both}, context.graph, alive)
-    masked = {name: tensors[name] * mask for name, mask in masks.items()}
-    return Pruned({**tensors, **masked}, masks, widths(context.graph, tensors, alive))
+    return Pruned(masked(tensors, masks), masks, widths(context.graph, tensors, alive))
 
 
 def pruned_checkpoint(
     checkpoint: Checkpoint, context: PruningContext, plan: Plan, pruned: Pruned
 ) -> Checkpoint:
     """The checkpoint with the pruned network; the survivors keep their statistics, for pruning in steps."""
-    removals = {removal.layer: removal for removal in plan.removals}
+    removals, alive = {removal.layer: removal for removal in plan.removals}, context.alive(plan)
+    moments = dict(checkpoint.moments)
+    for layer_input in context.graph.layer_inputs:
+        if old := moments.get(layer_input.name):
+            kept = torch.nonzero(stays(layer_input.owner, alive)).flatten()
+            moments[layer_input.name] = Moments(old.count, old.mean[kept], old.covariance[kept][:, kept])
     return replace(
         checkpoint,
         tensors=pruned.tensors,
@@ -56,7 +57,7 @@ def pruned_checkpoint(
             name: survivors(statistics, removals[name].kept) if name in removals else statistics
             for name, statistics in checkpoint.statistics.items()
         },
-        moments=_remaining(checkpoint.moments, context.graph, context.alive(plan)),
+        moments=moments,
     )
 
 
@@ -75,9 +76,8 @@ def rewound(pruned: Checkpoint, earlier: Checkpoint, context: PruningContext, pl
 
     It has no statistics, for those were of other weights (re-initialization of elazar2020, section 2).
     """
-    tensors = cut(earlier.tensors, context.graph, context.alive(plan))
-    masked = {name: tensors[name] * mask for name, mask in pruned.masks.items()}
-    return replace(pruned, tensors={**tensors, **masked}, layers=(), statistics={}, moments={})
+    tensors = masked(cut(earlier.tensors, context.graph, context.alive(plan)), pruned.masks)
+    return replace(pruned, tensors=tensors, layers=(), statistics={}, moments={})
 
 
 def check_rewind(earlier: Checkpoint, whole: Checkpoint) -> None:
@@ -86,10 +86,8 @@ def check_rewind(earlier: Checkpoint, whole: Checkpoint) -> None:
         before, now = (each.tensors.get(name) for each in (earlier, whole))
         if before is None or now is None or before.shape != now.shape:
             has = ["not at all" if each is None else f"as {tuple(each.shape)}" for each in (before, now)]
-            raise BadCheckpoint(
-                f"cannot be gone back to: it has {name} {has[0]}, the network {has[1]}",
-                "give the file that train --save-init wrote for that network",
-            )
+            fact = f"cannot be gone back to: it has {name} {has[0]}, the network {has[1]}"
+            raise BadCheckpoint(fact, "give the file that train --save-init wrote for that network")
 
 
 def widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) -> dict[str, tuple[int, int]]:
@@ -111,13 +109,3 @@ def widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) ->
             groups = work.groups * weight.shape[0] // len(place.owner)
             found[layer] = (weight.shape[1] * groups, weight.shape[0])
     return found
-
-
-def _remaining(moments: Mapping[str, Moments], graph: ChannelGraph, alive: Tensor) -> dict[str, Moments]:
-    left = dict(moments)
-    for layer_input in graph.layer_inputs:
-        if layer_input.name in left:
-            kept = torch.nonzero(stays(layer_input.owner, alive)).flatten()
-            old = left[layer_input.name]
-            left[layer_input.name] = Moments(old.count, old.mean[kept], old.covariance[kept][:, kept])
-    return left

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ STRUCTURAL = ("units", "macs", "params")
 LOSSES = ("max_loss_increase", "max_drop")
 """Amounts that are measured on images."""
 PRICES: dict[str, Price] = {"macs": "macs", "params": "parameters", **dict.fromkeys(LOSSES, "macs")}
+"""The unit in which savings count where layers compete for an amount; units for all others."""
 
 
 # settings that pruning and its angles share
@@ -38,6 +39,7 @@ CENTER: Any = setting(
     "mean (each unit's own), none.",
     default_text="half for sigmoid, else range",
 )
+FRACTION: Any = {"metavar": "FRACTION", "low": 0, "high": 1}
 SAMPLES: Any = setting(2000, "How many training images to calibrate on, at most.", metavar="N", low=2)
 
 
@@ -47,11 +49,6 @@ class Amount:
 
     name: str
     value: float
-
-    @property
-    def price(self) -> Price:
-        """The unit in which savings count where layers compete for the budget."""
-        return PRICES.get(self.name, "units")
 
     @property
     def needs_images(self) -> bool:
@@ -89,19 +86,11 @@ class PruneConfig:
         default_text="15",
     )
     amount: float | None = setting(
-        None,
-        "Fraction of the units to remove, 0 to 1; with magnitude and random, of the weights.",
-        metavar="FRACTION",
-        low=0,
-        high=1,
+        None, "Fraction of the units (magnitude, random: of the weights) to remove, 0 to 1.", **FRACTION
     )
     units: int | None = setting(None, "Units to keep, in all chosen layers together.", metavar="N", low=1)
-    macs: float | None = setting(
-        None, "Fraction of the multiply-accumulates to keep, 0 to 1.", metavar="FRACTION", low=0, high=1
-    )
-    params: float | None = setting(
-        None, "Fraction of the parameters to keep, 0 to 1.", metavar="FRACTION", low=0, high=1
-    )
+    macs: float | None = setting(None, "Fraction of the multiply-accumulates to keep, 0 to 1.", **FRACTION)
+    params: float | None = setting(None, "Fraction of the parameters to keep, 0 to 1.", **FRACTION)
     max_loss_increase: float | None = setting(
         None,
         "Remove as much as possible before the mean loss on the val part (else train) grows by more.",
@@ -152,10 +141,8 @@ class PruneConfig:
         if amount.name == "angle" and not entry.by_angle:
             raise UsageFault(f"`method={self.method}` ignores angles", "give `amount`, `macs` or another")
         if entry.weights and amount.name in STRUCTURAL:
-            raise UsageFault(
-                f"`method={self.method}` removes single weights, which does not lower `{amount.name}`",
-                "give `amount`, or a method that removes units",
-            )
+            fact = f"`method={self.method}` removes single weights, which does not lower `{amount.name}`"
+            raise UsageFault(fact, "give `amount`, or a method that removes units")
 
     @property
     def given_amount(self) -> Amount | None:
@@ -183,15 +170,11 @@ class PruneConfig:
         entry = METHODS[self.method]
         by_angle = amount is not None and amount.name == "angle"
         if self.scope == "layer" and (by_angle or not (entry.one_by_one or entry.weights)):
-            raise UsageFault(
-                "`scope=layer` divides an amount among layers, and an angle is the same for all of them",
-                f"leave it out, or use it with `amount` and {one_by_one()}",
-            )
+            fact = "`scope=layer` divides an amount among layers, and an angle is the same for all of them"
+            raise UsageFault(fact, f"leave it out, or use it with `amount` and {one_by_one()}")
         if self.round_to > 1 and (by_angle or not entry.one_by_one):
-            raise UsageFault(
-                "`round_to` needs a method that removes units one by one",
-                f"use it with `macs`, `params`, `amount` or `units` and {one_by_one()}",
-            )
+            remedy = f"use it with `macs`, `params`, `amount` or `units` and {one_by_one()}"
+            raise UsageFault("`round_to` needs a method that removes units one by one", remedy)
 
 
 def one_by_one() -> str:
@@ -336,6 +319,11 @@ class Plan:
     removals: tuple[Removal, ...]
     masks: Mapping[str, Tensor] = field(default_factory=dict)
 
+    @property
+    def kept(self) -> int:
+        """How many units stay, in all layers together."""
+        return sum(len(removal.kept) for removal in self.removals)
+
 
 @dataclass(frozen=True)
 class ErrorEstimate:
@@ -365,16 +353,13 @@ class ErrorEstimates(tuple[ErrorEstimate, ...]):
         names = [entry.name for entry in fields(ErrorEstimate)]
         shown = [name for name in names if any(getattr(each, name) not in (None, 0) for each in self)]
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in shown)
-        rows = "".join(f"<tr>{_cells(getattr(each, name) for name in shown)}</tr>" for each in self)
+        rows = "".join(f"<tr>{''.join(_cell(getattr(each, key)) for key in shown)}</tr>" for each in self)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def _cells(values: Iterable[object]) -> str:
-    texts = (
-        "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-        for value in values
-    )
-    return "".join(f"<td>{escape(text)}</td>" for text in texts)
+def _cell(value: object) -> str:
+    text = "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"<td>{escape(text)}</td>"
 
 
 @dataclass(frozen=True)

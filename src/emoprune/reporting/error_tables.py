@@ -1,4 +1,4 @@
-"""What prune reports: predicted errors by layer, a sensitivity sweep, and a pruning step by step."""
+"""What prune and angles report: predicted errors, a sensitivity sweep, a pruning step by step, angles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from emoprune import events
 from emoprune.choices import Merge
 from emoprune.networks.graph.types import Obstacle
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.types import Change, LayerOutcome, LayerSensitivity, PruneOutcome, PruningCurve
+from emoprune.pruning.types import Change, LayerOutcome, LayerSensitivity, PruneOutcome, PruningCurve, Survey
 from emoprune.reporting.aggregate import STEP_KEYS
 from emoprune.reporting.tables import Table, cell, table
 
@@ -17,6 +17,7 @@ REASONS = {"similar": "similar", "complementary": "compl.", "insignificant": "in
 ERRORS = {"error_sum": "error: sum", "error_lstsq": "lstsq"}
 FINEST = 1e-4
 """The smallest error that is written as a number."""
+SHOWN_PAIRS = 40
 
 
 def error_tables(settings: Mapping[str, Any], outcome: PruneOutcome) -> Iterable[Table | str]:
@@ -33,18 +34,13 @@ def _layers(
 ) -> Iterable[Table | str]:
     """A row for every layer that loses something; one line for those that lose nothing."""
     ((name, value),) = settings["amount"].items()
-    made = (
-        *(settings["method"], f"{name.replace('_', ' ')} {value:g}"),
-        *([] if masks else [settings["merge"]]),
-    )
-    losing = [layer for layer in layers if _loses(layer, masks=masks)]
-    reasons = {key: text for key, text in REASONS.items() if any(getattr(layer, key) for layer in losing)}
-    errors = {
-        key: text for key, text in ERRORS.items() if any(getattr(layer, key) is not None for layer in losing)
-    }
-    if len(errors) == 1:
-        errors = dict.fromkeys(errors, "error")
-    title = f"Predicted error ({', '.join(made)})"
+    merge = "" if masks else f", {settings['merge']}"
+    title = f"Predicted error ({settings['method']}, {name.replace('_', ' ')} {value:g}{merge})"
+    # of single weights, those count whose next layers compute something else or nobody knows what
+    losing = [layer for layer in layers if layer.before > layer.after or (masks and layer.error_sum != 0)]
+    reasons = [key for key in REASONS if any(getattr(layer, key) for layer in losing)]
+    errors = [key for key in ERRORS if any(getattr(layer, key) is not None for layer in losing)]
+    headings = [ERRORS[key] for key in errors] if len(errors) > 1 else ["error"] * len(errors)
     rows = (
         [
             *(layer.layer, f"{layer.before:,} > {layer.after:,}"),
@@ -53,7 +49,8 @@ def _layers(
         ]
         for layer in losing
     )
-    yield table(title, ["layer", "units", *reasons.values(), *errors.values()], rows) if losing else title
+    columns = ["layer", "units", *(REASONS[key] for key in reasons), *headings]
+    yield table(title, columns, rows) if losing else title
     whole = len(layers) - len(losing)
     if whole:
         more, lose = "more " if losing else "", "loses" if whole == 1 else "lose"
@@ -61,11 +58,6 @@ def _layers(
     if settings["refitted_on"] and losing:
         images = events.counted(settings["refitted_on"], "image")
         yield f"  errors are predicted without images; refitted on {images}, the network is better"
-
-
-def _loses(layer: LayerOutcome, *, masks: bool) -> bool:
-    """Whether units are removed or, of single weights, the output of a next layer changes or is unknown."""
-    return layer.before > layer.after or (masks and layer.error_sum != 0)
 
 
 def _error(error: float | None) -> str:
@@ -78,7 +70,8 @@ def _totals(outcome: PruneOutcome) -> Iterable[tuple[object, ...]]:
     for name in ("units", "parameters", "nonzero_parameters", "macs", "bytes"):
         counts: Change = getattr(outcome, name)
         if name != "nonzero_parameters" or counts != outcome.parameters:
-            yield name.replace("_", " "), counts.before, counts.after, _change(counts)
+            change = f"{(counts.after or 0) / counts.before - 1:+.1%}" if counts.before else "-"
+            yield name.replace("_", " "), counts.before, counts.after, change
     accuracy, loss = outcome.accuracy, outcome.loss
     if accuracy is None or loss is None or outcome.evaluated_on is None:
         return
@@ -88,10 +81,6 @@ def _totals(outcome: PruneOutcome) -> Iterable[tuple[object, ...]]:
         yield f"accuracy ({part})", f"{accuracy.before:.1%}", f"{accuracy.after:.1%}", points
     grown = "-" if None in (loss.before, loss.after) else f"{(loss.after or 0) - (loss.before or 0):+.4f}"
     yield f"loss ({part})", loss.before, loss.after, grown
-
-
-def _change(counts: Change) -> str:
-    return f"{(counts.after or 0) / counts.before - 1:+.1%}" if counts.before else "-"
 
 
 def _obstacles(frozen: Sequence[Obstacle]) -> Iterable[str]:
@@ -147,3 +136,35 @@ def curve_table(curve: PruningCurve, *, merge: Merge) -> Table:
 
 def _measure(key: str, value: float | None) -> object:
     return f"{value:.1%}" if key == "accuracy" and value is not None else value
+
+
+def angle_tables(surveys: Mapping[str, Survey]) -> Iterable[Table | str]:
+    """A row for every layer and, of one layer alone, a row for each pair."""
+    keys = ("units", "center", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
+    yield table(
+        "Angles between the units of a layer, in degrees",
+        ["layer", "units", "center", "similar", "compl.", "insign.", "least", "most"],
+        ([name, *(_degrees(getattr(survey, key)) for key in keys)] for name, survey in surveys.items()),
+    )
+    count = sum(len(survey.pairs) for survey in surveys.values())
+    if len(surveys) > 1 and count:
+        yield f"  {events.counted(count, 'pair')}: --layer NAME shows those of a layer, --format csv all"
+    elif count:
+        ((name, survey),) = surveys.items()
+        rows = ((pair.i, pair.j, pair.angle_deg) for pair in survey.pairs[:SHOWN_PAIRS])
+        yield table(f"Pairs of {name}: {count:,}", ["unit i", "unit j", "angle (degrees)"], rows, left=0)
+        if count > SHOWN_PAIRS:
+            yield f"  ... and {count - SHOWN_PAIRS:,} more: --format csv prints them all"
+
+
+def _degrees(value: object) -> object:
+    """Angles to a thousandth of a degree, so that a table of long names fits."""
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def pairs_table(surveys: Mapping[str, Survey]) -> Table:
+    """All pairs of all layers, as raw values."""
+    rows = (
+        (name, pair.i, pair.j, pair.angle_deg) for name, survey in surveys.items() for pair in survey.pairs
+    )
+    return table("pairs", ("layer", "i", "j", "angle_deg"), rows)
