@@ -77,7 +77,11 @@ def main(argv: list[str] | None = None) -> int:
         traceback.print_exc()
         return _complain("this is a bug of emoprune; please report the lines above", BUG)
     finally:
-        _drop_unwritten()
+        try:
+            sys.stdout.flush()
+        except OSError:
+            # drop output that has nowhere to go, or Python complains when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(argv: list[str] | None) -> int:
@@ -109,25 +113,13 @@ def _complain(line: str, code: int) -> int:
     return code
 
 
-def _drop_unwritten() -> None:
-    """Drop output that has nowhere to go, or Python complains when it ends."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _open_closed_streams() -> None:
-    """Lead streams that the caller has closed (`>&-`) nowhere; Python has None there."""
+def run() -> None:
+    """The console script."""
+    # streams that the caller has closed (`>&-`) lead nowhere; Python has None there
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             # of the numbers that are free the least, so the one that was closed
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
-
-
-def run() -> None:
-    """The console script."""
-    _open_closed_streams()
     # idle threads that spin instead of sleeping keep a second run on the machine from its cores; torch
     # reads this when it is imported, which no command has done yet
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

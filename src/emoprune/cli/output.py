@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from emoprune.events import Advance
 from emoprune.io.files import explained
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress
 
     from emoprune.reporting.tables import Table
 
@@ -78,43 +78,32 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
         yield lambda steps=1, text=None: None
         return
     outer = _shown.get()
-    if outer is not None:
-        task = outer.add_task(label, total=total, text="")
-        try:
-            yield _advance(outer, task)
-        finally:
-            outer.remove_task(task)
-        return
-    with _lines() as lines:
+    with nullcontext(outer) if outer else _lines() as lines:
+        task = lines.add_task(label, total=total, text="")
+
+        def advance(steps: int = 1, text: str | None = None) -> None:
+            lines.advance(task, steps)
+            if text is not None:
+                lines.update(task, text=text)
+
         token = _shown.set(lines)
         try:
-            yield _advance(lines, lines.add_task(label, total=total, text=""))
+            yield advance
         finally:
             _shown.reset(token)
+            if outer:
+                lines.remove_task(task)
 
 
 def _lines() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
-    )
+    label = TextColumn("{task.description}", markup=False)
+    beside = TextColumn("{task.fields[text]}", markup=False)
+    columns = (label, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), beside)
     # lines of data that come meanwhile: above the live ones on a terminal, and else where they belong
     return Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty())
-
-
-def _advance(lines: Progress, task: TaskID) -> Advance:
-    def advance(steps: int = 1, text: str | None = None) -> None:
-        lines.advance(task, steps)
-        if text is not None:
-            lines.update(task, text=text)
-
-    return advance
 
 
 class _StandardError(logging.Handler):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,9 +14,6 @@ from emoprune.errors import UsageFault
 from emoprune.reporting import tables
 from emoprune.reporting.charts import FIGURES
 from emoprune.reporting.types import ReportConfig
-
-if TYPE_CHECKING:
-    from emoprune.reporting.sections import Report
 
 EXAMPLES = """\b
 Examples:
@@ -86,14 +83,11 @@ def command(
     *,
     form: Annotated[
         Literal["table", "markdown", "csv", "json"] | None,
-        typer.Option("--format", help="[default: table on a terminal, JSON in a pipe]", show_default=False),
+        typer.Option("--format", help="[default: table on a terminal, JSON in a pipe]"),
     ] = None,
     section: Annotated[
         Section | None,
-        typer.Option(
-            help="Only this section.  [default: all that have something; in CSV the first]",
-            show_default=False,
-        ),
+        typer.Option(help="Only this section.  [default: all that have something; in CSV the first]"),
     ] = None,
     given: options.Given,
     figures: Annotated[
@@ -101,7 +95,6 @@ def command(
         typer.Option(
             metavar="DIR",
             help="Draw figures into this folder; error bars and bands are 95% intervals over runs.",
-            show_default=False,
         ),
     ] = None,
     figure: Annotated[
@@ -110,7 +103,6 @@ def command(
             metavar="NAME",
             autocompletion=options.completing(FIGURES),
             help="With --figures: only this one; may be repeated.",
-            show_default=False,
         ),
     ] = None,
     force: options.Force = False,
@@ -140,10 +132,7 @@ def command(
         from emoprune.reporting.figures import save
 
         save(runs, figures, figure or (), force=force)
-    _show(made, section, "json" if as_json else form)
-
-
-def _show(made: Report, section: Section | None, form: str | None) -> None:
+    form = "json" if as_json else form
     if form == "markdown":
         output.write("\n".join(map(tables.to_markdown, made.tables(section))))
     elif form == "csv":

@@ -60,12 +60,9 @@ def to_markdown(made: Table) -> str:
     """A heading and a pipe table."""
     align = [":--" if index < made.left else "--:" for index in range(len(made.columns))]
     lines = [made.columns, align, *made.rows]
-    body = "\n".join("| " + " | ".join(_escaped(value) for value in line) + " |" for line in lines)
+    cells = ([cell(value).replace("|", "\\|").replace("\n", " ") for value in line] for line in lines)
+    body = "\n".join(f"| {' | '.join(line)} |" for line in cells)
     return f"### {made.title}\n\n{body}\n"
-
-
-def _escaped(value: object) -> str:
-    return cell(value).replace("|", "\\|").replace("\n", " ")
 
 
 def to_csv(made: Table) -> str:

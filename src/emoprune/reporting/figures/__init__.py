@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.style import context
 
 from emoprune import events
 from emoprune.io import csv_text, files
@@ -23,7 +22,7 @@ from emoprune.reporting.types import BarChart, Chart, LineChart, Runs
 WIDTH_IN = 3.4
 """Half a page of two columns."""
 
-STYLE: dict[Any, Any] = {
+STYLE: dict[str, Any] = {
     "savefig.dpi": 300,
     "svg.hashsalt": "emoprune",
     "font.size": 8,
@@ -46,6 +45,9 @@ STYLE: dict[Any, Any] = {
     # dollar signs in a label do not make it a formula
     "text.parse_math": False,
 }
+
+STYLES: list[Any] = ["default", STYLE]
+"""STYLE over matplotlib's own defaults, whatever the user's settings are."""
 
 METADATA: dict[str, dict[str, None]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
 """Suffixes of pictures, and what they leave out so that the same chart gives the same bytes."""
@@ -77,7 +79,7 @@ def save(runs: Runs, folder: str, wanted: Sequence[str] = (), *, force: bool = F
 
 def render(chart: Chart) -> dict[str, bytes]:
     """The chart as SVG and PNG, by suffix; the same chart gives the same bytes."""
-    with _styled():
+    with context(STYLES):
         figure = draw(chart)
         found = {}
         for suffix, metadata in METADATA.items():
@@ -89,7 +91,7 @@ def render(chart: Chart) -> dict[str, bytes]:
 
 def draw(chart: Chart) -> Figure:
     """The chart as a figure of matplotlib, WIDTH_IN wide and as high as it needs."""
-    with _styled():
+    with context(STYLES):
         figure = Figure(layout="constrained", figsize=(WIDTH_IN, WIDTH_IN))
         FigureCanvasAgg(figure)
         if isinstance(chart, LineChart):
@@ -99,12 +101,3 @@ def draw(chart: Chart) -> Figure:
         else:
             draw_heat(figure, chart)
         return figure
-
-
-@contextmanager
-def _styled() -> Iterator[None]:
-    """STYLE over matplotlib's own defaults, whatever the user's settings are."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)
-        yield

@@ -12,15 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from emoprune.reporting.figures.style import (
-    COLORS,
-    DASHES,
-    MARKERS,
-    STEPS,
-    legend,
-    reaches,
-    set_upright,
-)
+from emoprune.reporting.figures.style import COLORS, DASHES, MARKERS, STEPS, legend, reaches, set_upright
 from emoprune.reporting.types import Line, LineChart
 
 MANY = 15
