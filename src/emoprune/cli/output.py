@@ -46,7 +46,7 @@ def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
     from emoprune.reporting.tables import to_rich
 
     stream = stream or sys.stdout
-    made = [part if isinstance(part, str) else to_rich(part) for part in parts]
+    made = [as_options(part) if isinstance(part, str) else to_rich(part) for part in parts]
     if stream.isatty():
         console = Console(file=stream)
         # a terminal too narrow wraps whole lines; cells broken or cut short would be figures lost

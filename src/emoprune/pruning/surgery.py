@@ -87,7 +87,7 @@ def check_rewind(earlier: Checkpoint, whole: Checkpoint) -> None:
         if before is None or now is None or before.shape != now.shape:
             has = ["not at all" if each is None else f"as {tuple(each.shape)}" for each in (before, now)]
             fact = f"cannot be gone back to: it has {name} {has[0]}, the network {has[1]}"
-            raise BadCheckpoint(fact, "give the file that train --save-init wrote for that network")
+            raise BadCheckpoint(fact, "give the file that train `save_init` wrote for that network")
 
 
 def widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) -> dict[str, tuple[int, int]]:

@@ -128,7 +128,7 @@ class PruneConfig:
     samples: int = SAMPLES
     rewind: str | None = setting(
         None,
-        "Set what survives back to this earlier checkpoint (train --save-init), to train it from there.",
+        "Set what survives back to this earlier checkpoint (train `save_init`), to train it from there.",
         metavar="INIT",
     )
     seed: int = setting(0, "Seed of every random choice.", metavar="N", low=0, high=2**32 - 1)

@@ -148,13 +148,13 @@ def angle_tables(surveys: Mapping[str, Survey]) -> Iterable[Table | str]:
     )
     count = sum(len(survey.pairs) for survey in surveys.values())
     if len(surveys) > 1 and count:
-        yield f"  {events.counted(count, 'pair')}: --layer NAME shows those of a layer, --format csv all"
+        yield f"  {events.counted(count, 'pair')}: `layer=NAME` shows those of a layer, `format=csv` all"
     elif count:
         ((name, survey),) = surveys.items()
         rows = ((pair.i, pair.j, pair.angle_deg) for pair in survey.pairs[:SHOWN_PAIRS])
         yield table(f"Pairs of {name}: {count:,}", ["unit i", "unit j", "angle (degrees)"], rows, left=0)
         if count > SHOWN_PAIRS:
-            yield f"  ... and {count - SHOWN_PAIRS:,} more: --format csv prints them all"
+            yield f"  ... and {count - SHOWN_PAIRS:,} more: `format=csv` prints them all"
 
 
 def _degrees(value: object) -> object:
