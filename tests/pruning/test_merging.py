@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from emoprune.pruning import merging
 from emoprune.pruning.context import PruningContext
-from emoprune.pruning.merging import LEAST, MERGES, POWER, least_squares, rescaled, summed
+from emoprune.pruning.merging import LEAST, MERGES, POWER, least_squares, recalibrated_norms, summed
 from emoprune.pruning.types import Plan, Removal
 from tests.support import reference
 from tests.support import reference_pruning as literal
@@ -301,13 +301,15 @@ def ratios(context: PruningContext, removed: list[int]) -> Array:
     """By how much each running variance is multiplied."""
     plan = without(context, removed)
     name = "0.0.norm.running_var"
-    found = rescaled(context, plan, least_squares(context, plan))
+    found = recalibrated_norms(context, plan, least_squares(context, plan))
     return np.asarray((found[name] / context.tensors[name]).numpy())
 
 
 @settings(max_examples=20)
 @given(seed=SEEDS, taps=st.sampled_from([1, 4]), count=st.integers(1, 6))
-def test_rescaled_follows_the_variance_that_survivors_make(seed: int, taps: int, count: int) -> None:
+def test_recalibrated_norms_follows_the_variance_that_survivors_make(
+    seed: int, taps: int, count: int
+) -> None:
     generator = np.random.default_rng(seed)
     h = relu_maps(seed, positions=2)
     inside = np.ones(1) if taps == 1 else generator.uniform(0.5, 1, size=taps)
@@ -352,7 +354,7 @@ def test_a_convolution_that_runs_has_lost_that_share_of_its_variance(bias: bool)
     merged = least_squares(context, plan)
     small = applied(net, context, plan, merged)
     old, new = (before_the_norm(each, batch).var((0, 2, 3), correction=0) for each in (net, small))
-    found = rescaled(context, plan, merged)
+    found = recalibrated_norms(context, plan, merged)
     assert set(found) == {"norm.running_var"}
     assert found["norm.running_var"].dtype == torch.float32
     expected = np.clip((new / old).numpy(), LEAST, 1.0) ** POWER
@@ -360,12 +362,12 @@ def test_a_convolution_that_runs_has_lost_that_share_of_its_variance(bias: bool)
     assert float((new / old).min()) < 0.95
 
 
-def test_rescaled_is_empty_where_nothing_was_removed() -> None:
+def test_recalibrated_norms_is_empty_where_nothing_was_removed() -> None:
     context = context_of_net(net_of_one_by_one(), [torch.randn(8, 3, 6, 6)])
-    assert rescaled(context, without(context, []), {}) == {}
+    assert recalibrated_norms(context, without(context, []), {}) == {}
 
 
-def test_rescaled_leaves_norms_of_consumers_that_lost_nothing() -> None:
+def test_recalibrated_norms_leaves_norms_of_consumers_that_lost_nothing() -> None:
     generator = np.random.default_rng(0)
     first, second = relu_maps(0), relu_maps(1)
     consumer = literal.Consumer(generator.normal(size=(4, 8, 1)), np.ones(1), deviation=np.ones(4))
@@ -377,16 +379,16 @@ def test_rescaled_leaves_norms_of_consumers_that_lost_nothing() -> None:
         {"a": 8, "b": 8},
     )
     plan = without(context, [9, 10])
-    assert set(rescaled(context, plan, least_squares(context, plan))) == {"1.0.norm.running_var"}
+    assert set(recalibrated_norms(context, plan, least_squares(context, plan))) == {"1.0.norm.running_var"}
 
 
-def test_rescaled_is_empty_for_a_consumer_without_a_norm() -> None:
+def test_recalibrated_norms_is_empty_for_a_consumer_without_a_norm() -> None:
     context = context_with([literal.Seen(relu_maps(0), tuple(range(8)), (literal.dense(np.ones((2, 8))),))])
     plan = without(context, [1])
-    assert rescaled(context, plan, least_squares(context, plan)) == {}
+    assert recalibrated_norms(context, plan, least_squares(context, plan)) == {}
 
 
-def test_rescaled_keeps_the_variance_where_a_copy_is_removed() -> None:
+def test_recalibrated_norms_keeps_the_variance_where_a_copy_is_removed() -> None:
     h = relu_maps(0, patterns=2000)
     h[:, 4] = h[:, 1]
     consumer = literal.Consumer(
@@ -396,7 +398,7 @@ def test_rescaled_keeps_the_variance_where_a_copy_is_removed() -> None:
     assert ratios(context, [4]) == pytest.approx(1.0, abs=1e-6)
 
 
-def test_rescaled_never_raises_a_variance() -> None:
+def test_recalibrated_norms_never_raises_a_variance() -> None:
     h = relu_maps(3, patterns=2000)
     weight = np.abs(np.random.default_rng(3).normal(size=(4, 8, 1)))
     consumer = literal.Consumer(weight, np.ones(1), deviation=np.ones(4))
@@ -408,11 +410,11 @@ def test_rescaled_never_raises_a_variance() -> None:
     merged = MERGES["sum"](context, plan)
     made = literal.variances(h, merged["0.0.weight"].numpy(), np.ones(1))
     assert float((made / literal.variances(h, weight, np.ones(1))).min()) > 1.01
-    found = rescaled(context, plan, merged)["0.0.norm.running_var"]
+    found = recalibrated_norms(context, plan, merged)["0.0.norm.running_var"]
     assert torch.equal(found, context.tensors["0.0.norm.running_var"])
 
 
-def test_rescaled_stays_finite_for_outputs_that_do_not_vary() -> None:
+def test_recalibrated_norms_stays_finite_for_outputs_that_do_not_vary() -> None:
     h = relu_maps(0, patterns=2000)
     h[:, 3] = 0.0
     h[:, 4] = np.random.default_rng(5).normal(size=(2000, 1))

@@ -16,7 +16,7 @@ from emoprune.choices import Merge, MethodName
 from emoprune.networks.profiling import Footprint
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.error_estimate import estimate_errors
-from emoprune.pruning.merging import MERGES, least_squares, rescaled
+from emoprune.pruning.merging import MERGES, least_squares, recalibrated_norms
 from emoprune.pruning.reconstruction_cost import PENDING, RIDGE, Elimination, LayerInputCosts
 from emoprune.pruning.schedules import SCHEDULES
 from emoprune.pruning.types import Plan, PruneConfig
@@ -344,7 +344,7 @@ def carried(net: nn.Module, context: PruningContext, plan: Plan, merge: Merge) -
     ]
     assert all(0 <= error < 1e3 for error in errors)
     if merge == "lstsq":
-        merged |= rescaled(context, plan, merged)
+        merged |= recalibrated_norms(context, plan, merged)
     return applied(net, context, plan, merged)
 
 

@@ -197,7 +197,9 @@ LEAST = 0.25
 """Share taken where less is left: what survivors make of next to nothing is noise, not to be amplified."""
 
 
-def rescaled(context: PruningContext, plan: Plan, merged: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def recalibrated_norms(
+    context: PruningContext, plan: Plan, merged: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """Running variances, scaled by what the survivors still make of each channel's variance.
 
     The factor is that share, at least a quarter, to the power of 1.5. Least squares shrinks what a layer
@@ -205,7 +207,7 @@ def rescaled(context: PruningContext, plan: Plan, merged: Mapping[str, Tensor]) 
     on. The share follows from the moments, the taps of a kernel taken as independent.
     """
     alive = context.alive(plan)
-    rescaled = {}
+    recalibrated = {}
     for layer_input in context.layer_inputs:
         if bool(stays(layer_input.owner, alive).all()):
             continue
@@ -219,5 +221,5 @@ def rescaled(context: PruningContext, plan: Plan, merged: Mapping[str, Tensor]) 
                 before, after = (variances(each, shares, moments) for each in (weight, new))
                 ratio = torch.where(before > 0, after / before, 1.0).clamp(LEAST, 1)
                 old = context.tensors[name]
-                rescaled[name] = (old.double() * ratio**POWER).to(old.dtype)
-    return rescaled
+                recalibrated[name] = (old.double() * ratio**POWER).to(old.dtype)
+    return recalibrated

@@ -137,7 +137,7 @@ class PruningRun:
             return surgery.apply(plan, self.context, {})
         merged = merged or self._merged(plan, self.config.merge)
         if self.config.merge == "lstsq" and self.images is None:
-            merged = {**merged, **merging.rescaled(self.context, plan, merged)}
+            merged = {**merged, **merging.recalibrated_norms(self.context, plan, merged)}
         pruned = surgery.apply(plan, self.context, merged)
         if self.config.merge == "sum" or self.images is None:
             return pruned
