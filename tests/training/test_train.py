@@ -17,10 +17,13 @@ from emoprune.choices import Part
 from emoprune.cli.main import main
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import partition
+from emoprune.errors import BadCheckpoint
 from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.types import Metrics
 from emoprune.networks import checkpoint
 from emoprune.networks.types import Checkpoint
+from emoprune.pruning.prune import plan
+from emoprune.pruning.types import PruneConfig
 from emoprune.training.config import TrainConfig, train_config
 from emoprune.training.loop import fit
 from emoprune.training.train import train
@@ -93,6 +96,29 @@ def test_the_same_training_gives_the_same_bytes_whatever_was_drawn_before(small:
     assert torch.equal(torch.rand(3), expected), "the global generator is left alone"
     assert checkpoint.to_bytes(trained(small, **given)) == one
     assert checkpoint.to_bytes(trained(small, **given, seed=1)) != one
+
+
+def test_training_without_statistics_leaves_them_to_prune(small: Path) -> None:
+    whole = trained(small, **CONV1)
+    bare = trained(small, **CONV1, statistics=False)
+    assert not bare.layers
+    assert not bare.moments
+    assert bare.tensors.keys() == whole.tensors.keys()
+    assert all(torch.equal(bare.tensors[name], whole.tensors[name]) for name in bare.tensors)
+    with pytest.raises(BadCheckpoint, match="give `data` to measure them"):
+        plan(bare, PruneConfig(macs=0.5))
+    config = PruneConfig(method="reconstruct", macs=0.5, data=str(small), samples=10_000)
+    given, stored = plan(bare, config), plan(whole, config)
+    assert given.plan == stored.plan
+
+
+def test_what_does_not_fit_in_memory_is_refused_before_the_first_epoch(small: Path) -> None:
+    # a rate that diverges at once
+    given: dict[str, Any] = {**CONV1, "optimizer": "sgd", "lr": 1e30, "memory": 0.1}
+    assert "the loss is" in refusal(small, **given)
+    said = refusal(small, **given | {"hidden": 4096})
+    assert "the statistics of 2 layers take 0.4 GB, and 0.1 GB may be taken; give `statistics=False`" in said
+    assert "may be taken; give `batch_size=" in refusal(small, **given | {"size": "512"}, statistics=False)
 
 
 def test_the_checkpoint_holds_the_curve_statistics_and_every_resolved_setting(small: Path) -> None:

@@ -141,6 +141,8 @@ def as_options(text: str) -> str:
 
     def option(found: re.Match[str]) -> str:
         name, value = found.groups()
+        if value == "False":
+            return spelled(f"no_{name}")
         return spelled(name) + ("" if value in (None, "True") else f" {value}")
 
     return ARGUMENT.sub(option, text)

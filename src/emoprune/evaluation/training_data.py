@@ -21,6 +21,7 @@ from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.losses import judge, task_of
+from emoprune.networks.memory import layers_that_fit
 from emoprune.networks.types import Card, Checkpoint, HiddenLayer
 
 NO_DATA = "none"
@@ -101,18 +102,26 @@ def _read(card: Card, data: Data | str, *, limit: int) -> CalibrationData:
     return CalibrationData(subsets["train"], subsets.get("val"), task_of(card.spec.arch), limit, own)
 
 
-def with_statistics(checkpoint: Checkpoint, graph: ChannelGraph, data: CalibrationData) -> Checkpoint:
-    """The checkpoint with statistics of every layer of its network, from the training part of `data`."""
+def with_statistics(
+    checkpoint: Checkpoint, graph: ChannelGraph, data: CalibrationData, layers: tuple[HiddenLayer, ...]
+) -> Checkpoint:
+    """The checkpoint with statistics of `layers` of its network alone, from the training part of `data`."""
     net = build.restore(checkpoint.spec, checkpoint.tensors)
-    seen = collect(net, graph, graph.layers, data.train_batches("statistics"))
-    return replace(checkpoint, layers=graph.layers, statistics=seen.statistics, moments=seen.moments)
+    seen = collect(net, graph, layers, data.train_batches("statistics"))
+    return replace(checkpoint, layers=layers, statistics=seen.statistics, moments=seen.moments)
 
 
-def remeasured(checkpoint: Checkpoint, data: Data | str, *, limit: int) -> Checkpoint:
-    """The checkpoint with statistics of every layer of its network, from a data set or its path."""
+def remeasured(
+    checkpoint: Checkpoint, data: Data | str, *, limit: int, layer: str, memory: float | None
+) -> Checkpoint:
+    """The checkpoint with statistics of its network's layers, from a data set or its path.
+
+    Of all layers, or where `memory` does not hold them of those that match `layer`.
+    """
     graph = channel_graph(build.blueprint(checkpoint.spec), checkpoint.spec.input)
     require_layers(graph)
-    return with_statistics(checkpoint, graph, calibration_data(checkpoint, data, limit=limit))
+    layers = layers_that_fit(graph, layer, memory)
+    return with_statistics(checkpoint, graph, calibration_data(checkpoint, data, limit=limit), layers)
 
 
 def note_stale_statistics(card: Card, *, masking: Collection[str]) -> None:

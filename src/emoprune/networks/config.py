@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from emoprune.settings import setting
+
+MEMORY: Any = setting(
+    None,
+    "Most that it may take; what needs more is refused.",
+    metavar="GB",
+    low=0.01,
+    default_text="what is free",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -142,7 +142,9 @@ def survey_layers(checkpoint: Checkpoint, config: AnglesConfig) -> dict[str, Sur
     if config.data in (None, NO_DATA):
         note_stale_statistics(checkpoint, masking=MASKING)
     else:
-        checkpoint = remeasured(checkpoint, config.data or "", limit=config.samples)
+        checkpoint = remeasured(
+            checkpoint, config.data or "", limit=config.samples, layer=config.layer, memory=config.memory
+        )
     layers = matching_layers(checkpoint, config.layer)
     return {
         layer.name: survey(checkpoint.statistics[layer.name], activation=layer.activation, config=config)

@@ -17,6 +17,7 @@ from emoprune.errors import UsageFault
 from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.memory import layers_that_fit
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.error_estimate import report_warnings
 from emoprune.pruning.methods import METHODS
@@ -60,8 +61,9 @@ def prune_module(
     inputs = example_inputs.detach().cpu()
     graph = _graph(own, inputs)
     calibration = None if images is None else _calibration(images, inputs, config.samples)
-    seen = collect(own, graph, graph.layers, calibration or _stand_in(inputs, config.seed))
-    layers = tuple(layer for layer in graph.layers if fnmatchcase(layer.name, config.layer))
+    measured = layers_that_fit(graph, config.layer, config.memory)
+    seen = collect(own, graph, measured, calibration or _stand_in(inputs, config.seed))
+    layers = tuple(layer for layer in measured if fnmatchcase(layer.name, config.layer))
     weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), config.layer))
     masks = METHODS[config.method].weights
     if not (weights if masks else layers):

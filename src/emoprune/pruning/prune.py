@@ -32,6 +32,7 @@ from emoprune.networks import build, checkpoint, profiling
 from emoprune.networks.activation_statistics import collect, layer_inputs_of, survivors
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.memory import layers_that_fit
 from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import Checkpoint, Cost, HiddenLayer
 from emoprune.pruning import merging, surgery
@@ -440,11 +441,13 @@ def _prepare(
     build.require_finite(original.tensors)
     net = build.restore(original.spec, original.tensors)
     graph = channel_graph(build.blueprint(original.spec), original.spec.input)
+    require_layers(graph)
     masking = METHODS[config.method].weights
     calibration, measured = None, 0
     if data is not None or config.data not in (None, NO_DATA):
         calibration = calibration_data(original, data or config.data or "", limit=config.samples)
-        original = with_statistics(original, graph, calibration)
+        measurable = layers_that_fit(graph, config.layer, config.memory)
+        original = with_statistics(original, graph, calibration, measurable)
         measured = calibration.count
     elif not masking:
         note_stale_statistics(original, masking=MASKING)
@@ -474,7 +477,6 @@ def _chosen(
     original: Checkpoint, graph: ChannelGraph, config: PruneConfig
 ) -> tuple[tuple[HiddenLayer, ...], tuple[str, ...]]:
     """The layers that may lose units, and the weights that may become zero."""
-    require_layers(graph)
     weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), config.layer))
     if METHODS[config.method].weights and weights:
         # single weights need no statistics; where there are any, errors are predicted from them

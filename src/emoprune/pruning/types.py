@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from emoprune.choices import Center, Merge, MethodName, Price, Scope
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import check_label
+from emoprune.networks.config import MEMORY
 from emoprune.pruning.methods import METHODS
 from emoprune.settings import check_limits, setting
 
@@ -126,6 +127,7 @@ class PruneConfig:
         metavar="DATA|none",
     )
     samples: int = SAMPLES
+    memory: float | None = MEMORY
     rewind: str | None = setting(
         None,
         "Set what survives back to this earlier checkpoint (train `save_init`), to train it from there.",
@@ -201,6 +203,7 @@ class AnglesConfig:
         metavar="DATA",
     )
     samples: int = SAMPLES
+    memory: float | None = MEMORY
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -9,7 +9,7 @@ from emoprune.choices import Activation, DeviceName, Freeze, Keep, Kind, Optimiz
 from emoprune.data.augmentation import AUGMENTATIONS
 from emoprune.data.config import SplitConfig
 from emoprune.errors import UsageFault
-from emoprune.networks.config import InputConfig
+from emoprune.networks.config import MEMORY, InputConfig
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.settings import check_limits, like, nearest, setting, settings_of
 from emoprune.training.presets import PRESETS
@@ -96,6 +96,12 @@ class TrainConfig:
         low=1,
     )
     seed: int = setting(0, "What every random choice follows from.", metavar="N", low=0, high=2**32 - 1)
+    statistics: bool = setting(
+        True,
+        "Whether to end with the statistics that pruning needs; without them prune gathers them from `data`.",
+        option="--statistics/--no-statistics",
+    )
+    memory: float | None = MEMORY
     device: DeviceName = setting("auto", "Where to compute; auto takes CUDA where there is one.")
     preset: str | None = None
     given: frozenset[str] = frozenset()

@@ -18,7 +18,7 @@ from emoprune.data.loader import TensorSamples, batches
 from emoprune.data.types import Preprocess, Samples, SplitRule
 from emoprune.errors import at
 from emoprune.io import devices
-from emoprune.networks import build, checkpoint
+from emoprune.networks import build, checkpoint, memory
 from emoprune.networks.activation_statistics import Collector, collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
@@ -32,7 +32,7 @@ from emoprune.training.types import Trained
 NOTABLE_BYTES = 100 * 2**20
 LEARNED = 0.99
 """Training accuracy from which a few samples count as learned."""
-RECORDED = SETTINGS.keys() - OF_THE_NETWORK - OF_THE_SPLIT - {"device", "penalty"}
+RECORDED = SETTINGS.keys() - OF_THE_NETWORK - OF_THE_SPLIT - {"device", "memory", "penalty", "statistics"}
 """Settings in the history; the checkpoint holds what comes of the others."""
 
 
@@ -122,17 +122,23 @@ def _run(
     prepared: Prepared, device: torch.device
 ) -> tuple[tuple[Epoch, ...], tuple[HiddenLayer, ...], Collector]:
     config, start = prepared.config, prepared.start
-    net, spec = start.net.to(device), start.spec
-    graph = channel_graph(build.blueprint(spec), spec.input)
-    layers = graph.layers
+    net, spec, limit = start.net.to(device), start.spec, memory.limit_bytes(config.memory)
+    blueprint = build.blueprint(spec)
+    graph = channel_graph(blueprint, spec.input)
+    layers = graph.layers if config.statistics else ()
     feed = _Feed(net, "", start.samples, prepared.parts, start.preprocess, prepared.masks)
     if config.freeze == "backbone":
         freeze_all_but_head(net)
         layers = tuple(layer for layer in layers if layer.name.startswith(f"{head_name(net)}."))
+    memory.check_statistics(graph, layers, limit=limit, remedy="give `statistics=False`, or free memory")
+    if config.freeze == "backbone":
         if parse_augmentations(config.augment):
             events.note("with `augment` the frozen backbone has to run in every epoch")
         else:
             feed = _head_alone(feed, device)
+    elif device.type == "cpu" and config.epochs:
+        batch = min(config.batch_size or len(feed.parts["train"]), len(feed.parts["train"]))
+        memory.check_training(blueprint, spec.input, batch=batch, limit=limit)
     curve = _fit(feed, config, device, task=task_of(spec.arch))
     train = feed.parts["train"]
     inputs = batches(feed.samples, train, feed.preprocess, device)
