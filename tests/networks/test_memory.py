@@ -45,7 +45,8 @@ def test_saved_bytes_of_a_residual_block_leave_out_what_an_addition_forgets() ->
             self.first, self.second = nn.Linear(8, 8), nn.Linear(8, 8)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.second(torch.sigmoid(self.first(x))) + x
+            inside: torch.Tensor = self.second(torch.sigmoid(self.first(x)))
+            return inside + x
 
     # the input of either layer; the sigmoid keeps its output, which is the second's input
     assert memory.saved_bytes(Residual().to("meta"), (8,)) == 4 * (8 + 8)
