@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from emoprune.errors import EmopruneError, UsageFault
 from emoprune.pruning.methods import METHODS
 from emoprune.version import __version__
 from tests.conftest import draw_faces
+from tests.support.children import child, wait_until
 from tests.support.command_line import PROGRAM, SMALL, Runner, clean_environment, process, scores, tree
 
 METRICS = json.dumps(scores("m.st")) + "\n"
@@ -138,31 +138,22 @@ def test_ctrl_c_while_writing_leaves_the_old_file(
 
 
 def interrupted(
-    argv: list[str], cwd: Path, begun: Callable[[subprocess.Popen[str]], None]
+    argv: list[str], cwd: Path, begun: Callable[[subprocess.Popen[bytes]], None]
 ) -> tuple[int, str]:
     """Exit code and stderr of a process that gets a SIGINT once `begun` returns."""
-    started = subprocess.Popen(
-        [*PROGRAM, *argv],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env=clean_environment(),
-    )
-    try:
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with child([*PROGRAM, *argv], cwd=cwd, env=clean_environment(), **streams) as started:
         begun(started)
         started.send_signal(signal.SIGINT)
-        _, err = started.communicate(timeout=60)
-    finally:
-        started.kill()
-    return started.returncode, err
+        _, err = started.communicate()
+    return started.returncode, err.decode()
 
 
 def test_ctrl_c_during_training_leaves_nothing(small: Path, in_folder: Path) -> None:
-    def training(started: subprocess.Popen[str]) -> None:
+    def training(started: subprocess.Popen[bytes]) -> None:
         assert started.stderr is not None
         # the last thing that is said before training begins
-        assert started.stderr.readline().startswith("note: ")
+        assert started.stderr.readline().startswith(b"note: ")
 
     argv = ["train", str(small), "model.st", *SMALL, "--epochs", "1000000"]
     code, err = interrupted(argv, in_folder, training)
@@ -173,12 +164,9 @@ def test_ctrl_c_during_training_leaves_nothing(small: Path, in_folder: Path) -> 
 def test_ctrl_c_during_cropping_shows_no_face_and_keeps_what_is_done(in_folder: Path) -> None:
     journal = in_folder / "faces" / ".crop" / "journal.jsonl"
 
-    def cropping(_: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + 60
+    def cropping(started: subprocess.Popen[bytes]) -> None:
         # a photo that is done: what is imported, is imported
-        while not (journal.is_file() and journal.read_text()):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: journal.is_file() and journal.read_text() != "", started)
 
     draw_faces(in_folder / "raw", ("happy",), 1, side=640)
     photo = (in_folder / "raw" / "happy" / "film0_happy000.jpg").read_bytes()

@@ -16,6 +16,7 @@ import pytest
 from emoprune import events
 from emoprune.cli import output
 from emoprune.reporting import tables
+from tests.support.children import child
 from tests.support.command_line import PROGRAM, SMALL, clean_environment, process, scores
 from tests.support.terminal import bytes_on_terminal
 
@@ -41,26 +42,21 @@ def on_terminal(
 ) -> tuple[int, bytes, bytes]:
     """Exit code, stdout and what a terminal at stderr, and at stdout with `both`, has shown."""
     ours, theirs = pty.openpty()
-    started = subprocess.Popen(
-        [*program, *(str(part) for part in argv)],
-        stdin=subprocess.DEVNULL,
-        stdout=theirs if both else subprocess.PIPE,
-        stderr=theirs,
-        cwd=cwd,
-        env=clean_environment({"TERM": "xterm-256color", "COLUMNS": "100", **(environment or {})}),
-    )
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            chunk = os.read(ours, 65536)
-        except OSError:  # how Linux says that the other end of a terminal is closed
-            break
-        if not chunk:
-            break
-        shown += chunk
-    os.close(ours)
-    out, _ = started.communicate(timeout=60)
+    streams = {"stdin": subprocess.DEVNULL, "stdout": theirs if both else subprocess.PIPE, "stderr": theirs}
+    terminal = {"TERM": "xterm-256color", "COLUMNS": "100", **(environment or {})}
+    with child([*program, *map(str, argv)], cwd=cwd, env=clean_environment(terminal), **streams) as started:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # how Linux says that the other end of a terminal is closed
+                break
+            if not chunk:
+                break
+            shown += chunk
+        os.close(ours)
+        out, _ = started.communicate()
     return started.returncode, out or b"", shown
 
 

@@ -6,12 +6,13 @@ import json
 import shlex
 import signal
 import subprocess
-import time
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.children import child, wait_until
 from tests.support.command_line import PROGRAM, Runner, clean_environment, process, tree
 from tests.support.searching import GRID, SMALL, lines, options, search_done
 from tests.support.terminal import bytes_on_terminal, lines_of
@@ -119,21 +120,9 @@ LONGER = {"space": ("lr=log:1e-3:1e-1",), "fixed": ("arch=mlp", "epochs=60", "hi
 ARGV = (*options(LONGER), "-o", "runs.json", "--keep-best", "best.st")
 
 
-def started(cwd: Path, *argv: object) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [*PROGRAM, *map(str, argv)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=cwd,
-        env=clean_environment(),
-    )
-
-
-def wait_for(so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+def started(cwd: Path, *argv: object) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return child([*PROGRAM, *map(str, argv)], cwd=cwd, env=clean_environment(), **pipes)
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
@@ -141,13 +130,10 @@ def test_a_search_that_was_ended_goes_on_as_if_it_had_not_been(
     emoprune: Runner, table: Path, in_folder: Path, how: signal.Signals, code: int
 ) -> None:
     log = in_folder / "runs.json"
-    process = started(in_folder, "search", table, *ARGV)
-    try:
-        wait_for(lambda: log.exists() and log.read_text().count("\n") >= 2)
+    with started(in_folder, "search", table, *ARGV) as process:
+        wait_until(lambda: log.exists() and log.read_text().count("\n") >= 2, process)
         process.send_signal(how)
-        process.communicate(timeout=60)
-    finally:
-        process.kill()
+        process.communicate()
     assert process.returncode == code
     before = log.read_bytes()
     assert 2 <= before.count(b"\n") < 8
@@ -166,9 +152,9 @@ def test_a_search_that_was_ended_goes_on_as_if_it_had_not_been(
 @pytest.mark.parametrize("storage", ["search.journal", "sqlite:///search.db"])
 def test_two_processes_share_a_grid(table: Path, in_folder: Path, storage: str) -> None:
     argv = ("search", table, *options(GRID), "--set", "batch_size=4", "-o", "runs.json", "--storage", storage)
-    both = [started(in_folder, *argv) for _ in range(2)]
-    ends = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], ends
+    with started(in_folder, *argv) as one, started(in_folder, *argv) as other:
+        ends = [process.communicate() for process in (one, other)]
+    assert [one.returncode, other.returncode] == [0, 0], ends
     printed = sorted(line for out, _ in ends for line in out.splitlines())
     assert len(printed) == 6
     found = [line["settings"] for line in lines(in_folder / "runs.json")]

