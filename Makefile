@@ -2,13 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint completions clean
+.PHONY: demo test test-lowest lint completions clean
 
 demo: .venv/installed
 	$(BIN)/emoprune demo demo --force
 
 test: .venv/installed lint
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# the tests with the oldest versions that pyproject.toml allows
+test-lowest: .venv-lowest/installed
+	.venv-lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+.venv-lowest/installed: pyproject.toml .venv/installed
+	$(PYTHON) -m venv --clear .venv-lowest
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	touch $@
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -28,4 +37,4 @@ completions: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis demo dist build
+	rm -rf .venv .venv-lowest .pytest_cache .mypy_cache .ruff_cache .hypothesis demo dist build
