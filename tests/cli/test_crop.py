@@ -15,7 +15,7 @@ from tests.support.crops import SIZE, scene, write_boxes
 COLUMNS = (
     "source,output,status,x1,y1,x2,y2,probability,left_eye_x,left_eye_y,right_eye_x,right_eye_y,"
     "nose_x,nose_y,mouth_left_x,mouth_left_y,mouth_right_x,mouth_right_y,"
-    "turned,phash,sha256,reason"
+    "turned,phash,sha256,output_sha256,reason"
 )
 LISTS = ("crops.csv", "failures.csv", "crop.json", "contact-sheet.jpg")
 

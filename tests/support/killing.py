@@ -46,12 +46,12 @@ def stop_itself(photos: int) -> None:
     """Let this process stop (SIGSTOP) when `photos` are done and the next would be."""
     add, begun = CropFolder.add, 0
 
-    def counted(folder: CropFolder, rows: Sequence[CropRow], pictures: Sequence[bytes]) -> None:
+    def counted(folder: CropFolder, rows: Sequence[CropRow], pictures: Sequence[bytes]) -> list[CropRow]:
         nonlocal begun
         if begun == photos:
             os.kill(os.getpid(), signal.SIGSTOP)
         begun += 1
-        add(folder, rows, pictures)
+        return add(folder, rows, pictures)
 
     mock.patch.object(CropFolder, "add", counted).start()
 

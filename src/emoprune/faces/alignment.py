@@ -43,9 +43,11 @@ def align_face(
     The eyes alone decide the turn, scale and shift; nothing is mirrored or sheared. `landmarks` are in pixels
     of the photo and in MTCNN's order: first the eye that is left in the picture, then the right one. `margin`
     and `pad` are those of `crop_face`; where "clip" moves the square, the eyes are level but not at their
-    places. Raises BadImage for eyes less than CLOSEST_EYES pixels apart or beyond the photo, and for a square
-    far larger than the photo.
+    places. Raises BadImage without landmarks, for eyes less than CLOSEST_EYES pixels apart or beyond the
+    photo, and for a square far larger than the photo.
     """
+    if not landmarks:
+        raise BadImage("its eyes are not known", "give landmarks")
     left, right = np.array(landmarks[0]), np.array(landmarks[1])
     center, along = _square(left, right, margin)
     _check(image.size, left, right, side=float(np.hypot(*along)) / (1 + margin))

@@ -32,7 +32,7 @@ HEADING = "Faces, and photos without one"
 PAPER, INK, GRAY, CROSS = (255, 255, 255), (28, 28, 28), (222, 222, 222), (190, 190, 190)
 
 Color = tuple[int, int, int]
-Outcome = Literal["failed", "rescued", "by hand", "whole", "face"]
+Outcome = Literal["failed", "rescued", "doubtful", "by hand", "whole", "face"]
 Picture = Callable[[], Image.Image]
 
 
@@ -59,17 +59,19 @@ class Style:
     frame: int = 4
 
 
-# Okabe and Ito's colors, which the color-blind can distinguish (jfly.uni-koeln.de/color)
+# Okabe and Ito's colors, which the color-blind can distinguish (jfly.uni-koeln.de/color); the purple is
+# darker than theirs, as they have no gray beside it
 STYLES: dict[Outcome, Style] = {
     "failed": Style("failed", (213, 94, 0), "!"),
     "rescued": Style("rescued", (240, 188, 40), "R"),
+    "doubtful": Style("doubtful", (170, 50, 120), "?"),
     "by hand": Style("by hand", (0, 114, 178), "H"),
     "whole": Style("whole photo", (86, 180, 233), "W"),
     "face": Style("faces", (170, 170, 170), frame=1),
 }
 SECTIONS: dict[str, tuple[Outcome, ...]] = {
     "Failed": ("failed",),
-    "To check": ("rescued", "by hand", "whole"),
+    "To check": ("rescued", "doubtful", "by hand", "whole"),
     "Faces": ("face",),
 }
 SIDES = {
@@ -225,6 +227,9 @@ def _draw_cross(square: Image.Image, reason: str) -> None:
         draw.text(middle, line, INK, small, anchor="mm")
 
 
+DOUBTFUL = 0.95
+"""Probability below which a face should be checked: MTCNN gives hands, patterns and half faces 0.7 to 0.92,
+and only dark, turned or distorted faces less than this."""
 OUTCOMES: dict[str, Outcome] = {
     manifest.FACE: "face",
     manifest.RESCUED: "rescued",
@@ -242,7 +247,10 @@ def crop_sheet(rows: Sequence[CropRow], source: Source, folder: CropFolder) -> b
         def tile(row: CropRow) -> Tile:
             picture = _picture(row, source, folder)
             shown = None if picture is None else partial(counted, picture)
-            return Tile(OUTCOMES[row.status], row.output or row.source, shown, row.reason)
+            name = row.output or row.source
+            if row.status == manifest.FACE and row.probability is not None and row.probability < DOUBTFUL:
+                return Tile("doubtful", f"{name} {row.probability:.2f}", shown)
+            return Tile(OUTCOMES[row.status], name, shown, row.reason)
 
         def counted(picture: Picture) -> Image.Image:
             advance()

@@ -62,7 +62,7 @@ def crop_folder(
         settings = _settings(folder, config, force=force)
         known = folder.known_rows()
         boxed = [row for row in known if row.status == manifest.BOXED]
-        _check_boxes_given(faces, _boxes(boxed), by_hand)
+        _check_boxes_given(folder, _boxes(boxed), by_hand)
         gone = source.missing(row.source for row in known)
         _check_gone(gone, known, raw, faces, force=force)
         wanted = _boxes(source.unchanged(boxed)) | by_hand
@@ -71,10 +71,14 @@ def crop_folder(
             for row in source.unchanged(folder.reusable_rows(settings, force=force))
             if (row.box if row.status == manifest.BOXED else None) == wanted.get(row.source)
         ]
+        _note_changed(folder.changed(kept))
         todo = source.remaining({row.source for row in kept}, wanted, settings.every)
         rows, processed = kept, 0
-        if todo != [] or gone or not folder.complete:
-            names = source.output_names({row.output for row in kept} | folder.foreign_files())
+        if todo != [] or gone or not folder.complete or folder.settings() != settings:
+            outputs = {row.output for row in kept}
+            foreign = folder.foreign_files(outputs)
+            _check_replaced(known, gone, foreign, faces)
+            names = source.output_names(outputs | foreign)
             with folder.journal(settings), _note_on_interrupt():
                 new = list(_added(_results(raw, todo, settings, device, jobs), folder, names))
                 # now, as the font comes from a library that takes a while to import
@@ -95,6 +99,11 @@ def _summary(raw: str, faces: str, rows: Sequence[CropRow], processed: int) -> C
         events.note(f"{shown}; fill in boxes there and give it to `boxes`")
     if unusable := counts[manifest.UNREADABLE]:
         events.note(f"{events.counted(unusable, 'photo')} that cannot be used {listed}, with the reason")
+    if crooked := [row.output for row in rows if manifest.NOT_ALIGNED in row.reason]:
+        count = events.counted(len(crooked), "face")
+        events.note(
+            f"{count} not aligned but upright, {crooked[0]} one of them; {manifest.MANIFEST} says why"
+        )
     by_status = {status.replace("-", "_"): counts[status] for status in manifest.STATUSES}
     photos, found = len({row.source for row in rows}), sum(bool(row.output) for row in rows)
     return CropSummary(raw, faces, photos, processed, found, **by_status)
@@ -113,13 +122,35 @@ def _boxes(rows: Iterable[CropRow]) -> dict[str, Box]:
     return {row.source: row.box for row in rows if row.box is not None}
 
 
-def _check_boxes_given(faces: str, known: dict[str, Box], by_hand: dict[str, Box]) -> None:
+def _check_boxes_given(folder: CropFolder, known: dict[str, Box], by_hand: dict[str, Box]) -> None:
     """OutputFault where this run would overwrite boxes that a person has filled in."""
-    path = Path(faces) / manifest.FAILURES
-    filled = manifest.read_boxes(str(path)) if path.is_file() else {}
-    if any(source not in by_hand and known.get(source) != box for source, box in filled.items()):
+    if any(source not in by_hand and known.get(source) != box for source, box in folder.boxes().items()):
         fact = f"{manifest.FAILURES} has boxes that were not given"
-        raise OutputFault(fact, f"give `boxes={path}`, or empty them", place=faces)
+        remedy = f"give `boxes={folder.place / manifest.FAILURES}`, or empty them"
+        raise OutputFault(fact, remedy, place=str(folder.place))
+
+
+def _note_changed(changed: Sequence[str]) -> None:
+    if changed:
+        faces = events.counted(len(changed), "face")
+        events.note(f"{faces} changed since they were cropped, and kept so, {changed[0]} one of them")
+
+
+def _check_replaced(known: Iterable[CropRow], gone: Iterable[str], foreign: set[str], faces: str) -> None:
+    """OutputFault where this run would replace or remove faces that crop may not have made.
+
+    Those of photos that are gone stay where they are, with a note.
+    """
+    doubtful = [row for row in known if row.output in foreign]
+    left = [row.output for row in doubtful if row.source in gone]
+    replaced = [row.output for row in doubtful if row.source not in gone]
+    why = "changed since, or cropped by an earlier version"
+    if replaced:
+        fact = f"would lose {events.counted(len(replaced), 'face')}, {replaced[0]} one of them: {why}"
+        raise OutputFault(fact, "move them away, or name another folder", place=faces)
+    if left:
+        note = f"{events.counted(len(left), 'face')} of photos that are gone stay in {faces}"
+        events.note(f"{note}, {left[0]} one of them: {why}")
 
 
 def _check_gone(gone: Sequence[str], known: Sequence[CropRow], raw: str, faces: str, *, force: bool) -> None:
@@ -146,6 +177,9 @@ def _settings(folder: CropFolder, config: CropConfig, *, force: bool) -> CropSet
     # decoded, so that 2 is as good as 2.0
     wanted = decode(CropSettings, asdict(before or CropSettings()) | config.given)
     if before is None or force or wanted == before:
+        return wanted
+    if wanted == replace(before, rescue=True) and not folder.in_progress:
+        # the second pass adds faces and changes none
         return wanted
     name = next(name for name in config.given if getattr(wanted, name) != getattr(before, name))
     values = (getattr(settings, name) for settings in (before, wanted))
@@ -191,5 +225,4 @@ def _added(results: Iterable[CroppedPhoto], folder: CropFolder, names: OutputNam
         count = len(result.pictures)
         outputs = names.take(result.rows[0].source, count) if count else [""]
         rows = [replace(row, output=output) for row, output in zip(result.rows, outputs, strict=True)]
-        folder.add(rows, result.pictures)
-        yield from rows
+        yield from folder.add(rows, result.pictures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from PIL import Image
@@ -36,16 +36,22 @@ def crop_photo(photo: Photo, settings: CropSettings, device: DeviceName) -> Crop
         image, scale = _read(photo, settings.max_side)
         found = _found(photo, image, scale, settings, device)
         rows = [replace(row.scaled(*scale), sha256=sha256) for row in found]
-        pictures = [_cut(image, row.scaled(1 / scale[0], 1 / scale[1]), settings) for row in rows if row.box]
+        cuts = [_cut(image, row.scaled(1 / scale[0], 1 / scale[1]), settings) for row in rows if row.box]
     except BadImage as error:
         if photo.box is not None:
             error.place = str(photo.path)
             raise
         return unreadable(photo, sha256, error.fact)
-    if pictures:
-        hashes = map(perceptual_hash, pictures)
-        rows = [replace(row, phash=phash) for row, phash in zip(rows, hashes, strict=True)]
-    return CroppedPhoto(tuple(rows), tuple(map(images.jpeg_bytes, pictures)))
+    if cuts:
+        rows = [
+            replace(
+                row,
+                phash=perceptual_hash(cut.picture),
+                reason="; ".join(filter(None, (row.reason, cut.reason))),
+            )
+            for row, cut in zip(rows, cuts, strict=True)
+        ]
+    return CroppedPhoto(tuple(rows), tuple(images.jpeg_bytes(cut.picture) for cut in cuts))
 
 
 def _read(photo: Photo, max_side: int | None) -> tuple[Image.Image, Scale]:
@@ -91,12 +97,24 @@ def _selected(faces: Sequence[Face], image: Image.Image, scale: Scale, settings:
     return SELECTIONS[settings.select](enough, image.size) if enough else []
 
 
-def _cut(image: Image.Image, row: CropRow, settings: CropSettings) -> Image.Image:
+@dataclass(frozen=True)
+class _Cut:
+    """A face's picture, and why it is upright where it should be aligned."""
+
+    picture: Image.Image
+    reason: str = ""
+
+
+def _cut(image: Image.Image, row: CropRow, settings: CropSettings) -> _Cut:
     assert row.box is not None
     margin, size, pad = settings.margin, settings.size, settings.pad
-    if settings.align == "eyes" and row.landmarks:
-        return align_face(image, row.landmarks, margin=margin, size=size, pad=pad)
+    reason = ""
+    if settings.align == "eyes":
+        try:
+            return _Cut(align_face(image, row.landmarks, margin=margin, size=size, pad=pad))
+        except BadImage as error:
+            reason = f"{manifest.NOT_ALIGNED}: {error.fact}"
     upright = image_variants.turned(image, row.turned)
     # the box turns with the photo: back by the opposite angle
     face = image_variants.turned_back(Face(row.box, 1, ()), -row.turned % 360, upright.size)
-    return crop_face(upright, face.box, margin=margin, size=size, pad=pad)
+    return _Cut(crop_face(upright, face.box, margin=margin, size=size, pad=pad), reason)

@@ -57,7 +57,8 @@ class PhotoFolder:
         if not raw.is_dir():
             fact = "neither a folder nor a video" if raw.exists() else "no such folder"
             raise BadData(fact, "check the name", place=str(raw))
-        if raw.resolve().is_relative_to(faces.resolve()):
+        # unlike Path.resolve, this takes a link to itself
+        if Path(os.path.realpath(raw)).is_relative_to(os.path.realpath(faces)):
             raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
         with image_files.readable():
             found = image_files.pictures(raw, left_out=manifest.is_contact_sheet)
@@ -141,7 +142,7 @@ class OutputNames:
 
 
 def _stem(source: str) -> str:
-    path = PurePosixPath(source)
+    path = PurePosixPath(manifest.UNSAFE.sub("_", source))
     stem = path.name.removesuffix(path.suffix)
     while len(os.fsencode(stem)) > LONGEST:
         stem = stem[:-1]

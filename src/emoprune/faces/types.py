@@ -68,7 +68,9 @@ class CropRow:
 
     `status` is face (detected), rescued (by the second pass), box (given by hand), whole (the whole photo),
     no-face or unreadable. Turning the photo counter-clockwise by `turned` degrees makes the face upright.
-    `phash` is the perceptual hash of the face's picture, `sha256` the hash of the photo's bytes.
+    `phash` is the perceptual hash of the face's picture, `sha256` the hash of the photo's bytes, and
+    `output_sha256` that of the file as crop wrote it. `reason` says why there is no face, how it was rescued,
+    or why it is not aligned.
     """
 
     source: str
@@ -81,6 +83,7 @@ class CropRow:
     phash: str = ""
     sha256: str = ""
     reason: str = ""
+    output_sha256: str = ""
 
     def scaled(self, x: float, y: float) -> CropRow:
         """The same face in a photo of `x` times as many pixels across and `y` times down."""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO
 
 from emoprune.errors import BadData, EmopruneError, OutputFault, UsageFault
 
 STANDARD = "-"
+
+DESCRIPTORS = os.open in os.supports_dir_fd
+"""Whether a file can be named relative to an open folder; not on Windows."""
+LEFTOVER = re.compile(r"\.emoprune\.[0-9a-f]+\.tmp")
+"""Names of files that are being written, or that a killed run has left."""
 
 
 def shown(path: str) -> str:
@@ -43,22 +52,21 @@ def reading(path: str, *, fault: type[EmopruneError] = BadData) -> Iterator[IO[b
         raise fault(f"cannot be read ({error.strerror})", "check its permissions", place=path) from error
 
 
-def open_regular(path: str | Path, *, fault: type[EmopruneError] = BadData) -> BinaryIO:
+def open_regular(
+    path: str | Path, *, fault: type[EmopruneError] = BadData, opener: Callable[[str, int], int] = os.open
+) -> BufferedReader:
     """A file open for reading; never waits, and raises `fault` for a pipe or a device.
 
     Raises OSError as `open` does, IsADirectoryError for a folder among others.
     """
+    # opening a pipe waits for its other end; Windows has neither flag
+    more = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     # what was opened is checked, not what had its name a moment before
-    stream = open(path, "rb", opener=_open_at_once)
+    stream = open(path, "rb", opener=lambda name, flags: opener(name, flags | more))  # noqa: SIM115  # returned
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
         raise fault("not a plain file", "name a file, not a pipe or a device", place=str(path))
     return stream
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    # opening a pipe waits for its other end; Windows has neither flag
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
 
 
 def check_output(path: str | Path, *, force: bool) -> None:
@@ -67,18 +75,33 @@ def check_output(path: str | Path, *, force: bool) -> None:
         return
     target = Path(path)
     with explained(target):
-        if target.is_dir():
+        mode = _mode(target)
+        if stat.S_ISDIR(mode):
             raise OutputFault("is a folder", "name a file in it", place=str(path))
-        if target.exists() and not target.is_file():
-            return  # a device or a named pipe is written to, never replaced
+        if _is_stream(mode):
+            return
         check_parent(target)
-        if target.is_file() and not force:
+        if mode and not force:
             raise OutputFault("exists already", "give `force=True` to replace it", place=str(path))
+
+
+def _mode(path: Path) -> int:
+    """The mode of a file, 0 where there is none; OSError for a link to itself."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+
+
+def _is_stream(mode: int) -> bool:
+    """Whether it is a device or a named pipe, which is written to, never replaced."""
+    return bool(mode) and not stat.S_ISREG(mode)
 
 
 def check_apart(paths: Sequence[str]) -> None:
     """Raise UsageFault if two outputs of one command are the same file."""
-    places = [Path(path).resolve() for path in paths]
+    # unlike Path.resolve, this takes a link to itself
+    places = [os.path.realpath(path) for path in paths]
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise UsageFault(f"{path} cannot be two files at once", "give each a name of its own")
@@ -107,21 +130,103 @@ def write_bytes(path: str | Path, data: bytes, *, force: bool = False) -> None:
     check_output(path, force=force)
     target = Path(path)
     with explained(target):
-        if target.exists() and not target.is_file():
+        if _is_stream(_mode(target)):
             target.write_bytes(data)
             return
         # replaces the target of a link, not the link
-        target = target.resolve()
-        scratch = target.with_name(f".emoprune.{os.getpid()}.tmp")
+        target = Path(os.path.realpath(target))
+        with folder_descriptor(target.parent) as descriptor:
+            _remove_leftovers(target.parent, descriptor)
+            name = str(target) if descriptor is None else target.name
+            replace_file(name, data, dir_fd=descriptor, sync=True)
+
+
+@contextmanager
+def folder_descriptor(path: str | Path, *, flags: int = 0, dir_fd: int | None = None) -> Iterator[int | None]:
+    """A descriptor of a folder, to name files relative to it; None on Windows, which has none."""
+    if not DESCRIPTORS:
+        yield None
+        return
+    # Linux opens also a folder that only its owner may list
+    kind = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
+    descriptor = os.open(path, kind | flags, dir_fd=dir_fd)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(name: str, data: bytes, *, dir_fd: int | None = None, sync: bool) -> None:
+    """Write a file beside its place and move it there, so that nobody sees a part of it.
+
+    `name` is relative to the open folder `dir_fd`. A link of that name is replaced. With `sync` the bytes are
+    on the disk before the file is in its place. Raises OSError.
+    """
+    while not _is_replaced(name, data, dir_fd, sync):
+        pass  # another run took it for a leftover
+
+
+def _is_replaced(name: str, data: bytes, dir_fd: int | None, sync: bool) -> bool:
+    # a name that nobody can prepare for
+    scratch = os.path.join(os.path.dirname(name), f".emoprune.{secrets.token_hex(8)}.tmp")
+    # unlike tempfile, this honors the umask
+    with open(scratch, "xb", opener=partial(os.open, mode=0o666, dir_fd=dir_fd)) as stream:
         try:
-            # unlike tempfile, open honors the umask
-            with scratch.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
+            if not _held(stream.fileno()):
+                return False
+            stream.write(data)
+            stream.flush()
+            if sync:
                 os.fsync(stream.fileno())
-            scratch.replace(target)
+            if sys.platform == "win32":
+                stream.close()  # where open files cannot be moved
+            os.replace(scratch, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            return True
         finally:
-            scratch.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(scratch, dir_fd=dir_fd)
+
+
+def _held(descriptor: int) -> bool:
+    """Whether a new file is locked and still has its name: another run may take it for a leftover."""
+    try:
+        _lock(descriptor)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a file system without locks, from which nothing is removed either
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file, or raise OSError at once."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _remove_leftovers(folder: Path, dir_fd: int | None) -> None:
+    """Remove what killed runs have left in a folder: files of our name and user that nobody has locked."""
+    if dir_fd is None:
+        return
+    with suppress(PermissionError), os.scandir(folder) as entries:
+        for name in [entry.name for entry in entries if LEFTOVER.fullmatch(entry.name)]:
+            # what cannot be removed harms nobody
+            with suppress(OSError):
+                _remove_leftover(name, dir_fd)
+
+
+def _remove_leftover(name: str, dir_fd: int) -> None:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(name, flags, dir_fd=dir_fd)
+    try:
+        found = os.fstat(descriptor)
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid():
+            _lock(descriptor)
+            os.unlink(name, dir_fd=dir_fd)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
@@ -140,9 +245,10 @@ def check_files(folder: str, names: Iterable[str], *, force: bool) -> None:
     """Raise OutputFault now if `write_files` would refuse later."""
     place = Path(folder)
     with explained(place):
-        if not place.exists():
+        mode = _mode(place)
+        if not mode:
             return check_parent(place)
-        if not place.is_dir():
+        if not stat.S_ISDIR(mode):
             raise OutputFault("is a file, not a folder", "name a folder", place=folder)
         for name in names:
             check_output(place / name, force=force)
