@@ -4,6 +4,7 @@ import itertools
 import math
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -16,6 +17,9 @@ from PIL import Image
 from emoprune.errors import BadImage
 from emoprune.faces import contact_sheet as contact
 from emoprune.faces.contact_sheet import HEAD, SECTIONS, STYLES, Outcome, Tile, contact_sheet
+from emoprune.faces.output_folder import CropFolder
+from emoprune.faces.sources import VideoFrames
+from emoprune.faces.types import CropRow
 from emoprune.synthetic_faces import draw_scene
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -63,7 +67,7 @@ def test_every_standing_has_one_section() -> None:
 def test_failures_come_first_then_what_to_check_then_faces(order: list[Outcome]) -> None:
     sheet = drawn([tile(outcome) for outcome in order])
     rows = {outcome: rows_with(sheet, STYLES[outcome].color) for outcome in OUTCOMES}
-    for outcome in ("rescued", "by hand", "whole"):
+    for outcome in ("rescued", "doubtful", "by hand", "whole"):
         assert rows["failed"].max() < rows[outcome].min()
         assert rows[outcome].max() < rows["face"].min()
 
@@ -173,6 +177,28 @@ def test_failures_and_what_to_check_are_named_and_faces_are_not() -> None:
     for outcome in OUTCOMES:
         differs = (drawn([tile(outcome, "a.jpg")]) != drawn([tile(outcome, "quite.jpg")])).any()
         assert differs == (outcome != "face")
+
+
+def test_a_face_below_the_bound_is_to_be_checked_and_shows_its_probability(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tile] = []
+
+    def sheet(tiles: Iterator[Tile]) -> Image.Image:
+        seen.extend(tiles)
+        return PLAIN
+
+    monkeypatch.setattr(contact, "contact_sheet", sheet)
+    rows = [CropRow("a.png", f"{p}.jpg", "face", probability=p) for p in (0.7654, 0.949, 0.95, 0.999)]
+    rows.append(CropRow("b.png", "", "no-face", reason="no face found"))
+    contact.crop_sheet(rows, VideoFrames(tmp_path / "none.mp4"), CropFolder(str(tmp_path / "faces")))
+    assert [(tile.outcome, tile.name) for tile in seen] == [
+        ("doubtful", "0.7654.jpg 0.765"),
+        ("doubtful", "0.949.jpg 0.949"),
+        ("face", "0.95.jpg"),
+        ("face", "0.999.jpg"),
+        ("failed", "b.png"),
+    ]
 
 
 def test_the_heading_counts_what_there_is_and_always_the_failures() -> None:

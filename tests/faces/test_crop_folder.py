@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import os
 import shutil
@@ -14,12 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emoprune.errors import BadData
-from emoprune.faces import manifest
+from emoprune.errors import BadData, EmopruneError, OutputFault
+from emoprune.faces import crop_photo, manifest
 from emoprune.faces.output_folder import CropFolder
-from emoprune.faces.types import Box
+from emoprune.faces.sources import CroppedPhoto, Photo
+from emoprune.faces.types import Box, CropRow
 from emoprune.io.images import jpeg_bytes
-from tests.support.command_line import Runner, tree
+from tests.support.command_line import Runner, tree, unfollowed
 from tests.support.crops import SIZE, crop, pixels, refused, rows, scene, write_boxes
 
 FACES = ("angry/a.jpg", "angry/pair.jpg", "happy/b.jpg")
@@ -90,9 +93,7 @@ def test_settings_that_are_not_given_are_those_of_the_folder() -> None:
 
 
 @pytest.mark.usefixtures("cropped")
-@pytest.mark.parametrize(
-    "other", [{"size": 48}, {"margin": 0.5}, {"align": "eyes"}, {"max_side": 100}]
-)
+@pytest.mark.parametrize("other", [{"size": 48}, {"margin": 0.5}, {"align": "eyes"}, {"max_side": 100}])
 def test_other_settings_need_force(other: dict[str, Any]) -> None:
     ((name, value),) = other.items()
     with refused("faces: was cropped with ", f"not `{name}={value}`", "`force=True`"):
@@ -283,6 +284,167 @@ def test_a_link_does_not_lead_faces_out_of_their_folder(raw: Path) -> None:
     with pytest.raises(Exception, match="faces/sad: is a link, not a folder; remove it"):
         crop()
     assert list(Path("elsewhere").iterdir()) == []
+
+
+def diary(name: str) -> Path:
+    """A file of the user's outside of all folders."""
+    Path("home").mkdir()
+    path = Path("home", name).resolve()
+    path.write_bytes(b"dear diary")
+    return path
+
+
+def plant(line: str) -> None:
+    with Path("faces/crops.csv").open("a") as stream:
+        stream.write(f"{line}\n")
+
+
+def without_hashes() -> None:
+    """Let the folder of faces be as the version before had it."""
+    listed = list(csv.DictReader(Path("faces/crops.csv").read_text().splitlines()))
+    with Path("faces/crops.csv").open("w", newline="") as stream:
+        columns = [name for name in manifest.COLUMNS if name != "output_sha256"]
+        writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(listed)
+    settings = Path("faces/crop.json")
+    settings.write_text(settings.read_text().replace("emoprune.crops/2", "emoprune.crops/1"))
+
+
+@pytest.mark.usefixtures("cropped")
+@pytest.mark.parametrize("name", ["x/diary.txt", "x/diary.jpg", "../home/diary.jpg"])
+def test_a_line_of_the_manifest_removes_nothing_outside_the_folder(name: str) -> None:
+    path = diary(Path(name).name)
+    Path("faces/x").symlink_to("../home")
+    plant(f"gone.jpg,{name},face,{',' * 15}0,{hashlib.sha256(path.read_bytes()).hexdigest()},")
+    before, faces = unfollowed(path.parent), tree(Path("faces"))
+    with pytest.raises(EmopruneError, match=r"faces/x: is a link, not a folder|line 7 is damaged"):
+        crop()
+    assert (unfollowed(path.parent), tree(Path("faces"))) == (before, faces)
+
+
+@pytest.mark.usefixtures("cropped")
+@pytest.mark.parametrize(
+    "link", [".crop", ".crop/made", ".crop/made/happy", "happy", "angry/a.jpg", "crop.json"]
+)
+def test_a_link_in_the_folder_leads_to_a_refusal_and_changes_nothing(raw: Path, link: str) -> None:
+    home = diary("a.jpg").parent
+    shutil.copy(raw / "happy" / "b.jpg", raw / "happy" / "new.jpg")
+    place = Path("faces", link)
+    if place.is_dir():
+        shutil.rmtree(place)
+    place.unlink(missing_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(home if place.suffix == "" else home / "a.jpg")
+    before = unfollowed(home)
+    with pytest.raises(OutputFault, match=rf"faces/{link}: is a link, not a (folder|plain file); remove it"):
+        crop()
+    assert unfollowed(home) == before
+
+
+def test_a_folder_that_is_replaced_by_a_link_during_the_run_is_refused(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, add = diary("a.jpg").parent, CropFolder.add
+
+    def replaced(folder: CropFolder, *photo: Any) -> list[CropRow]:
+        if Path("faces").is_symlink():
+            return add(folder, *photo)
+        rows = add(folder, *photo)
+        Path("faces").rename("moved")
+        Path("faces").symlink_to("home")
+        return rows
+
+    monkeypatch.setattr(CropFolder, "add", replaced)
+    before = unfollowed(home)
+    with pytest.raises(OutputFault, match="faces: was replaced by another folder during the run"):
+        crop(jobs=1)
+    assert unfollowed(home) == before
+
+
+@pytest.mark.usefixtures("raw")
+def test_a_folder_that_goes_away_during_the_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = CropFolder.finish
+
+    def too_late(*arguments: Any) -> None:
+        shutil.rmtree("faces")
+        finish(*arguments)
+
+    monkeypatch.setattr(CropFolder, "finish", too_late)
+    with pytest.raises(OutputFault, match="faces: cannot be written"):
+        crop(jobs=1)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_face_that_crop_did_not_write_is_never_replaced_or_removed(
+    raw: Path, cropped: dict[str, bytes | None], older: bool, told: pytest.LogCaptureFixture
+) -> None:
+    face = Path("faces/angry/a.jpg")
+    if older:
+        without_hashes()
+    else:
+        face.write_bytes(b"retouched")
+    kept = face.read_bytes()
+    assert crop().processed == 0
+    assert ("kept 1 face that changed after cropping, angry/a.jpg" in told.text) == (not older)
+    with refused("would be lost, angry/a.jpg one of them", "move them away, or name another folder"):
+        crop(size=40, force=True)
+    photo = (raw / "angry" / "a.jpg").read_bytes()
+    shutil.copy(raw / "happy" / "b.jpg", raw / "angry" / "a.jpg")
+    with refused("1 face would be lost, angry/a.jpg one of them"):
+        crop()
+    (raw / "angry" / "a.jpg").unlink()
+    assert crop().faces == len(FACES) - 1
+    assert "not removed: 1 face, angry/a.jpg one of them" in told.text
+    assert face.read_bytes() == kept
+    # from now on it is a file of the user's
+    (raw / "angry" / "a.jpg").write_bytes(photo)
+    crop()
+    assert Path("faces/angry/a_.jpg").read_bytes() == cropped["angry/a.jpg"]
+    assert face.read_bytes() == kept
+
+
+@pytest.mark.usefixtures("raw")
+def test_a_face_is_not_written_into_another_file_of_the_same_inode() -> None:
+    crop()
+    mine = diary("mine.jpg")
+    Path("faces/angry/a.jpg").unlink()
+    mine.write_bytes(Path("faces/happy/b.jpg").read_bytes())
+    os.link(mine, "faces/angry/a.jpg")
+    Path("faces/happy/b.jpg").unlink()
+    os.link(mine, "faces/happy/b.jpg")
+    before = unfollowed(mine.parent)
+    Path("faces/angry/a.jpg").unlink()
+    crop(size=40, force=True)
+    assert unfollowed(mine.parent) == before
+    assert pixels("faces/happy/b.jpg").shape == (40, 40, 3)
+
+
+@pytest.mark.usefixtures("raw")
+def test_rescue_on_a_finished_folder_processes_only_the_photos_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    crop(on_missing="whole")
+    before = rows()
+    seen: list[str] = []
+    process = crop_photo.crop_photo
+
+    def counted(photo: Photo, *more: Any) -> CroppedPhoto:
+        seen.append(photo.source)
+        return process(photo, *more)
+
+    monkeypatch.setattr(crop_photo, "crop_photo", counted)
+    with refused("was cropped with `on_missing=whole`, not `on_missing=skip`"):
+        crop(rescue=True, on_missing="skip")
+    assert crop(rescue=True, jobs=1).processed == 2
+    assert sorted(seen) == ["happy/text.jpg", "happy/wall.jpg"]
+    assert rows() == before
+    assert json.loads(Path("faces/crop.json").read_text())["rescue"] is True
+    assert crop().processed == 0
+    crop(faces="at once", rescue=True, on_missing="whole")
+    assert tree(Path("at once")) == tree(Path("faces"))
+    with refused("was cropped with `rescue=True`, not no `rescue`"):
+        crop(rescue=False)
 
 
 @pytest.mark.usefixtures("raw")

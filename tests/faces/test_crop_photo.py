@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image
 
 from emoprune.errors import BadData
 from emoprune.faces.alignment import eye_places
+from emoprune.faces.detector import Detector
+from emoprune.faces.types import Face
 from tests.support.crops import crop, pixels, rows, scene, write_boxes
 
 SIZE = (240, 300)
@@ -99,6 +102,29 @@ def test_aligned_eyes_are_at_their_place(raw: Path) -> None:
     (row,) = rows("again").values()
     for found, place in zip(row.landmarks, eye_places(160, margin=0.6), strict=False):
         assert found == pytest.approx(place, abs=8)
+
+
+def test_a_face_that_cannot_be_aligned_is_upright_with_the_reason(
+    raw: Path, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("box", "cyclops"):
+        scene(1, SIZE).save(raw / f"{name}.png")
+    (box,) = (write_boxes("box.png,40,40,200,200"),)
+    detect = Detector.detect
+
+    def one_eyed(detector: Detector, image: Image.Image) -> list[Face]:
+        return [replace(face, landmarks=(face.landmarks[0],) * 5) for face in detect(detector, image)]
+
+    monkeypatch.setattr(Detector, "detect", one_eyed)
+    for align in ("eyes", "none"):
+        assert crop(faces=align, boxes=box, align=align, jobs=1).faces == 2
+    assert [(row.status, row.reason) for row in rows("eyes").values()] == [
+        ("box", "not aligned: its eyes are not known"),
+        ("face", "not aligned: the two eyes are at one place"),
+    ]
+    assert "2 faces not aligned but upright, box.jpg one of them; crops.csv says why" in told.text
+    for name in ("box.jpg", "cyclops.jpg"):
+        assert Path("eyes", name).read_bytes() == Path("none", name).read_bytes()
 
 
 def test_a_wide_margin_loses_no_face_that_fills_its_photo(raw: Path) -> None:

@@ -27,8 +27,8 @@ POINTS = st.lists(st.tuples(PIXELS, PIXELS), min_size=5, max_size=5).map(tuple)
 ROWS = st.builds(
     CropRow,
     TEXTS,
-    TEXTS.map(lambda text: "happy/" + text.replace(".", "")),
-    st.sampled_from(manifest.STATUSES),
+    TEXTS.map(lambda text: f"happy/_{manifest.UNSAFE.sub('', text.replace('/', ''))}.jpg"),
+    st.sampled_from([status for status in manifest.STATUSES if status not in manifest.FAILED]),
     st.none() | boxes(),
     st.none() | st.integers(0, 10**6).map(lambda value: value / 10**6),
     st.just(()) | POINTS,
@@ -36,6 +36,7 @@ ROWS = st.builds(
     TEXTS,
     TEXTS,
     TEXTS,
+    st.sampled_from(["", "a" * 64]),
 )
 
 
@@ -187,12 +188,82 @@ def test_a_quote_that_never_ends_is_a_fault_of_the_file(tmp_path: Path) -> None:
         assert caught.value.place == str(path)
 
 
-@pytest.mark.parametrize("output", ["/etc/passwd", "../elsewhere.jpg", "happy/../../elsewhere.jpg"])
-def test_read_rows_refuses_outputs_outside_the_folder(tmp_path: Path, output: str) -> None:
-    path = tmp_path / "crops.csv"
-    path.write_bytes(manifest.to_bytes([CropRow("a.jpg", output, "face")]))
+@pytest.mark.parametrize(
+    "output",
+    [
+        *(
+            "/etc/passwd.jpg",
+            "../elsewhere.jpg",
+            "happy/../../elsewhere.jpg",
+            "happy/./a.jpg",
+            "happy//a.jpg",
+        ),
+        *("", "diary.txt", ".crop/a.jpg", "contact-sheet.jpg", "Contact-Sheet.JPG", "Contact-Sheet.jpg"),
+        *("happy\\a.jpg", "happy/\ta.jpg", "happy/\x7fa.jpg", f"{'n' * 252}.jpg", f"{'n/' * 2000}a.jpg"),
+    ],
+)
+def test_rows_of_refuses_what_cannot_be_a_face_of_the_folder(output: str) -> None:
+    data = manifest.to_bytes([CropRow("a.jpg", output, "face")])
     with pytest.raises(BadData, match="line 2 is damaged"):
-        manifest.read_rows(str(path))
+        manifest.rows_of(data, "crops.csv")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"status": "no-face", "output": "a.jpg"},
+        {"turned": "45"},
+        {"x1": "-inf", "y1": "0", "x2": "1", "y2": "1"},
+        {"probability": "nan"},
+        {"output_sha256": "A" * 64},
+        {"reason": "zero \0"},
+        {"source": "\ud800.jpg"},
+    ],
+)
+def test_from_cells_refuses_values_that_crop_does_not_write(cells: dict[str, str]) -> None:
+    good = {"source": "a.png", "output": "a.jpg", "status": "face"}
+    manifest.from_cells(good)
+    with pytest.raises((ValueError, InvalidRecord)):
+        manifest.from_cells(good | cells)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        CropRow("a.png", "", "no-face", sha256="1"),
+        CropRow("a.png", "b.jpg", "box", sha256="1"),
+        CropRow("a.png", "b.jpg", "face", sha256="2"),
+        CropRow("b.png", "A.jpg", "face", sha256="1"),
+    ],
+)
+def test_by_source_refuses_rows_that_contradict_each_other(second: CropRow) -> None:
+    first = CropRow("a.png", "a.jpg", "face", sha256="1")
+    pair = [first, CropRow("a.png", "a_2.jpg", "face", sha256="1")]
+    assert manifest.by_source(pair) == {"a.png": pair}
+    with pytest.raises(InvalidRecord, match=r"two rows for (a\.png|A\.jpg)"):
+        manifest.by_source([first, second])
+
+
+def test_a_manifest_without_hashes_of_the_faces_is_read() -> None:
+    row = CropRow("a.png", "a.jpg", "face", Box(1, 2, 3, 4), 0.9, phash="0" * 16, sha256="1", reason="why")
+    (cells,) = csv.DictReader(io.StringIO(manifest.to_bytes([row]).decode()))
+    del cells["output_sha256"]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, cells)
+    writer.writeheader()
+    writer.writerow(cells)
+    assert manifest.rows_of(stream.getvalue().encode(), "crops.csv") == [row]
+
+
+def test_a_manifest_far_larger_than_any_is_refused_and_has_no_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest, "MOST_BYTES", 100)
+    (tmp_path / "crops.csv").write_bytes(b"x" * 101)
+    for read in (manifest.read_rows, manifest.read_boxes):
+        with pytest.raises(BadData, match="is larger than 100 bytes"):
+            read(str(tmp_path / "crops.csv"))
+    assert manifest.read_hashes(tmp_path) == {}
 
 
 GOOD = "0123456789abcdef"
@@ -230,4 +301,7 @@ def test_read_hashes_of_a_manifest_without_hashes_is_empty(tmp_path: Path, text:
 def test_read_hashes_without_a_manifest_is_empty(tmp_path: Path) -> None:
     assert manifest.read_hashes(tmp_path) == {}
     (tmp_path / manifest.MANIFEST).mkdir()
+    assert manifest.read_hashes(tmp_path) == {}
+    (tmp_path / manifest.MANIFEST).rmdir()
+    os.mkfifo(tmp_path / manifest.MANIFEST)
     assert manifest.read_hashes(tmp_path) == {}

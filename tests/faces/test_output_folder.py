@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from emoprune.errors import OutputFault
 from emoprune.faces.output_folder import CropFolder, is_crop_folder, is_unfinished
 from emoprune.faces.types import CropRow, CropSettings
+from tests.support.command_line import unfollowed
 
 SMALL, LARGE = CropSettings(size=32), CropSettings(size=64)
 PHOTOS = ("a/one.jpg", "a/two.jpg", "b/none.jpg", "b/three.jpg")
@@ -202,8 +204,126 @@ def test_a_folder_with_other_files_is_refused_and_an_empty_one_taken(tmp_path: P
     assert crop(tmp_path / "empty", SMALL) == 4
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"size": []', "\xff"])
+def interrupted(place: Path) -> CropFolder:
+    """A folder whose first run was killed when one photo was done."""
+    folder = CropFolder(str(place))
+
+    def part() -> None:
+        with folder.locked(), folder.journal(SMALL):
+            folder.add([row(PHOTOS[0])], [b"face"])
+            raise Killed
+
+    assert deaths(part)
+    return folder
+
+
+def line(**cells: object) -> str:
+    good = {"source": PHOTOS[1], "output": PHOTOS[1], "status": "face"}
+    return json.dumps([good | cells])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *("", "[]", "7", "{}", "null", "[[]]", "[{}]", "9" * 5000, "[" * 100_000, '["\xe9"]', "\xff"),
+        *(line(output=7), line(status=None), line(output="../a.jpg"), line(output=".crop/a.jpg")),
+        *(line(source="\ud800"), line(x1="inf", y1="0", x2="1", y2="1")),
+        line()[:-1] + ", " + line(source=PHOTOS[0])[1:],
+    ],
+)
+def test_a_journal_that_is_damaged_is_refused_by_its_line(tmp_path: Path, damage: str) -> None:
+    interrupted(tmp_path / "faces")
+    journal = tmp_path / "faces" / ".crop" / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes() + damage.encode("latin-1") + b"\n")
+    with pytest.raises(OutputFault, match=r"line 2 is damaged; remove the folder \.crop") as caught:
+        crop(tmp_path / "faces", SMALL)
+    assert caught.value.place == str(journal)
+    shutil.rmtree(tmp_path / "faces" / ".crop")
+    assert crop(tmp_path / "faces", SMALL) == 4
+
+
+@pytest.mark.parametrize("data", [b"", b"fac", b"fake"])
+def test_a_face_that_is_not_as_it_was_journaled_is_made_again(tmp_path: Path, data: bytes) -> None:
+    folder = interrupted(tmp_path / "faces")
+    assert [each.source for each in folder.reusable_rows(SMALL, force=False)] == [PHOTOS[0]]
+    (tmp_path / "faces" / ".crop" / "made" / PHOTOS[0]).write_bytes(data)
+    assert folder.reusable_rows(SMALL, force=False) == []
+    crop(tmp_path / "faces", SMALL)
+    assert (tmp_path / "faces" / PHOTOS[0]).read_bytes() == f"{PHOTOS[0]} 32".encode()
+
+
+def test_a_face_in_the_way_of_another_is_not_replaced(tmp_path: Path) -> None:
+    place = tmp_path / "faces"
+    folder = CropFolder(str(place))
+    with folder.locked(), folder.journal(SMALL):
+        rows = folder.add([row(PHOTOS[0])], [b"face"])
+        (place / "a").mkdir()
+        (place / PHOTOS[0]).write_bytes(b"mine")
+        with pytest.raises(OutputFault, match=r"one\.jpg: was put there during the run; move it away"):
+            folder.finish(rows, {})
+    assert (place / PHOTOS[0]).read_bytes() == b"mine"
+    (place / PHOTOS[0]).unlink()
+    assert crop(place, SMALL) == 3
+
+
+@pytest.mark.parametrize(
+    "name", [".crop/lock", ".crop/crop.json", "crops.csv", "crop.json", "contact-sheet.jpg"]
+)
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop"])
+def test_what_should_be_a_file_of_crop_and_is_none_is_refused(tmp_path: Path, name: str, kind: str) -> None:
+    place = tmp_path / "faces"
+    crop(place, SMALL)
+    interrupted(place)
+    (place / name).unlink()
+    {"folder": os.mkdir, "pipe": os.mkfifo, "loop": lambda path: path.symlink_to(path.name)}[kind](
+        place / name
+    )
+    before = unfollowed(place)
+    with pytest.raises(OutputFault, match=rf"{name}: is (a link, |a folder, )?not a plain file; remove it"):
+        crop(place, SMALL)
+    assert unfollowed(place) == before
+
+
+def test_faces_of_an_unfinished_run_are_removed_only_as_they_were_written(tmp_path: Path) -> None:
+    place = tmp_path / "faces"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(CropFolder, "_remove_work", lambda _: None)
+        crop(place, SMALL)
+    (place / "crop.json").unlink()
+    (place / PHOTOS[0]).write_bytes(b"retouched")
+    folder = CropFolder(str(place))
+    with pytest.raises(Killed), folder.locked(), folder.journal(LARGE):
+        raise Killed
+    assert {path.name for path in place.glob("[ab]/*.jpg")} == {"one.jpg"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"size": []', "\xff", "[" * 60_000, '{"margin": NaN}'])
 def test_settings_that_are_damaged_are_not_known(tmp_path: Path, text: str) -> None:
     crop(tmp_path / "faces", SMALL)
     (tmp_path / "faces" / "crop.json").write_text(text, encoding="latin-1")
     assert CropFolder(str(tmp_path / "faces")).settings() is None
+
+
+@pytest.mark.parametrize("change", [{"size": 10**9}, {"margin": -1}, {"every": 0}])
+def test_settings_beyond_their_limits_are_not_known(tmp_path: Path, change: dict[str, float]) -> None:
+    crop(tmp_path / "faces", SMALL)
+    path = tmp_path / "faces" / "crop.json"
+    assert CropFolder(str(tmp_path / "faces")).settings() == SMALL
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert CropFolder(str(tmp_path / "faces")).settings() is None
+
+
+def test_a_folder_that_is_a_link_to_itself_or_to_nothing_is_refused(tmp_path: Path) -> None:
+    for target in ("faces", "nothing"):
+        (tmp_path / "faces").unlink(missing_ok=True)
+        (tmp_path / "faces").symlink_to(target)
+        with pytest.raises(OutputFault, match="faces: is not a folder"):
+            CropFolder(str(tmp_path / "faces"))
+
+
+def test_a_folder_that_is_a_link_is_cropped_into(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "faces").symlink_to("disk")
+    crop(tmp_path / "faces", SMALL)
+    crop(tmp_path / "undisturbed", SMALL)
+    assert contents(tmp_path / "disk") == contents(tmp_path / "undisturbed")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from emoprune.faces import manifest
 from emoprune.faces.sources import OutputNames
 from emoprune.faces.types import CropRow
 from tests.support.command_line import tree
@@ -43,6 +44,14 @@ def test_a_name_as_long_as_file_systems_allow_leaves_room_for_what_sets_faces_ap
     made = [output for source in sources for output in names.take(source, 2)]
     assert len(set(made)) == 6
     assert all(len(Path(output).name.encode()) <= 255 for output in made)
+
+
+def test_no_face_has_letters_that_other_systems_or_terminals_take_for_commands() -> None:
+    sources = ("a\\b.png", "a\nb.png", "a_b.png", "\x1b[2J.png")
+    names = OutputNames(sources, [])
+    made = [names.take(source, 1)[0] for source in sources]
+    assert not any(manifest.UNSAFE.search(name) for name in made)
+    assert len(set(made)) == len(sources)
 
 
 def test_no_face_bears_the_name_of_a_folder_of_photos() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
+import secrets
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -183,6 +185,77 @@ def test_write_bytes_replaces_the_target_of_a_link(tmp_path: Path) -> None:
     assert real.read_bytes() == b"new"
 
 
+def test_write_bytes_does_not_follow_a_link_under_its_temporary_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "diary").write_bytes(b"dear")
+    for link, target in ((".emoprune.00.tmp", "diary"), (f".emoprune.{os.getpid()}.tmp", "new")):
+        (tmp_path / link).symlink_to(target)
+    files.write_bytes(tmp_path / "out.bin", b"x")
+    monkeypatch.setattr(secrets, "token_hex", lambda _: "00")
+    with pytest.raises(OutputFault, match="File exists"):
+        files.write_bytes(tmp_path / "other.bin", b"x")
+    assert (tmp_path / "diary").read_bytes() == b"dear"
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "other.bin").exists()
+
+
+def test_write_bytes_removes_what_killed_runs_left_and_nothing_else(tmp_path: Path) -> None:
+    leftover, live, linked = (tmp_path / f".emoprune.{token * 16}.tmp" for token in "abc")
+    kept = {live, linked, tmp_path / ".emoprune.notes.tmp", tmp_path / "emoprune.aa.tmp", tmp_path / "linked"}
+    for path in {leftover, *kept} - {linked}:
+        path.write_bytes(b"part")
+    os.link(tmp_path / "linked", linked)
+    with live.open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # as a run that is writing it
+        files.write_bytes(tmp_path / "out.bin", b"x")
+    assert set(tmp_path.iterdir()) == {*kept, tmp_path / "out.bin"}
+
+
+def test_write_bytes_takes_another_name_where_its_file_was_taken_for_a_leftover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, done = fcntl.flock, list[Path]()
+
+    def late(descriptor: int, flags: int) -> None:
+        if not done:
+            done.extend(tmp_path.iterdir())
+            done[0].unlink()
+        lock(descriptor, flags)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    files.write_bytes(tmp_path / "out.bin", b"x")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("out.bin", b"x")]
+    assert done[0].name != "out.bin"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_an_output_that_is_a_link_to_itself_is_refused(tmp_path: Path, force: bool) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    files.check_apart([str(loop), str(tmp_path / "other")])
+    refusals: list[Callable[[], None]] = [
+        lambda: files.check_output(loop, force=force),
+        lambda: files.write_bytes(loop, b"x", force=force),
+        lambda: files.check_output(loop / "out.bin", force=force),
+        lambda: check_files(str(loop), FILES, force=force),
+    ]
+    for refuse in refusals:
+        with pytest.raises(OutputFault) as caught:
+            refuse()
+        assert caught.value.place.startswith(str(loop))
+    assert loop.is_symlink()
+
+
+def test_write_bytes_into_a_folder_that_is_gone_since_it_was_checked_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    files.check_output(tmp_path / "out" / "a.bin", force=False)
+    (tmp_path / "out").rmdir()
+    (tmp_path / "out").symlink_to("nothing")
+    with pytest.raises(OutputFault, match="no such folder"):
+        files.write_bytes(tmp_path / "out" / "a.bin", b"x")
+
+
 @pytest.mark.usefixtures("usual_umask")
 def test_write_bytes_takes_the_longest_name_allowed(tmp_path: Path) -> None:
     path = tmp_path / ("n" * 252 + ".st")
@@ -279,7 +352,7 @@ def test_open_regular_refuses_a_pipe_without_waiting_and_a_device_behind_a_link(
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/dev/zero")
     for name in ("pipe", "link"):
-        with pytest.raises(BadCheckpoint, match="not a plain file; name a file") as caught:
+        with pytest.raises(BadCheckpoint, match="not a plain file; put one in its place") as caught:
             files.open_regular(tmp_path / name, fault=BadCheckpoint)
         assert caught.value.place == str(tmp_path / name)
 

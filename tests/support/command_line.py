@@ -113,6 +113,20 @@ def tree(folder: Path) -> dict[str, bytes | None]:
     }
 
 
+def unfollowed(folder: Path) -> dict[str, tuple[int, int, bytes | str]]:
+    """Mode, time of change in nanoseconds and contents of `folder` and of all below it, links as they are."""
+    found = {}
+    for path in (folder, *sorted(folder.rglob("*"))):
+        status = path.lstat()
+        content: bytes | str = b""
+        if path.is_symlink():
+            content = str(path.readlink())
+        elif path.is_file():
+            content = path.read_bytes()
+        found[path.relative_to(folder).as_posix()] = (status.st_mode, status.st_mtime_ns, content)
+    return found
+
+
 def process(
     *argv: object, stdin: bytes = b"", environment: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:

@@ -249,7 +249,7 @@ def crop_sheet(rows: Sequence[CropRow], source: Source, folder: CropFolder) -> b
             shown = None if picture is None else partial(counted, picture)
             name = row.output or row.source
             if row.status == manifest.FACE and row.probability is not None and row.probability < DOUBTFUL:
-                return Tile("doubtful", f"{name} {row.probability:.2f}", shown)
+                return Tile("doubtful", f"{name} {row.probability:.3f}", shown)
             return Tile(OUTCOMES[row.status], name, shown, row.reason)
 
         def counted(picture: Picture) -> Image.Image:

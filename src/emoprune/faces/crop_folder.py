@@ -133,7 +133,7 @@ def _check_boxes_given(folder: CropFolder, known: dict[str, Box], by_hand: dict[
 def _note_changed(changed: Sequence[str]) -> None:
     if changed:
         faces = events.counted(len(changed), "face")
-        events.note(f"{faces} changed since they were cropped, and kept so, {changed[0]} one of them")
+        events.note(f"kept {faces} that changed after cropping, {changed[0]} one of them")
 
 
 def _check_replaced(known: Iterable[CropRow], gone: Iterable[str], foreign: set[str], faces: str) -> None:
@@ -141,16 +141,16 @@ def _check_replaced(known: Iterable[CropRow], gone: Iterable[str], foreign: set[
 
     Those of photos that are gone stay where they are, with a note.
     """
-    doubtful = [row for row in known if row.output in foreign]
-    left = [row.output for row in doubtful if row.source in gone]
-    replaced = [row.output for row in doubtful if row.source not in gone]
-    why = "changed since, or cropped by an earlier version"
+    unknown = [row for row in known if row.output in foreign]
+    lost = set(gone)
+    left = [row.output for row in unknown if row.source in lost]
+    replaced = [row.output for row in unknown if row.source not in lost]
+    why = "changed after cropping, or cropped by an earlier version"
     if replaced:
-        fact = f"would lose {events.counted(len(replaced), 'face')}, {replaced[0]} one of them: {why}"
+        fact = f"{events.counted(len(replaced), 'face')} would be lost, {replaced[0]} one of them ({why})"
         raise OutputFault(fact, "move them away, or name another folder", place=faces)
     if left:
-        note = f"{events.counted(len(left), 'face')} of photos that are gone stay in {faces}"
-        events.note(f"{note}, {left[0]} one of them: {why}")
+        events.note(f"not removed: {events.counted(len(left), 'face')}, {left[0]} one of them ({why})")
 
 
 def _check_gone(gone: Sequence[str], known: Sequence[CropRow], raw: str, faces: str, *, force: bool) -> None:
@@ -176,10 +176,10 @@ def _settings(folder: CropFolder, config: CropConfig, *, force: bool) -> CropSet
         raise OutputFault(fact, "give `force=True` to crop again", place=str(folder.place))
     # decoded, so that 2 is as good as 2.0
     wanted = decode(CropSettings, asdict(before or CropSettings()) | config.given)
-    if before is None or force or wanted == before:
-        return wanted
-    if wanted == replace(before, rescue=True) and not folder.in_progress:
+    if before is not None and wanted.rescue and not folder.in_progress:
         # the second pass adds faces and changes none
+        before = replace(before, rescue=True)
+    if before is None or force or wanted == before:
         return wanted
     name = next(name for name in config.given if getattr(wanted, name) != getattr(before, name))
     values = (getattr(settings, name) for settings in (before, wanted))

@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import IO
 
@@ -143,7 +144,7 @@ def read_hashes(folder: Path) -> dict[str, str]:
     """
     path = str(folder / MANIFEST)
     try:
-        with open_regular(path) as stream:
+        with BufferedReader(open_regular(path)) as stream:
             data = _bounded(stream, path)
         rows = [row for _, row in _rows(data, path, needed=("output", "phash"))]
     except (BadData, OSError):

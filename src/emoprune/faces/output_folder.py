@@ -144,8 +144,7 @@ class CropFolder:
 
     def _is_there(self, row: CropRow) -> bool:
         """Whether a face of the manifest is there, changed or not; OutputFault for a link or a folder."""
-        self._files.check_file(row.output)
-        found = self._files.status(row.output)
+        found = self._files.check_file(row.output)
         return found is not None and found.st_size > 0
 
     def changed(self, rows: Sequence[CropRow]) -> list[str]:

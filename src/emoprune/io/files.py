@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from io import BufferedReader
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
@@ -53,19 +53,23 @@ def reading(path: str, *, fault: type[EmopruneError] = BadData) -> Iterator[IO[b
 
 
 def open_regular(
-    path: str | Path, *, fault: type[EmopruneError] = BadData, opener: Callable[[str, int], int] = os.open
-) -> BufferedReader:
-    """A file open for reading; never waits, and raises `fault` for a pipe or a device.
+    path: str | Path,
+    *,
+    fault: type[EmopruneError] = BadData,
+    opener: Callable[[str | Path, int], int] = os.open,
+) -> FileIO:
+    """A file open for reading, unbuffered; never waits, and raises `fault` for a pipe or a device.
 
-    Raises OSError as `open` does, IsADirectoryError for a folder among others.
+    Raises OSError as `open` does, IsADirectoryError for a folder among others. `opener` opens it instead of
+    the system, by path and flags.
     """
     # opening a pipe waits for its other end; Windows has neither flag
     more = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     # what was opened is checked, not what had its name a moment before
-    stream = open(path, "rb", opener=lambda name, flags: opener(name, flags | more))  # noqa: SIM115  # returned
+    stream = FileIO(path, opener=lambda name, flags: opener(name, flags | more))
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
-        raise fault("not a plain file", "name a file, not a pipe or a device", place=str(path))
+        raise fault("not a plain file", "put one in its place", place=str(path))
     return stream
 
 

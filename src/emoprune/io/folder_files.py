@@ -42,11 +42,12 @@ class FolderFiles:
         found = self.status(name)
         return found is not None and stat.S_ISREG(found.st_mode)
 
-    def check_file(self, name: str) -> None:
-        """Raise OutputFault for anything but a plain file or nothing."""
+    def check_file(self, name: str) -> os.stat_result | None:
+        """The status of a plain file, None where there is none; OutputFault for anything else."""
         found = self.status(name)
         if found is not None and not stat.S_ISREG(found.st_mode):
             raise self._fault(name, found.st_mode, "not a plain file")
+        return found
 
     def open(self, name: str) -> BufferedReader:
         """A plain file, to read."""
@@ -54,10 +55,11 @@ class FolderFiles:
             opener = partial(_opened, leaf, folder)
             try:
                 # the name in messages is the whole one
-                return files.open_regular(self.place / name, fault=OutputFault, opener=opener)
+                stream = files.open_regular(self.place / name, fault=OutputFault, opener=opener)
             except PermissionError as error:
                 fact, place = f"cannot be read ({error.strerror})", str(self.place / name)
                 raise OutputFault(fact, "check its permissions", place=place) from None
+            return BufferedReader(stream)
 
     def read(self, name: str, most: int) -> bytes | None:
         """The bytes of a plain file, None where there is none; OutputFault for more than `most` bytes."""
@@ -167,5 +169,5 @@ class FolderFiles:
         return OutputFault(f"is {kind}{otherwise}", "remove it", place=str(self.place / name))
 
 
-def _opened(leaf: str, folder: int | None, path: str, flags: int) -> int:
+def _opened(leaf: str, folder: int | None, path: str | Path, flags: int) -> int:
     return os.open(leaf, flags | NO_LINK, dir_fd=folder)
