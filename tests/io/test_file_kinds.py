@@ -68,5 +68,5 @@ def test_check_kind_says_how_to_get_the_file_that_was_meant() -> None:
 
 
 def test_check_kind_passes_what_is_taken_and_what_it_does_not_know() -> None:
-    check_kind(pickle.dumps(1), "a table", remedy="", takes=("a pickle",))
+    check_kind(pickle.dumps(1), "a table", remedy="", takes={"a pickle"})
     check_kind(b"name,label,a\n", "a table", remedy="")

@@ -16,7 +16,7 @@ from emoprune.errors import InvalidRecord, OutputFault
 from emoprune.faces import manifest
 from emoprune.faces.types import CropRow, CropSettings
 from emoprune.io.files import check_parent, explained
-from emoprune.io.json_records import decode
+from emoprune.io.json_records import decode, loads
 
 SETTINGS, SCHEMA = "crop.json", "emoprune.crops/1"
 WORK = ".crop"
@@ -35,6 +35,17 @@ def is_crop_folder(folder: Path) -> bool:
 def is_unfinished(folder: Path) -> bool:
     """Whether `folder` may lack faces: its first run was interrupted, or is going on."""
     return (folder / WORK).is_dir() and not all((folder / name).is_file() for name in OWN)
+
+
+def settings_in(folder: Path) -> CropSettings | None:
+    """The settings of a crop that were written into `folder`; None where there are none of this program."""
+    try:
+        found = loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        schema = found.pop("schema")
+        settings = decode(CropSettings, found)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError, InvalidRecord):
+        return None
+    return settings if schema == SCHEMA and found.keys() <= asdict(settings).keys() else None
 
 
 class CropFolder:
@@ -71,20 +82,11 @@ class CropFolder:
     @property
     def in_progress(self) -> bool:
         """Whether a run was interrupted here, or is going on."""
-        return self._settings_of(self._work) is not None
+        return settings_in(self._work) is not None
 
     def settings(self) -> CropSettings | None:
         """Settings of the run that was interrupted here, else of the one that ended; None: unknown."""
-        return self._settings_of(self._work) or self._settings_of(self.place)
-
-    def _settings_of(self, folder: Path) -> CropSettings | None:
-        try:
-            found = json.loads((folder / SETTINGS).read_bytes())
-            schema = found.pop("schema")
-            settings = decode(CropSettings, found)
-        except (OSError, ValueError, KeyError, AttributeError, TypeError, InvalidRecord):
-            return None
-        return settings if schema == SCHEMA and found.keys() <= asdict(settings).keys() else None
+        return settings_in(self._work) or settings_in(self.place)
 
     def known_rows(self) -> list[CropRow]:
         """The latest rows of every photo that a run has left here, whatever its settings."""
@@ -93,9 +95,9 @@ class CropFolder:
     def reusable_rows(self, settings: CropSettings, *, force: bool) -> list[CropRow]:
         """Rows that a run with `settings` can keep; with `force` only those of an interrupted run."""
         done: dict[str, Sequence[CropRow]] = {}
-        if not force and self._settings_of(self.place) == settings:
+        if not force and settings_in(self.place) == settings:
             done |= self._finished_rows()
-        if self._settings_of(self._work) == settings:
+        if settings_in(self._work) == settings:
             done |= self._journaled_rows()
         return list(chain(*(rows for rows in done.values() if all(self._exists(row.output) for row in rows))))
 
@@ -165,7 +167,7 @@ class CropFolder:
         Drops what an interrupted run with other settings has done.
         """
         with explained(self.place):
-            if self._settings_of(self._work) != settings:
+            if settings_in(self._work) != settings:
                 self._remove_faces(kept={row.output for row in chain(*self._finished_rows().values())})
                 for name in (SETTINGS, JOURNAL):
                     (self._work / name).unlink(missing_ok=True)
