@@ -75,9 +75,9 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def model(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small trained checkpoint of `faces`; read only."""
-    path = tmp_path_factory.mktemp("trained") / "model.st"
+def model(faces: Path) -> Path:
+    """A small trained checkpoint beside its `faces`; read only."""
+    path = faces.with_name("model.st")
     argv = ["train", str(faces), str(path), "--arch", "conv1", "--size", "24", "--gray", "--hidden", "24"]
     assert main([*argv, "--epochs", "8"]) == 0
     return path

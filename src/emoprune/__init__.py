@@ -191,18 +191,19 @@ def export(
     path: str | Path,
     *,
     data: Data | str | Path | None = None,
-    tolerance: float = 1e-4,
-    seed: int = 0,
     force: bool = False,
+    **settings: Any,
 ) -> ExportSummary:
     """Write one ONNX file with a free batch size, checked in onnxruntime to compute the same.
 
-    Raises ToleranceExceeded, and writes nothing, if any logit differs by more than `tolerance`.
+    Settings are those of ExportConfig: opset, tolerance and seed. Raises ToleranceExceeded, and writes
+    nothing, if any logit differs by more than the tolerance.
     """
+    from emoprune.deployment.config import ExportConfig
     from emoprune.deployment.export import export as exported
 
     real = None if data is None else _opened(data)
-    return exported(_loaded(model), path, data=real, tolerance=tolerance, seed=seed, force=force)
+    return exported(_loaded(model), path, ExportConfig(**settings), data=real, force=force)
 
 
 def prune_module(

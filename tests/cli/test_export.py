@@ -14,7 +14,7 @@ def test_export_summarizes_what_it_checked(emoprune: Runner, model: Path, in_fol
     record = result.record
     assert list(record)[:5] == ["schema", "input", "output", "bytes", "input_bytes"]
     assert (record["schema"], record["input"], record["output"]) == (
-        *("emoprune.export/1", str(model)),
+        *("emoprune.export/2", str(model)),
         "m.onnx",
     )
     assert record["bytes"] == (in_folder / "m.onnx").stat().st_size
@@ -33,7 +33,8 @@ def test_export_reads_and_writes_standard_streams(emoprune: Runner, model: Path,
     ("argv", "code", "says"),
     [
         (["m.onnx", "--tolerance", "-1"], 2, ("--tolerance",)),
-        (["m.onnx", "--tolerance", "0"], 1, ("m.onnx: logits differ", "give a larger --tolerance")),
+        (["m.onnx", "--opset", "10"], 2, ("--opset", "greater than or equal to 11")),
+        (["m.onnx", "--tolerance", "0"], 1, ("m.onnx: its logits differ", "give a larger --tolerance")),
         (["nowhere/m.onnx"], 1, ("mkdir -p nowhere",)),
         (["there.onnx"], 1, ("there.onnx: exists", "--force")),
         (["m.onnx", "--data", "nowhere"], 1, ("nowhere: no such",)),

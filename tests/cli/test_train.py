@@ -210,7 +210,8 @@ def test_an_initial_network_is_a_model_and_is_not_left_behind_by_data_that_is_re
 def test_a_network_that_was_trained_on_is_pruned_and_exported_with_its_last_data(
     emoprune: Runner, model: Path, small: Path
 ) -> None:
-    emoprune.done("train", small, "on.st", "--from", model, "--epochs", "1")
+    # without it only the last name would be kept of the absolute path
+    emoprune.done("train", small, "on.st", "--from", model, "--epochs", "1", "--keep-paths")
     options = ("--method", "reconstruct", "--max-drop", "100", "-o", "less.st")
     assert emoprune.done("prune", "on.st", *options).record["images"] == 24
     assert emoprune.done("export", "on.st", "on.onnx").record["real_samples"] == 30

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,19 +16,24 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch import Tensor
 
 from emoprune.data.datasets import open_data
+from emoprune.deployment.config import ExportConfig
 from emoprune.deployment.export import export
 from emoprune.errors import BadData, OutputFault, ToleranceExceeded, UsageFault
 from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.model import load
 from emoprune.evaluation.types import Metrics
-from emoprune.io import onnx_files
+from emoprune.io.onnx_engine import Engine
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import Checkpoint
-from emoprune.training.config import TrainConfig
+from emoprune.pruning.prune import plan, prune
+from emoprune.pruning.types import PruneConfig
+from emoprune.training.config import TrainConfig, train_config
 from emoprune.training.train import train
 from tests.conftest import draw_faces
+from tests.support.checkpoints import read
 from tests.support.command_line import opened
 
 
@@ -53,13 +60,26 @@ def test_export_keeps_the_logits_of_any_batch(model: Path, onnx_model: Path, cou
     np.testing.assert_allclose(logits, expected, rtol=0, atol=1e-4)
 
 
-def test_export_writes_the_card_but_nothing_of_the_machine(onnx_model: Path) -> None:
+def test_export_writes_what_the_file_is_and_nothing_of_the_machine(
+    model: Path, onnx_model: Path, faces: Path, tmp_path: Path
+) -> None:
     loaded = onnx.load(onnx_model)
     card = json.loads({entry.key: entry.value for entry in loaded.metadata_props}["emoprune"])
     assert card["classes"] == ["angry", "happy", "surprise"]
     assert card["preprocess"]["size"] == [24, 24]
-    assert b"site-packages" not in onnx_model.read_bytes()
-    assert str(Path(__file__).parents[2]).encode() not in onnx_model.read_bytes()
+    assert card["checkpoint"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert loaded.doc_string == "conv1. Classifies pictures of faces. Outputs: angry, happy, surprise."
+    # fixtures give absolute paths to every command
+    pruned = prune(read(model), plan(read(model), PruneConfig(angle=30, data=str(faces)))).checkpoint
+    pruned.save(tmp_path / "pruned.st")
+    export(pruned, tmp_path / "pruned.onnx")
+    here = (Path.home(), Path.cwd(), tmp_path, faces.parent, Path(torch.__file__).parents[1])
+    for path in (model, onnx_model, tmp_path / "pruned.st", tmp_path / "pruned.onnx"):
+        data = path.read_bytes()
+        assert not any(bytes(part) in data for part in here)
+        assert not re.search(rb"/home|/tmp|/Users|site-packages", data)
+    size = sum(len(entry.value) for entry in onnx.load(tmp_path / "pruned.onnx").metadata_props)
+    assert size < 2000
 
 
 def test_export_takes_networks_of_tables(table_model: Path, table: Path, tmp_path: Path) -> None:
@@ -97,11 +117,55 @@ def test_export_refuses_data_of_another_kind(model: Path, table: Path) -> None:
 def test_export_writes_nothing_that_differs(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, difference: float
 ) -> None:
-    logits = onnx_files.Engine.logits
-    monkeypatch.setattr(onnx_files.Engine, "logits", lambda *given: logits(*given) + difference)
-    with pytest.raises(ToleranceExceeded, match="differ by up to"):
-        export(checkpoints.read(str(model)), tmp_path / "m.onnx", tolerance=0.2)
+    logits = Engine.logits
+    monkeypatch.setattr(Engine, "logits", lambda *given: logits(*given) + difference)
+    with pytest.raises(ToleranceExceeded, match=r"more than 0.002 \(random sample \d of 8: by "):
+        export(checkpoints.read(str(model)), tmp_path / "m.onnx", ExportConfig(tolerance=0.002))
     assert not list(tmp_path.iterdir())
+
+
+def test_export_names_the_real_sample_that_differs(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = Engine.logits
+
+    def of_real_ones(engine: Engine, batch: Tensor) -> Tensor:
+        # random batches have at most 5
+        found = logits(engine, batch)
+        found[7:8] += 0.25
+        return found
+
+    monkeypatch.setattr(Engine, "logits", of_real_ones)
+    with pytest.raises(ToleranceExceeded, match=r"real sample 8 of 60: by 0\.25"):
+        export(checkpoints.read(str(model)), None)
+
+
+def grown(checkpoint: Checkpoint, factor: float) -> Checkpoint:
+    """The same network with logits `factor` times as large."""
+    names = ("classifier.output.weight", "classifier.output.bias")
+    more = {name: factor * checkpoint.tensors[name] for name in names}
+    return replace(checkpoint, tensors={**checkpoint.tensors, **more})
+
+
+def test_export_measures_logits_by_their_own_size(table_model: Path) -> None:
+    checkpoint = checkpoints.read(str(table_model))
+    for factor in (1e-9, 1e9):
+        summary = export(grown(checkpoint, factor), None)
+        assert summary.difference_random < 1e-5
+        assert (summary.difference_real or 0) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def ff(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The network of jain2020, section 2.1, whose logits are large, trained for a few epochs."""
+    path = tmp_path_factory.mktemp("ff") / "ff.st"
+    sheet = open_data(shared_data / "data" / "sfew" / "SFEW.xlsx")
+    train(sheet, train_config("jain2020-ff", epochs=40)).checkpoint.save(path)
+    return path
+
+
+def test_export_takes_the_network_of_a_paper(ff: Path, shared_data: Path) -> None:
+    summary = export(checkpoints.read(str(ff)), None, data=str(shared_data / "data" / "sfew" / "SFEW.xlsx"))
+    assert summary.difference_random < 1e-5
+    assert summary.real_samples == 64
 
 
 def remove(folder: Path) -> None:

@@ -18,7 +18,7 @@ from emoprune.data.datasets import open_data
 from emoprune.data.loader import batches
 from emoprune.data.splits import partition
 from emoprune.data.types import Catalog, Preprocess, SplitRule, Table
-from emoprune.errors import BadData
+from emoprune.errors import BadData, EmopruneError
 from emoprune.evaluation import model as loading
 from emoprune.evaluation.model import labels_for, outputs, samples
 from emoprune.networks import checkpoint
@@ -140,13 +140,72 @@ def test_an_onnx_file_of_someone_else_is_refused(
     foreign = onnx.load_from_string(data)
     del foreign.metadata_props[:]
     for content, says in {
-        b"": "ONNX",
+        b"": "the file is empty",
         data[: len(data) // 2]: "ONNX",
         b"text of someone": "ONNX",
         foreign.SerializeToString(): "not of emoprune",
     }.items():
         (in_folder / "m.onnx").write_bytes(content)
         emoprune.check_refused("eval", "m.onnx", faces, says=("m.onnx: ", says))
+
+
+def with_metadata(data: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
+    """An ONNX file with its card changed in place."""
+    loaded = onnx.load_from_string(data)
+    (entry,) = loaded.metadata_props
+    card = json.loads(entry.value)
+    change(card)
+    entry.value = json.dumps(card)
+    content: bytes = loaded.SerializeToString()
+    return content
+
+
+CHANGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "another width": (lambda card: card["preprocess"].update(size=[24, 25]), "preprocessing"),
+    "another size": (
+        lambda card: (card["preprocess"].update(size=[30, 30]), card["spec"].update(input=[1, 30, 30])),
+        r"its images are .* \[1, 24, 24\], not \[1, 30, 30\]",
+    ),
+    "a class more": (
+        lambda card: (card["classes"].append("bored"), card["spec"].update(classes=4)),
+        r"its logits are .* \[3\], not \[4\]",
+    ),
+    "a class twice": (lambda card: card["classes"].__setitem__(0, "happy"), "name of its own"),
+    "an unknown architecture": (lambda card: card["spec"].update(arch="conv9"), "'conv9'"),
+    "costs of no number": (lambda card: card.update(cost={}), "cost"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_load_refuses_an_onnx_file_that_contradicts_its_metadata(
+    onnx_model: Path, tmp_path: Path, name: str
+) -> None:
+    change, says = CHANGED[name]
+    (tmp_path / "m.onnx").write_bytes(with_metadata(onnx_model.read_bytes(), change))
+    with pytest.raises(EmopruneError, match=says) as caught:
+        loading.load(str(tmp_path / "m.onnx"), CPU)
+    assert caught.value.place == str(tmp_path / "m.onnx")
+
+
+def test_load_refuses_flipped_bytes_in_the_text_of_an_onnx_file(onnx_model: Path, tmp_path: Path) -> None:
+    data = onnx_model.read_bytes()
+    start = data.index(b'{"checkpoint"')
+    for place in range(start, len(data), 11):
+        broken = bytearray(data)
+        broken[place] ^= 0x80
+        (tmp_path / "m.onnx").write_bytes(broken)
+        with pytest.raises(EmopruneError) as caught:
+            loading.load(str(tmp_path / "m.onnx"), CPU)
+        assert "\n" not in str(caught.value)
+
+
+def test_load_knows_onnx_files_and_checkpoints_by_their_content(
+    model: Path, onnx_model: Path, tmp_path: Path
+) -> None:
+    for source, is_onnx in ((model, False), (onnx_model, True)):
+        for name in ("m.onnx", "m.st", "m"):
+            (tmp_path / name).write_bytes(source.read_bytes())
+            assert (loading.load(str(tmp_path / name), CPU).net is None) == is_onnx
 
 
 def test_load_describes_the_file(model: Path) -> None:

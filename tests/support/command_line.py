@@ -172,18 +172,21 @@ def table(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def table_model(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A perceptron with two hidden layers, trained on `table`; read only."""
-    path = tmp_path_factory.mktemp("table_model") / "model.st"
+def table_model(table: Path) -> Path:
+    """A perceptron with two hidden layers beside its `table`; read only."""
+    path = table.with_name("table_model.st")
     argv = ["train", str(table), str(path), "--arch", "mlp", "--hidden", "12", "--hidden", "8"]
     assert main([*argv, "--epochs", "6"]) == 0
     return path
 
 
 @pytest.fixture(scope="session")
-def zoo(small: Path, table_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Checkpoints by name, read only: "conv2", "table", or a torchvision network of few units at random."""
-    folder = tmp_path_factory.mktemp("zoo")
+def zoo(small: Path, table_model: Path) -> Callable[[str], Path]:
+    """Checkpoints by name, read only: "conv2", "table", or a torchvision network of few units at random.
+
+    They are beside the data that they were trained on.
+    """
+    folder = small.parent
 
     def model(name: str) -> Path:
         if name == "table":

@@ -9,22 +9,26 @@ import typer
 
 from emoprune.cli import options
 from emoprune.cli import output as console
+from emoprune.deployment.config import ExportConfig
 from emoprune.errors import at
 from emoprune.io import files
 from emoprune.reporting.tables import table
 
-SCHEMA = "emoprune.export/1"
+SCHEMA = "emoprune.export/2"
 
 EXAMPLES = """\b
 Examples:
   emoprune export model.distinct.st model.onnx
   emoprune export model.st model.onnx --data faces/ --tolerance 1e-5
+  emoprune export model.st model.onnx --opset 13
   emoprune eval model.onnx faces/"""
 
 
+@options.with_settings(ExportConfig)
 def command(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A checkpoint, or - for standard input.")],
     output: Annotated[str, typer.Argument(metavar="OUT.onnx", help="A file, or - for standard output.")],
+    given: options.Given,
     data: Annotated[
         str | None,
         typer.Option(
@@ -33,26 +37,21 @@ def command(
             show_default=False,
         ),
     ] = None,
-    tolerance: Annotated[
-        float,
-        typer.Option(min=0, max=1e6, metavar="DIFFERENCE", help="Largest difference of a logit that passes."),
-    ] = 1e-4,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, metavar="N", help="For the random batches.")] = 0,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Write one ONNX file and check that it computes the same.
 
-    The batch size is free; classes, preprocessing and split are in its metadata. It first runs in
-    onnxruntime on real and random batches; nothing is written if any logit differs by more than the
-    tolerance.
+    The batch size is free; the outputs are logits. Classes, preprocessing and split are in its metadata, and
+    no path of this machine. It first runs in onnxruntime on real and random batches; nothing is written if
+    any logit differs by more than the tolerance.
     """
     from emoprune.deployment.export import export
     from emoprune.networks import checkpoint
 
     found = checkpoint.read(model)
     with at(files.shown(model)):
-        summary = export(found, output, data=data, tolerance=tolerance, seed=seed, force=force)
+        summary = export(found, output, ExportConfig(**given.values), data=data, force=force)
     if output != files.STANDARD:
         record = {"schema": SCHEMA, "input": model, **asdict(summary)}
         rows = [(key.replace("_", " "), value) for key, value in record.items() if key != "schema"]

@@ -20,6 +20,10 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, also on a terminal.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+KeepPaths = Annotated[
+    bool,
+    typer.Option("--keep-paths", help="Keep absolute paths in the history, not only their last name."),
+]
 
 
 def one_of(names: Collection[str]) -> Callable[[str | None], str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the predicted error, write nothing.")
     ] = False,
+    keep_paths: options.KeepPaths = False,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
@@ -73,13 +74,14 @@ def command(
 
     Whole units make the result physically smaller. Selection, merge and predicted error need no image: they
     follow from the statistics in the checkpoint. Where a batch norm has to be recalibrated and the training
-    data still is where the checkpoint says, or with --data, all layers after the first cut are refitted on
-    images, without training.
+    data still is where it was, seen from here or from the checkpoint, or with --data, all layers after the
+    first cut are refitted on images, without training.
 
     The predicted error is, per layer, the relative error at the next layers' input under either merge.
     """
     from emoprune.io import files
     from emoprune.networks import checkpoint
+    from emoprune.networks.types import Checkpoint
     from emoprune.pruning import prune
     from emoprune.reporting import error_tables
 
@@ -111,7 +113,8 @@ def command(
                 [record], lambda: [error_tables.curve_table(curve, merge=config.merge)], as_json=as_json
             )
         else:
-            _prune(original, prune.plan(original, config), model, target, force=force, as_json=as_json)
+            saved = partial(Checkpoint.save, force=force, keep_paths=keep_paths)
+            _prune(original, prune.plan(original, config), model, target, saved, as_json=as_json)
 
 
 def _check_modes(unwritten: Mapping[str, str | None], *, sensitivity: bool, steps: bool) -> None:
@@ -131,7 +134,13 @@ def _beside(model: str, method: str) -> str:
 
 
 def _prune(
-    original: Checkpoint, planned: PrunePlan, model: str, target: str | None, *, force: bool, as_json: bool
+    original: Checkpoint,
+    planned: PrunePlan,
+    model: str,
+    target: str | None,
+    saved: Callable[[Checkpoint, str], None],
+    *,
+    as_json: bool,
 ) -> None:
     """Show what a plan costs and, with a target, write what it makes; each goes where it belongs."""
     from emoprune.io import files
@@ -149,7 +158,7 @@ def _prune(
     if as_table:
         output.show(error_tables(planned.settings, outcome), for_people)
     if done and target is not None:
-        done.checkpoint.save(target, force=force)
+        saved(done.checkpoint, target)
     if target == files.STANDARD:
         return
     if as_table:

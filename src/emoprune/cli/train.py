@@ -99,6 +99,7 @@ def command(
     save_init: SaveInit = None,
     curve: Curve = None,
     label: Label = None,
+    keep_paths: options.KeepPaths = False,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
@@ -118,6 +119,7 @@ def command(
     _check_curve(curve, label, epochs=0 if config.arch == "svm" and not past else config.epochs)
     if preset is not None:
         _note_preset(preset, config, without=OF_THE_NETWORK if past else frozenset())
+    saved = partial(Checkpoint.save, force=force, keep_paths=keep_paths)
     outputs = [path for path in (output, save_init, curve) if path is not None]
     files.check_apart(outputs)
     for path in outputs:
@@ -128,9 +130,9 @@ def command(
         past=checkpoint.read(past) if past else None,
         past_name=past or "",
         data_name=data,
-        on_start=partial(Checkpoint.save, path=save_init, force=force) if save_init is not None else None,
+        on_start=partial(saved, path=save_init) if save_init is not None else None,
     )
-    trained.checkpoint.save(output, force=force)
+    saved(trained.checkpoint, path=output)
     if curve is not None:
         files.write_bytes(curve, _learning_curve(trained, output, label), force=force)
     if files.STANDARD not in outputs:

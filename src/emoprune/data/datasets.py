@@ -16,6 +16,7 @@ from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData, at
 from emoprune.faces import output_folder
 from emoprune.faces.manifest import is_contact_sheet
+from emoprune.faces.types import CropSettings
 from emoprune.io.content_hash import fingerprint
 from emoprune.io.files import STANDARD, reading, shown
 from emoprune.io.image_files import pictures, readable
@@ -26,11 +27,15 @@ LAYOUT = "give a folder with one folder of pictures per class"
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of pictures by class; `paths` are in the order of the catalog's names, not yet decoded."""
+    """A folder of pictures by class; `paths` are in the order of the catalog's names, not yet decoded.
+
+    `crop` is how the pictures were cut out of photos, if crop has written that beside them.
+    """
 
     catalog: Catalog
     paths: tuple[Path, ...]
     split: SplitConfig = field(default_factory=SplitConfig)
+    crop: CropSettings | None = None
 
     def picture(self, index: int) -> Image.Image:
         """The picture at an index, decoded, as RGB; BadImage for a file that is not one."""
@@ -108,7 +113,7 @@ def open_folder(place: str) -> Folder:
         names, labels = [path.relative_to(root).as_posix() for path, _ in found], [name for _, name in found]
         contents = (hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in found)
         catalog = Catalog.of(place, names, labels, fingerprint(zip(names, labels, contents, strict=True)))
-    return Folder(catalog, tuple(path for path, _ in found))
+    return Folder(catalog, tuple(path for path, _ in found), crop=output_folder.settings_in(root))
 
 
 def _folders(root: Path) -> list[Path]:

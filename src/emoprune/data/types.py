@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 from emoprune.choices import Kind
 from emoprune.data.config import SplitConfig
 from emoprune.errors import InvalidRecord
+from emoprune.faces.types import CropSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,7 +92,7 @@ class Preprocess:
     Photos are resized to `size` (height, width), made `color`, scaled to 0..1, then (x - mean) / std per
     channel. Table rows (`kind` "table") are not changed: the network scales them and, if it `fills`, replaces
     missing values by the training mean of their column. With `label`, the index of a row's class is appended
-    as its last column.
+    as its last column. `crop` is how the faces were cut out of their photos, None where that is unknown.
     """
 
     kind: Kind
@@ -101,6 +102,7 @@ class Preprocess:
     std: tuple[float, ...] = ()
     fills: bool = False
     label: bool = False
+    crop: CropSettings | None = None
 
     def __post_init__(self) -> None:
         if self.kind == "table":

@@ -16,10 +16,10 @@ from emoprune.data.loader import TensorSamples, batches
 from emoprune.data.splits import partition
 from emoprune.data.types import Preprocess, Samples, Table
 from emoprune.errors import BadCheckpoint, BadData, at
-from emoprune.io import files, safetensors_files
+from emoprune.io import file_kinds, files
 from emoprune.io.csv_text import LABEL
 from emoprune.io.safetensors_files import METADATA_KEY
-from emoprune.networks import build, profiling
+from emoprune.networks import build, onnx_metadata, profiling
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.losses import predict, task_of
 from emoprune.networks.types import Card, Cost
@@ -122,10 +122,11 @@ class LoadedModel:
 
 
 def load(path: str, device: torch.device) -> LoadedModel:
-    """The network in a .onnx file or, under any other name, in a checkpoint."""
-    data = files.read_bytes(path)
+    """The network in an ONNX file or in a checkpoint."""
+    data = files.read_bytes(path, fault=BadCheckpoint)
     with at(files.shown(path)):
-        onnx = path.endswith(".onnx") and not safetensors_files.looks_like_one(data)
+        kind = file_kinds.kind_of(data)
+        onnx = kind == "an ONNX file" or (kind is None and path.endswith(".onnx"))
         return (_load_onnx if onnx else from_bytes)(data, device, place=path)
 
 
@@ -147,19 +148,17 @@ def from_bytes(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
 
 
 def _load_onnx(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
-    from emoprune.io.json_records import decode
-    from emoprune.io.onnx_files import Engine
+    from emoprune.io.onnx_engine import Engine
 
     engine = Engine(data)
     text = engine.metadata.get(METADATA_KEY)
     if text is None:
         raise BadCheckpoint("an ONNX file, but not of emoprune", "export the checkpoint with emoprune export")
-    record = checkpoints.card_record(text)
+    found = onnx_metadata.from_json(text)
+    engine.check_interface(found.card.spec.input, found.card.spec.classes)
     return LoadedModel(
         place=place,
-        card=decode(Card, record),
-        cost=decode(Cost, record.get("cost"), path="cost"),
-        units=decode(int, record.get("units"), path="units"),
+        **vars(found),
         fingerprint=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
         device=device,

@@ -16,6 +16,7 @@ from emoprune.data.datasets import Data, open_data
 from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, EmopruneError, at
 from emoprune.evaluation.model import Subset, samples_for
+from emoprune.io.files import STANDARD
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
@@ -75,18 +76,30 @@ def calibration_data(card: Card, data: Data | str, *, limit: int) -> Calibration
     return found
 
 
-def training_data_of(card: Card, *, limit: int) -> CalibrationData | str:
-    """The data at the path that a model was trained on; the reason where it is missing or has changed."""
-    trained = next((entry for entry in reversed(card.history) if entry.command == "train"), None)
+def training_data_of(checkpoint: Checkpoint, *, limit: int) -> CalibrationData | str:
+    """The data that a model was trained on; the reason where it is missing or has changed.
+
+    Its history has the path as it was given, or the last name of an absolute one. That is looked for from the
+    current folder, then from the folder of the checkpoint.
+    """
+    trained = next((entry for entry in reversed(checkpoint.history) if entry.command == "train"), None)
     path = trained.parameters.get("data") if trained else None
-    if not isinstance(path, str) or not (os.path.isdir(path) or os.path.isfile(path)):
+    if not isinstance(path, str) or path in ("", STANDARD):
         return "the training data is not here"
-    try:
-        found = _read(card, path, limit=limit)
-    except EmopruneError as fault:
-        # the user did not ask for this data, so its faults stop nothing
-        return f"{fault.place}: {fault.fact}"
-    return found if found.own else f"{path} is not what it was when the model was trained"
+    reason = f"the training data{f' ({path})' if path.isprintable() and len(path) < 200 else ''} is not here"
+    for place in dict.fromkeys((path, os.path.join(os.path.dirname(checkpoint.place), path))):
+        if not (os.path.isdir(place) or os.path.isfile(place)):
+            continue
+        try:
+            found = _read(checkpoint, place, limit=limit)
+        except EmopruneError as fault:
+            # the user did not ask for this data, so its faults stop nothing
+            reason = f"{fault.place}: {fault.fact}"
+            continue
+        if found.own:
+            return found
+        reason = f"{place} is not what it was when the model was trained"
+    return reason
 
 
 def _read(card: Card, data: Data | str, *, limit: int) -> CalibrationData:

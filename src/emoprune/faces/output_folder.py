@@ -52,6 +52,22 @@ def is_unfinished(folder: Path) -> bool:
     return (folder / WORK).is_dir() and not all((folder / name).is_file() for name in OWN)
 
 
+def settings_in(folder: Path) -> CropSettings | None:
+    """The settings with which photos were cropped into `folder`; None where they are not known."""
+    return _settings(FolderFiles(folder).read(SETTINGS, MOST_SETTINGS))
+
+
+def _settings(data: bytes | None) -> CropSettings | None:
+    try:
+        found = json.loads(data or b"")
+        schema = found.pop("schema")
+        settings = decode(CropSettings, found)
+        CropConfig(**asdict(settings))  # checks the limits
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, InvalidRecord, UsageFault):
+        return None
+    return settings if schema in READABLE and found.keys() <= asdict(settings).keys() else None
+
+
 class CropFolder:
     """A folder of faces that a run makes or continues.
 
@@ -97,14 +113,7 @@ class CropFolder:
         return self._settings_of(UNFINISHED) or self._settings_of(SETTINGS)
 
     def _settings_of(self, name: str) -> CropSettings | None:
-        try:
-            found = json.loads(self._files.read(name, MOST_SETTINGS) or b"")
-            schema = found.pop("schema")
-            settings = decode(CropSettings, found)
-            CropConfig(**asdict(settings))  # checks the limits
-        except (ValueError, KeyError, AttributeError, TypeError, RecursionError, InvalidRecord, UsageFault):
-            return None
-        return settings if schema in READABLE and found.keys() <= asdict(settings).keys() else None
+        return _settings(self._files.read(name, MOST_SETTINGS))
 
     def boxes(self) -> dict[str, Box]:
         """The boxes that a person has filled in to the list of failures."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from typing import Any, TypeVar
 
@@ -19,13 +20,33 @@ EXACT = 2**53
 
 
 def loads(text: str) -> Any:
-    """json.loads, but ValueError also for NaN and the infinities, which JSON does not have."""
-    return json.loads(text, parse_constant=refuse_constant)
+    """json.loads, but ValueError also for what it lets pass: NaN, infinities, 1e999, and a key twice."""
+    return decoder().decode(text)
 
 
-def refuse_constant(name: str) -> None:
-    """What json calls for NaN and the infinities."""
+def decoder() -> json.JSONDecoder:
+    """What `loads` decodes with."""
+    return json.JSONDecoder(
+        parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_without_repeats
+    )
+
+
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large for a float")
+    return number
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
 
 
 def decode(kind: type[T], value: object, *, path: str = "") -> T:

@@ -1,33 +1,59 @@
-"""ONNX files: written from a network of torch, run by onnxruntime, compared."""
+"""ONNX files written from a network of torch."""
 
 from __future__ import annotations
 
 import logging
-import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 
-from emoprune.errors import BadCheckpoint
+from emoprune.errors import BadCheckpoint, UsageFault
+from emoprune.version import __version__
 
 OUTPUT = "logits"
-OPSET = 18
-COPY_AGAIN = "copy or export it again"
+EXPORTED_OPSET = 18
+"""The lowest opset that torch's exporter writes; lower ones are made of it."""
+
+MOST_BYTES = 2**31 - 2**24
+"""Of the weights: a protobuf message ends at 2 GiB."""
 
 
-def export(net: nn.Module, example: Tensor, metadata: Mapping[str, str]) -> bytes:
-    """`net` as one ONNX file with a free batch dimension and `metadata` in its properties.
+def export(
+    net: nn.Module, example: Tensor, metadata: Mapping[str, str], *, opset: int, description: str = ""
+) -> bytes:
+    """`net` as one ONNX file of that opset, with a free batch dimension and `metadata` in its properties.
 
     `example` is a batch of at least 2 samples; the input is called "images" or "features", the output
-    "logits" (n, classes).
+    "logits" (n, classes). The file has the lowest IR version that its opset allows. Raises UsageFault where
+    the opset lacks what the network needs, BadCheckpoint for a network that is too large for one file.
     """
-    name = "images" if example.ndim == 4 else "features"
+    size = sum(tensor.nbytes for tensor in net.state_dict().values())
+    if size > MOST_BYTES:
+        raise BadCheckpoint(f"its {size / 2**30:.1f} GiB do not fit in one ONNX file", "prune it first")
+    model = _traced(net, example, max(opset, EXPORTED_OPSET))
+    if opset < EXPORTED_OPSET:
+        _lower(model, opset)
+    _anonymize(model)
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    try:
+        if versions != {"": opset}:
+            raise onnx.checker.ValidationError(f"torch writes it in opset {versions.get('')}")
+        model.ir_version = onnx.helper.find_min_ir_version_for(model.opset_import)
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        fact = f"`opset={opset}` cannot express this network ({first_line(error)})"
+        raise UsageFault(fact, f"give `opset={EXPORTED_OPSET}`") from error
+    model.producer_name, model.producer_version, model.doc_string = "emoprune", __version__, description
+    onnx.helper.set_model_props(model, dict(metadata))
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+def _traced(net: nn.Module, example: Tensor, opset: int) -> ModelProto:
     # the exporter has messages of its own
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -38,61 +64,55 @@ def export(net: nn.Module, example: Tensor, metadata: Mapping[str, str]) -> byte
                 net,
                 (example,),
                 dynamo=True,
-                input_names=[name],
+                input_names=["images" if example.ndim == 4 else "features"],
                 output_names=[OUTPUT],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
-                opset_version=OPSET,
+                opset_version=opset,
                 verbose=False,
             )
     finally:
         logger.setLevel(level)
     assert program is not None
-    model: ModelProto = program.model_proto
-    onnx.helper.set_model_props(model, dict(metadata))
-    # the exporter notes source files of this machine at every node
-    for node in model.graph.node:
-        del node.metadata_props[:]
-    onnx.checker.check_model(model)
-    data: bytes = model.SerializeToString(deterministic=True)
-    return data
+    return program.model_proto
 
 
-class Engine:
-    """An ONNX file that onnxruntime runs on the CPU; BadCheckpoint for other bytes."""
-
-    def __init__(self, data: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            # onnxruntime's errors share no base class but Exception; other errors are bugs of ours
-            if not type(error).__module__.startswith("onnxruntime"):
-                raise
-            fact = str(error).splitlines()[0]
-            raise BadCheckpoint(f"not an ONNX file ({fact})", COPY_AGAIN) from error
-        self._input = self._session.get_inputs()[0].name
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """The properties that the file was exported with."""
-        entries: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
-        return entries
-
-    def logits(self, batch: Tensor) -> Tensor:
-        """Logits (n, classes) of a batch of network inputs."""
-        (values,) = self._session.run([OUTPUT], {self._input: np.ascontiguousarray(batch.cpu().numpy())})
-        return torch.from_numpy(values)
+REDUCTIONS = frozenset(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"))
+NEWER_ATTRIBUTES = {
+    "Reshape": ("allowzero", 14),
+    "Split": ("num_outputs", 18),
+    **dict.fromkeys(REDUCTIONS, ("noop_with_empty_axes", 18)),
+}
+"""Attributes that say what older opsets do anyway, and the opset that brought each."""
 
 
-def largest_difference(engine: Engine, net: nn.Module, batches: Iterable[Tensor]) -> float:
-    """Largest absolute difference of any logit between the engine and the network over `batches`.
+def _lower(model: ModelProto, opset: int) -> None:
+    """Write operators as `opset` has them, where that takes no other operator; the checker finds the rest."""
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        newer, since = NEWER_ATTRIBUTES.get(node.op_type, ("", 0))
+        for attribute in [entry for entry in node.attribute if entry.name == newer and opset < since]:
+            node.attribute.remove(attribute)
+        if node.op_type in REDUCTIONS and len(node.input) == 2 and node.input[1] in constants:
+            axes = onnx.numpy_helper.to_array(constants[node.input.pop()])
+            node.attribute.append(onnx.helper.make_attribute("axes", axes.tolist()))
+    used = {name for node in graph.node for name in node.input}
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in used:
+            del graph.initializer[index]
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", opset))
 
-    NaN anywhere counts as infinite.
-    """
-    worst = 0.0
-    for batch in batches:
-        with torch.inference_mode():
-            difference = float((net(batch) - engine.logits(batch)).abs().max())
-        worst = max(worst, math.inf if math.isnan(difference) else difference)
-    return worst
+
+def _anonymize(model: ModelProto) -> None:
+    """Remove what the exporter notes of this machine: source files and stack traces at every node."""
+    graph = model.graph
+    parts = (graph.node, graph.value_info, graph.input, graph.output, graph.initializer)
+    for part in (model, graph, *(entry for entries in parts for entry in entries)):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+
+
+def first_line(error: Exception) -> str:
+    """What an error of onnx or onnxruntime says, without its details."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Kind
-from emoprune.errors import BadCheckpoint, InvalidRecord, UsageFault
+from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.networks.convnets import CONVNETS, ConvNet
 from emoprune.networks.graph.layer_rules import LAST_GROUP
 from emoprune.networks.heads import head_name, head_of, output_name, replace_head
@@ -25,9 +25,7 @@ AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 def check_input(spec: Spec) -> None:
     """Raise UsageFault where the architecture cannot take inputs of the spec's shape."""
-    entry = ARCHITECTURES.get(spec.arch)
-    if entry is None:
-        raise InvalidRecord(f"unknown architecture {spec.arch!r}", "choose one that emoprune train lists")
+    entry = ARCHITECTURES[spec.arch]
     kind: Kind = "table" if len(spec.input) == 1 else "image"
     if kind not in entry.takes:
         others = {"image": ("images", "a feature table"), "table": ("a feature table", "images")}

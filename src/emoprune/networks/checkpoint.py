@@ -6,6 +6,7 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from pathlib import PureWindowsPath
 from typing import Any
 
 import safetensors.torch
@@ -25,22 +26,39 @@ STATISTICS = ("count", "gram", "sum", "min", "max")
 MOMENTS = ("count", "mean", "covariance")
 
 
-def card_json(card: Card, **more: object) -> str:
-    """The card, with the fields of `more`, as canonical JSON: sorted and compact."""
-    record = {"schema": SCHEMA} | {entry.name: getattr(card, entry.name) for entry in fields(Card)} | more
+def canonical(record: object) -> str:
+    """The record as JSON, sorted and compact."""
     return json.dumps(record, default=asdict, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def card_record(text: str) -> dict[str, Any]:
-    """The JSON object that `card_json` wrote, in today's keys; BadCheckpoint for anything else."""
+def card_json(card: Card, *, keep_paths: bool = False) -> str:
+    """The card as canonical JSON; of absolute paths in its history the last name, unless `keep_paths`."""
+    record = {entry.name: getattr(card, entry.name) for entry in fields(Card)}
+    if not keep_paths:
+        record["history"] = [without_paths(asdict(entry)) for entry in card.history]
+    return canonical({"schema": SCHEMA, **record})
+
+
+def without_paths(value: Any) -> Any:
+    """JSON values with the last name in place of every absolute path, which may name a person's machine."""
+    if isinstance(value, str):
+        absolute = value.startswith(("/", "~")) or PureWindowsPath(value).is_absolute()
+        return PureWindowsPath(value).name if absolute else value
+    if isinstance(value, Mapping):
+        return {key: without_paths(entry) for key, entry in value.items()}
+    return [without_paths(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def card_record(text: str, *more_schemas: str) -> dict[str, Any]:
+    """A JSON object of a checkpoint's schema or one more, in today's keys; BadCheckpoint for others."""
     try:
         record = json_records.loads(text)
     except (ValueError, RecursionError):
         # ValueError is also for numbers of thousands of digits, and for those that are not finite
         raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
     schema = record.get("schema") if isinstance(record, dict) else None
-    if not isinstance(record, dict) or schema not in (SCHEMA, FIRST_SCHEMA):
-        fact = f"its schema is {schema!r}, this program reads {SCHEMA}"
+    if not isinstance(record, dict) or schema not in (SCHEMA, FIRST_SCHEMA, *more_schemas):
+        fact = f"its schema is {schema!r}, this program reads {(*more_schemas, SCHEMA)[0]}"
         raise BadCheckpoint(fact, "use the program that wrote it")
     preprocess = record.get("preprocess")
     if schema == FIRST_SCHEMA and isinstance(preprocess, dict) and "colour" in preprocess:
@@ -48,8 +66,11 @@ def card_record(text: str) -> dict[str, Any]:
     return record
 
 
-def to_bytes(checkpoint: Checkpoint) -> bytes:
-    """The checkpoint as a safetensors file; the same checkpoint gives the same bytes."""
+def to_bytes(checkpoint: Checkpoint, *, keep_paths: bool = False) -> bytes:
+    """The checkpoint as a safetensors file; the same checkpoint gives the same bytes.
+
+    Absolute paths in its history are shortened to their last name, unless `keep_paths`.
+    """
     net = checkpoint.tensors.items()
     tensors = {f"{NET}{name}": value.detach().cpu().contiguous() for name, value in net}
     for layer, sums in checkpoint.statistics.items():
@@ -59,7 +80,7 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         # centered, so float32 loses nothing that matters to a regression
         tensors |= _parts(f"{READS}{name}", MOMENTS, moments.count, moments.mean, moments.covariance.float())
     tensors |= {f"{MASK}{name}": mask.contiguous() for name, mask in checkpoint.masks.items()}
-    return safetensors.torch.save(tensors, {METADATA_KEY: card_json(checkpoint)})
+    return safetensors.torch.save(tensors, {METADATA_KEY: card_json(checkpoint, keep_paths=keep_paths)})
 
 
 def _parts(prefix: str, names: tuple[str, ...], count: int, *values: Tensor) -> dict[str, Tensor]:
@@ -71,11 +92,11 @@ def read(path: str) -> Checkpoint:
     """The checkpoint in a file or, for "-", on standard input; BadCheckpoint for anything else."""
     data = read_bytes(path, fault=BadCheckpoint)
     with at(shown(path)):
-        return from_bytes(data)
+        return from_bytes(data, place=path)
 
 
-def from_bytes(data: bytes) -> Checkpoint:
-    """The checkpoint in the bytes of a safetensors file; BadCheckpoint or InvalidRecord for anything else."""
+def from_bytes(data: bytes, *, place: str = "") -> Checkpoint:
+    """The checkpoint in the bytes of the file at `place`; BadCheckpoint or InvalidRecord for any others."""
     tensors, metadata = safetensors_files.load(data)
     if METADATA_KEY not in metadata:
         remedy = "adopt its weights with emoprune train, `weights=FILE` and `epochs=0`"
@@ -89,7 +110,9 @@ def from_bytes(data: bytes) -> Checkpoint:
     known = len(net) + len(mask) + len(STATISTICS) * len(statistics) + len(MOMENTS) * len(moments)
     if known != len(tensors):
         raise BadCheckpoint("has tensors that are neither its network's nor its statistics'", COPY_AGAIN)
-    return Checkpoint(**vars(card), tensors=net, statistics=statistics, moments=moments, masks=mask)
+    return Checkpoint(
+        **vars(card), tensors=net, statistics=statistics, moments=moments, masks=mask, place=place
+    )
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

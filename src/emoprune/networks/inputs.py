@@ -8,7 +8,7 @@ import sys
 import torch
 from torch import nn
 
-from emoprune.data.datasets import Data
+from emoprune.data.datasets import Data, Folder
 from emoprune.data.types import LARGEST_SIDE, Preprocess, Table
 from emoprune.errors import UsageFault, at
 from emoprune.networks import build, heads
@@ -35,6 +35,7 @@ def preprocess(
         color="gray" if gray else "rgb",
         mean=_per_channel("mean", mean, usual_mean, channels),
         std=_per_channel("std", std, usual_std, channels),
+        crop=data.crop if isinstance(data, Folder) else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from emoprune.choices import Activation
 from emoprune.data.types import Preprocess, SplitRule
 from emoprune.errors import InvalidRecord
+from emoprune.networks.registry import ARCHITECTURES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 WIDEST = 2**22
 """Units of a layer, so that a hostile file cannot ask for all memory."""
+
+MOST_CLASSES = 1000
+"""Of a classifier: their confusion is a table of so many rows and columns."""
 
 MAKE_AGAIN = "make the checkpoint again with emoprune train"
 TRAIN_AGAIN = "train the checkpoint again"
@@ -103,6 +107,8 @@ class Spec:
     channels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.arch not in ARCHITECTURES:
+            raise InvalidRecord(f"unknown architecture {self.arch!r}", "choose one that emoprune train lists")
         if self.classes < 1 or len(self.input) not in (1, 3) or min(self.input) < 1:
             fact = f"{self.classes} classes of input {self.input} do not make a network"
             raise InvalidRecord(fact, MAKE_AGAIN)
@@ -111,6 +117,8 @@ class Spec:
             raise InvalidRecord("a layer without units", "give every layer at least 1 unit")
         if max(self.classes, *self.input, *widths) > WIDEST:
             raise InvalidRecord(f"a layer wider than {WIDEST:,}", "give every layer fewer units")
+        if self.classes > MOST_CLASSES and ARCHITECTURES[self.arch].task == "classify":
+            raise InvalidRecord(f"{self.classes:,} classes, more than {MOST_CLASSES:,}", "join some of them")
         if not 0 <= self.dropout < 1:
             raise InvalidRecord(f"dropout {self.dropout} is not in 0..1", "give `dropout` below 1")
 
@@ -175,6 +183,10 @@ class Card:
         if len(self.classes) != self.spec.classes:
             fact = f"{len(self.classes)} class names for {self.spec.classes} outputs"
             raise InvalidRecord(fact, MAKE_AGAIN)
+        # columns that a network reconstructs may share a title
+        classifies = ARCHITECTURES[self.spec.arch].task == "classify"
+        if classifies and (len(set(self.classes)) < len(self.classes) or "" in self.classes):
+            raise InvalidRecord("has a class without a name of its own", MAKE_AGAIN)
         shape = (self.preprocess.channels, *self.preprocess.size)
         fits = len(self.spec.input) == 1 if self.preprocess.kind == "table" else self.spec.input == shape
         if not fits:
@@ -187,13 +199,15 @@ class Checkpoint(Card):
 
     `tensors` are its parameters and buffers by name. `statistics` has an entry for each of its layers,
     `moments` for each layer input that is not exactly the units of a layer. `masks` (bool) are false for
-    the weights that pruning has set to zero.
+    the weights that pruning has set to zero. `place` is the file that it was read from, and is not kept in
+    files: its training data may be beside it.
     """
 
     tensors: Mapping[str, Tensor]
     statistics: Mapping[str, UnitStatistics] = field(default_factory=dict)
     moments: Mapping[str, Moments] = field(default_factory=dict)
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+    place: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -228,9 +242,12 @@ class Checkpoint(Card):
 
         return restore(self.spec, {name: tensor.clone() for name, tensor in self.tensors.items()})
 
-    def save(self, path: str | Path, *, force: bool = False) -> None:
-        """Write the checkpoint to a file; an existing one is replaced only with `force`."""
+    def save(self, path: str | Path, *, force: bool = False, keep_paths: bool = False) -> None:
+        """Write the checkpoint to a file; an existing one is replaced only with `force`.
+
+        Of absolute paths in its history only the last name is written, unless `keep_paths`.
+        """
         from emoprune.io.files import write_bytes
         from emoprune.networks.checkpoint import to_bytes
 
-        write_bytes(path, to_bytes(self), force=force)
+        write_bytes(path, to_bytes(self, keep_paths=keep_paths), force=force)

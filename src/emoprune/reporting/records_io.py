@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from emoprune.errors import BadMetrics, at
 from emoprune.evaluation.types import Metrics
 from emoprune.io import files
-from emoprune.io.json_records import decode, refuse_constant
+from emoprune.io.json_records import decode, decoder
 from emoprune.pruning.types import STEPS_SCHEMA, PruningCurve
 from emoprune.reporting.types import Run, Runs
 from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
@@ -41,14 +40,14 @@ def parse(text: str, *, place: str) -> Runs:
 
     Raises BadMetrics with the line where a value is not JSON or of an unknown schema.
     """
-    decoder = json.JSONDecoder(parse_constant=refuse_constant)
+    decodes = decoder()
     found = []
     position, counted, line = 0, 0, 1
     while begins := INK.search(text, position):
         line, counted = line + text.count("\n", counted, begins.start()), begins.start()
         with at(f"{place}, line {line}"):
             try:
-                record, position = decoder.raw_decode(text, counted)
+                record, position = decodes.raw_decode(text, counted)
             except (ValueError, RecursionError):
                 # ValueError also for a number of thousands of digits
                 raise BadMetrics("not JSON", HOW) from None

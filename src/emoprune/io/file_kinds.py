@@ -1,0 +1,87 @@
+"""What a file is by its first bytes, for files that are often given in place of another kind."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+from emoprune.errors import BadData, EmopruneError
+
+FileKind = Literal[
+    "a Git LFS pointer",
+    "a git-annex pointer",
+    "an HTML page",
+    "a PyTorch file",
+    "a zip archive",
+    "a gzip archive",
+    "a pickle",
+    "an HDF5 file",
+    "a MATLAB file",
+    "a PDF",
+    "a picture",
+    "an ONNX file",
+    "a safetensors file",
+]
+
+START = 512
+"""Bytes from the beginning of a file that `kind_of` looks at."""
+
+STARTS: dict[bytes, FileKind] = {
+    b"version https://git-lfs.github.com/": "a Git LFS pointer",
+    b"/annex/objects/": "a git-annex pointer",
+    b"PK\x03\x04": "a zip archive",
+    b"PK\x05\x06": "a zip archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x89HDF\r\n": "an HDF5 file",
+    b"MATLAB 5.0": "a MATLAB file",
+    b"%PDF-": "a PDF",
+    b"\x89PNG\r\n": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
+    **dict.fromkeys((bytes([0x80, protocol]) for protocol in (2, 3, 4, 5)), "a pickle"),
+}
+
+UNPACK = "unpack it first"
+REMEDIES: dict[FileKind, str] = {
+    "a Git LFS pointer": "fetch the file that it stands for: git lfs pull",
+    "a git-annex pointer": "fetch the file that it stands for: git annex get",
+    "an HTML page": "download the file itself, not the page about it",
+    "a zip archive": UNPACK,
+    "a gzip archive": UNPACK,
+}
+
+
+def kind_of(data: bytes) -> FileKind | None:
+    """The kind of a file that begins with `data`; None for what is not among the FileKinds."""
+    start = data[:START]
+    if start.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "an HTML page"
+    found = next((kind for magic, kind in STARTS.items() if start.startswith(magic)), None)
+    if found == "a zip archive" and b"/data.pkl" in start:
+        return "a PyTorch file"
+    # 8 bytes of a length, then a JSON object
+    if found is None and start[8:9] == b"{" and start[4:8] == b"\0\0\0\0":
+        return "a safetensors file"
+    # a version number as field 1, then the text of field 2 or the graph of field 7
+    if found is None and start[:1] == b"\x08" and start[2:3] in (b"\x12", b"\x3a"):
+        return "an ONNX file"
+    return found
+
+
+def check_kind(
+    data: bytes,
+    wanted: str,
+    *,
+    remedy: str,
+    takes: Collection[FileKind] = (),
+    fault: type[EmopruneError] = BadData,
+) -> None:
+    """Raise `fault` for the beginning of a file without bytes or of a known kind that is not in `takes`.
+
+    Messages call what was expected `wanted`: "a checkpoint". `remedy` is for kinds without one of their own.
+    """
+    if not data:
+        raise fault("the file is empty", "copy it again")
+    kind = kind_of(data)
+    if kind is not None and kind not in takes:
+        raise fault(f"{kind}, not {wanted}", REMEDIES.get(kind, remedy))

@@ -1,0 +1,184 @@
+"""ONNX files run by onnxruntime, and compared with the network that they were made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, TensorProto
+from torch import Tensor, nn
+
+from emoprune.errors import BadCheckpoint
+from emoprune.io.file_kinds import check_kind
+from emoprune.io.onnx_files import OUTPUT, first_line
+
+MOST_NUMBERS = 2**30
+"""Of one tensor for one sample, so that a hostile file cannot ask for all memory."""
+
+COPY_AGAIN, EXPORT_AGAIN = "copy or export it again", "export its checkpoint again"
+NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+
+
+class Value:
+    """An input or output of a session: name, type, and shape, whose unknown sides are names or None."""
+
+    def __init__(self, entry: Any) -> None:
+        self.name: str = entry.name
+        self.type: str = entry.type
+        self.shape: list[int | str | None] = entry.shape
+
+
+class Engine:
+    """An ONNX file that onnxruntime runs on the CPU.
+
+    Raises BadCheckpoint for other bytes, and before onnxruntime reads it for a file with what `export` never
+    writes: weights in other files, loops and other control flow, functions, tensors without bound.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        check_kind(data, "an ONNX file", remedy=COPY_AGAIN, takes={"an ONNX file"}, fault=BadCheckpoint)
+        try:
+            model = onnx.load_model_from_string(data)
+        except DecodeError as error:
+            raise BadCheckpoint(f"not an ONNX file ({first_line(error)})", COPY_AGAIN) from error
+        self.metadata = {entry.key: entry.value for entry in model.metadata_props}
+        """The properties that the file was exported with."""
+        # protobuf gives bytes for what is not UTF-8
+        if not all(isinstance(text, str) for text in chain(*self.metadata.items())):
+            raise BadCheckpoint("its metadata is not text", COPY_AGAIN)
+        if not model.graph.output:
+            raise BadCheckpoint("not an ONNX file (it has no output)", COPY_AGAIN)
+        _check_contents(model)
+        _check_sizes(model)
+        options = onnxruntime.SessionOptions()
+        # its errors become ours
+        options.log_severity_level = 4
+        with _explained("cannot be loaded"):
+            # the fallback prints to standard output
+            self._session = onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            self._inputs = [Value(entry) for entry in self._session.get_inputs()]
+            self._outputs = [Value(entry) for entry in self._session.get_outputs()]
+
+    def check_interface(self, shape: tuple[int, ...], outputs: int) -> None:
+        """Raise BadCheckpoint for a file that does not map batches of samples of `shape` to (n, outputs)."""
+        logits = [entry for entry in self._outputs if entry.name == OUTPUT]
+        if len(self._inputs) != 1 or not logits:
+            found = ", ".join(entry.name for entry in (*self._inputs, *self._outputs))
+            fact = f"has {found} as inputs and outputs, not one input and {OUTPUT}"
+            raise BadCheckpoint(fact, EXPORT_AGAIN)
+        for entry, wanted in ((self._inputs[0], shape), (logits[0], (outputs,))):
+            fits = entry.type in NUMBERS and len(entry.shape) == len(wanted) + 1
+            sides = zip(entry.shape[1:], wanted, strict=True) if fits else ()
+            # a side that is not known yet has a name
+            if not fits or any(isinstance(side, int) and side != length for side, length in sides):
+                fact = f"its {entry.name} are {entry.type} of shape {entry.shape[1:]}, not {list(wanted)}"
+                raise BadCheckpoint(fact, EXPORT_AGAIN)
+            if isinstance(entry.shape[0], int):
+                raise BadCheckpoint(f"takes {entry.shape[0]} samples at a time only", EXPORT_AGAIN)
+
+    def logits(self, batch: Tensor) -> Tensor:
+        """Logits (n, classes) of a batch of network inputs."""
+        entry = self._inputs[0]
+        values = np.ascontiguousarray(batch.cpu().numpy(), NUMBERS.get(entry.type))
+        with _explained("cannot be run"):
+            (found,) = self._session.run([OUTPUT], {entry.name: values})
+        if found.ndim != 2 or len(found) != len(batch):
+            fact = f"gives {OUTPUT} of shape {list(found.shape)} for {len(batch)} samples"
+            raise BadCheckpoint(fact, EXPORT_AGAIN)
+        return torch.from_numpy(found).float()
+
+
+@contextmanager
+def _explained(fact: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # onnxruntime raises anything for damaged files
+        raise BadCheckpoint(f"{fact} by onnxruntime ({first_line(error)})", EXPORT_AGAIN) from error
+
+
+def _check_contents(model: ModelProto) -> None:
+    """Refuse what may read other files, run forever, or unfold to any size."""
+    if model.functions:
+        raise BadCheckpoint(f"has a function of its own ({model.functions[0].name})", EXPORT_AGAIN)
+    for node in model.graph.node:
+        if any(entry.HasField("g") or entry.graphs for entry in node.attribute):
+            raise BadCheckpoint(f"has control flow ({node.op_type})", EXPORT_AGAIN)
+    for tensor in _constants(model):
+        if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+            fact = f"its weights are in another file ({tensor.name} and perhaps more)"
+            raise BadCheckpoint(fact, "save it as one file")
+
+
+def _constants(model: ModelProto) -> Iterator[TensorProto]:
+    yield from model.graph.initializer
+    sparse = [*model.graph.sparse_initializer]
+    for entry in (entry for node in model.graph.node for entry in node.attribute):
+        yield from (entry.t, *entry.tensors)
+        sparse += [entry.sparse_tensor, *entry.sparse_tensors]
+    for tensor in sparse:
+        yield from (tensor.values, tensor.indices)
+
+
+def _check_sizes(model: ModelProto) -> None:
+    """Refuse tensors that are too large for one sample, as far as shapes follow from the file."""
+    shapes = ModelProto()
+    shapes.CopyFrom(model)
+    del shapes.graph.value_info[:]
+    for value in shapes.graph.input:
+        for side in value.type.tensor_type.shape.dim:
+            if not side.HasField("dim_value"):
+                side.dim_value = 1
+    try:
+        graph = onnx.shape_inference.infer_shapes(shapes, data_prop=True).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        raise BadCheckpoint(f"its graph contradicts itself ({first_line(error)})", EXPORT_AGAIN) from error
+    for value in (*graph.value_info, *graph.output):
+        sides = [side.dim_value for side in value.type.tensor_type.shape.dim if side.HasField("dim_value")]
+        if math.prod(max(side, 0) for side in sides) > MOST_NUMBERS:
+            fact = f"asks for a tensor of {'x'.join(map(str, sides))} numbers ({value.name})"
+            raise BadCheckpoint(fact, EXPORT_AGAIN)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far an engine's logits are from a network's, over `samples` samples.
+
+    `difference` is the largest of any logit, in units of the largest logit of its sample or, below 1, of 1:
+    probabilities do not notice less. It is that of the sample with the index `worst`, and `absolute` before
+    it was divided. `changed` counts the samples whose largest logit is another one.
+    """
+
+    samples: int = 0
+    difference: float = 0.0
+    absolute: float = 0.0
+    worst: int = 0
+    changed: int = 0
+
+
+def compare(engine: Engine, net: nn.Module, batches: Iterable[Tensor]) -> Agreement:
+    """How far the engine is from the network over all samples; NaN anywhere counts as infinite."""
+    rows = []
+    for batch in batches:
+        with torch.inference_mode():
+            expected, found = net(batch), engine.logits(batch)
+        absolute = (expected - found).abs().amax(1)
+        relative = absolute / expected.abs().amax(1).clamp(min=1)
+        changed = expected.argmax(1) != found.argmax(1)
+        rows.append(torch.stack((relative, absolute, changed)).nan_to_num(nan=math.inf))
+    if not rows:
+        return Agreement()
+    relative, absolute, changed = torch.cat(rows, 1).double()
+    worst = int(relative.argmax())
+    return Agreement(len(relative), float(relative[worst]), float(absolute[worst]), worst, int(changed.sum()))

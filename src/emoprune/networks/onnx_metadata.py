@@ -1,0 +1,71 @@
+"""What an ONNX file says of its network: enough to feed it, to evaluate it, and to know where it is from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from emoprune.io.json_records import decode
+from emoprune.networks.checkpoint import canonical, card_record, without_paths
+from emoprune.networks.types import Card, Checkpoint, Cost, HistoryEntry
+
+SCHEMA = "emoprune.onnx/1"
+LINEAGE = ("preset", "weights", "data", "epochs", "seed", "method", "merge", "amount", "rewind")
+"""Parameters of a command that tell what it did to the network."""
+
+IMAGES = {
+    "resize": "bilinear, antialiased",
+    "layout": "NCHW",
+    "scaling": "(pixel / 255 - mean) / std",
+}
+"""How a picture becomes input, beside its size, color, mean and std."""
+
+LOGITS = {"name": "logits", "kind": "logits, without softmax"}
+
+
+@dataclass(frozen=True)
+class OnnxCard:
+    """What the metadata of an ONNX file says: its card, what it costs, and how many units are hidden."""
+
+    card: Card
+    cost: Cost
+    units: int
+
+
+def to_json(checkpoint: Checkpoint, *, cost: Cost, units: int, fingerprint: str) -> str:
+    """Canonical JSON (schema emoprune.onnx/1) of the network in a checkpoint, without a path of this machine.
+
+    `fingerprint` is the SHA-256 of the checkpoint.
+    """
+    spec, preprocess = checkpoint.spec, checkpoint.preprocess
+    return canonical(
+        {
+            "schema": SCHEMA,
+            "spec": {"arch": spec.arch, "classes": spec.classes, "input": spec.input},
+            "classes": checkpoint.classes,
+            "preprocess": {**asdict(preprocess), **(IMAGES if preprocess.kind == "image" else {})},
+            "output": LOGITS,
+            "split": checkpoint.split,
+            "cost": cost,
+            "units": units,
+            "checkpoint": fingerprint,
+            "lineage": [_lineage(entry) for entry in checkpoint.history],
+        }
+    )
+
+
+def _lineage(entry: HistoryEntry) -> Mapping[str, Any]:
+    kept = {name: entry.parameters[name] for name in LINEAGE if entry.parameters.get(name) is not None}
+    version = {"emoprune": entry.versions["emoprune"]} if "emoprune" in entry.versions else {}
+    return {"command": entry.command, **version, **without_paths(kept)}
+
+
+def from_json(text: str) -> OnnxCard:
+    """What `to_json` wrote, or an older version; BadCheckpoint or InvalidRecord for anything else."""
+    record = card_record(text, SCHEMA)
+    return OnnxCard(
+        decode(Card, record),
+        decode(Cost, record.get("cost"), path="cost"),
+        decode(int, record.get("units"), path="units"),
+    )
