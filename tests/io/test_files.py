@@ -183,6 +183,11 @@ def test_write_bytes_replaces_the_target_of_a_link(tmp_path: Path) -> None:
     files.write_bytes(link, b"new", force=True)
     assert link.is_symlink()
     assert real.read_bytes() == b"new"
+    link.unlink()
+    link.symlink_to(tmp_path / "gone" / "real.bin")
+    with pytest.raises(OutputFault, match="no such folder") as caught:
+        files.check_output(link, force=True)
+    assert caught.value.place == str(tmp_path / "gone")
 
 
 def test_write_bytes_does_not_follow_a_link_under_its_temporary_name(

@@ -84,7 +84,7 @@ def check_output(path: str | Path, *, force: bool) -> None:
             raise OutputFault("is a folder", "name a file in it", place=str(path))
         if _is_stream(mode):
             return
-        check_parent(target)
+        check_parent(Path(os.path.realpath(target)) if target.is_symlink() else target)
         if mode and not force:
             raise OutputFault("exists already", "give `force=True` to replace it", place=str(path))
 
@@ -151,7 +151,7 @@ def folder_descriptor(path: str | Path, *, flags: int = 0, dir_fd: int | None = 
     if not DESCRIPTORS:
         yield None
         return
-    # Linux opens also a folder that only its owner may list
+    # Linux takes also a folder that this user may write to but not list
     kind = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
     descriptor = os.open(path, kind | flags, dir_fd=dir_fd)
     try:
@@ -174,8 +174,10 @@ def _is_replaced(name: str, data: bytes, dir_fd: int | None, sync: bool) -> bool
     # a name that nobody can prepare for
     scratch = os.path.join(os.path.dirname(name), f".emoprune.{secrets.token_hex(8)}.tmp")
     # unlike tempfile, this honors the umask
-    with open(scratch, "xb", opener=partial(os.open, mode=0o666, dir_fd=dir_fd)) as stream:
-        try:
+    opener = partial(os.open, mode=0o666, dir_fd=dir_fd)
+    stream = open(scratch, "xb", opener=opener)  # noqa: SIM115  # what was there before is not ours to remove
+    try:
+        with stream:
             if not _held(stream.fileno()):
                 return False
             stream.write(data)
@@ -186,9 +188,9 @@ def _is_replaced(name: str, data: bytes, dir_fd: int | None, sync: bool) -> bool
                 stream.close()  # where open files cannot be moved
             os.replace(scratch, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
             return True
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(scratch, dir_fd=dir_fd)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(scratch, dir_fd=dir_fd)
 
 
 def _held(descriptor: int) -> bool:
