@@ -36,7 +36,7 @@ from PIL import Image
 from benchmarks.common import interleaved, machine, markdown, parser, progress, workplace
 from emoprune.faces.detector import Detector
 from emoprune.faces.types import Face
-from emoprune.io.image_files import pictures
+from emoprune.io.image_files import list_files
 from emoprune.io.images import read_photo
 
 SECTIONS = ("faces", "speed", "command", "memory")
@@ -220,7 +220,7 @@ def arguments() -> argparse.Namespace:
 
 def chosen(args: argparse.Namespace) -> list[Path]:
     """Up to --limit photos of all folders, evenly spread."""
-    paths = [path for folder in args.data for path in pictures(folder)]
+    paths = [folder / name for folder in args.data for name in list_files(folder).pictures]
     if not paths:
         raise SystemExit("no photos found")
     count = min(args.limit or len(paths), len(paths))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from benchmarks.common import interleaved, machine, markdown, parser
 from emoprune.features.extract import DESCRIBE
-from emoprune.io.image_files import pictures
+from emoprune.io.image_files import list_files
 from emoprune.io.images import read_photo
 from emoprune.synthetic_faces import draw_scene
 
@@ -32,7 +32,7 @@ Gray = NDArray[np.uint8]
 def faces(args: argparse.Namespace) -> list[Gray]:
     """--images gray squares."""
     if args.data is not None:
-        photos = [read_photo(path) for path in pictures(args.data)[: args.images]]
+        photos = [read_photo(args.data / name) for name in list_files(args.data).pictures[: args.images]]
     else:
         photos = [drawn(index, args.size) for index in range(args.images)]
     side = (args.size, args.size)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import io
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +18,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from emoprune.data import fer2013
-from emoprune.data.datasets import open_data, open_folder
-from emoprune.data.fer2013 import CLASSES, SIDE, USAGES, Pixels
+from emoprune.data.datasets import open_data
+from emoprune.data.fer2013 import CLASSES, USAGES, Pixels
 from emoprune.data.image_dataset import Photos
+from emoprune.data.image_folders import open_folder
 from emoprune.data.splits import declared_parts
 from emoprune.data.types import Preprocess
 from emoprune.errors import BadData
@@ -24,11 +29,15 @@ from tests.support.command_line import SMALL, Runner, opened
 from tests.support.records import fer2013_csv, noise_pixels
 
 HEADER = b"emotion,pixels,Usage\n"
+SIDE = 48
 
 
 def read(text: bytes) -> Pixels:
-    stream = io.BytesIO(text)
-    return fer2013.read("fer.csv", stream.readline(), stream)
+    lines = enumerate(io.BytesIO(text), 1)
+    number, first = next(lines)
+    found = fer2013.columns(fer2013.cells(first, ","), [])
+    assert found
+    return fer2013.read("fer.csv", chain([(number, first)], lines), ",", found)
 
 
 ROWS = [(3, "Training"), (0, "PublicTest"), (6, "Training"), (3, "PrivateTest"), (0, "Training")]
@@ -138,18 +147,24 @@ def with_pixel(text: str) -> str:
 
 FAULTS: dict[str, tuple[Sequence[bytes], str]] = {
     "a pixel less": ([row(), row(pixels=PLAIN[2:])], "line 3 has 2303 pixels, not 2304"),
-    "a pixel more": ([row(pixels=f"{PLAIN} 7")], "line 2 has 2305 pixels, not 2304"),
+    "a pixel more": ([row(pixels=f"{PLAIN} 7")], "line 2 has 2305 pixels, not a square number such as 2304"),
     "no pixels": ([row(pixels="")], "line 2 has 0 pixels"),
     "too bright": ([row(), row(pixels=with_pixel("256"))], "line 3: pixel 3 is '256', not a whole number"),
     "below black": ([row(pixels=with_pixel("-1"))], "line 2: pixel 3 is '-1', not a whole number from 0"),
     "between": ([row(pixels=with_pixel("1.5"))], "line 2: pixel 3 is '1.5', not a whole number"),
     "text": ([row(pixels=with_pixel("bright"))], "line 2: pixel 3 is 'bright', not a whole number"),
     "bytes that are no text": ([b"0,\xff" + row()[3:]], "line 2: pixel 1 is"),
-    "an eighth emotion": ([row(), row(7)], "line 3: emotion is '7', not 0, 1, 2"),
-    "a negative emotion": ([row(-1)], "line 2: emotion is '-1', not 0, 1, 2"),
-    "an emotion in words": ([row("happy")], "line 2: emotion is 'happy', not 0, 1, 2"),
-    "no emotion": ([row("")], "line 2: emotion is ''"),
-    "another usage": ([row(usage="Testing")], "line 2: Usage is 'Testing', not Training, PublicTest"),
+    "a negative emotion": ([row(), row(-1)], "line 3: emotion is '-1', not a number, as others are"),
+    "a word among numbers": (
+        [row(), row("happy")],
+        "line 3: emotion is 'happy', not a number, as others are",
+    ),
+    "no emotion": ([row("")], "line 2: emotion is '', not a number or a word"),
+    "another usage": ([row(usage="extra")], "line 2: Usage: 'extra' is not train, val or test"),
+    "two usages of one meaning": (
+        [row(usage="val"), row(usage="valid")],
+        "has val and valid, and both mean val; join them, or name them train, val and test",
+    ),
     "a cell less": ([b"0,1 2 3\n"], "line 2 has 2 cells, not 3"),
     "a cell more": ([row()[:-1] + b",1\n"], "line 2 has 4 cells, not 3"),
     "no rows": ([], "has no rows"),
@@ -168,7 +183,7 @@ def test_read_names_the_wrong_line(tmp_path: Path, fault: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_read_does_not_load_a_file_without_line_ends() -> None:
+def test_read_does_not_load_a_file_without_line_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(io.RawIOBase):
         taken = 0
 
@@ -179,27 +194,111 @@ def test_read_does_not_load_a_file_without_line_ends() -> None:
             return b"7 " * (size // 2)
 
     endless = Endless()
-    with pytest.raises(BadData, match="line 2 has 1 cells"):
-        fer2013.read("fer.csv", HEADER, endless)  # type: ignore[arg-type]  # a stream of bytes it is
-    assert endless.taken == fer2013.LONGEST
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=endless))
+    with pytest.raises(BadData, match="standard input: has no label column"):
+        open_data("-")
+    assert endless.taken == 2 * fer2013.LONGEST
 
 
 @pytest.mark.parametrize(
-    ("line", "expected"),
+    ("first", "second", "roles"),
     [
-        (b"emotion,pixels,Usage\n", True),
-        (b"emotion, Usage, pixels\r\n", True),
-        (b"emotion,pixels\n", True),
-        (b"emotion,pixels,pixels\n", False),
-        (b"emotion,pixels,Usage,more\n", False),
-        (b"emotion\n", False),
-        (b"name,label,pixels\n", False),
-        (b"", False),
-        (b"\xff\xfe\x00", False),
+        ("emotion,pixels,Usage", "", (0, (1,), 2)),
+        ("emotion, Usage, pixels", "", (0, (2,), 1)),
+        ("emotion,pixels", "", (0, (1,), None)),
+        (",Emotion,Pixels,more", "", (1, (2,), None)),
+        ("name,label,pixels", f"a,happy,{PLAIN}", (1, (2,), None)),
+        ("name,label,pixels", "a,happy,0.5", None),
+        (f"3,{PLAIN}", "", (0, (1,), None)),
+        (f"{PLAIN},Training,happy", "", (2, (0,), 1)),
+        ("label," + ",".join(f"pixel{number}" for number in range(16)), "", (0, tuple(range(1, 17)), None)),
+        ("emotion", "", None),
+        ("name,label,x", "a,happy,1", None),
     ],
 )
-def test_is_header_knows_the_csv(line: bytes, expected: bool) -> None:
-    assert fer2013.is_header(line) is expected
+def test_columns_are_known_by_titles_or_by_pixels(
+    first: str, second: str, roles: tuple[int, tuple[int, ...], int | None] | None
+) -> None:
+    found = fer2013.columns(first.split(","), second.split(","))
+    assert (found and (found.label, found.picture, found.part)) == roles
+
+
+def small(emotion: object, shade: int, side: int = 4) -> list[str]:
+    return [str(emotion), " ".join([str(shade)] * side**2)]
+
+
+def written(path: Path, rows: Sequence[Sequence[str]], delimiter: str = ",") -> Pixels:
+    with path.open("w", newline="") as stream:
+        csv.writer(stream, delimiter=delimiter).writerows(rows)
+    found = open_data(path)
+    assert isinstance(found, Pixels)
+    return found
+
+
+SMALL_ROWS = [small(0, 10), small(3, 20), small(6, 30)]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda rows: [["emotion", "pixels"], *rows],
+        lambda rows: [["", "Emotion", "Pixels"], *([str(n), *row] for n, row in enumerate(rows))],
+        lambda rows: [["emotion", "pixels", "age"], *([*row, "7"] for row in rows)],
+        lambda rows: [["emotion", "pixels"], *([row[0], row[1].replace(" ", ",")] for row in rows)],
+        lambda rows: rows,
+        lambda rows: [
+            ["emotion", *(f"pixel{n}" for n in range(16))],
+            *([row[0], *row[1].split()] for row in rows),
+        ],
+    ],
+    ids=["plain", "index", "more", "commas", "untitled", "wide"],
+)
+def test_read_takes_other_columns_and_delimiters(
+    tmp_path: Path, form: Callable[[list[list[str]]], list[list[str]]], delimiter: str
+) -> None:
+    found = written(tmp_path / "FER.CSV", form(SMALL_ROWS), delimiter)
+    assert found.catalog.classes == ("angry", "happy", "neutral")
+    assert found.catalog.names == ("00000", "00001", "00002")
+    assert found.values.shape == (3, 4, 4)
+    assert found.values[:, 0, 0].tolist() == [10, 20, 30]
+
+
+def test_read_names_classes_by_numbers_that_fer2013_lacks(
+    tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    found = written(tmp_path / "fer.csv", [["emotion", "pixels"], *SMALL_ROWS, small(7, 40)])
+    assert found.catalog.classes == ("0", "3", "6", "7")
+    (warning,) = told.messages
+    assert "line 5: emotion is 7, and FER-2013 has 0 to 6, so classes are named by their numbers" in warning
+
+
+def test_read_takes_words_for_labels_as_they_are(tmp_path: Path, told: pytest.LogCaptureFixture) -> None:
+    found = written(tmp_path / "fer.csv", [["emotion", "pixels"], small("Joy", 1), small("contempt", 2)])
+    assert found.catalog.classes == ("Joy", "contempt")
+    assert not told.messages
+
+
+def test_read_tells_that_numbers_under_another_title_are_taken_for_fer2013s(
+    tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    found = written(tmp_path / "fer.csv", [["label", "pixels"], small(4, 1), small("0.0", 2)])
+    assert found.catalog.classes == ("angry", "sad")
+    assert told.messages == [f"{tmp_path}/fer.csv: labels are read as FER-2013's: 0 angry, 4 sad"]
+
+
+def test_read_tells_parts_that_are_not_spelled_as_published(
+    tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    rows = [["emotion", "pixels", "split"], [*small(0, 1), "Training"], [*small(1, 1), "valid"]]
+    found = written(tmp_path / "fer.csv", rows)
+    assert found.catalog.names == ("train/00000", "val/00001")
+    assert told.messages == [f"{tmp_path}/fer.csv: reads valid as val"]
+
+
+def test_read_refuses_pixels_without_labels_by_their_columns(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"has no label column \(its columns are pixels\); add a column label"):
+        written(tmp_path / "fer.csv", [["pixels"], *([row[1]] for row in SMALL_ROWS)])
 
 
 def test_read_returns_real_photos_written_as_csv(shared_data: Path, tmp_path: Path) -> None:
@@ -289,10 +388,10 @@ def test_pixels_without_a_training_part_train_nothing(emoprune: Runner, in_folde
 
 
 def test_every_command_names_the_wrong_line_of_pixels(emoprune: Runner, fer: Path) -> None:
-    fer.write_bytes(fer.read_bytes().replace(b"\n3,", b"\n9,", 1))
+    fer.write_bytes(fer.read_bytes().replace(b"\n3,", b"\n-,", 1))
     for argv in (("train", fer, "m.st"), ("features", fer, "t.csv")):
-        emoprune.check_refused(*argv, says=(f"{fer}: line 2: emotion is '9'",))
-    says = ("standard input: line 2: emotion is '9'",)
+        emoprune.check_refused(*argv, says=(f"{fer}: line 2: emotion is '-'",))
+    says = ("standard input: line 2: emotion is '-'",)
     emoprune.check_refused("train", "-", "m.st", stdin=fer.read_bytes(), says=says)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from emoprune.data import near_duplicates
-from emoprune.data.datasets import open_folder
+from emoprune.data.image_folders import open_folder
 from emoprune.data.splits import partition
 from emoprune.data.types import SplitRule
 from emoprune.io.images import read_photo
@@ -84,11 +85,12 @@ def test_kept_together_takes_hashes_from_the_manifest(
     add_hashes(copied)
     asked: list[Image.Image] = []
 
-    def hashed(image: Image.Image) -> str:
-        asked.append(image)
-        return perceptual_hash(image)
+    def hashed(images: Iterable[Image.Image]) -> list[str]:
+        now = list(images)
+        asked.extend(now)
+        return list(map(perceptual_hash, now))
 
-    monkeypatch.setattr(near_duplicates, "perceptual_hash", hashed)
+    monkeypatch.setattr(near_duplicates, "perceptual_hashes", hashed)
     emoprune.done("train", "faces", "m.st", *SMALL, *BY_DUPLICATES, "--epochs", 0)
     assert not asked
     manifest = copied / "crops.csv"
@@ -103,7 +105,7 @@ def test_later_commands_find_the_same_parts_without_hashes(
     add_hashes(copied)
     summary = emoprune.done("train", "faces", "m.st", *SMALL, *BY_DUPLICATES, "--split", "50/20/30").record
     (copied / "crops.csv").unlink()
-    monkeypatch.setattr(near_duplicates, "perceptual_hash", None)
+    monkeypatch.setattr(near_duplicates, "perceptual_hashes", None)
     for part, size in summary["parts"].items():
         assert emoprune.done("eval", "m.st", "faces", "--split", part).record["n"] == size
     emoprune.done("train", "faces", "on.st", "--from", "m.st", "--epochs", 1)

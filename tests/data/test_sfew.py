@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from emoprune.data import feature_tables, sfew
+from emoprune.data import sfew
 from emoprune.data.splits import groups
 from emoprune.data.types import Table
 from emoprune.errors import BadData
+from tests.support.feature_tables import read_table
 from tests.support.records import Rows, workbook
 
 LPQ = "First 2 Principal Components of Local Phase Quantization (LPQ) features\nagain (LPQ)"
@@ -38,7 +39,7 @@ both = pytest.mark.parametrize("suffix", WRITERS)
 def read(folder: Path, suffix: str, rows: Rows) -> Table:
     path = folder / f"anything{suffix}"
     path.write_bytes(WRITERS[suffix](rows))
-    return feature_tables.read(str(path))
+    return read_table(path)
 
 
 @both
@@ -114,7 +115,7 @@ def changed(row: int, column: int, value: object) -> Rows:
 
 
 FAULTS: dict[str, tuple[Rows, str]] = {
-    "an empty sheet": ([], "first line"),
+    "an empty sheet": ([], "has no rows"),
     "a header alone": ([HEADER], "no rows"),
     "no label column": ([("", *HEADER[2:]), *((row[0], *row[2:]) for row in SAMPLES)], "first line"),
     "no features": ([("", "label"), ("a", 1)], "first line"),
@@ -164,7 +165,7 @@ def test_is_one_is_false_for_our_own_tables() -> None:
 
 @pytest.mark.parametrize(("suffix", "rows", "missing"), [(".csv", 674, 0), (".xlsx", 675, 5)])
 def test_the_real_spreadsheet_is_read(shared_data: Path, suffix: str, rows: int, missing: int) -> None:
-    table = feature_tables.read(str(shared_data / "data" / "sfew" / f"SFEW{suffix}"))
+    table = read_table(shared_data / "data" / "sfew" / f"SFEW{suffix}")
     assert table.values.shape == (rows, 10)
     assert table.columns == tuple(f"{kind}_{index}" for kind in ("lpq", "phog") for index in range(1, 6))
     assert table.catalog.names[0] == "Airheads_000519240_00000005"

@@ -128,6 +128,7 @@ READABLE: dict[str, Callable[[Path], object]] = {
     "web.webp": lambda path: scene().save(path, quality=95),
     "frames.gif": frames,
     "frames.tif": frames,
+    "no suffix": lambda path: scene().save(path, "PNG"),
     "face.PNG": lambda path: scene().save(path),
     "лицо 顔 वदन \N{GRINNING FACE}.jpg": lambda path: scene().save(path, quality=95),
 }
@@ -160,6 +161,12 @@ UNREADABLE: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing.jpg": (lambda path: path.symlink_to("nowhere.jpg"), "no such file"),
     "pipe.jpg": (lambda path: os.mkfifo(path), "not a plain file"),
     "bomb.png": (bomb, "pixels"),
+    "phone.HEIC": (
+        lambda path: path.write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic"),
+        "pip install 'emoprune[heic]'",
+    ),
+    "camera.NEF": (lambda path: scene().save(path, "TIFF"), "a raw photo, which is not read; develop it"),
+    "layers.psd": (lambda path: path.write_bytes(b"8BPS\0\1"), "not read; save it as .jpg or .png"),
 }
 
 
@@ -177,7 +184,10 @@ def by_source() -> dict[str, CropRow]:
     return {row.source: row for row in rows().values()}
 
 
-def test_every_kind_of_photo_is_cropped_or_listed_with_the_reason(in_folder: Path) -> None:
+def test_every_kind_of_photo_is_cropped_or_listed_with_the_reason(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     folder = in_folder / "raw" / "happy"
     folder.mkdir(parents=True)
     for name, make in [*READABLE.items(), *((name, make) for name, (make, _) in UNREADABLE.items())]:
@@ -198,6 +208,16 @@ def test_every_kind_of_photo_is_cropped_or_listed_with_the_reason(in_folder: Pat
         assert reason in row.reason, (name, row.reason)
 
 
+def test_what_is_not_a_photo_is_counted(in_folder: Path, told: pytest.LogCaptureFixture) -> None:
+    (in_folder / "raw").mkdir()
+    scene().save(in_folder / "raw" / "a.png")
+    for name in ("Thumbs.db", "notes.txt", ".DS_Store", "film.mp4"):
+        (in_folder / "raw" / name).touch()
+    crop()
+    assert "1 video in raw left out; crop each by itself" in told.messages
+    assert "raw: passes over 3 files that are not pictures or hidden (1)" in told.messages
+
+
 def test_a_photo_that_may_not_be_read_is_listed(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (in_folder / "raw").mkdir()
     for name in ("locked.png", "open.png"):
@@ -205,14 +225,14 @@ def test_a_photo_that_may_not_be_read_is_listed(in_folder: Path, monkeypatch: py
     (in_folder / "raw" / "locked.png").chmod(0)
     if os.access(in_folder / "raw" / "locked.png", os.R_OK):
         # permissions do not stop this user
-        really = Image.open
+        really = os.open
 
-        def refuse(place: Path, formats: tuple[str, ...]) -> Image.Image:
-            if Path(place).name == "locked.png":
+        def refuse(place: str, *flags: int) -> int:
+            if str(place).endswith("locked.png"):
                 raise PermissionError(13, os.strerror(13), str(place))
-            return really(place, formats=formats)
+            return really(place, *flags)
 
-        monkeypatch.setattr(Image, "open", refuse)
+        monkeypatch.setattr(os, "open", refuse)
     crop()
     found = by_source()
     assert found["locked.png"].status == "unreadable"

@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from emoprune.data.datasets import open_data, open_folder
+from emoprune.data.datasets import open_data
+from emoprune.data.image_folders import open_folder
 from emoprune.data.splits import partition
 from emoprune.data.types import SplitRule
 from emoprune.errors import EmopruneError

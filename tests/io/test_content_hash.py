@@ -1,7 +1,14 @@
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emoprune.io.content_hash import fingerprint
+from emoprune.errors import BadData
+from emoprune.io import content_hash
+from emoprune.io.content_hash import file_hash, fingerprint
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), max_size=4))
@@ -10,3 +17,16 @@ def test_fingerprint_depends_only_on_its_rows(rows: list[tuple[str, str]]) -> No
     assert fingerprint(rows) == fingerprint(iter(rows))
     assert len(fingerprint(rows)) == 64
     assert fingerprint([*rows, ("one", "more")]) != fingerprint(rows)
+
+
+def test_file_hash_is_sha256_of_files_of_any_size(tmp_path: Path) -> None:
+    for size in (0, 1, content_hash.AT_ONCE, content_hash.AT_ONCE + 1):
+        (tmp_path / "a").write_bytes(b"x" * size)
+        assert file_hash(tmp_path / "a") == hashlib.sha256(b"x" * size).hexdigest()
+
+
+def test_file_hash_refuses_a_pipe_and_an_endless_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(BadData, match="not a plain file"):
+            file_hash(path)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emoprune.errors import BadData
+from emoprune.io import csv_text
 from emoprune.io.csv_text import is_missing, number
 
 
@@ -26,3 +27,21 @@ def test_number_refuses_text_by_line_and_column(cell: str) -> None:
     with pytest.raises(BadData) as caught:
         number(cell, line=7, column="lpq_2")
     assert caught.value.fact == f"line 7: lpq_2 is {cell!r}, not a number"
+
+
+@pytest.mark.parametrize(
+    ("line", "delimiter"),
+    [("a,b", ","), ("a;b;c", ";"), ("a\tb", "\t"), ("a|b", "|"), ("a b", ""), ('3;"1,2,3"', ";"), ("", "")],
+)
+def test_delimiter_of_is_the_one_that_stands_outside_of_quotes(line: str, delimiter: str) -> None:
+    assert csv_text.delimiter_of(line) == delimiter
+
+
+def test_words_keeps_spaces_in_the_name_of_a_file() -> None:
+    data = b"a 1.jpg happy\n\nb.jpg   sad\r\nc d.e f.png 3\n"
+    assert csv_text.words(data) == [
+        (1, ["a 1.jpg", "happy"]),
+        (2, []),
+        (3, ["b.jpg", "sad"]),
+        (4, ["c d.e f.png", "3"]),
+    ]

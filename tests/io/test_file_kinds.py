@@ -1,5 +1,7 @@
+import bz2
 import gzip
 import io
+import lzma
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -43,6 +45,12 @@ def zipped(stream: io.BytesIO) -> None:
         (written(lambda stream: Image.new("RGB", (2, 2)).save(stream, "jpeg")), "a picture"),
         (safetensors.torch.save({"a": torch.ones(2)}), "a safetensors file"),
         (onnx.helper.make_model(onnx.GraphProto(name="g")).SerializeToString(), "an ONNX file"),
+        (written(lambda stream: Image.new("RGB", (2, 2)).save(stream, "webp")), "a picture"),
+        (written(lambda stream: Image.new("RGB", (2, 2)).save(stream, "tiff")), "a picture"),
+        (written(lambda stream: Image.new("RGB", (2, 2)).save(stream, "jpeg2000")), "a picture"),
+        (bz2.compress(b"text"), "a compressed file"),
+        (lzma.compress(b"text"), "a compressed file"),
+        ("name,label".encode("utf-16"), "UTF-16 text"),
         (b"name,label,a\nx,Happy,1\n", None),
         (b"PK", None),
         (b"\x08", None),

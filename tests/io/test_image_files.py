@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -10,28 +11,92 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
-from emoprune.faces.manifest import is_contact_sheet
+from emoprune.errors import BadData
 from emoprune.io import images
-from emoprune.io.image_files import pictures
+from emoprune.io.image_files import list_files, readable, tell_passed_over
 from tests.support.image_bytes import deep_png, p3_profile
 
 
-def test_pictures_are_found_at_every_depth_in_order(tmp_path: Path) -> None:
-    for name in ("b.jpg", "a/c.png", "a/b/d.gif", "a/.x/e.jpg", ".f.jpg", "a/g.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = [path.relative_to(tmp_path).as_posix() for path in pictures(tmp_path)]
-    assert found == ["a/b/d.gif", "a/c.png", "b.jpg"]
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
 
 
-def test_pictures_leave_out_a_contact_sheet_only_beside_its_manifest(
-    tmp_path: Path,
-) -> None:
-    sheet = tmp_path / "contact-sheet.jpg"
-    sheet.touch()
-    assert pictures(tmp_path, left_out=is_contact_sheet) == [sheet]
-    (tmp_path / "crops.csv").touch()
-    assert pictures(tmp_path, left_out=is_contact_sheet) == []
+def test_list_files_sorts_out_what_is_read_at_every_depth(tmp_path: Path) -> None:
+    touch(tmp_path, "b.jpg", "a/c.PNG", "a/b/d.gif", "a/.x/e.jpg", ".f.jpg", "a/g.txt", "Thumbs.db", "h.psd")
+    (tmp_path / "bare").write_bytes(b"\xff\xd8\xff\xe0")
+    (tmp_path / "old.jpg.1").write_bytes(b"GIF89a")
+    (tmp_path / "README").write_text("no picture")
+    found = list_files(tmp_path)
+    assert found.pictures == ("a/b/d.gif", "a/c.PNG", "b.jpg")
+    assert {name: kind.remedy for name, kind in found.unread.items()} == {
+        "bare": "name it .jpg or as what it is",
+        "h.psd": "save it as .jpg or .png",
+        "old.jpg.1": "name it .jpg or as what it is",
+    }
+    assert found.others == ("README", "Thumbs.db", "a/g.txt")
+    assert found.hidden == 2
+    assert list_files(tmp_path, deep=False).pictures == ("b.jpg",)
+
+
+def test_list_files_goes_into_each_folder_once_under_its_own_name(tmp_path: Path) -> None:
+    names = "abcdefg"
+    touch(tmp_path, *(f"{name}/{name}.jpg" for name in names), "out/side.jpg")
+    root = tmp_path / "root"
+    root.mkdir()
+    for name in names:
+        (tmp_path / name).rename(root / name)
+        for other in names:
+            # with a path through every other folder there would be thousands
+            (root / name / f"to_{other}").symlink_to(root / other)
+    for name in ("one", "two"):
+        (root / name).symlink_to(tmp_path / "out")
+    found = list_files(root)
+    assert found.pictures == (*(f"{name}/{name}.jpg" for name in names), "one/side.jpg")
+    assert len(found.again) == len(names) ** 2 + 1
+    assert "two" in found.again
+
+
+def test_list_files_goes_deeper_than_python_recurses(tmp_path: Path) -> None:
+    deep = str(tmp_path)
+    touch(tmp_path, "stays.txt")
+    for _ in range(1100):
+        deep += "/d"
+        os.mkdir(deep)
+    touch(tmp_path, "d/" * 1100 + "a.jpg")
+    found = list_files(tmp_path).pictures
+    # pytest removes folders by recursion
+    os.unlink(f"{deep}/a.jpg")
+    os.removedirs(deep)
+    assert found == ("d/" * 1100 + "a.jpg",)
+
+
+def test_readable_names_a_path_that_is_too_long(tmp_path: Path) -> None:
+    long = tmp_path / "/".join(["d" * 200] * 30)
+    with (
+        pytest.raises(BadData, match=r"too long.; shorten the names of") as caught,
+        readable(),
+    ):
+        list_files(long)
+    assert len(caught.value.place) < 250
+
+
+def test_links_that_lead_nowhere_are_listed_as_files(tmp_path: Path) -> None:
+    (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    assert list_files(tmp_path).pictures == ("gone.jpg", "self.jpg")
+
+
+def test_tell_passed_over_counts_by_suffix(tmp_path: Path, told: pytest.LogCaptureFixture) -> None:
+    touch(tmp_path, "a.NEF", "b.nef", "c.svg", "d.txt", ".DS_Store", "e.jpg")
+    (tmp_path / "again").symlink_to(tmp_path)
+    tell_passed_over("faces", [list_files(tmp_path)])
+    assert told.messages == [
+        "faces: 3 pictures passed over: 2 .nef (develop it to .jpg), 1 .svg (save it as .jpg or .png)",
+        "faces: passes over 2 files that are not pictures or hidden (1) and "
+        "1 link to folders that are read already, as again",
+    ]
 
 
 STEPS = np.linspace(0, 255, 24 * 32).reshape(24, 32)

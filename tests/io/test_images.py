@@ -3,7 +3,11 @@
 import io
 import os
 import resource
+import struct
+import sys
 import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -218,14 +222,6 @@ def test_damage_gives_a_picture_or_a_bad_image(
         assert found.mode == "RGB"
 
 
-@pytest.mark.parametrize(
-    ("name", "picture"),
-    [("a.jpg", True), ("a.JPEG", True), ("a.Png", True), (".a.jpg", False), ("a.txt", False), ("jpg", False)],
-)
-def test_names_say_what_is_a_picture(name: str, picture: bool) -> None:
-    assert images.is_image_name(Path("folder") / name) is picture
-
-
 def test_jpeg_leaves_no_visible_trace(tmp_path: Path) -> None:
     smooth = Image.linear_gradient("L").convert("RGB").resize((64, 64))
     (tmp_path / "a.jpg").write_bytes(images.jpeg_bytes(smooth))
@@ -363,7 +359,7 @@ def test_read_photo_gives_the_reason_of_the_system(tmp_path: Path, monkeypatch: 
 
 def test_a_drawing_program_is_not_a_picture_and_is_not_run(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "a.jpg", "EPS")
-    assert refused(tmp_path / "a.jpg").fact == "not an image"
+    assert refused(tmp_path / "a.jpg").fact == "a picture in a format that is not read"
 
 
 @pytest.mark.parametrize("size", [(12_500, 12_500), (60_000, 60_000)])
@@ -451,3 +447,73 @@ def test_three_hundred_damages_of_each_kind_give_a_picture_or_a_bad_image(tmp_pa
                 assert found.fact
             else:
                 assert found.mode == "RGB"
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("suffix", [".heic", ".HEIF", ".jpg"])
+def test_heic_is_read_upright_by_its_extra(tmp_path: Path, suffix: str, orientation: int) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    stored, exif = Image.linear_gradient("L").resize((64, 48)).convert("RGB"), Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stored.save(tmp_path / f"a{suffix}", "HEIF", quality=95, exif=exif.tobytes())
+    upright = UPRIGHT[orientation](np.asarray(stored)).astype(int)
+    assert np.abs(read(tmp_path / f"a{suffix}") - upright).mean() < 4
+    assert {".heic", ".heif"} <= images.readable_suffixes()
+
+
+def test_without_its_extra_heic_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for name in ("a.heic", "a.jpg"):
+        (tmp_path / name).write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic")
+        with pytest.raises(
+            BadImage, match=r"pillow-heif, which is not installed; pip install 'emoprune\[heic\]'"
+        ):
+            images.read_photo(tmp_path / name)
+    assert ".heic" not in images.readable_suffixes()
+    # many cameras and messengers give JPEG that name
+    Image.fromarray(noise(8, 8)).save(tmp_path / "a.heic", "JPEG")
+    assert read(tmp_path / "a.heic").shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("size", [(1, 149_999_999), (149_999_999, 1)])
+def test_a_side_that_would_take_all_memory_is_not_decoded(tmp_path: Path, size: tuple[int, int]) -> None:
+    stream = io.BytesIO()
+    Image.new("1", (1, 1)).save(stream, "PNG")
+    data = bytearray(stream.getvalue())
+    data[16:24] = struct.pack(">II", *size)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(BadImage, match="a side of 149,999,999 pixels is longer than is safe"):
+        images.read_photo(tmp_path / "a.png")
+
+
+def test_pictures_are_converted_alike_in_one_band_and_in_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alpha = np.dstack([noise(9, 7), noise(9, 7, seed=1)[..., 0]])
+    Image.fromarray(alpha).save(tmp_path / "a.png")
+    Image.fromarray(noise(9, 7)[..., 0].astype(np.float32) / 255).save(tmp_path / "a.tif")
+    whole = [read(tmp_path / name) for name in ("a.png", "a.tif")]
+    monkeypatch.setattr(images, "PIXELS_OF_A_BAND", 20)
+    for name, expected in zip(("a.png", "a.tif"), whole, strict=True):
+        assert np.array_equal(read(tmp_path / name), expected)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "P", "I;16", "CMYK", "1"])
+def test_read_gray_gives_the_gray_of_read_photo(tmp_path: Path, mode: str) -> None:
+    picture = Image.fromarray(noise(9, 7))
+    if mode == "I;16":
+        picture = Image.fromarray(noise(9, 7)[..., 0].astype(np.uint16) * 257)
+    (picture if mode == "I;16" else picture.convert(mode)).save(tmp_path / "a.tif")
+    found = images.read_gray(tmp_path / "a.tif")
+    assert np.array_equal(np.asarray(found), np.asarray(read_photo(tmp_path / "a.tif").convert("L")))
+
+
+def test_quiet_leaves_the_filters_of_warnings_as_they_were_whatever_threads_do(tmp_path: Path) -> None:
+    Image.fromarray(noise(9, 7)).save(tmp_path / "a.png")
+    with warnings.catch_warnings(action="error"):
+        before = list(warnings.filters)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(images.read_photo, [tmp_path / "a.png"] * 200))
+        assert list(warnings.filters) == before

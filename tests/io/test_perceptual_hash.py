@@ -48,6 +48,13 @@ def test_perceptual_hash_follows_its_definition(number: int) -> None:
     assert perceptual_hash(drawn(number)) == literal_hash(drawn(number))
 
 
+def test_perceptual_hashes_of_many_are_those_of_each() -> None:
+    pictures = [drawn(number, side=32 + number) for number in range(2 * hashing.TOGETHER + 3)]
+    pictures[5:9] = [Image.new("L", (9, 9)), pictures[0].convert("L"), pictures[1].convert("1"), pictures[2]]
+    assert list(hashing.perceptual_hashes(pictures)) == [perceptual_hash(each) for each in pictures]
+    assert list(hashing.perceptual_hashes([])) == []
+
+
 @pytest.mark.parametrize("number", range(8))
 def test_perceptual_hash_is_near_for_copies_and_far_for_others(number: int) -> None:
     image = drawn(number)
@@ -104,7 +111,7 @@ def closure(hashes: list[str], within_bits: int) -> set[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("at_once", [hashing.AT_ONCE, 8])
-@given(hashes=crowds(), within_bits=st.integers(0, 8))
+@given(hashes=crowds(), within_bits=st.integers(0, 8) | st.sampled_from([20, 63, 64]))
 def test_near_duplicates_are_the_components_of_near_pairs(
     at_once: int, hashes: list[str], within_bits: int
 ) -> None:

@@ -249,4 +249,4 @@ def test_without_pyav_the_extra_is_named(clip: Path, monkeypatch: pytest.MonkeyP
     ("name", "is_video"), [("a.mp4", True), ("a.MOV", True), (".a.mp4", False), ("a.jpg", False)]
 )
 def test_names_say_what_is_a_video(name: str, is_video: bool) -> None:
-    assert video.is_video_name(Path(name)) is is_video
+    assert video.is_video_name(name) is is_video

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from emoprune.choices import Scale
-from emoprune.data import feature_tables
 from emoprune.data.splits import partition
 from emoprune.errors import BadData
 from emoprune.networks.build import build, restore
 from emoprune.networks.table_networks import Scaling, SupportVectorMachine, fitted_scaling
 from emoprune.networks.types import Spec
 from tests.support.command_line import Runner, opened
+from tests.support.feature_tables import read_table
 from tests.support.records import workbook
 
 
@@ -281,7 +281,7 @@ def test_the_spreadsheet_of_sfew_passes_every_command(emoprune: Runner, gappy: P
 
 def test_films_of_sfew_stay_on_one_side(emoprune: Runner, gappy: Path) -> None:
     emoprune.done("train", gappy, "m.st", *MLP, "--group-by", "^[^_]+")
-    catalog = feature_tables.read(str(gappy)).catalog
+    catalog = read_table(gappy).catalog
     parts = partition(catalog, opened(Path("m.st"))[0].split)
     films = [{catalog.names[index].split("_")[0] for index in indices} for indices in parts.values()]
     assert not films[0] & films[1]
@@ -299,7 +299,7 @@ def test_sfew_as_csv_gives_the_same_network(emoprune: Runner, gappy: Path, in_fo
 def test_what_fills_is_the_mean_of_the_training_part_alone(emoprune: Runner, gappy: Path) -> None:
     emoprune.done("train", gappy, "m.st", *MLP, "--scale", "none")
     checkpoint, _ = opened(Path("m.st"))
-    table = feature_tables.read(str(gappy))
+    table = read_table(gappy)
     rows = table.values.numpy()[list(partition(table.catalog, checkpoint.split)["train"])]
     expected = [row[~np.isnan(row)].astype(float).mean() for row in rows.T]
     np.testing.assert_allclose(checkpoint.tensors["scaling.fill"].numpy(), expected, rtol=1e-6)

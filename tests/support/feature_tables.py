@@ -6,6 +6,9 @@ from pathlib import Path
 
 import torch
 
+from emoprune.data.datasets import open_data
+from emoprune.data.types import Table
+
 
 def draw_table(
     path: Path, *, columns: int = 10, classes: str = "abc", samples: int = 90, seed: int = 0
@@ -21,3 +24,10 @@ def draw_table(
         rows.append(f"r{index},{classes[label]}," + ",".join(f"{value:.7g}" for value in row))
     path.write_text("\n".join(rows) + "\n")
     return path
+
+
+def read_table(path: Path | str) -> Table:
+    """The feature table at `path`."""
+    found = open_data(path)
+    assert isinstance(found, Table)
+    return found

@@ -1,46 +1,27 @@
-"""Data sets from disk: folders of pictures by class, CSVs of pixels, and feature tables."""
+"""Data sets from disk: folders and lists of pictures, CSVs of pixels, and feature tables."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field, replace
+import os
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
+from typing import IO
 
-from PIL import Image
-
-from emoprune.choices import PARTS, SplitBy
-from emoprune.data import feature_tables, fer2013
+from emoprune.choices import SplitBy
+from emoprune.data import columns, feature_tables, fer2013, image_lists
 from emoprune.data.config import SplitConfig
 from emoprune.data.fer2013 import Pixels
-from emoprune.data.types import Catalog, Table
+from emoprune.data.image_folders import Folder, open_folder
+from emoprune.data.types import Table
 from emoprune.errors import BadData, at
-from emoprune.faces import output_folder
-from emoprune.faces.manifest import is_contact_sheet
-from emoprune.faces.types import CropSettings
-from emoprune.io.content_hash import fingerprint
-from emoprune.io.files import STANDARD, reading, shown
-from emoprune.io.image_files import pictures, readable
-from emoprune.io.images import is_image_name, read_photo
+from emoprune.io import csv_text
+from emoprune.io.csv_text import Row
+from emoprune.io.file_kinds import check_kind
+from emoprune.io.files import STANDARD, read_bytes, reading, shown
 
-LAYOUT = "give a folder with one folder of pictures per class"
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A folder of pictures by class; `paths` are in the order of the catalog's names, not yet decoded.
-
-    `crop` is how the pictures were cut out of photos, if crop has written that beside them.
-    """
-
-    catalog: Catalog
-    paths: tuple[Path, ...]
-    split: SplitConfig = field(default_factory=SplitConfig)
-    crop: CropSettings | None = None
-
-    def picture(self, index: int) -> Image.Image:
-        """The picture at an index, decoded, as RGB; BadImage for a file that is not one."""
-        return read_photo(self.paths[index])
-
+NEITHER = "give a folder, or a table headed name,label,... or path,label or emotion,pixels"
 
 Faces = Folder | Pixels
 Data = Faces | Table
@@ -53,68 +34,64 @@ def open_data(
     group_by: str | None = None,
     split_by: SplitBy | None = None,
 ) -> Data:
-    """The data set at `path`; "-" reads CSV from standard input.
+    """The data set at `path`; "-" reads text from standard input.
 
-    A folder of pictures by class, pictures as FER-2013's CSV has them, or a feature table (.csv, .st, .xlsx).
-    The result remembers `split` ("75/10/15", or counts), `group_by` and `split_by` for training.
+    A folder of pictures by class, a list of their paths and labels, pictures as FER-2013's CSV has them, or a
+    feature table (.csv, .st, .xlsx). The result remembers `split` ("75/10/15", or counts), `group_by` and
+    `split_by` for training.
     """
     return replace(_open(str(path)), split=SplitConfig(split=split, group_by=group_by, split_by=split_by))
 
 
 def _open(place: str) -> Data:
-    path = Path(place)
-    if path.is_dir():
+    if os.path.isdir(place):
         return open_folder(place)
-    if place != STANDARD and path.suffix != ".csv":
-        if path.suffix in feature_tables.READABLE:
-            return feature_tables.read(place)
-        if path.exists():
-            fact, remedy = "neither a folder nor a feature table", f"{LAYOUT}, or a .csv, .st or .xlsx"
-            raise BadData(fact, remedy, place=place)
+    suffix = Path(place).suffix.lower()
+    if place != STANDARD and not os.path.exists(place):
         raise BadData("no such folder or file", "check the name", place=place)
-    # pixels are read line by line to save memory, and standard input is read once
-    with reading(place) as stream:
-        start = stream.readline(fer2013.LONGEST)
-        if fer2013.is_header(start):
-            with at(shown(place)):
-                return fer2013.read(shown(place), start, stream)
-        return feature_tables.from_bytes(place, start + stream.read())
+    with at(shown(place)):
+        if suffix == ".st":
+            data = read_bytes(place)
+            check_kind(data, "a feature table", remedy=NEITHER, takes=["a safetensors file"])
+            return feature_tables.from_safetensors(place, data)
+        if suffix == ".xlsx":
+            data = read_bytes(place)
+            check_kind(data, "an .xlsx workbook", remedy=NEITHER, takes=["a zip archive"])
+            return _from_rows(place, feature_tables.parse(data))
+        # pixels are read line by line to save memory, and standard input is read once
+        with reading(place) as stream:
+            return _from_text(place, stream)
 
 
-def open_folder(place: str) -> Folder:
-    """A folder of class folders, or of train/, val/ and test/ folders that hold them.
-
-    Classes and pictures are in order of their names. Deeper folders belong to their class, hidden ones are
-    ignored. Raises BadData for a layout that leaves the class of a picture unclear.
-    """
-    root = Path(place)
-    with at(place), readable():
-        tops = _folders(root)
-        parts = [top for top in tops if top.name in PARTS]
-        if parts and len(parts) < len(tops):
-            other = next(top.name for top in tops if top not in parts)
-            raise BadData(f"has {parts[0].name}/ beside {other}/", "keep either parts or classes at its top")
-        class_folders = [folder for part in parts for folder in _folders(part)] if parts else tops
-        found = []
-        for folder in class_folders:
-            inside = pictures(folder, left_out=is_contact_sheet)
-            if not inside:
-                raise BadData(f"class folder {folder.name}/ has no pictures", "add some or remove the folder")
-            found += [(path, folder.name) for path in inside]
-        beside = [path for top in [root, *parts] for path in sorted(top.iterdir()) if path.is_file()]
-        loose = [path.name for path in beside if is_image_name(path) and not is_contact_sheet(path)]
-        if output_folder.is_unfinished(root):
-            raise BadData("its photos are not all cropped", "run the same emoprune crop again")
-        if loose:
-            raise BadData(f"{loose[0]} is in no class folder", LAYOUT)
-        if not found:
-            raise BadData("no pictures in class folders", LAYOUT)
-        found.sort(key=lambda entry: entry[0].relative_to(root).as_posix())
-        names, labels = [path.relative_to(root).as_posix() for path, _ in found], [name for _, name in found]
-        contents = (hashlib.sha256(path.read_bytes()).hexdigest() for path, _ in found)
-        catalog = Catalog.of(place, names, labels, fingerprint(zip(names, labels, contents, strict=True)))
-    return Folder(catalog, tuple(path for path, _ in found), crop=output_folder.settings_in(root))
+def _from_text(place: str, stream: IO[bytes]) -> Data:
+    """The data set in lines of text, told by the first of them."""
+    lines = enumerate(iter(partial(stream.readline, fer2013.LONGEST), b""), 1)
+    number, first = next(((number, line) for number, line in lines if line.strip()), (0, b""))
+    if not first:
+        raise BadData("the file is empty", "copy it again")
+    start = [(number, first), *islice(lines, 1)]
+    check_kind(b"".join(line for _, line in start), "a table or a list of pictures", remedy=NEITHER)
+    if b"\0" in first:
+        raise BadData("not text (it has zero bytes)", NEITHER)
+    text = first.decode(csv_text.ENCODING, csv_text.ERRORS).removeprefix("\ufeff")
+    delimiter = csv_text.delimiter_of(text)
+    if found := fer2013.columns(*(fer2013.cells(line, delimiter or ",") for _, line in (start * 2)[:2])):
+        return fer2013.read(shown(place), chain(start, lines), delimiter or ",", found)
+    data = b"\n" * (number - 1) + b"".join(line for _, line in start) + stream.read()
+    return _from_rows(place, list(csv_text.parse(data, delimiter)) if delimiter else csv_text.words(data))
 
 
-def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _from_rows(place: str, rows: list[Row]) -> Data:
+    # spreadsheets write empty rows
+    rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
+    if not rows:
+        raise BadData("has no rows", "copy it again")
+    header = rows[0][1]
+    for line, row in rows:
+        if len(row) != len(header):
+            raise BadData(f"line {line} has {len(row)} cells, not {len(header)}", "correct the line")
+    if table := feature_tables.as_table(rows):
+        return feature_tables.from_rows(shown(place), table)
+    if found := columns.of_pictures(header):
+        return image_lists.read(place, rows, found)
+    raise BadData(f"its first line is {columns.listed(header)}: not titles", NEITHER)

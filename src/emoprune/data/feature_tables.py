@@ -12,17 +12,17 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 
 from emoprune.data import sfew
+from emoprune.data.columns import INDICES, PARTS, means
 from emoprune.data.types import Catalog, Table
-from emoprune.errors import BadCheckpoint, BadData, at
+from emoprune.errors import BadCheckpoint, BadData
 from emoprune.io import csv_text, safetensors_files
 from emoprune.io.csv_text import LABEL, NAME, Row, is_missing, number
-from emoprune.io.files import read_bytes, shown
 from emoprune.io.json_records import decode, loads
 from emoprune.io.safetensors_files import METADATA_KEY
 
@@ -30,7 +30,6 @@ SCHEMA = "emoprune.features/1"
 SUFFIXES = (".csv", ".st")
 """Formats that tables are written in."""
 
-READABLE = (*SUFFIXES, ".xlsx")
 HOW = "make tables with emoprune features"
 Texts = Sequence[str]
 
@@ -48,32 +47,26 @@ def to_bytes(table: Table, *, suffix: str) -> bytes:
     return safetensors.torch.save({"features": table.values.contiguous()}, {METADATA_KEY: text})
 
 
-def read(place: str) -> Table:
-    """The table in a .csv, .st or .xlsx file, or CSV on standard input for "-"; BadData for anything else."""
-    return from_bytes(place, read_bytes(place))
+def as_table(rows: list[Row]) -> list[Row] | None:
+    """Rows of a feature table with name, label and features in this order, None for rows of another kind.
+
+    An index column before them is left out. SFEW's rows get its names, labels and titles.
+    """
+    header = [title.strip().lower() for title in rows[0][1]]
+    if header.count(NAME) == header.count(LABEL) == 1:
+        index = means(header[0], INDICES)
+        first = [header.index(NAME), header.index(LABEL)]
+        order = [*first, *(place for place in range(index, len(header)) if place not in first)]
+        if not all(means(header[place], PARTS) for place in order[2:]):
+            rows = [(line, [row[place] for place in order]) for line, row in rows]
+            return sfew.as_table(rows) if sfew.is_one(rows) else rows
+    if len(header) > 2 and header[1] == LABEL and (not header[0] or sfew.has_labels(rows)):
+        return sfew.as_table(rows)
+    return None
 
 
-def from_bytes(place: str, data: bytes) -> Table:
-    """The table in the bytes of the file at `place`; see `read`."""
-    name, suffix = shown(place), Path(place).suffix
-    with at(name):
-        if suffix == ".st":
-            return _from_safetensors(name, data)
-        return _from_rows(name, parse(data) if suffix == ".xlsx" else list(csv_text.parse(data)))
-
-
-def _from_rows(place: str, rows: list[Row]) -> Table:
-    # spreadsheets write empty rows
-    rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
-    header = rows[0][1] if rows else []
-    width = len(header)
-    if width < 3 or header[1].strip().lower() != LABEL:
-        raise BadData("not a table whose first line is name,label and columns", HOW)
-    for line, row in rows:
-        if len(row) != width:
-            raise BadData(f"line {line} has {len(row)} cells, not {width}", "correct the line")
-    if sfew.is_one(rows):
-        rows = sfew.as_table(rows)
+def from_rows(place: str, rows: list[Row]) -> Table:
+    """The table of rows of one length, as `as_table` makes them; BadData that names the line at fault."""
     (_, header), *samples = rows
     for position, title in enumerate(header, 1):
         if not title.strip():
@@ -91,7 +84,8 @@ def _from_rows(place: str, rows: list[Row]) -> Table:
     return _table(place, names, labels, columns, torch.tensor(values, dtype=torch.float32))
 
 
-def _from_safetensors(place: str, data: bytes) -> Table:
+def from_safetensors(place: str, data: bytes) -> Table:
+    """The table in the bytes of a .st file; BadData for other bytes."""
     try:
         tensors, metadata = safetensors_files.load(data)
         card = loads(metadata.get(METADATA_KEY, "null"))
@@ -124,8 +118,12 @@ def _table(place: str, names: Texts, labels: Texts, columns: tuple[str, ...], va
     return Table(Catalog.of(place, names, labels, digest.hexdigest()), columns, values)
 
 
-LARGEST = 2**30
-"""Bytes of an unpacked workbook, so that a hostile file cannot ask for all memory."""
+LARGEST, PACKED = 2**28, 50
+"""Bytes of an unpacked workbook, and how many times its packed size they may be if it is not small."""
+
+SMALL = 2**24
+MOST_ROWS, MOST_COLUMNS, MOST_CELLS = 2**20, 2**14, 2**24
+"""Of a sheet: as many rows and columns as the format allows, and cells, empty ones among them."""
 
 SAVE_AGAIN = "save it again as .xlsx, or as .csv"
 
@@ -156,7 +154,7 @@ def _values(data: bytes) -> list[tuple[object, ...]]:
             size = sum(entry.file_size for entry in archive.infolist())
     except zipfile.BadZipFile:
         raise BadData("not an .xlsx workbook", SAVE_AGAIN) from None
-    if size > LARGEST:
+    if size > min(LARGEST, max(SMALL, PACKED * len(data))):
         raise BadData(f"a workbook of {size / 2**20:,.0f} MB unpacked, more than is safe to read", SAVE_AGAIN)
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -165,8 +163,34 @@ def _values(data: bytes) -> list[tuple[object, ...]]:
             if sheets:
                 # the size in the file may be wrong, and rows would be lost
                 sheets[0].reset_dimensions()
-                return list(sheets[0].iter_rows(values_only=True))
+                return _bounded(sheets[0])
+    except BadData:
+        raise
     except Exception as error:
         # openpyxl raises anything for damaged bytes
         raise BadData("a damaged .xlsx workbook", SAVE_AGAIN) from error
     raise BadData("a workbook without a sheet", SAVE_AGAIN)
+
+
+def _bounded(sheet: Any) -> list[tuple[object, ...]]:
+    """Values of a sheet of openpyxl's; BadData where a cell far out stands for many that are empty."""
+    remedy = f"remove what is far below or right of the table, or {SAVE_AGAIN}"
+    filled = sheet._get_row
+
+    def row_of(cells: list[dict[str, int]], *how: object) -> tuple[object, ...]:
+        if cells and cells[-1]["column"] > MOST_COLUMNS:
+            raise BadData(f"a cell in column {cells[-1]['column']:,}", remedy)
+        row: tuple[object, ...] = filled(cells, *how)
+        return row
+
+    # openpyxl fills up rows itself, before anyone sees them
+    sheet._get_row = row_of
+    rows, count = [], 0
+    for row in sheet.iter_rows(values_only=True):
+        rows.append(row)
+        count += len(row)
+        if len(rows) > MOST_ROWS:
+            raise BadData(f"a cell below row {MOST_ROWS:,}", remedy)
+        if count > MOST_CELLS:
+            raise BadData(f"more than {MOST_CELLS:,} cells, empty ones among them", remedy)
+    return rows

@@ -1,42 +1,49 @@
-"""Pictures as FER-2013 was published: a CSV of emotion, pixels and, where it is split, Usage."""
+"""Pictures as FER-2013 was published: a CSV of emotion, pixels and, where it is split, Usage.
+
+Others are read too: square pictures of any side, words or other numbers for labels, more columns, other
+titles or none.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import IO
 
 import numpy as np
 from PIL import Image
 
+from emoprune import events
+from emoprune.data.columns import PIXELS, Columns, means, plain, titled, untitled
 from emoprune.data.config import SplitConfig
+from emoprune.data.parts import note_spelling, part_named, spelled_parts
 from emoprune.data.types import Catalog
 from emoprune.errors import BadData
 from emoprune.io.content_hash import fingerprint
+from emoprune.io.csv_text import ENCODING, ERRORS, LABEL, NAME
 
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """What its emotions 0 to 6 stand for."""
 
-EMOTIONS = dict(zip("0123456", CLASSES, strict=True))
 USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
-SIDE = 48
-HEADERS = (["emotion", "pixels", "usage"], ["emotion", "pixels"])
-"""The competition's training part has no Usage, and so no split."""
 
-LONGEST = 2**16
-"""Bytes of a line, several times what one takes, so that a file without line ends fits in memory."""
+LONGEST = 2**24
+"""Bytes of a line, so that a file without line ends fits in memory."""
 
-BRIGHTNESS = {str(value).encode(): value for value in range(256)}
-QUOTES = b'" \t\r\n'
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+FEWEST = 16
+"""Numbers in a cell without a title that are taken for pixels."""
+
+NUMBER = re.compile(r"(\d{1,4})(\.0*)?")
+BRIGHTNESS = {str(value): value for value in range(256)}
+SEPARATORS = str.maketrans(",;[]()", "      ")
 CORRECT = "correct or remove the line"
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Gray pictures in memory, `values` (samples, 48, 48) uint8, in the order of the catalog's names."""
+    """Gray pictures in memory, `values` (samples, side, side) uint8, in the order of the catalog's names."""
 
     catalog: Catalog
     values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -44,67 +51,115 @@ class Pixels:
 
     def picture(self, index: int) -> Image.Image:
         """The picture at an index, as RGB."""
-        return Image.fromarray(self.values[index]).convert("RGB")
+        return self.gray(index).convert("RGB")
+
+    def gray(self, index: int) -> Image.Image:
+        """The same in gray."""
+        return Image.fromarray(self.values[index])
 
 
-def is_header(line: bytes) -> bool:
-    """Whether `line` is the header of such a CSV."""
-    return sorted(_header(line)) in HEADERS
+def columns(first: Sequence[str], second: Sequence[str]) -> Columns | None:
+    """The columns of such a CSV by the cells of its first two lines, None for another table.
+
+    Raises BadData for pixels without labels.
+    """
+    named = [place for place, title in enumerate(first) if means(title, PIXELS)]
+    single = [place for place, title in enumerate(first) if means(title, r"pixels?\d+")]
+    # a feature may be called pixels too
+    features = [plain(title) for title in first[:2]] == [NAME, LABEL]
+    if (named or len(single) >= FEWEST) and not (features and not any(map(_are_pixels, second))):
+        return titled(first, named[:1] or single)
+    place = next((place for place, cell in enumerate(first) if _are_pixels(cell)), None)
+    return None if place is None else untitled(first, [place])
 
 
-def read(place: str, header: bytes, lines: IO[bytes]) -> Pixels:
-    """The pictures on the `lines` after the `header`, read one by one to save memory.
+def _are_pixels(cell: str) -> bool:
+    numbers = cell.translate(SEPARATORS).split()
+    return len(numbers) >= FEWEST and all(map(str.isdecimal, numbers))
 
-    They are named by Usage and row, such as train/00000, which gives their split; without Usage by row.
+
+def cells(line: bytes, delimiter: str) -> list[str]:
+    """The cells of a line; a delimiter within quotes becomes a space."""
+    # several times as fast as the csv module, which also limits the length of a cell
+    pieces = line.decode(ENCODING, ERRORS).removeprefix("\ufeff").split('"')
+    pieces[1::2] = [piece.replace(delimiter, " ") for piece in pieces[1::2]]
+    return [cell.strip() for cell in "".join(pieces).split(delimiter)]
+
+
+def read(place: str, lines: Iterable[tuple[int, bytes]], delimiter: str, found: Columns) -> Pixels:
+    """The pictures on numbered lines, of which the first may hold titles, read one by one to save memory.
+
+    They are named by part and row, such as train/00000, which gives their split; without parts by row.
     Raises BadData that names the line at fault.
     """
-    titles = _header(header)
     names: list[str] = []
-    labels, contents, values = [], [], bytearray()
-    for line, text in enumerate(iter(partial(lines.readline, LONGEST), b""), 2):
-        if not text.strip():
+    usages, contents, values = set[str](), list[str](), bytearray()
+    labels: dict[int, str] = {}
+    width = count = 0
+    for line, text in lines:
+        row = cells(text, delimiter)
+        width = width or len(row)
+        if not any(row) or (found.titled and not labels and row[found.label] == found.label_title):
             continue
-        cells = [cell.strip(QUOTES) for cell in text.split(b",")]
-        if len(cells) != len(titles):
-            raise BadData(f"line {line} has {len(cells)} cells, not {len(titles)}", CORRECT)
-        row = dict(zip(titles, cells, strict=True))
-        part = _meaning(row["usage"], USAGES, f"line {line}: Usage") + "/" if "usage" in row else ""
+        if len(row) != width:
+            raise BadData(f"line {line} has {len(row)} cells, not {width}", CORRECT)
+        part = ""
+        if found.part is not None:
+            usages.add(row[found.part])
+            part = part_named(row[found.part], f"line {line}: Usage") + "/"
         names.append(f"{part}{len(names):05d}")
-        labels.append(_meaning(row["emotion"], EMOTIONS, f"line {line}: emotion"))
-        picture = _picture(row["pixels"], line)
+        labels[line] = row[found.label]
+        picture = _picture(" ".join(row[cell] for cell in found.picture), line, count)
+        count = len(picture)
         contents.append(hashlib.sha256(picture).hexdigest())
         values += picture
     if not labels:
         raise BadData("has no rows", "copy it again")
-    catalog = Catalog.of(place, names, labels, fingerprint(zip(names, labels, contents, strict=True)))
-    return Pixels(catalog, np.frombuffer(values, np.uint8).reshape(-1, SIDE, SIDE))
+    spelled = spelled_parts(usages)
+    note_spelling(place, {usage: part for usage, part in spelled.items() if usage not in USAGES})
+    found.note_unused(place)
+    classes = _classes(place, labels, found)
+    catalog = Catalog.of(place, names, classes, fingerprint(zip(names, classes, contents, strict=True)))
+    side = math.isqrt(count)
+    return Pixels(catalog, np.frombuffer(values, np.uint8).reshape(-1, side, side))
 
 
-def _header(line: bytes) -> list[str]:
-    cells = line.removeprefix(BYTE_ORDER_MARK).split(b",")
-    return [cell.strip(QUOTES).decode("latin-1").lower() for cell in cells]
+def _classes(place: str, labels: Mapping[int, str], found: Columns) -> list[str]:
+    """Class names for labels by line: words as they are, 0 to 6 as in FER-2013, other numbers as numbers."""
+    title = found.label_title
+    numbers = {line: int(match[1]) for line, label in labels.items() if (match := NUMBER.fullmatch(label))}
+    for line, label in labels.items():
+        if line not in numbers and (numbers or not re.search(r"[^\W\d_]", label)):
+            kind = "a number, as others are" if numbers else "a number or a word"
+            raise BadData(f"line {line}: {title} is {_shown(label)}, not {kind}", CORRECT)
+    if not numbers:
+        return list(labels.values())
+    unknown = next((line for line, number in numbers.items() if number >= len(CLASSES)), None)
+    if unknown is not None:
+        fact = f"line {unknown}: {title} is {numbers[unknown]}, and FER-2013 has 0 to {len(CLASSES) - 1}"
+        remedy = "so classes are named by their numbers; words in their place name them"
+        events.warn(f"{place}: {fact}, {remedy}")
+        return [str(number) for number in numbers.values()]
+    if plain(title) != "emotion":
+        known = ", ".join(f"{number} {CLASSES[number]}" for number in sorted(set(numbers.values())))
+        events.note(f"{place}: labels are read as FER-2013's: {known}")
+    return [CLASSES[number] for number in numbers.values()]
 
 
-def _meaning(cell: bytes, meanings: Mapping[str, str], title: str) -> str:
-    meaning = meanings.get(cell.decode("latin-1"))
-    if meaning is None:
-        raise BadData(f"{title} is {_shown(cell)}, not {', '.join(meanings)}", CORRECT)
-    return meaning
-
-
-def _picture(cell: bytes, line: int) -> bytes:
-    cells = cell.split()
-    if len(cells) != SIDE**2:
-        raise BadData(f"line {line} has {len(cells)} pixels, not {SIDE**2}", CORRECT)
+def _picture(text: str, line: int, count: int) -> bytes:
+    """The pixels of a picture, as many as `count`, if that is not 0; BadData for others."""
+    found = text.translate(SEPARATORS).split()
+    if not found or len(found) != (count or math.isqrt(len(found)) ** 2):
+        wanted = str(count) if count else "a square number such as 2304"
+        raise BadData(f"line {line} has {len(found)} pixels, not {wanted}", CORRECT)
     try:
         # by table: several times as fast as by int(), and strict
-        return bytes(map(BRIGHTNESS.__getitem__, cells))
+        return bytes(map(BRIGHTNESS.__getitem__, found))
     except KeyError as error:
         (wrong,) = error.args
-        fact = f"line {line}: pixel {cells.index(wrong) + 1} is {_shown(wrong)}"
+        fact = f"line {line}: pixel {found.index(wrong) + 1} is {_shown(wrong)}"
         raise BadData(f"{fact}, not a whole number from 0 to 255", CORRECT) from None
 
 
-def _shown(cell: bytes) -> str:
-    text = cell.decode("utf-8", "replace")
+def _shown(text: str) -> str:
     return repr(text if len(text) <= 20 else f"{text[:17]}...")

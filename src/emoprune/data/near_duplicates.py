@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from emoprune import events
-from emoprune.data.datasets import Data, Faces, Folder
+from emoprune.data.datasets import Data, Faces
+from emoprune.data.image_folders import Folder
 from emoprune.data.types import Table
 from emoprune.errors import UsageFault
 from emoprune.faces.manifest import read_hashes
-from emoprune.io.perceptual_hash import hamming, near_duplicates, perceptual_hash
+from emoprune.io.images import quiet
+from emoprune.io.perceptual_hash import hamming, near_duplicates, perceptual_hashes
 
 Groups = tuple[tuple[int, ...], ...]
 
@@ -25,8 +27,9 @@ def kept_together(data: Data) -> Groups:
         raise UsageFault(fact, "keep rows together by their names, with `group_by`")
     hashes = _known_hashes(data)
     lacking = [index for index in range(len(data.catalog.names)) if index not in hashes]
-    for index in events.tracked(lacking, "looking for near-duplicates", len(lacking)):
-        hashes[index] = perceptual_hash(data.picture(index))
+    tracked = events.tracked(lacking, "looking for near-duplicates", len(lacking))
+    with quiet():
+        hashes |= zip(lacking, perceptual_hashes(map(data.gray, tracked)), strict=True)
     groups = near_duplicates([hashes[index] for index in range(len(hashes))])
     events.note(f"near-duplicates among {len(hashes):,} pictures: {_counted(groups)}")
     return groups

@@ -20,11 +20,16 @@ def is_one(rows: list[Row]) -> bool:
 
     If the first column is headed `name`, as in ours, some title must span columns and all labels be 1 to 7.
     """
-    (_, header), *samples = rows
+    header = rows[0][1]
     if header[0].strip().lower() != NAME:
         return True
     spanning = len(header) > 3 and bool(header[2].strip()) and not all(cell.strip() for cell in header[3:])
-    return spanning and all(_class(row[1]) for _, row in samples)
+    return spanning and has_labels(rows)
+
+
+def has_labels(rows: list[Row]) -> bool:
+    """Whether the second cells of all rows but the first are labels of SFEW's, 1 to 7."""
+    return all(_class(row[1]) for _, row in rows[1:])
 
 
 def as_table(rows: list[Row]) -> list[Row]:

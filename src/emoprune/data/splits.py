@@ -12,6 +12,7 @@ from emoprune import events
 from emoprune.choices import PARTS, SplitBy
 from emoprune.data import near_duplicates
 from emoprune.data.datasets import Data
+from emoprune.data.parts import part_of
 from emoprune.data.types import FOLDERS, HOW_TO_SPLIT, SHARES, Catalog, SplitRule
 from emoprune.errors import BadData, InvalidRecord, UsageFault, at
 
@@ -20,9 +21,9 @@ Parts = Mapping[str, tuple[int, ...]]
 
 
 def declared_parts(names: Sequence[str]) -> Parts | None:
-    """Indices by part where every name begins with train/, val/ or test/, else None."""
-    tops = [name.split("/", 1)[0] if "/" in name else "" for name in names]
-    if not tops or not set(tops) <= set(PARTS):
+    """Indices by part where every name begins with a folder such as train/, val/ or test/, else None."""
+    tops = [part_of(name.split("/", 1)[0]) if "/" in name else None for name in names]
+    if not tops or None in tops:
         return None
     return {part: tuple(i for i, top in enumerate(tops) if top == part) for part in PARTS if part in tops}
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 from emoprune.choices import Kind
+from emoprune.data.class_names import one_spelling
 from emoprune.data.config import SplitConfig
 from emoprune.errors import InvalidRecord
 from emoprune.faces.types import CropSettings
@@ -47,9 +48,14 @@ class Catalog:
 
     @classmethod
     def of(cls, place: str, names: Sequence[str], labels: Sequence[str], fingerprint: str) -> Self:
-        """The catalog of samples with these class names as `labels`; classes are in alphabetical order."""
-        classes = sorted(set(labels))
-        indices = tuple(classes.index(label) for label in labels)
+        """The catalog of samples with these class names as `labels`; classes are in alphabetical order.
+
+        Several spellings of a class are one. Raises BadData for a class name that is not UTF-8.
+        """
+        spelled = one_spelling(place, labels)
+        classes = sorted(set(spelled.values()))
+        position = {label: classes.index(name) for label, name in spelled.items()}
+        indices = tuple(position[label] for label in labels)
         return cls(place, tuple(names), indices, tuple(classes), fingerprint)
 
 

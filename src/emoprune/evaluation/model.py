@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from emoprune import events
-from emoprune.data.datasets import Data, Folder
+from emoprune.data.datasets import Data
 from emoprune.data.image_dataset import Photos
+from emoprune.data.image_folders import Folder
 from emoprune.data.loader import TensorSamples, batches
 from emoprune.data.splits import partition
 from emoprune.data.types import Preprocess, Samples, Table

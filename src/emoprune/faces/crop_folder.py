@@ -51,7 +51,7 @@ def crop_folder(
 
         devices.device(device)
     config = config or CropConfig()
-    film = Path(raw).is_file() and video.is_video_name(Path(raw))
+    film = Path(raw).is_file() and video.is_video_name(raw)
     source = VideoFrames(Path(raw)) if film else PhotoFolder(Path(raw), Path(faces))
     if config.every is not None and isinstance(source, PhotoFolder):
         raise UsageFault(f"`every` is for videos, and {raw} is a folder of photos", "leave it out")

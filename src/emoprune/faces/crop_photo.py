@@ -41,7 +41,7 @@ def crop_photo(photo: Photo, settings: CropSettings, device: DeviceName) -> Crop
         if photo.box is not None:
             error.place = str(photo.path)
             raise
-        return unreadable(photo, sha256, error.fact)
+        return unreadable(photo, sha256, f"{error.fact}; {error.remedy}")
     if cuts:
         rows = [
             replace(

@@ -23,7 +23,6 @@ HASHES = ("phash", "sha256", "output_sha256")
 COLUMNS = ("source", "output", "status", *BOX, "probability", *POINTS, "turned", *HASHES, "reason")
 TEXTS = ("source", "output", "status", *HASHES, "reason")
 MANIFEST, FAILURES, SHEET = "crops.csv", "failures.csv", "contact-sheet.jpg"
-DELIMITERS = ",;\t"
 HASH = re.compile("[0-9a-f]{16}")
 SHA256 = re.compile("([0-9a-f]{64})?")
 SUFFIX = ".jpg"
@@ -146,10 +145,13 @@ def read_hashes(folder: Path) -> dict[str, str]:
     try:
         with BufferedReader(open_regular(path)) as stream:
             data = _bounded(stream, path)
-        rows = [row for _, row in _rows(data, path, needed=("output", "phash"))]
+        header, rows = _table(data, path, needed=("output", "phash"))
+        output, phash = header.index("output"), header.index("phash")
+        # of a hundred thousand rows, cells by column would take a second
+        found = [(row[output], row[phash]) for _, row in rows if len(row) > max(output, phash)]
     except (BadData, OSError):
         return {}
-    return {row["output"]: row["phash"] for row in rows if row["output"] and HASH.fullmatch(row["phash"])}
+    return {name: bits for name, bits in found if name and HASH.fullmatch(bits)}
 
 
 def from_cells(cells: Mapping[str, str]) -> CropRow:
@@ -209,21 +211,25 @@ def _bounded(stream: IO[bytes], path: str) -> bytes:
 
 def _rows(data: bytes, path: str, *, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Cells by column with the number of their line; BadData for a file without the `needed` columns."""
+    header, rows = _table(data, path, needed=needed)
     with at(path):
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            data = data.decode("utf-16", "replace").encode(csv_text.ENCODING)
-        # spreadsheets of some countries write semicolons or tabs
-        first = data.split(b"\n", 1)[0].decode(csv_text.ENCODING, csv_text.ERRORS)
-        rows = csv_text.parse(data, max(DELIMITERS, key=first.count))
-        _, header = next(rows, (0, []))
-        header = [name.strip().lower() for name in header]
-        if lacking := sorted(set(needed) - set(header)):
-            raise BadData(f"has no column {lacking[0]}", "keep the first line as emoprune crop wrote it")
         for line, row in rows:
             # a person may have cut a row short: what it lacks is empty
             yield line, {**dict.fromkeys(COLUMNS, ""), **dict(zip(header, row, strict=False))}
 
 
-def is_contact_sheet(path: Path) -> bool:
-    """Whether a file is the contact sheet of a folder of faces, by its name and the manifest beside it."""
-    return path.name == SHEET and (path.parent / MANIFEST).is_file()
+def _table(
+    data: bytes, path: str, *, needed: Sequence[str]
+) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """Titles, and rows with the number of their line; BadData for a file without the `needed` columns."""
+    with at(path):
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            data = data.decode("utf-16", "replace").encode(csv_text.ENCODING)
+        # spreadsheets of some countries write semicolons or tabs
+        first = data.partition(b"\n")[0].decode(csv_text.ENCODING, csv_text.ERRORS)
+        rows = csv_text.parse(data, csv_text.delimiter_of(first) or ",")
+        _, header = next(rows, (0, []))
+        header = [name.strip().lower() for name in header]
+        if lacking := sorted(set(needed) - set(header)):
+            raise BadData(f"has no column {lacking[0]}", "keep the first line as emoprune crop wrote it")
+        return header, rows

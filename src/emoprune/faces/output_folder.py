@@ -47,6 +47,13 @@ def is_crop_folder(folder: Path) -> bool:
     return (folder / manifest.MANIFEST).is_file() or (folder / WORK).is_dir()
 
 
+def is_own_file(path: str) -> bool:
+    """Whether a file is one that crop writes beside faces, by its name and the manifest beside it."""
+    # asked of every face: most are told by their end
+    folder, name = os.path.split(path) if path.endswith(OWN) else ("", "")
+    return name in OWN and os.path.isfile(os.path.join(folder, manifest.MANIFEST))
+
+
 def is_unfinished(folder: Path) -> bool:
     """Whether `folder` may lack faces: its first run was interrupted, or is going on."""
     return (folder / WORK).is_dir() and not all((folder / name).is_file() for name in OWN)

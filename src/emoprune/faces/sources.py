@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -16,9 +15,11 @@ from PIL import Image
 from emoprune import events
 from emoprune.errors import BadData, UsageFault
 from emoprune.faces import manifest
-from emoprune.faces.output_folder import is_crop_folder
+from emoprune.faces.output_folder import is_crop_folder, is_own_file
 from emoprune.faces.types import Box, CropRow
 from emoprune.io import image_files, images, video
+from emoprune.io.content_hash import file_hash
+from emoprune.io.image_files import Listing
 
 Boxes = Mapping[str, Box]
 LONGEST = 230
@@ -61,16 +62,17 @@ class PhotoFolder:
         if Path(os.path.realpath(raw)).is_relative_to(os.path.realpath(faces)):
             raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
         with image_files.readable():
-            found = image_files.pictures(raw, left_out=manifest.is_contact_sheet)
-            folders = {folder for path in found for folder in path.parents if raw in folder.parents}
-            made = {folder for folder in folders if is_crop_folder(folder)}
-            found = [path for path in found if made.isdisjoint(path.parents)]
-            videos = sum(video.is_video_name(path) for path in image_files.files(raw))
-        if not found:
+            listing = _without_faces(raw, image_files.list_files(raw, left_out=is_own_file))
+        videos = sum(map(video.is_video_name, listing.others))
+        if not listing.pictures and not listing.unread:
             raise BadData("no photos in it", "give a folder of pictures", place=str(raw))
         if videos:
             events.note(f"{events.counted(videos, 'video')} in {raw} left out; crop each by itself")
-        self._paths = {path.relative_to(raw).as_posix(): path for path in found}
+            others = tuple(name for name in listing.others if not video.is_video_name(name))
+            listing = replace(listing, others=others)
+        image_files.note_others(str(raw), [listing])
+        # those that are not read become rows with the reason
+        self._paths = {name: raw / name for name in sorted([*listing.pictures, *listing.unread])}
 
     def missing(self, sources: Iterable[str]) -> list[str]:
         """Which of `sources` are not photos below the folder."""
@@ -97,15 +99,24 @@ class PhotoFolder:
         return partial(images.read_photo, self._paths[source])
 
 
+def _without_faces(raw: Path, listing: Listing) -> Listing:
+    """What is not in folders of faces from earlier runs."""
+    files = [*listing.pictures, *listing.unread, *listing.others]
+    folders = {str(folder) for name in files for folder in PurePosixPath(name).parents} - {"."}
+    made = tuple(f"{folder}/" for folder in folders if is_crop_folder(raw / folder))
+
+    def kept(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if not name.startswith(made))
+
+    unread = {name: listing.unread[name] for name in kept(listing.unread)}
+    return replace(listing, pictures=kept(listing.pictures), unread=unread, others=kept(listing.others))
+
+
 def sha256_of(path: Path) -> str:
     """The hash of a file's bytes; empty where they cannot be read."""
-    # reading a pipe would wait forever
-    if not path.is_file():
-        return ""
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
+        return file_hash(path)
+    except (OSError, BadData):
         return ""
 
 

@@ -14,8 +14,9 @@ from emoprune import events
 from emoprune.choices import DeviceName
 from emoprune.data import splits
 from emoprune.data.config import SplitConfig
-from emoprune.data.datasets import LAYOUT, Data, Faces
+from emoprune.data.datasets import Data, Faces
 from emoprune.data.image_dataset import Photos, unit_scale
+from emoprune.data.image_folders import LAYOUT
 from emoprune.data.loader import READING_BATCH, batches
 from emoprune.data.types import FOLDERS, Catalog, Preprocess, Table
 from emoprune.errors import BadCheckpoint, BadData, UsageFault, at

@@ -1,9 +1,25 @@
-"""Fingerprints that say whether two data sets hold the same."""
+"""Hashes of contents: of files, and of data sets to say whether two hold the same."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
+from pathlib import Path
+
+from emoprune.io.files import open_regular
+
+AT_ONCE = 2**20
+"""Bytes of a file that is read whole."""
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of the bytes of a plain file; raises what `open_regular` does."""
+    with open_regular(path) as stream:
+        if os.fstat(stream.fileno()).st_size <= AT_ONCE:
+            # small files, of which there are many, take a third less so
+            return hashlib.sha256(stream.readall()).hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fingerprint(rows: Iterable[tuple[str, ...]]) -> str:

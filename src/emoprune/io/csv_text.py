@@ -6,13 +6,19 @@ import csv
 import ctypes
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from emoprune.errors import BadData
 
+DELIMITERS = ",;\t|"
 ENCODING, ERRORS = "utf-8", "surrogateescape"
 """Names on disk need not be UTF-8; they are kept as they are."""
+
+
+Row = tuple[int, list[str]]
+"""Line number in the file, and cells."""
 
 
 def to_text(rows: Iterable[Sequence[object]]) -> str:
@@ -44,11 +50,26 @@ def parse(data: bytes, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
         raise BadData(f"not a CSV table (line {reader.line_num}: {error})", "correct the line") from error
 
 
+def words(data: bytes) -> list[Row]:
+    """Rows of cells that spaces separate; a name with a suffix keeps the spaces in it."""
+    lines = enumerate(data.decode(ENCODING, ERRORS).removeprefix("\ufeff").splitlines(), 1)
+    rows = [(number, line.split()) for number, line in lines]
+    width = min((len(cells) for _, cells in rows if cells), default=0)
+    for place, (number, cells) in enumerate(rows):
+        if len(cells) > width > 1 and (name := re.match(r"(.*\.\w+) (.*)$", " ".join(cells))):
+            rows[place] = number, [name[1], *name[2].split()]
+    return rows
+
+
+def delimiter_of(line: str) -> str:
+    """The delimiter that a line of a table has most often outside of quotes; empty where it has none."""
+    bare = re.sub(r'"[^"]*"', "", line)
+    best = max(DELIMITERS, key=bare.count)
+    return best if best in bare else ""
+
+
 NAME, LABEL = "name", "label"
 """Titles of the first two columns of a table."""
-
-Row = tuple[int, list[str]]
-"""Line number in the file, and cells."""
 
 
 def is_missing(cell: str) -> bool:

@@ -18,6 +18,12 @@ FileKind = Literal[
     "an HDF5 file",
     "a MATLAB file",
     "a PDF",
+    "a compressed file",
+    "an archive",
+    "a Parquet table",
+    "a NumPy array",
+    "an SQLite database",
+    "UTF-16 text",
     "a picture",
     "an ONNX file",
     "a safetensors file",
@@ -38,6 +44,20 @@ STARTS: dict[bytes, FileKind] = {
     b"\x89PNG\r\n": "a picture",
     b"\xff\xd8\xff": "a picture",
     b"GIF8": "a picture",
+    b"II*\0": "a picture",
+    b"MM\0*": "a picture",
+    b"\0\0\0\x0cjP  ": "a picture",
+    b"\xff\x4f\xff\x51": "a picture",
+    b"BZh": "a compressed file",
+    b"\xfd7zXZ\0": "a compressed file",
+    b"\x28\xb5\x2f\xfd": "a compressed file",
+    b"7z\xbc\xaf\x27\x1c": "an archive",
+    b"Rar!\x1a\x07": "an archive",
+    b"PAR1": "a Parquet table",
+    b"\x93NUMPY": "a NumPy array",
+    b"SQLite format 3\0": "an SQLite database",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
     **dict.fromkeys((bytes([0x80, protocol]) for protocol in (2, 3, 4, 5)), "a pickle"),
 }
 
@@ -48,6 +68,9 @@ REMEDIES: dict[FileKind, str] = {
     "an HTML page": "download the file itself, not the page about it",
     "a zip archive": UNPACK,
     "a gzip archive": UNPACK,
+    "a compressed file": UNPACK,
+    "an archive": UNPACK,
+    "UTF-16 text": "save it as UTF-8",
 }
 
 
@@ -57,6 +80,8 @@ def kind_of(data: bytes) -> FileKind | None:
     if start.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "an HTML page"
     found = next((kind for magic, kind in STARTS.items() if start.startswith(magic)), None)
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "a picture"
     if found == "a zip archive" and b"/data.pkl" in start:
         return "a PyTorch file"
     # 8 bytes of a length, then a JSON object

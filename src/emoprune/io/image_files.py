@@ -1,14 +1,28 @@
-"""The pictures of a folder."""
+"""The pictures of a folder, and what lies between them."""
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from emoprune import events
 from emoprune.errors import BadData
-from emoprune.io.images import is_image_name
+from emoprune.io import file_kinds, images, picture_formats
+from emoprune.io.files import open_regular
+from emoprune.io.picture_formats import UNNAMED, Format
+
+REMEDIES = {
+    errno.ENAMETOOLONG: "shorten the names of its folders",
+    errno.ELOOP: "remove that link",
+    errno.ENOENT: "remove or replace it",
+}
+LONGEST_PLACE = 200
+"""Characters of a path in a message."""
 
 
 @contextmanager
@@ -18,29 +32,137 @@ def readable() -> Iterator[None]:
         yield
     except OSError as error:
         place = str(error.filename or "")
-        raise BadData(f"cannot be read ({error.strerror})", "check its permissions", place=place) from error
+        if len(place) > LONGEST_PLACE:
+            place = f"{place[: LONGEST_PLACE // 2]}...{place[-LONGEST_PLACE // 2 :]}"
+        remedy = REMEDIES.get(error.errno or 0, "check its permissions")
+        raise BadData(f"cannot be read ({error.strerror})", remedy, place=place) from error
 
 
-def pictures(root: Path, *, left_out: Callable[[Path], bool] = lambda path: False) -> list[Path]:
-    """Every picture below `root` in order of its path, without hidden files and those `left_out`.
+@dataclass(frozen=True)
+class Listing:
+    """The files below a folder by their path from there, with forward slashes, in order.
 
-    Follows links to folders, except to a folder that contains the link.
+    `unread` are pictures of a kind that is not read, `others` not pictures at all; `hidden` counts files and
+    folders whose name begins with a dot; `again` are links to folders that were listed already.
     """
-    return sorted(
-        (path for path in files(root) if is_image_name(path) and not left_out(path)),
-        key=lambda path: path.relative_to(root).as_posix(),
+
+    pictures: tuple[str, ...]
+    unread: dict[str, Format]
+    others: tuple[str, ...]
+    hidden: int
+    again: tuple[str, ...]
+
+
+def list_files(
+    root: str | Path, *, deep: bool = True, left_out: Callable[[str], bool] = lambda path: False
+) -> Listing:
+    """Every file below `root`, or directly in it, without those `left_out` by their path.
+
+    Follows links to folders, each folder once: under its own name, if that is below `root`.
+    """
+    suffixes = images.readable_suffixes()
+    top = os.fspath(root)
+    walk = _Walk(top, deep=deep)
+    pictures, others, unread = [], [], dict[str, Format]()
+    for path in walk:
+        suffix = os.path.splitext(path)[1].lower()
+        if left_out(f"{top}/{path}"):
+            continue
+        if suffix in suffixes:
+            pictures.append(path)
+        elif found := picture_formats.unread_suffix(suffix) or _unnamed(top, path, suffix, suffixes):
+            unread[path] = found
+        else:
+            others.append(path)
+    unread = dict(sorted(unread.items()))
+    return Listing(
+        tuple(sorted(pictures)), unread, tuple(sorted(others)), walk.hidden, tuple(sorted(walk.again))
     )
 
 
-def files(root: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Every file below `root` that is not hidden."""
-    real = os.path.realpath(root)
-    if real in above:
-        return
-    for path in root.iterdir():
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from files(path, (*above, real))
-        else:
-            yield path
+class _Walk:
+    """Iterates over the files below a folder; not recursive, as folders may be a thousand deep."""
+
+    def __init__(self, root: str, *, deep: bool) -> None:
+        self._root, self._deep = root, deep
+        self._seen: set[tuple[int, int]] = set()
+        self.hidden = 0
+        self.again: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        links = [""]
+        while links:
+            # all folders first, then what links lead to: so a folder has its own name, not that of a link
+            found: list[str] = []
+            for link in links:
+                yield from self._below(link, found)
+            links = sorted(found)
+
+    def _below(self, start: str, links: list[str]) -> Iterator[str]:
+        folders = [start]
+        while folders:
+            folder = folders.pop()
+            place = os.path.join(self._root, folder)
+            status = os.stat(place)
+            identity = (status.st_dev, status.st_ino)
+            if identity in self._seen:
+                self.again.append(folder)
+                continue
+            self._seen.add(identity)
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    path = f"{folder}/{entry.name}" if folder else entry.name
+                    if entry.name.startswith("."):
+                        self.hidden += 1
+                    elif not _is_folder(entry):
+                        yield path
+                    elif self._deep:
+                        (links if entry.is_symlink() else folders).append(path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # a link to itself, or to where nobody may look, is a file that cannot be read
+    with suppress(OSError):
+        return entry.is_dir()
+    return False
+
+
+def _unnamed(top: str, path: str, suffix: str, suffixes: Iterable[str]) -> Format | None:
+    """The format of a picture that has no suffix, or one behind it, as in a.jpg.1."""
+    name = os.path.basename(path).lower()
+    if suffix and not any(known in name for known in suffixes):
+        return None
+    with suppress(OSError, BadData), open_regular(os.path.join(top, path)) as stream:
+        start = stream.read(file_kinds.START)
+        pictured = file_kinds.kind_of(start) == "a picture" or picture_formats.unread_format(start)
+        return UNNAMED if pictured else None
+    return None
+
+
+def counted_kinds(unread: Iterable[tuple[str, Format]]) -> str:
+    """Pictures that are not read, by suffix, with the remedy: "2 .heic (pip install 'emoprune[heic]')"."""
+    counts = Counter((os.path.splitext(path)[1].lower(), form.remedy) for path, form in unread)
+    return ", ".join(
+        f"{count:,} {suffix or 'unnamed'} ({remedy})" for (suffix, remedy), count in sorted(counts.items())
+    )
+
+
+def tell_passed_over(place: str, listings: Sequence[Listing]) -> None:
+    """Warn of pictures that are not read, and note what else is passed over."""
+    if unread := [entry for listing in listings for entry in listing.unread.items()]:
+        events.warn(f"{place}: {events.counted(len(unread), 'picture')} passed over: {counted_kinds(unread)}")
+    note_others(place, listings)
+
+
+def note_others(place: str, listings: Sequence[Listing]) -> None:
+    """Note files that are not pictures, hidden ones, and folders that links lead to again."""
+    others, hidden = sum(len(each.others) for each in listings), sum(each.hidden for each in listings)
+    again = [folder for each in listings for folder in each.again]
+    told = []
+    if others or hidden:
+        files = events.counted(others + hidden, "file")
+        told.append(f"{files} that are not pictures{f' or hidden ({hidden:,})' if hidden else ''}")
+    if again:
+        told.append(f"{events.counted(len(again), 'link')} to folders that are read already, as {again[0]}")
+    if told:
+        events.note(f"{place}: passes over {' and '.join(told)}")

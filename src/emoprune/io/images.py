@@ -3,38 +3,56 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import math
 import os
 import re
-import stat
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 
-from emoprune.errors import BadImage, at
+from emoprune.errors import BadImage
+from emoprune.io import file_kinds, picture_formats
+from emoprune.io.files import open_regular
+from emoprune.io.picture_formats import HEIF, RAW, Format
 
 AVIF = features.check("avif")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", *(["AVIF"] if AVIF else []))
 """The formats that Pillow may read; some others, as PostScript, start programs."""
-SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".tif", ".tiff", ".bmp"}
-SUFFIXES |= {".ppm", ".pgm", ".pnm", *([".avif"] if AVIF else [])}
-MOST_PIXELS = 150_000_000
-"""Larger pictures are not decoded: RGB alone takes 3 bytes a pixel."""
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff"}
+SUFFIXES |= {".bmp", ".dib", ".tga", ".pbm", ".pgm", ".ppm", ".pnm", *([".avif"] if AVIF else [])}
+SUFFIXES |= {".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"}
+MOST_PIXELS, LONGEST_SIDE = 150_000_000, 100_000
+"""Larger pictures are not decoded: RGB takes 4 bytes a pixel, and each row takes memory of its own."""
 WHITES = (1.0, 255.0, 65535.0, 2.0**31 - 1)
 """Values of white in pictures of more than 8 bits: the least that no pixel exceeds."""
+
+TURNING = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}
+"""Where files but TIFFs say how the camera was held."""
+
+TO_CONVERT = {"icc_profile", "transparency"}
+"""What a gray picture may have that changes its values."""
+
+PIXELS_OF_A_BAND = 2**20
+
+AT_ONCE = 2**22
+"""Bytes of a file that is read before it is decoded."""
 
 JPEG_QUALITY = 95
 REMOVE, SHRINK = "remove it or replace it", "make it smaller"
 
 
-def is_image_name(path: Path) -> bool:
-    """Whether a file has the suffix of a picture and is not hidden."""
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+def readable_suffixes() -> frozenset[str]:
+    """Suffixes of pictures that can be read here."""
+    heif = HEIF.suffixes if importlib.util.find_spec("pillow_heif") else ()
+    return frozenset(SUFFIXES.union(heif))
 
 
 @dataclass(frozen=True)
@@ -56,6 +74,12 @@ def read_photo(path: Path) -> Image.Image:
     Takes the first of several frames, puts transparent pixels on white and converts color profiles to sRGB.
     """
     return _as_rgb(_decoded(path, None)[0])
+
+
+def read_gray(path: Path) -> Image.Image:
+    """The gray values (mode L) of `read_photo`; a gray picture takes a fifth less time."""
+    image = _decoded(path, None)[0]
+    return image if image.mode == "L" and not TO_CONVERT & image.info.keys() else _as_rgb(image).convert("L")
 
 
 def read_reduced(path: Path, max_side: int) -> Reduced:
@@ -80,46 +104,98 @@ def reduced(image: Image.Image, max_side: int) -> Reduced:
 
 def _decoded(path: Path, max_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
     """The upright picture in the file's own mode, and the upright size in the file's header."""
-    with _faults(path):
-        _check_file(path)
-        # Pillow warns of suspicious sizes and broken EXIF, and handles them
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
-            full = image.size
-            if math.prod(full) > MOST_PIXELS:
-                raise Image.DecompressionBombError(math.prod(full))
-            if max_side is not None and max_side < max(full):
-                scale = max_side / max(full)
-                image.draft(None, (math.ceil(full[0] * scale), math.ceil(full[1] * scale)))
-            image.load()
-            lying = image.size
+    try:
+        return _decode(path, max_side)
+    except BadImage as error:
+        error.place = str(path)
+        raise
+    except Exception as error:
+        # only Pillow runs inside, and its decoders raise errors of every kind for damaged files
+        raise BadImage(*_fact_and_remedy(error), place=str(path)) from None
+
+
+def _decode(path: Path, max_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
+    with (
+        open_regular(path, fault=BadImage) as stream,
+        quiet(),
+        _opened(stream, path.suffix.lower()) as image,
+    ):
+        full = image.size
+        if math.prod(full) > MOST_PIXELS:
+            raise Image.DecompressionBombError(math.prod(full))
+        if max(full) > LONGEST_SIDE:
+            raise BadImage(f"a side of {max(full):,} pixels is longer than is safe to decode", SHRINK)
+        if max_side is not None and max_side < max(full):
+            scale = max_side / max(full)
+            image.draft(None, (math.ceil(full[0] * scale), math.ceil(full[1] * scale)))
+        image.load()
+        lying = image.size
+        if image.format == "TIFF" or TURNING & image.info.keys():
             with contextlib.suppress(Exception):
                 # if only the EXIF is damaged, the picture is not turned, as in viewers; in place, as a copy
                 # of a large photo takes a fifth of a gigabyte
                 ImageOps.exif_transpose(image, in_place=True)
-            return image, full if image.size == lying else full[::-1]
+        return image, full if image.size == lying else full[::-1]
 
 
-def _check_file(path: Path) -> None:
-    # reading a pipe would wait, and a device may never end
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        folder = stat.S_ISDIR(found.st_mode)
-        raise BadImage("a folder, not a file" if folder else "not a plain file", REMOVE)
-    if found.st_size == 0:
+class quiet:  # noqa: N801  used like contextlib.suppress
+    """Within, Pillow does not warn of suspicious sizes and broken EXIF, which it handles.
+
+    Unlike warnings.catch_warnings it may be entered by several threads at once, and costs nothing where it
+    is entered already.
+    """
+
+    _lock, _depth, _caught = threading.Lock(), 0, warnings.catch_warnings(action="ignore")
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not quiet._depth:
+                quiet._caught = warnings.catch_warnings(action="ignore")
+                quiet._caught.__enter__()
+            quiet._depth += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            quiet._depth -= 1
+            if not quiet._depth:
+                quiet._caught.__exit__(None, None, None)
+
+
+def _opened(stream: io.FileIO, suffix: str) -> Image.Image:
+    """The picture in a file, not yet decoded; BadImage says of what kind another file is."""
+    size = os.fstat(stream.fileno()).st_size
+    if size == 0:
         raise BadImage("the file is empty", REMOVE)
+    # Pillow reads in small pieces, which takes longer than to decode a small picture
+    source = io.BytesIO(stream.readall()) if size < AT_ONCE else io.BufferedReader(stream)
+    head = source.read(file_kinds.START)
+    source.seek(0)
+    found = RAW if suffix in RAW.suffixes else picture_formats.unread_format(head)
+    try:
+        if found is RAW:
+            raise UnidentifiedImageError
+        return Image.open(source, formats=FORMATS + _more_formats(found, suffix))
+    except UnidentifiedImageError:
+        kind, found = file_kinds.kind_of(head), found or picture_formats.unread_suffix(suffix)
+        if kind not in (None, "a picture"):
+            raise BadImage(f"{kind}, not a picture", file_kinds.REMEDIES.get(kind, REMOVE)) from None
+        if found:
+            raise BadImage(found.fact, found.remedy) from None
+        raise
 
 
-@contextlib.contextmanager
-def _faults(path: Path) -> Iterator[None]:
-    """Turn errors of Pillow and the system into a BadImage that names the file."""
-    with at(str(path)):
-        try:
-            yield
-        except BadImage:
-            raise
-        except Exception as error:
-            # only Pillow runs inside, and its decoders raise errors of every kind for damaged files
-            raise BadImage(*_fact_and_remedy(error)) from None
+def _more_formats(found: Format | None, suffix: str) -> tuple[str, ...]:
+    """Formats that are tried for some files only."""
+    if suffix in (".tga", ".dib"):
+        # they have no first bytes of their own: anything might be taken for them
+        return (suffix[1:].upper(),)
+    if found is HEIF:
+        with contextlib.suppress(ImportError):
+            import pillow_heif
+
+            pillow_heif.register_heif_opener(thumbnails=False)
+            return ("HEIF",)
+    return ()
 
 
 def _fact_and_remedy(error: Exception) -> tuple[str, str]:
@@ -131,8 +207,8 @@ def _fact_and_remedy(error: Exception) -> tuple[str, str]:
             return f"more pixels than is safe to decode{count}", SHRINK
         case MemoryError():
             return "more pixels than fit into memory", SHRINK
-        case FileNotFoundError():
-            return "no such file", REMOVE
+        case FileNotFoundError() | IsADirectoryError():
+            return "no such file" if isinstance(error, FileNotFoundError) else "a folder, not a file", REMOVE
         case OSError(errno=int(number)):
             return f"cannot be read ({os.strerror(number)})", "make it readable, or remove it"
     return f"a damaged image ({str(error) or type(error).__name__})", REMOVE
@@ -145,21 +221,42 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "CMYK":
         return _in_srgb(image, profile) or image.convert("RGB")
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
+        image = _on_white(image)
     if image.mode != "RGB":
         image = image.convert("RGB")
     return _in_srgb(image, profile) or image
 
 
+def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The picture in pieces, with the row at which each begins: converting takes several times its memory."""
+    rows = max(1, PIXELS_OF_A_BAND // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(image.height, top + rows)))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """A picture with transparent pixels as RGB, before a white ground."""
+    found = Image.new("RGB", image.size)
+    for top, band in _bands(image):
+        white = Image.new("RGBA", band.size, "white")
+        found.paste(Image.alpha_composite(white, band.convert("RGBA")).convert("RGB"), (0, top))
+    return found
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Gray of more than 8 bits; Pillow's own conversion clips at 255 instead of scaling."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
-    brightest = values.max(initial=0)
+
+    def values(band: Image.Image) -> NDArray[np.float64]:
+        return np.nan_to_num(np.asarray(band, dtype=np.float64), posinf=0, neginf=0)
+
+    brightest = max(values(band).max(initial=0) for _, band in _bands(image))
     # floats up to 1 are usual, integers up to 1 are nearly black
     whites = WHITES[2:] if image.mode.startswith("I;16") else WHITES if image.mode == "F" else WHITES[1:]
     white = next((white for white in whites if brightest <= white), brightest)
-    return Image.fromarray((values / white * 255).clip(0, 255).astype(np.uint8))
+    found = Image.new("L", image.size)
+    for top, band in _bands(image):
+        found.paste(Image.fromarray((values(band) / white * 255).clip(0, 255).astype(np.uint8)), (0, top))
+    return found
 
 
 def _in_srgb(image: Image.Image, profile: object) -> Image.Image | None:

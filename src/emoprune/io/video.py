@@ -6,13 +6,14 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from emoprune.errors import BadData, Unavailable, at
+from emoprune.io.files import open_regular
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -36,8 +37,9 @@ TURNS = {
 """Makes a frame upright, by a, b, c, d of its display matrix: x, y (down) move to ax + cy, bx + dy."""
 
 
-def is_video_name(path: Path) -> bool:
+def is_video_name(name: str) -> bool:
     """Whether a file has the suffix of a video and is not hidden."""
+    path = PurePath(name)
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
@@ -77,7 +79,7 @@ def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
     options = {"protocol_whitelist": "none"}
     with (
         _faults(av, path),
-        path.open("rb") as file,
+        open_regular(path) as file,
         av.open(file, "r", options=options, metadata_errors="replace") as container,
     ):
         # the cover of a song is a stream too

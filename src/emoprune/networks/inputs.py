@@ -8,7 +8,8 @@ import sys
 import torch
 from torch import nn
 
-from emoprune.data.datasets import Data, Folder
+from emoprune.data.datasets import Data
+from emoprune.data.image_folders import Folder
 from emoprune.data.types import LARGEST_SIDE, Preprocess, Table
 from emoprune.errors import UsageFault, at
 from emoprune.networks import build, heads

@@ -1,0 +1,119 @@
+"""Folders of pictures by class, in one piece or in parts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from PIL import Image
+
+from emoprune import events
+from emoprune.data.class_names import class_key
+from emoprune.data.config import SplitConfig
+from emoprune.data.parts import HOW, note_spelling, part_of, spelled_parts
+from emoprune.data.types import Catalog
+from emoprune.errors import BadData, at
+from emoprune.faces import output_folder
+from emoprune.faces.output_folder import is_own_file
+from emoprune.faces.types import CropSettings
+from emoprune.io.content_hash import file_hash, fingerprint
+from emoprune.io.image_files import Listing, counted_kinds, list_files, readable, tell_passed_over
+from emoprune.io.images import read_gray, read_photo
+
+LAYOUT = "give a folder with one folder of pictures per class"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Pictures in files, by class; `paths` are in the order of the catalog's names, not yet decoded.
+
+    `crop` is how the pictures were cut out of photos, if crop has written that beside them.
+    """
+
+    catalog: Catalog
+    paths: tuple[Path, ...]
+    split: SplitConfig = field(default_factory=SplitConfig)
+    crop: CropSettings | None = None
+
+    def picture(self, index: int) -> Image.Image:
+        """The picture at an index, decoded, as RGB; BadImage for a file that is not one."""
+        return read_photo(self.paths[index])
+
+    def gray(self, index: int) -> Image.Image:
+        """The same in gray."""
+        return read_gray(self.paths[index])
+
+
+def open_folder(place: str) -> Folder:
+    """A folder of class folders, or of folders such as train/, val/ and test/ that hold them.
+
+    Classes and pictures are in order of their names. Deeper folders belong to their class, hidden ones are
+    ignored; warnings and notes say what is passed over. Raises BadData for a layout that leaves the class of
+    a picture unclear.
+    """
+    root = Path(place)
+    with at(place), readable():
+        tops = _folders(root)
+        parts = spelled_parts(tops)
+        if parts and len(parts) < len(tops):
+            other = next(top for top in tops if top not in parts)
+            remedy = "keep either classes or parts (train, val, test) at its top"
+            raise BadData(f"has {next(iter(parts))}/ beside {other}/", remedy)
+        note_spelling(place, parts)
+        classes = [f"{part}/{name}" for part in parts for name in _folders(root / part)] if parts else tops
+        listings = {folder: list_files(root / folder, left_out=is_own_file) for folder in classes}
+        _check_classes(place, listings)
+        if output_folder.is_unfinished(root):
+            raise BadData("its photos are not all cropped", "run the same emoprune crop again")
+        beside = [list_files(root / folder, deep=False, left_out=is_own_file) for folder in ("", *parts)]
+        for listing in beside:
+            for loose in listing.pictures[:1]:
+                raise BadData(f"{loose} is in no class folder", LAYOUT)
+        found = sorted(
+            (f"{folder}/{path}", os.path.basename(folder))
+            for folder, listing in listings.items()
+            for path in listing.pictures
+        )
+        if not found:
+            raise BadData("no pictures in class folders", LAYOUT)
+        tell_passed_over(place, [*listings.values(), *beside])
+        names, labels = [name for name, _ in found], [label for _, label in found]
+        made = image_set(place, names, labels, [root / name for name in names])
+    return replace(made, crop=output_folder.settings_in(root))
+
+
+def image_set(place: str, names: Sequence[str], labels: Sequence[str], paths: Sequence[Path]) -> Folder:
+    """Pictures in files with their names and classes; OSError or BadData for one that cannot be read."""
+    contents = events.tracked(map(file_hash, paths), "read", len(paths))
+    print_ = fingerprint(zip(names, labels, contents, strict=True))
+    return Folder(Catalog.of(place, names, labels, print_), tuple(paths))
+
+
+def _folders(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _check_classes(place: str, listings: Mapping[str, Listing]) -> None:
+    """Raise BadData for a class folder without pictures or with parts in it; warn of possible parts."""
+    inside: dict[str, set[str]] = {}
+    for folder, listing in listings.items():
+        if not listing.pictures:
+            unread = f" that are read, but {counted_kinds(listing.unread.items())}" if listing.unread else ""
+            name = os.path.basename(folder)
+            raise BadData(f"class folder {name}/ has no pictures{unread}", "add some or remove the folder")
+        below = {path.partition("/")[0] if "/" in path else "" for path in listing.pictures}
+        if len(below) > 1 and all(map(part_of, below)):
+            first, second = sorted(below)[:2]
+            remedy = f"put parts at the top, as {first}/{folder}/"
+            if len(listings) == 1:
+                remedy = f"give {place.rstrip('/')}/{folder}/ as the data"
+            raise BadData(f"{folder}/ holds {first}/ and {second}/", remedy)
+        inside[folder] = {class_key(name) for name in below}
+    shared = set[str].intersection(*inside.values()) if len(inside) > 1 else set()
+    if len(shared) > 1 and "" not in shared and 2 * len(shared) >= len(set[str].union(*inside.values())):
+        first, second = list(inside)[:2]
+        same = ", ".join(sorted(shared)[:3])
+        fact = f"{first}/, {second}/ and the other classes hold the same folders ({same})"
+        events.warn(f"{place}: {fact}; if they are parts, {HOW}")
