@@ -248,6 +248,13 @@ def test_labels_for_are_indices_into_the_models_classes() -> None:
         loading.labels_for(table, ("angry", "happy"))
 
 
+def test_labels_for_match_other_spellings_and_tell_it(told: pytest.LogCaptureFixture) -> None:
+    table = tabled((0, 1, 1, 0), ("Happiness", "SAD"))
+    assert loading.labels_for(table, ("angry", "happy", "sad")).tolist() == [1, 2, 2, 1]
+    wanted = "t.csv: classes of the model are matched by name, happy as Happiness, sad as SAD"
+    assert told.messages == [wanted]
+
+
 def test_part_indices_refuse_other_data_except_for_all() -> None:
     rule = SplitRule("50/50", 0, None, "g")
     table = tabled((0, 1, 0, 1), ("happy", "sad"))
@@ -312,5 +319,7 @@ def test_labels_for_take_classes_in_any_order(drawn: Table) -> None:
 def test_labels_for_a_reconstruction_are_those_of_the_data(drawn: Table) -> None:
     found = labels_for(drawn, outputs(drawn, "reconstruct"), "reconstruct")
     assert found.tolist() == list(drawn.catalog.labels)
+    with pytest.raises(BadData, match=r"other columns than the network reconstructs \(x1, x0, label\)"):
+        labels_for(drawn, ("x1", "x0", "label"), "reconstruct")
     with pytest.raises(BadData, match="class a is not one of the model's"):
         labels_for(drawn, outputs(drawn, "reconstruct"), "classify")

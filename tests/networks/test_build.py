@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from emoprune.errors import BadCheckpoint, EmopruneError
 from emoprune.networks import build as nets
 from emoprune.networks import heads
-from emoprune.networks.build import build, features, input_of, load_pretrained, penultimate, restore
+from emoprune.networks.build import build, features, input_of, penultimate, restore
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Spec
 from tests.networks.test_registry import SMALLEST_OF_FAMILY
@@ -205,116 +205,6 @@ def network(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build(Spec(arch, classes, (3, side, side), hidden)).eval()
-
-
-def tensors_of_nets_pretrained(net: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in net.state_dict().items()}
-
-
-def load(net: nn.Module, tensors: dict[str, Tensor], *, own_head: bool = False) -> list[str]:
-    return load_pretrained(net, tensors, fresh=heads.fresh_layers(net, own_head=own_head))
-
-
-@pytest.fixture(scope="module")
-def imagenet() -> dict[str, Tensor]:
-    """What a file of finished weights holds: seven classes, other numbers."""
-    return tensors_of_nets_pretrained(network("shufflenet_v2_x0_5", classes=7, seed=1))
-
-
-def assert_filled(net: nn.Module, tensors: dict[str, Tensor], *, but: list[str]) -> None:
-    own = net.state_dict()
-    assert all(torch.equal(own[name], tensors[name]) for name in own if name not in but)
-
-
-def test_load_pretrained_fills_the_same_architecture(imagenet: dict[str, Tensor]) -> None:
-    net = network("shufflenet_v2_x0_5", classes=7)
-    assert load(net, imagenet) == []
-    assert_filled(net, imagenet, but=[])
-
-
-def test_load_pretrained_keeps_a_fresh_output_layer_for_other_classes(imagenet: dict[str, Tensor]) -> None:
-    net = network("shufflenet_v2_x0_5", classes=3)
-    before = tensors_of_nets_pretrained(net)
-    assert load(net, imagenet) == ["fc.weight", "fc.bias"]
-    assert_filled(net, imagenet, but=["fc.weight", "fc.bias"])
-    assert torch.equal(net.state_dict()["fc.weight"], before["fc.weight"])
-
-
-def test_load_pretrained_keeps_a_new_head_fresh(imagenet: dict[str, Tensor]) -> None:
-    net = network("shufflenet_v2_x0_5", (5,))
-    fresh = [f"fc.{layer}.{kind}" for layer in ("hidden1", "output") for kind in ("weight", "bias")]
-    assert load(net, imagenet, own_head=True) == fresh
-    assert_filled(net, imagenet, but=fresh)
-
-
-def test_load_pretrained_fills_the_same_head() -> None:
-    net, other = (network("shufflenet_v2_x0_5", (5,), seed=seed) for seed in (0, 1))
-    assert load(net, tensors_of_nets_pretrained(other), own_head=True) == []
-    assert_filled(net, tensors_of_nets_pretrained(other), but=[])
-
-
-@pytest.mark.parametrize("own_head", [False, True])
-def test_load_pretrained_names_a_missing_backbone_tensor(imagenet: dict[str, Tensor], own_head: bool) -> None:
-    less = {name: value for name, value in imagenet.items() if name != "conv5.0.weight"}
-    with pytest.raises(BadCheckpoint, match=r"conv5\.0\.weight, and the file lacks it"):
-        load(network("shufflenet_v2_x0_5", (5,) if own_head else ()), less, own_head=own_head)
-
-
-def test_load_pretrained_names_both_shapes_of_a_wrong_tensor(imagenet: dict[str, Tensor]) -> None:
-    with pytest.raises(BadCheckpoint, match="2 float32, not 24x3x3x3 float32"):
-        load(network("shufflenet_v2_x0_5"), {**imagenet, "conv1.0.weight": torch.zeros(2)})
-
-
-def test_load_pretrained_changes_nothing_when_it_refuses(imagenet: dict[str, Tensor]) -> None:
-    net = network("shufflenet_v2_x0_5")
-    before = tensors_of_nets_pretrained(net)
-    with pytest.raises(BadCheckpoint):
-        load(net, {name: value for name, value in imagenet.items() if name != "conv5.1.running_var"})
-    assert_filled(net, before, but=[])
-
-
-def test_load_pretrained_does_not_need_counts_of_batches(imagenet: dict[str, Tensor]) -> None:
-    counts = [name for name in imagenet if name.endswith("num_batches_tracked")]
-    assert counts
-    net = network("shufflenet_v2_x0_5", classes=7)
-    assert load(net, {name: value for name, value in imagenet.items() if name not in counts}) == []
-    assert_filled(net, imagenet, but=counts)
-
-
-def test_load_pretrained_does_not_need_the_fill_of_tables() -> None:
-    spec = Spec("mlp", 3, (4,), (5,))
-    tensors = tensors_of_nets_pretrained(build(spec))
-    del tensors["scaling.fill"]
-    net = build(spec)
-    assert load(net, tensors, own_head=True) == []
-    assert torch.equal(net.get_buffer("scaling.fill"), torch.zeros(4))
-
-
-def test_load_pretrained_refuses_a_deeper_relative() -> None:
-    with torch.device("meta"):
-        net, deeper = (build(Spec(arch, 3, (3, 64, 64))) for arch in ("resnet18", "resnet34"))
-    assert set(net.state_dict()) < set(deeper.state_dict())
-    with pytest.raises(BadCheckpoint):
-        load(net, dict(deeper.state_dict()))
-
-
-@pytest.mark.parametrize("arch", ["mnasnet0_5", "squeezenet1_1"])
-def test_load_pretrained_fills_other_families(arch: str) -> None:
-    net, other = (network(arch, seed=seed) for seed in (0, 1))
-    assert load(net, tensors_of_nets_pretrained(other)) == []
-    assert_filled(net, tensors_of_nets_pretrained(other), but=[])
-
-
-def test_load_pretrained_refuses_a_file_of_something_else(imagenet: dict[str, Tensor]) -> None:
-    for tensors in ({}, {"weight": torch.zeros(3)}, imagenet):
-        with pytest.raises(BadCheckpoint):
-            load(network("squeezenet1_1"), tensors)
-
-
-def test_load_pretrained_refuses_a_file_without_any_tensor_of_an_mlp() -> None:
-    net = build(Spec("mlp", 3, (1, 4, 4), (5,)))
-    with pytest.raises(BadCheckpoint, match="no tensor of this architecture"):
-        load(net, {"weight": torch.zeros(3)}, own_head=True)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 from torchvision.models import get_model_weights
 
 from emoprune.data.image_folders import Folder
-from emoprune.data.types import Catalog, Table
+from emoprune.data.types import Catalog, Preprocess, SplitRule, Table
 from emoprune.errors import BadCheckpoint, UsageFault
-from emoprune.networks import inputs
+from emoprune.networks import checkpoint, inputs
+from emoprune.networks.build import build
 from emoprune.networks.registry import ARCHITECTURES
-from emoprune.networks.types import Spec
+from emoprune.networks.types import Checkpoint, Spec
 
 FOLDER = Folder(Catalog("faces", ("a/1.jpg",), (0,), ("a",), "f"), (Path("faces/a/1.jpg"),))
 TABLE = Table(Catalog("t.csv", ("a",), (0,), ("a",), "f"), ("x", "y"), torch.zeros(1, 2))
@@ -43,6 +45,33 @@ def test_preprocess_gives_torchvision_the_input_of_its_weights(arch: str) -> Non
     assert (found.mean, found.std) == (tuple(transforms.mean), tuple(transforms.std))
     assert found.size == ARCHITECTURES[arch].size
     assert transforms.crop_size == [found.size[0]]
+
+
+def test_preprocess_takes_the_input_of_imagenet_weights_where_none_is_given() -> None:
+    given = {"gray": False, "mean": None, "std": None, "weights": "imagenet"}
+    found = inputs.preprocess(FOLDER, "efficientnet_v2_l", None, **given)  # type: ignore[arg-type]  # kinds
+    assert (found.size, found.mean, found.std) == ((480, 480), (0.5,) * 3, (0.5,) * 3)
+    found = inputs.preprocess(FOLDER, "efficientnet_v2_l", "64", **(given | {"mean": "0.1"}))  # type: ignore[arg-type]
+    assert (found.size, found.mean, found.std) == ((64, 64), (0.1,) * 3, (0.5,) * 3)
+    found = inputs.preprocess(FOLDER, "efficientnet_v2_l", None, **(given | {"weights": "w.pth"}))  # type: ignore[arg-type]
+    assert (found.size, found.mean) == ((224, 224), inputs.IMAGENET_MEAN)
+
+
+@pytest.mark.parametrize(
+    ("arch", "size", "mean", "says"),
+    [
+        ("efficientnet_v2_l", None, None, "with `size=480` `mean=0.5` `std=0.5`"),
+        ("efficientnet_v2_l", "64", "0.5", "with `std=0.5`"),
+        ("swin_v2_t", None, None, "with `size=256`"),
+        ("swin_v2_t", "64", None, None),
+        ("resnet18", None, None, None),
+    ],
+)
+def test_note_usual_input_tells_what_differs_and_is_taken(
+    arch: str, size: str | None, mean: str | None, says: str | None, told: pytest.LogCaptureFixture
+) -> None:
+    inputs.note_usual_input(arch, size, mean=mean, std=None)
+    assert [says in text for text in told.messages if says] == [True] * (says is not None)
 
 
 def test_preprocess_gives_gray_one_channel_or_torchvision_three() -> None:
@@ -96,3 +125,45 @@ def test_pretrained_names_the_file_and_tensor_that_do_not_fit(tmp_path: Path) ->
     torch.save(wide.state_dict(), path)
     with pytest.raises(BadCheckpoint, match=rf"{path}: .*features\.0\.weight.*16x3x5x5.*16x1x5x5"):
         inputs.pretrained(Spec("conv1", 3, (1, 16, 16), hidden=(4,)), str(path), seed=0)
+
+
+def saved(path: Path, **changes: Any) -> str:
+    """A checkpoint of conv1 on gray 16x16 pictures, untrained."""
+    spec = Spec("conv1", 3, (1, 16, 16), hidden=(4,), **changes)
+    net = build(spec)
+    preprocess = Preprocess("image", (16, 16), "gray", (0.5,), (0.25,))
+    rule = SplitRule("80/20", 0, None, "f")
+    Checkpoint(spec, CLASSES, preprocess, rule, tensors=net.state_dict()).save(path)
+    return str(path)
+
+
+CLASSES = ("angry", "happy", "sad")
+OTHER = Preprocess("image", (16, 16), "rgb", (0.5,) * 3, (0.5,) * 3)
+
+
+def test_pretrained_takes_rows_of_a_checkpoint_by_class(tmp_path: Path) -> None:
+    spec, path = Spec("conv1", 3, (1, 16, 16), hidden=(4,)), saved(tmp_path / "m.st")
+    net, made = inputs.pretrained(spec, path, seed=1, classes=("Sadness", "happy", "ANGRY"))
+    assert made is not None
+    assert made.fresh == ()
+    own, theirs = net.state_dict(), checkpoint.read(path).tensors
+    assert torch.equal(own["classifier.output.weight"], theirs["classifier.output.weight"].flip(0))
+
+
+def test_pretrained_refuses_a_pruned_checkpoint(tmp_path: Path) -> None:
+    widths = {"classifier.hidden1": (576, 2), "classifier.output": (2, 3)}
+    path = saved(tmp_path / "m.st", widths=widths)
+    with pytest.raises(BadCheckpoint, match=r"m\.st: is a pruned conv1, .*`past`"):
+        inputs.pretrained(Spec("conv1", 3, (1, 16, 16), hidden=(4,)), path, seed=0, classes=CLASSES)
+
+
+def test_pretrained_notes_where_a_checkpoint_saw_other_pictures(
+    tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    spec, path = Spec("conv1", 3, (1, 16, 16), hidden=(4,)), saved(tmp_path / "m.st")
+    same = checkpoint.read(path).preprocess
+    for preprocess, notes in ((same, []), (OTHER, ["`mean=0.5`, `std=0.25`, gray pictures"])):
+        told.clear()
+        inputs.pretrained(spec, path, seed=0, classes=CLASSES, preprocess=preprocess)
+        assert len(told.messages) == len(notes)
+        assert all(note in text for note, text in zip(notes, told.messages, strict=True))

@@ -1,6 +1,8 @@
 import io
+import json
 import os
 import pickle
+import zipfile
 from collections import OrderedDict
 from email.message import Message
 from pathlib import Path
@@ -39,41 +41,96 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def tensors_of(path: str) -> dict[str, Tensor]:
+    return dict(pretrained.read(path).tensors)
+
+
+def under(prefix: str) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": value for name, value in STATE.items()}
+
+
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 @pytest.mark.parametrize(
-    "value",
+    ("value", "prefix"),
     [
-        STATE,
-        OrderedDict(STATE),
-        {"state_dict": STATE},
-        {"state_dict": STATE, "epoch": 90, "arch": "resnet18", "best": 0.7},
-        {"model_state_dict": STATE},
-        {"model": STATE},
-        {f"module.{name}": value for name, value in STATE.items()},
-        {"state_dict": {f"module.{name}": value for name, value in STATE.items()}},
+        (STATE, ""),
+        (OrderedDict(STATE), ""),
+        ({"state_dict": STATE, "epoch": 90, "arch": "resnet18", "best": 0.7}, "state_dict."),
+        ({"net": {"inner": under("module.")}, "acc": [54.7]}, "net.inner.module."),
+        # of the optimizer a dict with numbers as keys is not opened
+        ({"ema": STATE, "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}}, "ema."),
     ],
-    ids=["plain", "ordered", "wrapped", "beside others", "model_state_dict", "model", "parallel", "both"],
+    ids=["plain", "ordered", "beside others", "nested", "optimizer"],
 )
-def test_read_takes_every_usual_form_of_a_state_dict(tmp_path: Path, value: object, zipped: bool) -> None:
-    assert equal(pretrained.read(saved(tmp_path / "w.pth", value, zipped=zipped)), STATE)
+def test_read_opens_the_dicts_of_a_file(tmp_path: Path, value: object, prefix: str, zipped: bool) -> None:
+    assert equal(tensors_of(saved(tmp_path / "w.pth", value, zipped=zipped)), under(prefix))
+
+
+def test_read_opens_each_dict_once_and_not_too_deep(tmp_path: Path) -> None:
+    shared: dict[str, object] = {"w": torch.ones(1)}
+    for _ in range(40):
+        shared = {"a": shared, "b": shared}
+    shared["w"] = torch.zeros(1)
+    assert tensors_of(saved(tmp_path / "w.pth", shared)).keys() == {"w"}
 
 
 def test_read_takes_a_state_dict(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    assert equal(pretrained.read(saved(tmp_path / "w.pt", net.state_dict())), net.state_dict())
+    assert equal(tensors_of(saved(tmp_path / "w.pt", net.state_dict())), net.state_dict())
 
 
-@pytest.mark.parametrize("suffix", [".st", ".safetensors"])
-def test_read_knows_safetensors_by_their_suffix(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", [".st", ".safetensors", ".pth", ""])
+def test_read_goes_by_the_bytes_not_by_the_name(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"w{suffix}"
-    path.write_bytes(safetensors.torch.save({f"module.{name}": value for name, value in STATE.items()}))
-    assert equal(pretrained.read(str(path)), STATE)
+    for data in (safetensors.torch.save(STATE), torch_bytes(STATE, zipped=True)):
+        path.write_bytes(data)
+        assert equal(tensors_of(str(path)), STATE)
 
 
-def test_read_takes_the_network_of_a_checkpoint(tmp_path: Path) -> None:
+def test_read_takes_the_network_and_the_classes_of_a_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "model.st"
     path.write_bytes(checkpoints.to_bytes(checkpoint()))
-    assert equal(pretrained.read(str(path)), dict(checkpoint().tensors))
+    found = pretrained.read(str(path))
+    assert equal(dict(found.tensors), dict(checkpoint().tensors))
+    assert found.classes == checkpoint().classes
+    assert found.card is not None
+
+
+NAMES = ("fear", "angry", "sad")
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        *({"classes": NAMES}, {"class_names": list(NAMES)}, {"meta": {"CLASSES": NAMES}}),
+        {"hyper_parameters": {"id2label": dict(enumerate(NAMES))}},
+        *({"class_to_idx": {"sad": 2, "fear": 0, "angry": 1}}, {"idx_to_class": dict(enumerate(NAMES))}),
+    ],
+    ids=lambda value: next(iter(value)),
+)
+def test_read_knows_the_classes_that_a_file_states(tmp_path: Path, stated: dict[str, Any]) -> None:
+    assert pretrained.read(saved(tmp_path / "w.pth", {"state_dict": STATE, **stated})).classes == NAMES
+    metadata = {key: json.dumps(value) for key, value in stated.items()}
+    for each in (metadata, {"about": json.dumps(stated)}):
+        (tmp_path / "w.st").write_bytes(safetensors.torch.save(STATE, each))
+        assert pretrained.read(str(tmp_path / "w.st")).classes == NAMES
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        *({"classes": 7}, {"classes": [0, 1]}, {"id2label": {0: "a", 2: "b"}}, {"class_to_idx": {"a": "0"}}),
+        *({"classes": torch.ones(3)}, {"num_classes": ["a"]}, {"id2label": {}}, {3: {"classes": ["a"]}}),
+    ],
+    ids=repr,
+)
+def test_read_takes_nothing_else_for_classes(tmp_path: Path, stated: dict[Any, Any]) -> None:
+    assert pretrained.read(saved(tmp_path / "w.pth", {"state_dict": STATE, **stated})).classes == ()
+
+
+def test_read_splits_names_between_commas(tmp_path: Path) -> None:
+    (tmp_path / "w.st").write_bytes(safetensors.torch.save(STATE, {"classes": "fear, angry,sad"}))
+    assert pretrained.read(str(tmp_path / "w.st")).classes == NAMES
 
 
 class Trap:
@@ -113,7 +170,7 @@ def test_read_refuses_a_pickled_network(tmp_path: Path) -> None:
         pretrained.read(saved(tmp_path / "w.pt", nn.Linear(2, 2)))
 
 
-@pytest.mark.parametrize("value", [{}, [], torch.ones(2), {"epoch": 3}, {"a": torch.ones(1), "b": 5}, None])
+@pytest.mark.parametrize("value", [{}, [], torch.ones(2), {"epoch": 3}, {5: torch.ones(1)}, None])
 def test_read_refuses_a_file_without_tensors_by_name(tmp_path: Path, value: object) -> None:
     with pytest.raises(BadCheckpoint, match="holds no tensors by name"):
         pretrained.read(saved(tmp_path / "w.pth", value))
@@ -151,6 +208,57 @@ def test_read_refuses_a_cut_file(tmp_path: Path, zipped: bool) -> None:
             pretrained.read(str(tmp_path / "w.pth"))
 
 
+def archive(entries: dict[str, bytes], *, compression: int = zipfile.ZIP_STORED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as opened:
+        for name, data in entries.items():
+            opened.writestr(name, data)
+    return stream.getvalue()
+
+
+def repacked(**changes: bytes) -> bytes:
+    """A file of torch.save with other bytes in some of its entries."""
+    with zipfile.ZipFile(io.BytesIO(torch_bytes(STATE, zipped=True))) as opened:
+        entries = {name: opened.read(name) for name in opened.namelist()}
+    by_end = {name: name.rpartition("/")[2].replace(".", "_") for name in entries}
+    return archive({name: changes.get(by_end[name], data) for name, data in entries.items()})
+
+
+NESTED = 20_000
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (archive({"a.txt": b"text"}), "a zip archive, not a PyTorch file; unpack it"),
+        (archive({"w/data.pkl": bytes(9999)}, compression=zipfile.ZIP_DEFLATED), "compressed"),
+        (archive({"w/data.pkl": b"", "w/code/__torch__.py": b"", "w/constants.pkl": b""}), "TorchScript"),
+        (repacked(data_pkl=b"\x80\x02cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R."), "bytearray"),
+        (repacked(data_pkl=b"\x80\x02cnumpy\ndtype\nK\x01\x85R."), r"pickled objects \(numpy\.dtype\)"),
+        (repacked(data_pkl=b"\x80\x02" + b"]" * NESTED + b"a" * (NESTED - 1) + b"."), "no tensors by name"),
+        (repacked(data_pkl=b"\x80\x02" + b"]r\xff\xff\xff\x7f" * NESTED + b"."), "no tensors by name"),
+        (repacked(**{"0": b""}), "damaged"),
+    ],
+    ids=["zip", "deflated", "script", "allocation", "numpy", "nested", "memo", "short"],
+)
+def test_read_says_what_an_archive_is_instead(tmp_path: Path, data: bytes, says: str) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(data)
+    with pytest.raises(BadCheckpoint, match=says) as caught:
+        pretrained.read(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_read_refuses_torchscript_and_nested_tensors(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), str(tmp_path / "script.pt"))
+    with pytest.raises(BadCheckpoint, match=r"TorchScript.*save its state_dict\(\)"):
+        pretrained.read(str(tmp_path / "script.pt"))
+    ragged = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    with pytest.raises(BadCheckpoint, match="tensor a is nested"):
+        pretrained.read(saved(tmp_path / "w.pth", {"a": ragged}))
+
+
 @given(st.binary(min_size=1, max_size=60))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_read_refuses_random_bytes(tmp_path: Path, data: bytes) -> None:
@@ -168,7 +276,7 @@ def test_read_of_a_flipped_byte_raises_only_our_errors(tmp_path: Path, place: in
     data = bytearray(LEGACY)
     data[place] = value
     (tmp_path / "w.pth").write_bytes(data)
-    found = outcome(BadCheckpoint, lambda: pretrained.read(str(tmp_path / "w.pth")))
+    found = outcome(BadCheckpoint, lambda: tensors_of(str(tmp_path / "w.pth")))
     if isinstance(found, BadCheckpoint):
         assert "\n" not in str(found)
     else:
@@ -266,3 +374,8 @@ def test_imagenet_weights_come_from_the_cache(tmp_path: Path) -> None:
     found = imagenet_weights("squeezenet1_1", progress=False)
     assert found.keys() == {"a"}
     assert torch.equal(found["a"], torch.arange(3.0))
+
+
+def test_imagenet_input_is_that_of_the_default_weights() -> None:
+    assert pretrained.imagenet_input("efficientnet_v2_l") == ((480, 480), (0.5,) * 3, (0.5,) * 3)
+    assert pretrained.imagenet_input("resnet18")[0] == (224, 224)

@@ -15,6 +15,10 @@ from torchvision import models
 
 from emoprune.data.datasets import open_data
 from emoprune.errors import BadData, EmopruneError, UsageFault
+from emoprune.evaluation.evaluate import evaluate
+from emoprune.evaluation.types import Metrics
+from emoprune.networks import checkpoint
+from emoprune.networks.types import Checkpoint
 from emoprune.training.config import train_config
 from emoprune.training.setup import check, prepare
 from tests.support.feature_tables import draw_table
@@ -233,6 +237,117 @@ def test_layers_that_stay_random_are_warned_of(
 ) -> None:
     trained(small, **{**CONV1, **given})
     assert any(says in record.message and record.levelname == "WARNING" for record in caplog.records)
+
+
+FOLDERS = {"angry": "wut", "happy": "freude", "surprise": "staunen"}
+SAME_NET: dict[str, Any] = {"arch": "conv1", "size": "24", "gray": True, "hidden": 24, "split": "50/50"}
+
+
+@pytest.fixture
+def german(in_folder: Path, faces: Path) -> str:
+    """`faces` under other names, which are in another order."""
+    (in_folder / "de").mkdir()
+    for name, other in FOLDERS.items():
+        (in_folder / "de" / other).symlink_to(faces / name)
+    return "de"
+
+
+def accuracy(made: Checkpoint, data: str | Path) -> float:
+    found = evaluate(made, open_data(str(data)), part="all", device="cpu")
+    assert isinstance(found, Metrics)
+    return found.accuracy
+
+
+def test_weights_with_names_are_adopted_by_class_or_not_at_all(
+    model: Path, faces: Path, german: str, told: pytest.LogCaptureFixture
+) -> None:
+    whole = accuracy(checkpoint.read(str(model)), faces)
+    assert whole > 0.6
+    weights: dict[str, Any] = {**SAME_NET, "weights": str(model), "epochs": 0}
+    assert accuracy(trained(faces, **weights), faces) == whole
+    said = refusal(german, **weights)
+    assert said.startswith(f"{model}: has no rows for freude, staunen, wut: it has angry, happy, surprise; ")
+    assert "`classes`" in said
+    found = trained(german, **weights, classes="wut,freude,staunen")
+    assert found.classes == ("freude", "staunen", "wut")
+    assert accuracy(found, german) == whole
+    assert found.history[0].parameters["classes"] == ("wut", "freude", "staunen")
+    told.clear()
+    trained(german, **{**weights, "epochs": 1}, freeze="backbone")
+    assert any(
+        f"{model} has no weights for classifier.output: trained from the start (has no rows" in text
+        for text in told.messages
+    )
+
+
+def test_weights_without_names_are_taken_in_the_order_that_is_given_or_told(
+    model: Path, faces: Path, in_folder: Path, told: pytest.LogCaptureFixture
+) -> None:
+    made = checkpoint.read(str(model))
+    tensors = dict(made.tensors)
+    for kind in ("weight", "bias"):
+        tensors[f"classifier.output.{kind}"] = tensors[f"classifier.output.{kind}"][[2, 0, 1]]
+    torch.save(tensors, "w.pth")
+    weights: dict[str, Any] = {**SAME_NET, "weights": "w.pth", "epochs": 0}
+    ordered = trained(faces, **weights, classes=("surprised", "anger", "happiness"))
+    assert accuracy(ordered, faces) == accuracy(made, faces)
+    assert any("surprised as surprise" in text for text in told.messages)
+    assert accuracy(trained(faces, **weights), faces) < 0.5
+    assert any("taken as angry, happy, surprise; `classes` gives" in text for text in told.messages)
+
+
+def test_rows_of_some_classes_are_kept_and_the_others_trained(
+    model: Path, in_folder: Path, faces: Path, told: pytest.LogCaptureFixture
+) -> None:
+    (in_folder / "more").mkdir()
+    for name in ("angry", "happy", "surprise"):
+        (in_folder / "more" / {"surprise": "fear"}.get(name, name)).symlink_to(faces / name)
+    weights: dict[str, Any] = {**SAME_NET, "weights": str(model)}
+    assert "no rows for fear" in refusal("more", **weights, epochs=0)
+    trained("more", **weights, epochs=1)
+    assert any(
+        "rows of classifier.output for 2 of 3 classes are kept: angry, happy; others start fresh: fear"
+        in text
+        for text in told.messages
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"classes": "angry,happy"}, "`classes` names 2 rows, and classifier.output of"),
+        ({"classes": "angry,happy,suprise"}, "names suprise, and the data has surprise"),
+        ({"classes": "angry,happy,happy"}, "`classes` has happy twice"),
+        ({"classes": "angry,,happy"}, "`classes` has an empty name"),
+        ({"classes": "angry", "weights": None}, "rows of a classifier in a `weights` file"),
+        ({"classes": "angry,happy,surprise", "hidden": 5}, "names the rows of a head"),
+    ],
+)
+def test_classes_that_do_not_fit_the_weights_are_refused(
+    model: Path, faces: Path, given: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UsageFault) as caught:
+        trained(faces, **{**SAME_NET, "weights": str(model), "epochs": 0, **given})
+    assert says in str(caught.value)
+
+
+def test_a_table_keeps_the_scaling_of_weights_that_bring_one(table_model: Path, table: Path) -> None:
+    given: dict[str, Any] = {"arch": "mlp", "hidden": (12, 8), "weights": str(table_model), "epochs": 0}
+    theirs = checkpoint.read(str(table_model)).tensors
+    for more, same in (({"seed": 5}, True), ({"seed": 5, "scale": "standard"}, False)):
+        found = trained(table, **given, **more).tensors
+        assert torch.equal(found["scaling.scale"], theirs["scaling.scale"]) == same
+        assert torch.equal(found["classifier.output.weight"], theirs["classifier.output.weight"])
+
+
+def test_an_autoencoder_is_not_started_from_one_of_other_columns(in_folder: Path) -> None:
+    draw_table(in_folder / "t.csv", columns=3)
+    given: dict[str, Any] = {"arch": "autoencoder", "hidden": 3, "epochs": 0}
+    trained("t.csv", **given).save("a.st")
+    assert trained("t.csv", **given, weights="a.st").classes == ("x0", "x1", "x2", "label")
+    text = Path("t.csv").read_text()
+    Path("other.csv").write_text(text.replace("x0", "y", 1))
+    assert refusal("other.csv", **given, weights="a.st").startswith("a.st: reconstructs other columns (x0,")
 
 
 @pytest.mark.parametrize("classes", ["ab", "abc", "abcdefg"])

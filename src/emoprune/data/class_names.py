@@ -1,13 +1,27 @@
-"""Class names that are written in several ways."""
+"""Names of classes, compared as people spell them."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from emoprune import events
 from emoprune.errors import BadData
+
+SPELLINGS: dict[str, tuple[str, ...]] = {
+    "angry": ("anger",),
+    "contempt": ("contemptuous",),
+    "disgust": ("disgusted",),
+    "fear": ("fearful", "afraid", "scared"),
+    "happy": ("happiness", "joy"),
+    "neutral": ("neutrality",),
+    "sad": ("sadness",),
+    "surprise": ("surprised",),
+}
+"""Expressions, and what data sets and models also call them."""
+
+SAME = {other: name for name, others in SPELLINGS.items() for other in others}
 
 
 def class_key(name: str) -> str:
@@ -16,6 +30,12 @@ def class_key(name: str) -> str:
     Accents may be composed or not, letters large or small, and spaces may stand around the name.
     """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.strip()).casefold())
+
+
+def _expression(name: str) -> str:
+    """The key of a class, under the usual name of its expression."""
+    key = class_key(name)
+    return SAME.get(key, key)
 
 
 def one_spelling(place: str, labels: Iterable[str]) -> Mapping[str, str]:
@@ -44,3 +64,28 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def places(wanted: Sequence[str], known: Sequence[str]) -> tuple[int | None, ...]:
+    """Where each of the `wanted` names is among the `known`; None for one that is not there.
+
+    The same text comes first. Other spellings match where only one is left on each side.
+    """
+    exact = _single(known)
+    taken = {exact[name] for name in wanted if name in exact}
+    ours = _single([None if name in exact else _expression(name) for name in wanted])
+    theirs = _single([None if index in taken else _expression(name) for index, name in enumerate(known)])
+    spelled = {name: theirs.get(name) for name in ours}
+    return tuple(exact.get(name, spelled.get(_expression(name))) for name in wanted)
+
+
+def _single(names: Sequence[str | None]) -> dict[str | None, int]:
+    """The places of the names that occur once."""
+    counts = Counter(names)
+    return {name: index for index, name in enumerate(names) if counts[name] == 1}
+
+
+def respelled(wanted: Sequence[str], known: Sequence[str]) -> str:
+    """The pairs that `places` matches though their texts differ, for a message: "anger as angry"."""
+    pairs = zip(wanted, places(wanted, known), strict=True)
+    return ", ".join(f"{known[i]} as {name}" for name, i in pairs if i is not None and known[i] != name)

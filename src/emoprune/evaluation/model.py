@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from emoprune import events
+from emoprune.data import class_names
 from emoprune.data.datasets import Data
 from emoprune.data.image_dataset import Photos
 from emoprune.data.image_folders import Folder
@@ -197,16 +198,23 @@ def outputs(data: Data, task: Task) -> tuple[str, ...]:
 
 
 def labels_for(data: Data, classes: tuple[str, ...], task: Task = "classify") -> Tensor:
-    """Labels as indices into the model's classes; BadData for a class that the model does not know.
+    """Labels as indices into the model's classes, by name; BadData for a class that the model does not know.
 
-    A network that reconstructs takes the labels of the data as they are.
+    A note says which names match though they are spelled otherwise. A network that reconstructs takes the
+    labels of the data as they are, and BadData is for other columns.
     """
     catalog = data.catalog
     if task == "reconstruct":
+        if outputs(data, task) != classes:
+            fact = f"has other columns than the network reconstructs ({', '.join(classes)})"
+            raise BadData(fact, "give them in that order", place=catalog.place)
         return torch.tensor(catalog.labels)
-    for name in catalog.classes:
-        if name not in classes:
+    found = class_names.places(catalog.classes, classes)
+    for name, place in zip(catalog.classes, found, strict=True):
+        if place is None:
             fact = f"class {name} is not one of the model's ({', '.join(classes)})"
             raise BadData(fact, "rename or remove it", place=catalog.place)
-    position = torch.tensor([classes.index(name) for name in catalog.classes])
-    return position[torch.tensor(catalog.labels)]
+    respelled = class_names.respelled(catalog.classes, classes)
+    if respelled:
+        events.note(f"{catalog.place}: classes of the model are matched by name, {respelled}")
+    return torch.tensor(found)[torch.tensor(catalog.labels)]

@@ -135,7 +135,10 @@ def _rows_by_kind(faces: Faces, config: FeaturesConfig, device: torch.device) ->
 def _preprocess(kind: str, faces: Faces, config: FeaturesConfig) -> Preprocess:
     if kind in READ:
         arch, mean, std = config.arch or USUAL_TORCHVISION, config.mean, config.std
-        return inputs.preprocess(faces, arch, config.size, gray=config.gray, mean=mean, std=std)
+        weights = config.weights or "imagenet"
+        return inputs.preprocess(
+            faces, arch, config.size, gray=config.gray, mean=mean, std=std, weights=weights
+        )
     usual = DESCRIPTORS_SIZE if kind in DESCRIBE else PIXELS_SIZE
     size = inputs.parse_size(config.size) if config.size else (usual, usual)
     gray = config.gray or kind in DESCRIBE
@@ -160,7 +163,10 @@ def _reader(
     kind: str, preprocess: Preprocess, config: FeaturesConfig, device: torch.device
 ) -> Callable[[Tensor], Tensor]:
     spec = Spec(config.arch or USUAL_TORCHVISION, 1000, (3, *preprocess.size))
-    net, _ = inputs.pretrained(spec, config.weights or "imagenet", seed=0)
+    weights = config.weights or "imagenet"
+    if weights == "imagenet":
+        inputs.note_usual_input(spec.arch, config.size, mean=config.mean, std=config.std)
+    net, _ = inputs.pretrained(spec, weights, seed=0, preprocess=preprocess)
     net = net.to(device).eval()
 
     def read(batch: Tensor) -> Tensor:

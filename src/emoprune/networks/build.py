@@ -13,14 +13,11 @@ from emoprune.choices import Kind
 from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.networks.convnets import CONVNETS, ConvNet
 from emoprune.networks.graph.layer_rules import LAST_GROUP
-from emoprune.networks.heads import head_name, head_of, output_name, replace_head
+from emoprune.networks.heads import head_of, output_name, replace_head
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.table_networks import LATER, TABLENETS
+from emoprune.networks.tensor_kinds import form
 from emoprune.networks.types import MAKE_AGAIN, Spec
-
-SAME_ARCHITECTURE = "give the weights of the same architecture"
-AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Parts of googlenet and inception_v3 that only training from scratch needs."""
 
 
 def check_input(spec: Spec) -> None:
@@ -152,7 +149,7 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
         if name not in expected:
             raise BadCheckpoint(f"has a tensor {name} that {spec.arch} has no place for", MAKE_AGAIN)
         if expected[name].shape != tensors[name].shape or expected[name].dtype != tensors[name].dtype:
-            fact = f"tensor {name} is {_form(tensors[name])}, its spec says {_form(expected[name])}"
+            fact = f"tensor {name} is {form(tensors[name])}, its spec says {form(expected[name])}"
             raise BadCheckpoint(fact, MAKE_AGAIN)
     _fill(net, tensors)
     return net.eval()
@@ -163,39 +160,6 @@ def require_finite(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise BadCheckpoint(f"tensor {name} has numbers that are not finite", MAKE_AGAIN)
-
-
-def _form(tensor: Tensor) -> str:
-    sides = "x".join(str(side) for side in tensor.shape) or "a number"
-    return f"{sides} {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def load_pretrained(net: nn.Module, tensors: Mapping[str, Tensor], *, fresh: tuple[str, ...]) -> list[str]:
-    """Fill `net` from a file of pre-trained tensors; returns the parameters that it does not hold.
-
-    Only layers whose names begin with one of `fresh` may be missing or of another shape, and only the head
-    may be left over. Anything else raises BadCheckpoint, so that no network is half pre-trained.
-    """
-    expected = net.state_dict()
-    chosen, missing = {}, []
-    for name, own in expected.items():
-        found = tensors.get(name)
-        if found is not None and found.shape == own.shape:
-            chosen[name] = found.to(own.dtype)
-        elif name.startswith(fresh):
-            missing.append(name)
-        elif name.endswith("num_batches_tracked") or name in LATER:
-            chosen[name] = own
-        else:
-            fact = "lacks it" if found is None else f"has it as {_form(found)}, not {_form(own)}"
-            raise BadCheckpoint(f"needs tensor {name}, and the file {fact}", SAME_ARCHITECTURE)
-    if len(missing) == len(expected):
-        raise BadCheckpoint("holds no tensor of this architecture", SAME_ARCHITECTURE)
-    for name in sorted(tensors.keys() - expected.keys()):
-        if not name.startswith((f"{head_name(net)}.", *AUXILIARY)):
-            raise BadCheckpoint(f"has a tensor {name} that this architecture lacks", SAME_ARCHITECTURE)
-    _fill(net, chosen)
-    return missing
 
 
 def _fill(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:

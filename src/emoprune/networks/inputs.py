@@ -4,40 +4,81 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
+from emoprune import events
 from emoprune.data.datasets import Data
 from emoprune.data.image_folders import Folder
 from emoprune.data.types import LARGEST_SIDE, Preprocess, Table
-from emoprune.errors import UsageFault, at
-from emoprune.networks import build, heads
+from emoprune.errors import BadCheckpoint, UsageFault, at
+from emoprune.networks import build
 from emoprune.networks import pretrained as weights_files
+from emoprune.networks.adoption import Adoption, adopt
+from emoprune.networks.pretrained import Weights
 from emoprune.networks.registry import ARCHITECTURES
-from emoprune.networks.types import Spec
+from emoprune.networks.types import Card, Spec
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def preprocess(
-    data: Data, arch: str, size: str | None, *, gray: bool, mean: str | None, std: str | None
+    data: Data,
+    arch: str,
+    size: str | None,
+    *,
+    gray: bool,
+    mean: str | None,
+    std: str | None,
+    weights: str = "none",
 ) -> Preprocess:
-    """How samples of `data` become input of `arch`; UsageFault for an impossible size, mean or std."""
+    """How samples of `data` become input of `arch`; UsageFault for an impossible size, mean or std.
+
+    What is None is as ImageNet `weights` were trained, or else the architecture's own.
+    """
     if isinstance(data, Table):
         return Preprocess(kind="table", fills=True, label=ARCHITECTURES[arch].task == "reconstruct")
     entry = ARCHITECTURES[arch]
-    usual_mean, usual_std = ((0.5,), (0.5,)) if entry.own else (IMAGENET_MEAN, IMAGENET_STD)
+    usual_size, usual_mean, usual_std = _usual_input(arch, weights)
     channels = 1 if gray and entry.own else 3
     return Preprocess(
         kind="image",
-        size=parse_size(size) if size else entry.size,
+        size=parse_size(size) if size else usual_size,
         color="gray" if gray else "rgb",
         mean=_per_channel("mean", mean, usual_mean, channels),
         std=_per_channel("std", std, usual_std, channels),
         crop=data.crop if isinstance(data, Folder) else None,
     )
+
+
+def _usual_input(arch: str, weights: str) -> tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]:
+    """Size, mean and deviation of pictures where none are asked for."""
+    entry = ARCHITECTURES[arch]
+    if entry.own:
+        return entry.size, (0.5,), (0.5,)
+    if weights == "imagenet":
+        return weights_files.imagenet_input(arch)
+    return entry.size, IMAGENET_MEAN, IMAGENET_STD
+
+
+def note_usual_input(arch: str, size: str | None, *, mean: str | None, std: str | None) -> None:
+    """Note where ImageNet weights bring a size, mean or deviation that is not the usual one of `arch`."""
+    names = {"size": size, "mean": mean, "std": std}
+    pairs = zip(names, _usual_input(arch, "imagenet"), _usual_input(arch, "none"), strict=True)
+    taken = [
+        f"`{name}={_written(name, own)}`" for name, own, usual in pairs if not names[name] and own != usual
+    ]
+    if taken:
+        events.note(f"the ImageNet weights of {arch} were trained with {' '.join(taken)}, so it is taken")
+
+
+def _written(name: str, values: Sequence[float]) -> str:
+    """Values as the argument of that name says them."""
+    texts = [f"{value:g}" for value in values]
+    return texts[0] if len(set(values)) == 1 else ("x" if name == "size" else ",").join(texts)
 
 
 def input_shape(data: Data, preprocess: Preprocess) -> tuple[int, ...]:
@@ -72,22 +113,55 @@ def _per_channel(name: str, text: str | None, usual: tuple[float, ...], channels
     return values * (channels // len(values))
 
 
-def pretrained(spec: Spec, weights: str, *, seed: int) -> tuple[nn.Module, tuple[str, ...]]:
+def pretrained(
+    spec: Spec,
+    weights: str,
+    *,
+    seed: int,
+    classes: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    preprocess: Preprocess | None = None,
+) -> tuple[nn.Module, Adoption | None]:
     """The network of `spec`, initialized from `seed`, then filled with `weights`.
 
-    `weights` is "imagenet", "none" or a path. Also returns the layers that they do not fill, which may be
-    the output layer and our own dense hidden layers.
+    `weights` is "imagenet", "none" or a path. `classes` are those of the network, `rows` those of the
+    weights, as `adopt` takes them. Also returns what the weights have filled, None for "none". A note says
+    where a checkpoint was trained with another `preprocess`. Raises BadCheckpoint for weights of another
+    network, UsageFault for `rows` that do not fit.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         net = build.build(spec)
     if weights == "none":
-        return net, ()
+        return net, None
     if weights == "imagenet":
         tensors = weights_files.imagenet_weights(spec.arch, progress=sys.stderr.isatty())
+        found = Weights(weights, tensors)
     else:
-        tensors = weights_files.read(weights)
+        found = weights_files.read(weights)
     with at(weights):
-        fresh = heads.fresh_layers(net, own_head=bool(spec.hidden))
-        missing = build.load_pretrained(net, tensors, fresh=fresh)
-    return net, tuple(dict.fromkeys(name.rpartition(".")[0] for name in missing))
+        if found.card is not None:
+            _check_card(found.card, spec, classes, preprocess, place=weights)
+        return net, adopt(net, found, own_head=bool(spec.hidden), classes=classes, rows=rows)
+
+
+def _check_card(
+    card: Card, spec: Spec, classes: Sequence[str], preprocess: Preprocess | None, *, place: str
+) -> None:
+    """Raise BadCheckpoint for a network of other widths or columns; note other pictures."""
+    if card.spec.widths:
+        fact = f"is a pruned {card.spec.arch}, narrower than {spec.arch}"
+        raise BadCheckpoint(fact, "train it on as it is: `past`")
+    if ARCHITECTURES[spec.arch].task == "reconstruct" and card.classes != tuple(classes):
+        fact = f"reconstructs other columns ({', '.join(card.classes)})"
+        raise BadCheckpoint(fact, "give a table that has them in that order")
+    read = card.preprocess
+    if preprocess is None or read.kind == "table" or preprocess.kind == "table":
+        return
+    pairs = {"size": (read.size, preprocess.size), "mean": (read.mean, preprocess.mean)}
+    pairs |= {"std": (read.std, preprocess.std)}
+    other = [f"`{name}={_written(name, theirs)}`" for name, (theirs, ours) in pairs.items() if theirs != ours]
+    if read.color != preprocess.color:
+        other.append(f"{read.color} pictures")
+    if other:
+        events.note(f"{place} was trained with {', '.join(other)}, unlike this network")

@@ -4,60 +4,168 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import warnings
+import zipfile
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 from urllib.error import URLError
 
 import torch
 from torch import Tensor
 from torchvision import models
 
-from emoprune.errors import BadCheckpoint, Unavailable, at
-from emoprune.io import safetensors_files
-from emoprune.io.files import read_bytes
-from emoprune.networks.checkpoint import NET
+from emoprune.errors import BadCheckpoint, EmopruneError, Unavailable, at
+from emoprune.io import json_records, safetensors_files
+from emoprune.io.files import read_bytes, shown
+from emoprune.io.safetensors_files import METADATA_KEY
+from emoprune.networks.checkpoint import NET, card_record
+from emoprune.networks.tensor_kinds import SAVE_STATE_DICT
+from emoprune.networks.types import Card
 
-SAFETENSORS_SUFFIXES = (".safetensors", ".st")
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-PARALLEL = "module."
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 """First bytes of files of torch.save, now and before 2020."""
+ALLOCATES = b"\nbytearray\n"
+"""In a pickle, the one object that torch builds at any size that the file names."""
 
-SAVE_STATE_DICT = "save its state_dict() alone with torch.save"
+DEEPEST = 8
+"""Levels of dicts in a file that are opened."""
+CLASSES = frozenset(
+    ("classes", "class_names", "categories", "label_names", "id2label", "idx_to_class", "class_to_idx")
+) | {"label2id"}
+"""Keys under which files list their classes: by name, or between names and numbers."""
 
 
-def read(path: str) -> dict[str, Tensor]:
-    """The tensors by name of a .safetensors, .st, .pth or .pt file; BadCheckpoint for anything else.
+@dataclass(frozen=True)
+class Weights:
+    """Tensors by name, from the file `place`.
 
-    A checkpoint of emoprune gives its network. A .pth is read with weights_only: other objects are refused,
-    because unpickling them would run their code.
+    `classes` is what it calls the rows of the output layer, if it does; `card` is that of a checkpoint.
+    """
+
+    place: str
+    tensors: Mapping[str, Tensor]
+    classes: tuple[str, ...] = ()
+    card: Card | None = None
+
+
+def read(path: str) -> Weights:
+    """The tensors in a file of safetensors, in one of torch.save, or in a checkpoint of emoprune.
+
+    The bytes decide, not the name. Dicts within a PyTorch file are opened: their keys become part of the
+    names. It is read with weights_only: other objects are refused, because unpickling them would run their
+    code. Raises BadCheckpoint for anything else.
     """
     data = read_bytes(path, fault=BadCheckpoint)
-    with at(path):
-        safe = path.endswith(SAFETENSORS_SUFFIXES)
-        tensors = safetensors_files.load(data)[0] if safe else _unpickled(data)
-    if any(name.startswith(NET) for name in tensors):
-        tensors = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
-    return {name.removeprefix(PARALLEL): value for name, value in tensors.items()}
+    with at(shown(path)):
+        if safetensors_files.looks_like_one(data):
+            return _from_safetensors(path, data)
+        value = _unpickled(data)
+        tensors = {
+            f"{prefix}{key}": entry
+            # the outer dicts come last: theirs are the names that stay
+            for prefix, mapping in reversed(list(_mappings(value)))
+            for key, entry in mapping.items()
+            if isinstance(key, str) and isinstance(entry, Tensor)
+        }
+        if not tensors:
+            raise BadCheckpoint("holds no tensors by name", SAVE_STATE_DICT)
+        for name, tensor in tensors.items():
+            if tensor.is_nested:
+                raise BadCheckpoint(f"tensor {name} is nested, a list of tensors", SAVE_STATE_DICT)
+        return Weights(path, tensors, _stated_classes(value))
 
 
-def _unpickled(data: bytes) -> dict[str, Tensor]:
+def _from_safetensors(path: str, data: bytes) -> Weights:
+    tensors, metadata = safetensors_files.load(data)
+    if METADATA_KEY not in metadata:
+        # metadata are texts
+        return Weights(path, tensors, _stated_classes({key: _parsed(text) for key, text in metadata.items()}))
+    card = json_records.decode(Card, card_record(metadata[METADATA_KEY]))
+    net = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
+    return Weights(path, net, card.classes, card)
+
+
+def _unpickled(data: bytes) -> object:
     if not data.startswith((ZIP, PICKLE)):
-        raise BadCheckpoint("the file is empty" if not data else "not a PyTorch file", SAVE_STATE_DICT)
+        fact = "the file is empty" if not data else "neither a PyTorch file nor safetensors"
+        raise BadCheckpoint(fact, SAVE_STATE_DICT)
     try:
+        if data.startswith(ZIP):
+            _check_archive(data)
+        if ALLOCATES in data:
+            raise pickle.UnpicklingError("GLOBAL builtins.bytearray")
         with warnings.catch_warnings(action="ignore"):
-            value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        raise BadCheckpoint("holds pickled objects, which may run code", SAVE_STATE_DICT) from None
+            value: object = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except EmopruneError:
+        raise
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        objects = f" ({named[1]})" if named else ""
+        raise BadCheckpoint(f"holds pickled objects{objects}, which may run code", SAVE_STATE_DICT) from None
     except Exception as error:
         # torch's unpickler raises anything for damaged bytes
         raise BadCheckpoint("a damaged PyTorch file", "copy it again") from error
-    for wrapper in WRAPPERS:
-        if isinstance(value, dict) and isinstance(value.get(wrapper), dict):
-            value = value[wrapper]
-    tensors = isinstance(value, dict) and all(isinstance(entry, Tensor) for entry in value.values())
-    if not tensors or not value:
-        raise BadCheckpoint("holds no tensors by name", SAVE_STATE_DICT)
-    return {str(name): entry for name, entry in value.items()}
+    return value
+
+
+def _check_archive(data: bytes) -> None:
+    """Raise BadCheckpoint for archives of other kinds, and for one that unpacks to more than it is."""
+    entries = zipfile.ZipFile(io.BytesIO(data)).infolist()
+    names = {entry.filename.rpartition("/")[2] for entry in entries}
+    if "constants.pkl" in names:
+        raise BadCheckpoint("a TorchScript program, not weights", SAVE_STATE_DICT)
+    if "data.pkl" not in names:
+        raise BadCheckpoint("a zip archive, not a PyTorch file", "unpack it first")
+    if sum(entry.file_size for entry in entries) > len(data):
+        raise BadCheckpoint("a compressed archive, which torch.save does not write", SAVE_STATE_DICT)
+
+
+def _mappings(value: object) -> Iterator[tuple[str, dict[Any, Any]]]:
+    """Every dict within `value`, the outer ones first, with the keys that lead there; each dict once."""
+    seen = {id(value)}
+    level = deque([("", value, 0)])
+    while level:
+        prefix, mapping, depth = level.popleft()
+        if not isinstance(mapping, dict):
+            continue
+        yield prefix, mapping
+        for key, entry in mapping.items() if depth < DEEPEST else ():
+            if isinstance(key, str) and isinstance(entry, dict) and id(entry) not in seen:
+                seen.add(id(entry))
+                level.append((f"{prefix}{key}.", entry, depth + 1))
+
+
+def _stated_classes(record: object) -> tuple[str, ...]:
+    """The first class names within nested dicts; empty without any."""
+    stated = (
+        _names(entry)
+        for _, mapping in _mappings(record)
+        for key, entry in mapping.items()
+        if isinstance(key, str) and key.lower() in CLASSES
+    )
+    return next(filter(None, stated), ())
+
+
+def _names(entry: object) -> tuple[str, ...]:
+    """Names in the order of their rows, from a list or a dict between names and numbers; else empty."""
+    if isinstance(entry, dict):
+        if all(isinstance(number, int) for number in entry.values()):
+            entry = {number: name for name, number in entry.items()}
+        entry = [entry.get(index, entry.get(str(index))) for index in range(len(entry))]
+    if not isinstance(entry, list | tuple) or not all(isinstance(name, str) for name in entry):
+        return ()
+    return tuple(name.strip() for name in entry)
+
+
+def _parsed(text: str) -> object:
+    """What a text says as JSON or between commas."""
+    try:
+        return json_records.loads(text)
+    except (ValueError, RecursionError):
+        return text.split(",")
 
 
 def imagenet_weights(arch: str, *, progress: bool) -> dict[str, Tensor]:
@@ -74,3 +182,10 @@ def imagenet_weights(arch: str, *, progress: bool) -> dict[str, Tensor]:
         fact = f"the cached ImageNet weights of {arch} are damaged"
         raise Unavailable(fact, "remove them from torch's cache", place=weights.url) from error
     return tensors
+
+
+def imagenet_input(arch: str) -> tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]:
+    """Size, mean and deviation of pictures that the default ImageNet weights of `arch` were trained for."""
+    transforms = models.get_model_weights(arch).DEFAULT.transforms()
+    (side,) = transforms.crop_size
+    return (side, side), tuple(transforms.mean), tuple(transforms.std)

@@ -15,7 +15,20 @@ from emoprune.settings import check_limits, like, nearest, setting, settings_of
 from emoprune.training.presets import PRESETS
 
 OF_THE_NETWORK = frozenset(
-    ("arch", "weights", "hidden", "channels", "activation", "dropout", "size", "gray", "mean", "std", "scale")
+    (
+        "arch",
+        "weights",
+        "classes",
+        "hidden",
+        "channels",
+        "activation",
+        "dropout",
+        "size",
+        "gray",
+        "mean",
+        "std",
+        "scale",
+    )
 )
 """What a checkpoint that is trained on has decided."""
 OF_THE_SPLIT = frozenset(("split", "group_by", "split_by"))
@@ -42,6 +55,13 @@ class TrainConfig:
         names=ARCHITECTURES,
     )
     weights: str | None = like(InputConfig, "weights")
+    classes: tuple[str, ...] = setting(
+        (),
+        "The classes that the rows of the output layer in a weights file stand for, in order; may be "
+        "repeated or joined by commas.",
+        metavar="NAME[,NAME...]",
+        default_text="what the file says, else alphabetical",
+    )
     freeze: Freeze = setting("none", "backbone: train the head alone, on features computed once.")
     hidden: tuple[int, ...] = setting(
         (),
@@ -113,6 +133,16 @@ class TrainConfig:
     def initial_weights(self) -> str:
         """Where a new network's weights come from: imagenet, none or a file."""
         return self.weights or ("none" if ARCHITECTURES[self.arch].own else "imagenet")
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """The names in `classes` one by one; UsageFault for an empty one, or one that is there twice."""
+        names = [name.strip() for joined in self.classes for name in joined.split(",")]
+        for name in names:
+            if not name or names.count(name) > 1:
+                fault = f"{name} twice" if name else "an empty name"
+                raise UsageFault(f"`classes` has {fault}", "name each row once")
+        return tuple(names)
 
     def rate(self, *, epoch: int, step: int) -> float:
         """The learning rate after so many whole epochs and so many steps in all.

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune import events
+from emoprune.data import class_names
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
 from emoprune.data.loader import READING_BATCH
@@ -18,6 +19,7 @@ from emoprune.errors import BadData, UsageFault, at
 from emoprune.evaluation import model
 from emoprune.io import files
 from emoprune.networks import build, inputs
+from emoprune.networks.adoption import Adoption
 from emoprune.networks.losses import task_of
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.svm import fitted_svm
@@ -174,7 +176,8 @@ def _continued(data: Data, past: Past) -> Start:
     """A copy of the past network; BadData for data that it was not made for."""
     checkpoint = past.checkpoint
     samples = model.samples_for(checkpoint, data)
-    absent = sorted(set(checkpoint.classes) - set(data.catalog.classes))
+    there = class_names.places(checkpoint.classes, data.catalog.classes)
+    absent = [name for name, place in zip(checkpoint.classes, there, strict=True) if place is None]
     if absent and task_of(checkpoint.spec.arch) == "classify":
         events.warn(
             f"{data.catalog.place} has no {', '.join(absent)}, which {past.name} tells apart: "
@@ -200,9 +203,8 @@ def check(data: Data, config: TrainConfig) -> None:
 def _described(data: Data, config: TrainConfig) -> tuple[Spec, Preprocess, tuple[str, ...]]:
     """The network that the config asks for, what it reads, and the names of its outputs."""
     entry = ARCHITECTURES[config.arch]
-    preprocess = inputs.preprocess(
-        data, config.arch, config.size, gray=config.gray, mean=config.mean, std=config.std
-    )
+    weights, given = config.initial_weights, {"mean": config.mean, "std": config.std}
+    preprocess = inputs.preprocess(data, config.arch, config.size, gray=config.gray, **given, weights=weights)
     outputs = model.outputs(data, entry.task)
     spec = Spec(
         arch=config.arch,
@@ -214,8 +216,10 @@ def _described(data: Data, config: TrainConfig) -> tuple[Spec, Preprocess, tuple
         channels=config.channels,
     )
     build.check_input(spec)
-    if entry.own and config.initial_weights == "imagenet":
+    if entry.own and weights == "imagenet":
         raise UsageFault(f"there are no ImageNet weights of {spec.arch}", "give `weights=none` or a file")
+    if config.row_names and (weights in ("imagenet", "none") or entry.task != "classify"):
+        raise UsageFault("`classes` names the rows of a classifier in a `weights` file", "leave it out")
     return spec, preprocess, outputs
 
 
@@ -223,11 +227,24 @@ def _fresh(data: Data, config: TrainConfig, train: Tensor) -> Start:
     """A new network: its weights are pre-trained, its scaling is fitted to the samples `train`."""
     spec, preprocess, outputs = _described(data, config)
     samples = model.samples(data, preprocess, spec.input)
+    scaled = False
     if spec.arch != "svm":
-        net, fresh = inputs.pretrained(spec, config.initial_weights, seed=config.seed)
-        _tell_adoption(config.initial_weights, fresh, epochs=config.epochs)
+        if config.initial_weights == "imagenet":
+            inputs.note_usual_input(spec.arch, config.size, mean=config.mean, std=config.std)
+        net, adoption = inputs.pretrained(
+            spec,
+            config.initial_weights,
+            seed=config.seed,
+            classes=outputs,
+            rows=config.row_names,
+            preprocess=preprocess,
+        )
+        _tell_adoption(config.initial_weights, adoption, epochs=config.epochs)
+        scaled = adoption is not None and adoption.scaled and "scale" not in config.given
+        if scaled:
+            events.note(f"columns are scaled as in {config.initial_weights}; `scale` fits that to this table")
     with at(data.catalog.place):
-        if isinstance(data, Table):
+        if isinstance(data, Table) and not scaled:
             columns = outputs if preprocess.label else data.columns
             values = samples.batch(train)
             scaling = fitted_scaling(values, config.scale, columns=columns)
@@ -238,14 +255,26 @@ def _fresh(data: Data, config: TrainConfig, train: Tensor) -> Start:
     return Start(spec, preprocess, net, outputs, samples)
 
 
-def _tell_adoption(weights: str, fresh: tuple[str, ...], *, epochs: int) -> None:
-    """Say which layers `weights` does not fill, as a warning where no epoch trains them either."""
-    if epochs == 0 and weights == "none":
-        events.warn("no weights and no epochs leave the network as drawn at random")
-    elif epochs == 0 and fresh:
-        events.warn(f"{weights} has no weights for {', '.join(fresh)}: without epochs they stay random")
-    elif fresh:
-        events.note(f"{weights} has no weights for {', '.join(fresh)}: trained from the start")
+def _tell_adoption(weights: str, made: Adoption | None, *, epochs: int) -> None:
+    """Say what `weights` does not fill; a warning or an error where no epoch trains it either."""
+    if made is None:
+        if epochs == 0:
+            events.warn("no weights and no epochs leave the network as drawn at random")
+        return
+    if epochs == 0 and made.fault:
+        with at(weights):
+            raise made.fault
+    why = f" ({made.fault.fact})" if made.fault else ""
+    if made.lacking:
+        count = f"{len(made.kept)} of {len(made.kept + made.lacking)} classes"
+        kept, lacking = ", ".join(made.kept), ", ".join(made.lacking)
+        events.note(
+            f"{weights}: rows of {made.output} for {count} are kept: {kept}; others start fresh: {lacking}"
+        )
+    elif epochs == 0 and made.fresh:
+        events.warn(f"{weights} has no weights for {', '.join(made.fresh)}: without epochs they stay random")
+    elif made.fresh:
+        events.note(f"{weights} has no weights for {', '.join(made.fresh)}: trained from the start{why}")
 
 
 def _check_combination(spec: Spec, config: TrainConfig) -> None:

@@ -79,6 +79,7 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
         "data": prepared.data_name,
         "preset": config.preset,
         "weights": past.name if past else config.initial_weights,
+        **({"classes": config.row_names} if config.classes else {}),
         "scale": past.checkpoint.history[0].parameters.get("scale") if past else config.scale,
     }
     entry = checkpoint.history_entry("train", parameters, dataclasses.asdict(curve[-1]) if curve else {})
