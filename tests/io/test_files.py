@@ -273,3 +273,20 @@ def test_write_files_refuses_a_place_that_cannot_be_a_folder(tmp_path: Path) -> 
         check_files(str(tmp_path / "file"), FILES, force=True)
     with pytest.raises(OutputFault, match="no such folder; make it first"):
         check_files(str(tmp_path / "no" / "where"), FILES, force=True)
+
+
+def test_open_regular_refuses_a_pipe_without_waiting_and_a_device_behind_a_link(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for name in ("pipe", "link"):
+        with pytest.raises(BadCheckpoint, match="not a plain file; name a file") as caught:
+            files.open_regular(tmp_path / name, fault=BadCheckpoint)
+        assert caught.value.place == str(tmp_path / name)
+
+
+def test_open_regular_opens_a_plain_file_and_refuses_a_folder_as_the_system_does(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"x")
+    with files.open_regular(tmp_path / "plain") as stream:
+        assert stream.read() == b"x"
+    with pytest.raises(IsADirectoryError):
+        files.open_regular(tmp_path)

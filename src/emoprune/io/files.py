@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from emoprune.errors import BadData, EmopruneError, OutputFault, UsageFault
 
@@ -40,6 +41,24 @@ def reading(path: str, *, fault: type[EmopruneError] = BadData) -> Iterator[IO[b
         raise fault("is a folder, not a file", "name a file", place=path) from None
     except OSError as error:
         raise fault(f"cannot be read ({error.strerror})", "check its permissions", place=path) from error
+
+
+def open_regular(path: str | Path, *, fault: type[EmopruneError] = BadData) -> BinaryIO:
+    """A file open for reading; never waits, and raises `fault` for a pipe or a device.
+
+    Raises OSError as `open` does, IsADirectoryError for a folder among others.
+    """
+    # what was opened is checked, not what had its name a moment before
+    stream = open(path, "rb", opener=_open_at_once)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise fault("not a plain file", "name a file, not a pipe or a device", place=str(path))
+    return stream
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    # opening a pipe waits for its other end; Windows has neither flag
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
 
 
 def check_output(path: str | Path, *, force: bool) -> None:
