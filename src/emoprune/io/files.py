@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,14 @@ from typing import IO, BinaryIO
 from emoprune.errors import BadData, EmopruneError, OutputFault, UsageFault
 
 STANDARD = "-"
+LARGEST = 2**34
+"""Bytes of a file, unless its kind is known to be smaller."""
+
+PIECE = 2**20
+"""Bytes that are read at a time of a stream without a size."""
+
+PASSED_ON = re.compile(r"/dev/stdin|/(?:dev|proc/self)/fd/\d+")
+"""Names of files that the caller has opened for this program."""
 
 
 def shown(path: str) -> str:
@@ -20,27 +29,54 @@ def shown(path: str) -> str:
     return "standard input" if path == STANDARD else path
 
 
-def read_bytes(path: str, *, fault: type[EmopruneError] = BadData) -> bytes:
-    """The bytes of a file, or of standard input for "-"; raises `fault` where there is nothing to read."""
+def read_bytes(path: str, *, fault: type[EmopruneError] = BadData, most: int = LARGEST) -> bytes:
+    """The bytes of a file, or of standard input for "-"; raises `fault` for none, or more than `most`."""
     with reading(path, fault=fault) as stream:
-        return stream.read()
+        try:
+            data = _at_most(stream, most)
+        except MemoryError:
+            data = None
+    if data is None:
+        fact = f"is larger than {most // 2**20:,} MiB or than the free memory"
+        raise fault(fact, "check that it is the right file", place=shown(path))
+    return data
+
+
+def _at_most(stream: IO[bytes], most: int) -> bytes | None:
+    """All bytes of a stream, None if there are more than `most`."""
+    try:
+        size = os.fstat(stream.fileno()).st_size
+    except OSError:  # a stream in memory
+        size = 0
+    if size > most:
+        return None
+    pieces, room = [], most + 1
+    # a file is one piece; a pipe has no size, and may never end
+    while room and (piece := stream.read(min(room, max(size, PIECE)))):
+        pieces.append(piece)
+        size, room = 0, room - len(piece)
+    return b"".join(pieces) if room else None
 
 
 @contextmanager
 def reading(path: str, *, fault: type[EmopruneError] = BadData) -> Iterator[IO[bytes]]:
-    """A file, or standard input for "-", to read piece by piece; raises `fault` where there is nothing."""
-    if path == STANDARD:
-        yield sys.stdin.buffer
-        return
+    """A file, or standard input for "-", to read piece by piece; raises `fault` where there is nothing.
+
+    Of pipes and devices only those that the caller has open already, as /dev/stdin and `<(...)`, are read.
+    """
     try:
-        with Path(path).open("rb") as stream:
+        if path == STANDARD:
+            yield sys.stdin.buffer
+            return
+        with open(path, "rb") if PASSED_ON.fullmatch(path) else open_regular(path, fault=fault) as stream:
             yield stream
     except FileNotFoundError:
         raise fault("no such file", "check the name", place=path) from None
     except IsADirectoryError:
         raise fault("is a folder, not a file", "name a file", place=path) from None
     except OSError as error:
-        raise fault(f"cannot be read ({error.strerror})", "check its permissions", place=path) from error
+        remedy = "check its permissions" if isinstance(error, PermissionError) else "check its name and disk"
+        raise fault(f"cannot be read ({error.strerror})", remedy, place=shown(path)) from error
 
 
 def open_regular(path: str | Path, *, fault: type[EmopruneError] = BadData) -> BinaryIO:
@@ -49,7 +85,7 @@ def open_regular(path: str | Path, *, fault: type[EmopruneError] = BadData) -> B
     Raises OSError as `open` does, IsADirectoryError for a folder among others.
     """
     # what was opened is checked, not what had its name a moment before
-    stream = open(path, "rb", opener=_open_at_once)
+    stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  # the caller closes it
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
         raise fault("not a plain file", "name a file, not a pipe or a device", place=str(path))
