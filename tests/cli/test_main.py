@@ -104,23 +104,56 @@ def test_an_error_of_the_tree_is_one_line_with_its_exit_code(
     def fail(*_: object) -> bytes:
         raise error
 
-    monkeypatch.setattr("emoprune.io.files.read_bytes", fail)
+    monkeypatch.setattr("emoprune.io.files.reading", fail)
     result = emoprune("report", "x.json")
     assert (result.code, result.err) == (code, f"emoprune: {error}\n")
+
+
+def test_an_error_shows_foreign_names_on_one_line(emoprune: Runner, in_folder: Path) -> None:
+    (in_folder / "a\x1b[31m\nb").write_text(json.dumps(scores("m.st", classes=["\u202e"])))
+    result = emoprune("report", "a\x1b[31m\nb")
+    assert result.complaints == [
+        r"emoprune: a\x1b[31m\nb, line 1: confusion or per_class contradict the classes; "
+        "run emoprune eval again"
+    ]
+    (line,) = emoprune("report", "x" * 10_000 + "\x9b").complaints
+    assert line.startswith(f"emoprune: {'x' * 100}…")
+    assert line.endswith("; check its name and disk")
+    (line,) = emoprune("\x1b[31m" + "y" * 10_000).complaints
+    assert line.startswith(r"emoprune: No such command '\x1b[31m")
+    assert len(line) < 1300
 
 
 def test_a_bug_prints_its_traceback_and_ends_with_70(
     emoprune: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> bytes:
-        raise ValueError("nobody expects this")
+        raise ValueError("nobody expects this\x1b]0;x\x07")
 
-    monkeypatch.setattr("emoprune.io.files.read_bytes", fail)
+    monkeypatch.setattr("emoprune.io.files.reading", fail)
     result = emoprune("report", "x.json")
     assert result.code == 70
     assert "Traceback" in result.err
-    assert "ValueError: nobody expects this" in result.err
+    assert r"ValueError: nobody expects this\x1b]0;x\x07" in result.err
     assert result.err.splitlines()[-1].startswith("emoprune: this is a bug")
+
+
+WORDS = {"train": 2, "crop": 2, "features": 2, "eval": 2, "export": 2}
+"""Arguments of the commands that take more than one."""
+
+
+@pytest.mark.parametrize(
+    ("command", "place"), [(command, place) for command in COMMANDS for place in range(WORDS.get(command, 1))]
+)
+def test_an_empty_argument_is_not_the_working_folder(emoprune: Runner, command: str, place: int) -> None:
+    words = ["x.onnx"] * WORDS.get(command, 1)
+    words[place] = ""
+    emoprune.check_refused(command, *words, says=(": is empty; give it a name",))
+
+
+@pytest.mark.parametrize("option", ["--paper", "--figures", "--section"])
+def test_an_empty_option_is_refused(emoprune: Runner, option: str) -> None:
+    emoprune.check_refused("report", "x", option, "", code=2 if option == "--section" else 1, says=(option,))
 
 
 def test_ctrl_c_while_writing_leaves_the_old_file(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ import pytest
 
 from emoprune import events
 from emoprune.cli import output
+from emoprune.io.visible_text import visible
 from emoprune.reporting import tables
 from tests.support.children import child
 from tests.support.command_line import PROGRAM, SMALL, clean_environment, process, scores
@@ -104,6 +107,19 @@ def test_a_full_disk_behind_standard_output_is_one_line(printed: Path, form: str
     assert result.stderr.count(b"\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("stream", ["2>/dev/full", "2>&-", "2>&1 >out | exit"])
+def test_messages_that_cannot_be_written_end_nothing_and_change_no_exit_code(
+    in_folder: Path, stream: str
+) -> None:
+    lines = (scores("m.st"), scores("n.st", split="val"))
+    (in_folder / "m.json").write_text("\n".join(map(json.dumps, lines)))
+    for file, expected in (("m.json", 0), ("none.json", 1)):
+        script = f"({shlex.join([*PROGRAM, 'report', file])}; echo $? >code) {stream}"
+        subprocess.run(["sh", "-c", script], capture_output=True, check=False)
+        assert (in_folder / "code").read_text().strip() == str(expected)
+
+
 def test_a_table_in_a_pipe_has_no_escape_byte(printed: Path) -> None:
     ended = process("report", printed, "--format", "table", environment={"TERM": "xterm-256color"})
     assert b"accuracy" in ended.stdout
@@ -173,6 +189,54 @@ def test_notes_and_warnings_go_to_stderr_while_they_are_shown(capsys: pytest.Cap
         events.warn("two")
     events.warn("none")
     assert capsys.readouterr() == ("", "note: one\nwarning: two\n")
+
+
+EVIL = "a\x1b]0;x\x07\nb\u202e" + "c" * 2000
+ESCAPED = r"a\x1b]0;x\x07\nb\u202eccc"
+
+
+def test_a_note_shows_foreign_names_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.telling():
+        events.warn(EVIL)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {ESCAPED}")
+    assert len(line) < 1300
+
+
+def test_paste_writes_words_that_a_shell_reads_back(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["a b", "é", "--set=x", EVIL[:12], "it's \\ \x1b\udce9"]
+    output.paste(words)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == visible(line, most=None)
+    read = subprocess.run(["bash", "-c", rf"printf '%s\0' {line}"], capture_output=True, check=True)
+    assert read.stdout.split(b"\0")[:-1] == [os.fsencode(word) for word in words]
+
+
+def test_a_terminal_gets_data_without_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", shown)
+    output.write("a,b\n\x1b[2J,2\n")
+    output.show([EVIL, tables.table(EVIL, [EVIL], [[EVIL]])])
+    assert shown.getvalue().startswith("a,b\n\\x1b[2J,2\n")
+    assert shown.getvalue().count(ESCAPED) == 4
+    assert not set(COLOR.sub(b"", shown.getvalue().encode())) & {7, 0x9B}
+
+
+def test_show_leaves_out_what_nobody_reads_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = [
+        tables.table("T", map(str, range(150)), [[0] * 150] * 3000),
+        tables.table("U", ["a"], [[1], [2]]),
+    ]
+    output.show(parts)
+    assert len(capsys.readouterr().out.splitlines()) == 3002 + 2 * 5
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.show(parts)
+    *_, last = lines = capsys.readouterr().out.splitlines()
+    assert last == "  not shown: 1,002 rows and 50 columns; --json prints all"
+    assert (len(lines), len(lines[-3].split())) == (2006, 100)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -299,12 +298,57 @@ def test_read_bytes_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 def test_read_bytes_explains_why_a_file_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: Path, mode: str) -> IO[bytes]:
+    def refuse(*_: object) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(Path, "open", refuse)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name, fact in (("loop", "Too many levels of symbolic links"), ("n" * 300, "File name too long")):
+        with pytest.raises(BadData, match=rf"cannot be read \({fact}\)"):
+            files.read_bytes(str(tmp_path / name))
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(BadData, match=r"cannot be read \(Permission denied\); check its permissions"):
         files.read_bytes(str(tmp_path / "secret"))
+
+
+def test_read_bytes_refuses_a_pipe_and_a_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    for place in (str(tmp_path / "pipe"), str(tmp_path / "link"), os.devnull):
+        with pytest.raises(BadCheckpoint, match="not a plain file") as caught:
+            files.read_bytes(place, fault=BadCheckpoint)
+        assert caught.value.place == place
+
+
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+def test_read_bytes_reads_a_pipe_that_the_caller_has_opened(folder: str) -> None:
+    if not Path(folder).is_dir():
+        pytest.skip(f"no {folder}")
+    reading, writing = os.pipe()
+    os.write(writing, b"through a pipe")
+    os.close(writing)
+    try:
+        assert files.read_bytes(f"{folder}/{reading}") == b"through a pipe"
+    finally:
+        os.close(reading)
+
+
+def test_read_bytes_refuses_more_than_its_kind_has_and_reads_no_more_of_a_pipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mib = 2**20
+    with (tmp_path / "sparse").open("wb") as stream:
+        stream.truncate(2**40)
+    with pytest.raises(BadData, match="is larger than 1 MiB or than the free memory; check"):
+        files.read_bytes(str(tmp_path / "sparse"), most=mib)
+    with pytest.raises(BadData, match="is larger than 16,384 MiB"):
+        files.read_bytes(str(tmp_path / "sparse"))
+    endless = io.BytesIO(bytes(5 * mib))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(endless))
+    with pytest.raises(BadData, match="standard input: is larger than 1 MiB"):
+        files.read_bytes("-", most=mib)
+    assert endless.tell() <= 2 * mib
+    endless.seek(4 * mib)
+    assert files.read_bytes("-", most=mib) == bytes(mib)
 
 
 def test_explained_passes_a_broken_pipe_on(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ INNERS = st.builds(Inner, st.text(), st.tuples(st.integers(), st.integers()))
 OUTERS = st.builds(
     Outer,
     st.sampled_from(("cat", "dog")),
-    st.floats(allow_nan=False),
+    st.floats(-1e99, 1e99),
     st.booleans(),
     st.lists(INNERS, max_size=3).map(tuple),
     st.dictionaries(st.text(), INNERS, max_size=3),
@@ -90,6 +90,8 @@ def test_decode_refuses_a_missing_field(name: str) -> None:
         ({"weight": 10**400}, "weight"),
         ({"weight": 2**53}, "weight"),
         ({"weight": -(2**53)}, "weight"),
+        *(({"weight": huge}, "weight") for huge in (1e999, -1e999, 1e300)),
+        ({"rest": {"a": [1e999]}}, "rest[a][0]"),
         ({"alive": 1}, "alive"),
         ({"alive": "yes"}, "alive"),
         ({"parts": {}}, "parts"),
@@ -123,6 +125,14 @@ def test_decode_shortens_a_long_value_to_one_line() -> None:
     assert caught.value.fact.startswith("kind: invalid enum value")
     assert len(caught.value.fact) < 80
     assert not {"\n", "`"} & set(str(caught.value))
+
+
+def test_decode_refuses_a_value_nested_more_deeply_than_python_can_follow() -> None:
+    deep: Any = 1
+    for _ in range(2000):
+        deep = [deep]
+    with pytest.raises(InvalidRecord, match="nested"):
+        decode(Outer, {**GOOD, "new": deep})
 
 
 @pytest.mark.parametrize("value", [None, [], "text", 5, True])

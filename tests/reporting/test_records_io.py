@@ -1,4 +1,6 @@
+import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from emoprune.errors import BadMetrics, EmopruneError, InvalidRecord
 from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.reporting import records_io
 
-FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+FLOATS = st.floats(-1e99, 1e99)
 SHARES = st.none() | st.floats(0, 1)
 
 
@@ -42,9 +44,16 @@ def any_metrics(draw: st.DrawFn) -> Metrics:
     )
 
 
+SCORE = {"precision": None, "recall": 0.5, "f1": None, "support": 2}
+
+
+def parsed(text: str, *, place: str) -> list[Any]:
+    # dumps writes infinite numbers as JSON does not have them
+    return list(records_io.parse(io.StringIO(text.replace("Infinity", "1e999")), place=place))
+
+
 def good(**changes: Any) -> dict[str, Any]:
     """One object as `eval` prints it, written out by hand."""
-    score = {"precision": None, "recall": 0.5, "f1": None, "support": 2}
     record: dict[str, Any] = {
         "schema": "emoprune.metrics/1",
         "model": "model.st",
@@ -57,7 +66,7 @@ def good(**changes: Any) -> dict[str, Any]:
         "accuracy": 0.5,
         "accuracy_interval": [0.15, 0.85],
         "macro_f1": 0.4,
-        "per_class": {"angry": score, "happy": score},
+        "per_class": {"angry": SCORE, "happy": SCORE},
         "confusion": [[0, 2], [0, 2]],
         "log_loss": 0.7,
         "calibration_error": 0.1,
@@ -74,11 +83,11 @@ def good(**changes: Any) -> dict[str, Any]:
 @settings(max_examples=50, deadline=None)
 def test_parse_gives_back_what_eval_prints(found: list[Metrics], indent: int | None) -> None:
     text = "\n".join(json.dumps(records_io.to_record(entry), indent=indent) for entry in found)
-    assert list(records_io.parse(text, place="here").evaluations) == found
+    assert list(parsed(text, place="here")) == found
 
 
 def test_to_record_begins_with_its_schema_and_has_every_key() -> None:
-    (found,) = records_io.parse(json.dumps(good()), place="here").evaluations
+    (found,) = parsed(json.dumps(good()), place="here")
     record = records_io.to_record(found)
     assert next(iter(record.items())) == ("schema", "emoprune.metrics/1")
     assert set(good()) <= set(record)
@@ -89,7 +98,7 @@ def test_to_record_begins_with_its_schema_and_has_every_key() -> None:
 @pytest.mark.parametrize("indent", [None, 2], ids=["one line", "pretty"])
 def test_parse_reads_several_objects_with_any_blanks_between(between: str, indent: int | None) -> None:
     text = between.join(json.dumps(good(model=name), indent=indent) for name in ("a", "b", "c"))
-    found = records_io.parse(f"\n {text}\n", place="here").evaluations
+    found = parsed(f"\n {text}\n", place="here")
     assert [entry.model for entry in found] == ["a", "b", "c"]
 
 
@@ -99,21 +108,82 @@ def test_parse_reads_several_objects_with_any_blanks_between(between: str, inden
 def test_parse_names_the_number_of_a_broken_line(broken: str) -> None:
     line = json.dumps(good())
     with pytest.raises(BadMetrics, match="not JSON") as caught:
-        records_io.parse(f"{line}\n{line}\n{broken}\n{line}\n", place="runs.json")
+        parsed(f"{line}\n{line}\n{broken}\n{line}\n", place="runs.json")
     assert caught.value.place == "runs.json, line 3"
+
+
+@pytest.mark.parametrize("size", [1, 7, 400, 5000])
+@pytest.mark.parametrize("between", ["\n", "", "\n\n \n"])
+def test_parse_reads_objects_and_counts_lines_however_little_it_reads_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, size: int, between: str
+) -> None:
+    monkeypatch.setattr(records_io, "CHUNK", size)
+    texts = [json.dumps(good(model=f"m{index}"), indent=index % 3) for index in range(7)]
+    text = between.join(texts)
+    assert [entry.model for entry in parsed(text, place="here")] == [f"m{index}" for index in range(7)]
+    with pytest.raises(BadMetrics) as caught:
+        parsed(f"{text}\n\nbroken\n{text}", place="here")
+    assert caught.value.place == f"here, line {text.count(chr(10)) + 3}"
+
+
+@pytest.mark.parametrize("begins", ['{"schema": "', '{"schema": [', '{"schema": [\n', "x"])
+def test_parse_refuses_a_long_line_and_a_long_object_before_it_has_read_them(
+    monkeypatch: pytest.MonkeyPatch, begins: str
+) -> None:
+    monkeypatch.setattr(records_io, "CHUNK", 100)
+    monkeypatch.setattr(records_io, "LONGEST", 2000)
+    text = io.StringIO(
+        f"{json.dumps(good())}\n{begins}" + "1,\n" * 10_000 * (begins[-1] == "\n") + "1" * 50_000
+    )
+    with pytest.raises(BadMetrics, match="longer than 2,000 characters") as caught:
+        list(records_io.parse(text, place="here"))
+    assert caught.value.place == "here, line 2"
+    assert text.tell() < 10_000
+
+
+def test_parse_reads_on_after_many_empty_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records_io, "CHUNK", 100)
+    monkeypatch.setattr(records_io, "LONGEST", 2000)
+    line = json.dumps(good())
+    assert len(parsed(f"{line}\n" + " \n" * 9000 + line, place="here")) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_read_takes_a_mark_of_the_byte_order_and_both_ends_of_lines(
+    tmp_path: Path, encoding: str, end: str
+) -> None:
+    text = "".join(json.dumps(good(label=name), ensure_ascii=False) + end for name in ("é", "表情"))
+    (tmp_path / "runs").write_bytes(text.encode(encoding))
+    assert [run.label for run in records_io.read([str(tmp_path / "runs")]).evaluations] == ["é", "表情"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_read_refuses_other_encodings(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "runs").write_bytes(json.dumps(good()).encode(encoding))
+    with pytest.raises(BadMetrics, match="not JSON") as caught:
+        records_io.read([str(tmp_path / "runs")])
+    assert caught.value.place == f"{tmp_path / 'runs'}, line 1"
+
+
+def test_read_leaves_standard_input_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(json.dumps(good()).encode()))
+    monkeypatch.setattr("sys.stdin", stream)
+    assert len(records_io.read(["-"]).evaluations) == 1
+    assert not stream.buffer.closed
 
 
 def test_parse_names_the_line_where_a_cut_object_begins() -> None:
     pretty = json.dumps(good(), indent=2)
     with pytest.raises(BadMetrics) as caught:
-        records_io.parse(f"{pretty}\n{pretty[:-4]}", place="runs.json")
+        parsed(f"{pretty}\n{pretty[:-4]}", place="runs.json")
     assert caught.value.place == f"runs.json, line {pretty.count(chr(10)) + 2}"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n"])
 def test_parse_refuses_a_text_without_metrics(text: str) -> None:
     with pytest.raises(BadMetrics, match="no metrics") as caught:
-        records_io.parse(text, place="runs.json")
+        parsed(text, place="runs.json")
     assert caught.value.place == "runs.json"
 
 
@@ -123,7 +193,7 @@ def test_parse_refuses_a_text_without_metrics(text: str) -> None:
 )
 def test_parse_refuses_another_schema_or_no_object_by_line(value: object) -> None:
     with pytest.raises(BadMetrics, match=r"schema .*, not emoprune\.metrics/1") as caught:
-        records_io.parse(f"{json.dumps(good())}\n{json.dumps(value)}", place="runs.json")
+        parsed(f"{json.dumps(good())}\n{json.dumps(value)}", place="runs.json")
     assert caught.value.place == "runs.json, line 2"
 
 
@@ -141,6 +211,12 @@ def test_parse_refuses_another_schema_or_no_object_by_line(value: object) -> Non
         ({"per_class": {"angry": good()["per_class"]["angry"]}}, "per_class"),
         ({"classes": ["angry", "sad"]}, "per_class"),
         ({"n": True}, "n: expected int"),
+        ({"confusion": [[-1, 3], [0, 2]]}, "confusion cannot be -1"),
+        ({"classes": [], "confusion": [], "per_class": {}, "n": 0}, "classes"),
+        ({"per_class": {**good()["per_class"], "angry": {**SCORE, "support": -1}}}, "support cannot be -1"),
+        *(({"log_loss": value}, "log_loss.*out of range") for value in (1e999, -1e999, 1e200)),
+        ({"accuracy_interval": [0.1, 1e999]}, "not a fraction"),
+        ({"per_class": {**good()["per_class"], "angry": {**SCORE, "f1": 1e999}}}, "per_class"),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value)[:30],
 )
@@ -148,7 +224,7 @@ def test_parse_refuses_numbers_that_are_wrong_or_contradict_each_other(
     change: dict[str, Any], fact: str
 ) -> None:
     with pytest.raises(InvalidRecord, match=fact) as caught:
-        records_io.parse(json.dumps(good(**change)), place="runs.json")
+        parsed(json.dumps(good(**change)), place="runs.json")
     assert caught.value.place == "runs.json, line 1"
 
 
@@ -156,11 +232,11 @@ def test_parse_refuses_numbers_that_are_wrong_or_contradict_each_other(
 @settings(max_examples=100, deadline=None)
 def test_parse_refuses_random_text(text: str) -> None:
     with pytest.raises(EmopruneError) as caught:
-        records_io.parse(text, place="runs.json")
+        parsed(text, place="runs.json")
     assert caught.value.place.startswith("runs.json")
 
 
-TRAINING = {
+TRAINING: dict[str, Any] = {
     "schema": "emoprune.training/1",
     "model": "m.st",
     "label": "a",
@@ -168,7 +244,7 @@ TRAINING = {
         {"index": 1, "train_loss": 1.5, "train_accuracy": 0.2, "val_loss": None, "val_accuracy": None}
     ],
 }
-STEPS = {
+STEPS: dict[str, Any] = {
     "schema": "emoprune.steps/1",
     "model": "m.st",
     "method": "progressive",
@@ -177,9 +253,12 @@ STEPS = {
 }
 
 
-def test_parse_reads_lines_of_several_kinds() -> None:
-    lines = [json.dumps(record) for record in (STEPS, good(), TRAINING, good(model="b"), STEPS)]
-    found = records_io.parse("\n".join(lines), place="here")
+def test_read_gathers_the_kinds_of_all_files_each_in_order(tmp_path: Path) -> None:
+    places = []
+    for number, records in enumerate(((STEPS, good(), TRAINING), (good(model="b"), STEPS))):
+        (tmp_path / str(number)).write_text("\n".join(map(json.dumps, records)))
+        places.append(str(tmp_path / str(number)))
+    found = records_io.read(places)
     assert [entry.model for entry in found.evaluations] == ["model.st", "b"]
     (curve,) = found.curves
     assert (curve.name, curve.training[0].train_accuracy, curve.training[0].val_loss) == ("a", 0.2, None)
@@ -201,24 +280,39 @@ def test_parse_reads_lines_of_several_kinds() -> None:
         ({**STEPS, "steps": []}, "without steps"),
         ({**STEPS, "steps": [{"loss": 0.5}]}, "lacks steps.*units"),
         ({**STEPS, "label": " "}, "empty label"),
-        ({**TRAINING, "schema": "emoprune.training/2"}, "training/2"),
+        *(
+            (
+                {**TRAINING, "schema": schema},
+                f"{schema}' is of another version; use the emoprune that wrote it",
+            )
+            for schema in ("emoprune.training/2", "emoprune.metrics/10", "emoprune.steps/0")
+        ),
+        ({**TRAINING, "training": [{**TRAINING["training"][0], "index": 10**400}]}, "epoch cannot be 1000"),
+        ({**STEPS, "steps": [{"units": -1}]}, "units cannot be -1"),
+        ({**STEPS, "steps": [{"units": 1, "loss": 1e999}]}, r"steps\[0\]\.loss"),
     ],
 )
 def test_parse_names_a_bad_line_of_any_kind(record: dict[str, Any], fact: str) -> None:
     with pytest.raises(EmopruneError, match=fact) as caught:
-        records_io.parse(f"{json.dumps(good())}\n{json.dumps(record)}", place="runs.json")
+        parsed(f"{json.dumps(good())}\n{json.dumps(record)}", place="runs.json")
     assert caught.value.place == "runs.json, line 2"
 
 
 def test_parse_reads_label_and_settings_where_there_are_any() -> None:
     tagged = good(label="whole, random split", settings={"hidden": 200, "rule": "film", "share": 0.5})
-    first, second = records_io.parse(json.dumps(tagged) + json.dumps(good()), place="here").evaluations
+    first, second = parsed(json.dumps(tagged) + json.dumps(good()), place="here")
     assert (first.name, first.number("hidden"), first.number("rule")) == ("whole, random split", 200.0, None)
     assert (second.label, second.name, second.settings) == (None, "model.st", {})
     assert json.loads(json.dumps(records_io.to_record(first)))["settings"] == tagged["settings"]
 
 
-@pytest.mark.parametrize("settings", [{"a": None}, {"a": True}, {"": 1}, {"a": [1]}, {"a": 10**400}, [], 3])
+DEEP = json.loads("[" * 900 + "]" * 900)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"a": None}, {"a": True}, {"": 1}, {"a": [1]}, {"a": 10**400}, {"a": 1e999}, {"a": DEEP}, [], 3],
+)
 def test_parse_refuses_a_setting_that_is_neither_number_nor_text(settings: object) -> None:
-    with pytest.raises(InvalidRecord, match="setting"):
-        records_io.parse(json.dumps(good(settings=settings)), place="here")
+    with pytest.raises(InvalidRecord, match=r"setting|nested"):
+        parsed(json.dumps(good(settings=settings)), place="here")

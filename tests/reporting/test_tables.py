@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
 
 from emoprune.reporting.tables import (
     PERCENT,
@@ -12,6 +17,7 @@ from emoprune.reporting.tables import (
     flat_estimate,
     from_rows,
     to_csv,
+    to_lines,
     to_markdown,
 )
 from emoprune.reporting.types import Estimate
@@ -48,6 +54,45 @@ def test_to_csv_leaves_a_cell_empty_without_a_value() -> None:
     assert to_csv(Table("t", ("a", "b"), (("x,y", None), ('"', 0.1)))) == 'a,b\n"x,y",\n"""",0.1\n'
 
 
-def test_to_markdown_escapes_what_would_break_a_row() -> None:
-    made = to_markdown(Table("t", ("a", "b"), (("x|y\nz", 1234),)))
-    assert made == "### t\n\n| a | b |\n| :-- | --: |\n| x\\|y z | 1,234 |\n"
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        *(("happy_face, 3 < 4 & more: *", None), ("runs/m.st (test) #2", None)),
+        *(("a|b", r"a\|b"), (r"a\|b", r"a\\\|b"), ("a\nb", r"a\\nb"), ("`a`", r"\`a\`"), ("$x$", r"\$x\$")),
+        *(
+            ("<b>", r"\<b>"),
+            ("</td>", r"\</td>"),
+            ("<!--", r"\<!--"),
+            ("&lt;", r"\&lt;"),
+            ("&#60;", r"\&#60;"),
+        ),
+        *(("[x](y)", r"\[x](y)"), ("![x](y)", r"!\[x](y)"), ("http://y", r"http\://y"), ("www.y", r"www\.y")),
+    ],
+)
+def test_to_markdown_writes_names_as_text(name: str, written: str | None) -> None:
+    made = to_markdown(Table(name, (name, "b"), ((name, 1234),)))
+    shown = written or name
+    assert made == f"### {shown}\n\n| {shown} | b |\n| :-- | --: |\n| {shown} | 1,234 |\n"
+
+
+def test_to_lines_lays_a_table_out_as_rich_does() -> None:
+    rows = (("a", 1, None), ("漢字", 1234567, "x y"), ("e\u0301", 0.5, "é" * 9), ("👩‍👩‍👧", "", "-"))
+    made = Table("Title", ("name", "n", "a long heading"), rows, left=1)
+    reference = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for index, column in enumerate(made.columns):
+        reference.add_column(column, justify="right" if index else "left", no_wrap=True)
+    for row in made.rows:
+        reference.add_row(*map(cell, row))
+    console = Console(file=io.StringIO(), width=1000, color_system=None)
+    console.print("Title", reference, sep="\n")
+    lines = list(to_lines(made))
+    assert "".join(f"{line}\n" for line, _ in lines) == console.file.getvalue()  # type: ignore[attr-defined]
+    assert [line.split() for line, is_heading in lines if is_heading] == [
+        ["Title"],
+        ["name", "n", "a", "long", "heading"],
+    ]
+
+
+def test_cell_shows_foreign_names_on_one_short_line() -> None:
+    assert cell("a\x1b[2J\nb\u202ec") == r"a\x1b[2J\nb\u202ec"
+    assert cell("x" * 300 + "y") == "x" * 100 + "…" + "x" * 98 + "y"

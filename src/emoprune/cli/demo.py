@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from emoprune import events
-from emoprune.cli import options
+from emoprune.cli import options, output
 from emoprune.errors import OutputFault
 
 SCENES_PER_CLASS = 48
@@ -62,7 +60,7 @@ def command(
     for path, score in scores.items():
         _run("eval", path, faces, to=score)
     _run("report", *scores.values(), "--section", "summary", "--format", "table")
-    sys.stdout.write(f"\nThe pruned network is {onnx}; all other files are in {folder}.\n")
+    output.write(f"\nThe pruned network is {onnx}; all other files are in {folder}.\n")
 
 
 def _is_demo(root: Path) -> bool:
@@ -76,7 +74,7 @@ def _draw(raw: Path, seed: int) -> None:
     from emoprune.synthetic_faces import EMOTIONS, draw_scene
 
     scenes = [(emotion, index) for emotion in EMOTIONS for index in range(SCENES_PER_CLASS)]
-    sys.stdout.write(f"drawing {len(scenes)} scenes in {raw}\n")
+    output.write(f"drawing {len(scenes)} scenes in {raw}\n")
     for number, (emotion, index) in enumerate(events.tracked(scenes, "draw", len(scenes))):
         generator = np.random.default_rng((seed, number))
         target = raw / emotion / f"{emotion}_{index:02d}.jpg"
@@ -88,8 +86,8 @@ def _run(*argv: str, to: str | None = None) -> None:
     """Show a command line as a user would type it, and run it; a command that fails ends the demo."""
     from emoprune.cli.main import main
 
-    sys.stdout.write(f"\n$ emoprune {shlex.join(argv)}{f' > {to}' if to else ''}\n")
-    sys.stdout.flush()
+    line = " ".join(map(output.quoted, ["emoprune", *argv]))
+    output.write(f"\n$ {line}{f' > {output.quoted(to)}' if to else ''}\n")
     if to is None:
         code = main(list(argv))
     else:

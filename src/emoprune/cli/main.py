@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from emoprune.cli import angles, crop, demo, export, features, output, prune, report, search, train
+from emoprune.cli import angles, crop, demo, export, features, options, output, prune, report, search, train
 from emoprune.cli import eval as evaluate
 from emoprune.errors import EmopruneError
+from emoprune.io.visible_text import visible
 from emoprune.version import __version__
 
 BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
@@ -38,7 +39,8 @@ No photos at hand? emoprune demo draws some and runs all of it.""",
 )
 
 for command in (crop, features, train, search, angles, prune, evaluate, report, export, demo):
-    app.command(command.__name__.rpartition(".")[2], epilog=command.EXAMPLES)(command.command)
+    name = command.__name__.rpartition(".")[2]
+    app.command(name, cls=options.FilledCommand, epilog=command.EXAMPLES)(command.command)
 
 
 def _print_version(wanted: bool) -> None:
@@ -64,39 +66,45 @@ def main(argv: list[str] | None = None) -> int:
 
     0 done, 1 the input is at fault, 2 the command line is, 70 our bug, 130 Ctrl-C, 141 broken pipe.
     """
+    with output.guarded():
+        try:
+            with output.telling():
+                return _ended(argv)
+        except KeyboardInterrupt:
+            return _complain("interrupted", INTERRUPTED)
+
+
+def _ended(argv: list[str] | None) -> int:
     try:
-        with output.telling():
-            return _dispatch(argv)
+        code = _dispatch(argv)
+        sys.stdout.flush()
+        return code
     except EmopruneError as error:
+        # a name is shorter than a sentence
+        error.place = visible(error.place)
         return _complain(str(error), error.exit_code)
     except typer.TyperException as error:
         return _complain(_usage(error), error.exit_code)
     except BrokenPipeError:
         return BROKEN_PIPE
     except Exception:
-        traceback.print_exc()
+        for line in traceback.format_exc().rstrip("\n").split("\n"):
+            output.tell(line)
         return _complain("this is a bug of emoprune; please report the lines above", BUG)
-    finally:
-        try:
-            sys.stdout.flush()
-        except OSError:
-            # drop output that has nowhere to go, or Python complains when it ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(argv: list[str] | None) -> int:
     try:
         code: int | None = app(args=argv, prog_name="emoprune", standalone_mode=False)
-        sys.stdout.flush()
     except SystemExit as end:
         # typer ends on its own after shell completion and for a broken pipe, which it takes for a fault
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
         code = end.code if isinstance(end.code, int) else 0
-    except KeyboardInterrupt:
-        code = INTERRUPTED
     # typer, too, makes a Ctrl-C an exit code of its own
-    return _complain("interrupted", code) if code == INTERRUPTED else code or 0
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    return code or 0
 
 
 def _usage(error: typer.TyperException) -> str:
@@ -109,7 +117,7 @@ def _usage(error: typer.TyperException) -> str:
 
 
 def _complain(line: str, code: int) -> int:
-    sys.stderr.write(f"emoprune: {output.as_options(line)}\n")
+    output.tell(f"emoprune: {line}")
     return code
 
 

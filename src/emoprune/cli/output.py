@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from emoprune import events
 from emoprune.events import Advance
 from emoprune.io.files import explained
+from emoprune.io.visible_text import PROSE, visible
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from emoprune.reporting.tables import Table
 
+PLAIN = frozenset(range(ord(" "), ord("~") + 1)) - frozenset(b"\\'")
+"""Bytes that stand for themselves between $' and '."""
+
+ROWS, COLUMNS = 2_000, 100
+"""Of all tables together, and of each: what a terminal shows."""
+
 
 def write(text: str) -> None:
-    """Print `text` as it is; OutputFault where standard output cannot take it."""
-    with explained(Path("standard output")):
-        sys.stdout.write(text)
-        sys.stdout.flush()
+    """Print `text`, to a terminal without control characters."""
+    if sys.stdout.isatty():
+        text = "\n".join(visible(line, most=None) for line in text.split("\n"))
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def emit(
@@ -34,35 +45,72 @@ def emit(
 ) -> None:
     """Print `records` as JSON lines in a pipe or when asked, else what `render` makes of them."""
     if as_json or not sys.stdout.isatty():
-        write("".join(json.dumps(record, allow_nan=False) + "\n" for record in records))
+        for record in records:
+            # a report of many runs is hundreds of megabytes
+            write(json.dumps(record, allow_nan=False))
+            write("\n")
     else:
         show(render())
 
 
 def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
-    """Print tables and lines, in color where the stream is a terminal that wants it."""
+    """Print tables and lines; on a terminal with headings in bold, and no more of them than people read."""
     from rich.console import Console
+    from rich.text import Text
 
-    from emoprune.reporting.tables import to_rich
+    from emoprune.reporting.tables import to_lines
 
     stream = stream or sys.stdout
-    made = [as_options(part) if isinstance(part, str) else to_rich(part) for part in parts]
-    if stream.isatty():
-        console = Console(file=stream)
-        # a terminal too narrow wraps whole lines; cells broken or cut short would be figures lost
-        free = console.options.update(width=10_000)
-        console.width = max([console.width, *(console.measure(part, options=free).maximum for part in made)])
-    else:
-        console = Console(file=stream, width=10_000, force_terminal=False, color_system=None)
-    with explained(Path("standard output")):
-        for part in made:
-            console.print(part, markup=False, highlight=False)
-        stream.flush()
+    terminal = Console(file=stream) if stream.isatty() else None
+    for part in _beginning(parts) if terminal else parts:
+        for line, is_heading in [(_sentence(part), False)] if isinstance(part, str) else to_lines(part):
+            if terminal and is_heading:
+                # a terminal too narrow wraps whole lines; cells broken or cut short would be figures lost
+                terminal.print(Text(line, style="bold"), soft_wrap=True)
+            else:
+                stream.write(f"{line}\n")
+    stream.flush()
 
 
-def paste(line: str) -> None:
-    """One line on stderr as it is: a command, ready to be run."""
-    sys.stderr.write(f"{line}\n")
+def _beginning(parts: Iterable[Table | str]) -> Iterator[Table | str]:
+    """As much of the tables as people read on a terminal, and how much is missing."""
+    room, rows, columns = ROWS, 0, 0
+    for part in parts:
+        if isinstance(part, str):
+            yield part
+            continue
+        first = tuple(row[:COLUMNS] for row in part.rows[:room])
+        if first or not part.rows:
+            yield replace(part, columns=part.columns[:COLUMNS], rows=first)
+        room -= len(first)
+        rows += len(part.rows) - len(first)
+        columns = max(columns, len(part.columns) - COLUMNS)
+    counts = [events.counted(rows, "row")] * bool(rows)
+    counts += [events.counted(columns, "column")] * (columns > 0)
+    if counts:
+        yield f"  not shown: {' and '.join(counts)}; --json prints all"
+
+
+def tell(text: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(f"{_sentence(text)}\n")
+
+
+def _sentence(text: str) -> str:
+    return visible(as_options(text), most=PROSE)
+
+
+def paste(words: Iterable[str]) -> None:
+    """A command on one line of stderr, ready to be run."""
+    sys.stderr.write(f"{' '.join(map(quoted, words))}\n")
+
+
+def quoted(word: str) -> str:
+    """A word of a command line as shells read it, without control characters."""
+    if visible(word, most=None) == word:
+        return shlex.quote(word)
+    letters = (chr(byte) if byte in PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(word))
+    return f"$'{''.join(letters)}'"
 
 
 _shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
@@ -79,12 +127,12 @@ def progress(label: str, total: int | None) -> Iterator[Advance]:
         return
     outer = _shown.get()
     with nullcontext(outer) if outer else _lines() as lines:
-        task = lines.add_task(label, total=total, text="")
+        task = lines.add_task(visible(label), total=total, text="")
 
         def advance(steps: int = 1, text: str | None = None) -> None:
             lines.advance(task, steps)
             if text is not None:
-                lines.update(task, text=text)
+                lines.update(task, text=visible(text))
 
         token = _shown.set(lines)
         try:
@@ -111,7 +159,60 @@ class _StandardError(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = "warning" if record.levelno >= logging.WARNING else "note"
-        sys.stderr.write(f"{kind}: {as_options(record.getMessage())}\n")
+        tell(f"{kind}: {record.getMessage()}")
+
+
+class _Guarded:
+    """A stream that gives what it cannot write to `failed`, whoever writes to it."""
+
+    def __init__(self, stream: IO[str], failed: Callable[[IO[str], OSError], None]) -> None:
+        self._stream, self._failed = stream, failed
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As any stream does."""
+        try:
+            self._stream.write(text)
+        except OSError as error:
+            self._failed(self._stream, error)
+        return len(text)
+
+    def flush(self) -> None:
+        """As any stream does."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._failed(self._stream, error)
+
+
+def _refuse(_: IO[str], error: OSError) -> None:
+    with explained(Path("standard output")):
+        raise error
+
+
+def _discard(stream: IO[str], _: object = None) -> None:
+    """Lead a stream nowhere, also what it holds back: Python complains of that when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Within, OutputFault for data that cannot be written; messages that cannot be end and change nothing."""
+    out, err = sys.stdout, sys.stderr
+    with (
+        redirect_stdout(cast(IO[str], _Guarded(out, _refuse))),
+        redirect_stderr(cast(IO[str], _Guarded(err, _discard))),
+    ):
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            try:
+                out.flush()
+            except OSError:
+                _discard(out)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,7 +108,7 @@ def command(
     console.emit([], lambda: _table(found), as_json=as_json)
     best, count = found.ranked[0], events.counted(len(found.ranked), "trial")
     events.note(f"best of {count}: {best.accuracy:.1%} of the val part, trial {best.number}; to train it:")
-    console.paste(shlex.join(_train_command(data, found)))
+    console.paste(_train_command(data, found))
 
 
 def _train_command(data: str, found: SearchResult) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,9 @@ class ClassScore:
     recall: float | None
     f1: float | None
     support: int
+
+    def __post_init__(self) -> None:
+        check_counts(self.support, of="support")
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,14 @@ class Metrics:
         check_settings(self.settings)
         width = len(self.classes)
         square = len(self.confusion) == width and all(len(row) == width for row in self.confusion)
-        if not square or set(self.per_class) != set(self.classes):
+        if not width or not square or set(self.per_class) != set(self.classes):
             raise InvalidRecord("confusion or per_class contradict the classes", EVALUATE_AGAIN)
         for name in COUNTS:
-            if not 0 <= getattr(self, name) < LARGEST:
-                raise InvalidRecord(f"{name} cannot be {str(getattr(self, name))[:40]}", EVALUATE_AGAIN)
+            check_counts(getattr(self, name), of=name)
         low, high = self.accuracy_interval
         if not (0 <= self.accuracy <= 1 and 0 <= low <= high <= 1):
             raise InvalidRecord("accuracy or its interval is not a fraction", EVALUATE_AGAIN)
+        check_counts(min(map(min, self.confusion)), of="a cell of confusion")
         if sum(map(sum, self.confusion)) != self.n:
             raise InvalidRecord(f"the confusion matrix does not add up to n = {self.n}", EVALUATE_AGAIN)
 
@@ -108,6 +112,13 @@ class ReconstructionMetrics:
     latency_ms: float | None = None
 
 
+def check_counts(*counts: int, of: str) -> None:
+    """Raise InvalidRecord for a count that is negative, or that floats cannot hold."""
+    for count in counts:
+        if not 0 <= count < LARGEST:
+            raise InvalidRecord(f"{of} cannot be {str(count)[:40]}", EVALUATE_AGAIN)
+
+
 def check_label(label: str | None) -> None:
     """Raise InvalidRecord for a label without text."""
     if label is not None and not label.strip():
@@ -119,4 +130,4 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     for key, value in settings.items():
         number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
         if not key.strip() or not (number or isinstance(value, str)):
-            raise InvalidRecord(f"setting {key!r} cannot be {str(value)[:40]}", "give a number or a text")
+            raise InvalidRecord(f"setting {key!r} cannot be {reprlib.repr(value)}", "give a number or a text")

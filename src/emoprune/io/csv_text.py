@@ -34,7 +34,12 @@ def to_text(rows: Iterable[Sequence[object]]) -> str:
 
 def to_bytes(rows: Iterable[Sequence[object]]) -> bytes:
     """Rows as lines of UTF-8."""
-    return to_text(rows).encode(ENCODING, ERRORS)
+    text = to_text(rows)
+    try:
+        return text.encode(ENCODING, ERRORS)
+    except UnicodeEncodeError:
+        # half of a pair, which JSON can hold and a name on disk cannot
+        return text.encode(ENCODING, "backslashreplace")
 
 
 def parse(data: bytes, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:

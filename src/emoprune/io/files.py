@@ -10,13 +10,21 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from io import FileIO
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import IO
 
 from emoprune.errors import BadData, EmopruneError, OutputFault, UsageFault
 
 STANDARD = "-"
+LARGEST = 2**34
+"""Bytes of a file, unless its kind is known to be smaller."""
+
+PIECE = 2**20
+"""Bytes that are read at a time of a stream without a size."""
+
+PASSED_ON = re.compile(r"/dev/stdin|/(?:dev|proc/self)/fd/\d+")
+"""Names of files that the caller has opened for this program."""
 
 DESCRIPTORS = os.open in os.supports_dir_fd
 """Whether a file can be named relative to an open folder; not on Windows."""
@@ -29,27 +37,58 @@ def shown(path: str) -> str:
     return "standard input" if path == STANDARD else path
 
 
-def read_bytes(path: str, *, fault: type[EmopruneError] = BadData) -> bytes:
-    """The bytes of a file, or of standard input for "-"; raises `fault` where there is nothing to read."""
+def read_bytes(path: str, *, fault: type[EmopruneError] = BadData, most: int = LARGEST) -> bytes:
+    """The bytes of a file, or of standard input for "-"; raises `fault` for none, or more than `most`."""
     with reading(path, fault=fault) as stream:
-        return stream.read()
+        try:
+            data = _at_most(stream, most)
+        except MemoryError:
+            data = None
+    if data is None:
+        fact = f"is larger than {most // 2**20:,} MiB or than the free memory"
+        raise fault(fact, "check that it is the right file", place=shown(path))
+    return data
+
+
+def _at_most(stream: IO[bytes], most: int) -> bytes | None:
+    """All bytes of a stream, None if there are more than `most`."""
+    try:
+        size = os.fstat(stream.fileno()).st_size
+    except OSError:  # a stream in memory
+        size = 0
+    if size > most:
+        return None
+    pieces, room = [], most + 1
+    # a file is one piece; a pipe has no size, and may never end
+    while room and (piece := stream.read(min(room, max(size, PIECE)))):
+        pieces.append(piece)
+        size, room = 0, room - len(piece)
+    return b"".join(pieces) if room else None
 
 
 @contextmanager
 def reading(path: str, *, fault: type[EmopruneError] = BadData) -> Iterator[IO[bytes]]:
-    """A file, or standard input for "-", to read piece by piece; raises `fault` where there is nothing."""
-    if path == STANDARD:
-        yield sys.stdin.buffer
-        return
+    """A file, or standard input for "-", to read piece by piece; raises `fault` where there is nothing.
+
+    Of pipes and devices only those that the caller has open already, as /dev/stdin and `<(...)`, are read.
+    """
     try:
-        with Path(path).open("rb") as stream:
+        if path == STANDARD:
+            yield sys.stdin.buffer
+            return
+        with (
+            open(path, "rb")
+            if PASSED_ON.fullmatch(path)
+            else BufferedReader(open_regular(path, fault=fault)) as stream
+        ):
             yield stream
     except FileNotFoundError:
         raise fault("no such file", "check the name", place=path) from None
     except IsADirectoryError:
         raise fault("is a folder, not a file", "name a file", place=path) from None
     except OSError as error:
-        raise fault(f"cannot be read ({error.strerror})", "check its permissions", place=path) from error
+        remedy = "check its permissions" if isinstance(error, PermissionError) else "check its name and disk"
+        raise fault(f"cannot be read ({error.strerror})", remedy, place=shown(path)) from error
 
 
 def open_regular(

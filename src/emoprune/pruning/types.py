@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from emoprune.choices import Center, Merge, MethodName, Price, Scope
 from emoprune.errors import InvalidRecord, UsageFault
-from emoprune.evaluation.types import check_label
+from emoprune.evaluation.types import check_counts, check_label
 from emoprune.networks.config import MEMORY
 from emoprune.pruning.methods import METHODS
 from emoprune.settings import check_limits, setting
@@ -233,6 +233,7 @@ class PruningCurve:
         check_label(self.label)
         if not self.steps:
             raise InvalidRecord("a pruning without steps", "give a pruning that takes units")
+        check_counts(*(step.units for step in self.steps), of="units")
 
     @property
     def name(self) -> str:

@@ -91,9 +91,13 @@ class View(Generic[G]):
         """What the paper prints of a group, if it does."""
         return self._by_place.get((group.place, measure, of_class))
 
+    @cached_property
+    def _has(self) -> set[tuple[str | None, str | None]]:
+        return {(entry.measure, label) for entry in self.printed for label in (None, entry.label)}
+
     def has(self, measure: str | None, label: str | None = None) -> bool:
         """Whether the paper prints the measure, of a label or of any."""
-        return any(entry.measure == measure and label in (None, entry.label) for entry in self.printed)
+        return (measure, label) in self._has
 
     def flat_paper(
         self, key: str, group: G, measure: str | None, of_class: str | None = None
@@ -135,14 +139,14 @@ def evaluations_by_label(found: Iterable[Metrics]) -> list[Group[Metrics]]:
 
 def by_setting(groups: Iterable[Group[Metrics]]) -> list[Group[Metrics]]:
     """The groups, split where settings differ within a label: a mean over them would mean nothing."""
-    found: list[Group[Metrics]] = []
+    found: dict[str, Group[Metrics]] = {}
     for group in groups:
-        taken = {each.label for each in found}
         for label, runs in split(group, varying(group.runs, but=IDENTITY)).items():
             # a user may have written the same label
             numbered = chain([label], (f"{label} ({number})" for number in count(2)))
-            found.append(Group(next(name for name in numbered if name not in taken), tuple(runs)))
-    return found
+            name = next(name for name in numbered if name not in found)
+            found[name] = Group(name, tuple(runs))
+    return list(found.values())
 
 
 def split(group: Group[Metrics], keys: Sequence[str]) -> dict[str, list[Metrics]]:
@@ -212,8 +216,9 @@ def with_paper(found: Sequence[StepGroup], printed: Iterable[PaperValue]) -> lis
     ours = {(group.label, group.units): group for group in found}
     theirs = {step: StepGroup(step[0], units=step[1]) for entry in printed if (step := entry.step)}
     groups = theirs | ours
-    labels = list(dict.fromkeys(label for label, _ in (*ours, *theirs)))
-    return [groups[place] for place in sorted(groups, key=lambda place: (labels.index(place[0]), -place[1]))]
+    labels = dict.fromkeys(label for label, _ in (*ours, *theirs))
+    order = {label: place for place, label in enumerate(labels)}
+    return [groups[place] for place in sorted(groups, key=lambda place: (order[place[0]], -place[1]))]
 
 
 def split_by_kind(

@@ -38,8 +38,8 @@ def before_after(runs: Runs) -> list[BarChart]:
     found = {bar for bars in pairs.values() for bar in bars}
     amounts = sorted(found - {BEFORE, AFTER}, key=lambda bar: float(bar.removeprefix(PRUNED)))
     series = (BEFORE, *({AFTER} & found), *amounts)
-    names = list(dict.fromkeys(name for name, _ in pairs))
-    places = sorted(pairs, key=lambda place: (names.index(place[0]), *map(_by_size, place[1])))
+    names = {name: place for place, name in enumerate(dict.fromkeys(name for name, _ in pairs))}
+    places = sorted(pairs, key=lambda place: (names[place[0]], *map(_by_size, place[1])))
     single = len(names) == 1
     return [
         BarChart(

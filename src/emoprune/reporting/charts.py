@@ -81,7 +81,10 @@ def _named(found: Sequence[C]) -> Iterator[C]:
     """Charts with names that files can have, unique even where case does not matter."""
     taken: set[str] = set()
     for chart in found:
-        plain = re.sub(r"[^\w.=+-]+", "-", chart.name).strip("-.")[:100]
+        # letters of some scripts take four bytes, and names have 255 of them
+        plain = (
+            re.sub(r"[^\w.=+-]+", "-", chart.name).strip("-.")[:100].encode()[:240].decode(errors="ignore")
+        )
         name, number = plain, 2
         while name.casefold() in taken:
             name, number = f"{plain}-{number}", number + 1

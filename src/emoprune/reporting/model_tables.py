@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
 from typing import Any
+
+from msgspec import to_builtins
 
 from emoprune import events
 from emoprune.choices import ClassMeasure, Measured
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting import aggregate, tables
 from emoprune.reporting.aggregate import CLASS_KEYS, Group, View, class_mean, confusion
+from emoprune.reporting.confidence import by_key
 from emoprune.reporting.tables import DECIMALS, DIFFERENCE, PERCENT, POINTS, Format, Table, as_record, table
 from emoprune.reporting.types import Estimate, PaperValue
 
@@ -77,6 +80,11 @@ class Models(View[Group[Metrics]]):
         """Every class, ours first."""
         ours = [name for group in self.groups for run in group.runs for name in run.classes]
         return list(dict.fromkeys([*ours, *(entry.of_class for entry in self.printed if entry.of_class)]))
+
+    @cached_property
+    def printed_of(self) -> dict[str, list[PaperValue]]:
+        """What the paper prints, by label."""
+        return by_key((entry.label, entry) for entry in self.printed)
 
     @property
     def measures(self) -> list[Measure]:
@@ -260,8 +268,7 @@ def to_record(view: Models) -> dict[str, Any]:
         first = models[0] if models else row
         numbers = [key for key, value in row.items() if isinstance(value, int | float)]
         changes = {key: row[key] - first[key] for key in numbers if first[key] is not None}
-        per_class = {name: asdict(score) for name, score in run.per_class.items()}
-        models.append({**row, "change": changes, "per_class": per_class})
+        models.append({**row, "change": changes, "per_class": to_builtins(run.per_class)})
     return {"schema": SCHEMA, "comparable": same, "models": models}
 
 
@@ -270,7 +277,7 @@ def _label_record(view: Models, group: Group[Metrics]) -> dict[str, Any]:
     if group.runs:
         changes = {measure.key: view.change(group, measure) for measure in view.measures}
         record |= {measure.key: as_record(group.mean(measure.value)) for measure in view.measures}
-        record["change"] = {key: asdict(found) for key, found in changes.items() if found}
+        record["change"] = {key: as_record(found) for key, found in changes.items() if found}
         record["per_class"] = {
             name: {key: as_record(class_mean(group, measure, name)) for measure, key in CLASS_KEYS.items()}
             for name in group.runs[0].classes
@@ -278,7 +285,6 @@ def _label_record(view: Models, group: Group[Metrics]) -> dict[str, Any]:
         record |= {"classes": group.runs[0].classes, "confusion": confusion(group)}
     record["paper"] = [
         {"measure": entry.measure, "class": entry.of_class, "value": entry.value, "where": entry.where}
-        for entry in view.printed
-        if entry.label == group.label
+        for entry in view.printed_of.get(group.label, ())
     ]
     return record

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+
+from msgspec import to_builtins
 
 from emoprune.choices import StepMeasure
 from emoprune.pruning.types import PruningCurve
@@ -27,6 +29,11 @@ class Steps(View[StepGroup]):
     """Groups of steps; not `by_label`, each is of one of the `prunings`."""
 
     prunings: Sequence[PruningCurve] = ()
+
+    @cached_property
+    def has_places(self) -> bool:
+        """Whether the paper's numbers say where they stand."""
+        return any(entry.where for entry in self.printed)
 
     @cached_property
     def measures(self) -> list[StepMeasure]:
@@ -69,7 +76,7 @@ def _cells(view: Steps, group: StepGroup) -> Iterator[tuple[str, object]]:
         if view.has(measure):
             entry = view.paper(group, measure)
             yield "paper", entry and FORMATS[measure].text(entry.value)
-    if any(entry.where for entry in view.printed):
+    if view.has_places:
         found = [view.paper(group, measure) for measure in view.measures]
         places = dict.fromkeys(entry.where for entry in found if entry and entry.where)
         yield "where", ", ".join(places) or None
@@ -104,7 +111,7 @@ def _flat_steps(view: Steps) -> Table:
 def to_records(view: Steps) -> list[dict[str, Any]]:
     """One JSON object per group with means, intervals and the paper's numbers; else one per pruning."""
     if not view.by_label:
-        return [asdict(pruning) for pruning in view.prunings]
+        return [to_builtins(pruning) for pruning in view.prunings]
     return [_record(view, group) for group in view.groups]
 
 

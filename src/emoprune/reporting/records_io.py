@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import json
 import re
-from collections.abc import Iterable
-from typing import Any
+import reprlib
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
 
 from emoprune.errors import BadMetrics, at
 from emoprune.evaluation.types import Metrics
@@ -17,8 +20,12 @@ from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
 
 SCHEMA = "emoprune.metrics/1"
 KINDS: dict[str, type[Run]] = {SCHEMA: Metrics, TRAINING_SCHEMA: LearningCurve, STEPS_SCHEMA: PruningCurve}
-INK = re.compile(r"\S")
 HOW = "give what emoprune eval, prune `steps=True` or train `curve` made"
+
+DECODER = decoder()
+INK = re.compile(r"\S")
+CHUNK, LONGEST = 2**20, 2**25
+"""Characters that are read at a time, and those of the longest object."""
 
 
 def to_record(metrics: Metrics) -> dict[str, Any]:
@@ -28,42 +35,78 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
 
 def read(places: Iterable[str]) -> Runs:
     """The records of all files, "-" for standard input, in order."""
-    found = Runs()
+    found: dict[type[Run], list[Any]] = {kind: [] for kind in KINDS.values()}
     for place in places:
-        text = files.read_bytes(place).decode("utf-8", "replace")
-        found += parse(text, place=files.shown(place))
-    return found
+        with files.reading(place) as stream:
+            # a mark of the byte order is no part of the text
+            text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="\n")
+            try:
+                for record in parse(text, place=files.shown(place)):
+                    found[type(record)].append(record)
+            finally:
+                # standard input would be closed along with it
+                text.detach()
+    return Runs(*map(tuple, found.values()))
 
 
-def parse(text: str, *, place: str) -> Runs:
+def parse(text: TextIO, *, place: str) -> Iterator[Run]:
     """Every object of a text, of any KINDS: one per line, or one after the other over several lines.
 
-    Raises BadMetrics with the line where a value is not JSON or of an unknown schema.
+    Raises BadMetrics with the line where a value is not JSON, too long or of an unknown schema.
     """
-    decodes = decoder()
-    found = []
-    position, counted, line = 0, 0, 1
-    while begins := INK.search(text, position):
-        line, counted = line + text.count("\n", counted, begins.start()), begins.start()
+    line = 0
+    for line, value in _values(text, place):
         with at(f"{place}, line {line}"):
-            try:
-                record, position = decodes.raw_decode(text, counted)
-            except (ValueError, RecursionError):
-                # ValueError also for a number of thousands of digits
-                raise BadMetrics("not JSON", HOW) from None
-            found.append(_decoded(record))
-    if not found:
+            record = _decoded(value)
+        yield record
+    if not line:
         raise BadMetrics("no metrics", HOW, place=place)
-    return Runs(
-        tuple(entry for entry in found if isinstance(entry, Metrics)),
-        tuple(entry for entry in found if isinstance(entry, LearningCurve)),
-        tuple(entry for entry in found if isinstance(entry, PruningCurve)),
-    )
+
+
+def _values(text: TextIO, place: str) -> Iterator[tuple[int, object]]:
+    """The JSON values of a text, each with the number of the line where it begins."""
+    rest, line = "", 1
+    # twice as much each time, so that an object over many lines is not read again for each of them; and to
+    # the end of a line, so that numbers and texts are whole
+    while more := text.read(max(CHUNK, len(rest))):
+        rest += more + text.readline(LONGEST)
+        position, ends = 0, len(rest.rstrip())
+        while begins := INK.search(rest, position):
+            line, position = line + rest.count("\n", position, begins.start()), begins.start()
+            with at(f"{place}, line {line}"):
+                value, after = _first(rest, position, ends)
+            if after is None:
+                break
+            yield line, value
+            line, position = line + rest.count("\n", position, after), after
+        else:
+            line, position = line + rest.count("\n", position), len(rest)
+        rest = rest[position:]
+    if rest:
+        raise BadMetrics("not JSON, or cut short", HOW, place=f"{place}, line {line}")
+
+
+def _first(text: str, begins: int, ends: int) -> tuple[object, int | None]:
+    """The value that begins there and where it ends; None where it goes on after the text, which `ends`."""
+    try:
+        return DECODER.raw_decode(text, begins)
+    except json.JSONDecodeError as error:
+        if len(text) - begins > LONGEST:
+            raise BadMetrics(f"longer than {LONGEST:,} characters", HOW) from None
+        if error.pos >= ends:
+            return None, None
+    except (ValueError, RecursionError):
+        # a number of thousands of digits, or brackets in brackets
+        pass
+    raise BadMetrics("not JSON", HOW)
 
 
 def _decoded(record: object) -> Run:
     schema = record.get("schema") if isinstance(record, dict) else None
-    if not isinstance(schema, str) or schema not in KINDS:
-        *others, last = KINDS
-        raise BadMetrics(f"schema {schema!r}, not {', '.join(others)} or {last}", HOW)
-    return decode(KINDS[schema], record)
+    if isinstance(schema, str):
+        if schema in KINDS:
+            return decode(KINDS[schema], record)
+        if schema.rpartition("/")[0] in {known.rpartition("/")[0] for known in KINDS}:
+            raise BadMetrics(f"schema {schema!r} is of another version", "use the emoprune that wrote it")
+    *others, last = KINDS
+    raise BadMetrics(f"schema {reprlib.repr(schema)}, not {', '.join(others)} or {last}", HOW)

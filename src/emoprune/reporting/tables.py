@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import to_builtins
 
 from emoprune.io import csv_text
+from emoprune.io.visible_text import visible
 from emoprune.reporting.types import Estimate
-
-if TYPE_CHECKING:
-    from rich.console import Group
 
 
 @dataclass(frozen=True)
@@ -40,29 +41,51 @@ def from_cells(title: str, rows: Iterable[Iterable[tuple[str, object]]]) -> Tabl
     return table(title, (name for name, _ in cells[0]), ([value for _, value in row] for row in cells))
 
 
-def to_rich(made: Table) -> Group:
-    """The table as rich prints it on a terminal."""
-    from rich import box
-    from rich.console import Group
-    from rich.table import Table as RichTable
-    from rich.text import Text
+def to_lines(made: Table) -> Iterator[tuple[str, bool]]:
+    """The lines of a table in columns, for a terminal, and whether each is a heading."""
+    lines = [[cell(value) for value in line] for line in (made.columns, *made.rows)]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
 
-    shown = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for index, column in enumerate(made.columns):
-        shown.add_column(Text(column), justify="left" if index < made.left else "right", no_wrap=True)
-    for row in made.rows:
-        shown.add_row(*(Text(cell(value)) for value in row))
-    # beside the table, for a title within would break where the table is narrow
-    return Group(Text(made.title, style="bold"), shown) if made.title else Group(shown)
+    def laid_out(line: Sequence[str]) -> str:
+        cells = []
+        for place, (text, width) in enumerate(zip(line, widths, strict=True)):
+            pad = " " * (width - _width(text))
+            cells.append(text + pad if place < made.left else pad + text)
+        return f" {'  '.join(cells)} "
+
+    names, *rows = map(laid_out, lines)
+    if made.title:
+        yield cell(made.title), True
+    yield " " * _width(names), False
+    yield names, True
+    yield f" {'─' * (_width(names) - 2)} ", False
+    yield from ((row, False) for row in rows)
+    yield " " * _width(names), False
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: letters of some scripts take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+MARKED = re.compile(r"[\\`|\[$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|:(?=//)|(?<=www)\.")
+"""What Markdown takes for code, cells, links, formulas, tags and letters, where it does so."""
 
 
 def to_markdown(made: Table) -> str:
-    """A heading and a pipe table."""
+    """A heading and a pipe table; what foreign names hold is text, not Markdown."""
     align = [":--" if index < made.left else "--:" for index in range(len(made.columns))]
-    lines = [made.columns, align, *made.rows]
-    cells = ([cell(value).replace("|", "\\|").replace("\n", " ") for value in line] for line in lines)
-    body = "\n".join(f"| {' | '.join(line)} |" for line in cells)
-    return f"### {made.title}\n\n{body}\n"
+    names, *rows = (f"| {' | '.join(map(_as_text, line))} |" for line in (made.columns, *made.rows))
+    body = "\n".join((names, f"| {' | '.join(align)} |", *rows))
+    return f"### {_as_text(made.title)}\n\n{body}\n"
+
+
+def _as_text(value: object) -> str:
+    return MARKED.sub(lambda found: f"\\{found[0]}", cell(value))
 
 
 def to_csv(made: Table) -> str:
@@ -101,7 +124,7 @@ DECIMALS, DIFFERENCE = Format(".3f"), Format("+.3f")
 
 def as_record(found: Estimate | None) -> dict[str, Any] | None:
     """An estimate as a JSON object."""
-    return asdict(found) if found else None
+    return to_builtins(found) if found else None
 
 
 def flat_mean(key: str, found: Estimate | None) -> dict[str, Any]:
@@ -121,4 +144,5 @@ def cell(value: object) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return visible(f"{value:,}" if is_count else str(value))

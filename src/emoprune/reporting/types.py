@@ -44,12 +44,6 @@ class Runs:
     curves: tuple[LearningCurve, ...] = ()
     prunings: tuple[PruningCurve, ...] = ()
 
-    def __add__(self, other: Runs) -> Runs:
-        """These, then the others."""
-        return Runs(
-            self.evaluations + other.evaluations, self.curves + other.curves, self.prunings + other.prunings
-        )
-
 
 @dataclass(frozen=True)
 class ReportConfig:

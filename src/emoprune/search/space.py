@@ -74,7 +74,8 @@ class Trial:
     fingerprint: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.accuracy is None) != (self.line is None):
+        half = (self.accuracy is None) != (self.line is None)
+        if half or self.number < 0 or not 0 <= (self.accuracy or 0) <= 1:
             raise InvalidRecord(f"trial {self.number} with half an evaluation", "start another search")
 
     @property

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import os
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -21,9 +24,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from emoprune.errors import OutputFault, UsageFault
+from emoprune.io import json_records
 from emoprune.search.space import Space, Trial, Value
 
 NAME = "emoprune"
@@ -33,7 +38,7 @@ NUMBER, WORKER, REASON, LINE, FINGERPRINT = "trial", "worker", "reason", "metric
 
 Our number of a trial is not Optuna's, which counts interrupted trials as well.
 """
-SQLITE, SQLITE_FILE = "sqlite:///", b"SQLite format 3\0"
+SQLITE, SQLITE_FILE, MEMORY = "sqlite:///", b"SQLite format 3\0", ":memory:"
 OF_WORKER = ".worker-"
 """In the name of the file that a running process holds the lock of."""
 
@@ -51,9 +56,10 @@ class Claim:
 
 def file_of(storage: str) -> str:
     """The file of a storage: a journal, or the database that sqlite:///FILE names."""
-    if "://" in storage and not storage.startswith(SQLITE):
+    path = storage.removeprefix(SQLITE)
+    if "://" in path or path in ("", MEMORY) or (path != storage and "?" in path):
         raise UsageFault(f"`storage={storage}` is not a file", f"give a file, or {SQLITE}FILE")
-    return storage.removeprefix(SQLITE)
+    return path
 
 
 def draw(space: Space, *, seed: int, number: int) -> Value:
@@ -89,13 +95,13 @@ class Study:
         self._lock = FileLock(f"{file_of(storage)}.mutex")
         self._alive = FileLock(f"{file_of(storage)}{OF_WORKER}{uuid.uuid4().hex}")
         with self.locked():
-            self._alive.acquire()
-            opened = _opened(storage, self._lock)
-            # loaded if it exists: whoever only reads leaves the storage as it is
-            if NAME in optuna.get_all_study_names(opened):
-                self._study = optuna.load_study(study_name=NAME, storage=opened)
-            else:
-                self._study = optuna.create_study(study_name=NAME, storage=opened, direction="maximize")
+            _acquire(self._alive)
+            try:
+                self._study = _opened(storage, self._lock)
+            except OutputFault:
+                self.__exit__()
+                raise
+            self._file = _inode(storage)
 
     def __enter__(self) -> Self:
         return self
@@ -107,37 +113,40 @@ class Study:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Within, no other process changes the storage, or what is written along with it."""
+        _acquire(self._lock)
         try:
-            held = self._lock.acquire()
-        except (OSError, NotImplementedError) as error:
-            fact = f"cannot be locked ({getattr(error, 'strerror', None) or error})"
-            raise OutputFault(fact, "put it on another disk", place=self._place) from error
-        with held:
             yield
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def _stored(self) -> Iterator[optuna.Study]:
+        """The study while its file is in its place; OutputFault for what Optuna raises within."""
+        if _inode(self._place) != self._file:
+            fact = "was removed or replaced during the search"
+            raise OutputFault(fact, "start the search again", place=file_of(self._place))
+        with _readable(self._place):
+            yield self._study
 
     def identity(self, ours: Mapping[str, str]) -> Mapping[str, str]:
         """What the search was begun with: what the first process said, which may be this one."""
-        with self.locked():
-            known: Mapping[str, str] | None = self._study.user_attrs.get(IDENTITY)
-            if known is None:
-                self._study.set_user_attr(IDENTITY, dict(ours))
-            return known or ours
+        with self.locked(), self._stored() as study:
+            if IDENTITY not in study.user_attrs:
+                study.set_user_attr(IDENTITY, dict(ours))
+            return json_records.decode(dict[str, str], study.user_attrs[IDENTITY])
 
     def trials(self) -> tuple[Trial, ...]:
         """All trials that have ended, but for interrupted ones, by number."""
-        found = []
-        for entry in self._entries():
-            if entry.state.is_finished() and not _was_interrupted(entry):
-                known = entry.user_attrs
-                values = {name: entry.params[name] for name in self._distributions}
-                evaluation = () if REASON in known else (entry.value, known[LINE], known[FINGERPRINT])
-                found.append(Trial(known[NUMBER], values, *evaluation))
+        with self._stored() as study:
+            ended = [entry for entry in _entries(study) if entry.state.is_finished()]
+            found = [self._trial(entry) for entry in ended if not _was_interrupted(entry)]
         return tuple(sorted(found, key=lambda trial: trial.number))
 
     def fingerprints(self) -> frozenset[str]:
         """Those of all checkpoints that trials have made, also of trials that were interrupted after that."""
-        found = (entry.user_attrs.get(FINGERPRINT) for entry in self._entries())
-        return frozenset(fingerprint for fingerprint in found if fingerprint)
+        with self._stored() as study:
+            found = (entry.user_attrs.get(FINGERPRINT) for entry in _entries(study))
+            return frozenset(fingerprint for fingerprint in found if fingerprint)
 
     def claim(self, total: int, propose: Propose) -> Claim | None:
         """The first free trial of `total`, drawn from what `propose` says for its number.
@@ -146,47 +155,90 @@ class Study:
         """
         with self.locked():
             self._release_dead()
-            entries = self._entries()
-            # one that was put in the queue by a process killed right then comes first
-            if not any(entry.state == TrialState.WAITING for entry in entries):
+            with self._stored() as study:
+                entries = _entries(study)
+                is_waiting = any(entry.state == TrialState.WAITING for entry in entries)
                 taken = {entry.user_attrs.get(NUMBER) for entry in entries if not _was_interrupted(entry)}
+            # one that was put in the queue by a process killed right then comes first
+            if not is_waiting:
                 number = next((number for number in range(total) if number not in taken), None)
                 spaces = None if number is None else propose(number, self.trials())
                 if number is None or spaces is None:
                     return None
                 values = {space.name: draw(space, seed=self._seed, number=number) for space in spaces}
-                self._study.enqueue_trial(values, user_attrs={NUMBER: number})
-            handle = self._study.ask(self._distributions)
-            handle.set_user_attr(WORKER, Path(self._alive.lock_file).name)
-            return Claim(handle.user_attrs[NUMBER], dict(handle.params), handle)
+                with self._stored() as study:
+                    study.enqueue_trial(values, user_attrs={NUMBER: number})
+            with self._stored() as study:
+                handle = study.ask(self._distributions)
+                handle.set_user_attr(WORKER, Path(self._alive.lock_file).name)
+                return Claim(handle.user_attrs[NUMBER], dict(handle.params), handle)
 
     def made(self, claim: Claim, fingerprint: str) -> None:
         """Note the fingerprint of a trial's checkpoint, before the file is written anywhere."""
-        claim.handle.set_user_attr(FINGERPRINT, fingerprint)
+        with self._stored():
+            claim.handle.set_user_attr(FINGERPRINT, fingerprint)
 
     def finish(self, claim: Claim, *, accuracy: float, line: str) -> None:
         """End a trial with its evaluation."""
-        with self.locked():
+        with self.locked(), self._stored() as study:
             claim.handle.set_user_attr(LINE, line)
-            self._study.tell(claim.handle, accuracy)
+            study.tell(claim.handle, accuracy)
 
     def fail(self, claim: Claim, reason: str) -> None:
         """End a trial that would fail again."""
-        with self.locked():
+        with self.locked(), self._stored() as study:
             claim.handle.set_user_attr(REASON, reason)
-            self._study.tell(claim.handle, state=TrialState.FAIL)
+            study.tell(claim.handle, state=TrialState.FAIL)
 
-    def _entries(self) -> list[FrozenTrial]:
-        return self._study.get_trials(deepcopy=False)
+    def _trial(self, entry: FrozenTrial) -> Trial:
+        known = entry.user_attrs
+        record = {
+            "number": known[NUMBER],
+            "values": {name: entry.params[name] for name in self._distributions},
+        }
+        if REASON not in known:
+            record |= {"accuracy": entry.value, "line": _line(known[LINE]), "fingerprint": known[FINGERPRINT]}
+        return json_records.decode(Trial, record)
 
     def _release_dead(self) -> None:
         """Fail the trials of processes that were killed, so that they are run again."""
         ours = Path(self._alive.lock_file)
         others = ours.parent.glob(f"{glob.escape(Path(file_of(self._place)).name)}{OF_WORKER}*")
         alive = {path.name for path in others if path == ours or _is_held(path)}
-        for entry in self._entries():
-            if entry.state == TrialState.RUNNING and entry.user_attrs.get(WORKER) not in alive:
-                self._study.tell(entry.number, state=TrialState.FAIL)
+        with self._stored() as study:
+            for entry in _entries(study):
+                if entry.state == TrialState.RUNNING and entry.user_attrs.get(WORKER) not in alive:
+                    study.tell(entry.number, state=TrialState.FAIL)
+
+
+def _entries(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False)
+
+
+@cache
+def _line(text: str) -> str:
+    """The line of metrics, once it is known to be JSON."""
+    json_records.loads(text)
+    return text
+
+
+def _inode(storage: str) -> tuple[int, int] | None:
+    """What stays the same while a file is in its place; None where there is none."""
+    try:
+        found = os.stat(file_of(storage))
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _acquire(lock: FileLock) -> None:
+    try:
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        fact = f"cannot be locked ({getattr(error, 'strerror', None) or error})"
+        raise OutputFault(
+            fact, "remove it, or put the storage on another disk", place=lock.lock_file
+        ) from error
 
 
 def _was_interrupted(entry: FrozenTrial) -> bool:
@@ -206,36 +258,46 @@ def _is_held(path: Path) -> bool:
 
 
 def _check(storage: str) -> None:
-    """Raise OutputFault for a file that Optuna cannot read; nothing is written to it or beside it."""
+    """Raise OutputFault for a file that is not of a search; nothing is written to it or beside it."""
     path = Path(file_of(storage))
     if not path.exists() or not path.stat().st_size:
         return
+    if not os.access(path, os.W_OK):
+        raise OutputFault("cannot be written", "change its permissions", place=str(path))
     with _readable(storage):
         if storage.startswith(SQLITE):
-            with path.open("rb") as stream:
-                known = stream.read(len(SQLITE_FILE)) == SQLITE_FILE
+            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as database:
+                names = [name for (name,) in database.execute("SELECT study_name FROM studies")] or [NAME]
         else:
             # Optuna ignores a last line that is not whole: a text without line breaks has no study
-            known = bool(optuna.get_all_study_names(JournalStorage(JournalFileBackend(storage))))
-        if not known:
+            names = optuna.get_all_study_names(JournalStorage(JournalFileBackend(storage)))
+        if NAME not in names:
             raise ValueError("of another program")
 
 
-def _opened(storage: str, lock: FileLock) -> BaseStorage:
+def _opened(storage: str, lock: FileLock) -> optuna.Study:
     with _readable(storage):
         if storage.startswith(SQLITE):
-            return RDBStorage(storage)
-        # with our lock, which a killed process does not leave behind: all that is used is acquire and release
-        backend = JournalFileBackend(storage, lock_obj=lock)  # type: ignore[arg-type]
-        _cut_half_line(Path(storage))
-        return JournalStorage(backend)
+            opened: BaseStorage = RDBStorage(storage)
+        else:
+            # with our lock, which a killed process does not leave behind; only acquire and release are used
+            backend = JournalFileBackend(storage, lock_obj=lock)  # type: ignore[arg-type]
+            _cut_half_line(Path(storage))
+            opened = JournalStorage(backend)
+        # loaded if it exists: whoever only reads leaves the storage as it is
+        if NAME not in optuna.get_all_study_names(opened):
+            return optuna.create_study(study_name=NAME, storage=opened, direction="maximize")
+        study = optuna.load_study(study_name=NAME, storage=opened)
+        if study.directions != [StudyDirection.MAXIMIZE]:
+            raise ValueError("of another program")
+        return study
 
 
 @contextmanager
 def _readable(storage: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # whatever Optuna and its database raise for a foreign file
+    except Exception as error:  # whatever Optuna, its database and the records raise for a foreign file
         fact = "is not a storage of a search, or is damaged"
         raise OutputFault(fact, "give another `storage`", place=file_of(storage)) from error
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from emoprune.errors import InvalidRecord
-from emoprune.evaluation.types import check_label
+from emoprune.evaluation.types import check_counts, check_label
 from emoprune.networks.types import Checkpoint, Epoch
 
 TRAINING_SCHEMA = "emoprune.training/1"
@@ -32,6 +32,7 @@ class LearningCurve:
         check_label(self.label)
         if not self.training:
             raise InvalidRecord("a learning curve without epochs", "give a model that was trained")
+        check_counts(*(epoch.index for epoch in self.training), of="an epoch")
 
     @property
     def name(self) -> str:

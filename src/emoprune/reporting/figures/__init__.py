@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,6 +14,7 @@ from matplotlib.style import context
 
 from emoprune import events
 from emoprune.io import csv_text, files
+from emoprune.io.visible_text import visible
 from emoprune.reporting.charts import charts, numbers
 from emoprune.reporting.figures.bars import draw_bars
 from emoprune.reporting.figures.heatmap import draw_heat
@@ -91,6 +93,7 @@ def render(chart: Chart) -> dict[str, bytes]:
 
 def draw(chart: Chart) -> Figure:
     """The chart as a figure of matplotlib, WIDTH_IN wide and as high as it needs."""
+    chart = _visible(chart)
     with context(STYLES):
         figure = Figure(layout="constrained", figsize=(WIDTH_IN, WIDTH_IN))
         FigureCanvasAgg(figure)
@@ -101,3 +104,14 @@ def draw(chart: Chart) -> Figure:
         else:
             draw_heat(figure, chart)
         return figure
+
+
+def _visible(part: Any) -> Any:
+    """A chart with all its texts as people can read them; an SVG cannot hold control characters."""
+    if isinstance(part, str):
+        return visible(part)
+    if isinstance(part, tuple):
+        return tuple(map(_visible, part))
+    if is_dataclass(part) and not isinstance(part, type):
+        return replace(part, **{field.name: _visible(getattr(part, field.name)) for field in fields(part)})
+    return part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from emoprune.io.visible_text import visible
 from emoprune.reporting.figures.style import LETTERS, LINE_IN, percent, wrapped
 from emoprune.reporting.types import HeatChart
 
@@ -11,11 +12,14 @@ DARK = 0.55
 """Above this fraction white numbers are easier to read than black ones."""
 
 SIDE_IN = 2.75
+NAME = 24
+"""Letters of a class beside the matrix, which longer ones would leave no room."""
 
 
 def draw_heat(figure: Figure, chart: HeatChart) -> None:
     """Draw the matrix with the first actual class at the top; colors are fractions of each row."""
     axes = figure.subplots()
+    names = [visible(name, most=NAME) for name in chart.classes]
     fractions = [[count / (sum(row) or 1) for count in row] for row in chart.counts]
     # cells are shapes: an image inside an SVG blurs when enlarged
     mesh = axes.pcolormesh(fractions, vmin=0, vmax=1, cmap="Blues", edgecolors="white", linewidth=0.5)
@@ -25,13 +29,13 @@ def draw_heat(figure: Figure, chart: HeatChart) -> None:
         for across, count in enumerate(row):
             ink = "white" if fractions[down][across] > DARK else "black"
             axes.text(across + 0.5, down + 0.5, str(count), ha="center", va="center", color=ink, size=size)
-    middles = [index + 0.5 for index in range(len(chart.classes))]
-    axes.set_xticks(middles, chart.classes)
-    if len(chart.classes) * (max(map(len, chart.classes)) + 1) > LETTERS * 0.7:
+    middles = [index + 0.5 for index in range(len(names))]
+    axes.set_xticks(middles, names)
+    if len(names) * (max(map(len, names)) + 1) > LETTERS * 0.7:
         axes.tick_params(axis="x", labelrotation=40)
         for text in axes.get_xticklabels():
             text.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(middles, chart.classes)
+    axes.set_yticks(middles, names)
     axes.tick_params(length=0)
     axes.invert_yaxis()
     axes.spines[:].set_visible(False)
