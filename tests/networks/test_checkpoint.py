@@ -232,8 +232,8 @@ def test_cards_ignore_fields_of_newer_programs() -> None:
 
 
 PATHS = {
-    "/home/lovelace/faces": "faces",
-    "/home/lovelace/faces/": "faces",
+    "/data/lovelace/faces": "faces",
+    "/data/lovelace/faces/": "faces",
     "~/faces.csv": "faces.csv",
     r"C:\Users\lovelace\faces": "faces",
     "C:/Users/lovelace/m.st": "m.st",

@@ -35,7 +35,7 @@ def test_from_json_reads_what_to_json_wrote() -> None:
 
 
 def test_to_json_tells_the_lineage_without_a_path() -> None:
-    train = {"data": "/home/ada/faces", "epochs": 3, "lr": 0.1, "preset": None, "weights": "imagenet"}
+    train = {"data": "/data/ada/faces", "epochs": 3, "lr": 0.1, "preset": None, "weights": "imagenet"}
     prune = {"method": "reconstruct", "merge": "lstsq", "amount": {"macs": 0.5}, "images": 7, "data": None}
     history = (
         HistoryEntry("train", train, {"train_loss": 0.5}, {"emoprune": "1.2", "torch": "2"}),
