@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from emoprune import events
+from emoprune.data.class_names import class_key
 from emoprune.data.datasets import Data
 from emoprune.data.image_dataset import Photos
 from emoprune.data.image_folders import Folder
@@ -197,16 +198,18 @@ def outputs(data: Data, task: Task) -> tuple[str, ...]:
 
 
 def labels_for(data: Data, classes: tuple[str, ...], task: Task = "classify") -> Tensor:
-    """Labels as indices into the model's classes; BadData for a class that the model does not know.
+    """Labels as indices into the model's classes, however they are spelled; BadData for an unknown class.
 
     A network that reconstructs takes the labels of the data as they are.
     """
     catalog = data.catalog
     if task == "reconstruct":
         return torch.tensor(catalog.labels)
-    for name in catalog.classes:
-        if name not in classes:
+    known = {class_key(name): index for index, name in enumerate(classes)}
+    known |= {name: index for index, name in enumerate(classes)}
+    position = [known.get(name, known.get(class_key(name))) for name in catalog.classes]
+    for name, index in zip(catalog.classes, position, strict=True):
+        if index is None:
             fact = f"class {name} is not one of the model's ({', '.join(classes)})"
             raise BadData(fact, "rename or remove it", place=catalog.place)
-    position = torch.tensor([classes.index(name) for name in catalog.classes])
-    return position[torch.tensor(catalog.labels)]
+    return torch.tensor(position)[torch.tensor(catalog.labels)]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from emoprune import events
 from emoprune.data.augmentation import parse_augmentations
+from emoprune.data.class_names import class_key
 from emoprune.data.datasets import Data
 from emoprune.data.loader import READING_BATCH
 from emoprune.data.splits import declared_parts, note_split, partition, split_rule
@@ -174,7 +175,8 @@ def _continued(data: Data, past: Past) -> Start:
     """A copy of the past network; BadData for data that it was not made for."""
     checkpoint = past.checkpoint
     samples = model.samples_for(checkpoint, data)
-    absent = sorted(set(checkpoint.classes) - set(data.catalog.classes))
+    present = set(map(class_key, data.catalog.classes))
+    absent = sorted(name for name in checkpoint.classes if class_key(name) not in present)
     if absent and task_of(checkpoint.spec.arch) == "classify":
         events.warn(
             f"{data.catalog.place} has no {', '.join(absent)}, which {past.name} tells apart: "
