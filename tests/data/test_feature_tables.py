@@ -183,7 +183,7 @@ def test_from_bytes_reads_csv_from_spreadsheets(tmp_path: Path, text: str) -> No
         ("name,label,x\na,b,1e39\n", "line 2: x is '1e39'"),
         ('name,label,x\n"a,b,1\n', "not a CSV table"),
         (b"name,label,x\n\xff\xfe\x00,b,1\n", "not a CSV table"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "a picture; give a folder of pictures"),
+        (b"\x89PNG\r\n\x1a\n\x00\x00", "a picture, not a table or a list of pictures"),
     ],
 )
 def test_from_bytes_names_the_wrong_line_of_a_csv(tmp_path: Path, text: str | bytes, fact: str) -> None:

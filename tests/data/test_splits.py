@@ -143,9 +143,14 @@ def test_declared_parts_are_in_order_without_absent_ones() -> None:
     found = declared_parts(["test/a/1", "train/a/2"])
     assert found is not None
     assert list(found.items()) == [("train", (1,)), ("test", (0,))]
+    assert declared_parts(["PrivateTest/a/1", "Training/a/2", "valid/a/3"]) == {
+        "train": (1,),
+        "val": (2,),
+        "test": (0,),
+    }
 
 
-@pytest.mark.parametrize("names", [[], ["a/1"], ["train/a/1", "b/2"], ["train"], ["training/a/1"]])
+@pytest.mark.parametrize("names", [[], ["a/1"], ["train/a/1", "b/2"], ["train"], ["trainings/a/1"]])
 def test_declared_parts_is_none_for_a_name_outside_the_parts(names: list[str]) -> None:
     assert declared_parts(names) is None
 

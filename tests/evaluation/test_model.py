@@ -244,6 +244,7 @@ def tabled(labels: tuple[int, ...], classes: tuple[str, ...]) -> Table:
 def test_labels_for_are_indices_into_the_models_classes() -> None:
     table = tabled((0, 1, 1, 0), ("happy", "sad"))
     assert loading.labels_for(table, ("angry", "happy", "neutral", "sad")).tolist() == [1, 3, 3, 1]
+    assert loading.labels_for(table, ("SAD", "Happy", "happy")).tolist() == [2, 0, 0, 2]
     with pytest.raises(BadData, match=r"t\.csv: class sad is not one of the model's \(angry, happy\)"):
         loading.labels_for(table, ("angry", "happy"))
 
