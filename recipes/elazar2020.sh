@@ -37,7 +37,7 @@ angles=${ANGLES:-$(choose '5 15 30' 15)}
 whole() { # sections 3.2 and 3.3
   local seed=$1 split=$2 net="$out/whole-$2-$1"
   split_options "$split"
-  run emoprune train "$faces" "$net.st" --preset elazar2020-resnet18 "${start[@]}" --epochs "$epochs" \
+  run emoprune train --keep-paths "$faces" "$net.st" --preset elazar2020-resnet18 "${start[@]}" --epochs "$epochs" \
     ${group[@]+"${group[@]}"} --seed "$seed" --save-init "$net.init" \
     --curve "$net.jsonl" --label "whole, $split split"
   measure "$out/runs-$seed.jsonl" "whole, $split split" "$net.st" "$faces" seed="$seed"
@@ -46,7 +46,7 @@ whole() { # sections 3.2 and 3.3
 # learn SEED PRUNED LABEL: train the pruned network, and measure it
 learn() {
   local seed=$1 left=$2 label=$3
-  run emoprune train "$faces" "$left.on.st" --preset elazar2020-resnet18 --from "$left.st" --epochs "$again" \
+  run emoprune train --keep-paths "$faces" "$left.on.st" --preset elazar2020-resnet18 --from "$left.st" --epochs "$again" \
     --seed "$seed" --curve "$left.jsonl" --label "$label"
   measure "$out/runs-$seed.jsonl" "$label" "$left.on.st" "$faces" seed="$seed"
 }

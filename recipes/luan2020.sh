@@ -28,7 +28,7 @@ seeds=${seeds:-$(choose '0 1 2' 0)}
 compression() { # sections 2.1 and 3.1
   local seed=$1 split=$2 model="$out/compression-$2-$1.st" merge
   split_options "$split"
-  run emoprune train "$sheet" "$model" --preset luan2020-autoencoder --epochs "$(choose 3000 300)" \
+  run emoprune train --keep-paths "$sheet" "$model" --preset luan2020-autoencoder --epochs "$(choose 3000 300)" \
     ${group[@]+"${group[@]}"} --seed "$seed"
   for merge in sum lstsq; do
     run emoprune prune "$model" --method progressive --merge "$merge" --steps --units 2 \
@@ -40,7 +40,7 @@ lenet() { # sections 2.2 and 3.2
   local seed=$1 split=$2 number=$3 first=$4 second=$5
   local name="LeNet, combination $number, $split split" model="$out/lenet-$number-$split-$seed.st"
   split_options "$split"
-  run emoprune train "$frames" "$model" --preset luan2020-lenet --channels "$first" --channels "$second" \
+  run emoprune train --keep-paths "$frames" "$model" --preset luan2020-lenet --channels "$first" --channels "$second" \
     --epochs "$(choose 40 3)" --lr 0.001 --batch-size 32 ${group[@]+"${group[@]}"} --seed "$seed" \
     --curve "$out/curve-$number-$split-$seed.jsonl" --label "$name"
   measure "$out/runs-$seed.jsonl" "$name" "$model" "$frames" seed="$seed"

@@ -104,3 +104,13 @@ def test_a_place_that_does_not_exist_is_made(emoprune: Runner, monkeypatch: pyte
     monkeypatch.setattr(demo, "_run", lambda *argv, to=None: None)
     emoprune.done("demo", "new/place")
     assert made == [Path("new/place/raw")]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_ctrl_c_during_a_step_is_one_line(emoprune: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("emoprune.faces.crop_folder.crop_folder", interrupt)
+    result = emoprune("demo", "here")
+    assert (result.code, result.complaints) == (130, ["emoprune: interrupted"])

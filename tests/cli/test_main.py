@@ -112,10 +112,8 @@ def test_an_error_of_the_tree_is_one_line_with_its_exit_code(
 def test_an_error_shows_foreign_names_on_one_line(emoprune: Runner, in_folder: Path) -> None:
     (in_folder / "a\x1b[31m\nb").write_text(json.dumps(scores("m.st", classes=["\u202e"])))
     result = emoprune("report", "a\x1b[31m\nb")
-    assert result.complaints == [
-        r"emoprune: a\x1b[31m\nb, line 1: confusion or per_class contradict the classes; "
-        "run emoprune eval again"
-    ]
+    fact = r"a\x1b[31m\nb, line 1: confusion or per_class contradict the classes"
+    assert result.complaints == [f"emoprune: {fact}; run emoprune eval again"]
     (line,) = emoprune("report", "x" * 10_000 + "\x9b").complaints
     assert line.startswith(f"emoprune: {'x' * 100}…")
     assert line.endswith("; check its name and disk")
@@ -180,6 +178,28 @@ def interrupted(
         started.send_signal(signal.SIGINT)
         _, err = started.communicate()
     return started.returncode, err.decode()
+
+
+INTERRUPTED = """
+import sys
+class Finder:
+    def find_spec(name, *_):
+        if name == "emoprune.{module}":
+            # as dataclasses make their methods
+            exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+sys.meta_path.insert(0, Finder)
+sys.argv = ["emoprune", "report", "m.json"]
+from emoprune.__main__ import run
+run()
+"""
+
+
+@pytest.mark.parametrize("module", ["cli.main", "cli.search", "reporting.sections"])
+def test_ctrl_c_during_imports_is_one_line(in_folder: Path, module: str) -> None:
+    (in_folder / "m.json").write_text(METRICS)
+    script = INTERRUPTED.format(module=module)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr, ended.stdout) == (130, "emoprune: interrupted\n", "")
 
 
 def test_ctrl_c_during_training_leaves_nothing(small: Path, in_folder: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,10 +228,10 @@ def test_a_photo_that_may_not_be_read_is_listed(in_folder: Path, monkeypatch: py
         # permissions do not stop this user
         really = os.open
 
-        def refuse(place: str, *flags: int) -> int:
+        def refuse(place: str, *flags: int, **more: Any) -> int:
             if str(place).endswith("locked.png"):
                 raise PermissionError(13, os.strerror(13), str(place))
-            return really(place, *flags)
+            return really(place, *flags, **more)
 
         monkeypatch.setattr(os, "open", refuse)
     crop()

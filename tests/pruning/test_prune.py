@@ -290,7 +290,7 @@ def test_pruning_curve_stops_before_too_much_is_lost(narrow: Path) -> None:
 
 
 def test_pruning_curve_of_importance_has_the_least_kernel_norm(emoprune: Runner, small: Path) -> None:
-    emoprune.done("train", small, "c.st", *SMALL, "--epochs", "1")
+    emoprune.done("train", small, "c.st", *SMALL, "--epochs", "1", "--keep-paths")
     steps = curve(Path("c.st"), method="importance", layer="features.0", units=13)
     weight = read("c.st").tensors["features.0.weight"].double()
     # I = sqrt(sum(a^2) / k^2), luan2020, section 2.3

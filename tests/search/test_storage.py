@@ -5,16 +5,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from emoprune.errors import OutputFault
+from emoprune.errors import OutputFault, UsageFault
 from emoprune.search.space import Space, Trial
 from emoprune.search.storage import Claim, Study
 
@@ -203,3 +206,89 @@ def test_opening_refuses_a_foreign_or_damaged_file_and_leaves_it(tmp_path: Path,
     with pytest.raises(OutputFault, match="not a storage of a search"):
         opened(tmp_path / "a")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", data)]
+
+
+def test_opening_refuses_a_storage_that_has_only_studies_of_others(tmp_path: Path) -> None:
+    for place in (str(tmp_path / "a"), f"sqlite:///{tmp_path / 'b'}"):
+        backend = JournalStorage(JournalFileBackend(place)) if "://" not in place else place
+        optuna.create_study(study_name="theirs", storage=backend)
+        with pytest.raises(OutputFault, match="not a storage of a search"):
+            Study(place, spaces=SPACES, seed=0)
+
+
+def test_opening_refuses_a_database_of_another_program_and_leaves_it(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a")) as database:
+        database.execute("CREATE TABLE bookmarks (url TEXT)")
+    data = (tmp_path / "a").read_bytes()
+    with pytest.raises(OutputFault, match="not a storage of a search"):
+        Study(f"sqlite:///{tmp_path / 'a'}", spaces=SPACES, seed=0)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", data)]
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        *("sqlite:///", "sqlite:///:memory:", "sqlite:///a?mode=ro", "sqlite://a", "redis://here:1/0"),
+        *("sqlite:///b://c", "", "://"),
+    ],
+)
+def test_opening_refuses_addresses_that_are_not_of_a_file(in_folder: Path, storage: str) -> None:
+    with pytest.raises(UsageFault, match="is not a file; give a file, or sqlite:///FILE"):
+        Study(storage, spaces=SPACES, seed=0)
+    assert list(in_folder.iterdir()) == []
+
+
+GOOD = {"trial": 0, "metrics": "{}", "fingerprint": "f"}
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        *({key: value for key, value in GOOD.items() if key != lost} for lost in GOOD),
+        *({**GOOD, "trial": value} for value in ("x", -1, None, [0])),
+        *({**GOOD, "metrics": value} for value in ("{", "NaN", 5, None)),
+    ],
+)
+def test_trials_refuse_what_no_search_has_written(tmp_path: Path, attributes: dict[str, Any]) -> None:
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "a")))
+    study = optuna.create_study(study_name="emoprune", storage=storage, direction="maximize")
+    for entry in (GOOD, attributes):
+        trial = study.ask()
+        trial.suggest_float("lr", 1e-4, 1.0, log=True)
+        for key, value in entry.items():
+            trial.set_user_attr(key, value)
+        study.tell(trial, 0.5)
+    ours = Study(str(tmp_path / "a"), spaces=SPACES[:1], seed=0)
+    with ours, pytest.raises(OutputFault, match="is damaged") as caught:
+        ours.trials()
+    assert caught.value.place == str(tmp_path / "a")
+
+
+@pytest.mark.parametrize("kind", ["", "sqlite:///"])
+def test_a_search_ends_when_its_storage_is_removed_or_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a"
+    with Study(f"{kind}{path}", spaces=SPACES, seed=0) as study:
+        claim = claimed(study, 3)
+        data = path.read_bytes()
+        path.rename(tmp_path / "moved")
+        for replaced in (False, True):
+            if replaced:
+                path.write_bytes(data)
+            for use in (study.trials, lambda: claimed(study, 3), lambda: study.fail(claim, "a reason")):
+                with pytest.raises(OutputFault, match="removed or replaced during the search"):
+                    use()
+    assert (tmp_path / "moved").read_bytes() == data
+
+
+def test_opening_explains_a_lock_that_is_a_folder_and_a_file_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.mutex").mkdir()
+    with pytest.raises(OutputFault, match=r"cannot be locked.*; remove it") as caught:
+        opened(tmp_path / "a")
+    assert caught.value.place == str(tmp_path / "a.mutex")
+    drawn(tmp_path / "b", total=1)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(OutputFault, match="cannot be written; change its permissions") as caught:
+        opened(tmp_path / "b")
+    assert caught.value.place == str(tmp_path / "b")

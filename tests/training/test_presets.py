@@ -268,7 +268,7 @@ def test_an_unknown_preset_is_refused_with_the_nearest_else_all(
 
 def test_help_shows_the_defaults_of_a_preset(emoprune: Runner) -> None:
     text = " ".join(emoprune.done("train", "--preset", "zhang2020-vgg", "--help").out.split())
-    assert "Input size. [default: the architecture's own]" in text
+    assert "Input size. [default: that of its ImageNet weights, or the architecture's own]" in text
     assert "How gradients become steps. [default: sgd]" in text
     assert "0 adopts finished weights as they are. [default: 10;" in text
 
@@ -323,7 +323,7 @@ def test_the_support_vector_machine_is_a_baseline_like_that_of_2011(emoprune: Ru
 def test_compression_loses_with_every_unit_and_least_squares_loses_less(
     emoprune: Runner, sheet: Path
 ) -> None:
-    emoprune.done("train", sheet, "m.st", "--preset", "luan2020-autoencoder")
+    emoprune.done("train", sheet, "m.st", "--preset", "luan2020-autoencoder", "--keep-paths")
     courses = {}
     for merge in ("sum", "lstsq"):
         options = ("--method", "progressive", "--merge", merge, "--units", 3, "--steps")

@@ -150,7 +150,7 @@ def test_a_split_for_data_that_is_split_is_refused(faces_here: FacesHere, given:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("nowhere", "no such folder or file"), ("photo.jpg", "neither"), ("t.csv", "first line")],
+    [("nowhere", "no such folder or file"), ("photo.jpg", "first line"), ("t.csv", "first line")],
 )
 def test_other_files_are_not_data(in_folder: Path, name: str, says: str) -> None:
     if name != "nowhere":

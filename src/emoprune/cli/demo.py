@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -94,4 +95,4 @@ def _run(*argv: str, to: str | None = None) -> None:
         with Path(to).open("w", encoding="utf-8") as stream, contextlib.redirect_stdout(stream):
             code = main(list(argv))
     if code:
-        raise typer.Exit(code)
+        sys.exit(code)

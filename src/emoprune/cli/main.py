@@ -96,14 +96,15 @@ def _ended(argv: list[str] | None) -> int:
 def _dispatch(argv: list[str] | None) -> int:
     try:
         code: int | None = app(args=argv, prog_name="emoprune", standalone_mode=False)
+        # typer makes a Ctrl-C an exit code of its own
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
     except SystemExit as end:
-        # typer ends on its own after shell completion and for a broken pipe, which it takes for a fault
+        # typer ends on its own after shell completion and for a broken pipe, which it takes for a fault; the
+        # demo ends with the code of a command that has said why
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
         code = end.code if isinstance(end.code, int) else 0
-    # typer, too, makes a Ctrl-C an exit code of its own
-    if code == INTERRUPTED:
-        raise KeyboardInterrupt
     return code or 0
 
 

@@ -205,7 +205,7 @@ def labels_for(data: Data, classes: tuple[str, ...], task: Task = "classify") ->
     """
     catalog = data.catalog
     if task == "reconstruct":
-        if outputs(data, task) != classes:
+        if isinstance(data, Table) and outputs(data, task) != classes:
             fact = f"has other columns than the network reconstructs ({', '.join(classes)})"
             raise BadData(fact, "give them in that order", place=catalog.place)
         return torch.tensor(catalog.labels)

@@ -95,7 +95,7 @@ def open_regular(
     path: str | Path,
     *,
     fault: type[EmopruneError] = BadData,
-    opener: Callable[[str | Path, int], int] = os.open,
+    opener: Callable[[str | Path, int], int] | None = None,
 ) -> FileIO:
     """A file open for reading, unbuffered; never waits, and raises `fault` for a pipe or a device.
 
@@ -105,7 +105,7 @@ def open_regular(
     # opening a pipe waits for its other end; Windows has neither flag
     more = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     # what was opened is checked, not what had its name a moment before
-    stream = FileIO(path, opener=lambda name, flags: opener(name, flags | more))
+    stream = FileIO(path, opener=lambda name, flags: (opener or os.open)(name, flags | more))
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
         raise fault("not a plain file", "put one in its place", place=str(path))
