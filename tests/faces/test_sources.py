@@ -7,16 +7,20 @@ import struct
 import sys
 import zlib
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from emoprune.errors import EmopruneError
 from emoprune.faces import manifest
 from emoprune.faces.sources import OutputNames
 from emoprune.faces.types import CropRow
+from emoprune.io import images
+from emoprune.io.files import open_regular
+from emoprune.io.picture_formats import HEIF
 from tests.support.command_line import tree
 from tests.support.crops import SIZE, crop, refused, rows, scene, write_boxes
 from tests.support.films import film
@@ -209,6 +213,19 @@ def test_every_kind_of_photo_is_cropped_or_listed_with_the_reason(
         assert reason in row.reason, (name, row.reason)
 
 
+def test_heic_is_tried_again_once_its_extra_is_there(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (in_folder / "raw").mkdir()
+    scene().save(in_folder / "raw" / "a.png")
+    (in_folder / "raw" / "b.heic").write_bytes(b"\0\0\0\x1cftypheic\0\0\0\0mif1heic")
+    assert crop().processed == 2
+    assert crop().processed == 0
+    monkeypatch.setattr(images, "readable_suffixes", lambda: frozenset({".png", *HEIF.suffixes}))
+    assert crop().processed == 1
+
+
 def test_what_is_not_a_photo_is_counted(in_folder: Path, told: pytest.LogCaptureFixture) -> None:
     (in_folder / "raw").mkdir()
     scene().save(in_folder / "raw" / "a.png")
@@ -226,14 +243,12 @@ def test_a_photo_that_may_not_be_read_is_listed(in_folder: Path, monkeypatch: py
     (in_folder / "raw" / "locked.png").chmod(0)
     if os.access(in_folder / "raw" / "locked.png", os.R_OK):
         # permissions do not stop this user
-        really = os.open
-
-        def refuse(place: str, *flags: int, **more: Any) -> int:
-            if str(place).endswith("locked.png"):
+        def refuse(place: Path, *, fault: type[EmopruneError]) -> FileIO:
+            if place.name == "locked.png":
                 raise PermissionError(13, os.strerror(13), str(place))
-            return really(place, *flags, **more)
+            return open_regular(place, fault=fault)
 
-        monkeypatch.setattr(os, "open", refuse)
+        monkeypatch.setattr(images, "open_regular", refuse)
     crop()
     found = by_source()
     assert found["locked.png"].status == "unreadable"

@@ -20,6 +20,7 @@ from emoprune.faces.types import Box, CropRow
 from emoprune.io import image_files, images, video
 from emoprune.io.content_hash import file_hash
 from emoprune.io.image_files import Listing
+from emoprune.io.picture_formats import HEIF
 
 Boxes = Mapping[str, Box]
 LONGEST = 230
@@ -79,7 +80,9 @@ class PhotoFolder:
         return sorted(set(sources) - set(self._paths))
 
     def unchanged(self, rows: Sequence[CropRow]) -> list[CropRow]:
-        """Rows whose photo has the same bytes as before."""
+        """Rows whose photo has the same bytes as before, and is not of a format that can be read by now."""
+        if set(HEIF.suffixes) <= images.readable_suffixes():
+            rows = [row for row in rows if not row.reason.startswith(HEIF.fact)]
         before = {row.source: row.sha256 for row in rows if row.source in self._paths}
         compared = events.tracked(before.items(), "compare", len(before))
         still = {source for source, sha256 in compared if sha256 and sha256 == sha256_of(self._paths[source])}
