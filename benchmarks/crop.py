@@ -36,8 +36,8 @@ from PIL import Image
 from benchmarks.common import interleaved, machine, markdown, parser, progress, workplace
 from emoprune.faces.detector import Detector
 from emoprune.faces.types import Face
-from emoprune.io.image_files import list_files
-from emoprune.io.images import read_photo
+from emoprune.io.pictures.image_files import list_files
+from emoprune.io.pictures.images import read_photo
 
 SECTIONS = ("faces", "speed", "command", "memory")
 SAME = 0.999

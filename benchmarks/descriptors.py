@@ -19,8 +19,8 @@ from PIL import Image
 
 from benchmarks.common import interleaved, machine, markdown, parser
 from emoprune.features.extract import DESCRIBE
-from emoprune.io.image_files import list_files
-from emoprune.io.images import read_photo
+from emoprune.io.pictures.image_files import list_files
+from emoprune.io.pictures.images import read_photo
 from emoprune.synthetic_faces import draw_scene
 
 EXPRESSIONS = ("angry", "happy", "surprise")

@@ -20,10 +20,10 @@ from PIL import Image
 from benchmarks.common import CLASSES, PICTURE_SIDE, machine, markdown, parser, progress, workplace
 from emoprune.data import near_duplicates, splits
 from emoprune.data.datasets import open_data
-from emoprune.data.image_folders import Folder
+from emoprune.data.formats.image_folders import Folder
 from emoprune.faces import manifest
 from emoprune.faces.types import Box, CropRow
-from emoprune.io.perceptual_hash import perceptual_hash
+from emoprune.io.pictures.perceptual_hash import perceptual_hash
 
 COARSE = 6
 """Values per side of the noise, enlarged to a picture."""

@@ -31,7 +31,7 @@ from benchmarks.common import machine, markdown, parser, progress
 from benchmarks.descriptors import drawn
 from emoprune.data.datasets import open_data
 from emoprune.data.types import Table
-from emoprune.io.perceptual_hash import NEAR_BITS, hamming, near_duplicates, perceptual_hash
+from emoprune.io.pictures.perceptual_hash import NEAR_BITS, hamming, near_duplicates, perceptual_hash
 
 DRAWN, DRAWN_SIDE = 300, 96
 STEPS = (0, 2, 4, 6, 8, 10, 12)

@@ -39,7 +39,7 @@ from benchmarks.common import (
     sampled_data,
     workplace,
 )
-from emoprune.data.image_folders import open_folder
+from emoprune.data.formats.image_folders import open_folder
 from emoprune.data.loader import batches
 from emoprune.data.splits import partition
 from emoprune.errors import UsageFault

@@ -14,7 +14,7 @@ from hypothesis import settings
 from PIL import Image
 
 from emoprune.cli.main import main
-from emoprune.io.images import jpeg_bytes
+from emoprune.io.pictures.images import jpeg_bytes
 from emoprune.synthetic_faces import draw_scene
 
 pytest_plugins = ["tests.support.command_line"]

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from emoprune.data import feature_tables
 from emoprune.data.config import SplitConfig
 from emoprune.data.datasets import open_data
-from emoprune.data.fer2013 import Pixels
-from emoprune.data.image_folders import Folder
+from emoprune.data.formats import feature_tables
+from emoprune.data.formats.fer2013 import Pixels
+from emoprune.data.formats.image_folders import Folder
 from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData
 from tests.support.records import fer2013_csv, lay, noise_pixels

@@ -15,7 +15,7 @@ from emoprune.data import image_dataset as samples
 from emoprune.data.image_dataset import Photos, standardize, to_array, to_input, unit_scale
 from emoprune.data.types import Preprocess
 from emoprune.errors import BadImage
-from emoprune.io import images
+from emoprune.io.pictures import images
 
 RGB = Preprocess("image", (6, 8), "rgb", (0.5,) * 3, (0.5,) * 3)
 GRAY = Preprocess("image", (6, 8), "gray", (0.5,), (0.5,))

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from emoprune.data import near_duplicates
-from emoprune.data.image_folders import open_folder
+from emoprune.data.formats.image_folders import open_folder
 from emoprune.data.splits import partition
 from emoprune.data.types import SplitRule
-from emoprune.io.images import read_photo
-from emoprune.io.perceptual_hash import perceptual_hash
+from emoprune.io.pictures.images import read_photo
+from emoprune.io.pictures.perceptual_hash import perceptual_hash
 from emoprune.networks import checkpoint
 from tests.conftest import draw_faces
 from tests.support.command_line import CLASSES, SMALL, Runner

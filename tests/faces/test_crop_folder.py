@@ -21,7 +21,7 @@ from emoprune.faces import crop_photo, manifest
 from emoprune.faces.output_folder import CropFolder
 from emoprune.faces.sources import CroppedPhoto, Photo
 from emoprune.faces.types import Box, CropRow
-from emoprune.io.images import jpeg_bytes
+from emoprune.io.pictures.images import jpeg_bytes
 from tests.support.command_line import Runner, tree, unfollowed
 from tests.support.crops import SIZE, crop, pixels, refused, rows, scene, write_boxes
 

@@ -18,9 +18,9 @@ from emoprune.errors import EmopruneError
 from emoprune.faces import manifest
 from emoprune.faces.sources import OutputNames
 from emoprune.faces.types import CropRow
-from emoprune.io import images
 from emoprune.io.files import open_regular
-from emoprune.io.picture_formats import HEIF
+from emoprune.io.pictures import images
+from emoprune.io.pictures.picture_formats import HEIF
 from tests.support.command_line import tree
 from tests.support.crops import SIZE, crop, refused, rows, scene, write_boxes
 from tests.support.films import film

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from emoprune.data.datasets import open_data
-from emoprune.data.image_folders import open_folder
+from emoprune.data.formats.image_folders import open_folder
 from emoprune.data.splits import partition
 from emoprune.data.types import SplitRule
 from emoprune.errors import EmopruneError

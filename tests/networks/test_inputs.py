@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.models import get_model_weights
 
-from emoprune.data.image_folders import Folder
+from emoprune.data.formats.image_folders import Folder
 from emoprune.data.types import Catalog, Preprocess, SplitRule, Table
 from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.networks import checkpoint, inputs

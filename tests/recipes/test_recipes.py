@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emoprune.data.datasets import open_data
-from emoprune.data.fer2013 import CLASSES
+from emoprune.data.formats.fer2013 import CLASSES
 from tests.recipes.conftest import ROOT, Recipe
 from tests.support.records import fer2013_csv, noise_pixels
 

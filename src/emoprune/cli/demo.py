@@ -71,7 +71,8 @@ def _is_demo(root: Path) -> bool:
 def _draw(raw: Path, seed: int) -> None:
     import numpy as np
 
-    from emoprune.io import files, images
+    from emoprune.io import files
+    from emoprune.io.pictures import images
     from emoprune.synthetic_faces import EMOTIONS, draw_scene
 
     scenes = [(emotion, index) for emotion in EMOTIONS for index in range(SCENES_PER_CLASS)]

@@ -56,8 +56,8 @@ def command(
     training part of --pca; train the table with the same. With --split-by names begin with their part, by
     which train then splits.
     """
-    from emoprune.data import feature_tables
     from emoprune.data.datasets import open_data
+    from emoprune.data.formats import feature_tables
     from emoprune.features.extract import extract
     from emoprune.io import files
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import IO
 
 from emoprune.choices import SplitBy
-from emoprune.data import columns, feature_tables, fer2013, image_lists
 from emoprune.data.config import SplitConfig
-from emoprune.data.fer2013 import Pixels
-from emoprune.data.image_folders import Folder, open_folder
+from emoprune.data.formats import columns, feature_tables, fer2013, image_lists
+from emoprune.data.formats.fer2013 import Pixels
+from emoprune.data.formats.image_folders import Folder, open_folder
 from emoprune.data.types import Table
 from emoprune.errors import BadData, at
 from emoprune.io import csv_text

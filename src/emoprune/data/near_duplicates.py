@@ -7,12 +7,12 @@ from pathlib import Path
 
 from emoprune import events
 from emoprune.data.datasets import Data, Faces
-from emoprune.data.image_folders import Folder
+from emoprune.data.formats.image_folders import Folder
 from emoprune.data.types import Table
 from emoprune.errors import UsageFault
 from emoprune.faces.manifest import read_hashes
-from emoprune.io.images import quiet
-from emoprune.io.perceptual_hash import hamming, near_duplicates, perceptual_hashes
+from emoprune.io.pictures.images import quiet
+from emoprune.io.pictures.perceptual_hash import hamming, near_duplicates, perceptual_hashes
 
 Groups = tuple[tuple[int, ...], ...]
 

@@ -12,7 +12,7 @@ from emoprune import events
 from emoprune.choices import PARTS, SplitBy
 from emoprune.data import near_duplicates
 from emoprune.data.datasets import Data
-from emoprune.data.parts import part_of
+from emoprune.data.formats.parts import part_of
 from emoprune.data.types import FOLDERS, HOW_TO_SPLIT, SHARES, Catalog, SplitRule
 from emoprune.errors import BadData, InvalidRecord, UsageFault, at
 

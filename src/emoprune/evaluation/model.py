@@ -12,8 +12,8 @@ import torch
 from emoprune import events
 from emoprune.data import class_names
 from emoprune.data.datasets import Data
+from emoprune.data.formats.image_folders import Folder
 from emoprune.data.image_dataset import Photos
-from emoprune.data.image_folders import Folder
 from emoprune.data.loader import TensorSamples, batches
 from emoprune.data.splits import partition
 from emoprune.data.types import Preprocess, Samples, Table

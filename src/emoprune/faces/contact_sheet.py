@@ -18,7 +18,7 @@ from emoprune.faces.output_folder import CropFolder
 from emoprune.faces.sources import Source
 from emoprune.faces.text_layout import caption, font_of, lines
 from emoprune.faces.types import CropRow
-from emoprune.io import images
+from emoprune.io.pictures import images
 
 MOST = 6_000
 """Tiles of the largest sheet: 6,000 pixels wide, and far below the 65,500 that a JPEG may be high."""

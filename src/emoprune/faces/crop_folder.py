@@ -16,8 +16,9 @@ from emoprune.faces import manifest
 from emoprune.faces.output_folder import CropFolder
 from emoprune.faces.sources import CroppedPhoto, OutputNames, Photo, PhotoFolder, VideoFrames, unreadable
 from emoprune.faces.types import Box, CropConfig, CropRow, CropSettings, CropSummary
-from emoprune.io import process_pool, video
+from emoprune.io import process_pool
 from emoprune.io.json_records import decode
+from emoprune.io.pictures import video
 
 PHOTOS_PER_WORKER = 12
 """Fewer are cropped before another worker has started."""

@@ -18,8 +18,9 @@ from emoprune.faces.mtcnn import image_variants
 from emoprune.faces.selection import SELECTIONS
 from emoprune.faces.sources import CroppedPhoto, Photo, sha256_of, unreadable
 from emoprune.faces.types import Box, CropRow, CropSettings, Face
-from emoprune.io import devices, images
-from emoprune.io.perceptual_hash import perceptual_hash
+from emoprune.io import devices
+from emoprune.io.pictures import images
+from emoprune.io.pictures.perceptual_hash import perceptual_hash
 
 Scale = tuple[float, float]
 

@@ -17,10 +17,10 @@ from emoprune.errors import BadData, UsageFault
 from emoprune.faces import manifest
 from emoprune.faces.output_folder import is_crop_folder, is_own_file
 from emoprune.faces.types import Box, CropRow
-from emoprune.io import image_files, images, video
 from emoprune.io.content_hash import file_hash
-from emoprune.io.image_files import Listing
-from emoprune.io.picture_formats import HEIF
+from emoprune.io.pictures import image_files, images, video
+from emoprune.io.pictures.image_files import Listing
+from emoprune.io.pictures.picture_formats import HEIF
 
 Boxes = Mapping[str, Box]
 LONGEST = 230

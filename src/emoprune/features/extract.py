@@ -15,8 +15,8 @@ from emoprune.choices import DeviceName
 from emoprune.data import splits
 from emoprune.data.config import SplitConfig
 from emoprune.data.datasets import Data, Faces
+from emoprune.data.formats.image_folders import LAYOUT
 from emoprune.data.image_dataset import Photos, unit_scale
-from emoprune.data.image_folders import LAYOUT
 from emoprune.data.loader import READING_BATCH, batches
 from emoprune.data.types import FOLDERS, Catalog, Preprocess, Table
 from emoprune.errors import BadCheckpoint, BadData, UsageFault, at

@@ -16,8 +16,8 @@ from emoprune.networks.graph.layer_rules import LAST_GROUP
 from emoprune.networks.heads import head_of, output_name, replace_head
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.table_networks import LATER, TABLENETS
-from emoprune.networks.tensor_kinds import form
 from emoprune.networks.types import MAKE_AGAIN, Spec
+from emoprune.networks.weights.tensor_kinds import form
 
 
 def check_input(spec: Spec) -> None:

@@ -11,15 +11,15 @@ from torch import nn
 
 from emoprune import events
 from emoprune.data.datasets import Data
-from emoprune.data.image_folders import Folder
+from emoprune.data.formats.image_folders import Folder
 from emoprune.data.types import LARGEST_SIDE, Preprocess, Table
 from emoprune.errors import BadCheckpoint, UsageFault, at
 from emoprune.networks import build
-from emoprune.networks import pretrained as weights_files
-from emoprune.networks.adoption import Adoption, adopt
-from emoprune.networks.pretrained import Weights
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Card, Spec
+from emoprune.networks.weights import pretrained as weights_files
+from emoprune.networks.weights.adoption import Adoption, adopt
+from emoprune.networks.weights.pretrained import Weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

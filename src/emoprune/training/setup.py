@@ -19,12 +19,12 @@ from emoprune.errors import BadData, UsageFault, at
 from emoprune.evaluation import model
 from emoprune.io import files
 from emoprune.networks import build, inputs
-from emoprune.networks.adoption import Adoption
 from emoprune.networks.losses import task_of
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.svm import fitted_svm
 from emoprune.networks.table_networks import TABLENETS, fitted_scaling
 from emoprune.networks.types import Checkpoint, Spec
+from emoprune.networks.weights.adoption import Adoption
 from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, TrainConfig
 from emoprune.training.presets import PRESETS
 

@@ -12,7 +12,7 @@ from emoprune.faces.mtcnn.cascade import _confirmed
 from emoprune.faces.mtcnn.integral_image import AreaSums
 from emoprune.faces.mtcnn.pyramid import scales
 from emoprune.faces.types import Face
-from emoprune.io.images import read_photo
+from emoprune.io.pictures.images import read_photo
 from emoprune.synthetic_faces import draw_scene
 
 PIXELS = 0.01

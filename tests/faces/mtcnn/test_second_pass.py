@@ -7,7 +7,7 @@ from PIL import Image, ImageFilter
 from emoprune.faces.mtcnn import Networks, find_faces, rescue
 from emoprune.faces.mtcnn.image_variants import TURNS, brightened, turned, turned_back
 from emoprune.faces.types import Box, Face
-from emoprune.io.images import read_photo
+from emoprune.io.pictures.images import read_photo
 from emoprune.synthetic_faces import draw_scene
 from emoprune.synthetic_faces.background import draw_backdrop
 from emoprune.synthetic_faces.scene import sample_pose

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emoprune.data.image_folders import open_folder
+from emoprune.data.formats.image_folders import open_folder
 from emoprune.data.splits import declared_parts
 from emoprune.errors import BadData
 from tests.support.records import lay

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from emoprune.errors import BadImage
-from emoprune.io import images
-from emoprune.io.picture_formats import HEIF, RAW, unread_format, unread_suffix
+from emoprune.io.pictures import images
+from emoprune.io.pictures.picture_formats import HEIF, RAW, unread_format, unread_suffix
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "JPEG2000", "BMP", "PPM"])

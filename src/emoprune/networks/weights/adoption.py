@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from emoprune import events
 from emoprune.data.types import LARGEST_SIDE
 from emoprune.errors import BadCheckpoint, UsageFault
-from emoprune.networks.head_rows import OutputLayer, taken_rows
 from emoprune.networks.heads import fresh_layers, head_name, output_name
-from emoprune.networks.pretrained import Weights
 from emoprune.networks.table_networks import LATER
-from emoprune.networks.tensor_kinds import check_kind, dense, form, note_conversions
-from emoprune.networks.tensor_names import SAME_ARCHITECTURE, Named, named_for
+from emoprune.networks.weights.head_rows import OutputLayer, taken_rows
+from emoprune.networks.weights.pretrained import Weights
+from emoprune.networks.weights.tensor_kinds import check_kind, dense, form, note_conversions
+from emoprune.networks.weights.tensor_names import SAME_ARCHITECTURE, Named, named_for
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 """Parts of googlenet and inception_v3 that only training from scratch needs."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from emoprune.data import sfew
+from emoprune.data.formats import sfew
 from emoprune.data.splits import groups
 from emoprune.data.types import Table
 from emoprune.errors import BadData

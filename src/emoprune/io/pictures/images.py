@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError, features
 
 from emoprune.errors import BadImage
-from emoprune.io import file_kinds, picture_formats
+from emoprune.io import file_kinds
 from emoprune.io.files import open_regular
-from emoprune.io.picture_formats import HEIF, RAW, Format
+from emoprune.io.pictures import picture_formats
+from emoprune.io.pictures.picture_formats import HEIF, RAW, Format
 
 AVIF = features.check("avif")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", *(["AVIF"] if AVIF else []))

@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from emoprune.data import fer2013
 from emoprune.data.datasets import open_data
-from emoprune.data.fer2013 import CLASSES, USAGES, Pixels
+from emoprune.data.formats import fer2013
+from emoprune.data.formats.fer2013 import CLASSES, USAGES, Pixels
+from emoprune.data.formats.image_folders import open_folder
 from emoprune.data.image_dataset import Photos
-from emoprune.data.image_folders import open_folder
 from emoprune.data.splits import declared_parts
 from emoprune.data.types import Preprocess
 from emoprune.errors import BadData

@@ -10,11 +10,11 @@ from torchvision import models
 from torchvision.models.vision_transformer import interpolate_embeddings
 
 from emoprune.errors import BadCheckpoint, UsageFault
-from emoprune.networks.adoption import Adoption, adopt
 from emoprune.networks.build import build
-from emoprune.networks.pretrained import Weights
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Spec
+from emoprune.networks.weights.adoption import Adoption, adopt
+from emoprune.networks.weights.pretrained import Weights
 from tests.networks.test_registry import SMALLEST_OF_FAMILY
 
 ARCH = "shufflenet_v2_x0_5"

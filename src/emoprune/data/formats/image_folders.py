@@ -12,15 +12,15 @@ from PIL import Image
 from emoprune import events
 from emoprune.data.class_names import class_key
 from emoprune.data.config import SplitConfig
-from emoprune.data.parts import HOW, note_spelling, part_of, spelled_parts
+from emoprune.data.formats.parts import HOW, note_spelling, part_of, spelled_parts
 from emoprune.data.types import Catalog
 from emoprune.errors import BadData, at
 from emoprune.faces import output_folder
 from emoprune.faces.output_folder import is_own_file
 from emoprune.faces.types import CropSettings
 from emoprune.io.content_hash import file_hash, fingerprint
-from emoprune.io.image_files import Listing, counted_kinds, list_files, readable, tell_passed_over
-from emoprune.io.images import read_gray, read_photo
+from emoprune.io.pictures.image_files import Listing, counted_kinds, list_files, readable, tell_passed_over
+from emoprune.io.pictures.images import read_gray, read_photo
 
 LAYOUT = "give a folder with one folder of pictures per class"
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from emoprune import events
 from emoprune.data import class_names
 from emoprune.errors import BadCheckpoint, UsageFault
-from emoprune.networks.pretrained import Weights
-from emoprune.networks.tensor_kinds import check_kind, dense, form
+from emoprune.networks.weights.pretrained import Weights
+from emoprune.networks.weights.tensor_kinds import check_kind, dense, form
 
 IMAGENET = 1000
 """Rows of a head that every transfer to other classes leaves behind."""

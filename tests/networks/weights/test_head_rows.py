@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from emoprune.errors import UsageFault
-from emoprune.networks.head_rows import OutputLayer, TakenRows, listed, taken_rows
-from emoprune.networks.pretrained import Weights
+from emoprune.networks.weights.head_rows import OutputLayer, TakenRows, listed, taken_rows
+from emoprune.networks.weights.pretrained import Weights
 
 CLASSES = ("angry", "happy", "sad")
 

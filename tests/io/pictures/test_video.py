@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from emoprune.errors import BadData, Unavailable
-from emoprune.io import video
+from emoprune.io.pictures import video
 from emoprune.synthetic_faces import EMOTIONS, draw_scene
 from tests.support.films import film
 from tests.support.records import outcome

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from emoprune.data.datasets import open_data
-from emoprune.data.image_folders import Folder
+from emoprune.data.formats.image_folders import Folder
 from emoprune.data.splits import declared_parts
 from emoprune.errors import BadData
 

@@ -17,8 +17,8 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from emoprune.data import sfew
-from emoprune.data.columns import INDICES, PARTS, means
+from emoprune.data.formats import sfew
+from emoprune.data.formats.columns import INDICES, PARTS, means
 from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadCheckpoint, BadData
 from emoprune.io import csv_text, safetensors_files

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
 from emoprune.errors import BadData
-from emoprune.io import images
-from emoprune.io.image_files import list_files, readable, tell_passed_over
+from emoprune.io.pictures import images
+from emoprune.io.pictures.image_files import list_files, readable, tell_passed_over
 from tests.support.image_bytes import deep_png, p3_profile
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from emoprune import events
 from emoprune.errors import BadData
-from emoprune.io import file_kinds, images, picture_formats
+from emoprune.io import file_kinds
 from emoprune.io.files import open_regular
-from emoprune.io.picture_formats import UNNAMED, Format
+from emoprune.io.pictures import images, picture_formats
+from emoprune.io.pictures.picture_formats import UNNAMED, Format
 
 REMEDIES = {
     errno.ENAMETOOLONG: "shorten the names of its folders",

@@ -19,7 +19,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from emoprune.data import feature_tables
+from emoprune.data.formats import feature_tables
 from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
 from emoprune.networks import checkpoint as checkpoints

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from textwrap import shorten
 
 from emoprune import events
-from emoprune.data.parts import part_of
+from emoprune.data.formats.parts import part_of
 from emoprune.errors import BadData
-from emoprune.io.images import readable_suffixes
-from emoprune.io.picture_formats import unread_suffix
+from emoprune.io.pictures.images import readable_suffixes
+from emoprune.io.pictures.picture_formats import unread_suffix
 
 PATHS = r"(image|img|picture|photo|file|face)s?(file)?(name|path)?s?|paths?|names?|pth|subdirectoryfilepath"
 LABELS = r"(emotion|expression|class)?labels?|emotions?|expressions?|class(es|names?)?|category|target"

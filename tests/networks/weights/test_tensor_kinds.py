@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint
-from emoprune.networks.tensor_kinds import check_kind, dense, form, note_conversions
+from emoprune.networks.weights.tensor_kinds import check_kind, dense, form, note_conversions
 
 OWN, COUNT = torch.zeros(2, 3), torch.tensor(0)
 

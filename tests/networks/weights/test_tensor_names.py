@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from emoprune.errors import BadCheckpoint
-from emoprune.networks.tensor_names import named_for
+from emoprune.networks.weights.tensor_names import named_for
 
 
 class Small(nn.Module):

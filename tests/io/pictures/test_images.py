@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageDraw, JpegImagePlugin
 
 from emoprune.errors import BadImage
-from emoprune.io import images
-from emoprune.io.images import read_photo, read_reduced
+from emoprune.io.pictures import images
+from emoprune.io.pictures.images import read_photo, read_reduced
 from tests.support.image_bytes import deep_png, p3_profile
 from tests.support.records import outcome
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from emoprune.io import perceptual_hash as hashing
-from emoprune.io.perceptual_hash import NEAR_BITS, hamming, near_duplicates, perceptual_hash
+from emoprune.io.pictures import perceptual_hash as hashing
+from emoprune.io.pictures.perceptual_hash import NEAR_BITS, hamming, near_duplicates, perceptual_hash
 from emoprune.synthetic_faces import EMOTIONS, draw_scene
 
 HASHES = st.integers(0, 2**64 - 1).map("{:016x}".format)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from emoprune.data.parts import note_spelling, part_of, spelled_parts
+from emoprune.data.formats.parts import note_spelling, part_of, spelled_parts
 from emoprune.errors import BadData
 
 SPELLINGS = {

@@ -16,9 +16,9 @@ import numpy as np
 from PIL import Image
 
 from emoprune import events
-from emoprune.data.columns import PIXELS, Columns, means, plain, titled, untitled
 from emoprune.data.config import SplitConfig
-from emoprune.data.parts import note_spelling, part_named, spelled_parts
+from emoprune.data.formats.columns import PIXELS, Columns, means, plain, titled, untitled
+from emoprune.data.formats.parts import note_spelling, part_named, spelled_parts
 from emoprune.data.types import Catalog
 from emoprune.errors import BadData
 from emoprune.io.content_hash import fingerprint

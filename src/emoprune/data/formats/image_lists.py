@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emoprune import events
-from emoprune.data.columns import Columns
-from emoprune.data.image_folders import Folder, image_set
-from emoprune.data.parts import note_spelling, part_named, part_of, spelled_parts
+from emoprune.data.formats.columns import Columns
+from emoprune.data.formats.image_folders import Folder, image_set
+from emoprune.data.formats.parts import note_spelling, part_named, part_of, spelled_parts
 from emoprune.errors import BadData
 from emoprune.io.csv_text import Row, is_missing
 from emoprune.io.files import STANDARD, shown
-from emoprune.io.image_files import readable
+from emoprune.io.pictures.image_files import readable
 
 NUMBER = re.compile(r"(\d{1,4})(\.0*)?")
 

@@ -19,8 +19,8 @@ from torchvision import models
 
 from emoprune.errors import BadCheckpoint, Unavailable
 from emoprune.networks import checkpoint as checkpoints
-from emoprune.networks import pretrained
-from emoprune.networks.pretrained import imagenet_weights
+from emoprune.networks.weights import pretrained
+from emoprune.networks.weights.pretrained import imagenet_weights
 from tests.support.records import checkpoint, outcome
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "conv.bias": torch.ones(2), "seen": torch.tensor(3)}

@@ -22,8 +22,8 @@ from emoprune.io import json_records, safetensors_files
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import METADATA_KEY
 from emoprune.networks.checkpoint import NET, card_record
-from emoprune.networks.tensor_kinds import SAVE_STATE_DICT
 from emoprune.networks.types import Card
+from emoprune.networks.weights.tensor_kinds import SAVE_STATE_DICT
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 """First bytes of files of torch.save, now and before 2020."""

@@ -1,0 +1,1 @@
+"""Pictures and frames of videos: read, found in folders, compared."""
