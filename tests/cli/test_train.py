@@ -93,6 +93,19 @@ def test_values_that_make_no_sense_are_refused_by_their_option(
     emoprune.check_refused("train", small, "m.st", *SMALL, *options, code=2, says=(options[0],))
 
 
+def test_classes_are_an_option_of_weights(emoprune: Runner, model: Path, faces: Path) -> None:
+    options = ("--arch", "conv1", "--size", "24", "--gray", "--hidden", "24", "--epochs", "0")
+    argv = ("train", faces, "m.st", *options, "--weights", model)
+    wrong = ("--classes", "angr,happy,surprise")
+    emoprune.check_refused(*argv, *wrong, code=2, says=("--classes names angr, and the data has angry",))
+    emoprune.done(*argv, "--classes", "surprise", "--classes", "Angry,happiness")
+    made = checkpoint.read("m.st")
+    wanted = checkpoint.read(str(model)).tensors["classifier.output.bias"][[1, 2, 0]]
+    assert made.tensors["classifier.output.bias"].tolist() == wanted.tolist()
+    says = ("--classes and --from both say", "leave out --classes")
+    emoprune.check_refused("train", faces, "on.st", "--from", model, "--classes", "a", code=2, says=says)
+
+
 def test_an_unknown_architecture_is_refused_with_the_nearest(emoprune: Runner, small: Path) -> None:
     says = ("resnet19", "resnet18")
     emoprune.check_refused("train", small, "m.st", "--arch", "resnet19", code=2, says=says)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.choices import Merge
-from emoprune.errors import InvalidRecord
+from emoprune.errors import BadCheckpoint, InvalidRecord
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
@@ -412,3 +412,10 @@ def test_what_the_network_returns_stays_whole(trial: Trial) -> None:
     assert trial.after[f"{trial.output}.weight"][0] == CLASSES
     places = {(place.tensor, place.dim) for place in trial.graph.cuts}
     assert places.isdisjoint({(f"{trial.output}.{name}", 0) for name in ("weight", "bias")})
+
+
+def test_check_rewind_refuses_outputs_of_other_classes(conv: Checkpoint) -> None:
+    surgery.check_rewind(conv, conv)
+    turned = dataclasses.replace(conv, classes=conv.classes[::-1])
+    with pytest.raises(BadCheckpoint, match="its outputs are"):
+        surgery.check_rewind(turned, conv)

@@ -22,17 +22,12 @@ class InputConfig:
 
     weights: str | None = setting(
         None,
-        "What to start from: torchvision's ImageNet weights (fetched), nothing, or a file: "
-        "safetensors, PyTorch's, or a checkpoint.",
+        "What to start from: torchvision's ImageNet weights (fetched; the pictures that they were trained "
+        "on are then the default), nothing, or a file, safetensors or PyTorch's.",
         metavar="imagenet|none|PATH",
         default_text="imagenet for torchvision's architectures, else none",
     )
-    size: str | None = setting(
-        None,
-        "Input size.",
-        metavar="PX|HxW",
-        default_text="that of its ImageNet weights, or the architecture's own",
-    )
+    size: str | None = setting(None, "Input size.", metavar="PX|HxW", default_text="the architecture's own")
     gray: bool = setting(
         False, "Gray pictures; torchvision networks see them three times.", option="--gray/--color"
     )
@@ -40,11 +35,11 @@ class InputConfig:
         None,
         "Subtracted per channel after scaling to 0..1.",
         metavar="X[,Y,Z]",
-        default_text="ImageNet's (of its weights) for torchvision, else 0.5",
+        default_text="ImageNet's for torchvision, else 0.5",
     )
     std: str | None = setting(
         None,
         "Divided by per channel.",
         metavar="X[,Y,Z]",
-        default_text="ImageNet's (of its weights) for torchvision, else 0.5",
+        default_text="ImageNet's for torchvision, else 0.5",
     )

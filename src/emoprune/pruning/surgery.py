@@ -81,7 +81,11 @@ def rewound(pruned: Checkpoint, earlier: Checkpoint, context: PruningContext, pl
 
 
 def check_rewind(earlier: Checkpoint, whole: Checkpoint) -> None:
-    """Raise BadCheckpoint where `earlier` is not of the shape of the network `whole`."""
+    """Raise BadCheckpoint where `earlier` is not of the shape and the classes of the network `whole`."""
+    if earlier.classes != whole.classes:
+        named = [", ".join(each.classes) for each in (earlier, whole)]
+        fact = f"cannot be gone back to: its outputs are {named[0]}, those of the network {named[1]}"
+        raise BadCheckpoint(fact, "give the file that train `save_init` wrote for that network")
     for name in sorted(whole.tensors.keys() | earlier.tensors.keys()):
         before, now = (each.tensors.get(name) for each in (earlier, whole))
         if before is None or now is None or before.shape != now.shape:

@@ -187,6 +187,7 @@ def test_read_refuses_a_file_without_tensors_by_name(tmp_path: Path, value: obje
         b"PK\3\4" + b"\0" * 100,
         b"\0" * 1024,
         b"<html>404</html>",
+        b"version https://git-lfs.github.com/spec/v1",
     ],
     ids=repr,
 )

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint
-from emoprune.networks.weights.tensor_kinds import check_kind, dense, form, note_conversions
+from emoprune.networks.weights.tensor_kinds import dense, form, note_conversions, require_real
 
 OWN, COUNT = torch.zeros(2, 3), torch.tensor(0)
 
@@ -17,9 +17,9 @@ OWN, COUNT = torch.zeros(2, 3), torch.tensor(0)
         (torch.ones(2, 3, device="meta"), "meta device"),
     ],
 )
-def test_check_kind_refuses_what_is_not_real_numbers(tensor: Tensor, says: str) -> None:
+def test_require_real_refuses_what_is_not_real_numbers(tensor: Tensor, says: str) -> None:
     with pytest.raises(BadCheckpoint, match=says):
-        check_kind("w", tensor, OWN)
+        require_real("w", tensor, OWN)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -28,13 +28,13 @@ def test_dense_gives_the_numbers_of_every_kind() -> None:
     quantized = torch.quantize_per_tensor(eye, 0.5, 0, torch.qint8)
     kinds = [eye.double(), eye.bfloat16(), eye.to_sparse(), eye.to_sparse_csr(), quantized]
     for tensor in kinds:
-        check_kind("w", tensor, eye)
+        require_real("w", tensor, eye)
         assert torch.equal(dense(tensor).float(), eye)
 
 
-def test_check_kind_takes_averaged_counts() -> None:
-    check_kind("n", torch.tensor(3.0), COUNT)
-    check_kind("n", torch.tensor(3, dtype=torch.int32), COUNT)
+def test_require_real_takes_averaged_counts() -> None:
+    require_real("n", torch.tensor(3.0), COUNT)
+    require_real("n", torch.tensor(3, dtype=torch.int32), COUNT)
 
 
 def test_note_conversions_counts_each_kind(told: pytest.LogCaptureFixture) -> None:

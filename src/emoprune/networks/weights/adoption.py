@@ -17,7 +17,7 @@ from emoprune.networks.heads import fresh_layers, head_name, output_name
 from emoprune.networks.table_networks import LATER
 from emoprune.networks.weights.head_rows import OutputLayer, taken_rows
 from emoprune.networks.weights.pretrained import Weights
-from emoprune.networks.weights.tensor_kinds import check_kind, dense, form, note_conversions
+from emoprune.networks.weights.tensor_kinds import dense, form, note_conversions, require_real
 from emoprune.networks.weights.tensor_names import SAME_ARCHITECTURE, Named, named_for
 
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
@@ -119,7 +119,7 @@ def _fitting(tensors: Mapping[str, Tensor], name: str, own: Tensor) -> Tensor:
     if found is None or found.shape != own.shape:
         fact = "lacks it" if found is None else f"has it as {form(found)}, not {form(own)}"
         raise BadCheckpoint(f"needs tensor {name}, and the file {fact}", SAME_ARCHITECTURE)
-    check_kind(name, found, own)
+    require_real(name, found, own)
     return found
 
 
@@ -137,7 +137,7 @@ def _interpolated(
     side = patches * net.patch_size
     if side == net.image_size or patches**2 + 1 != found.shape[1] or not 0 < side <= LARGEST_SIDE:
         return tensors
-    check_kind(POSITIONS, found, wanted)
+    require_real(POSITIONS, found, wanted)
     events.note(f"{place}: positions are interpolated from {side} to {net.image_size} pixels a side")
     state = OrderedDict({POSITIONS: dense(found).to(wanted.dtype)})
     return {**tensors, **interpolate_embeddings(net.image_size, net.patch_size, state)}

@@ -12,7 +12,7 @@ from emoprune import events
 from emoprune.data import class_names
 from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.networks.weights.pretrained import Weights
-from emoprune.networks.weights.tensor_kinds import check_kind, dense, form
+from emoprune.networks.weights.tensor_kinds import dense, form, require_real
 
 IMAGENET = 1000
 """Rows of a head that every transfer to other classes leaves behind."""
@@ -103,7 +103,7 @@ def _replaced(own: Tensor, found: Tensor | None, pairs: Sequence[tuple[int, int]
     if found is None:
         made[ours] = 0
     else:
-        check_kind(name, found, own)
+        require_real(name, found, own)
         made[ours] = dense(found)[theirs].to(own.dtype)
     return made
 

@@ -19,6 +19,7 @@ from torchvision import models
 
 from emoprune.errors import BadCheckpoint, EmopruneError, Unavailable, at
 from emoprune.io import json_records, safetensors_files
+from emoprune.io.file_kinds import FileKind, check_kind
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import METADATA_KEY
 from emoprune.networks.checkpoint import NET, card_record
@@ -27,6 +28,7 @@ from emoprune.networks.weights.tensor_kinds import SAVE_STATE_DICT
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 """First bytes of files of torch.save, now and before 2020."""
+TAKEN: tuple[FileKind, ...] = ("a PyTorch file", "a zip archive", "a pickle")
 ALLOCATES = b"\nbytearray\n"
 """In a pickle, the one object that torch builds at any size that the file names."""
 
@@ -89,9 +91,9 @@ def _from_safetensors(path: str, data: bytes) -> Weights:
 
 
 def _unpickled(data: bytes) -> object:
+    check_kind(data, "weights", remedy=SAVE_STATE_DICT, takes=TAKEN, fault=BadCheckpoint)
     if not data.startswith((ZIP, PICKLE)):
-        fact = "the file is empty" if not data else "neither a PyTorch file nor safetensors"
-        raise BadCheckpoint(fact, SAVE_STATE_DICT)
+        raise BadCheckpoint("neither a PyTorch file nor safetensors", SAVE_STATE_DICT)
     try:
         if data.startswith(ZIP):
             _check_archive(data)

@@ -20,7 +20,7 @@ def form(tensor: Tensor) -> str:
     return f"{sides} {str(tensor.dtype).removeprefix('torch.')}"
 
 
-def check_kind(name: str, tensor: Tensor, own: Tensor) -> None:
+def require_real(name: str, tensor: Tensor, own: Tensor) -> None:
     """Raise BadCheckpoint for a tensor from which the numbers of `own` cannot be taken."""
     if tensor.is_meta:
         raise BadCheckpoint(f"tensor {name} has no numbers, it was on the meta device", SAVE_STATE_DICT)
