@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import resource
 
 import pytest
 import torch
@@ -10,7 +11,14 @@ from torch import Tensor, nn
 from emoprune.errors import BadCheckpoint, EmopruneError
 from emoprune.networks import build as nets
 from emoprune.networks import heads
-from emoprune.networks.build import build, features, input_of, penultimate, restore
+from emoprune.networks.build import (
+    blueprint,
+    build,
+    features,
+    input_of,
+    penultimate,
+    restore,
+)
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Spec
 from tests.networks.test_registry import SMALLEST_OF_FAMILY
@@ -32,9 +40,7 @@ def tensors_of(spec: Spec) -> dict[str, Tensor]:
 def on_meta(arch: str, hidden: tuple[int, ...]) -> tuple[Spec, dict[str, Tensor]]:
     side = ARCHITECTURES[arch].smallest
     spec = Spec(arch, 3, (3, side, side), hidden)
-    # regnets compute with real numbers while they are built
-    with torch.device("cpu" if arch.startswith("regnet") else "meta"):
-        return spec, build(spec).state_dict()
+    return spec, blueprint(spec).state_dict()
 
 
 @pytest.mark.parametrize(
@@ -190,13 +196,46 @@ def test_restore_refuses_a_size_that_the_architecture_cannot_take() -> None:
         # as wide as a spec may be: seen through before anything is allocated
         ("conv1", (1, 10**3, 10**3), (2**22,)),
         ("mlp", (2**22,), (2**22, 2**22)),
+        ("regnet_y_128gf", (3, 224, 224), (2**22, 2**22)),
+        # each layer takes time, though no memory
+        ("mlp", (4,), (1,) * 200_000),
+        ("resnet18", (3, 64, 64), (3,) * 200_000),
+        ("svm", (4,), ()),
+        ("svm", (4,), (3, 3)),
     ],
+    ids=lambda value: str(value)[:20],
 )
 def test_restore_refuses_a_huge_spec_without_memory(
     arch: str, shape: tuple[int, ...], hidden: tuple[int, ...]
 ) -> None:
     with pytest.raises(EmopruneError):
         restore(Spec(arch, 3, shape, hidden), {"classifier.output.bias": torch.zeros(3)})
+
+
+@pytest.mark.parametrize("arch", ["svm", "conv2"])
+def test_restore_refuses_classes_that_no_tensor_has(arch: str) -> None:
+    spec = Spec(arch, 1000, (4,) if arch == "svm" else (3, 48, 48), (3,))
+    with pytest.raises(BadCheckpoint, match="no tensor for the 1,000 outputs"):
+        restore(spec, {"classifier.output.bias": torch.zeros(3)})
+
+
+@pytest.mark.parametrize("arch", ["regnet_x_400mf", "swin_t", "maxvit_t"])
+def test_blueprint_has_the_shapes_of_the_network(arch: str) -> None:
+    side = ARCHITECTURES[arch].smallest
+    spec = Spec(arch, 3, (3, side, side))
+    found = blueprint(spec).state_dict()
+    assert all(tensor.is_meta for tensor in found.values())
+    expected = build(spec).state_dict()
+    assert [(name, value.shape, value.dtype) for name, value in found.items()] == [
+        (name, value.shape, value.dtype) for name, value in expected.items()
+    ]
+
+
+def test_blueprint_of_the_largest_regnet_takes_no_memory() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    net = blueprint(Spec("regnet_y_128gf", 3, (3, 32, 32)))
+    assert sum(parameter.nbytes for parameter in net.parameters()) > 2**31
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20, "in KiB"
 
 
 def network(

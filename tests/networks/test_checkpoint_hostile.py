@@ -1,5 +1,6 @@
 import copy
 import json
+import math
 import re
 import struct
 from typing import Any
@@ -108,7 +109,10 @@ def test_from_bytes_refuses_a_foreign_safetensors_file(metadata: bytes) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "not JSON", "{", "null", "[]", "5", '"emoprune.checkpoint/2"', "{}", "[" * 100_000, "1" * 5000],
+    [
+        *("", "not JSON", "{", "null", "[]", "5", '"emoprune.checkpoint/2"', "{}", "[" * 100_000, "1" * 5000),
+        *('{"a":1e999}', '{"a":-1e999}', '{"a":NaN}', '{"a":1,"a":1}', '{"a":{"b":1,"b":2}}'),
+    ],
     ids=lambda text: text[:12],
 )
 def test_from_bytes_refuses_metadata_that_is_not_a_card(text: str) -> None:
@@ -204,11 +208,17 @@ def test_from_bytes_names_a_missing_field(name: str) -> None:
         ("spec.dropout", 1.0),
         ("spec.dropout", 10**400),
         ("classes", ["angry"]),
+        ("classes", ["angry", "angry"]),
+        ("classes", ["angry", ""]),
+        ("spec.arch", "conv9"),
         ("layers", []),
         ("layers.0.name", "last"),
         ("layers.0.name", "nowhere"),
         ("layers.0.consumers", ["nowhere"]),
         ("training.0.train_loss", 10**400),
+        ("preprocess.crop", {"align": "ears"}),
+        ("split.seed", 10**10),
+        ("split.shares", "1/" * 10**6),
     ],
     ids=lambda value: str(value)[:24],
 )
@@ -232,6 +242,10 @@ def test_from_bytes_refuses_contradictory_metadata(path: str, value: object) -> 
         ("stats.first.count", torch.tensor(-3)),
         ("stats.first.count", torch.tensor([1, 2])),
         ("stats.first.count", torch.tensor(float("nan"))),
+        ("stats.first.count", torch.tensor(1 + 1j)),
+        ("stats.first.count", torch.tensor(True)),
+        ("stats.first.gram", torch.full((4, 4), 1e300, dtype=torch.float64)),
+        ("stats.first.max", torch.full((4,), math.inf).to(torch.float8_e5m2)),
         ("stats.first.count", torch.tensor(float("inf"))),
         # one row per unit at least; whether there are too many shows when the network is rebuilt
         ("net.first.weight", torch.zeros(3, 3)),
@@ -294,6 +308,27 @@ def test_from_bytes_refuses_missing_statistics_and_weights(name: str) -> None:
     rest = {key: value for key, value in stored().items() if key != name}
     with pytest.raises(EmopruneError, match=r"first|last"):
         checkpoints.from_bytes(assembled(rest))
+
+
+def test_from_bytes_refuses_a_million_classes() -> None:
+    card = replaced("classes", [str(number) for number in range(10**6)])
+    card["spec"]["classes"] = 10**6
+    with pytest.raises(InvalidRecord, match="1,000,000 classes, more than 1,000"):
+        checkpoints.from_bytes(with_card(DATA, card))
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "Git LFS.*git lfs pull"),
+        (b"<!DOCTYPE html>\n<html></html>", "an HTML page"),
+        (b"\x80\x02}q\x00.", "a pickle"),
+        (b"PK\x03\x04" + b"\0" * 40 + b"archive/data.pkl", "a PyTorch file"),
+    ],
+)
+def test_from_bytes_names_files_of_other_kinds(data: bytes, says: str) -> None:
+    with pytest.raises(BadCheckpoint, match=says):
+        checkpoints.from_bytes(data)
 
 
 @given(st.binary(max_size=200))

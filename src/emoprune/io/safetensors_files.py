@@ -10,11 +10,13 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint
+from emoprune.io.file_kinds import check_kind
 
 METADATA_KEY = "emoprune"
 """The one key of metadata; several would be written in random order."""
 
 COPY_AGAIN, CONVERT = "copy it again", "convert it to float32"
+GIVE = "give a checkpoint or weights in that format"
 LONGEST_HEADER = 100_000_000
 """Bytes that the format allows."""
 
@@ -31,18 +33,12 @@ def load(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     return tensors, header.get("__metadata__") or {}
 
 
-def looks_like_one(data: bytes) -> bool:
-    """Whether the bytes begin as a safetensors file does: 8 bytes of length, then a JSON object."""
-    return data[8:9] == b"{"
-
-
 def _header(data: bytes) -> dict[str, dict[str, str]]:
     """The JSON header; a file is 8 bytes of its length, the header, then the bytes of tensors."""
-    if not data:
-        raise BadCheckpoint("the file is empty", COPY_AGAIN)
+    check_kind(data, "a safetensors file", remedy=GIVE, takes={"a safetensors file"}, fault=BadCheckpoint)
     (length,) = struct.unpack("<Q", data[:8].ljust(8, b"\0"))
-    if not looks_like_one(data) or length > LONGEST_HEADER:
-        raise BadCheckpoint("not a safetensors file", "give a checkpoint or weights in that format")
+    if data[8:9] != b"{" or length > LONGEST_HEADER:
+        raise BadCheckpoint("not a safetensors file", GIVE)
     if len(data) < 8 + length:
         fact = f"not a safetensors file (truncated in its header, after {len(data)} bytes)"
         raise BadCheckpoint(fact, COPY_AGAIN)

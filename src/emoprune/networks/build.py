@@ -8,7 +8,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
+from emoprune import events
 from emoprune.choices import Kind
 from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.networks.convnets import CONVNETS, ConvNet
@@ -120,11 +122,20 @@ def _narrowed(old: nn.Module, name: str, inputs: int, outputs: int, device: str 
     return new
 
 
+class _Shapes(TorchFunctionMode):
+    """Within, parameters and buffers are made on the meta device.
+
+    Unlike `torch.device("meta")` it leaves alone what torchvision's regnets compute while they are built.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, given: Any = (), named: Any = None) -> Any:
+        more = {"device": "meta"} if function in (torch.empty, torch.zeros, torch.ones) else {}
+        return function(*given, **{**(named or {}), **more})
+
+
 def blueprint(spec: Spec) -> nn.Module:
     """The network of `spec` on the meta device: shapes without numbers."""
-    # torchvision's regnets compute with real numbers while they are built
-    device = torch.get_default_device() if spec.arch.startswith("regnet") else torch.device("meta")
-    with device:
+    with _Shapes():
         net = build(spec)
     return net.to("meta")
 
@@ -133,9 +144,10 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
     """The network of `spec` filled with `tensors`, in evaluation mode.
 
     Names and shapes are compared on the meta device first, so that a spec that contradicts the tensors costs
-    no memory (except for regnets, which cannot be built there). Raises BadCheckpoint with the first
-    difference. Older versions lack the fill of missing values: it is 0 then, and `Preprocess.fills` is false.
+    no memory. Raises BadCheckpoint with the first difference. Older versions lack the fill of missing values:
+    it is 0 then, and `Preprocess.fills` is false.
     """
+    _check_counts(spec, tensors)
     try:
         net = blueprint(spec)
     except UsageFault as fault:
@@ -155,11 +167,26 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
     return net.eval()
 
 
+def _check_counts(spec: Spec, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse more layers or classes than the tensors have, for which shapes alone would take hours."""
+    layers = len(spec.hidden) + len(spec.channels)
+    if layers > len(tensors):
+        fact = f"its spec asks for {layers:,} layers, and it has {events.counted(len(tensors), 'tensor')}"
+        raise BadCheckpoint(fact, MAKE_AGAIN)
+    if not any(spec.classes in tensor.shape for tensor in tensors.values()):
+        raise BadCheckpoint(f"has no tensor for the {spec.classes:,} outputs of its spec", MAKE_AGAIN)
+
+
+LARGEST_WEIGHT = 1e15
+"""Sums of squares of larger numbers may be infinite in float32."""
+
+
 def require_finite(tensors: Mapping[str, Tensor]) -> None:
-    """Raise BadCheckpoint for tensors with numbers that are not finite."""
+    """Raise BadCheckpoint for tensors with numbers that are not finite, or whose squares would not be."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise BadCheckpoint(f"tensor {name} has numbers that are not finite", MAKE_AGAIN)
+        # written so that NaN fails too
+        if tensor.is_floating_point() and not bool((tensor.abs() <= LARGEST_WEIGHT).all()):
+            raise BadCheckpoint(f"tensor {name} has numbers that are not finite, or huge", MAKE_AGAIN)
 
 
 def _fill(net: nn.Module, tensors: Mapping[str, Tensor]) -> None:

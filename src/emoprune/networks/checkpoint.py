@@ -127,7 +127,7 @@ def _sums(tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...]) ->
             raise BadCheckpoint(f"lacks tensor {name}", COPY_AGAIN)
     count, *sums = (tensors[name] for name in names)
     real = all(value.is_floating_point() and value.ndim > 0 for value in sums)
-    if count.numel() != 1 or count.is_floating_point() or not real:
+    if count.numel() != 1 or count.dtype != torch.int64 or not real:
         raise InvalidRecord(f"tensors {prefix} are not statistics", COPY_AGAIN)
     return [int(count), *(value.double() for value in sums)]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Scale
-from emoprune.errors import BadData
+from emoprune.errors import BadData, InvalidRecord
 from emoprune.networks.heads import dense_head
-from emoprune.networks.types import Spec
+from emoprune.networks.types import MAKE_AGAIN, Spec
 
 
 class MultilayerPerceptron(nn.Module):
@@ -39,6 +39,8 @@ class SupportVectorMachine(nn.Module):
 
     def __init__(self, spec: Spec) -> None:
         super().__init__()
+        if len(spec.hidden) != 1:
+            raise InvalidRecord("an svm without one number of support vectors", MAKE_AGAIN)
         (features,), (vectors,) = spec.input, spec.hidden
         pairs = list(combinations(range(spec.classes), 2))
         self.scaling = Scaling(features)

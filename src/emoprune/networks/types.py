@@ -26,6 +26,16 @@ MAKE_AGAIN = "make the checkpoint again with emoprune train"
 TRAIN_AGAIN = "train the checkpoint again"
 
 
+LARGEST_SUM = 1e150
+"""Squares of larger numbers are infinite in float64."""
+
+
+def _require_finite(*sums: Tensor) -> None:
+    # written so that NaN fails too
+    if not all(bool((values.double().abs() <= LARGEST_SUM).all()) for values in sums):
+        raise InvalidRecord("statistics that are not finite, or huge", TRAIN_AGAIN)
+
+
 @dataclass(frozen=True)
 class UnitStatistics:
     """One-pass second moments of the activations of one layer's units over the training patterns.
@@ -45,8 +55,7 @@ class UnitStatistics:
         shapes = tuple(tuple(sums.shape) for sums in (self.gram, self.total, self.low, self.high))
         if self.count < 1 or units < 1 or shapes != ((units, units), (units,), (units,), (units,)):
             raise InvalidRecord(f"statistics of {self.count} patterns with shapes {shapes}", TRAIN_AGAIN)
-        if not all(bool(sums.isfinite().all()) for sums in (self.gram, self.total, self.low, self.high)):
-            raise InvalidRecord("statistics that are not finite", TRAIN_AGAIN)
+        _require_finite(self.gram, self.total, self.low, self.high)
 
     @property
     def units(self) -> int:
@@ -70,8 +79,7 @@ class Moments:
         square = tuple(self.covariance.shape) == (channels, channels)
         if self.count < 1 or self.mean.ndim != 1 or not square:
             raise InvalidRecord(f"moments of {self.count} samples with shapes that do not fit", TRAIN_AGAIN)
-        if not bool(self.mean.isfinite().all() and self.covariance.isfinite().all()):
-            raise InvalidRecord("moments that are not finite", TRAIN_AGAIN)
+        _require_finite(self.mean, self.covariance)
         # float32 products of nearly constant channels are mostly rounding
         rounding = 1e-3 * self.covariance.abs().max() + 1e-9 * self.mean.square().max()
         lopsided = (self.covariance - self.covariance.mT).abs().max() > rounding

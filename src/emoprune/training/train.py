@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,7 +81,7 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
         "preset": config.preset,
         "weights": past.name if past else config.initial_weights,
         **({"classes": config.row_names} if config.classes else {}),
-        "scale": past.checkpoint.history[0].parameters.get("scale") if past else config.scale,
+        "scale": _scale(past.checkpoint) if past else config.scale,
     }
     entry = checkpoint.history_entry("train", parameters, dataclasses.asdict(curve[-1]) if curve else {})
     return Checkpoint(
@@ -93,6 +94,11 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
         training=curve,
         masks=prepared.masks,
     )
+
+
+def _scale(past: Checkpoint) -> Any:
+    """How the first training scaled the columns of its table; its history may be gone."""
+    return next((entry.parameters.get("scale") for entry in past.history), None)
 
 
 def _report_overfit(samples: int | None, curve: tuple[Epoch, ...]) -> None:

@@ -19,7 +19,7 @@ from torchvision import models
 
 from emoprune.errors import BadCheckpoint, EmopruneError, Unavailable, at
 from emoprune.io import json_records, safetensors_files
-from emoprune.io.file_kinds import FileKind, check_kind
+from emoprune.io.file_kinds import FileKind, check_kind, kind_of
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import METADATA_KEY
 from emoprune.networks.checkpoint import NET, card_record
@@ -62,7 +62,7 @@ def read(path: str) -> Weights:
     """
     data = read_bytes(path, fault=BadCheckpoint)
     with at(shown(path)):
-        if safetensors_files.looks_like_one(data):
+        if kind_of(data) == "a safetensors file":
             return _from_safetensors(path, data)
         value = _unpickled(data)
         tensors = {
