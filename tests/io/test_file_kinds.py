@@ -78,3 +78,8 @@ def test_check_kind_says_how_to_get_the_file_that_was_meant() -> None:
 def test_check_kind_passes_what_is_taken_and_what_it_does_not_know() -> None:
     check_kind(pickle.dumps(1), "a table", remedy="", takes={"a pickle"})
     check_kind(b"name,label,a\n", "a table", remedy="")
+
+
+@pytest.mark.parametrize("begins", [b"\x80\x02", b"BM", b"\x1f\x8b", b"\xff\xd8", b"\x08\x12"])
+def test_kind_of_takes_no_length_of_a_safetensors_header_for_another_file(begins: bytes) -> None:
+    assert kind_of(begins.ljust(8, b"\0") + b'{"a": 1}') == "a safetensors file"

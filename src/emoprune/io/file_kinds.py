@@ -77,6 +77,9 @@ REMEDIES: dict[FileKind, str] = {
 def kind_of(data: bytes) -> FileKind | None:
     """The kind of a file that begins with `data`; None for what is not among the FileKinds."""
     start = data[:START]
+    # 8 bytes of a length, then a JSON object; first, as the length may look like the beginning of a pickle
+    if start[8:9] == b"{" and start[4:8] == b"\0\0\0\0":
+        return "a safetensors file"
     if start.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "an HTML page"
     found = next((kind for magic, kind in STARTS.items() if start.startswith(magic)), None)
@@ -84,9 +87,6 @@ def kind_of(data: bytes) -> FileKind | None:
         return "a picture"
     if found == "a zip archive" and b"/data.pkl" in start:
         return "a PyTorch file"
-    # 8 bytes of a length, then a JSON object
-    if found is None and start[8:9] == b"{" and start[4:8] == b"\0\0\0\0":
-        return "a safetensors file"
     # a version number as field 1, then the text of field 2 or the graph of field 7
     if found is None and start[:1] == b"\x08" and start[2:3] in (b"\x12", b"\x3a"):
         return "an ONNX file"
