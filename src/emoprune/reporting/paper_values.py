@@ -16,6 +16,9 @@ WHOLE: dict[str, Measured] = {name.lower(): name for name in get_args(Measured)}
 OF_STEPS: dict[str, StepMeasure] = {name: name for name in get_args(StepMeasure) if name not in WHOLE}
 OF_ALL: dict[str, Measured | StepMeasure] = {**WHOLE, **OF_STEPS}
 BY_CLASS: dict[str, ClassMeasure] = {name.lower(): name for name in get_args(ClassMeasure)}
+MOST = 2**26
+"""Bytes of a table that a person has written."""
+
 FRACTIONS = {"accuracy", "macro F1", *get_args(ClassMeasure)}
 
 
@@ -25,7 +28,7 @@ def read(place: str) -> list[PaperValue]:
     A measure is one of Measured, one of StepMeasure with a label as "sum, 9 units", or one of ClassMeasure
     and the name of a class. Fractions are written 34.5% or 0.345, smallest angles in degrees.
     """
-    data = read_bytes(place)
+    data = read_bytes(place, most=MOST)
     with at(shown(place)):
         rows = csv_text.parse(data)
         _, header = next(rows, (0, []))
