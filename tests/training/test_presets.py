@@ -268,7 +268,7 @@ def test_an_unknown_preset_is_refused_with_the_nearest_else_all(
 
 def test_help_shows_the_defaults_of_a_preset(emoprune: Runner) -> None:
     text = " ".join(emoprune.done("train", "--preset", "zhang2020-vgg", "--help").out.split())
-    assert "Input size. [default: that of its ImageNet weights, or the architecture's own]" in text
+    assert "Input size. [default: the architecture's own]" in text
     assert "How gradients become steps. [default: sgd]" in text
     assert "0 adopts finished weights as they are. [default: 10;" in text
 
