@@ -266,7 +266,9 @@ def test_weights_with_names_are_adopted_by_class_or_not_at_all(
     weights: dict[str, Any] = {**SAME_NET, "weights": str(model), "epochs": 0}
     assert accuracy(trained(faces, **weights), faces) == whole
     said = refusal(german, **weights)
-    assert said.startswith(f"{model}: has no rows for freude, staunen, wut: it has angry, happy, surprise; ")
+    assert said.startswith(
+        f"{model}: has no rows for freude, staunen, wut: its classes are angry, happy, surprise; "
+    )
     assert "`classes`" in said
     found = trained(german, **weights, classes="wut,freude,staunen")
     assert found.classes == ("freude", "staunen", "wut")

@@ -63,7 +63,9 @@ def test_rows_without_names_are_in_order_and_that_is_told(told: pytest.LogCaptur
 def test_rows_that_some_names_match_are_kept_and_others_stay(told: pytest.LogCaptureFixture) -> None:
     found = taken(layer(3), ("neutral", "sad", "fear"))
     assert (rows(found), found.kept) == ([0, 1, 11], ("sad",))
-    assert "no rows for angry, happy: it has neutral, sad, fear; say with `classes`" in str(found.fault)
+    assert "no rows for angry, happy: its classes are neutral, sad, fear; say with `classes`" in str(
+        found.fault
+    )
     none = taken(layer(3), ("wut", "freude", "trauer"))
     assert (none.tensors, none.kept) == ({}, ())
     assert none.fault is not None

@@ -18,7 +18,7 @@ IMAGENET = 1000
 """Rows of a head that every transfer to other classes leaves behind."""
 SHOWN = 12
 """Names that a message lists."""
-TRAIN_IT = "train it for some `epochs`"
+TRAIN_IT = "give `epochs` to train it"
 NAME_THEM = f"say with `classes` what its rows are called here, or {TRAIN_IT}"
 
 
@@ -141,7 +141,9 @@ def _rows_by_name(
         fact = f"`classes` names {listed(spare)}, and the data has {listed(lacking)}"
         raise UsageFault(fact, "name the rows as the data names its classes")
     if lacking:
-        return rows, BadCheckpoint(f"has no rows for {listed(lacking)}: it has {listed(names)}", NAME_THEM)
+        return rows, BadCheckpoint(
+            f"has no rows for {listed(lacking)}: its classes are {listed(names)}", NAME_THEM
+        )
     respelled = class_names.respelled(classes, names)
     if respelled:
         events.note(f"{place}: classes are matched by name, {respelled}")
