@@ -66,6 +66,12 @@ def test_read_opens_the_dicts_of_a_file(tmp_path: Path, value: object, prefix: s
     assert equal(tensors_of(saved(tmp_path / "w.pth", value, zipped=zipped)), under(prefix))
 
 
+def test_read_keeps_the_order_of_the_file(tmp_path: Path) -> None:
+    tops = ("model", "ema", "best")
+    found = tensors_of(saved(tmp_path / "w.pth", {top: dict(STATE) for top in tops}))
+    assert list(dict.fromkeys(name.partition(".")[0] for name in found)) == list(tops)
+
+
 def test_read_opens_each_dict_once_and_not_too_deep(tmp_path: Path) -> None:
     shared: dict[str, object] = {"w": torch.ones(1)}
     for _ in range(40):

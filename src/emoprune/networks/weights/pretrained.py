@@ -65,13 +65,12 @@ def read(path: str) -> Weights:
         if kind_of(data) == "a safetensors file":
             return _from_safetensors(path, data)
         value = _unpickled(data)
-        tensors = {
-            f"{prefix}{key}": entry
-            # the outer dicts come last: theirs are the names that stay
-            for prefix, mapping in reversed(list(_mappings(value)))
-            for key, entry in mapping.items()
-            if isinstance(key, str) and isinstance(entry, Tensor)
-        }
+        tensors: dict[str, Tensor] = {}
+        for prefix, mapping in _mappings(value):
+            for key, entry in mapping.items():
+                if isinstance(key, str) and isinstance(entry, Tensor):
+                    # an outer dict has the same name first
+                    tensors.setdefault(f"{prefix}{key}", entry)
         if not tensors:
             raise BadCheckpoint("holds no tensors by name", SAVE_STATE_DICT)
         for name, tensor in tensors.items():
