@@ -20,6 +20,9 @@ PIXELS = r"(image)?pixels?(values?)?"
 INDICES = r"(unnamed0|index|row|rowid|id|no|number)?"
 """Titles without spaces and signs, in lower case, as regular expressions."""
 
+NUMBER = re.compile(r"(\d{1,4})(\.0*)?")
+"""A label that is a number; some programs write 3 as 3.0."""
+
 LONGEST = 40
 """Characters of a title in a message."""
 

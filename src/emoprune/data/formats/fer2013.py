@@ -17,7 +17,7 @@ from PIL import Image
 
 from emoprune import events
 from emoprune.data.config import SplitConfig
-from emoprune.data.formats.columns import PIXELS, Columns, means, plain, titled, untitled
+from emoprune.data.formats.columns import NUMBER, PIXELS, Columns, means, plain, titled, untitled
 from emoprune.data.formats.parts import note_spelling, part_named, spelled_parts
 from emoprune.data.types import Catalog
 from emoprune.errors import BadData
@@ -35,7 +35,6 @@ LONGEST = 2**24
 FEWEST = 16
 """Numbers in a cell without a title that are taken for pixels."""
 
-NUMBER = re.compile(r"(\d{1,4})(\.0*)?")
 BRIGHTNESS = {str(value): value for value in range(256)}
 SEPARATORS = str.maketrans(",;[]()", "      ")
 CORRECT = "correct or remove the line"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from emoprune import events
-from emoprune.data.formats.columns import Columns
+from emoprune.data.formats.columns import NUMBER, Columns
 from emoprune.data.formats.image_folders import Folder, image_set
 from emoprune.data.formats.parts import note_spelling, part_named, part_of, spelled_parts
 from emoprune.errors import BadData
 from emoprune.io.csv_text import Row, is_missing
 from emoprune.io.files import STANDARD, shown
 from emoprune.io.pictures.image_files import readable
-
-NUMBER = re.compile(r"(\d{1,4})(\.0*)?")
 
 
 def read(place: str, rows: Sequence[Row], columns: Columns) -> Folder:
@@ -52,7 +49,7 @@ def read(place: str, rows: Sequence[Row], columns: Columns) -> Folder:
 
 
 def named_labels(place: str, labels: list[str]) -> list[str]:
-    """Labels as class names; a note says where they are numbers, which some programs write as 3.0."""
+    """Labels as class names; a note says where they are numbers."""
     numbers = [NUMBER.fullmatch(label) for label in labels]
     if not all(numbers):
         return labels

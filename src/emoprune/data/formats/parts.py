@@ -50,7 +50,7 @@ def part_named(cell: str, where: str) -> str:
     """The part that a cell names; BadData for another word."""
     part = part_of(cell)
     if part is None:
-        raise BadData(f"{where}: {cell[:20]!r} is not train, val or test", "correct or remove the line")
+        raise BadData(f"{where}: {cell[:20]!r} is not train, val or test", "correct it, or rename the column")
     return part
 
 
