@@ -19,6 +19,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from emoprune.data.class_names import class_key
 from emoprune.data.formats import feature_tables
 from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData, EmopruneError, InvalidRecord
@@ -51,7 +52,8 @@ def any_table(draw: st.DrawFn) -> Table:
     names = st.lists(TEXTS, min_size=samples, max_size=samples).map(tuple)
     titles = TEXTS.filter(str.strip)
     columns = draw(st.lists(titles, min_size=features, max_size=features).map(tuple))
-    words = TEXTS.map(str.strip).filter(lambda text: text.lower() not in ("", "nan"))
+    # other spellings of a class are not kept
+    words = TEXTS.map(class_key).filter(lambda text: text not in ("", "nan"))
     return table(
         draw(st.lists(row, min_size=samples, max_size=samples)),
         names=draw(names),
