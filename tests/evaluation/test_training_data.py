@@ -13,7 +13,7 @@ import torch
 from emoprune.choices import MethodName
 from emoprune.cli.main import main
 from emoprune.errors import BadCheckpoint, EmopruneError
-from emoprune.evaluation.training_data import matching_layers
+from emoprune.evaluation.training_data import CalibrationData, matching_layers, training_data_of
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import Checkpoint, HistoryEntry
 from emoprune.pruning.angles import survey_layers
@@ -168,6 +168,50 @@ def test_the_training_data_recalibrates_batch_norm_where_it_still_is(
     assert one.checkpoint.spec == other.checkpoint.spec
     assert not same_tensors(one.checkpoint, other.checkpoint)
     assert images_of(planned(moved, **RECONSTRUCT, samples=7)) == 7
+
+
+def test_training_data_is_found_from_the_current_folder_and_beside_the_checkpoint(
+    zoo: Zoo, small: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = zoo("shufflenet_v2_x0_5").read_bytes()
+    card = card_of_file(data)
+    assert card["history"][0]["parameters"]["data"] == "faces", "of an absolute path"
+    (in_folder / "models").mkdir()
+    (in_folder / "elsewhere").mkdir()
+    path = in_folder / "models" / "m.st"
+    path.write_bytes(data)
+
+    def found() -> CalibrationData | str:
+        return training_data_of(read(path), limit=10)
+
+    assert found() == "the training data (faces) is not here"
+    shutil.copytree(small, in_folder / "faces")
+    assert isinstance(found(), CalibrationData)
+    monkeypatch.chdir("elsewhere")
+    assert isinstance(found(), str)
+    shutil.copytree(small, in_folder / "models" / "faces")
+    assert isinstance(found(), CalibrationData)
+    # other data of the same name in the current folder does not hide it
+    shutil.copytree(small / "happy", in_folder / "elsewhere" / "faces" / "happy")
+    assert isinstance(found(), CalibrationData)
+    shutil.rmtree(in_folder / "models" / "faces" / "happy")
+    assert "is not what it was" in str(found())
+
+
+def test_training_data_at_a_relative_path_is_found_from_either_folder(
+    zoo: Zoo, small: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = card_of_file(zoo("shufflenet_v2_x0_5").read_bytes())
+    card["history"][0]["parameters"]["data"] = "../data/faces"
+    shutil.copytree(small, in_folder / "data" / "faces")
+    for name in ("here", "there"):
+        (in_folder / name).mkdir()
+    path = in_folder / "here" / "m.st"
+    path.write_bytes(with_card(zoo("shufflenet_v2_x0_5").read_bytes(), card))
+    assert isinstance(training_data_of(read(path), limit=10), CalibrationData)
+    monkeypatch.chdir("there")
+    path = path.rename("m.st").absolute()
+    assert isinstance(training_data_of(read("m.st"), limit=10), CalibrationData)
 
 
 def leave(folder: Path) -> None:

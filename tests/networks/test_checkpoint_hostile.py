@@ -212,6 +212,7 @@ def test_from_bytes_names_a_missing_field(name: str) -> None:
         ("classes", ["angry", ""]),
         ("spec.arch", "conv9"),
         ("layers", []),
+        ("layers", 2 * CARD["layers"]),
         ("layers.0.name", "last"),
         ("layers.0.name", "nowhere"),
         ("layers.0.consumers", ["nowhere"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torchvision.models import get_model_weights
 from emoprune.data.formats.image_folders import Folder
 from emoprune.data.types import Catalog, Preprocess, SplitRule, Table
 from emoprune.errors import BadCheckpoint, UsageFault
+from emoprune.faces.types import CropSettings
 from emoprune.networks import checkpoint, inputs
 from emoprune.networks.build import build
 from emoprune.networks.registry import ARCHITECTURES
@@ -45,6 +47,14 @@ def test_preprocess_gives_torchvision_the_input_of_its_weights(arch: str) -> Non
     assert (found.mean, found.std) == (tuple(transforms.mean), tuple(transforms.std))
     assert found.size == ARCHITECTURES[arch].size
     assert transforms.crop_size == [found.size[0]]
+
+
+def test_preprocess_keeps_how_the_faces_were_cropped() -> None:
+    crop = CropSettings(margin=0.3, align="eyes")
+    given = {"gray": False, "mean": None, "std": None}
+    found = inputs.preprocess(replace(FOLDER, crop=crop), "resnet18", None, **given)  # type: ignore[arg-type]
+    assert found.crop == crop
+    assert inputs.preprocess(TABLE, "mlp", None, **given).crop is None  # type: ignore[arg-type]
 
 
 def test_preprocess_takes_the_input_of_imagenet_weights_where_none_is_given() -> None:

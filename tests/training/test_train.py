@@ -390,6 +390,14 @@ def test_no_epochs_give_the_same_tensors_and_statistics_measured_again(
             torch.testing.assert_close(after.statistics[name].gram, entry.gram)
 
 
+def test_train_goes_on_from_a_checkpoint_without_history(model: Path, faces: Path) -> None:
+    bare = dataclasses.replace(read(model), history=())
+    after = train(open_data(faces), train_config(epochs=0), past=bare).checkpoint
+    (entry,) = after.history
+    assert (entry.command, entry.parameters["scale"]) == ("train", None)
+    assert entry.parameters["data_fingerprint"] == after.split.fingerprint
+
+
 def test_one_training_gives_the_same_bytes(narrow: Path, faces: Path) -> None:
     one, other = (checkpoint.to_bytes(trained(faces, past=narrow, **ON)) for _ in range(2))
     assert one == other

@@ -128,7 +128,7 @@ def load(path: str, device: torch.device) -> LoadedModel:
     data = files.read_bytes(path, fault=BadCheckpoint)
     with at(files.shown(path)):
         kind = file_kinds.kind_of(data)
-        onnx = kind == "an ONNX file" or (kind is None and path.endswith(".onnx"))
+        onnx = kind == "an ONNX file" or (path.endswith(".onnx") and kind != "a safetensors file")
         return (_load_onnx if onnx else from_bytes)(data, device, place=path)
 
 

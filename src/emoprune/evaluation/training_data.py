@@ -34,7 +34,7 @@ class CalibrationData:
     """The training and validation parts of a data set, read as input of a model.
 
     If the model was trained on other data (not `own`), all of it is training part. At most `limit` samples
-    of the training part are read, evenly spread.
+    of the training part are read, evenly spread. `fingerprint` is that of the data set.
     """
 
     train: Subset
@@ -42,6 +42,7 @@ class CalibrationData:
     task: Task
     limit: int
     own: bool
+    fingerprint: str
 
     @property
     def count(self) -> int:
@@ -112,7 +113,8 @@ def _read(card: Card, data: Data | str, *, limit: int) -> CalibrationData:
         name: Subset(samples, torch.tensor(indices), card.preprocess, torch.device("cpu"))
         for name, indices in parts.items()
     }
-    return CalibrationData(subsets["train"], subsets.get("val"), task_of(card.spec.arch), limit, own)
+    task, fingerprint = task_of(card.spec.arch), found.catalog.fingerprint
+    return CalibrationData(subsets["train"], subsets.get("val"), task, limit, own, fingerprint)
 
 
 def with_statistics(

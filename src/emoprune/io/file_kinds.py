@@ -61,6 +61,8 @@ STARTS: dict[bytes, FileKind] = {
     **dict.fromkeys((bytes([0x80, protocol]) for protocol in (2, 3, 4, 5)), "a pickle"),
 }
 
+AFTER_VERSION = (b"\x12", b"\x1a", b"\x22", b"\x28", b"\x32", b"\x3a")
+
 UNPACK = "unpack it first"
 REMEDIES: dict[FileKind, str] = {
     "a Git LFS pointer": "fetch the file that it stands for: git lfs pull",
@@ -87,8 +89,8 @@ def kind_of(data: bytes) -> FileKind | None:
         return "a picture"
     if found == "a zip archive" and b"/data.pkl" in start:
         return "a PyTorch file"
-    # a version number as field 1, then the text of field 2 or the graph of field 7
-    if found is None and start[:1] == b"\x08" and start[2:3] in (b"\x12", b"\x3a"):
+    # a version number as field 1, then any of fields 2 to 7: texts, numbers, the graph
+    if found is None and start[:1] == b"\x08" and start[2:3] in AFTER_VERSION:
         return "an ONNX file"
     return found
 

@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 import torch
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto
+from onnx import GraphProto, ModelProto, TensorProto
 from torch import Tensor, nn
 
 from emoprune.errors import BadCheckpoint
@@ -23,6 +23,9 @@ from emoprune.io.onnx_files import OUTPUT, first_line
 
 MOST_NUMBERS = 2**30
 """Of one tensor for one sample, so that a hostile file cannot ask for all memory."""
+
+MOST_SIDES = 64
+"""Of a shape in a constant."""
 
 COPY_AGAIN, EXPORT_AGAIN = "copy or export it again", "export its checkpoint again"
 NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
@@ -58,7 +61,10 @@ class Engine:
         if not model.graph.output:
             raise BadCheckpoint("not an ONNX file (it has no output)", COPY_AGAIN)
         _check_contents(model)
-        _check_sizes(model)
+        try:
+            _check_sizes(model)
+        except UnicodeDecodeError:
+            raise BadCheckpoint("has a name that is not text", COPY_AGAIN) from None
         options = onnxruntime.SessionOptions()
         # its errors become ours
         options.log_severity_level = 4
@@ -133,9 +139,15 @@ def _constants(model: ModelProto) -> Iterator[TensorProto]:
 
 def _check_sizes(model: ModelProto) -> None:
     """Refuse tensors that are too large for one sample, as far as shapes follow from the file."""
-    shapes = ModelProto()
-    shapes.CopyFrom(model)
-    del shapes.graph.value_info[:]
+    shapes = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    shapes.graph.MergeFrom(
+        GraphProto(node=model.graph.node, input=model.graph.input, output=model.graph.output)
+    )
+    for tensor in model.graph.initializer:
+        # small ones may be shapes; weights need not be copied
+        small = math.prod(tensor.dims) <= MOST_SIDES
+        bare = TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
+        shapes.graph.initializer.append(tensor if small else bare)
     for value in shapes.graph.input:
         for side in value.type.tensor_type.shape.dim:
             if not side.HasField("dim_value"):

@@ -58,8 +58,9 @@ def card_record(text: str, *more_schemas: str) -> dict[str, Any]:
         raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
     schema = record.get("schema") if isinstance(record, dict) else None
     if not isinstance(record, dict) or schema not in (SCHEMA, FIRST_SCHEMA, *more_schemas):
-        fact = f"its schema is {schema!r}, this program reads {(*more_schemas, SCHEMA)[0]}"
-        raise BadCheckpoint(fact, "use the program that wrote it")
+        fact = f"its schema is {schema!r:.100}, this program reads {(*more_schemas, SCHEMA)[0]}"
+        later = isinstance(schema, str) and schema.startswith(SCHEMA.rstrip("0123456789"))
+        raise BadCheckpoint(fact, "use the program that wrote it" if later else "give a checkpoint")
     preprocess = record.get("preprocess")
     if schema == FIRST_SCHEMA and isinstance(preprocess, dict) and "colour" in preprocess:
         preprocess["color"] = preprocess.pop("colour")

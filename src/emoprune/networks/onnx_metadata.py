@@ -11,7 +11,10 @@ from emoprune.networks.checkpoint import canonical, card_record, without_paths
 from emoprune.networks.types import Card, Checkpoint, Cost, HistoryEntry
 
 SCHEMA = "emoprune.onnx/1"
-LINEAGE = ("preset", "weights", "data", "epochs", "seed", "method", "merge", "amount", "rewind")
+LINEAGE = (
+    *("preset", "weights", "data", "data_fingerprint", "epochs", "seed"),
+    *("method", "merge", "amount", "rewind"),
+)
 """Parameters of a command that tell what it did to the network."""
 
 IMAGES = {

@@ -219,7 +219,7 @@ class Checkpoint(Card):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if {layer.name for layer in self.layers} != set(self.statistics):
+        if sorted(layer.name for layer in self.layers) != sorted(self.statistics):
             raise InvalidRecord("its statistics are not those of its hidden layers", MAKE_AGAIN)
         for layer in self.layers:
             self._check_layer(layer)

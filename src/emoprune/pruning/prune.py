@@ -210,6 +210,7 @@ class PrunePlan:
             "amount": amount,
             **({"angle": self.amount.value} if self.amount.name == "angle" else {}),
             **{name: config[name] for name in names},
+            "data_fingerprint": self.run.calibration.fingerprint if self.run.calibration else None,
             "images": self._images,
             "refitted_on": self.refitted_on,
         }

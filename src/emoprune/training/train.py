@@ -78,6 +78,7 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
         **{name: getattr(config, name) for name in RECORDED},
         "augment": parse_augmentations(config.augment),
         "data": prepared.data_name,
+        "data_fingerprint": prepared.rule.fingerprint,
         "preset": config.preset,
         "weights": past.name if past else config.initial_weights,
         **({"classes": config.row_names} if config.classes else {}),

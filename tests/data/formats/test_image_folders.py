@@ -1,6 +1,8 @@
+import json
 import os
 import shutil
 import unicodedata
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from emoprune.data.formats.image_folders import open_folder
 from emoprune.data.splits import declared_parts
 from emoprune.errors import BadData
+from emoprune.faces.output_folder import SCHEMA
+from emoprune.faces.types import CropSettings
 from tests.support.records import lay
 
 USUAL = ("happy/b.jpg", "happy/a.png", "angry/c.jpg", "angry/d.JPG", "sad/e.webp")
@@ -27,6 +31,13 @@ def test_open_folder_sorts_classes_and_pictures(usual: Path) -> None:
     assert catalog.names == tuple(sorted(USUAL))
     assert catalog.place == str(usual)
     assert folder.paths == tuple(usual / name for name in catalog.names)
+
+
+def test_open_folder_knows_how_its_pictures_were_cropped(usual: Path) -> None:
+    assert open_folder(str(usual)).crop is None
+    crop = CropSettings(margin=0.3, align="eyes")
+    (usual / "crop.json").write_text(json.dumps({"schema": SCHEMA, **asdict(crop)}))
+    assert open_folder(str(usual)).crop == crop
 
 
 @given(
