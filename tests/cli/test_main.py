@@ -122,6 +122,12 @@ def test_an_error_shows_foreign_names_on_one_line(emoprune: Runner, in_folder: P
     assert len(line) < 1300
 
 
+@pytest.mark.parametrize("command", ["train", "crop", "search", "demo", "features"])
+def test_a_name_that_the_system_refuses_is_one_line(emoprune: Runner, command: str) -> None:
+    words = ["n" * 300, "x.csv"][: WORDS.get(command, 1)]
+    emoprune.check_refused(command, *words, says=("n" * 40, "; check "))
+
+
 def test_a_bug_prints_its_traceback_and_ends_with_70(
     emoprune: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -342,6 +342,10 @@ def test_read_bytes_refuses_more_than_its_kind_has_and_reads_no_more_of_a_pipe(
         files.read_bytes(str(tmp_path / "sparse"), most=mib)
     with pytest.raises(BadData, match="is larger than 16,384 MiB"):
         files.read_bytes(str(tmp_path / "sparse"))
+    monkeypatch.setattr(files, "available_bytes", lambda: 2**29)
+    os.truncate(tmp_path / "sparse", 2**30)
+    with pytest.raises(BadData, match="or than the free memory"):
+        files.read_bytes(str(tmp_path / "sparse"))
     endless = io.BytesIO(bytes(5 * mib))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(endless))
     with pytest.raises(BadData, match="standard input: is larger than 1 MiB"):

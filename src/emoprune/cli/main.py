@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -18,6 +19,9 @@ from emoprune.io.visible_text import visible
 from emoprune.version import __version__
 
 BUG, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
+
+OF_NAMES = (errno.EACCES, errno.ELOOP, errno.ENAMETOOLONG)
+"""What the system says of a path before it looks there; any look at a path of the user's may meet it."""
 
 app = typer.Typer(
     name="emoprune",
@@ -87,7 +91,10 @@ def _ended(argv: list[str] | None) -> int:
         return _complain(_usage(error), error.exit_code)
     except BrokenPipeError:
         return BROKEN_PIPE
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in OF_NAMES and isinstance(error.filename, str):
+            place = visible(error.filename)
+            return _complain(f"{place}: cannot be used ({error.strerror}); check its name and permissions", 1)
         for line in traceback.format_exc().rstrip("\n").split("\n"):
             output.tell(line)
         return _complain("this is a bug of emoprune; please report the lines above", BUG)

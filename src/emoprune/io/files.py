@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import IO
 
 from emoprune.errors import BadData, EmopruneError, OutputFault, UsageFault
+from emoprune.io.memory import available_bytes
 
 STANDARD = "-"
 LARGEST = 2**34
 """Bytes of a file, unless its kind is known to be smaller."""
 
-PIECE = 2**20
-"""Bytes that are read at a time of a stream without a size."""
+PIECE, SMALL = 2**20, 2**28
+"""Bytes that are read at a time of a stream without a size, and those for which there is memory."""
 
 PASSED_ON = re.compile(r"/dev/stdin|/(?:dev|proc/self)/fd/\d+")
 """Names of files that the caller has opened for this program."""
@@ -51,19 +52,25 @@ def read_bytes(path: str, *, fault: type[EmopruneError] = BadData, most: int = L
 
 
 def _at_most(stream: IO[bytes], most: int) -> bytes | None:
-    """All bytes of a stream, None if there are more than `most`."""
+    """All bytes of a stream, None if there are more than `most` or than the memory has room for."""
     try:
         size = os.fstat(stream.fileno()).st_size
     except OSError:  # a stream in memory
         size = 0
-    if size > most:
-        return None
-    pieces, room = [], most + 1
-    # a file is one piece; a pipe has no size, and may never end
-    while room and (piece := stream.read(min(room, max(size, PIECE)))):
+    if size:
+        return stream.read() if _fits(size, most) else None
+    pieces, total = [], 0
+    # a pipe has no size, and may never end
+    while piece := stream.read(PIECE):
         pieces.append(piece)
-        size, room = 0, room - len(piece)
-    return b"".join(pieces) if room else None
+        total += len(piece)
+        if not _fits(total, most):
+            return None
+    return b"".join(pieces)
+
+
+def _fits(size: int, most: int) -> bool:
+    return size <= most and (size <= SMALL or size <= available_bytes())
 
 
 @contextmanager
