@@ -268,6 +268,11 @@ def test_groups_refuse_a_wrong_pattern(pattern: str) -> None:
         groups(["a"], pattern)
 
 
+def test_groups_refuse_a_pattern_that_takes_too_long() -> None:
+    with pytest.raises(UsageFault, match="takes too long to match"):
+        groups([f"{'a' * 60}!"], "(a+)+$")
+
+
 def test_partition_refuses_fewer_groups_than_parts() -> None:
     data = catalog(["one_1", "one_2", "one_3", "one_4"], [0, 1, 0, 1])
     with pytest.raises(BadData, match="`group_by`: 1, fewer than the 2 parts"):

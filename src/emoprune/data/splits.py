@@ -15,6 +15,7 @@ from emoprune.data.datasets import Data
 from emoprune.data.formats.parts import part_of
 from emoprune.data.types import FOLDERS, HOW_TO_SPLIT, SHARES, Catalog, SplitRule
 from emoprune.errors import BadData, InvalidRecord, UsageFault, at
+from emoprune.io import patterns
 
 DEFAULT_SPLIT = "80/20"
 Parts = Mapping[str, tuple[int, ...]]
@@ -79,14 +80,15 @@ def part_sizes(shares: str, samples: int) -> dict[str, int]:
 def groups(names: Sequence[str], pattern: str) -> list[str]:
     """The group of each name: the match of `pattern` in its last component, or of its first parenthesis."""
     try:
-        expression = re.compile(pattern)
-    except (re.error, OverflowError) as error:
+        matches = patterns.matches(pattern, [name.rsplit("/", 1)[-1] for name in names])
+    except (re.error, OverflowError, RecursionError) as error:
         fact = f"`group_by={pattern}` is not a regular expression ({error})"
         raise UsageFault(fact, "correct it") from error
+    except TimeoutError:
+        fact = f"`group_by={pattern}` takes too long to match"
+        raise UsageFault(fact, "write it with fewer repeats") from None
     found = []
-    for name in names:
-        match = expression.search(name.rsplit("/", 1)[-1])
-        group = match and (match.group(1) if expression.groups else match.group())
+    for name, group in zip(names, matches, strict=True):
         if group is None:
             raise BadData(f"{name} does not match `group_by={pattern}`", "widen the pattern")
         found.append(group)
