@@ -127,9 +127,9 @@ def test_export_writes_nothing_that_differs(
 def test_export_names_the_real_sample_that_differs(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     logits = Engine.logits
 
-    def of_real_ones(engine: Engine, batch: Tensor) -> Tensor:
+    def of_real_ones(engine: Engine, batch: Tensor, outputs: int) -> Tensor:
         # random batches have at most 5
-        found = logits(engine, batch)
+        found = logits(engine, batch, outputs)
         found[7:8] += 0.25
         return found
 

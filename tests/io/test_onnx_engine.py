@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from torch import nn
 
 from emoprune.errors import BadCheckpoint
+from emoprune.io import onnx_engine
 from emoprune.io.onnx_engine import Agreement, Engine, compare
 from emoprune.networks import build
 from emoprune.networks.table_networks import fitted_scaling
@@ -151,7 +153,7 @@ def test_logits_ends_in_one_line_where_memory_is_too_short() -> None:
     constants = (constant("factor", 2.0**40, np.float32), constant("row", [1]))
     engine = Engine(graph(*steps, constants=constants).SerializeToString())
     with pytest.raises(BadCheckpoint, match="cannot be run by onnxruntime") as caught:
-        engine.logits(torch.ones(1, 2) * 64)
+        engine.logits(torch.ones(1, 2) * 64, 2)
     assert "\n" not in str(caught.value)
 
 
@@ -182,7 +184,7 @@ def test_engine_of_a_flipped_byte_raises_only_our_errors(
     def use() -> None:
         engine = Engine(bytes(data))
         engine.check_interface((2,), 2)
-        engine.logits(torch.ones(3, 2))
+        engine.logits(torch.ones(3, 2), 2)
 
     assert "\n" not in str(outcome(BadCheckpoint, use))
     assert capfd.readouterr() == ("", "")
@@ -203,7 +205,7 @@ def test_check_interface_passes_what_maps_samples_to_logits(exported: bytes) -> 
     second.graph.node.append(node("Abs", "x", "more"))
     engine = Engine(second.SerializeToString())
     engine.check_interface((2,), 2)
-    assert engine.logits(torch.tensor([[-1.0, 2.0]])).tolist() == [[0.0, 2.0]]
+    assert engine.logits(torch.tensor([[-1.0, 2.0]]), 2).tolist() == [[0.0, 2.0]]
 
 
 def with_second_input(model: ModelProto) -> None:
@@ -254,19 +256,34 @@ def test_logits_takes_and_gives_other_precisions() -> None:
             value.type.tensor_type.elem_type = kind
         engine = Engine(model.SerializeToString())
         engine.check_interface((2,), 2)
-        found = engine.logits(torch.tensor([[-1.0, 0.5]]))
+        found = engine.logits(torch.tensor([[-1.0, 0.5]]), 2)
         assert (found.dtype, found.tolist()) == (torch.float32, [[0.0, 0.5]])
 
 
-def test_logits_of_one_number_for_all_samples_are_refused() -> None:
-    engine = Engine(graph(node("ReduceSum", "x")).SerializeToString())
-    with pytest.raises(BadCheckpoint, match=r"shape \[1, 1\] for 3 samples"):
-        engine.logits(torch.ones(3, 2))
+@pytest.mark.parametrize(
+    ("last", "shape"), [(node("ReduceSum", "x"), [1, 1]), (node("Concat", "x x", axis=1), [3, 4])]
+)
+def test_logits_of_another_shape_than_the_file_says_are_refused(last: NodeProto, shape: list[int]) -> None:
+    engine = Engine(graph(last).SerializeToString())
+    with pytest.raises(BadCheckpoint, match=re.escape(f"shape {shape} for 3 samples")):
+        engine.logits(torch.ones(3, 2), 2)
+
+
+def test_logits_ends_a_run_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    # minutes of steps, each of which waits for the one before
+    steps = [node("MatMul", f"m{index} m{index}", f"m{index + 1}") for index in range(5000)]
+    first = (node("ReduceSum", "x", "sum", keepdims=0), node("Mul", "sum wide", "m0"))
+    last = (node("ReduceSum", "m5000", "total", keepdims=0), node("Add", "x total"))
+    wide = constant("wide", np.full((1000, 1000), 1e-3), np.float32)
+    engine = Engine(graph(*first, *steps, *last, constants=(wide,)).SerializeToString())
+    monkeypatch.setattr(onnx_engine, "LONGEST_S", 0.1)
+    with pytest.raises(BadCheckpoint, match=r"takes over 0\.1 s for 1 sample;"):
+        engine.logits(torch.full((1, 2), 0.5), 2)
 
 
 def test_logits_takes_batches_that_are_not_contiguous(exported: bytes) -> None:
     turned = pictures(2).permute(0, 1, 3, 2).contiguous().permute(0, 1, 3, 2)
-    assert torch.equal(Engine(exported).logits(turned), Engine(exported).logits(pictures(2)))
+    assert torch.equal(*(Engine(exported).logits(batch, 2) for batch in (turned, pictures(2))))
 
 
 def test_logits_fills_missing_values_as_torch_does() -> None:
@@ -281,7 +298,7 @@ def test_logits_fills_missing_values_as_torch_does() -> None:
     with torch.inference_mode():
         expected = net(rows)
     assert bool(expected.isfinite().all())
-    torch.testing.assert_close(engine.logits(rows), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(engine.logits(rows, 3), expected, rtol=0, atol=1e-5)
 
 
 def identity(scale: float) -> nn.Module:

@@ -157,7 +157,8 @@ def _load_onnx(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
     if text is None:
         raise BadCheckpoint("an ONNX file, but not of emoprune", "export the checkpoint with emoprune export")
     found = onnx_metadata.from_json(text)
-    engine.check_interface(found.card.spec.input, found.card.spec.classes)
+    outputs = found.card.spec.classes
+    engine.check_interface(found.card.spec.input, outputs)
     return LoadedModel(
         place=place,
         **vars(found),
@@ -165,7 +166,7 @@ def _load_onnx(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
         bytes=len(data),
         device=device,
         net=None,
-        logits=lambda batches: map(engine.logits, batches),
+        logits=lambda batches: (engine.logits(batch, outputs) for batch in batches),
     )
 
 

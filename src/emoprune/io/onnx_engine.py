@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,15 @@ from onnx import GraphProto, ModelProto, TensorProto
 from torch import Tensor, nn
 
 from emoprune.errors import BadCheckpoint
+from emoprune.events import counted
 from emoprune.io.file_kinds import check_kind
 from emoprune.io.onnx_files import OUTPUT, first_line
 
 MOST_NUMBERS = 2**30
 """Of one tensor for one sample, so that a hostile file cannot ask for all memory."""
+
+LONGEST_S = 600.0
+"""Seconds for a batch: the largest networks of torchvision take a minute or two on a laptop."""
 
 MOST_SIDES = 64
 """Of a shape in a constant."""
@@ -93,16 +98,39 @@ class Engine:
             if isinstance(entry.shape[0], int):
                 raise BadCheckpoint(f"takes {entry.shape[0]} samples at a time only", EXPORT_AGAIN)
 
-    def logits(self, batch: Tensor) -> Tensor:
-        """Logits (n, classes) of a batch of network inputs."""
+    def logits(self, batch: Tensor, outputs: int) -> Tensor:
+        """Logits (n, outputs) of a batch of network inputs.
+
+        Raises BadCheckpoint where the file gives something else, or takes longer than LONGEST_S.
+        """
         entry = self._inputs[0]
         values = np.ascontiguousarray(batch.cpu().numpy(), NUMBERS.get(entry.type))
-        with _explained("cannot be run"):
-            (found,) = self._session.run([OUTPUT], {entry.name: values})
-        if found.ndim != 2 or len(found) != len(batch):
+        with _limited(len(batch)) as options, _explained("cannot be run"):
+            (found,) = self._session.run([OUTPUT], {entry.name: values}, options)
+        if found.shape != (len(batch), outputs):
             fact = f"gives {OUTPUT} of shape {list(found.shape)} for {len(batch)} samples"
             raise BadCheckpoint(fact, EXPORT_AGAIN)
         return torch.from_numpy(found).float()
+
+
+@contextmanager
+def _limited(samples: int) -> Iterator[onnxruntime.RunOptions]:
+    """Options of a run that is ended, between two of its steps, after LONGEST_S."""
+    options = onnxruntime.RunOptions()
+    # its errors become ours
+    options.log_severity_level = 4
+    timer = Timer(LONGEST_S, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield options
+    except BadCheckpoint:
+        if options.terminate:
+            fact = f"takes over {LONGEST_S:g} s for {counted(samples, 'sample')}"
+            raise BadCheckpoint(fact, EXPORT_AGAIN) from None
+        raise
+    finally:
+        timer.cancel()
 
 
 @contextmanager
@@ -184,7 +212,8 @@ def compare(engine: Engine, net: nn.Module, batches: Iterable[Tensor]) -> Agreem
     rows = []
     for batch in batches:
         with torch.inference_mode():
-            expected, found = net(batch), engine.logits(batch)
+            expected = net(batch)
+            found = engine.logits(batch, expected.shape[1])
         absolute = (expected - found).abs().amax(1)
         relative = absolute / expected.abs().amax(1).clamp(min=1)
         changed = expected.argmax(1) != found.argmax(1)
