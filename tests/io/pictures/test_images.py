@@ -374,8 +374,20 @@ def test_a_picture_that_declares_too_many_pixels_is_not_decoded(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
-def test_photos_of_any_camera_are_below_the_limit() -> None:
+@pytest.mark.parametrize("size", [(10_000, 10_000), (100_000, 700)])
+def test_a_picture_that_takes_far_more_memory_than_its_file_is_not_decoded(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    (tmp_path / "a.png").write_bytes(deep_png(np.zeros((1, 4), np.uint16), 6, declared=size))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert refused(tmp_path / "a.png").fact == "takes far more memory than its file, as damaged ones do"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
+def test_photos_of_any_camera_are_below_the_limits() -> None:
     assert images.MOST_PIXELS > 2 * 48_000_000
+    # with transparency, or from a library that makes the whole picture first
+    assert images.SPACE > 8 * 48_000_000
 
 
 def test_a_picture_beyond_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,6 +204,19 @@ def test_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
     assert refused(tmp_path / "a.mp4") == refused(tmp_path / "b.mp4") == "not a plain file"
 
 
+def test_a_video_that_leads_beyond_every_place_is_damaged(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # a header of ASF whose objects are said to be larger than any file
+    head = bytes.fromhex(
+        "3026b2758e66cf11a6d900aa0062ce6cdf010000000000000000000000000000000000000000"
+        "00000001e007df3100037bb11100035f91000001b302002013ffffe000000001b800080040000001"
+    )
+    (tmp_path / "a.wmv").write_bytes(head)
+    assert refused(tmp_path / "a.wmv").startswith("a damaged video")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_list_of_other_files_is_not_followed(clip: Path, tmp_path: Path) -> None:
     for text in (
         f"#EXTM3U\n#EXTINF:3,\n{clip}\n#EXT-X-ENDLIST\n",

@@ -32,6 +32,15 @@ SUFFIXES |= {".bmp", ".dib", ".tga", ".pbm", ".pgm", ".ppm", ".pnm", *([".avif"]
 SUFFIXES |= {".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"}
 MOST_PIXELS, LONGEST_SIDE = 150_000_000, 100_000
 """Larger pictures are not decoded: RGB takes 4 bytes a pixel, and each row takes memory of its own."""
+SPACE, SPACE_OF_A_BYTE = 450_000_000, 10
+"""Bytes of memory that any picture may take, and more for each byte of its file. A bomb takes more."""
+
+BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+"""Of a pixel in Pillow, where they are not four."""
+
+DECODED_WHOLE = {"WEBP", "AVIF", "HEIF", "JPEG2000", "TIFF"}
+"""Formats whose library makes the whole picture before Pillow gets it."""
+
 WHITES = (1.0, 255.0, 65535.0, 2.0**31 - 1)
 """Values of white in pictures of more than 8 bits: the least that no pixel exceeds."""
 
@@ -129,6 +138,8 @@ def _decode(path: Path, max_side: int | None) -> tuple[Image.Image, tuple[int, i
         if max_side is not None and max_side < max(full):
             scale = max_side / max(full)
             image.draft(None, (math.ceil(full[0] * scale), math.ceil(full[1] * scale)))
+        if _memory_of(image, full) > SPACE + SPACE_OF_A_BYTE * os.fstat(stream.fileno()).st_size:
+            raise BadImage("takes far more memory than its file, as damaged ones do", SHRINK)
         image.load()
         lying = image.size
         if image.format == "TIFF" or TURNING & image.info.keys():
@@ -137,6 +148,14 @@ def _decode(path: Path, max_side: int | None) -> tuple[Image.Image, tuple[int, i
                 # of a large photo takes a fifth of a gigabyte
                 ImageOps.exif_transpose(image, in_place=True)
         return image, full if image.size == lying else full[::-1]
+
+
+def _memory_of(image: Image.Image, full: tuple[int, int]) -> int:
+    """Bytes that a picture takes while it is decoded and becomes RGB; `full` is its size in the file."""
+    a_pixel = BYTES.get(image.mode, 4) + (image.mode != "RGB") * 4 + (image.format in DECODED_WHOLE) * 4
+    # all coefficients of a progressive JPEG are held, those of hidden pixels too
+    whole = 6 * math.prod(full) if image.format == "JPEG" and "progressive" in image.info else 0
+    return whole + a_pixel * math.prod(image.size)
 
 
 class quiet:  # noqa: N801  used like contextlib.suppress

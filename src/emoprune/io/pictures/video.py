@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -80,7 +80,7 @@ def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
     with (
         _faults(av, path),
         open_regular(path) as file,
-        av.open(file, "r", options=options, metadata_errors="replace") as container,
+        av.open(_Source(file), "r", options=options, metadata_errors="replace") as container,
     ):
         # the cover of a song is a stream too
         cover = av.stream.Disposition.attached_pic
@@ -97,6 +97,19 @@ def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
             seen = time + length
             if not frame.is_corrupt:
                 yield time, frame, stream
+
+
+class _Source:
+    """A file for PyAV, which prints what is raised here: a place that does not exist is -1, as in FFmpeg."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.read, self.tell, self._file = file.read, file.tell, file
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
 
 
 @contextmanager
