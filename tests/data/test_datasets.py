@@ -55,6 +55,16 @@ def test_open_data_takes_pixels(tmp_path: Path) -> None:
     assert isinstance(open_data(str(tmp_path / "pixels.csv")), Pixels)
 
 
+def test_open_data_takes_a_table_whose_first_title_has_line_breaks(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('"\nname\n",label,x\na,happy,1\nb,sad,2\n')
+    table = open_data(str(tmp_path / "t.csv"))
+    assert isinstance(table, Table)
+    assert (table.catalog.names, table.columns) == (("a", "b"), ("x",))
+    (tmp_path / "t.csv").write_text('"name,label,x\na,happy,1\nb,sad,2\n')
+    with pytest.raises(BadData, match="not a CSV table"):
+        open_data(str(tmp_path / "t.csv"))
+
+
 def test_open_data_names_a_missing_table(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="no such folder or file") as caught:
         open_data(str(tmp_path / "none.csv"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import chain, islice
@@ -22,6 +23,9 @@ from emoprune.io.file_kinds import check_kind
 from emoprune.io.files import STANDARD, read_bytes, reading, shown
 
 NEITHER = "give a folder, or a table headed name,label,... or path,label or emotion,pixels"
+
+MOST_TITLE_LINES = 1000
+"""Over which a header may go on."""
 
 Faces = Folder | Pixels
 Data = Faces | Table
@@ -69,6 +73,9 @@ def _from_text(place: str, stream: IO[bytes]) -> Data:
     number, first = next(((number, line) for number, line in lines if line.strip()), (0, b""))
     if not first:
         raise BadData("the file is empty", "copy it again")
+    if first.count(b'"') % 2:
+        # a title in quotes goes on in the next lines
+        first += b"".join(_until_quote(line for _, line in lines))
     start = [(number, first), *islice(lines, 1)]
     check_kind(b"".join(line for _, line in start), "a table or a list of pictures", remedy=NEITHER)
     if b"\0" in first:
@@ -79,6 +86,14 @@ def _from_text(place: str, stream: IO[bytes]) -> Data:
         return fer2013.read(shown(place), chain(start, lines), delimiter or ",", found)
     data = b"\n" * (number - 1) + b"".join(line for _, line in start) + stream.read()
     return _from_rows(place, list(csv_text.parse(data, delimiter)) if delimiter else csv_text.words(data))
+
+
+def _until_quote(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines up to the one that closes a quoted cell, but no more than titles take."""
+    for line in islice(lines, MOST_TITLE_LINES):
+        yield line
+        if line.count(b'"') % 2:
+            return
 
 
 def _from_rows(place: str, rows: list[Row]) -> Data:

@@ -339,6 +339,11 @@ def test_parse_returns_rows_of_text_with_line_numbers() -> None:
     assert found == [(1, ["name", "label", "x"]), (2, ["a", "1", "0.5"]), (3, ["b", "NaN", "-1e-09"])]
 
 
+def test_parse_leaves_out_empty_rows() -> None:
+    rows: list[list[object]] = [[None], ["name", "label", "x"], [None, None], ["a", 1, 0.5]]
+    assert feature_tables.parse(workbook(rows)) == [(2, ["name", "label", "x"]), (4, ["a", "1", "0.5"])]
+
+
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=4))
 def test_parse_keeps_every_bit_of_float32(values: list[float]) -> None:
     ((_, row),) = feature_tables.parse(workbook([["a", *values]]))

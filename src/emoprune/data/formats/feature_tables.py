@@ -129,23 +129,25 @@ SAVE_AGAIN = "save it again as .xlsx, or as .csv"
 
 
 def parse(data: bytes) -> list[Row]:
-    """Rows of the first sheet with their line numbers, padded to the usual or the header's length.
+    """Rows of the first sheet that are not empty, with their line numbers, padded to the usual length.
 
-    Cells left out at the end of a row are empty, as is all of a merged cell but its first. Raises BadData
-    for bytes that are not a workbook, or one without a sheet.
+    That is the header's where it is longer. Cells left out at the end of a row are empty, as is all of a
+    merged cell but its first. Raises BadData for bytes that are not a workbook, or one without a sheet.
     """
-    rows = [["" if value is None else str(value) for value in row] for row in _values(data)]
+    rows = [(line, ["" if value is None else str(value) for value in row]) for line, row in _values(data)]
     # cells up to the last that is not empty
-    lengths = [max((place for place, cell in enumerate(row, 1) if cell), default=0) for row in rows]
+    lengths = [max((place for place, cell in enumerate(row, 1) if cell), default=0) for _, row in rows]
     # a header may span more columns than it has cells; a stray cell in one row is not a column
     counts = Counter(length for length in lengths[1:] if length)
     most = max(counts, key=lambda length: (counts[length], length), default=0)
     usual = max([most, *lengths[:1]])
-    padded = ([*row[:length], *[""] * (usual - length)] for row, length in zip(rows, lengths, strict=True))
-    return list(enumerate(padded, 1))
+    return [
+        (line, [*row[:length], *[""] * (usual - length)])
+        for (line, row), length in zip(rows, lengths, strict=True)
+    ]
 
 
-def _values(data: bytes) -> list[tuple[object, ...]]:
+def _values(data: bytes) -> list[tuple[int, tuple[object, ...]]]:
     # takes a tenth of a second to import, and only workbooks need it
     import openpyxl
 
@@ -172,8 +174,11 @@ def _values(data: bytes) -> list[tuple[object, ...]]:
     raise BadData("a workbook without a sheet", SAVE_AGAIN)
 
 
-def _bounded(sheet: Any) -> list[tuple[object, ...]]:
-    """Values of a sheet of openpyxl's; BadData where a cell far out stands for many that are empty."""
+def _bounded(sheet: Any) -> list[tuple[int, tuple[object, ...]]]:
+    """Rows of a sheet of openpyxl's that are not empty, with their numbers.
+
+    BadData where a cell far out stands for many that are empty.
+    """
     remedy = f"remove what is far below or right of the table, or {SAVE_AGAIN}"
     filled = sheet._get_row
 
@@ -186,10 +191,12 @@ def _bounded(sheet: Any) -> list[tuple[object, ...]]:
     # openpyxl fills up rows itself, before anyone sees them
     sheet._get_row = row_of
     rows, count = [], 0
-    for row in sheet.iter_rows(values_only=True):
-        rows.append(row)
+    for line, row in enumerate(sheet.iter_rows(values_only=True), 1):
+        # a row that is left out has no cells
+        if any(value is not None for value in row):
+            rows.append((line, row))
         count += len(row)
-        if len(rows) > MOST_ROWS:
+        if line > MOST_ROWS:
             raise BadData(f"a cell below row {MOST_ROWS:,}", remedy)
         if count > MOST_CELLS:
             raise BadData(f"more than {MOST_CELLS:,} cells, empty ones among them", remedy)
