@@ -57,6 +57,12 @@ def test_a_long_name_keeps_its_beginning_and_its_end_and_as_much_as_fits() -> No
     assert FONT.getlength(name[: kept - more] + "…" + name[-more:]) > 120
 
 
+def test_a_very_long_name_is_written_like_a_long_one() -> None:
+    for name in ("a" * 200, "a" * 50_000, "é" * 50_000):
+        assert caption(f"{name}_12.jpg", 1, FONT, 80) == caption(f"{name[:200]}_12.jpg", 1, FONT, 80)
+    assert lines("word " * 20_000, FONT, 110, most=2)[1].endswith("word")
+
+
 def test_a_sentence_breaks_between_words_and_its_last_line_is_cut() -> None:
     text = "a damaged image (image file is truncated)"
     found = lines(text, FONT, 110, most=9)

@@ -19,8 +19,9 @@ def caption(name: str, number: int, font: ImageFont.FreeTypeFont, width: float) 
 
     A name that lost letters begins with its `number`, as it may now equal others.
     """
+    name = unicodedata.normalize("NFC", _bounded(name, width))
     shown = printable(name, font)
-    if shown != unicodedata.normalize("NFC", name):
+    if shown != name:
         shown = f"#{number} {shown}"
     return shortened(shown, font, width)
 
@@ -59,9 +60,15 @@ def shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
     return ELLIPSIS
 
 
+def _bounded(text: str, width: float) -> str:
+    """`text`, or what of its beginning and end could be seen on `width` pixels: no letter is narrower."""
+    most = int(width)
+    return text if len(text) <= most else text[: most // 3] + ELLIPSIS + text[most // 3 - most :]
+
+
 def lines(text: str, font: ImageFont.FreeTypeFont, width: float, *, most: int) -> list[str]:
     """`text` in at most `most` lines of at most `width` pixels, broken between words; the last is cut."""
-    words, found = printable(text, font).split(), [""]
+    words, found = printable(_bounded(text, most * width), font).split(), [""]
     for index, word in enumerate(words):
         longer = f"{found[-1]} {word}".strip()
         if not found[-1] or font.getlength(longer) <= width:
