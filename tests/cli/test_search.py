@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.children import child, wait_until
-from tests.support.command_line import PROGRAM, Runner, clean_environment, process, tree
+from tests.support.command_line import PROGRAM, Runner, clean_environment, process, scores, tree
 from tests.support.searching import GRID, SMALL, lines, options, search_done
 from tests.support.terminal import bytes_on_terminal, lines_of
 
@@ -54,10 +54,11 @@ def test_the_command_at_the_end_has_the_preset_and_what_differs_from_it(
 def test_lines_are_added_to_a_file_and_report_takes_them(
     emoprune: Runner, table: Path, in_folder: Path
 ) -> None:
-    (in_folder / "runs.json").write_text('{"kept": 1}')
+    before = json.dumps(scores("before"))
+    (in_folder / "runs.json").write_text(before)
     result = search_done(emoprune, table, *SEARCH, "-o", "runs.json")
     first, *rest = (in_folder / "runs.json").read_text().splitlines(keepends=True)
-    assert first == '{"kept": 1}\n'
+    assert first == f"{before}\n"
     assert "".join(rest) == result.out
     (in_folder / "runs.json").write_text(result.out)
     record = emoprune.done("report", "runs.json", "--by-label", "--json").record

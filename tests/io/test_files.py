@@ -148,6 +148,20 @@ def test_check_output_refuses_what_write_bytes_would_refuse(tmp_path: Path) -> N
     assert not (tmp_path / "fresh").exists()
 
 
+def test_an_output_that_is_a_link_to_nothing_is_written_with_force_only(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("gone")
+    refusals: list[Callable[[], None]] = [
+        lambda: files.check_output(tmp_path / "link", force=False),
+        lambda: files.write_bytes(tmp_path / "link", b"x"),
+    ]
+    for refuse in refusals:
+        with pytest.raises(OutputFault, match="is a link to gone, which does not exist"):
+            refuse()
+    files.write_bytes(tmp_path / "link", b"x", force=True)
+    assert (tmp_path / "gone").read_bytes() == b"x"
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_write_bytes_writes_to_a_named_pipe(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

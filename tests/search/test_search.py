@@ -211,6 +211,9 @@ def test_other_data_in_the_same_storage_is_refused(table: Path, in_folder: Path)
         (Outputs("nowhere/a"), "no such folder"),
         (Outputs("a", best="notes"), "give `force=True`"),
         (Outputs("a", lines="a"), "two files at once"),
+        (Outputs("a", lines="notes"), "notes, line 1: not JSON"),
+        (Outputs("a", lines="nothing"), "is a link to gone, which does not exist"),
+        (Outputs("nothing"), "is a link to gone, which does not exist"),
         (Outputs("notes"), "is not a storage of a search"),
         (Outputs("sqlite:///notes"), "is not a storage of a search"),
         (Outputs("mysql://here/a"), "give a file, or sqlite:///FILE"),
@@ -221,8 +224,9 @@ def test_a_place_that_cannot_be_written_is_refused(
 ) -> None:
     (in_folder / "there").mkdir()
     (in_folder / "notes").write_text("mine\n")
+    (in_folder / "nothing").symlink_to("gone")
     with pytest.raises(EmopruneError) as caught:
         searched(table, outputs, **SMALL)
     assert says in str(caught.value)
-    assert {path.name for path in in_folder.iterdir()} == {"there", "notes"}
+    assert {path.name for path in in_folder.iterdir()} == {"there", "notes", "nothing"}
     assert (in_folder / "notes").read_text() == "mine\n"

@@ -158,6 +158,7 @@ def require_layers(graph: ChannelGraph) -> None:
 def matching_layers(checkpoint: Checkpoint, glob: str) -> list[HiddenLayer]:
     """The checkpoint's measured layers whose name matches `glob`; BadCheckpoint where there is none."""
     if not checkpoint.layers:
+        require_layers(channel_graph(build.blueprint(checkpoint.spec), checkpoint.spec.input))
         raise BadCheckpoint("has no statistics of a layer that can be pruned", "give `data` to measure them")
     found = [layer for layer in checkpoint.layers if fnmatchcase(layer.name, glob)]
     if not found:

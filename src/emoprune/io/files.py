@@ -133,6 +133,10 @@ def check_output(path: str | Path, *, force: bool) -> None:
         check_parent(Path(os.path.realpath(target)) if target.is_symlink() else target)
         if mode and not force:
             raise OutputFault("exists already", "give `force=True` to replace it", place=str(path))
+        if target.is_symlink() and not force:
+            # in a folder of somebody else it may lead anywhere
+            fact = f"is a link to {target.readlink()}, which does not exist"
+            raise OutputFault(fact, "remove it, or give `force=True` to write there", place=str(path))
 
 
 def _mode(path: Path) -> int:

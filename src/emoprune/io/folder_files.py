@@ -131,9 +131,16 @@ class FolderFiles:
             pass
 
     def remove_folder(self, name: str) -> None:
-        """Remove a folder and what is in it, as far as that is possible; of links, the links."""
+        """Remove a folder and what is in it, as far as that is possible; of links, the links.
+
+        What else has its name is removed as well.
+        """
         with suppress(FileNotFoundError, RecursionError), self._parent(name) as (leaf, folder):
-            shutil.rmtree(leaf, ignore_errors=True, dir_fd=folder)
+            if stat.S_ISDIR(os.stat(leaf, dir_fd=folder, follow_symlinks=False).st_mode):
+                shutil.rmtree(leaf, ignore_errors=True, dir_fd=folder)
+            else:
+                # rmtree would open it, and so wait for the other end of a pipe
+                os.unlink(leaf, dir_fd=folder)
 
     @contextmanager
     def _parent(self, name: str, *, make: bool = False) -> Iterator[tuple[str, int | None]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from emoprune.errors import OutputFault
 from emoprune.io import files
+from emoprune.reporting import records_io
 from emoprune.search.space import Trial
 from emoprune.search.storage import file_of
 
@@ -23,14 +24,20 @@ class Outputs:
     force: bool = False
 
     def check(self) -> None:
-        """Raise OutputFault for a place that could not be written when the first trial has ended."""
+        """Raise OutputFault for a place that could not be written when the first trial has ended.
+
+        BadMetrics for a file of lines that holds something else.
+        """
         storage = file_of(self.storage)
         places = [path for path in (storage, self.lines, self.best) if path]
         files.check_apart(places)
         for path in places:
             if path == files.STANDARD or (Path(path).exists() and not Path(path).is_file()):
                 raise OutputFault("is not a file that a search can come back to", "name a file", place=path)
-            files.check_output(path, force=True)
+            files.check_output(path, force=self.force or Path(path).exists())
+        if self.lines and Path(self.lines).is_file() and Path(self.lines).stat().st_size:
+            # lines are added to those of an earlier search, not to any file
+            records_io.read([self.lines])
         if not Path(storage).exists():
             self.check_best(frozenset())
 
