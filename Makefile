@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-lowest lint completions clean
+.PHONY: demo test test-lowest lint fuzz completions clean
 
 demo: .venv/installed
 	$(BIN)/emoprune demo demo --force
@@ -24,6 +24,11 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# inputs of each reader; what breaks one is saved in build/fuzz
+COUNT ?= 20000
+fuzz: .venv/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --count $(COUNT)
 
 # the zsh file must begin with its #compdef line, so blank lines before the script are removed
 completions: .venv/installed
