@@ -130,7 +130,8 @@ def test_the_checkpoint_holds_the_curve_statistics_and_every_resolved_setting(sm
     (entry,) = found.history
     assert entry.command == "train"
     assert entry.parameters == {
-        **{"data": str(small), "preset": None, "weights": "none", "freeze": "none", "scale": "minmax"},
+        **{"data": str(small), "data_fingerprint": open_data(str(small)).catalog.fingerprint},
+        **{"preset": None, "weights": "none", "freeze": "none", "scale": "minmax"},
         **{"epochs": 2, "lr": 0.02, "lr_factor": 1.0, "lr_decay": 0.0, "batch_size": 32, "overfit": None},
         **{
             "optimizer": "sgd",
