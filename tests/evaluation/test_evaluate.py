@@ -100,6 +100,18 @@ def test_evaluate_agrees_with_scikit_learn(model: Path, faces: Path, part: Part)
     assert found.macro_f1 == pytest.approx(macro)
 
 
+def test_evaluate_counts_the_file_of_a_network_in_memory(model: Path, faces: Path, tmp_path: Path) -> None:
+    whole = checkpoints.read(str(model))
+    whole.save(str(tmp_path / "kept.st"), keep_paths=True)
+    made = dataclasses.replace(whole, place="")
+    made.save(str(tmp_path / "made.st"))
+    for name, network in (("kept.st", checkpoints.read(str(tmp_path / "kept.st"))), ("made.st", made)):
+        found = evaluate(network, open_data(str(faces)), part="all")
+        data = (tmp_path / name).read_bytes()
+        assert isinstance(found, Metrics)
+        assert (found.bytes, found.model_fingerprint) == (len(data), hashlib.sha256(data).hexdigest())
+
+
 def test_evaluate_counts_the_file_and_its_network(model: Path, faces: Path) -> None:
     found, data = evaluated(model, faces), model.read_bytes()
     assert (found.bytes, found.model_fingerprint) == (len(data), hashlib.sha256(data).hexdigest())

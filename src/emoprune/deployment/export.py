@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from emoprune import events
 from emoprune.data.datasets import Data, open_data
 from emoprune.data.loader import batches
+from emoprune.deployment.agreement import Agreement, compare
 from emoprune.deployment.config import ExportConfig
 from emoprune.errors import ToleranceExceeded, UsageFault
 from emoprune.evaluation.model import samples
 from emoprune.evaluation.training_data import training_data_of
 from emoprune.io import files, onnx_files
-from emoprune.io.onnx_engine import Agreement, Engine, compare
+from emoprune.io.onnx_engine import Engine
 from emoprune.io.safetensors_files import METADATA_KEY
 from emoprune.networks import build, onnx_metadata, profiling
-from emoprune.networks.checkpoint import to_bytes
+from emoprune.networks.checkpoint import own_bytes
 from emoprune.networks.losses import task_of
 from emoprune.networks.table_networks import Scaling
 from emoprune.networks.types import Checkpoint
@@ -75,7 +76,7 @@ def export(
     if output is not None:
         files.check_output(output, force=force)
     cost = profiling.cost(net, checkpoint.spec.input)
-    source = to_bytes(checkpoint, keep_paths=True)
+    source = own_bytes(checkpoint)
     metadata = onnx_metadata.to_json(
         checkpoint,
         cost=cost,

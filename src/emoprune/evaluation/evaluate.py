@@ -18,7 +18,7 @@ from emoprune.evaluation.scores import score
 from emoprune.evaluation.types import Metrics, ReconstructionMetrics
 from emoprune.io.devices import device as device_of
 from emoprune.networks import profiling
-from emoprune.networks.checkpoint import to_bytes
+from emoprune.networks.checkpoint import own_bytes
 from emoprune.networks.losses import squared_errors, task_of
 from emoprune.networks.types import Checkpoint
 
@@ -41,7 +41,7 @@ def evaluate(
     so is `data_name`, by default the place of the data. Raises BadData for data that the network cannot read.
     """
     if isinstance(model, Checkpoint):
-        model = models.from_bytes(to_bytes(model), device_of(device), place="checkpoint")
+        model = models.from_bytes(own_bytes(model), device_of(device), place="checkpoint")
     card = model.card
     samples = models.samples_for(card, data)
     name, indices = models.part_indices(data, card.split, part)

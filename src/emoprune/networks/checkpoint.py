@@ -49,17 +49,17 @@ def without_paths(value: Any) -> Any:
     return [without_paths(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
-def card_record(text: str, *more_schemas: str) -> dict[str, Any]:
-    """A JSON object of a checkpoint's schema or one more, in today's keys; BadCheckpoint for others."""
+def card_record(text: str, wanted: str = SCHEMA) -> dict[str, Any]:
+    """A JSON object of the `wanted` or a checkpoint's schema, in today's keys; BadCheckpoint for others."""
     try:
         record = json_records.loads(text)
     except (ValueError, RecursionError):
         # ValueError is also for numbers of thousands of digits, and for those that are not finite
         raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
     schema = record.get("schema") if isinstance(record, dict) else None
-    if not isinstance(record, dict) or schema not in (SCHEMA, FIRST_SCHEMA, *more_schemas):
-        fact = f"its schema is {schema!r:.100}, this program reads {(*more_schemas, SCHEMA)[0]}"
-        later = isinstance(schema, str) and schema.startswith(SCHEMA.rstrip("0123456789"))
+    if not isinstance(record, dict) or schema not in (SCHEMA, FIRST_SCHEMA, wanted):
+        fact = f"its schema is {schema!r:.100}, this program reads {wanted}"
+        later = isinstance(schema, str) and schema.startswith(wanted.rstrip("0123456789"))
         raise BadCheckpoint(fact, "use the program that wrote it" if later else "give a checkpoint")
     preprocess = record.get("preprocess")
     if schema == FIRST_SCHEMA and isinstance(preprocess, dict) and "colour" in preprocess:
@@ -82,6 +82,11 @@ def to_bytes(checkpoint: Checkpoint, *, keep_paths: bool = False) -> bytes:
         tensors |= _parts(f"{READS}{name}", MOMENTS, moments.count, moments.mean, moments.covariance.float())
     tensors |= {f"{MASK}{name}": mask.contiguous() for name, mask in checkpoint.masks.items()}
     return safetensors.torch.save(tensors, {METADATA_KEY: card_json(checkpoint, keep_paths=keep_paths)})
+
+
+def own_bytes(checkpoint: Checkpoint) -> bytes:
+    """The bytes of the file that a checkpoint was read from, else those that `save` writes."""
+    return to_bytes(checkpoint, keep_paths=checkpoint.place != "")
 
 
 def _parts(prefix: str, names: tuple[str, ...], count: int, *values: Tensor) -> dict[str, Tensor]:
