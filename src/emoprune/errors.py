@@ -64,6 +64,10 @@ class Unavailable(EmopruneError):
     """Something that this machine lacks: a download, a device."""
 
 
+class TooLarge(Unavailable):
+    """Work that needs more memory than it may take."""
+
+
 @contextmanager
 def at(place: str) -> Iterator[None]:
     """Within, errors without a place get this one."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
 
-from emoprune.errors import Unavailable
+from emoprune.errors import TooLarge, Unavailable, UsageFault
 from emoprune.networks import build, memory
 from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
@@ -71,8 +73,13 @@ def test_layers_that_fit_are_all_or_those_that_were_chosen(
     chosen = memory.layers_that_fit(graph, "*hidden1", 20_000)
     assert [layer.name for layer in chosen] == ["classifier.hidden1"]
     assert f"statistics are measured of 1 of {len(graph.layers)} layers" in told.text
-    with pytest.raises(Unavailable, match=r"statistics of 1 layer take .*`layer=classifier\.\*`"):
+    with pytest.raises(TooLarge, match=r"statistics of 1 layer take .*; free memory, or give more `memory`"):
         memory.layers_that_fit(graph, "*hidden1", 10)
+    least = min(graph.layers, key=lambda layer: memory.statistics_bytes(graph, [layer])).name
+    with pytest.raises(TooLarge, match=f"measure fewer layers, such as `layer={re.escape(least)}`"):
+        memory.layers_that_fit(graph, "*", 10)
+    with pytest.raises(UsageFault, match=r"no layer matches `layer=nothing`; choose from .*hidden1"):
+        memory.layers_that_fit(graph, "nothing", 10)
 
 
 def test_limit_bytes_are_those_given_or_free(monkeypatch: pytest.MonkeyPatch) -> None:

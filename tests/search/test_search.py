@@ -156,6 +156,13 @@ def test_a_failed_trial_is_reported_and_counted_and_the_rest_goes_on(
     assert searched(table, **config) == ([], result)
 
 
+def test_a_trial_that_is_too_large_fails_alone(table: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config: dict[str, Any] = {"space": ("hidden=4,20000",), "fixed": ("arch=mlp", "epochs=1", "memory=0.5")}
+    found, _ = searched(table, **config, sampler="grid")
+    assert len(found) == 1
+    assert any("trial 1 failed, the statistics of 1 layer take" in text for text in caplog.messages)
+
+
 def test_a_search_without_a_trial_that_succeeds_says_so(table: Path) -> None:
     rates: dict[str, Any] = {"space": ("lr=1e30,2e30",), "fixed": DIVERGING}
     with pytest.raises(TrainingFault, match="all 2 trials failed"):

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from emoprune.errors import InvalidRecord
-
-LARGEST = 2**53
-"""Floats no longer hold every whole number beyond this."""
+from emoprune.io.json_records import DAMAGED, EXACT
 
 RECONSTRUCTION_SCHEMA = "emoprune.reconstruction/1"
 EVALUATE_AGAIN = "run emoprune eval again"
@@ -115,8 +113,8 @@ class ReconstructionMetrics:
 def check_counts(*counts: int, of: str) -> None:
     """Raise InvalidRecord for a count that is negative, or that floats cannot hold."""
     for count in counts:
-        if not 0 <= count < LARGEST:
-            raise InvalidRecord(f"{of} cannot be {str(count)[:40]}", EVALUATE_AGAIN)
+        if not 0 <= count < EXACT:
+            raise InvalidRecord(f"{of} cannot be {str(count)[:40]}", DAMAGED)
 
 
 def check_label(label: str | None) -> None:
@@ -128,6 +126,6 @@ def check_label(label: str | None) -> None:
 def check_settings(settings: Mapping[str, Any]) -> None:
     """Raise InvalidRecord for a setting that is neither text nor a number that floats can hold."""
     for key, value in settings.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+        number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < EXACT
         if not key.strip() or not (number or isinstance(value, str)):
             raise InvalidRecord(f"setting {key!r} cannot be {reprlib.repr(value)}", "give a number or a text")

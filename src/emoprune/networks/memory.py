@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor, nn
 
-from emoprune.errors import Unavailable
+from emoprune.errors import TooLarge, UsageFault
 from emoprune.events import counted, note
 from emoprune.io.memory import available_bytes
 from emoprune.networks.activation_statistics import layer_inputs_of, shared_layer
@@ -60,7 +60,7 @@ def saved_bytes(net: nn.Module, input_shape: tuple[int, ...]) -> int:
 
 
 def check_training(net: nn.Module, input_shape: tuple[int, ...], *, batch: int, limit: int) -> None:
-    """Raise Unavailable where a step on a batch needs more than `limit` bytes; `net` is on the meta device.
+    """Raise TooLarge where a step on a batch needs more than `limit` bytes; `net` is on the meta device.
 
     Counts the activations that gradients need, and for each parameter its value, its gradient, and the two
     moments of Adam.
@@ -73,42 +73,39 @@ def check_training(net: nn.Module, input_shape: tuple[int, ...], *, batch: int, 
     fact = f"a batch of {batch:,} takes {_shown(needed)}, and {_shown(limit)} may be taken"
     most = (limit - fixed) // max(each, 1)
     remedy = f"give `batch_size={most}`" if most >= SAMPLES else "choose a smaller `arch` or `size`"
-    raise Unavailable(fact, f"{remedy}, or free memory")
+    raise TooLarge(fact, f"{remedy}, or free memory")
 
 
 def check_statistics(
     graph: ChannelGraph, layers: Collection[HiddenLayer], *, limit: int, remedy: str
 ) -> None:
-    """Raise Unavailable where the statistics of `layers` need more than `limit` bytes."""
+    """Raise TooLarge where the statistics of `layers` need more than `limit` bytes."""
     needed = statistics_bytes(graph, layers)
     if needed > limit:
         found = f"statistics of {counted(len(layers), 'layer')}"
-        raise Unavailable(f"the {found} take {_shown(needed)}, and {_shown(limit)} may be taken", remedy)
+        raise TooLarge(f"the {found} take {_shown(needed)}, and {_shown(limit)} may be taken", remedy)
 
 
 def layers_that_fit(graph: ChannelGraph, glob: str, memory: float | None) -> tuple[HiddenLayer, ...]:
     """All layers of a network or, where the statistics of all do not fit, those whose name matches `glob`.
 
-    `memory` is in gigabytes, by default what is free. Raises Unavailable where those do not fit either.
+    `memory` is in gigabytes, by default what is free. Raises TooLarge where those do not fit either.
     """
     limit = limit_bytes(memory)
     if statistics_bytes(graph, graph.layers) <= limit:
         return graph.layers
     chosen = tuple(layer for layer in graph.layers if fnmatchcase(layer.name, glob))
-    check_statistics(
-        graph, chosen, limit=limit, remedy=f"measure fewer layers, such as `layer={_part(chosen)}`"
-    )
+    if not chosen:
+        names = ", ".join(layer.name for layer in graph.layers)
+        raise UsageFault(f"no layer matches `layer={glob}`", f"choose from {names}")
+    least = min(chosen, key=lambda layer: statistics_bytes(graph, [layer]))
+    fewer = f"measure fewer layers, such as `layer={least.name}`"
+    remedy = fewer if len(chosen) > 1 else "free memory, or give more `memory`"
+    check_statistics(graph, chosen, limit=limit, remedy=remedy)
     fact = f"statistics are measured of {len(chosen):,} of {counted(len(graph.layers), 'layer')}"
     note(f"{fact}: those of all do not fit in memory")
     return chosen
 
 
-def _part(layers: Collection[HiddenLayer]) -> str:
-    """A pattern that matches some of `layers`."""
-    first, *_ = layers
-    stem, dot, _ = first.name.rpartition(".")
-    return f"{stem}{dot}*"
-
-
 def _shown(size: int) -> str:
-    return f"{size / GIGABYTE:.1f} GB"
+    return f"{size / GIGABYTE:.3g} GB"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from emoprune import events
 from emoprune.data.datasets import Data
-from emoprune.errors import TrainingFault, UsageFault
+from emoprune.errors import TooLarge, TrainingFault, UsageFault
 from emoprune.evaluation import model
 from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.types import Metrics
@@ -94,8 +94,8 @@ def _try(plan: Plan, outputs: Outputs, study: Study, claim: Claim, on_trial: OnT
     values = plan.values(claim.number, claim.values)
     try:
         data, metrics = _trained(plan, f"{outputs.storage}#{claim.number}", claim.number, values)
-    except (TrainingFault, UsageFault) as error:
-        # settings that contradict each other, or a rate that is too high, are the fault of this trial alone
+    except (TooLarge, TrainingFault, UsageFault) as error:
+        # settings that contradict each other, or are too high or too large, are the fault of this trial alone
         study.fail(claim, error.fact)
         written = " ".join(f"{name}={value}" for name, value in values.items())
         events.warn(f"trial {claim.number} failed, {error.fact}: {written}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from emoprune.choices import SpaceKind
 from emoprune.errors import InvalidRecord, UsageFault
-from emoprune.evaluation.types import LARGEST
+from emoprune.io.json_records import EXACT
 from emoprune.io.key_values import number_or_text
 from emoprune.settings import nearest
 
@@ -37,7 +37,7 @@ class Space:
             if not self.choices or len(set(self.choices)) < len(self.choices):
                 raise InvalidRecord(f"no choices of {self.name}, or one of them twice", "give each once")
             return
-        if not all(math.isfinite(end) and abs(end) < LARGEST for end in (self.low, self.high)):
+        if not all(math.isfinite(end) and abs(end) < EXACT for end in (self.low, self.high)):
             raise InvalidRecord(f"a range of {self.name} without an end", "give two numbers")
         if self.low > self.high:
             fact = f"a range of {self.name} that ends before it begins"
@@ -76,7 +76,7 @@ class Trial:
     def __post_init__(self) -> None:
         half = (self.accuracy is None) != (self.line is None)
         if half or self.number < 0 or not 0 <= (self.accuracy or 0) <= 1:
-            raise InvalidRecord(f"trial {self.number} with half an evaluation", "start another search")
+            raise InvalidRecord(f"trial {self.number} contradicts itself", "start another search")
 
     @property
     def rank(self) -> tuple[float, int]:

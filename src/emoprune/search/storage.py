@@ -38,7 +38,7 @@ NUMBER, WORKER, REASON, LINE, FINGERPRINT = "trial", "worker", "reason", "metric
 
 Our number of a trial is not Optuna's, which counts interrupted trials as well.
 """
-SQLITE, SQLITE_FILE, MEMORY = "sqlite:///", b"SQLite format 3\0", ":memory:"
+SQLITE, MEMORY = "sqlite:///", ":memory:"
 OF_WORKER = ".worker-"
 """In the name of the file that a running process holds the lock of."""
 
