@@ -13,6 +13,7 @@ from emoprune.data.formats.fer2013 import Pixels
 from emoprune.data.formats.image_folders import Folder
 from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadData
+from emoprune.io import files
 from tests.support.records import fer2013_csv, lay, noise_pixels
 
 
@@ -63,6 +64,14 @@ def test_open_data_takes_a_table_whose_first_title_has_line_breaks(tmp_path: Pat
     (tmp_path / "t.csv").write_text('"name,label,x\na,happy,1\nb,sad,2\n')
     with pytest.raises(BadData, match="not a CSV table"):
         open_data(str(tmp_path / "t.csv"))
+
+
+def test_open_data_reads_no_more_of_a_pipe_than_memory_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SMALL", 2**20)
+    monkeypatch.setattr(files, "available_bytes", lambda: 2**21)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"name,label,x\n" + b"a,happy,1\n" * 2**19)))
+    with pytest.raises(BadData, match=r"standard input: is larger than .* or than the free memory"):
+        open_data("-")
 
 
 def test_open_data_names_a_missing_table(tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ def expected(pattern: str) -> list[str | None]:
     return [each and (each.group(1) if each.re.groups else each.group()) for each in found]
 
 
-@pytest.mark.parametrize("pattern", ["(a|a)" * 40 + "$", "a*" * 30 + "$"])
+@pytest.mark.parametrize("pattern", ["(a|a)" * 40 + "$", r"(a*)\1$"])
 def test_matches_ends_what_takes_too_long(pattern: str) -> None:
     with pytest.raises(TimeoutError):
-        patterns.matches(pattern, ["a" * 60 + "!"])
+        patterns.matches(pattern, ["a" * 20_001 + "!"])
 
 
 @pytest.mark.parametrize(("pattern", "error"), [("(", re.error), ("a{" + "9" * 30 + "}", OverflowError)])

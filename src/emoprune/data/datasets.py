@@ -20,12 +20,12 @@ from emoprune.errors import BadData, at
 from emoprune.io import csv_text
 from emoprune.io.csv_text import Row
 from emoprune.io.file_kinds import check_kind
-from emoprune.io.files import STANDARD, read_bytes, reading, shown
+from emoprune.io.files import STANDARD, read_bytes, read_stream, reading, shown
 
 NEITHER = "give a folder, or a table headed name,label,... or path,label or emotion,pixels"
 
-MOST_TITLE_LINES = 1000
-"""Over which a header may go on."""
+MOST_TITLES = 2**20
+"""Bytes of a header that goes on over several lines."""
 
 Faces = Folder | Pixels
 Data = Faces | Table
@@ -84,15 +84,17 @@ def _from_text(place: str, stream: IO[bytes]) -> Data:
     delimiter = csv_text.delimiter_of(text)
     if found := fer2013.columns(*(fer2013.cells(line, delimiter or ",") for _, line in (start * 2)[:2])):
         return fer2013.read(shown(place), chain(start, lines), delimiter or ",", found)
-    data = b"\n" * (number - 1) + b"".join(line for _, line in start) + stream.read()
+    data = b"\n" * (number - 1) + b"".join(line for _, line in start) + read_stream(stream, place)
     return _from_rows(place, list(csv_text.parse(data, delimiter)) if delimiter else csv_text.words(data))
 
 
 def _until_quote(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Lines up to the one that closes a quoted cell, but no more than titles take."""
-    for line in islice(lines, MOST_TITLE_LINES):
+    size = 0
+    for line in lines:
         yield line
-        if line.count(b'"') % 2:
+        size += len(line)
+        if line.count(b'"') % 2 or size > MOST_TITLES:
             return
 
 

@@ -54,7 +54,8 @@ class Catalog:
         """
         spelled = one_spelling(place, labels)
         classes = sorted(set(spelled.values()))
-        position = {label: classes.index(name) for label, name in spelled.items()}
+        places = {name: index for index, name in enumerate(classes)}
+        position = {label: places[name] for label, name in spelled.items()}
         indices = tuple(position[label] for label in labels)
         return cls(place, tuple(names), indices, tuple(classes), fingerprint)
 

@@ -41,10 +41,17 @@ def shown(path: str) -> str:
 def read_bytes(path: str, *, fault: type[EmopruneError] = BadData, most: int = LARGEST) -> bytes:
     """The bytes of a file, or of standard input for "-"; raises `fault` for none, or more than `most`."""
     with reading(path, fault=fault) as stream:
-        try:
-            data = _at_most(stream, most)
-        except MemoryError:
-            data = None
+        return read_stream(stream, path, fault=fault, most=most)
+
+
+def read_stream(
+    stream: IO[bytes], path: str, *, fault: type[EmopruneError] = BadData, most: int = LARGEST
+) -> bytes:
+    """What is left in a file of `reading`; raises `fault` for more than `most` bytes."""
+    try:
+        data = _at_most(stream, most)
+    except MemoryError:
+        data = None
     if data is None:
         fact = f"is larger than {most // 2**20:,} MiB or than the free memory"
         raise fault(fact, "check that it is the right file", place=shown(path))
@@ -52,7 +59,7 @@ def read_bytes(path: str, *, fault: type[EmopruneError] = BadData, most: int = L
 
 
 def _at_most(stream: IO[bytes], most: int) -> bytes | None:
-    """All bytes of a stream, None if there are more than `most` or than the memory has room for."""
+    """All further bytes of a stream, None if there are more than `most` or than the memory has room for."""
     try:
         size = os.fstat(stream.fileno()).st_size
     except OSError:  # a stream in memory
@@ -228,7 +235,7 @@ def _is_replaced(name: str, data: bytes, dir_fd: int | None, sync: bool) -> bool
     stream = open(scratch, "xb", opener=opener)  # noqa: SIM115  # what was there before is not ours to remove
     try:
         with stream:
-            if not _held(stream.fileno()):
+            if not _held(stream.fileno(), scratch, dir_fd):
                 return False
             stream.write(data)
             stream.flush()
@@ -243,7 +250,7 @@ def _is_replaced(name: str, data: bytes, dir_fd: int | None, sync: bool) -> bool
             os.unlink(scratch, dir_fd=dir_fd)
 
 
-def _held(descriptor: int) -> bool:
+def _held(descriptor: int, name: str, dir_fd: int | None) -> bool:
     """Whether a new file is locked and still has its name: another run may take it for a leftover."""
     try:
         _lock(descriptor)
@@ -251,7 +258,9 @@ def _held(descriptor: int) -> bool:
         return False
     except OSError:
         pass  # a file system without locks, from which nothing is removed either
-    return os.fstat(descriptor).st_nlink > 0
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=dir_fd, follow_symlinks=False))
+    return False
 
 
 def _lock(descriptor: int) -> None:

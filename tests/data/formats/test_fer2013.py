@@ -160,7 +160,7 @@ FAULTS: dict[str, tuple[Sequence[bytes], str]] = {
         "line 3: emotion is 'happy', not a number, as others are",
     ),
     "no emotion": ([row("")], "line 2: emotion is '', not a number or a word"),
-    "another usage": ([row(usage="extra")], "line 2: Usage: 'extra' is not train, val or test"),
+    "another usage": ([row(usage="extra")], "line 2: 'extra' is not train, val or test"),
     "two usages of one meaning": (
         [row(usage="val"), row(usage="valid")],
         "has val and valid, and both mean val; join them, or name them train, val and test",
@@ -181,6 +181,12 @@ def test_read_names_the_wrong_line(tmp_path: Path, fault: str) -> None:
         open_data(str(path))
     assert caught.value.place == str(path)
     assert "\n" not in str(caught.value)
+
+
+def test_read_names_a_line_that_ends_before_the_label(tmp_path: Path) -> None:
+    (tmp_path / "fer.csv").write_bytes(b"pixels,emotion\n1 2 3 4\n")
+    with pytest.raises(BadData, match="line 2 has 1 cells, not 2"):
+        open_data(str(tmp_path / "fer.csv"))
 
 
 def test_read_does_not_load_a_file_without_line_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,8 @@ from emoprune.io.csv_text import ENCODING, ERRORS, LABEL, NAME
 CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """What its emotions 0 to 6 stand for."""
 
-USAGES = {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}
+USAGES = ("Training", "PublicTest", "PrivateTest")
+"""Its own words for parts, of which no note is made."""
 
 LONGEST = 2**24
 """Bytes of a line, so that a file without line ends fits in memory."""
@@ -98,14 +99,16 @@ def read(place: str, lines: Iterable[tuple[int, bytes]], delimiter: str, found: 
     for line, text in lines:
         row = cells(text, delimiter)
         width = width or len(row)
-        if not any(row) or (found.titled and not labels and row[found.label] == found.label_title):
+        if not any(row):
             continue
         if len(row) != width:
             raise BadData(f"line {line} has {len(row)} cells, not {width}", CORRECT)
+        if found.titled and not labels and row[found.label] == found.label_title:
+            continue
         part = ""
         if found.part is not None:
             usages.add(row[found.part])
-            part = part_named(row[found.part], f"line {line}: Usage") + "/"
+            part = part_named(row[found.part], f"line {line}") + "/"
         names.append(f"{part}{len(names):05d}")
         labels[line] = row[found.label]
         picture = _picture(" ".join(row[cell] for cell in found.picture), line, count)
