@@ -13,12 +13,23 @@ from typing import Any
 import pytest
 
 from emoprune.errors import OutputFault
-from emoprune.faces.output_folder import CropFolder, is_crop_folder, is_unfinished
+from emoprune.faces.output_folder import CropFolder, is_crop_folder, is_unfinished, settings_in
 from emoprune.faces.types import CropRow, CropSettings
 from tests.support.command_line import unfollowed
 
 SMALL, LARGE = CropSettings(size=32), CropSettings(size=64)
 PHOTOS = ("a/one.jpg", "a/two.jpg", "b/none.jpg", "b/three.jpg")
+
+
+def test_settings_in_reads_a_link_as_of_a_data_set_under_version_control(tmp_path: Path) -> None:
+    crop(tmp_path / "faces", SMALL)
+    (tmp_path / "faces" / "crop.json").rename(tmp_path / "kept.json")
+    assert settings_in(tmp_path / "faces") is None
+    (tmp_path / "faces" / "crop.json").symlink_to("../kept.json")
+    assert settings_in(tmp_path / "faces") == SMALL
+    (tmp_path / "kept.json").unlink()
+    os.mkfifo(tmp_path / "kept.json")
+    assert settings_in(tmp_path / "faces") is None
 
 
 class Killed(BaseException):

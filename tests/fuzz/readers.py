@@ -164,7 +164,7 @@ def rows(place: Place) -> None:
     """As `crop` and `train` read a manifest."""
     shutil.copy(place.input, place.out / manifest.MANIFEST)
     manifest.read_hashes(place.out)
-    manifest.to_bytes(manifest.read_rows(str(place.input)))
+    manifest.to_bytes(manifest.rows_of(place.input.read_bytes(), str(place.input)))
 
 
 def boxes(place: Place) -> None:
@@ -220,9 +220,7 @@ def photo_folder(place: Place) -> None:
             assert ".." not in Path(name).parts
     found = [CropRow(photo.source, "", manifest.NO_FACE, sha256="0") for photo in photos]
     assert source.unchanged(found) == []
-    text = manifest.to_bytes(found)
-    (place.out / "list.csv").write_bytes(text)
-    assert manifest.read_rows(str(place.out / "list.csv")) == found
+    assert manifest.rows_of(manifest.to_bytes(found), "list.csv") == found
 
 
 def crop(place: Place) -> None:

@@ -42,7 +42,8 @@ def crop(
 
 def rows(faces: str = "faces") -> dict[str, CropRow]:
     """The rows of the manifest by output, or by source where there is none."""
-    found = manifest.read_rows(f"{faces}/{manifest.MANIFEST}")
+    path = Path(faces, manifest.MANIFEST)
+    found = manifest.rows_of(path.read_bytes(), str(path))
     return {row.output or row.source: row for row in found}
 
 

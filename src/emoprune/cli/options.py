@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 
 from emoprune.choices import DeviceName
 from emoprune.cli import output
-from emoprune.errors import BadData
+from emoprune.errors import UsageFault
 from emoprune.settings import Setting, nearest, settings_of
 from emoprune.training.config import TrainConfig
 
@@ -32,13 +32,13 @@ class FilledCommand(TyperCommand):
     """A command whose arguments and options are not empty: a path "" would be the working folder."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run it; BadData for an empty word, which a shell makes of a variable that is not set."""
+        """Run it; UsageFault for an empty word, which a shell makes of a variable that is not set."""
         for parameter in self.params:
             value = ctx.params.get(parameter.name or "")
             if "" in (value if isinstance(value, list | tuple) else (value,)):
                 option = max(parameter.opts, key=len)
                 name = option if option.startswith("-") else parameter.metavar or option
-                raise BadData("is empty", "give it a name or a value", place=name)
+                raise UsageFault("is empty", "give it a name or a value", place=name)
         return super().invoke(ctx)
 
 

@@ -17,6 +17,7 @@ from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, EmopruneError, at
 from emoprune.evaluation.model import Subset, samples_for
 from emoprune.io.files import STANDARD
+from emoprune.io.visible_text import visible
 from emoprune.networks import build
 from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
@@ -87,7 +88,7 @@ def training_data_of(checkpoint: Checkpoint, *, limit: int) -> CalibrationData |
     path = trained.parameters.get("data") if trained else None
     if not isinstance(path, str) or path in ("", STANDARD):
         return "the training data is not here"
-    reason = f"the training data{f' ({path})' if path.isprintable() and len(path) < 200 else ''} is not here"
+    reason = f"the training data ({visible(path)}) is not here"
     for place in dict.fromkeys((path, os.path.join(os.path.dirname(checkpoint.place), path))):
         if not (os.path.isdir(place) or os.path.isfile(place)):
             continue

@@ -7,14 +7,12 @@ import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from emoprune.errors import BadData, InvalidRecord, at
 from emoprune.faces.types import Box, CropRow
 from emoprune.io import csv_text
-from emoprune.io.files import open_regular, reading
+from emoprune.io.files import read_bytes
 
 LANDMARKS = ("left_eye", "right_eye", "nose", "mouth_left", "mouth_right")
 BOX = ("x1", "y1", "x2", "y2")
@@ -40,7 +38,7 @@ FACE, RESCUED, BOXED, WHOLE = "face", "rescued", "box", "whole"
 NO_FACE, UNREADABLE = "no-face", "unreadable"
 FAILED = (NO_FACE, UNREADABLE)
 NOT_ALIGNED = "not aligned"
-"""Begins the reason of a face that is upright instead, as its eyes are not known."""
+"""Is in the reason of a face that is upright instead, as its eyes are not known."""
 STATUSES = (FACE, RESCUED, BOXED, WHOLE, NO_FACE, UNREADABLE)
 ELSEWHERE = "crop again into another folder"
 
@@ -67,8 +65,7 @@ def to_cells(row: CropRow) -> dict[str, str]:
 
 def read_boxes(path: str) -> dict[str, Box]:
     """Boxes by source from a failures.csv that a person filled in, as `boxes_of` gives them."""
-    with reading(path) as stream:
-        return boxes_of(_bounded(stream, path), path)
+    return boxes_of(read_bytes(path, most=MOST_BYTES), path)
 
 
 def boxes_of(data: bytes, path: str) -> dict[str, Box]:
@@ -96,12 +93,6 @@ def boxes_of(data: bytes, path: str) -> dict[str, Box]:
                 error.fact = f"line {line}: {error.fact}"
                 raise
     return boxes
-
-
-def read_rows(path: str) -> list[CropRow]:
-    """The rows of a manifest, as `rows_of` gives them."""
-    with reading(path) as stream:
-        return rows_of(_bounded(stream, path), path)
 
 
 def rows_of(data: bytes, path: str) -> list[CropRow]:
@@ -143,8 +134,7 @@ def read_hashes(folder: Path) -> dict[str, str]:
     """
     path = str(folder / MANIFEST)
     try:
-        with BufferedReader(open_regular(path)) as stream:
-            data = _bounded(stream, path)
+        data = read_bytes(path, most=MOST_BYTES)
         header, rows = _table(data, path, needed=("output", "phash"))
         output, phash = header.index("output"), header.index("phash")
         # of a hundred thousand rows, cells by column would take a second
@@ -200,13 +190,6 @@ def _is_face_name(name: str) -> bool:
     # hidden ones are never cropped, and .crop is the folder of an unfinished run
     named = all(part and part[0] != "." and len(os.fsencode(part)) <= LONGEST for part in parts)
     return named and len(os.fsencode(name)) <= DEEPEST
-
-
-def _bounded(stream: IO[bytes], path: str) -> bytes:
-    data = stream.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise BadData(f"is larger than {MOST_BYTES:,} bytes", "give the file that crop wrote", place=path)
-    return data
 
 
 def _rows(data: bytes, path: str, *, needed: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -13,10 +13,10 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
-from emoprune.errors import EmopruneError, InvalidRecord, OutputFault, UsageFault, at
+from emoprune.errors import BadData, EmopruneError, InvalidRecord, OutputFault, UsageFault, at
 from emoprune.faces import manifest
 from emoprune.faces.types import Box, CropConfig, CropRow, CropSettings
-from emoprune.io.files import check_parent, explained
+from emoprune.io.files import check_parent, explained, read_bytes
 from emoprune.io.folder_files import FolderFiles
 from emoprune.io.json_records import decode
 
@@ -61,7 +61,11 @@ def is_unfinished(folder: Path) -> bool:
 
 def settings_in(folder: Path) -> CropSettings | None:
     """The settings with which photos were cropped into `folder`; None where they are not known."""
-    return _settings(FolderFiles(folder).read(SETTINGS, MOST_SETTINGS))
+    # read like the faces, which may be links in a data set
+    try:
+        return _settings(read_bytes(str(folder / SETTINGS), most=MOST_SETTINGS))
+    except BadData:
+        return None
 
 
 def _settings(data: bytes | None) -> CropSettings | None:
@@ -219,7 +223,7 @@ class CropFolder:
         from filelock import FileLock, Timeout  # a tenth of a second, and only cropping needs it
 
         with explained(self.place):
-            self.place.mkdir(parents=True, exist_ok=True)
+            self.place.mkdir(exist_ok=True)
             for name in (*OWN, UNFINISHED, JOURNAL, LOCK):
                 self._files.check_file(name)
             self._files.make_folder(WORK)

@@ -20,7 +20,7 @@ from emoprune.faces.types import Box, CropRow
 from emoprune.io.content_hash import file_hash
 from emoprune.io.pictures import image_files, images, video
 from emoprune.io.pictures.image_files import Listing
-from emoprune.io.pictures.picture_formats import HEIF
+from emoprune.io.pictures.picture_formats import AVIF, HEIF
 
 Boxes = Mapping[str, Box]
 LONGEST = 230
@@ -81,8 +81,9 @@ class PhotoFolder:
 
     def unchanged(self, rows: Sequence[CropRow]) -> list[CropRow]:
         """Rows whose photo has the same bytes as before, and is not of a format that can be read by now."""
-        if set(HEIF.suffixes) <= images.readable_suffixes():
-            rows = [row for row in rows if not row.reason.startswith(HEIF.fact)]
+        for form in (HEIF, AVIF):
+            if set(form.suffixes) <= images.readable_suffixes():
+                rows = [row for row in rows if not row.reason.startswith(form.fact)]
         before = {row.source: row.sha256 for row in rows if row.source in self._paths}
         compared = events.tracked(before.items(), "compare", len(before))
         still = {source for source, sha256 in compared if sha256 and sha256 == sha256_of(self._paths[source])}
@@ -149,10 +150,14 @@ class OutputNames:
 
     def _free(self, name: str, source: str) -> str:
         # the name of another photo's only face is not free either
-        while f"{name}.jpg".lower() in self._taken or self._owners.get(name.lower(), source) != source:
+        while _file(name).lower() in self._taken or self._owners.get(name.lower(), source) != source:
             name += "_"
-        self._taken.add(f"{name}.jpg".lower())
-        return f"{name}.jpg"
+        self._taken.add(_file(name).lower())
+        return _file(name)
+
+
+def _file(stem: str) -> str:
+    return f"{stem}{manifest.SUFFIX}"
 
 
 def _stem(source: str) -> str:

@@ -275,7 +275,7 @@ def test_open_folder_tells_what_it_passes_over(usual: Path, told: pytest.LogCapt
     counts = "2 .nef (develop it to .jpg), 1 .psd (save it as .jpg or .png)"
     assert told.messages == [
         f"{usual}: 3 pictures passed over: {counts}",
-        f"{usual}: passes over 2 files that are not pictures or hidden (1)",
+        f"{usual}: passes over 1 file that is not a picture, 1 hidden file",
     ]
 
 

@@ -79,7 +79,7 @@ def test_readable_names_a_path_that_is_too_long(tmp_path: Path) -> None:
         readable(),
     ):
         list_files(long)
-    assert len(caught.value.place) < 250
+    assert caught.value.place.rstrip("/") == str(long)
 
 
 def test_links_that_lead_nowhere_are_listed_as_files(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_tell_passed_over_counts_by_suffix(tmp_path: Path, told: pytest.LogCaptu
     tell_passed_over("faces", [list_files(tmp_path)])
     assert told.messages == [
         "faces: 3 pictures passed over: 2 .nef (develop it to .jpg), 1 .svg (save it as .jpg or .png)",
-        "faces: passes over 2 files that are not pictures or hidden (1) and "
+        "faces: passes over 1 file that is not a picture, 1 hidden file, "
         "1 link to folders that are read already, as again",
     ]
 

@@ -358,7 +358,7 @@ def test_imagenet_weights_name_a_damaged_file_in_the_cache(tmp_path: Path, damag
     cached = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
     cached.parent.mkdir(parents=True)
     cached.write_bytes(damaged)
-    with pytest.raises(Unavailable, match="resnet18") as caught:
+    with pytest.raises(Unavailable, match="cached ImageNet weights of resnet18 are damaged") as caught:
         imagenet_weights("resnet18", progress=False)
     assert "\n" not in str(caught.value)
 

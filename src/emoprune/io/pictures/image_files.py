@@ -21,9 +21,8 @@ REMEDIES = {
     errno.ENAMETOOLONG: "shorten the names of its folders",
     errno.ELOOP: "remove that link",
     errno.ENOENT: "remove or replace it",
+    errno.EISDIR: "name a picture",
 }
-LONGEST_PLACE = 200
-"""Characters of a path in a message."""
 
 
 @contextmanager
@@ -33,8 +32,6 @@ def readable() -> Iterator[None]:
         yield
     except OSError as error:
         place = str(error.filename or "")
-        if len(place) > LONGEST_PLACE:
-            place = f"{place[: LONGEST_PLACE // 2]}...{place[-LONGEST_PLACE // 2 :]}"
         remedy = REMEDIES.get(error.errno or 0, "check its permissions")
         raise BadData(f"cannot be read ({error.strerror})", remedy, place=place) from error
 
@@ -160,10 +157,12 @@ def note_others(place: str, listings: Sequence[Listing]) -> None:
     others, hidden = sum(len(each.others) for each in listings), sum(each.hidden for each in listings)
     again = [folder for each in listings for folder in each.again]
     told = []
-    if others or hidden:
-        files = events.counted(others + hidden, "file")
-        told.append(f"{files} that are not pictures{f' or hidden ({hidden:,})' if hidden else ''}")
+    if others:
+        what = "that is not a picture" if others == 1 else "that are not pictures"
+        told.append(f"{events.counted(others, 'file')} {what}")
+    if hidden:
+        told.append(f"{events.counted(hidden, 'hidden file')}")
     if again:
         told.append(f"{events.counted(len(again), 'link')} to folders that are read already, as {again[0]}")
     if told:
-        events.note(f"{place}: passes over {' and '.join(told)}")
+        events.note(f"{place}: passes over {', '.join(told)}")

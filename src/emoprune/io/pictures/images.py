@@ -28,8 +28,8 @@ AVIF = features.check("avif")
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "PPM", "JPEG2000", *(["AVIF"] if AVIF else []))
 """The formats that Pillow may read; some others, as PostScript, start programs."""
 SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff"}
-SUFFIXES |= {".bmp", ".dib", ".tga", ".pbm", ".pgm", ".ppm", ".pnm", *([".avif"] if AVIF else [])}
-SUFFIXES |= {".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"}
+SUFFIXES |= {".bmp", ".dib", ".tga", ".pbm", ".pgm", ".ppm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf"}
+SUFFIXES |= {".jpx", *(picture_formats.AVIF.suffixes if AVIF else ())}
 MOST_PIXELS, LONGEST_SIDE = 150_000_000, 100_000
 """Larger pictures are not decoded: RGB takes 4 bytes a pixel, and each row takes memory of its own."""
 SPACE, SPACE_OF_A_BYTE = 450_000_000, 10

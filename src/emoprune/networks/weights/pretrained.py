@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.error import URLError
 
 import torch
 from torch import Tensor
@@ -35,8 +34,11 @@ ALLOCATES = b"\nbytearray\n"
 DEEPEST = 8
 """Levels of dicts in a file that are opened."""
 CLASSES = frozenset(
-    ("classes", "class_names", "categories", "label_names", "id2label", "idx_to_class", "class_to_idx")
-) | {"label2id"}
+    (
+        *("classes", "class_names", "categories", "label_names"),
+        *("id2label", "label2id", "idx_to_class", "class_to_idx"),
+    )
+)
 """Keys under which files list their classes: by name, or between names and numbers."""
 
 
@@ -175,10 +177,10 @@ def imagenet_weights(arch: str, *, progress: bool) -> dict[str, Tensor]:
     options = {"progress": progress, "check_hash": True, "weights_only": True}
     try:
         tensors: dict[str, Tensor] = weights.get_state_dict(**options)
-    except (URLError, OSError, RuntimeError) as error:
-        fact = f"ImageNet weights of {arch} cannot be fetched ({getattr(error, 'reason', error)})"
-        raise Unavailable(fact, "give a file of them: `weights=PATH`", place=weights.url) from error
     except Exception as error:
+        if isinstance(error, OSError) or str(error).startswith("invalid hash"):
+            fact = f"ImageNet weights of {arch} cannot be fetched ({getattr(error, 'reason', error)})"
+            raise Unavailable(fact, "give a file of them: `weights=PATH`", place=weights.url) from error
         # torch's unpickler raises anything for damaged bytes
         fact = f"the cached ImageNet weights of {arch} are damaged"
         raise Unavailable(fact, "remove them from torch's cache", place=weights.url) from error
