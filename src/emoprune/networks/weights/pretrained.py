@@ -203,7 +203,7 @@ def imagenet_input(arch: str) -> Input:
 
 
 def published_input(arch: str, path: str) -> Input | None:
-    """The pictures that a file of `arch` was trained for, if it has the name of one that torchvision fetches."""
+    """The pictures that a file was trained for, if it has the name of one of `arch` that torchvision has."""
     # these names end in a hash of their bytes
     entries = {entry.url.rpartition("/")[2]: entry for entry in models.get_model_weights(arch)}
     found = entries.get(os.path.basename(path))

@@ -21,7 +21,7 @@ def form(tensor: Tensor) -> str:
 
 
 def require_real(name: str, tensor: Tensor, own: Tensor) -> None:
-    """Raise BadCheckpoint for a tensor from which the numbers of `own` cannot be taken, all of them finite."""
+    """Raise BadCheckpoint for a tensor from which finite numbers of the kind of `own` cannot be taken."""
     if tensor.is_meta:
         raise BadCheckpoint(f"tensor {name} has no numbers, it was on the meta device", SAVE_STATE_DICT)
     real = tensor.is_floating_point() or tensor.is_quantized
