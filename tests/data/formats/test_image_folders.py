@@ -248,8 +248,8 @@ def test_open_folder_warns_of_a_folder_around_the_classes(
     for name in ("one", "parts"):
         open_folder(str(tmp_path / name))
     assert told.messages == [
-        f"{tmp_path}/one: a/ is the only class, and a/b/ holds folders (happy, sad); if they are the classes, "
-        f"give {tmp_path}/one/a/b/ as the data",
+        f"{tmp_path}/one: a/ is the only class, and a/b/ holds folders (happy, sad); "
+        f"if they are the classes, give {tmp_path}/one/a/b/ as the data",
         f"{tmp_path}/parts: all/ is the only class, and train/all/ holds folders (c, d); "
         "if they are the classes, move them to train/",
     ]

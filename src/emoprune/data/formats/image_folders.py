@@ -12,6 +12,7 @@ from PIL import Image
 from emoprune import events
 from emoprune.data.class_names import class_key
 from emoprune.data.config import SplitConfig
+from emoprune.data.formats.copies import warn_of_copies
 from emoprune.data.formats.parts import HOW, note_spelling, part_of, spelled_parts
 from emoprune.data.types import Catalog
 from emoprune.errors import BadData, at
@@ -93,7 +94,8 @@ def open_folder(place: str) -> Folder:
 
 def image_set(place: str, names: Sequence[str], labels: Sequence[str], paths: Sequence[Path]) -> Folder:
     """Pictures in files with their names and classes; OSError or BadData for one that cannot be read."""
-    contents = events.tracked(map(file_hash, paths), "read", len(paths))
+    contents = list(events.tracked(map(file_hash, paths), "read", len(paths)))
+    warn_of_copies(place, contents, labels, kind="picture")
     print_ = fingerprint(zip(names, labels, contents, strict=True))
     return Folder(Catalog.of(place, names, labels, print_), tuple(paths))
 
