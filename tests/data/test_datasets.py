@@ -74,6 +74,12 @@ def test_open_data_reads_no_more_of_a_pipe_than_memory_holds(monkeypatch: pytest
         open_data("-")
 
 
+def test_open_data_names_line_ends_that_it_does_not_read(tmp_path: Path) -> None:
+    (tmp_path / "mac.csv").write_bytes(b"name,label,x\ra,happy,1\r")
+    with pytest.raises(BadData, match="carriage returns alone; save it with line feeds"):
+        open_data(tmp_path / "mac.csv")
+
+
 def test_open_data_names_a_missing_table(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="no such folder or file") as caught:
         open_data(str(tmp_path / "none.csv"))

@@ -47,6 +47,8 @@ def zipped(stream: io.BytesIO) -> None:
         (onnx.helper.make_model(onnx.GraphProto(name="g")).SerializeToString(), "an ONNX file"),
         (written(lambda stream: Image.new("RGB", (2, 2)).save(stream, "webp")), "a picture"),
         (written(lambda stream: Image.new("RGB", (2, 2)).save(stream, "tiff")), "a picture"),
+        (written(lambda stream: Image.new("RGB", (2, 2)).save(stream, "bmp")), "a picture"),
+        (b"BMI,label,age\n", None),
         (written(lambda stream: Image.new("RGB", (2, 2)).save(stream, "jpeg2000")), "a picture"),
         (bz2.compress(b"text"), "a compressed file"),
         (lzma.compress(b"text"), "a compressed file"),

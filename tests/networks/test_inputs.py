@@ -80,8 +80,18 @@ def test_preprocess_takes_the_input_of_imagenet_weights_where_none_is_given() ->
 def test_note_usual_input_tells_what_differs_and_is_taken(
     arch: str, size: str | None, mean: str | None, says: str | None, told: pytest.LogCaptureFixture
 ) -> None:
-    inputs.note_usual_input(arch, size, mean=mean, std=None)
+    inputs.note_usual_input(arch, "imagenet", size, mean=mean, std=None)
     assert [says in text for text in told.messages if says] == [True] * (says is not None)
+
+
+def test_preprocess_takes_the_input_of_a_published_file_by_its_name(told: pytest.LogCaptureFixture) -> None:
+    path = "a/vit_b_16_swag-9ac1b537.pth"
+    found = inputs.preprocess(FOLDER, "vit_b_16", None, gray=False, mean=None, std=None, weights=path)
+    assert found.size == (384, 384)
+    inputs.note_usual_input("vit_b_16", path, None, mean=None, std=None)
+    assert told.messages == [
+        f"the weights in {path} of vit_b_16 were trained with `size=384`, so it is taken"
+    ]
 
 
 def test_preprocess_gives_gray_one_channel_or_torchvision_three() -> None:

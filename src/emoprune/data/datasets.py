@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -61,7 +62,7 @@ def _open(place: str) -> Data:
         if suffix == ".xlsx":
             data = read_bytes(place)
             check_kind(data, "an .xlsx workbook", remedy=NEITHER, takes=["a zip archive"])
-            return _from_rows(place, feature_tables.parse(data))
+            return _from_rows(place, feature_tables.parse(data, place=shown(place)))
         # pixels are read line by line to save memory, and standard input is read once
         with reading(place) as stream:
             return _from_text(place, stream)
@@ -80,12 +81,16 @@ def _from_text(place: str, stream: IO[bytes]) -> Data:
     check_kind(b"".join(line for _, line in start), "a table or a list of pictures", remedy=NEITHER)
     if b"\0" in first:
         raise BadData("not text (it has zero bytes)", NEITHER)
+    if b"\r" in re.sub(rb'"[^"]*"', b"", first).rstrip():
+        raise BadData("its lines end with carriage returns alone", "save it with line feeds")
     text = first.decode(csv_text.ENCODING, csv_text.ERRORS).removeprefix("\ufeff")
     delimiter = csv_text.delimiter_of(text)
     if found := fer2013.columns(*(fer2013.cells(line, delimiter or ",") for _, line in (start * 2)[:2])):
         return fer2013.read(shown(place), chain(start, lines), delimiter or ",", found)
     data = b"\n" * (number - 1) + b"".join(line for _, line in start) + read_stream(stream, place)
-    return _from_rows(place, list(csv_text.parse(data, delimiter)) if delimiter else csv_text.words(data))
+    if delimiter:
+        return _from_rows(place, list(csv_text.parse(data, delimiter)))
+    return _from_rows(place, image_lists.joined(place, csv_text.words(data)))
 
 
 def _until_quote(lines: Iterable[bytes]) -> Iterator[bytes]:

@@ -164,8 +164,7 @@ def _reader(
 ) -> Callable[[Tensor], Tensor]:
     spec = Spec(config.arch or USUAL_TORCHVISION, 1000, (3, *preprocess.size))
     weights = config.weights or "imagenet"
-    if weights == "imagenet":
-        inputs.note_usual_input(spec.arch, config.size, mean=config.mean, std=config.std)
+    inputs.note_usual_input(spec.arch, weights, config.size, mean=config.mean, std=config.std)
     net, _ = inputs.pretrained(spec, weights, seed=0, preprocess=preprocess)
     net = net.to(device).eval()
 

@@ -56,14 +56,9 @@ def parse(data: bytes, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
 
 
 def words(data: bytes) -> list[Row]:
-    """Rows of cells that spaces separate; a name with a suffix keeps the spaces in it."""
+    """Rows of cells that spaces separate."""
     lines = enumerate(data.decode(ENCODING, ERRORS).removeprefix("\ufeff").splitlines(), 1)
-    rows = [(number, line.split()) for number, line in lines]
-    width = min((len(cells) for _, cells in rows if cells), default=0)
-    for place, (number, cells) in enumerate(rows):
-        if len(cells) > width > 1 and (name := re.match(r"(.*\.\w+) (.*)$", " ".join(cells))):
-            rows[place] = number, [name[1], *name[2].split()]
-    return rows
+    return [(number, line.split()) for number, line in lines]
 
 
 def delimiter_of(line: str) -> str:

@@ -85,7 +85,9 @@ def kind_of(data: bytes) -> FileKind | None:
     if start.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "an HTML page"
     found = next((kind for magic, kind in STARTS.items() if start.startswith(magic)), None)
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+    # of BMP the bytes between are its size, and it goes on with four of 0
+    webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+    if webp or (start[:2] == b"BM" and start[6:10] == bytes(4)):
         return "a picture"
     if found == "a zip archive" and b"/data.pkl" in start:
         return "a PyTorch file"

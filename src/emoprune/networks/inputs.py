@@ -37,7 +37,7 @@ def preprocess(
 ) -> Preprocess:
     """How samples of `data` become input of `arch`; UsageFault for an impossible size, mean or std.
 
-    What is None is as ImageNet `weights` were trained, or else the architecture's own.
+    What is None is as published `weights` were trained, or else the architecture's own.
     """
     if isinstance(data, Table):
         return Preprocess(kind="table", fills=True, label=ARCHITECTURES[arch].task == "reconstruct")
@@ -54,25 +54,27 @@ def preprocess(
     )
 
 
-def _usual_input(arch: str, weights: str) -> tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]:
+def _usual_input(arch: str, weights: str) -> weights_files.Input:
     """Size, mean and deviation of pictures where none are asked for."""
     entry = ARCHITECTURES[arch]
     if entry.own:
         return entry.size, (0.5,), (0.5,)
     if weights == "imagenet":
         return weights_files.imagenet_input(arch)
-    return entry.size, IMAGENET_MEAN, IMAGENET_STD
+    published = None if weights == "none" else weights_files.published_input(arch, weights)
+    return published or (entry.size, IMAGENET_MEAN, IMAGENET_STD)
 
 
-def note_usual_input(arch: str, size: str | None, *, mean: str | None, std: str | None) -> None:
-    """Note where ImageNet weights bring a size, mean or deviation that is not the usual one of `arch`."""
+def note_usual_input(arch: str, weights: str, size: str | None, *, mean: str | None, std: str | None) -> None:
+    """Note where published `weights` bring a size, mean or deviation that is not the usual one of `arch`."""
     names = {"size": size, "mean": mean, "std": std}
-    pairs = zip(names, _usual_input(arch, "imagenet"), _usual_input(arch, "none"), strict=True)
+    pairs = zip(names, _usual_input(arch, weights), _usual_input(arch, "none"), strict=True)
     taken = [
         f"`{name}={_written(name, own)}`" for name, own, usual in pairs if not names[name] and own != usual
     ]
     if taken:
-        events.note(f"the ImageNet weights of {arch} were trained with {' '.join(taken)}, so it is taken")
+        whose = "the ImageNet weights" if weights == "imagenet" else f"the weights in {weights}"
+        events.note(f"{whose} of {arch} were trained with {' '.join(taken)}, so it is taken")
 
 
 def _written(name: str, values: Sequence[float]) -> str:

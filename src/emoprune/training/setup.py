@@ -229,8 +229,8 @@ def _fresh(data: Data, config: TrainConfig, train: Tensor) -> Start:
     samples = model.samples(data, preprocess, spec.input)
     scaled = False
     if spec.arch != "svm":
-        if config.initial_weights == "imagenet":
-            inputs.note_usual_input(spec.arch, config.size, mean=config.mean, std=config.std)
+        given = {"mean": config.mean, "std": config.std}
+        inputs.note_usual_input(spec.arch, config.initial_weights, config.size, **given)
         net, adoption = inputs.pretrained(
             spec,
             config.initial_weights,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 import safetensors.torch
 import torch
@@ -374,6 +375,25 @@ def test_parse_ignores_the_length_of_a_stray_cell() -> None:
 
 def test_parse_of_an_empty_sheet_has_no_text() -> None:
     assert not any(any(row) for _, row in feature_tables.parse(workbook([])))
+
+
+def test_parse_tells_the_sheets_that_it_does_not_read(told: pytest.LogCaptureFixture) -> None:
+    book = openpyxl.load_workbook(io.BytesIO(workbook([["name", "label", "x"], ["a", 1, 0.5]])))
+    book.create_sheet("test").append(["name", "label", "x"])
+    stream = io.BytesIO()
+    book.save(stream)
+    assert len(feature_tables.parse(stream.getvalue(), place="t.xlsx")) == 2
+    assert told.messages == ["t.xlsx: reads its first sheet, Sheet, and not test"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"), [(("3", "3.0", "2."), ("2", "3")), (("3.0", "a", "3"), ("3", "3.0", "a"))]
+)
+def test_from_rows_takes_numbers_with_and_without_a_point_for_one_class(
+    labels: tuple[str, ...], classes: tuple[str, ...]
+) -> None:
+    rows = [(1, ["name", "label", "x"]), *((n, [f"a{n}", label, f"{n}"]) for n, label in enumerate(labels))]
+    assert feature_tables.from_rows("t.csv", rows).catalog.classes == classes
 
 
 def test_parse_ignores_the_size_in_the_file() -> None:

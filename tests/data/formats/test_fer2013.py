@@ -293,10 +293,20 @@ def test_read_tells_that_numbers_under_another_title_are_taken_for_fer2013s(
     assert told.messages == [f"{tmp_path}/fer.csv: labels are read as FER-2013's: 0 angry, 4 sad"]
 
 
+@pytest.mark.parametrize("labels", [range(7), range(1, 7)])
+def test_read_tells_how_it_reads_fewer_than_all_emotions(
+    tmp_path: Path, told: pytest.LogCaptureFixture, labels: range
+) -> None:
+    rows = [small(label, label) for label in labels]
+    written(tmp_path / "fer.csv", [["emotion", "pixels"], *rows])
+    assert len(told.messages) == (len(labels) < 7)
+    assert all("1 disgust, 2 fear, 3 happy" in message for message in told.messages)
+
+
 def test_read_tells_parts_that_are_not_spelled_as_published(
     tmp_path: Path, told: pytest.LogCaptureFixture
 ) -> None:
-    rows = [["emotion", "pixels", "split"], [*small(0, 1), "Training"], [*small(1, 1), "valid"]]
+    rows = [["emotion", "pixels", "split"], [*small("sad", 1), "Training"], [*small("fear", 2), "valid"]]
     found = written(tmp_path / "fer.csv", rows)
     assert found.catalog.names == ("train/00000", "val/00001")
     assert told.messages == [f"{tmp_path}/fer.csv: reads valid as val"]

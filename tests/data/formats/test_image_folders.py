@@ -235,6 +235,28 @@ def test_open_folder_refuses_parts_below_classes(tmp_path: Path) -> None:
     lay(tmp_path / "whole", ("data/train/happy/a.jpg", "data/test/happy/b.jpg"))
     with pytest.raises(BadData, match=r"data/ holds test/ and train/; give .*whole/data/ as the data"):
         open_folder(str(tmp_path / "whole"))
+    lay(tmp_path / "deep", ("data/FER/Train/happy/a.jpg", "data/FER/Test/happy/b.jpg"))
+    with pytest.raises(BadData, match=r"data/FER/ holds Test/ and Train/; give .*deep/data/FER/ as the"):
+        open_folder(str(tmp_path / "deep"))
+
+
+def test_open_folder_warns_of_a_folder_around_the_classes(
+    tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    lay(tmp_path / "one", (f"a/b/{name}/a.jpg" for name in ("sad", "happy")))
+    lay(tmp_path / "parts", (f"{part}/all/{name}/a.jpg" for part in ("train", "val") for name in "cd"))
+    for name in ("one", "parts"):
+        open_folder(str(tmp_path / name))
+    assert told.messages == [
+        f"{tmp_path}/one: a/ is the only class, and a/b/ holds folders (happy, sad); "
+        f"if they are the classes, give {tmp_path}/one/a/b/ as the data",
+        f"{tmp_path}/parts: all/ is the only class, and train/all/ holds folders (c, d); "
+        "if they are the classes, move them to train/",
+    ]
+    told.clear()
+    lay(tmp_path / "plain", ("happy/a.jpg", "happy/of_one_person/b.jpg", "happy/of_another/c.jpg"))
+    open_folder(str(tmp_path / "plain"))
+    assert told.messages == []
 
 
 def test_open_folder_warns_of_classes_that_hold_the_same_folders(
@@ -271,11 +293,12 @@ def test_open_folder_refuses_a_class_whose_name_is_not_utf8(usual: Path) -> None
 
 def test_open_folder_tells_what_it_passes_over(usual: Path, told: pytest.LogCaptureFixture) -> None:
     lay(usual, ("sad/a.nef", "sad/b.psd", "angry/x.NEF", "sad/Thumbs.db", "sad/.DS_Store", "crops.csv"))
+    lay(usual, ("__MACOSX/sad/._e.webp", "sad/@eaDir/e.webp/THUMB.jpg", ".ipynb_checkpoints/a.jpg"))
     open_folder(str(usual))
     counts = "2 .nef (develop it to .jpg), 1 .psd (save it as .jpg or .png)"
     assert told.messages == [
         f"{usual}: 3 pictures passed over: {counts}",
-        f"{usual}: passes over 1 file that is not a picture, 1 hidden file",
+        f"{usual}: passes over 1 file that is not a picture, 4 hidden files",
     ]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from emoprune.data.datasets import open_data
+from emoprune.data.formats import image_lists
 from emoprune.data.formats.image_folders import Folder
 from emoprune.data.splits import declared_parts
 from emoprune.errors import BadData
@@ -69,6 +70,32 @@ def test_read_takes_absolute_paths_and_those_of_windows(pictures: Path, tmp_path
         assert all(path.is_file() for path in found.paths)
 
 
+@pytest.mark.parametrize(
+    "line", ["{path} {label}", "{label}  {path}", "Train {path} {label}", "{path} {label} 3"]
+)
+@pytest.mark.parametrize("folder", ["all my/faces 2", "train"])
+def test_joined_gives_paths_their_spaces_where_every_line_has_some(
+    tmp_path: Path, line: str, folder: str
+) -> None:
+    names = [f"{folder}/a {number}.jpg" for number in range(3)]
+    (tmp_path / folder).mkdir(parents=True)
+    for name in names:
+        (tmp_path / name).touch()
+    rows = [(number, line.format(path=name, label="sad").split()) for number, name in enumerate(names)]
+    wanted = [
+        [word.replace("*", " ") for word in line.format(path=name.replace(" ", "*"), label="sad").split()]
+        for name in names
+    ]
+    assert [row for _, row in image_lists.joined(str(tmp_path / "list.txt"), rows)] == wanted
+
+
+def test_joined_leaves_short_lines_and_names_a_missing_picture_whole(pictures: Path) -> None:
+    rows = [(1, ["path", "label"]), (3, []), (4, ["gone", "a.jpg", "sad"]), (5, ["gone.jpg", "sad"])]
+    found = image_lists.joined(str(pictures / "list.txt"), rows)
+    assert found == [(1, ["path", "label"]), (3, []), (4, ["gone a.jpg", "sad"]), (5, ["gone.jpg", "sad"])]
+    assert image_lists.joined("list.txt", [(1, ["no", "picture"])]) == [(1, ["no", "picture"])]
+
+
 def test_read_of_a_list_gives_what_a_folder_gives(pictures: Path) -> None:
     folder = open_data(pictures)
     text = "".join(f"{name},{label}\n" for name, label in zip(NAMES, LABELS, strict=True))
@@ -102,7 +129,7 @@ def test_read_tells_columns_without_use_and_repeated_pictures(
     opened(pictures / "list.csv", f"path,label,valence,age\n{NAMES[0]},a,1,2\n{NAMES[0]},a,1,2\n")
     assert [message.partition(": ")[2] for message in told.messages] == [
         "does not use 2 columns: valence, age",
-        "lists 1 picture more than once",
+        "holds 1 picture more than once",
     ]
 
 

@@ -27,16 +27,19 @@ def test_list_files_sorts_out_what_is_read_at_every_depth(tmp_path: Path) -> Non
     touch(tmp_path, "b.jpg", "a/c.PNG", "a/b/d.gif", "a/.x/e.jpg", ".f.jpg", "a/g.txt", "Thumbs.db", "h.psd")
     (tmp_path / "bare").write_bytes(b"\xff\xd8\xff\xe0")
     (tmp_path / "old.jpg.1").write_bytes(b"GIF89a")
+    (tmp_path / "a/text.txt").write_bytes(b"\xff\xd8\xff\xe0")
+    touch(tmp_path, "a/@eaDir/g.jpg", "__MACOSX/h.jpg")
     (tmp_path / "README").write_text("no picture")
     found = list_files(tmp_path)
     assert found.pictures == ("a/b/d.gif", "a/c.PNG", "b.jpg")
     assert {name: kind.remedy for name, kind in found.unread.items()} == {
+        "a/text.txt": "name it .jpg or as what it is",
         "bare": "name it .jpg or as what it is",
         "h.psd": "save it as .jpg or .png",
         "old.jpg.1": "name it .jpg or as what it is",
     }
     assert found.others == ("README", "Thumbs.db", "a/g.txt")
-    assert found.hidden == 2
+    assert found.hidden == 4
     assert list_files(tmp_path, deep=False).pictures == ("b.jpg",)
 
 

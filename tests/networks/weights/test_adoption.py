@@ -70,6 +70,13 @@ def test_adopt_keeps_a_fresh_output_layer_for_other_classes(imagenet: State) -> 
     assert torch.equal(net.state_dict()["fc.weight"], before["fc.weight"])
 
 
+def test_adopt_tells_that_it_leaves_masks_out(finished: State, told: pytest.LogCaptureFixture) -> None:
+    weights = Weights("p.st", finished, CLASSES, masked=1200)
+    adopt(network(), weights, own_head=False, classes=CLASSES)
+    lost = "its masks, which hold 1,200 weights at zero, are left out"
+    assert told.messages == [f"p.st: {lost}; to keep them, train it on as it is: `past`"]
+
+
 def test_adopt_without_classes_leaves_the_output_layer_alone(finished: State) -> None:
     net = network(classes=1000)
     adopt(net, Weights("w.pth", finished), own_head=False, classes=())

@@ -4,6 +4,7 @@ import os
 import pickle
 import zipfile
 from collections import OrderedDict
+from dataclasses import replace
 from email.message import Message
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from torchvision import models
 
 from emoprune.errors import BadCheckpoint, Unavailable
 from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.types import Checkpoint
 from emoprune.networks.weights import pretrained
 from emoprune.networks.weights.pretrained import imagenet_weights
 from tests.support.records import checkpoint, outcome
@@ -102,6 +104,23 @@ def test_read_takes_the_network_and_the_classes_of_a_checkpoint(tmp_path: Path) 
     assert found.card is not None
 
 
+def test_read_counts_what_the_masks_of_a_checkpoint_hold_at_zero(tmp_path: Path) -> None:
+    path, whole = tmp_path / "model.st", checkpoint()
+    assert pretrained.read(saved_checkpoint(path, whole)).masked == 0
+    name, weight = next((name, each) for name, each in whole.tensors.items() if each.ndim > 1)
+    mask = torch.ones_like(weight, dtype=torch.bool)
+    mask[0, :2] = False
+    masked = {**whole.tensors, name: weight * mask}
+    found = pretrained.read(saved_checkpoint(path, replace(whole, tensors=masked, masks={name: mask})))
+    assert found.masked == 2
+    assert equal(dict(found.tensors), masked)
+
+
+def saved_checkpoint(path: Path, made: Checkpoint) -> str:
+    path.write_bytes(checkpoints.to_bytes(made))
+    return str(path)
+
+
 NAMES = ("fear", "angry", "sad")
 
 
@@ -111,6 +130,8 @@ NAMES = ("fear", "angry", "sad")
         *({"classes": NAMES}, {"class_names": list(NAMES)}, {"meta": {"CLASSES": NAMES}}),
         {"hyper_parameters": {"id2label": dict(enumerate(NAMES))}},
         *({"class_to_idx": {"sad": 2, "fear": 0, "angry": 1}}, {"idx_to_class": dict(enumerate(NAMES))}),
+        *({"idx2label": dict(enumerate(NAMES))}, {"labels": NAMES}, {"names": dict(enumerate(NAMES))}),
+        *({"label2id": {"sad": 2, "fear": 0, "angry": 1}}, {"emotions": NAMES}, {"emotion_labels": NAMES}),
     ],
     ids=lambda value: next(iter(value)),
 )
@@ -386,3 +407,10 @@ def test_imagenet_weights_come_from_the_cache(tmp_path: Path) -> None:
 def test_imagenet_input_is_that_of_the_default_weights() -> None:
     assert pretrained.imagenet_input("efficientnet_v2_l") == ((480, 480), (0.5,) * 3, (0.5,) * 3)
     assert pretrained.imagenet_input("resnet18")[0] == (224, 224)
+
+
+def test_published_input_is_that_of_the_entry_whose_file_has_the_name() -> None:
+    found = pretrained.published_input("vgg16", "there/vgg16_features-amdegroot-88682ab5.pth")
+    assert found == ((224, 224), (0.48235, 0.45882, 0.40784), (1 / 255,) * 3)
+    assert pretrained.published_input("vgg16", "vgg16.pth") is None
+    assert pretrained.published_input("vgg19", "vgg16_features-amdegroot-88682ab5.pth") is None

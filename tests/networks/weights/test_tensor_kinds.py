@@ -15,9 +15,12 @@ OWN, COUNT = torch.zeros(2, 3), torch.tensor(0)
         (torch.ones(2, 3, dtype=torch.int8), "2x3 int8"),
         (torch.ones(2, 3, dtype=torch.bool), "2x3 bool"),
         (torch.ones(2, 3, device="meta"), "meta device"),
+        (torch.tensor([[1, 2, 3], [4, 5, torch.nan]]), "not finite"),
+        (torch.tensor([[1, 2, 3], [4, 5, torch.inf]]).half().to_sparse(), "not finite"),
+        (torch.full((2, 3), 1e200, dtype=torch.float64), "not finite"),
     ],
 )
-def test_require_real_refuses_what_is_not_real_numbers(tensor: Tensor, says: str) -> None:
+def test_require_real_refuses_what_is_not_finite_real_numbers(tensor: Tensor, says: str) -> None:
     with pytest.raises(BadCheckpoint, match=says):
         require_real("w", tensor, OWN)
 

@@ -63,6 +63,20 @@ def test_named_for_takes_the_first_of_equals_and_tells_the_others(told: pytest.L
     assert told.messages == ["w.pth: names are taken without model.; ema. would fit as well"]
 
 
+@pytest.mark.parametrize(
+    "top", ["optimizer.exp_avg", "optimizer_state", "momentum_buffer", "sgd_momentum", "grads"]
+)
+def test_named_for_takes_no_state_of_an_optimizer_for_weights(
+    top: str, told: pytest.LogCaptureFixture
+) -> None:
+    state = {f"{top}.{name}": value + 1 for name, value in STATE.items()}
+    found = named({**state, **{f"net.{name}": value for name, value in STATE.items()}})
+    assert all(found[name] is value for name, value in STATE.items())
+    assert told.messages == ["w.pth: names are taken without net."]
+    with pytest.raises(BadCheckpoint, match=f"only the state of an optimizer \\({top}\\.\\)"):
+        named(state)
+
+
 def test_named_for_keeps_what_stands_beside_the_network() -> None:
     beside = {"loss.weight": torch.ones(3), "head.weight": torch.ones(3, 2)}
     found = named_for(NET, {**beside, **{f"net.{name}": value for name, value in STATE.items()}}, place="w")

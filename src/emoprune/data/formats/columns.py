@@ -56,6 +56,12 @@ def plain(title: str) -> str:
     return re.sub(r"[\W_]", "", title.lower())
 
 
+def plain_numbers(labels: list[str]) -> list[str]:
+    """Labels with 3 for 3.0, if all of them are numbers."""
+    numbers = [NUMBER.fullmatch(label) for label in labels]
+    return [str(int(number[1])) for number in numbers if number] if all(numbers) else labels
+
+
 def listed(titles: Sequence[str]) -> str:
     """The first titles, for a message."""
     # a title may have lines
@@ -101,12 +107,13 @@ def of_pictures(first: Sequence[str]) -> Columns | None:
     Raises BadData for paths without labels.
     """
     path = _first(first, PATHS)
-    if path is not None and not _is_picture(first[path]):
+    if path is not None and not is_picture(first[path]):
         return titled(first, [path])
-    named = next((place for place, cell in enumerate(first) if _is_picture(cell)), None)
+    named = next((place for place, cell in enumerate(first) if is_picture(cell)), None)
     return None if named is None else untitled(first, [named])
 
 
-def _is_picture(cell: str) -> bool:
+def is_picture(cell: str) -> bool:
+    """Whether a cell ends as the name of a picture."""
     suffix = re.search(r"\.[^./\\]*$", cell.strip().lower())
     return suffix is not None and bool(suffix[0] in readable_suffixes() or unread_suffix(suffix[0]))

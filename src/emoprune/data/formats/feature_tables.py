@@ -17,8 +17,10 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from emoprune import events
 from emoprune.data.formats import sfew
-from emoprune.data.formats.columns import INDICES, PARTS, means
+from emoprune.data.formats.columns import INDICES, PARTS, listed, means, plain_numbers
+from emoprune.data.formats.copies import warn_of_copies
 from emoprune.data.types import Catalog, Table
 from emoprune.errors import BadCheckpoint, BadData
 from emoprune.io import csv_text, safetensors_files
@@ -77,10 +79,11 @@ def from_rows(place: str, rows: list[Row]) -> Table:
         for line, row in samples
     ]
     # spreadsheets leave spaces behind words
-    names, labels = [row[0] for _, row in samples], [row[1].strip() for _, row in samples]
+    names, labels = [row[0] for _, row in samples], plain_numbers([row[1].strip() for _, row in samples])
     for (line, _), label in zip(samples, labels, strict=True):
         if is_missing(label):
             raise BadData(f"line {line} has no label", "write one, or remove the line")
+    warn_of_copies(place, [(row[0], *row[2:]) for _, row in samples], labels, kind="row")
     return _table(place, names, labels, columns, torch.tensor(values, dtype=torch.float32))
 
 
@@ -128,13 +131,16 @@ MOST_ROWS, MOST_COLUMNS, MOST_CELLS = 2**20, 2**14, 2**24
 SAVE_AGAIN = "save it again as .xlsx, or as .csv"
 
 
-def parse(data: bytes) -> list[Row]:
+def parse(data: bytes, *, place: str = "the workbook") -> list[Row]:
     """Rows of the first sheet that are not empty, with their line numbers, padded to the usual length.
 
     That is the header's where it is longer. Cells left out at the end of a row are empty, as is all of a
-    merged cell but its first. Raises BadData for bytes that are not a workbook, or one without a sheet.
+    merged cell but its first. A note names other sheets of the file at `place`. Raises BadData for bytes that
+    are not a workbook, or one without a sheet.
     """
-    rows = [(line, ["" if value is None else str(value) for value in row]) for line, row in _values(data)]
+    rows = [
+        (line, ["" if value is None else str(value) for value in row]) for line, row in _values(data, place)
+    ]
     # cells up to the last that is not empty
     lengths = [max((place for place, cell in enumerate(row, 1) if cell), default=0) for _, row in rows]
     # a header may span more columns than it has cells; a stray cell in one row is not a column
@@ -147,7 +153,7 @@ def parse(data: bytes) -> list[Row]:
     ]
 
 
-def _values(data: bytes) -> list[tuple[int, tuple[object, ...]]]:
+def _values(data: bytes, place: str) -> list[tuple[int, tuple[object, ...]]]:
     # takes a tenth of a second to import, and only workbooks need it
     import openpyxl
 
@@ -163,6 +169,9 @@ def _values(data: bytes) -> list[tuple[int, tuple[object, ...]]]:
             workbook = openpyxl.load_workbook(io.BytesIO(data), read_only=True, data_only=True)
             sheets = workbook.worksheets
             if sheets:
+                if len(sheets) > 1:
+                    others = listed([sheet.title for sheet in sheets[1:]])
+                    events.note(f"{place}: reads its first sheet, {sheets[0].title}, and not {others}")
                 # the size in the file may be wrong, and rows would be lost
                 sheets[0].reset_dimensions()
                 return _bounded(sheets[0])

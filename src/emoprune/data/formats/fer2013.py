@@ -18,6 +18,7 @@ from PIL import Image
 from emoprune import events
 from emoprune.data.config import SplitConfig
 from emoprune.data.formats.columns import NUMBER, PIXELS, Columns, means, plain, titled, untitled
+from emoprune.data.formats.copies import warn_of_copies
 from emoprune.data.formats.parts import note_spelling, part_named, spelled_parts
 from emoprune.data.types import Catalog
 from emoprune.errors import BadData
@@ -121,6 +122,7 @@ def read(place: str, lines: Iterable[tuple[int, bytes]], delimiter: str, found: 
     note_spelling(place, {usage: part for usage, part in spelled.items() if usage not in USAGES})
     found.note_unused(place)
     classes = _classes(place, labels, found)
+    warn_of_copies(place, contents, classes, kind="picture")
     catalog = Catalog.of(place, names, classes, fingerprint(zip(names, classes, contents, strict=True)))
     side = math.isqrt(count)
     return Pixels(catalog, np.frombuffer(values, np.uint8).reshape(-1, side, side))
@@ -142,7 +144,8 @@ def _classes(place: str, labels: Mapping[int, str], found: Columns) -> list[str]
         remedy = "so classes are named by their numbers; words in their place name them"
         events.warn(f"{place}: {fact}, {remedy}")
         return [str(number) for number in numbers.values()]
-    if plain(title) != "emotion":
+    # with all seven under its own title, nothing is assumed
+    if plain(title) != "emotion" or len(set(numbers.values())) < len(CLASSES):
         known = ", ".join(f"{number} {CLASSES[number]}" for number in sorted(set(numbers.values())))
         events.note(f"{place}: labels are read as FER-2013's: {known}")
     return [CLASSES[number] for number in numbers.values()]

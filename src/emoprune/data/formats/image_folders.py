@@ -12,6 +12,7 @@ from PIL import Image
 from emoprune import events
 from emoprune.data.class_names import class_key
 from emoprune.data.config import SplitConfig
+from emoprune.data.formats.copies import warn_of_copies
 from emoprune.data.formats.parts import HOW, note_spelling, part_of, spelled_parts
 from emoprune.data.types import Catalog
 from emoprune.errors import BadData, at
@@ -19,7 +20,14 @@ from emoprune.faces import output_folder
 from emoprune.faces.output_folder import is_own_file
 from emoprune.faces.types import CropSettings
 from emoprune.io.content_hash import file_hash, fingerprint
-from emoprune.io.pictures.image_files import Listing, counted_kinds, list_files, readable, tell_passed_over
+from emoprune.io.pictures.image_files import (
+    Listing,
+    counted_kinds,
+    is_hidden,
+    list_files,
+    readable,
+    tell_passed_over,
+)
 from emoprune.io.pictures.images import read_gray, read_photo
 
 LAYOUT = "give a folder with one folder of pictures per class"
@@ -86,13 +94,14 @@ def open_folder(place: str) -> Folder:
 
 def image_set(place: str, names: Sequence[str], labels: Sequence[str], paths: Sequence[Path]) -> Folder:
     """Pictures in files with their names and classes; OSError or BadData for one that cannot be read."""
-    contents = events.tracked(map(file_hash, paths), "read", len(paths))
+    contents = list(events.tracked(map(file_hash, paths), "read", len(paths)))
+    warn_of_copies(place, contents, labels, kind="picture")
     print_ = fingerprint(zip(names, labels, contents, strict=True))
     return Folder(Catalog.of(place, names, labels, print_), tuple(paths))
 
 
 def _folders(root: Path) -> list[str]:
-    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not is_hidden(path.name))
 
 
 def _check_classes(place: str, listings: Mapping[str, Listing]) -> None:
@@ -103,17 +112,39 @@ def _check_classes(place: str, listings: Mapping[str, Listing]) -> None:
             unread = f" that are read, but {counted_kinds(listing.unread.items())}" if listing.unread else ""
             name = os.path.basename(folder)
             raise BadData(f"class folder {name}/ has no pictures{unread}", "add some or remove the folder")
-        below = {path.partition("/")[0] if "/" in path else "" for path in listing.pictures}
+        top, below = _fork(folder, listing.pictures)
         if len(below) > 1 and all(map(part_of, below)):
             first, second = sorted(below)[:2]
             remedy = f"put parts at the top, as {first}/{folder}/"
             if len(listings) == 1:
-                remedy = f"give {place.rstrip('/')}/{folder}/ as the data"
-            raise BadData(f"{folder}/ holds {first}/ and {second}/", remedy)
+                remedy = f"give {place.rstrip('/')}/{top}/ as the data"
+            raise BadData(f"{top}/ holds {first}/ and {second}/", remedy)
         inside[folder] = {class_key(name) for name in below}
+    if len(set(map(os.path.basename, listings))) == 1:
+        _warn_of_wrapper(place, listings)
+        return
     shared = set[str].intersection(*inside.values()) if len(inside) > 1 else set()
     if len(shared) > 1 and "" not in shared and 2 * len(shared) >= len(set[str].union(*inside.values())):
         first, second = list(inside)[:2]
         same = ", ".join(sorted(shared)[:3])
         fact = f"{first}/, {second}/ and the other classes hold the same folders ({same})"
         events.warn(f"{place}: {fact}; if they are parts, {HOW}")
+
+
+def _fork(folder: str, pictures: Sequence[str]) -> tuple[str, set[str]]:
+    """The deepest folder that holds all pictures, and which folders in it do; "" for pictures beside them."""
+    common = os.path.commonpath([os.path.dirname(path) for path in pictures])
+    rest = [path.removeprefix(f"{common}/") for path in pictures]
+    top = f"{folder}/{common}" if common else folder
+    return top, {path.partition("/")[0] if "/" in path else "" for path in rest}
+
+
+def _warn_of_wrapper(place: str, listings: Mapping[str, Listing]) -> None:
+    """Warn of a single class that holds folders: it may be one around the classes."""
+    folder, listing = next(iter(listings.items()))
+    top, below = _fork(folder, listing.pictures)
+    if len(below) > 1 and "" not in below:
+        part, _, name = folder.rpartition("/")
+        remedy = f"move them to {part}/" if part else f"give {place.rstrip('/')}/{top}/ as the data"
+        fact = f"{name}/ is the only class, and {top}/ holds folders ({', '.join(sorted(below)[:3])})"
+        events.warn(f"{place}: {fact}; if they are the classes, {remedy}")

@@ -7,13 +7,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from emoprune import events
-from emoprune.data.formats.columns import NUMBER, Columns
+from emoprune.data.formats.columns import NUMBER, Columns, is_picture, plain_numbers
 from emoprune.data.formats.image_folders import Folder, image_set
 from emoprune.data.formats.parts import note_spelling, part_named, part_of, spelled_parts
 from emoprune.errors import BadData
 from emoprune.io.csv_text import Row, is_missing
 from emoprune.io.files import STANDARD, shown
 from emoprune.io.pictures.image_files import readable
+
+
+def joined(place: str, rows: Sequence[Row]) -> list[Row]:
+    """Rows of words, with the spaces in paths as in that of the first picture, which lies on the disk."""
+    pictures = ((row, last) for _, row in rows for last in reversed(range(len(row))) if is_picture(row[last]))
+    row, last = next(pictures, ([], 0))
+    if not row:
+        return list(rows)
+    behind = len(row) - last - 1
+    ways = (start for start in range(last + 1) if _lies(place, " ".join(row[start : last + 1])))
+    before = next(ways, 0 if behind else last)
+    found = []
+    for line, words in rows:
+        end = len(words) - behind
+        long = before < end - 1
+        found.append((line, [*words[:before], " ".join(words[before:end]), *words[end:]] if long else words))
+    return found
 
 
 def read(place: str, rows: Sequence[Row], columns: Columns) -> Folder:
@@ -42,27 +59,31 @@ def read(place: str, rows: Sequence[Row], columns: Columns) -> Folder:
     elif all(part_of(name.partition("/")[0]) for name in names):
         note_spelling(shown(place), spelled_parts({name.partition("/")[0] for name in names}))
     columns.note_unused(shown(place))
-    if repeated := len(paths) - len(set(paths)):
-        events.warn(f"{shown(place)}: lists {events.counted(repeated, 'picture')} more than once")
     with readable():
         return image_set(shown(place), names, named_labels(shown(place), labels), list(map(Path, paths)))
 
 
 def named_labels(place: str, labels: list[str]) -> list[str]:
     """Labels as class names; a note says where they are numbers."""
-    numbers = [NUMBER.fullmatch(label) for label in labels]
-    if not all(numbers):
-        return labels
-    found = [str(int(number[1])) for number in numbers if number]
-    ways = sorted(set(found), key=int)
-    events.note(f"{place}: classes are named by their numbers {', '.join(ways)}; write words to name them")
-    return found
+    if all(map(NUMBER.fullmatch, labels)):
+        labels = plain_numbers(labels)
+        ways = ", ".join(sorted(set(labels), key=int))
+        events.note(f"{place}: classes are named by their numbers {ways}; write words to name them")
+    return labels
+
+
+def _folder(place: str) -> str:
+    return "" if place == STANDARD else os.path.dirname(place)
+
+
+def _lies(place: str, text: str) -> bool:
+    """Whether a list may mean a picture on the disk by this text, as one from Windows writes it or not."""
+    return any(os.path.lexists(os.path.join(_folder(place), way)) for way in (text, text.replace("\\", "/")))
 
 
 def _found(place: str, texts: Sequence[str]) -> list[str]:
     """The path of each picture from here; BadData where some are not there."""
-    folder = "" if place == STANDARD else os.path.dirname(place)
-    lacking: list[str] = []
+    folder, lacking = _folder(place), list[str]()
     # the second way is for lists from Windows
     for way in (texts, [text.replace("\\", "/") for text in texts]):
         paths = [os.path.normpath(os.path.join(folder, text)) for text in way]

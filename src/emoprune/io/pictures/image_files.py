@@ -23,6 +23,8 @@ REMEDIES = {
     errno.ENOENT: "remove or replace it",
     errno.EISDIR: "name a picture",
 }
+SYSTEM_FOLDERS = frozenset(("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"))
+"""From archives of macOS, with thumbnails of Synology's, and of Windows."""
 
 
 @contextmanager
@@ -41,7 +43,7 @@ class Listing:
     """The files below a folder by their path from there, with forward slashes, in order.
 
     `unread` are pictures of a kind that is not read, `others` not pictures at all; `hidden` counts files and
-    folders whose name begins with a dot; `again` are links to folders that were listed already.
+    folders that systems hide; `again` are links to folders that were listed already.
     """
 
     pictures: tuple[str, ...]
@@ -49,6 +51,11 @@ class Listing:
     others: tuple[str, ...]
     hidden: int
     again: tuple[str, ...]
+
+
+def is_hidden(name: str) -> bool:
+    """Whether this is the name of a file or folder that systems hide, with or without a dot."""
+    return name.startswith(".") or name in SYSTEM_FOLDERS
 
 
 def list_files(
@@ -68,7 +75,7 @@ def list_files(
             continue
         if suffix in suffixes:
             pictures.append(path)
-        elif found := picture_formats.unread_suffix(suffix) or _unnamed(top, path, suffix, suffixes):
+        elif found := picture_formats.unread_suffix(suffix) or _unnamed(top, path):
             unread[path] = found
         else:
             others.append(path)
@@ -110,7 +117,7 @@ class _Walk:
             with os.scandir(place) as entries:
                 for entry in entries:
                     path = f"{folder}/{entry.name}" if folder else entry.name
-                    if entry.name.startswith("."):
+                    if is_hidden(entry.name):
                         self.hidden += 1
                     elif not _is_folder(entry):
                         yield path
@@ -125,11 +132,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     return False
 
 
-def _unnamed(top: str, path: str, suffix: str, suffixes: Iterable[str]) -> Format | None:
-    """The format of a picture that has no suffix, or one behind it, as in a.jpg.1."""
-    name = os.path.basename(path).lower()
-    if suffix and not any(known in name for known in suffixes):
-        return None
+def _unnamed(top: str, path: str) -> Format | None:
+    """The format of a picture without a suffix of pictures, as a, a.txt or a.jpg.1."""
     with suppress(OSError, BadData), open_regular(os.path.join(top, path)) as stream:
         start = stream.read(file_kinds.START)
         pictured = file_kinds.kind_of(start) == "a picture" or picture_formats.unread_format(start)

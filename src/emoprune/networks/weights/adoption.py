@@ -82,6 +82,10 @@ def adopt(
     if unused:
         events.note(f"{weights.place}: ignores {events.counted(len(unused), 'tensor')} of other networks")
     note_conversions(sources, place=weights.place)
+    if weights.masked and classes:
+        zeros = events.counted(weights.masked, "weight")
+        lost = f"its masks, which hold {zeros} at zero, are left out"
+        events.note(f"{weights.place}: {lost}; to keep them, train it on as it is: `past`")
     with torch.no_grad():
         for name, tensor in chosen.items():
             own[name].copy_(dense(tensor))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import re
 import warnings
@@ -21,7 +22,7 @@ from emoprune.io import json_records, safetensors_files
 from emoprune.io.file_kinds import FileKind, check_kind, kind_of
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import METADATA_KEY
-from emoprune.networks.checkpoint import NET, card_record
+from emoprune.networks.checkpoint import MASK, NET, card_record
 from emoprune.networks.types import Card
 from emoprune.networks.weights.tensor_kinds import SAVE_STATE_DICT
 
@@ -33,11 +34,10 @@ ALLOCATES = b"\nbytearray\n"
 
 DEEPEST = 8
 """Levels of dicts in a file that are opened."""
-CLASSES = frozenset(
-    (
-        *("classes", "class_names", "categories", "label_names"),
-        *("id2label", "label2id", "idx_to_class", "class_to_idx"),
-    )
+CLASSES = re.compile(
+    r"(class|emotion|expression|label)(s|es|_?names?|_?labels?|_?list|_?map)|categories|names"
+    r"|(id|idx|index|int)_?(to|2)_?(class|emotion|label|name)|(class|emotion|label|name)_?(to|2)_?(id|idx|index|int)",
+    re.IGNORECASE,
 )
 """Keys under which files list their classes: by name, or between names and numbers."""
 
@@ -46,13 +46,15 @@ CLASSES = frozenset(
 class Weights:
     """Tensors by name, from the file `place`.
 
-    `classes` is what it calls the rows of the output layer, if it does; `card` is that of a checkpoint.
+    `classes` is what it calls the rows of the output layer, if it does; `card` is that of a checkpoint, and
+    `masked` counts the weights that its masks hold at zero.
     """
 
     place: str
     tensors: Mapping[str, Tensor]
     classes: tuple[str, ...] = ()
     card: Card | None = None
+    masked: int = 0
 
 
 def read(path: str) -> Weights:
@@ -88,7 +90,8 @@ def _from_safetensors(path: str, data: bytes) -> Weights:
         return Weights(path, tensors, _stated_classes({key: _parsed(text) for key, text in metadata.items()}))
     card = json_records.decode(Card, card_record(metadata[METADATA_KEY]))
     net = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
-    return Weights(path, net, card.classes, card)
+    masked = sum(int((mask == 0).sum()) for name, mask in tensors.items() if name.startswith(MASK))
+    return Weights(path, net, card.classes, card, masked)
 
 
 def _unpickled(data: bytes) -> object:
@@ -120,6 +123,8 @@ def _check_archive(data: bytes) -> None:
     names = {entry.filename.rpartition("/")[2] for entry in entries}
     if "constants.pkl" in names:
         raise BadCheckpoint("a TorchScript program, not weights", SAVE_STATE_DICT)
+    if names and all(name.endswith(".npy") for name in names):
+        raise BadCheckpoint("a NumPy archive, not a PyTorch file", "save its tensors by name with torch.save")
     if "data.pkl" not in names:
         raise BadCheckpoint("a zip archive, not a PyTorch file", "unpack it first")
     if sum(entry.file_size for entry in entries) > len(data):
@@ -147,7 +152,7 @@ def _stated_classes(record: object) -> tuple[str, ...]:
         _names(entry)
         for _, mapping in _mappings(record)
         for key, entry in mapping.items()
-        if isinstance(key, str) and key.lower() in CLASSES
+        if isinstance(key, str) and CLASSES.fullmatch(key)
     )
     return next(filter(None, stated), ())
 
@@ -187,8 +192,24 @@ def imagenet_weights(arch: str, *, progress: bool) -> dict[str, Tensor]:
     return tensors
 
 
-def imagenet_input(arch: str) -> tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]:
-    """Size, mean and deviation of pictures that the default ImageNet weights of `arch` were trained for."""
-    transforms = models.get_model_weights(arch).DEFAULT.transforms()
+Input = tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]
+"""Size (height, width), mean and deviation of pictures."""
+
+
+def imagenet_input(arch: str) -> Input:
+    """The pictures that the default ImageNet weights of `arch` were trained for."""
+    return _input_of(models.get_model_weights(arch).DEFAULT)
+
+
+def published_input(arch: str, path: str) -> Input | None:
+    """The pictures that a file was trained for, if it has the name of one of `arch` that torchvision has."""
+    # these names end in a hash of their bytes
+    entries = {entry.url.rpartition("/")[2]: entry for entry in models.get_model_weights(arch)}
+    found = entries.get(os.path.basename(path))
+    return None if found is None else _input_of(found)
+
+
+def _input_of(entry: models.WeightsEnum) -> Input:
+    transforms = entry.transforms()
     (side,) = transforms.crop_size
     return (side, side), tuple(transforms.mean), tuple(transforms.std)

@@ -21,13 +21,16 @@ def form(tensor: Tensor) -> str:
 
 
 def require_real(name: str, tensor: Tensor, own: Tensor) -> None:
-    """Raise BadCheckpoint for a tensor from which the numbers of `own` cannot be taken."""
+    """Raise BadCheckpoint for a tensor from which finite numbers of the kind of `own` cannot be taken."""
     if tensor.is_meta:
         raise BadCheckpoint(f"tensor {name} has no numbers, it was on the meta device", SAVE_STATE_DICT)
     real = tensor.is_floating_point() or tensor.is_quantized
     if tensor.is_complex() or (own.is_floating_point() and not real):
         fact = f"has tensor {name} as {form(tensor)}, not {form(own)}"
         raise BadCheckpoint(fact, "convert it to float32")
+    # float64 numbers may be infinite as float32
+    if not bool(dense(tensor).to(own.dtype).isfinite().all()):
+        raise BadCheckpoint(f"tensor {name} has numbers that are not finite", "give other weights")
 
 
 def dense(tensor: Tensor) -> Tensor:

@@ -11,10 +11,13 @@ from torch import Tensor, nn
 
 from emoprune import events
 from emoprune.errors import BadCheckpoint
+from emoprune.networks.weights.tensor_kinds import SAVE_STATE_DICT
 
 SAME_ARCHITECTURE = "give the weights of the same architecture"
 WRAPPED = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """Modules that torch puts around another one, anywhere in a name."""
+NO_WEIGHTS = re.compile(r"(?<![^._])(optim(izers?)?|momentum|exp_avg)(?![^._])|(?<![^.])grads?(?![^.])")
+"""Before names of tensors that are not weights: an optimizer keeps some for each of them."""
 DENSE_LAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 """Names in published DenseNets, which only the function of torchvision that fetches them knows."""
 
@@ -47,7 +50,10 @@ def named_for(net: nn.Module, tensors: Mapping[str, Tensor], *, place: str) -> N
 
 
 def _prefix(names: Collection[str], expected: Collection[str]) -> tuple[str, list[str]]:
-    """What stands before the expected names most often, the first of equals; and its equals."""
+    """What stands before the expected names most often, the first of equals; and its equals.
+
+    Raises BadCheckpoint where no name fits, or only those of an optimizer's state.
+    """
     deepest = max(name.count(".") for name in expected) + 1
     votes = Counter[str]()
     for name in names:
@@ -58,8 +64,12 @@ def _prefix(names: Collection[str], expected: Collection[str]) -> tuple[str, lis
                 votes[name.removesuffix(own)] += 1
     if not votes:
         raise BadCheckpoint("holds no tensor of this architecture", SAME_ARCHITECTURE)
-    most = max(votes.values())
-    first, *rivals = (prefix for prefix, count in votes.items() if count == most)
+    found = {prefix: count for prefix, count in votes.items() if not NO_WEIGHTS.search(prefix)}
+    if not found:
+        fact = f"holds no weights, only the state of an optimizer ({next(iter(votes))})"
+        raise BadCheckpoint(fact, SAVE_STATE_DICT)
+    most = max(found.values())
+    first, *rivals = (prefix for prefix, count in found.items() if count == most)
     return first, rivals
 
 
