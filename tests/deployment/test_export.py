@@ -213,3 +213,10 @@ def test_export_checks_on_random_batches_where_the_training_data_has_changed(
     (note,) = [record.getMessage() for record in caplog.records if record.name == "emoprune"]
     assert note.startswith("checked on random batches only: ")
     assert note.endswith("; give `data` for real ones")
+
+
+def test_export_describes_classes_without_control_characters(model: Path, tmp_path: Path) -> None:
+    evil = replace(read(model), classes=("\x1b[2Jhappy", "a\nb", "\u202egnp"))
+    export(evil, tmp_path / "m.onnx")
+    described = onnx.load(tmp_path / "m.onnx").doc_string
+    assert described.endswith(r"Outputs: \x1b[2Jhappy, a\nb, \u202egnp.")

@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 
 from emoprune.choices import MethodName
 from emoprune.cli.main import main
+from emoprune.data.formats import image_folders
 from emoprune.errors import BadCheckpoint, EmopruneError
 from emoprune.evaluation.training_data import CalibrationData, matching_layers, training_data_of
 from emoprune.networks import checkpoint as checkpoints
@@ -36,7 +38,7 @@ from tests.support.checkpoints import (
     units,
 )
 from tests.support.command_line import Runner
-from tests.support.records import card_of_file, with_card
+from tests.support.records import card_of_file, lay, with_card
 
 RECONSTRUCT: dict[str, Any] = {"method": "reconstruct", "amount": 0.3}
 
@@ -256,6 +258,21 @@ def test_training_data_that_has_changed_is_not_read_and_a_note_says_so(
 def test_a_place_that_a_stranger_wrote_is_not_read(zoo: Zoo, place: object) -> None:
     found = trained_on(zoo("shufflenet_v2_x0_5").read_bytes(), place)
     assert images_of(planned(found, **RECONSTRUCT)) == 0
+
+
+def test_a_folder_of_other_classes_that_a_stranger_names_is_not_read(
+    zoo: Zoo, small: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = zoo("shufflenet_v2_x0_5").read_bytes()
+    lay(in_folder / "home", ("alice/private.jpg", "bob/private.jpg"))
+    shutil.copytree(small, in_folder / "sets" / "train")
+    listed = Mock(side_effect=AssertionError)
+    monkeypatch.setattr(image_folders, "list_files", listed)
+    for place in ("home", "..", "/"):
+        assert isinstance(training_data_of(trained_on(data, place), limit=10), str)
+    # parts are looked into
+    with pytest.raises(AssertionError):
+        training_data_of(trained_on(data, "sets"), limit=10)
 
 
 def test_other_data_is_all_read_and_gives_the_statistics(

@@ -30,3 +30,9 @@ def test_file_hash_refuses_a_pipe_and_an_endless_device(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(BadData, match="not a plain file"):
             file_hash(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a file that cannot be read from its start")
+def test_file_hash_names_a_file_that_cannot_be_read() -> None:
+    with pytest.raises(OSError, match="'/proc/self/mem'"):
+        file_hash("/proc/self/mem")

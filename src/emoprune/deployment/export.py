@@ -21,6 +21,7 @@ from emoprune.evaluation.training_data import training_data_of
 from emoprune.io import files, onnx_files
 from emoprune.io.onnx_engine import Engine
 from emoprune.io.safetensors_files import METADATA_KEY
+from emoprune.io.visible_text import visible
 from emoprune.networks import build, onnx_metadata, profiling
 from emoprune.networks.checkpoint import own_bytes
 from emoprune.networks.losses import task_of
@@ -119,7 +120,7 @@ def export(
 def _description(checkpoint: Checkpoint) -> str:
     task = {"classify": "Classifies", "reconstruct": "Reconstructs"}[task_of(checkpoint.spec.arch)]
     reads = "a feature table" if checkpoint.preprocess.kind == "table" else "pictures of faces"
-    return f"{checkpoint.spec.arch}. {task} {reads}. Outputs: {', '.join(checkpoint.classes)}."
+    return f"{checkpoint.spec.arch}. {task} {reads}. Outputs: {', '.join(map(visible, checkpoint.classes))}."
 
 
 def _excess(found: Agreement, kind: str, tolerance: float) -> tuple[str, str]:

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from emoprune import events
 from emoprune.choices import Task
+from emoprune.data.class_names import places
 from emoprune.data.datasets import Data, open_data
+from emoprune.data.formats.image_folders import classes_in
 from emoprune.data.splits import partition
-from emoprune.errors import BadCheckpoint, EmopruneError, at
+from emoprune.errors import BadCheckpoint, BadData, EmopruneError, at
 from emoprune.evaluation.model import Subset, samples_for
 from emoprune.io.files import STANDARD
 from emoprune.io.visible_text import visible
@@ -93,6 +95,8 @@ def training_data_of(checkpoint: Checkpoint, *, limit: int) -> CalibrationData |
         if not (os.path.isdir(place) or os.path.isfile(place)):
             continue
         try:
+            if os.path.isdir(place):
+                _check_classes(checkpoint, place)
             found = _read(checkpoint, place, limit=limit)
         except EmopruneError as fault:
             # the user did not ask for this data, so its faults stop nothing
@@ -102,6 +106,16 @@ def training_data_of(checkpoint: Checkpoint, *, limit: int) -> CalibrationData |
             return found
         reason = f"{place} is not what it was when the model was trained"
     return reason
+
+
+def _check_classes(card: Card, place: str) -> None:
+    """Raise BadData for a folder of other classes, before its pictures are read.
+
+    The checkpoint may be somebody else's, and name any folder of this machine.
+    """
+    found = classes_in(place)
+    if None in places(found, card.classes):
+        raise BadData("is not what it was when the model was trained", "give `data`", place=place)
 
 
 def _read(card: Card, data: Data | str, *, limit: int) -> CalibrationData:

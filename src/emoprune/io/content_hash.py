@@ -16,10 +16,15 @@ AT_ONCE = 2**20
 def file_hash(path: str | Path) -> str:
     """SHA-256 of the bytes of a plain file; raises what `open_regular` does."""
     with open_regular(path) as stream:
-        if os.fstat(stream.fileno()).st_size <= AT_ONCE:
-            # small files, of which there are many, take a third less so
-            return hashlib.sha256(stream.readall()).hexdigest()
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            if os.fstat(stream.fileno()).st_size <= AT_ONCE:
+                # small files, of which there are many, take a third less so
+                return hashlib.sha256(stream.readall()).hexdigest()
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            # of a damaged disk, which the system says without a name
+            error.filename = str(path)
+            raise
 
 
 def fingerprint(rows: Iterable[tuple[str, ...]]) -> str:

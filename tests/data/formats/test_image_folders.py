@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import unicodedata
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -317,6 +318,32 @@ def test_open_folder_never_waits_for_a_picture(usual: Path, kind: str) -> None:
     with pytest.raises(BadData, match="not a plain file; put one in its place") as caught:
         open_folder(str(usual))
     assert caught.value.place == str(usual / "sad" / "x.jpg")
+
+
+def _as_linked_folder(picture: Path, other: Path) -> None:
+    (other / "more").symlink_to(picture.parent)
+
+
+def _as_link(picture: Path, other: Path) -> None:
+    (other / picture.name).symlink_to(picture)
+
+
+def _as_second_name(picture: Path, other: Path) -> None:
+    (other / picture.name).hardlink_to(picture)
+
+
+def _as_copy(picture: Path, other: Path) -> None:
+    shutil.copy(picture, other / "copy.png")
+
+
+@pytest.mark.parametrize("put", [_as_linked_folder, _as_link, _as_second_name, _as_copy])
+def test_open_folder_warns_of_a_picture_in_two_classes(
+    put: Callable[[Path, Path], None], tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    root = lay(tmp_path / "faces", ("Happy/a.png", "angry/c.jpg", "sad/e.png"))
+    put(root / "Happy/a.png", root / "sad")
+    open_folder(str(root))
+    assert "holds 1 picture more than once, 1 of them in another class" in told.text
 
 
 def test_fingerprint_is_that_of_earlier_versions(usual: Path) -> None:

@@ -63,14 +63,8 @@ def open_folder(place: str) -> Folder:
     """
     root = Path(place)
     with at(place), readable():
-        tops = _folders(root)
-        parts = spelled_parts(tops)
-        if parts and len(parts) < len(tops):
-            other = next(top for top in tops if top not in parts)
-            remedy = "keep either classes or parts (train, val, test) at its top"
-            raise BadData(f"has {next(iter(parts))}/ beside {other}/", remedy)
+        parts, classes = _class_folders(place)
         note_spelling(place, parts)
-        classes = [f"{part}/{name}" for part in parts for name in _folders(root / part)] if parts else tops
         listings = {folder: list_files(root / folder, left_out=is_own_file) for folder in classes}
         _check_classes(place, listings)
         if output_folder.is_unfinished(root):
@@ -90,6 +84,28 @@ def open_folder(place: str) -> Folder:
         names, labels = [name for name, _ in found], [label for _, label in found]
         made = image_set(place, names, labels, [root / name for name in names])
     return replace(made, crop=output_folder.settings_in(root))
+
+
+def classes_in(place: str) -> list[str]:
+    """The class folders of a folder, one spelling of each; no picture is looked for. BadData as above."""
+    with at(place), readable():
+        _, folders = _class_folders(place)
+    names = map(os.path.basename, folders)
+    return list({class_key(name): name for name in names}.values())
+
+
+def _class_folders(place: str) -> tuple[dict[str, str], list[str]]:
+    """The parts at the top of a folder, if it has any, and the class folders by their paths from there."""
+    root = Path(place)
+    tops = _folders(root)
+    parts = spelled_parts(tops)
+    if not parts:
+        return parts, tops
+    if len(parts) < len(tops):
+        other = next(top for top in tops if top not in parts)
+        remedy = "keep either classes or parts (train, val, test) at its top"
+        raise BadData(f"has {next(iter(parts))}/ beside {other}/", remedy)
+    return parts, [f"{part}/{name}" for part in parts for name in _folders(root / part)]
 
 
 def image_set(place: str, names: Sequence[str], labels: Sequence[str], paths: Sequence[Path]) -> Folder:
