@@ -277,6 +277,20 @@ def test_read_says_what_an_archive_is_instead(tmp_path: Path, data: bytes, says:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("nested", [b")" + b"\x85" * 10**6, b"(" * 10**6 + b"t" * 10**6], ids=["1", "marks"])
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_read_refuses_a_key_whose_hash_would_end_the_process(
+    tmp_path: Path, nested: bytes, zipped: bool
+) -> None:
+    deep = b"\x80\x02}" + nested + b"K\x01s."
+    legacy = torch_bytes(STATE, zipped=False)
+    path = tmp_path / "w.pth"
+    # the objects follow three small pickles: a number, a version and this machine's
+    path.write_bytes(repacked(data_pkl=deep) if zipped else pickle.dumps(1, 2) * 3 + deep + legacy)
+    with pytest.raises(BadCheckpoint, match="more than 50,000 tuples"):
+        pretrained.read(str(path))
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_read_refuses_torchscript_and_nested_tensors(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), str(tmp_path / "script.pt"))

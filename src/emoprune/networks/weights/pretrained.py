@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import pickletools
 import re
 import warnings
 import zipfile
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import IO, Any
 
 import torch
 from torch import Tensor
@@ -31,6 +34,12 @@ ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 TAKEN: tuple[FileKind, ...] = ("a PyTorch file", "a zip archive", "a pickle")
 ALLOCATES = b"\nbytearray\n"
 """In a pickle, the one object that torch builds at any size that the file names."""
+
+TUPLES = frozenset(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"))
+MOST_TUPLES = 50_000
+"""In a file, which has about four for each tensor. Python itself crashes at a key of some 100,000, nested."""
+LEGACY_PICKLES = 5
+"""One behind the other in a file from before 2020; then come the numbers of the tensors."""
 
 DEEPEST = 8
 """Levels of dicts in a file that are opened."""
@@ -99,8 +108,8 @@ def _unpickled(data: bytes) -> object:
     if not data.startswith((ZIP, PICKLE)):
         raise BadCheckpoint("neither a PyTorch file nor safetensors", SAVE_STATE_DICT)
     try:
-        if data.startswith(ZIP):
-            _check_archive(data)
+        zipped = data.startswith(ZIP)
+        _check_tuples(_check_archive(data) if zipped else [io.BytesIO(data)] * LEGACY_PICKLES)
         if ALLOCATES in data:
             raise pickle.UnpicklingError("GLOBAL builtins.bytearray")
         with warnings.catch_warnings(action="ignore"):
@@ -117,9 +126,10 @@ def _unpickled(data: bytes) -> object:
     return value
 
 
-def _check_archive(data: bytes) -> None:
-    """Raise BadCheckpoint for archives of other kinds, and for one that unpacks to more than it is."""
-    entries = zipfile.ZipFile(io.BytesIO(data)).infolist()
+def _check_archive(data: bytes) -> list[IO[bytes]]:
+    """The pickles in an archive; BadCheckpoint for one of another kind or that unpacks to more than it is."""
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    entries = archive.infolist()
     names = {entry.filename.rpartition("/")[2] for entry in entries}
     if "constants.pkl" in names:
         raise BadCheckpoint("a TorchScript program, not weights", SAVE_STATE_DICT)
@@ -129,6 +139,18 @@ def _check_archive(data: bytes) -> None:
         raise BadCheckpoint("a zip archive, not a PyTorch file", "unpack it first")
     if sum(entry.file_size for entry in entries) > len(data):
         raise BadCheckpoint("a compressed archive, which torch.save does not write", SAVE_STATE_DICT)
+    pickles = [entry for entry in entries if entry.filename.endswith("data.pkl")]
+    return [io.BytesIO(archive.read(entry)) for entry in pickles]
+
+
+def _check_tuples(pickles: Sequence[IO[bytes]]) -> None:
+    """Raise BadCheckpoint for so many tuples that, one in the other, they would end this process."""
+    # what is damaged ends torch's reading where it ends this one
+    with suppress(ValueError):
+        found = (code.name in TUPLES for stream in pickles for code, _, _ in pickletools.genops(stream))
+        if next(islice(filter(None, found), MOST_TUPLES, None), False):
+            fact = f"holds more than {MOST_TUPLES:,} tuples, which no weights do"
+            raise BadCheckpoint(fact, SAVE_STATE_DICT)
 
 
 def _mappings(value: object) -> Iterator[tuple[str, dict[Any, Any]]]:
