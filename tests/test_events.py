@@ -39,6 +39,14 @@ def test_what_is_told_once_is_told_again_only_outside(caplog: pytest.LogCaptureF
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "INFO"]
 
 
+def test_what_is_muted_is_told_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="emoprune"):
+        with events.muted():
+            events.warn("one")
+        events.warn("two")
+    assert caplog.messages == ["two"]
+
+
 @given(st.lists(st.integers(), max_size=20))
 @settings(max_examples=20, deadline=None)
 def test_tracked_hands_on_every_item_and_moves_on_by_its_steps(items: list[int]) -> None:

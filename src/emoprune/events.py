@@ -47,6 +47,20 @@ def once() -> Iterator[None]:
         LOGGER.removeFilter(is_new)
 
 
+@contextmanager
+def muted() -> Iterator[None]:
+    """Within, notes and warnings are dropped: they are of something that the user did not ask for."""
+
+    def is_told(record: logging.LogRecord) -> bool:
+        return False
+
+    LOGGER.addFilter(is_told)
+    try:
+        yield
+    finally:
+        LOGGER.removeFilter(is_told)
+
+
 class Advance(Protocol):
     """Moves a progress line on; `text` replaces what stands beside it."""
 

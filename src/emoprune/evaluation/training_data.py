@@ -97,7 +97,8 @@ def training_data_of(checkpoint: Checkpoint, *, limit: int) -> CalibrationData |
         try:
             if os.path.isdir(place):
                 _check_classes(checkpoint, place)
-            found = _read(checkpoint, place, limit=limit)
+            with events.muted():
+                found = _read(checkpoint, place, limit=limit)
         except EmopruneError as fault:
             # the user did not ask for this data, so its faults stop nothing
             reason = f"{fault.place}: {fault.fact}"
