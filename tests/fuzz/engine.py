@@ -33,7 +33,7 @@ TRACEBACK, SLOW, MEMORY, OUTSIDE, ESCAPE = FINDINGS = ("traceback", "slow", "mem
 """Another error or the end of the process; over LONGEST_S; too much memory; a file touched outside of the
 output; text that is not fit for a terminal."""
 
-LONGEST_S, STILL_S = 5.0, 4
+LONGEST_S, STILL_S = 5.0, 15
 """What the processor may work on an input; and how long it may not work on one at all."""
 MEMORY_BYTES, MEMORY_TIMES = 500_000_000, 10
 """An input may grow the process by the first, and by its size times the second."""

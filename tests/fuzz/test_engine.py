@@ -14,6 +14,11 @@ from tests.fuzz.readers import READERS
 INPUT = b"\x1b[2J"
 
 
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "STILL_S", 2)
+
+
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     made = Worker(tmp_path_factory.mktemp("faults") / "worker", table="tests.fuzz.faults")

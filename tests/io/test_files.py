@@ -309,6 +309,12 @@ def test_read_bytes_refuses_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         files.read_bytes(str(tmp_path), fault=BadCheckpoint)
 
 
+@pytest.mark.parametrize("name", ["\ud800", "a\0b"])
+def test_read_bytes_refuses_a_name_that_no_file_has(name: str) -> None:
+    with pytest.raises(BadData, match="is not a name that a file can have"):
+        files.read_bytes(name)
+
+
 def test_read_bytes_explains_why_a_file_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,6 +179,7 @@ def test_with_paper_adds_groups_in_order_of_units_and_new_labels_last() -> None:
         ("9 units", None),
         ("sum, 9 units, before", None),
         ("sum, nine units", None),
+        (f"sum, {'9' * 5000} units", None),
     ],
 )
 def test_the_step_of_a_paper_value_is_the_end_of_its_label(label: str, step: tuple[str, int] | None) -> None:

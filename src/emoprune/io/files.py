@@ -119,7 +119,11 @@ def open_regular(
     # opening a pipe waits for its other end; Windows has neither flag
     more = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
     # what was opened is checked, not what had its name a moment before
-    stream = FileIO(path, opener=lambda name, flags: (opener or os.open)(name, flags | more))
+    try:
+        stream = FileIO(path, opener=lambda name, flags: (opener or os.open)(name, flags | more))
+    except ValueError:
+        # half a character, or a zero byte
+        raise fault("is not a name that a file can have", "check the name", place=str(path)) from None
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
         raise fault("not a plain file", "put one in its place", place=str(path))

@@ -13,7 +13,7 @@ from emoprune.pruning.types import PruningCurve
 from emoprune.settings import setting
 from emoprune.training.types import LearningCurve
 
-STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3})+|\d+) units?")
+STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3}){1,4}|\d{1,15}) units?")
 
 
 Run = Metrics | LearningCurve | PruningCurve

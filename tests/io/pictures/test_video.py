@@ -217,6 +217,12 @@ def test_a_video_that_leads_beyond_every_place_is_damaged(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_frame_of_more_pixels_than_any_is_damaged(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert video.MOST_PIXELS > 7680 * 4320
+    monkeypatch.setattr(video, "MOST_PIXELS", 100)
+    assert refused(clip).startswith("a damaged video")
+
+
 def test_a_list_of_other_files_is_not_followed(clip: Path, tmp_path: Path) -> None:
     for text in (
         f"#EXTM3U\n#EXTINF:3,\n{clip}\n#EXT-X-ENDLIST\n",

@@ -291,6 +291,13 @@ def test_read_refuses_a_key_whose_hash_would_end_the_process(
         pretrained.read(str(path))
 
 
+def test_read_refuses_the_name_of_an_object_that_is_longer_than_any(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(repacked(data_pkl=b"\x80\x02ctorch." + b"A" * 10**5 + b"\nx\n."))
+    with pytest.raises(BadCheckpoint, match="holds pickled objects, which may run code"):
+        pretrained.read(str(path))
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_read_refuses_torchscript_and_nested_tensors(tmp_path: Path) -> None:
     torch.jit.save(torch.jit.script(nn.Linear(2, 2)), str(tmp_path / "script.pt"))

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".ogv"}
 CLOCK = Fraction(1, 1000)
 """Seconds to which some formats round the time of a frame."""
+MOST_PIXELS = 36_000_000
+"""Of a frame, as in 8K; damage may ask for more, and decoders hold several frames."""
+
 REMEDY = "convert it to an .mp4 with ffmpeg, or leave it out"
 
 Transpose = Image.Transpose
@@ -89,6 +92,10 @@ def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
             raise BadData("has no moving picture", "give a video")
         # decode on all cores
         stream.thread_type = "AUTO"
+        decoder: Any = stream.codec_context
+        # there is none for a codec that is not known, of which decoding says so
+        if decoder is not None:
+            decoder.options = {"max_pixels": str(MOST_PIXELS)}
         length = 1 / (stream.average_rate or stream.guessed_rate or Fraction(25))
         for frame in container.decode(stream):
             # in formats without times, frames are evenly spaced

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import IO, Any
 
 import torch
@@ -38,6 +37,8 @@ ALLOCATES = b"\nbytearray\n"
 TUPLES = frozenset(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"))
 MOST_TUPLES = 50_000
 """In a file, which has about four for each tensor. Python itself crashes at a key of some 100,000, nested."""
+LONGEST_NAME = 200
+"""Letters of an object's name and its module's."""
 LEGACY_PICKLES = 5
 """One behind the other in a file from before 2020; then come the numbers of the tensors."""
 
@@ -109,7 +110,7 @@ def _unpickled(data: bytes) -> object:
         raise BadCheckpoint("neither a PyTorch file nor safetensors", SAVE_STATE_DICT)
     try:
         zipped = data.startswith(ZIP)
-        _check_tuples(_check_archive(data) if zipped else [io.BytesIO(data)] * LEGACY_PICKLES)
+        _check_pickles(_check_archive(data) if zipped else [io.BytesIO(data)] * LEGACY_PICKLES)
         if ALLOCATES in data:
             raise pickle.UnpicklingError("GLOBAL builtins.bytearray")
         with warnings.catch_warnings(action="ignore"):
@@ -143,14 +144,21 @@ def _check_archive(data: bytes) -> list[IO[bytes]]:
     return [io.BytesIO(archive.read(entry)) for entry in pickles]
 
 
-def _check_tuples(pickles: Sequence[IO[bytes]]) -> None:
-    """Raise BadCheckpoint for so many tuples that, one in the other, they would end this process."""
+def _check_pickles(pickles: Sequence[IO[bytes]]) -> None:
+    """Raise BadCheckpoint for what would end this process, or keep torch busy: many tuples, long names.
+
+    One tuple in the other has a hash that recurses; torch searches the names of objects in quadratic time.
+    """
+    tuples = 0
     # what is damaged ends torch's reading where it ends this one
     with suppress(ValueError):
-        found = (code.name in TUPLES for stream in pickles for code, _, _ in pickletools.genops(stream))
-        if next(islice(filter(None, found), MOST_TUPLES, None), False):
-            fact = f"holds more than {MOST_TUPLES:,} tuples, which no weights do"
-            raise BadCheckpoint(fact, SAVE_STATE_DICT)
+        for code, value, _ in (step for stream in pickles for step in pickletools.genops(stream)):
+            tuples += code.name in TUPLES
+            if tuples > MOST_TUPLES:
+                fact = f"holds more than {MOST_TUPLES:,} tuples, which no weights do"
+                raise BadCheckpoint(fact, SAVE_STATE_DICT)
+            if code.name == "GLOBAL" and len(str(value)) > LONGEST_NAME:
+                raise BadCheckpoint("holds pickled objects, which may run code", SAVE_STATE_DICT)
 
 
 def _mappings(value: object) -> Iterator[tuple[str, dict[Any, Any]]]:
