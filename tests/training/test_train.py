@@ -117,7 +117,7 @@ def test_what_does_not_fit_in_memory_is_refused_before_the_first_epoch(small: Pa
     given: dict[str, Any] = {**CONV1, "optimizer": "sgd", "lr": 1e30, "memory": 0.1}
     assert "the loss is" in refusal(small, **given)
     said = refusal(small, **given | {"hidden": 4096})
-    assert "the statistics of 2 layers take 0.4 GB, and 0.1 GB may be taken; give `statistics=False`" in said
+    assert "statistics of 2 layers take 0.403 GB, and 0.1 GB may be taken; give `statistics=False`" in said
     assert "may be taken; give `batch_size=" in refusal(
         small, **given | {"size": "128", "memory": 0.02}, statistics=False
     )
