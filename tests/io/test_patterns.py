@@ -1,4 +1,5 @@
 import re
+import subprocess
 
 import pytest
 
@@ -26,6 +27,12 @@ def expected(pattern: str) -> list[str | None]:
 def test_matches_ends_what_takes_too_long(pattern: str) -> None:
     with pytest.raises(TimeoutError):
         patterns.matches(pattern, ["a" * 20_001 + "!"])
+
+
+def test_matches_blames_no_pattern_for_a_process_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "__file__", "no such file")
+    with pytest.raises(subprocess.CalledProcessError):
+        patterns.matches("a+b+", ["ab"])
 
 
 @pytest.mark.parametrize(("pattern", "error"), [("(", re.error), ("a{" + "9" * 30 + "}", OverflowError)])

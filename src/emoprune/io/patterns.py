@@ -35,7 +35,12 @@ def matches(pattern: str, texts: Sequence[str]) -> list[str | None]:
     command = [sys.executable, "-I", __file__]
     try:
         ended = subprocess.run(command, input=given, capture_output=True, timeout=WALL_S, check=True)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    except subprocess.CalledProcessError as error:
+        # the limit ends it by a signal; anything else is a bug, not the fault of the pattern
+        if error.returncode > 0:
+            raise
         raise TimeoutError from None
     found: list[str | None] = json.loads(ended.stdout)
     return found

@@ -110,7 +110,7 @@ def _unpickled(data: bytes) -> object:
         raise BadCheckpoint("neither a PyTorch file nor safetensors", SAVE_STATE_DICT)
     try:
         zipped = data.startswith(ZIP)
-        _check_pickles(_check_archive(data) if zipped else [io.BytesIO(data)] * LEGACY_PICKLES)
+        _check_pickles(_pickles_of(data) if zipped else [io.BytesIO(data)] * LEGACY_PICKLES)
         if ALLOCATES in data:
             raise pickle.UnpicklingError("GLOBAL builtins.bytearray")
         with warnings.catch_warnings(action="ignore"):
@@ -127,7 +127,7 @@ def _unpickled(data: bytes) -> object:
     return value
 
 
-def _check_archive(data: bytes) -> list[IO[bytes]]:
+def _pickles_of(data: bytes) -> list[IO[bytes]]:
     """The pickles in an archive; BadCheckpoint for one of another kind or that unpacks to more than it is."""
     archive = zipfile.ZipFile(io.BytesIO(data))
     entries = archive.infolist()
