@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emoprune.errors import EmopruneError
+from emoprune.errors import EmopruneError, OutputFault
 from emoprune.faces import manifest
-from emoprune.faces.sources import OutputNames
+from emoprune.faces.sources import OutputNames, PhotoFolder
 from emoprune.faces.types import CropRow
 from emoprune.io.files import open_regular
 from emoprune.io.pictures import images
@@ -24,6 +24,11 @@ from emoprune.io.pictures.picture_formats import HEIF
 from tests.support.command_line import tree
 from tests.support.crops import SIZE, crop, refused, rows, scene, write_boxes
 from tests.support.films import film
+
+
+def test_a_photo_folder_refuses_an_output_that_is_no_name(tmp_path: Path) -> None:
+    with pytest.raises(OutputFault, match="not a name that a file can have"):
+        PhotoFolder(tmp_path, Path("\ud800"))
 
 
 def test_sources_that_differ_in_suffix_alone_get_different_outputs() -> None:

@@ -265,6 +265,17 @@ def test_an_output_that_is_a_link_to_itself_is_refused(tmp_path: Path, force: bo
     assert loop.is_symlink()
 
 
+@pytest.mark.parametrize("name", ["\ud800", "a\0b"])
+def test_names_that_no_file_can_have_are_refused(tmp_path: Path, name: str) -> None:
+    refusals: list[Callable[[], object]] = [
+        lambda: files.real_path(name),
+        lambda: files.check_apart([str(tmp_path), name]),
+    ]
+    for refuse in refusals:
+        with pytest.raises(OutputFault, match="not a name that a file can have"):
+            refuse()
+
+
 def test_write_bytes_into_a_folder_that_is_gone_since_it_was_checked_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     files.check_output(tmp_path / "out" / "a.bin", force=False)

@@ -18,6 +18,7 @@ from emoprune.faces import manifest
 from emoprune.faces.output_folder import is_crop_folder, is_own_file
 from emoprune.faces.types import Box, CropRow
 from emoprune.io.content_hash import file_hash
+from emoprune.io.files import real_path
 from emoprune.io.pictures import image_files, images, video
 from emoprune.io.pictures.image_files import Listing
 from emoprune.io.pictures.picture_formats import AVIF, HEIF
@@ -59,8 +60,7 @@ class PhotoFolder:
         if not raw.is_dir():
             fact = "neither a folder nor a video" if raw.exists() else "no such folder"
             raise BadData(fact, "check the name", place=str(raw))
-        # unlike Path.resolve, this takes a link to itself
-        if Path(os.path.realpath(raw)).is_relative_to(os.path.realpath(faces)):
+        if Path(real_path(raw)).is_relative_to(real_path(faces)):
             raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
         with image_files.readable():
             listing = _without_faces(raw, image_files.list_files(raw, left_out=is_own_file))

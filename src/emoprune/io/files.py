@@ -18,6 +18,7 @@ from emoprune.errors import BadData, EmopruneError, OutputFault, UsageFault
 from emoprune.io.memory import available_bytes
 
 STANDARD = "-"
+NO_NAME = "is not a name that a file can have", "check the name"
 LARGEST = 2**34
 """Bytes of a file, unless its kind is known to be smaller."""
 
@@ -123,7 +124,7 @@ def open_regular(
         stream = FileIO(path, opener=lambda name, flags: (opener or os.open)(name, flags | more))
     except ValueError:
         # half a character, or a zero byte
-        raise fault("is not a name that a file can have", "check the name", place=str(path)) from None
+        raise fault(*NO_NAME, place=str(path)) from None
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
         raise fault("not a plain file", "put one in its place", place=str(path))
@@ -141,7 +142,7 @@ def check_output(path: str | Path, *, force: bool) -> None:
             raise OutputFault("is a folder", "name a file in it", place=str(path))
         if _is_stream(mode):
             return
-        check_parent(Path(os.path.realpath(target)) if target.is_symlink() else target)
+        check_parent(Path(real_path(target)) if target.is_symlink() else target)
         if mode and not force:
             raise OutputFault("exists already", "give `force=True` to replace it", place=str(path))
         if target.is_symlink() and not force:
@@ -165,11 +166,21 @@ def _is_stream(mode: int) -> bool:
 
 def check_apart(paths: Sequence[str]) -> None:
     """Raise UsageFault if two outputs of one command are the same file."""
-    # unlike Path.resolve, this takes a link to itself
-    places = [os.path.realpath(path) for path in paths]
+    places = [real_path(path) for path in paths]
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:
             raise UsageFault(f"{path} cannot be two files at once", "give each a name of its own")
+
+
+def real_path(path: str | Path) -> str:
+    """Where a path leads once links are followed; OutputFault for a name that no file can have.
+
+    Unlike Path.resolve, this takes a link to itself.
+    """
+    try:
+        return os.path.realpath(path)
+    except ValueError:
+        raise OutputFault(*NO_NAME, place=str(path)) from None
 
 
 def check_parent(target: Path) -> None:
@@ -199,7 +210,7 @@ def write_bytes(path: str | Path, data: bytes, *, force: bool = False) -> None:
             target.write_bytes(data)
             return
         # replaces the target of a link, not the link
-        target = Path(os.path.realpath(target))
+        target = Path(real_path(target))
         with folder_descriptor(target.parent) as descriptor:
             _remove_leftovers(target.parent, descriptor)
             name = str(target) if descriptor is None else target.name
