@@ -114,3 +114,9 @@ def test_ctrl_c_during_a_step_is_one_line(emoprune: Runner, monkeypatch: pytest.
     monkeypatch.setattr("emoprune.faces.crop_folder.crop_folder", interrupt)
     result = emoprune("demo", "here")
     assert (result.code, result.complaints) == (130, ["emoprune: interrupted"])
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\0b"])
+def test_a_name_that_no_folder_can_have_is_refused(emoprune: Runner, in_folder: Path, name: str) -> None:
+    emoprune.check_refused("demo", name, says=("is not a name that a file can have",))
+    assert not any(in_folder.iterdir())

@@ -270,10 +270,15 @@ def test_names_that_no_file_can_have_are_refused(tmp_path: Path, name: str) -> N
     refusals: list[Callable[[], object]] = [
         lambda: files.real_path(name),
         lambda: files.check_apart([str(tmp_path), name]),
+        lambda: files.check_output(tmp_path / name, force=False),
+        lambda: files.write_bytes(tmp_path / name, b"x", force=True),
+        lambda: check_files(str(tmp_path / name), FILES, force=True),
+        lambda: write_files(str(tmp_path / name), FILES, force=True),
     ]
     for refuse in refusals:
         with pytest.raises(OutputFault, match="not a name that a file can have"):
             refuse()
+    assert not any(tmp_path.iterdir())
 
 
 def test_write_bytes_into_a_folder_that_is_gone_since_it_was_checked_is_refused(tmp_path: Path) -> None:

@@ -33,13 +33,15 @@ def command(
     The commands are shown as you would type them.
     Needs no network and no photos, takes about half a minute, and keeps every file.
     """
+    from emoprune.io.files import real_path
+
     root = Path(folder)
     if root.exists() and not root.is_dir():
         raise OutputFault("is not a folder", "name a folder to make", place=folder)
     if root.exists() and any(root.iterdir()) and not (force and _is_demo(root)):
         remedy = "give --force to run it again" if _is_demo(root) else "name another folder"
         raise OutputFault("exists already", remedy, place=folder)
-    root.mkdir(parents=True, exist_ok=True)
+    Path(real_path(root)).mkdir(parents=True, exist_ok=True)
     (root / MARKER).touch()
     _draw(root / "raw", seed)
     raw, faces, pixels = (str(root / name) for name in ("raw", "faces", "pixels.csv"))

@@ -19,6 +19,8 @@ from emoprune.io.memory import available_bytes
 
 STANDARD = "-"
 NO_NAME = "is not a name that a file can have", "check the name"
+"""Fact and remedy for half a character or a zero byte in a name."""
+
 LARGEST = 2**34
 """Bytes of a file, unless its kind is known to be smaller."""
 
@@ -123,7 +125,6 @@ def open_regular(
     try:
         stream = FileIO(path, opener=lambda name, flags: (opener or os.open)(name, flags | more))
     except ValueError:
-        # half a character, or a zero byte
         raise fault(*NO_NAME, place=str(path)) from None
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
@@ -152,11 +153,13 @@ def check_output(path: str | Path, *, force: bool) -> None:
 
 
 def _mode(path: Path) -> int:
-    """The mode of a file, 0 where there is none; OSError for a link to itself."""
+    """The mode of a file, 0 where there is none; OSError for a link to itself, OutputFault for no name."""
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return 0
+    except ValueError:
+        raise OutputFault(*NO_NAME, place=str(path)) from None
 
 
 def _is_stream(mode: int) -> bool:
