@@ -20,7 +20,7 @@ from emoprune.networks import profiling
 from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import Checkpoint
 from emoprune.pruning.budget import first_step, footprint_after, is_met, is_too_much, step_for
-from emoprune.pruning.schedules import SCHEDULES, price_of
+from emoprune.pruning.selection.schedules import SCHEDULES, price_of
 from emoprune.pruning.types import Amount, Plan, PruneConfig, Removal
 from tests.support.checkpoints import (
     OF_UNITS,

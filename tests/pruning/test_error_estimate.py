@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 
 from emoprune.choices import Merge
 from emoprune.pruning.context import PruningContext
-from emoprune.pruning.error_estimate import estimate_errors, report_warnings, sensitivity
+from emoprune.pruning.error_estimate import estimate_errors, report_warnings
 from emoprune.pruning.merging import MERGES
 from emoprune.pruning.types import (
     Change,
@@ -37,7 +36,6 @@ from tests.support.layers import (
     context_with,
     relu_maps,
     sigmoid_layer,
-    table_run,
     without,
 )
 from tests.support.wiring import Wired, conv, head
@@ -258,19 +256,6 @@ def test_estimate_errors_of_masks_has_no_least_squares_error() -> None:
     expected = literal.relative_error(h, consumer, masked.numpy(), np.zeros(3))
     assert error_of(found, "sum") == pytest.approx(expected, rel=1e-9)
     assert found.error_lstsq is None
-
-
-def test_sensitivity_is_the_estimate_of_that_layer_alone() -> None:
-    found = table_run()
-    first, second = found.context.layers
-    swept = {each.amount: each.estimate for each in sensitivity(found, second, (0.5, 1.0))}
-    # all of the units cannot go
-    assert list(swept) == [0.5]
-    assert (swept[0.5].layer, swept[0.5].before, swept[0.5].after) == (second.name, 6, 3)
-    alone = replace(found, context=replace(found.context, layers=(second,)))
-    plan = alone.schedule().plan(3)
-    assert (swept[0.5],) == estimate_errors(found.context, plan, found.merges(plan))
-    assert first.name not in {removal.layer for removal in plan.removals}
 
 
 def layer_outcome(name: str, **more: Any) -> LayerOutcome:

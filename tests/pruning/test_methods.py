@@ -15,7 +15,7 @@ from emoprune.choices import MethodName
 from emoprune.networks.profiling import Footprint
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.schedules import SCHEDULES, WITHIN_ANGLE
+from emoprune.pruning.selection.schedules import SCHEDULES, WITHIN_ANGLE
 from emoprune.pruning.types import Plan, PruneConfig
 from tests.support.layers import context_of_net
 

@@ -28,7 +28,7 @@ from emoprune.networks.types import Checkpoint, Moments, Spec
 from emoprune.pruning import surgery
 from emoprune.pruning.context import PruningContext, pruning_context
 from emoprune.pruning.merging import MERGES
-from emoprune.pruning.schedules import WITHIN_ANGLE
+from emoprune.pruning.selection.schedules import WITHIN_ANGLE
 from emoprune.pruning.types import Plan, PruneConfig, Removal
 from tests.support.layers import checkpoint_of, context_of, statistics_of, without
 from tests.support.silencing import apart, randomize, silent

@@ -82,7 +82,7 @@ def command(
     from emoprune.io import files
     from emoprune.networks import checkpoint
     from emoprune.networks.types import Checkpoint
-    from emoprune.pruning import prune
+    from emoprune.pruning import prune, sweeps
     from emoprune.reporting import error_tables
 
     _check_modes({"output": target, "rewind": given.values["rewind"]}, sensitivity=sensitivity, steps=steps)
@@ -97,7 +97,7 @@ def command(
         files.check_output(target, force=force)
     with at(files.shown(model)):
         if sensitivity:
-            found = prune.sensitivity_sweep(original, config)
+            found = sweeps.sensitivity_sweep(original, config)
             shared = {"schema": SENSITIVITY_SCHEMA, "model": model, "method": config.method}
             records = [
                 {**shared, "amount": entry.amount, **asdict(entry.estimate)}
@@ -105,9 +105,9 @@ def command(
                 for entry in entries
             ]
             swept = partial(error_tables.sensitivity_table, method=config.method, merge=config.merge)
-            output.emit(records, lambda: [swept(found, prune.AMOUNTS)], as_json=as_json)
+            output.emit(records, lambda: [swept(found, sweeps.AMOUNTS)], as_json=as_json)
         elif steps:
-            curve = prune.pruning_curve(original, config, model=model, label=label)
+            curve = sweeps.pruning_curve(original, config, model=model, label=label)
             record = {"schema": STEPS_SCHEMA, **asdict(curve)}
             output.emit(
                 [record], lambda: [error_tables.curve_table(curve, merge=config.merge)], as_json=as_json

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,15 +12,14 @@ from torch import Tensor
 from emoprune import events
 from emoprune.choices import Merge
 from emoprune.networks.graph.types import Consumer, LayerInput
-from emoprune.networks.types import HiddenLayer, Moments
-from emoprune.pruning.budget import first_step, is_met
+from emoprune.networks.types import Moments
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.merging import inside_taps, variances
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.types import Amount, ErrorEstimate, LayerSensitivity, Plan, PruneConfig, PruneOutcome
+from emoprune.pruning.types import ErrorEstimate, Plan, PruneConfig, PruneOutcome
 
 if TYPE_CHECKING:
-    from emoprune.pruning.prune import PruningRun
+    pass
 
 ROUNDING = 1e-12
 
@@ -106,21 +103,6 @@ def _moved(context: PruningContext, consumer: Consumer, merged: Mapping[str, Ten
         if name in merged:
             moved = moved + sign * (context.tensors[name].double() - merged[name].double())
     return moved
-
-
-def sensitivity(run: PruningRun, layer: HiddenLayer, amounts: Sequence[float]) -> Iterator[LayerSensitivity]:
-    """The predicted error of each fraction of one layer's units, if no other layer loses any.
-
-    Fractions that would leave the layer without units are left out.
-    """
-    alone = replace(run, context=replace(run.context, layers=(layer,)))
-    schedule = alone.schedule()
-    for amount in amounts:
-        step = first_step(schedule, partial(is_met, alone, Amount("amount", amount)))
-        if step is not None:
-            plan = schedule.plan(step)
-            (estimate,) = estimate_errors(alone.context, plan, alone.merges(plan))
-            yield LayerSensitivity(amount, estimate)
 
 
 def report_warnings(config: PruneConfig, outcome: PruneOutcome) -> None:

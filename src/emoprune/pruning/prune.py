@@ -1,4 +1,4 @@
-"""The use cases of pruning a checkpoint: a plan, the pruned network, a sensitivity sweep, a pruning curve."""
+"""Pruning a checkpoint: a plan, and the pruned network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -29,40 +28,34 @@ from emoprune.evaluation.training_data import (
     with_statistics,
 )
 from emoprune.networks import build, checkpoint, profiling
-from emoprune.networks.activation_statistics import collect, layer_inputs_of, survivors
+from emoprune.networks.activation_statistics import collect, layer_inputs_of
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.memory import layers_that_fit
 from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import Checkpoint, Cost, HiddenLayer
 from emoprune.pruning import merging, surgery
-from emoprune.pruning.angles import default_center, smallest_angle_deg
+from emoprune.pruning.angles import default_center
 from emoprune.pruning.budget import first_step, is_too_much, step_for
 from emoprune.pruning.context import PruningContext, Schedule, masked, pruning_context
-from emoprune.pruning.error_estimate import estimate_errors, report_warnings, sensitivity
-from emoprune.pruning.magnitude import importances, silenced
+from emoprune.pruning.error_estimate import estimate_errors, report_warnings
 from emoprune.pruning.methods import MASKING, METHODS
 from emoprune.pruning.refit import Refit, images_that_fit
-from emoprune.pruning.schedules import SCHEDULES, WITHIN_ANGLE
+from emoprune.pruning.selection.magnitude import silenced
+from emoprune.pruning.selection.schedules import SCHEDULES, WITHIN_ANGLE
 from emoprune.pruning.types import (
     Amount,
     Change,
     ErrorEstimates,
     Evaluated,
     LayerOutcome,
-    LayerSensitivity,
     Plan,
     PruneConfig,
     PruneOutcome,
-    PruningCurve,
-    PruningStep,
     Removal,
-    one_by_one,
 )
 
 NOISE_BATCH = 2
-AMOUNTS = tuple(tenths / 10 for tenths in range(1, 10))
-"""Fractions of a sensitivity sweep."""
 
 Merged = Mapping[str, Tensor]
 
@@ -297,7 +290,7 @@ def plan(original: Checkpoint, config: PruneConfig, *, data: Data | None = None)
             surgery.check_rewind(earlier, original)
     # weights that are set back afterwards would be refitted for nothing
     refits = amount.needs_images or config.rewind is None
-    run = _prepare(original, config, data, evaluates=amount.needs_images, refits=refits)
+    run = prepare(original, config, data, evaluates=amount.needs_images, refits=refits)
     decided = decide(run, amount)
     return PrunePlan(run, amount, decided, run.merges(decided))
 
@@ -307,10 +300,10 @@ def decide(run: PruningRun, amount: Amount) -> Plan:
     if amount.name == "angle":
         return WITHIN_ANGLE[run.config.method](run.context, run.config, amount.value)
     schedule = run.schedule()
-    return run.with_silenced(schedule.plan(_last_step(run, schedule, amount)))
+    return run.with_silenced(schedule.plan(last_step(run, schedule, amount)))
 
 
-def _last_step(run: PruningRun, schedule: Schedule, amount: Amount) -> int:
+def last_step(run: PruningRun, schedule: Schedule, amount: Amount) -> int:
     """The step of a schedule that meets an amount: the first, or the last that loses no more than allowed."""
     if not amount.needs_images:
         return step_for(run, schedule, amount)
@@ -357,81 +350,7 @@ def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:
     return PruneResult(replace(after, history=(*original.history, entry)), outcome)
 
 
-def sensitivity_sweep(
-    original: Checkpoint, config: PruneConfig, *, data: Data | None = None
-) -> list[tuple[str, int, list[LayerSensitivity]]]:
-    """Every layer by name, its units, and the predicted error where it alone loses 10% to 90% of them.
-
-    Raises UsageFault for a config with an amount, or a method of single weights.
-    """
-    if config.given_amount:
-        fact = f"a sensitivity sweep tries all amounts, and {config.given_amount} is given"
-        raise UsageFault(fact, "leave it out")
-    if METHODS[config.method].weights:
-        fact = f"a sensitivity sweep counts units, and `method={config.method}` removes single weights"
-        raise UsageFault(fact, "give a method that removes units")
-    config.check_counts(None)
-    run = _prepare(original, config, data, evaluates=False, refits=False)
-    layers = run.context.layers
-    found = [
-        (layer.name, run.context.statistics[layer.name].units, list(sensitivity(run, layer, AMOUNTS)))
-        for layer in events.tracked(layers, "sensitivity", len(layers))
-    ]
-    whole = sorted(name for name, _, entries in found if not entries)
-    if whole:
-        count = events.counted(len(whole), "layer")
-        events.note(f"{count} can lose none of these fractions, such as {whole[0]}")
-    return found
-
-
-def pruning_curve(
-    original: Checkpoint,
-    config: PruneConfig,
-    *,
-    model: str,
-    label: str | None = None,
-    data: Data | None = None,
-) -> PruningCurve:
-    """Loss, accuracy and angles or kernel norms while units are removed one by one; nothing is kept.
-
-    Down to the amount, or to one unit a layer. `model` is what the checkpoint is called. Raises UsageFault
-    for a method or an amount that does not remove units one by one.
-    """
-    if not METHODS[config.method].one_by_one:
-        fact = f"a pruning curve removes units one by one, unlike `method={config.method}`"
-        raise UsageFault(fact, f"use {one_by_one()}")
-    amount = config.given_amount
-    if amount is not None and amount.name == "angle":
-        raise UsageFault("a pruning curve goes unit by unit, and `angle` is given", "leave it out")
-    config.check_counts(amount)
-    run = _prepare(original, config, data, evaluates=True, refits=True)
-    schedule = run.schedule()
-    last = schedule.length if amount is None else _last_step(run, schedule, amount)
-    plans = events.tracked(map(schedule.plan, range(last + 1)), "steps", last + 1)
-    # rounded to a multiple, some steps remove nothing
-    steps = tuple(_measured_step(run, each) for each, _ in groupby(plans))
-    return PruningCurve(model, config.method, steps, label)
-
-
-def _measured_step(run: PruningRun, decided: Plan) -> PruningStep:
-    loss, accuracy = run.judge(decided)
-    kept = {removal.layer: list(removal.kept) for removal in decided.removals}
-    if METHODS[run.config.method].measure == "least importance":
-        least = min(float(importances(run.context, name)[units].min()) for name, units in kept.items())
-        return PruningStep(decided.kept, loss, accuracy, least_importance=least)
-    found = [
-        smallest_angle_deg(
-            survivors(run.context.statistics[layer.name], kept[layer.name]),
-            center=run.config.center,
-            activation=layer.activation,
-        )
-        for layer in run.context.layers
-    ]
-    smallest = min((angle for angle in found if angle is not None), default=None)
-    return PruningStep(decided.kept, loss, accuracy, smallest_angle_deg=smallest)
-
-
-def _prepare(
+def prepare(
     original: Checkpoint, config: PruneConfig, data: Data | None, *, evaluates: bool, refits: bool
 ) -> PruningRun:
     """A run on a checkpoint with its channel graph, its statistics, and images where any are needed.

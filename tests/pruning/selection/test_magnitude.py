@@ -22,7 +22,7 @@ from emoprune.networks.types import Checkpoint, Spec
 from emoprune.pruning import surgery
 from emoprune.pruning.angles import survey_layers
 from emoprune.pruning.context import Schedule
-from emoprune.pruning.magnitude import silenced
+from emoprune.pruning.selection.magnitude import silenced
 from emoprune.pruning.types import AnglesConfig, Plan, PruneConfig
 from tests.support import reference_pruning as literal
 from tests.support.checkpoints import (

@@ -17,8 +17,8 @@ from emoprune.networks.profiling import Footprint
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.error_estimate import estimate_errors
 from emoprune.pruning.merging import MERGES, least_squares, recalibrated_norms
-from emoprune.pruning.reconstruction_cost import PENDING, RIDGE, Elimination, LayerInputCosts
-from emoprune.pruning.schedules import SCHEDULES
+from emoprune.pruning.selection.reconstruction_cost import PENDING, RIDGE, Elimination, LayerInputCosts
+from emoprune.pruning.selection.schedules import SCHEDULES
 from emoprune.pruning.types import Plan, PruneConfig
 from tests.support import reference_pruning as literal
 from tests.support.checkpoints import OF_UNITS

@@ -14,9 +14,14 @@ from emoprune import events
 from emoprune.choices import MethodName, Price, Scope
 from emoprune.networks.profiling import Footprint
 from emoprune.pruning.context import PruningContext, RemovalStep, Schedule
-from emoprune.pruning.distinctiveness import UnitRemoval, distinct, smallest_angle_first, to_survivors
-from emoprune.pruning.magnitude import importances, magnitude_schedule, random_schedule
-from emoprune.pruning.reconstruction_cost import Elimination
+from emoprune.pruning.selection.distinctiveness import (
+    UnitRemoval,
+    distinct,
+    smallest_angle_first,
+    to_survivors,
+)
+from emoprune.pruning.selection.magnitude import importances, magnitude_schedule, random_schedule
+from emoprune.pruning.selection.reconstruction_cost import Elimination
 from emoprune.pruning.types import PRICES, Plan, PruneConfig, Removal
 
 HUNDREDTHS = 100

@@ -21,9 +21,9 @@ from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import HiddenLayer
 from emoprune.pruning import schedules
 from emoprune.pruning.context import PruningContext, RemovalStep, Schedule
-from emoprune.pruning.distinctiveness import distinct, smallest_angle_first
-from emoprune.pruning.reconstruction_cost import RIDGE, Elimination
-from emoprune.pruning.schedules import SAVING_POWER, SCHEDULES, WITHIN_ANGLE
+from emoprune.pruning.selection.distinctiveness import distinct, smallest_angle_first
+from emoprune.pruning.selection.reconstruction_cost import RIDGE, Elimination
+from emoprune.pruning.selection.schedules import SAVING_POWER, SCHEDULES, WITHIN_ANGLE
 from emoprune.pruning.types import Plan, PruneConfig, Removal
 from tests.support import reference_pruning as literal
 from tests.support.checkpoints import MERGE_NAMES, OF_UNITS, ONE_BY_ONE

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emoprune.choices import Center, Merge
 from emoprune.networks.types import HiddenLayer
-from emoprune.pruning.distinctiveness import distinct, to_survivors
+from emoprune.pruning.selection.distinctiveness import distinct, to_survivors
 from emoprune.pruning.types import Removal
 from tests.support import reference
 from tests.support.layers import Array, sigmoid_layer, statistics_of

@@ -1,0 +1,1 @@
+"""Which units or weights a method removes, and in which order."""
