@@ -103,6 +103,8 @@ curves_by_split() { # learning curves of each split, from files named NAME-SPLIT
   done
 }
 
+whatever_it_costs=(--max-error 1000) # the papers do not predict the error of a removal
+
 figures=() # --figure NAME ..., to draw only these
 
 report() { # report PAPER [SECTION ...]: tables beside the paper's, and figures; SECTIONs on screen

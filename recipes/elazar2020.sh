@@ -55,7 +55,8 @@ single_weights() { # single_weights SEED METHOD SPLIT: tables 2, 4 and 5, figure
   local seed=$1 method=$2 split=$3 fraction left net="$out/whole-$3-$1"
   for fraction in $fractions; do
     left="$out/$method-$fraction-$split-$seed"
-    run emoprune prune "$net.st" --method "$method" --amount "$fraction" --seed "$seed" --data none -o "$left.st"
+    run emoprune prune "$net.st" --method "$method" --amount "$fraction" --seed "$seed" --data none \
+      "${whatever_it_costs[@]}" -o "$left.st"
     measure "$out/runs-$seed.jsonl" "$method $fraction, at once, $split split" "$left.st" "$faces" seed="$seed"
     learn "$seed" "$left" "$method $fraction, continuation, $split split"
     run emoprune prune "$net.st" --method "$method" --amount "$fraction" --seed "$seed" --data none \
@@ -67,7 +68,7 @@ single_weights() { # single_weights SEED METHOD SPLIT: tables 2, 4 and 5, figure
 units() { # tables 1 and 3, and as many units by reconstruction
   local seed=$1 split=$2 angle left net="$out/whole-$2-$1" stay name
   # the paper does not center activations; centered on the layer's range, nearly all units are similar
-  local rule=(--center none --merge sum --data none)
+  local rule=(--center none --merge sum --data none "${whatever_it_costs[@]}")
   for angle in $angles; do
     left="$out/distinct-$angle-$split-$seed" name="distinct $angle degrees"
     run emoprune prune "$net.st" --angle "$angle" "${rule[@]}" -o "$left.st" > "$left.json"
@@ -77,7 +78,8 @@ units() { # tables 1 and 3, and as many units by reconstruction
       run emoprune prune "$net.st" --angle "$angle" "${rule[@]}" --rewind "$net.init" -o "$left.init.st"
       learn "$seed" "$left.init" "$name, re-initialization, $split split"
       stay=$(sed -n 's/.*"units": {"before": [0-9]*, "after": \([0-9]*\)}.*/\1/p' "$left.json")
-      run emoprune prune "$net.st" --method reconstruct --units "$stay" -o "$left.reconstruct.st"
+      run emoprune prune "$net.st" --method reconstruct --units "$stay" "${whatever_it_costs[@]}" \
+        -o "$left.reconstruct.st"
       measure "$out/runs-$seed.jsonl" "reconstruct, as many units as at $angle degrees, at once, $split split" \
         "$left.reconstruct.st" "$faces" seed="$seed"
     fi

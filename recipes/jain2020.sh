@@ -49,7 +49,7 @@ pruned() { # pruned RUNS LABEL MODEL DATA SETTINGS...: both merges at 15 degrees
   local runs=$1 label=$2 model=$3 from=$4 merge
   shift 4
   for merge in sum lstsq; do
-    run emoprune prune "$model" --angle 15 --merge "$merge" -o "${model%.st}.$merge.st"
+    run emoprune prune "$model" --angle 15 --merge "$merge" "${whatever_it_costs[@]}" -o "${model%.st}.$merge.st"
     measure "$runs" "${label/SPLIT/$merge, }" "${model%.st}.$merge.st" "$from" "$@"
   done
 }
@@ -70,7 +70,8 @@ unit_by_unit() { # figure 3: accuracy against the units pruned, of the network t
   local seed=$1 split=$2 count net="$out/ff-$2-$1.st" left
   for count in $(choose '2 4 6 8 10 12 14 16' 8); do
     left="${net%.st}.$count.st"
-    run emoprune prune "$net" --method progressive --merge sum --units "$((20 - count))" -o "$left"
+    run emoprune prune "$net" --method progressive --merge sum --units "$((20 - count))" \
+      "${whatever_it_costs[@]}" -o "$left"
     measure "$out/runs-$seed.jsonl" "sheet, smallest angles pruned, $split split" "$left" "$sheet" \
       seed="$seed" removed="$count"
   done

@@ -53,7 +53,7 @@ for split in random film; do
       step emoprune prune "$run.st" --method distinct --angle "$angle" -o "$run.$angle.st" |
         tee "$run.$angle.prune"
       step emoprune eval "$run.$angle.st" "$out/faces" > "$run.$angle.json"
-      step emoprune prune "$run.st" --method distinct --angle "$angle" --merge sum -o "$run.$angle.sum.st" |
+      step emoprune prune "$run.st" --method distinct --angle "$angle" --merge sum --max-error 10 -o "$run.$angle.sum.st" |
         tee "$run.$angle.sum.prune"
       step emoprune eval "$run.$angle.sum.st" "$out/faces" > "$run.$angle.sum.json"
     done

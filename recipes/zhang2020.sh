@@ -45,7 +45,8 @@ prune() { # prune SEED NAME LABEL: Table 4
     for merge in sum lstsq; do
       if [ "$merge" = lstsq ] && [ "$angle" != 15 ]; then continue; fi
       left="${net%.st}.$merge.$angle.st"
-      run emoprune prune "$net" --layer classifier.hidden3 --angle "$angle" --merge "$merge" -o "$left"
+      run emoprune prune "$net" --layer classifier.hidden3 --angle "$angle" --merge "$merge" \
+        "${whatever_it_costs[@]}" -o "$left"
       measure "$out/runs-$seed.jsonl" "$label, $merge at $angle degrees" "$left" "$frames" seed="$seed" angle="$angle"
     done
   done

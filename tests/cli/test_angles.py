@@ -144,7 +144,7 @@ def test_no_image_is_needed(
         (["--below", "200"], 2, ("--below",)),
         (["--above", "-1"], 2, ("--above",)),
         (["--center", "middle"], 2, ("--center",)),
-        (["--layer", "nothing*"], 1, ("--layer nothing*", "classifier.hidden1")),
+        (["--layer", "nothing*"], 1, ("--layer 'nothing*'", "classifier.hidden1")),
     ],
 )
 def test_options_that_cannot_be_met(

@@ -245,6 +245,7 @@ def test_show_leaves_out_what_nobody_reads_on_a_terminal(
         ("`max_drop` needs images", "--max-drop needs images"),
         ("give `macs=0.5` or more", "give --macs 0.5 or more"),
         ("leave out `no_progress=True`", "leave out --no-progress"),
+        ("`layer=*` prunes all", "--layer '*' prunes all"),
         ("`past` names a checkpoint", "--from names a checkpoint"),
         ("write `A B` or `0.5`", "write `A B` or `0.5`"),
     ],

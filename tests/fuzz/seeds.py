@@ -101,8 +101,8 @@ def checkpoints(room: Path, table: Path) -> dict[str, Checkpoint]:
     """One of each kind of network that is small, whole and pruned."""
     data = open_data(str(table))
     mlp = train(data, train_config(arch="mlp", hidden=(4,), epochs=2)).checkpoint
-    masked = PruneConfig(method="magnitude", amount=0.5, data="none")
-    fewer = PruneConfig(method="reconstruct", units=2, data="none")
+    masked = PruneConfig(method="magnitude", amount=0.5, data="none", max_error=1000)
+    fewer = PruneConfig(method="reconstruct", units=2, data="none", max_error=1000)
     faces = open_data(str(room / "raw"), split="50/50")
     conv = train_config(
         arch="conv1", size="8", gray=True, hidden=(4,), channels=(3,), epochs=1, split="50/50"

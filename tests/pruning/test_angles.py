@@ -87,6 +87,18 @@ def surveyed(statistics: UnitStatistics, **settings: Any) -> Survey:
     return angles.survey(statistics, activation="sigmoid", config=AnglesConfig(**settings))
 
 
+def test_default_center_makes_scaled_copies_of_a_relu_unit_similar_and_its_mirror_opposite() -> None:
+    h = np.maximum(np.random.default_rng(0).normal(size=500), 0)
+    others = np.maximum(np.random.default_rng(1).normal(size=(500, 2)), 0)
+    units = np.column_stack([h, 0.01 * h, 40 * h + 3, 5 - h, others])
+    found = angles.angles_deg(statistics_of(units), center=angles.default_center("relu"))
+    assert found[0, 1:4].tolist() == pytest.approx([0, 0, 180], abs=1e-3)
+    # chance makes no angle of those that have nothing in common
+    assert all(abs(float(found[i, j]) - 90) < 15 for i in (0, 4) for j in (4, 5) if i != j)
+    # as published for sigmoid units
+    assert angles.default_center("sigmoid") == "half"
+
+
 def test_a_unit_without_length_has_no_angle_and_no_pair() -> None:
     activations = sigmoid_layer(0, units=4)
     activations[:, 2] = 0.5

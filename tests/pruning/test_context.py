@@ -56,6 +56,33 @@ def test_apply_refits_layers_where_there_are_images(monkeypatch: pytest.MonkeyPa
     assert len(refitted) == 1
 
 
+BY_ANGLE = [name for name, entry in METHODS.items() if entry.by_angle]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_default_layers_of_methods_by_angle_are_the_dense_ones(
+    zoo: Zoo, told: pytest.LogCaptureFixture, method: MethodName
+) -> None:
+    model, settings = read(zoo("conv2")), {**some(method), "data": "none"}
+    dense = [removal.layer for removal in planned(model, **settings, layer=None).removals]
+    every = [removal.layer for removal in planned(model, **settings, layer="*").removals]
+    assert every == ["features.0", "features.3", "classifier.hidden1"]
+    assert dense == (every[2:] if method in BY_ANGLE else every)
+    note = f"`method={method}` prunes the dense hidden layers; `layer=*` prunes 2 other layers too"
+    assert told.messages.count(note) == (method in BY_ANGLE)
+
+
+@pytest.mark.parametrize("method", BY_ANGLE)
+def test_default_layers_are_all_where_none_or_every_one_is_dense(
+    zoo: Zoo, told: pytest.LogCaptureFixture, method: MethodName
+) -> None:
+    for name in ("shufflenet_v2_x0_5", "table"):
+        model = read(zoo(name))
+        found = planned(model, **some(method), data="none", layer=None)
+        assert [removal.layer for removal in found.removals] == [layer.name for layer in model.layers]
+    assert not any("prunes the dense" in message for message in told.messages)
+
+
 Held = dict[str, Tensor]
 NAN = float("nan")
 

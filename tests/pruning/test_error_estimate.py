@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emoprune.choices import Merge
+from emoprune.errors import UsageFault
 from emoprune.pruning.context import PruningContext
-from emoprune.pruning.error_estimate import estimate_errors, report_warnings
+from emoprune.pruning.error_estimate import check_errors, estimate_errors, report_warnings
 from emoprune.pruning.merging import MERGES
 from emoprune.pruning.types import (
+    Amount,
     Change,
     ErrorEstimate,
     LayerOutcome,
@@ -287,6 +289,34 @@ def test_report_warnings_folds_layers_into_one_line(
     whole = layer_outcome("a", removed=(), spared=False, error_lstsq=0.0)
     report_warnings(PruneConfig(), outcome_of(whole))
     assert told.messages == ["no unit is removed at this amount"]
+
+
+def three_layers() -> list[LayerOutcome]:
+    """Errors of 25% under "sum" and 75% under "lstsq" in two layers, unknown in a third."""
+    return [layer_outcome("l0"), layer_outcome("l1"), layer_outcome("l2", error_sum=None, error_lstsq=None)]
+
+
+@pytest.mark.parametrize(("merge", "most", "error"), [("lstsq", 0.74, 75), ("sum", 0.24, 25)])
+def test_check_errors_refuses_larger_ones_of_the_merge(merge: Merge, most: float, error: int) -> None:
+    with pytest.raises(UsageFault) as caught:
+        check_errors(PruneConfig(merge=merge), Amount("angle", 15), three_layers(), most=most)
+    fact = f"l0: the predicted error is {error}%, more than {most:.0%} (and so in 1 more layer)"
+    assert str(caught.value) == f"{fact}; lower `angle=15`, or allow it with `max_error={error / 100}`"
+
+
+@pytest.mark.parametrize(("merge", "most"), [("lstsq", 0.75), ("sum", 0.25), ("lstsq", math.inf)])
+def test_check_errors_accepts_the_limit_itself_and_what_is_unknown(merge: Merge, most: float) -> None:
+    check_errors(PruneConfig(merge=merge), Amount("angle", 15), three_layers(), most=most)
+
+
+@pytest.mark.parametrize(
+    ("amount", "remedy"), [("macs", "raise `macs=0.5`"), ("amount", "lower `amount=0.5`")]
+)
+def test_check_errors_says_which_way_to_change_the_amount(amount: str, remedy: str) -> None:
+    # rounded up, so that the remedy is enough
+    layers = [layer_outcome("l0", error_lstsq=0.601)]
+    with pytest.raises(UsageFault, match=f"{remedy}, or allow it with `max_error=0.61`"):
+        check_errors(PruneConfig(), Amount(amount, 0.5), layers, most=0.5)
 
 
 @pytest.mark.parametrize(

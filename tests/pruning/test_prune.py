@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +21,13 @@ from emoprune.pruning import prune
 from emoprune.pruning.angles import survey_layers
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import (
+    LARGEST_ERROR,
+    Amount,
     AnglesConfig,
     PruneConfig,
 )
 from tests.support.checkpoints import (
+    FREELY,
     MERGE_NAMES,
     OF_UNITS,
     OF_WEIGHTS,
@@ -123,7 +128,7 @@ def test_prune_refuses_the_plan_of_another_checkpoint(zoo: Zoo) -> None:
 
 
 def test_plan_takes_a_data_set_in_place_of_its_path(zoo: Zoo, small: Path) -> None:
-    original, config = read(zoo("conv2")), PruneConfig(**some("reconstruct"))
+    original, config = read(zoo("conv2")), PruneConfig(**some("reconstruct"), **FREELY)
     one = prune.prune(original, prune.plan(original, config, data=open_data(str(small))))
     other = pruned(original, **some("reconstruct"), data=str(small))
     assert checkpoints.to_bytes(one.checkpoint) == checkpoints.to_bytes(other.checkpoint)
@@ -139,6 +144,48 @@ def test_prune_gives_the_same_bytes_again_and_a_seed_matters_to_chance_alone(
     assert checkpoints.to_bytes(again) == checkpoints.to_bytes(first)
     other = pruned(zoo("conv2"), **some(method), seed=1).checkpoint
     assert same_tensors(first, other) != method.startswith("random")
+
+
+def test_prune_refuses_a_large_predicted_error_and_says_which_would_do(zoo: Zoo) -> None:
+    settings = {"method": "importance", "amount": 0.9, "data": "none"}
+    plan = planned(zoo("conv2"), **settings, max_error=None)
+    worst = max(each.error_lstsq or 0 for each in plan.error_estimate)
+    assert worst > LARGEST_ERROR
+    with pytest.raises(UsageFault, match="allow it with `max_error=") as caught:
+        prune.prune(read(zoo("conv2")), plan)
+    enough = float(str(caught.value).rpartition("=")[2].rstrip("`"))
+    assert worst <= enough < worst + 0.01
+    assert pruned(zoo("conv2"), **settings, max_error=enough).outcome.units.after == plan.plan.kept
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("conv2", {"method": "importance", "max_drop": 100}),
+        ("conv2", {"method": "importance", "max_loss_increase": 100}),
+        ("shufflenet_v2_x0_5", {"method": "importance", "amount": 0.4}),
+    ],
+)
+def test_max_error_is_any_by_default_where_images_say_what_is_lost(
+    zoo: Zoo, name: str, settings: dict[str, Any]
+) -> None:
+    assert planned(zoo(name), **settings, max_error=None).max_error == math.inf
+    # but one that is given holds
+    plan = planned(zoo(name), **settings, max_error=0)
+    with pytest.raises(UsageFault, match="more than 0%"):
+        prune.prune(read(zoo(name)), plan)
+
+
+@pytest.mark.parametrize("layer", [None, "*"])
+def test_distinct_at_15_degrees_on_a_default_network_leaves_most_of_every_layer(
+    emoprune: Runner, faces: Path, layer: str | None
+) -> None:
+    emoprune.done("train", faces, "m.st")
+    plan = planned(read("m.st"), layer=layer, max_error=None, data="none")
+    assert plan.amount == Amount("angle", 15)
+    errors = [each.error_lstsq for each in plan.error_estimate]
+    assert all(error is not None and error < LARGEST_ERROR for error in errors)
+    assert prune.prune(read("m.st"), plan).outcome.units.after
 
 
 def training_batch(found: Checkpoint) -> torch.Tensor:
@@ -222,6 +269,14 @@ def test_rewind_sets_surviving_weights_back_and_masked_ones_to_zero(trained: Pat
         if mask.shape == init.tensors[name].shape:
             assert torch.equal(tensor, init.tensors[name] * mask)
     assert any(not torch.equal(now.tensors[name], first.tensors[name]) for name in now.masks)
+
+
+def test_max_error_is_any_by_default_for_weights_that_are_set_back(trained: Path) -> None:
+    plans = [
+        planned(trained, method="magnitude", amount=0.9, data="none", rewind=rewind, max_error=None)
+        for rewind in (None, "init.st")
+    ]
+    assert [plan.max_error for plan in plans] == [LARGEST_ERROR, math.inf]
 
 
 def test_rewind_keeps_the_first_weights_of_the_units_that_stay(trained: Path) -> None:

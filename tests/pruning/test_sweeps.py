@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emoprune.pruning.sweeps import sensitivity
 
 from emoprune.choices import Center, Merge, MethodName
 from emoprune.errors import UsageFault
 from emoprune.pruning import sweeps
 from emoprune.pruning.angles import angles_deg, default_center
 from emoprune.pruning.error_estimate import estimate_errors
+from emoprune.pruning.sweeps import sensitivity
 from emoprune.pruning.types import PruneConfig, PruningStep
 from tests.support.checkpoints import (
+    FREELY,
     MERGE_NAMES,
     OF_UNITS,
     OF_WEIGHTS,
@@ -33,7 +34,7 @@ from tests.support.layers import table_run
 
 def swept(model: Path, **settings: Any) -> dict[str, list[dict[str, Any]]]:
     """The amounts and estimates of each layer."""
-    found = sweeps.sensitivity_sweep(read(model), PruneConfig(**settings))
+    found = sweeps.sensitivity_sweep(read(model), PruneConfig(**{**FREELY, **settings}))
     assert {name: count for name, count, _ in found} == units(read(model))
     return {
         name: [{"amount": each.amount, **vars(each.estimate)} for each in entries]

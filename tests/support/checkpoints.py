@@ -33,6 +33,10 @@ ONE_BY_ONE = [name for name, entry in METHODS.items() if entry.one_by_one]
 OF_WEIGHTS = [name for name, entry in METHODS.items() if entry.weights]
 
 
+FREELY: dict[str, Any] = {"layer": "*", "max_error": 1000}
+"""Settings under which all layers may lose units, whatever that is predicted to cost."""
+
+
 def some(method: MethodName) -> dict[str, Any]:
     """Settings by which a method removes some units or weights of every model here, but not all."""
     return {"method": method, **({"angle": 30} if METHODS[method].by_angle else {"amount": 0.4})}
@@ -48,12 +52,13 @@ def read(path: str | Path) -> Checkpoint:
 
 
 def planned(model: Checkpoint | Path, **settings: Any) -> PrunePlan:
-    """What these settings remove of a model."""
-    return prune.plan(model if isinstance(model, Checkpoint) else read(model), PruneConfig(**settings))
+    """What these settings remove of a model, by default of any layer."""
+    original = model if isinstance(model, Checkpoint) else read(model)
+    return prune.plan(original, PruneConfig(**{**FREELY, **settings}))
 
 
 def pruned(model: Checkpoint | Path, **settings: Any) -> PruneResult:
-    """What pruning with these settings makes of a model."""
+    """What pruning with these settings makes of a model, whatever it is predicted to cost."""
     original = model if isinstance(model, Checkpoint) else read(model)
     return prune.prune(original, planned(original, **settings))
 

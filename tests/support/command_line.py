@@ -200,7 +200,7 @@ def zoo(small: Path, table_model: Path) -> Callable[[str], Path]:
             adopt = ("--size", "32", "--weights", "none", "--epochs", "0")
             assert main(["train", str(small), whole, "--arch", name, *adopt]) == 0
             fewer = ("--method", "random-units", "--scope", "layer", "--amount", "0.9", "--merge", "sum")
-            assert main(["prune", whole, "-o", str(path), *fewer]) == 0
+            assert main(["prune", whole, "-o", str(path), *fewer, "--max-error", "1000"]) == 0
         return path
 
     return model

@@ -25,8 +25,12 @@ ANGLE_DECIMALS = 5
 
 
 def default_center(activation: str) -> Center:
-    """What spans -0.5 to 0.5: minus 0.5 for sigmoid units, the layer's observed range for all others."""
-    return "half" if activation == "sigmoid" else "range"
+    """Half for sigmoid units, as published; for all others their own mean.
+
+    Then similar units are those that an affine function makes of one another, whatever their scale. The range
+    of a whole layer does not fit ReLU units: most of them are far from its middle, in the same direction.
+    """
+    return "half" if activation == "sigmoid" else "mean"
 
 
 def centered_gram(statistics: UnitStatistics, center: Center) -> Tensor:

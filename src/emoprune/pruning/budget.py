@@ -91,17 +91,19 @@ def _left(run: PruningRun, amount: Amount, plan: Plan) -> int:
 def _out_of_reach(run: PruningRun, schedule: Schedule, amount: Amount) -> UsageFault:
     left = _left(run, amount, schedule.plan(schedule.length))
     whole = _left(run, amount, schedule.plan(0))
+    narrowed = run.config.layer is None and len(run.context.layers) < len(run.context.graph.layers)
+    more = ", or `layer=*` to prune all layers" if narrowed else ""
     if run.config.round_to > 1 and left == whole:
         fact = f"{amount} cannot be met: no layer has more than `round_to={run.config.round_to}` units"
         return UsageFault(fact, "round to fewer")
     if amount.name == "units":
         stay = "1 unit has" if left == 1 else f"{left:,} units have"
-        return UsageFault(f"{amount} cannot be met: {stay} to stay", f"give `units={left}`")
+        return UsageFault(f"{amount} cannot be met: {stay} to stay", f"give `units={left}`{more}")
     if amount.name == "amount":
         most = math.floor(1e4 * (1 - left / whole)) / 1e4
         fact = f"{amount} would leave layers without units: at most {most:.2%} can be removed"
-        return UsageFault(fact, f"give `amount={most:g}` or less")
+        return UsageFault(fact, f"give `amount={most:g}` or less{more}")
     total = run.cost.macs if amount.name == "macs" else run.cost.parameters
     least = math.ceil(1e4 * left / total) / 1e4
     fact = f"{amount} cannot be met: at least {least:.2%} of the {COUNTS[amount.name]} have to stay"
-    return UsageFault(fact, f"give `{amount.name}={least:g}` or more")
+    return UsageFault(fact, f"give `{amount.name}={least:g}` or more{more}")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from emoprune import events
 from emoprune.errors import InvalidRecord
 from emoprune.networks.activation_statistics import layer_inputs_of, moments_of, shared_layer
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Consumer, LayerInput
 from emoprune.networks.types import Checkpoint, HiddenLayer, Moments, UnitStatistics
-from emoprune.pruning.types import Plan
+from emoprune.pruning.methods import METHODS
+from emoprune.pruning.types import Plan, PruneConfig
 
 MEASURE_AGAIN = "measure it again with `data`"
+
+DENSE_DIMS = 2
+"""Dimensions of a dense layer's weight."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,22 @@ class PruningContext:
             start, _ = self.graph.spans[removal.layer]
             stays[[start + unit for unit in removal.removed]] = False
         return stays
+
+
+def default_layers(
+    layers: Sequence[HiddenLayer], tensors: Mapping[str, Tensor], config: PruneConfig
+) -> tuple[HiddenLayer, ...]:
+    """The layers that may lose units where the config names none.
+
+    Methods that remove by angle take the dense layers, if there are any, as the papers do: the mean of a map,
+    which is what a channel's angle is of, says little of what the next convolution reads.
+    """
+    dense = tuple(layer for layer in layers if tensors[f"{layer.name}.weight"].ndim == DENSE_DIMS)
+    if config.layer is not None or not METHODS[config.method].by_angle or len(dense) in (0, len(layers)):
+        return tuple(layers)
+    left = events.counted(len(layers) - len(dense), "other layer")
+    events.note(f"`method={config.method}` prunes the dense hidden layers; `layer=*` prunes {left} too")
+    return dense
 
 
 def pruning_context(

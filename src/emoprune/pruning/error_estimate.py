@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,20 +11,26 @@ from torch import Tensor
 
 from emoprune import events
 from emoprune.choices import Merge
+from emoprune.errors import UsageFault
 from emoprune.networks.graph.types import Consumer, LayerInput
 from emoprune.networks.types import Moments
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.merging import inside_taps, variances
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.types import ErrorEstimate, Plan, PruneConfig, PruneOutcome
+from emoprune.pruning.types import (
+    LARGEST_ERROR,
+    STRUCTURAL,
+    Amount,
+    ErrorEstimate,
+    Plan,
+    PruneConfig,
+    PruneOutcome,
+)
 
 if TYPE_CHECKING:
     pass
 
 ROUNDING = 1e-12
-
-HEAVY_LOSS = 0.5
-"""Relative error at the next layer's input beyond which little of it is left."""
 
 
 def estimate_errors(
@@ -105,17 +111,34 @@ def _moved(context: PruningContext, consumer: Consumer, merged: Mapping[str, Ten
     return moved
 
 
+def errors_of(config: PruneConfig, layers: Iterable[ErrorEstimate]) -> dict[str, float]:
+    """The predicted error of each layer under the merge of the config, where it is known."""
+    by_sum = METHODS[config.method].weights or config.merge == "sum"
+    errors = ((layer.layer, layer.error_sum if by_sum else layer.error_lstsq) for layer in layers)
+    return {name: error for name, error in errors if error is not None}
+
+
+def check_errors(
+    config: PruneConfig, amount: Amount, layers: Iterable[ErrorEstimate], *, most: float
+) -> None:
+    """Raise UsageFault where the predicted error of a layer is larger than `most`."""
+    errors = errors_of(config, layers)
+    large = [name for name, error in errors.items() if error > most]
+    for name in large[:1]:
+        others = _and_so_in(len(large) - 1)
+        fact = f"{name}: the predicted error is {errors[name]:.0%}, more than {most:.0%}{others}"
+        change = "raise" if amount.name in STRUCTURAL else "lower"
+        worst = math.ceil(100 * max(errors.values())) / 100
+        raise UsageFault(fact, f"{change} {amount}, or allow it with `max_error={worst:g}`")
+
+
 def report_warnings(config: PruneConfig, outcome: PruneOutcome) -> None:
     """Warn of what a user should not overlook."""
     masks = METHODS[config.method].weights
     removed = sum(len(layer.removed) for layer in outcome.layers)
     spared = [layer.layer for layer in outcome.layers if layer.spared]
-    errors = {
-        layer.layer: error
-        for layer in outcome.layers
-        if (error := layer.error_sum if masks or config.merge == "sum" else layer.error_lstsq) is not None
-    }
-    heavy = [name for name, error in errors.items() if error > HEAVY_LOSS]
+    errors = errors_of(config, outcome.layers)
+    heavy = [name for name, error in errors.items() if error > LARGEST_ERROR]
     for name in spared[:1]:
         events.warn(f"{name}: every unit would be removed; 1 is kept{_and_so_in(len(spared) - 1)}")
     if not removed and not masks:

@@ -18,7 +18,7 @@ from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.memory import layers_that_fit
-from emoprune.pruning.context import PruningContext
+from emoprune.pruning.context import PruningContext, default_layers
 from emoprune.pruning.error_estimate import report_warnings
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune import PrunePlan, PruningRun, decide
@@ -61,14 +61,16 @@ def prune_module(
     inputs = example_inputs.detach().cpu()
     graph = _graph(own, inputs)
     calibration = None if images is None else _calibration(images, inputs, config.samples)
-    measured = layers_that_fit(graph, config.layer, config.memory)
+    pattern = config.layer or "*"
+    measured = layers_that_fit(graph, pattern, config.memory)
     seen = collect(own, graph, measured, calibration or _stand_in(inputs, config.seed))
-    layers = tuple(layer for layer in measured if fnmatchcase(layer.name, config.layer))
-    weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), config.layer))
+    matching = [layer for layer in measured if fnmatchcase(layer.name, pattern)]
+    layers = default_layers(matching, own.state_dict(), config)
+    weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), pattern))
     masks = METHODS[config.method].weights
     if not (weights if masks else layers):
         names = ", ".join(layer.name for layer in graph.layers)
-        raise UsageFault(f"no layer matches `layer={config.layer}`", f"choose from {names}")
+        raise UsageFault(f"no layer matches `layer={pattern}`", f"choose from {names}")
     context = PruningContext(graph, own.state_dict(), seen.statistics, seen.moments, layers, weights)
     run = PruningRun(own, tuple(inputs.shape[1:]), context, config)
     if calibration and config.merge == "lstsq" and not masks:

@@ -37,13 +37,14 @@ from emoprune.networks.types import Checkpoint, Cost, HiddenLayer
 from emoprune.pruning import merging, surgery
 from emoprune.pruning.angles import default_center
 from emoprune.pruning.budget import first_step, is_too_much, step_for
-from emoprune.pruning.context import PruningContext, Schedule, masked, pruning_context
-from emoprune.pruning.error_estimate import estimate_errors, report_warnings
+from emoprune.pruning.context import PruningContext, Schedule, default_layers, masked, pruning_context
+from emoprune.pruning.error_estimate import check_errors, estimate_errors, report_warnings
 from emoprune.pruning.methods import MASKING, METHODS
 from emoprune.pruning.refit import Refit, images_that_fit
 from emoprune.pruning.selection.magnitude import silenced
 from emoprune.pruning.selection.schedules import SCHEDULES, WITHIN_ANGLE
 from emoprune.pruning.types import (
+    LARGEST_ERROR,
     Amount,
     Change,
     ErrorEstimates,
@@ -192,11 +193,21 @@ class PrunePlan:
         return calibration.count if calibration and self.run.images else 0
 
     @property
+    def max_error(self) -> float:
+        """The largest predicted error that is applied; by default any where images say what is lost."""
+        given = self.run.config.max_error
+        if given is not None:
+            return given
+        # weights that are set back are trained again
+        judged = self.amount.needs_images or self.refitted_on or self.run.config.rewind is not None
+        return math.inf if judged else LARGEST_ERROR
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What the pruning is done with, as history keeps it (schema emoprune.prune/2)."""
         config = asdict(self.run.config)
         amount = {self.amount.name: self.amount.value}
-        names = ("scope", "layer", "round_to", "seed", "center", "data", "samples", "rewind")
+        names = ("scope", "layer", "round_to", "seed", "center", "max_error", "data", "samples", "rewind")
         return {
             "method": config["method"],
             "merge": None if METHODS[self.run.config.method].weights else config["merge"],
@@ -328,7 +339,8 @@ def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:
     """Apply a plan to the checkpoint that it was made for: a new, physically smaller one.
 
     Warns of layers of which little is left, and of single weights that a dense engine multiplies all the
-    same. Raises UsageFault for the plan of another checkpoint.
+    same. Raises UsageFault where a layer's predicted error is larger than `max_error`, and for the plan of
+    another checkpoint.
     """
     run, before = planned.run, planned.run.checkpoint
     names = original.tensors.keys()
@@ -338,6 +350,7 @@ def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:
         or not all(torch.equal(before.tensors[name], original.tensors[name]) for name in names)
     ):
         raise UsageFault("the plan was made for another checkpoint", "plan again")
+    check_errors(run.config, planned.amount, planned.error_estimate, most=planned.max_error)
     pruned = run.apply(planned.plan, planned.merged.get(run.config.merge))
     after = surgery.pruned_checkpoint(before, run.context, planned.plan, pruned)
     if run.config.rewind is not None:
@@ -366,7 +379,7 @@ def prepare(
     calibration, measured = None, 0
     if data is not None or config.data not in (None, NO_DATA):
         calibration = calibration_data(original, data or config.data or "", limit=config.samples)
-        measurable = layers_that_fit(graph, config.layer, config.memory)
+        measurable = layers_that_fit(graph, config.layer or "*", config.memory)
         original = with_statistics(original, graph, calibration, measurable)
         measured = calibration.count
     elif not masking:
@@ -397,12 +410,12 @@ def _chosen(
     original: Checkpoint, graph: ChannelGraph, config: PruneConfig
 ) -> tuple[tuple[HiddenLayer, ...], tuple[str, ...]]:
     """The layers that may lose units, and the weights that may become zero."""
-    weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), config.layer))
+    pattern = config.layer or "*"
+    weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), pattern))
     if METHODS[config.method].weights and weights:
         # single weights need no statistics; where there are any, errors are predicted from them
-        layers = (layer for layer in original.layers if fnmatchcase(layer.name, config.layer))
-        return tuple(layers), weights
-    return tuple(matching_layers(original, config.layer)), weights
+        return tuple(layer for layer in original.layers if fnmatchcase(layer.name, pattern)), weights
+    return default_layers(matching_layers(original, pattern), original.tensors, config), weights
 
 
 def _training_data(original: Checkpoint, limit: int, *, evaluates: bool) -> CalibrationData | None:

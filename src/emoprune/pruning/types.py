@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 STEPS_SCHEMA = "emoprune.steps/1"
 
 DEFAULT_ANGLE_DEG = 15.0
+LARGEST_ERROR = 0.5
+"""Error at the next layer's input, relative to its spread, beyond which little of it is left."""
 STRUCTURAL = ("units", "macs", "params")
-"""Amounts that single weights save nothing of."""
+"""Amounts that say what stays; the others say what goes. Single weights save nothing of these."""
 LOSSES = ("max_loss_increase", "max_drop")
 """Amounts that are measured on images."""
 PRICES: dict[str, Price] = {"macs": "macs", "params": "parameters", **dict.fromkeys(LOSSES, "macs")}
@@ -31,14 +33,12 @@ PRICES: dict[str, Price] = {"macs": "macs", "params": "parameters", **dict.fromk
 
 
 # settings that pruning and its angles share
-LAYER: Any = setting(
-    "*", "Only layers whose name matches, of any kind that has units to remove.", metavar="GLOB"
-)
+OF_LAYERS = "Only layers whose name matches, of any kind that has units to remove."
 CENTER: Any = setting(
     None,
     "What activations are measured from: half (minus 0.5), range (the layer's range scaled to -0.5..0.5), "
     "mean (each unit's own), none.",
-    default_text="half for sigmoid, else range",
+    default_text="half for sigmoid, else mean",
 )
 FRACTION: Any = {"metavar": "FRACTION", "low": 0, "high": 1}
 SAMPLES: Any = setting(2000, "How many training images to calibrate on, at most.", metavar="N", low=2)
@@ -110,7 +110,12 @@ class PruneConfig:
         "global: a budget is spent where it costs least; layer: the same fraction of every layer. Not for "
         "angles, which are the same for all layers.",
     )
-    layer: str = LAYER
+    layer: str | None = setting(
+        None,
+        OF_LAYERS,
+        metavar="GLOB",
+        default_text="*; for distinct and progressive the dense hidden layers, where there are any",
+    )
     round_to: int = setting(
         1, "Layers keep a multiple of N units, which engines run faster.", metavar="N", low=1
     )
@@ -120,6 +125,13 @@ class PruneConfig:
         "adds those of the removed units as published.",
     )
     center: Center | None = CENTER
+    max_error: float | None = setting(
+        None,
+        "Write nothing if the predicted error of a layer is larger.",
+        metavar="ERROR",
+        low=0,
+        default_text="0.5, unless images measure the loss or refit the layers",
+    )
     data: str | None = setting(
         None,
         "Calibrate on its training part, or on all of it if the model was trained on other data; none: use "
@@ -189,7 +201,7 @@ def one_by_one() -> str:
 class AnglesConfig:
     """Which angles are measured, and which of them are listed."""
 
-    layer: str = LAYER
+    layer: str = setting("*", OF_LAYERS, metavar="GLOB")
     center: Center | None = CENTER
     below: float = setting(15.0, "Similar: under this many degrees.", metavar="DEGREES", low=0, high=180)
     above: float = setting(

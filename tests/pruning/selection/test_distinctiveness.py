@@ -15,7 +15,7 @@ from emoprune.pruning.types import Removal
 from tests.support import reference
 from tests.support.layers import Array, sigmoid_layer, statistics_of
 
-GOLDEN = json.loads((Path(__file__).parent.parent / "golden" / "gedeon_harris_1991.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "gedeon_harris_1991.json").read_text())
 LITERAL = {"sum": reference.published_rule, "lstsq": reference.one_of_each_rule}
 
 

@@ -19,8 +19,8 @@ from emoprune.choices import Center, Merge, MethodName, Price, Scope
 from emoprune.events import Advance
 from emoprune.networks.profiling import Footprint
 from emoprune.networks.types import HiddenLayer
-from emoprune.pruning import schedules
 from emoprune.pruning.context import PruningContext, RemovalStep, Schedule
+from emoprune.pruning.selection import schedules
 from emoprune.pruning.selection.distinctiveness import distinct, smallest_angle_first
 from emoprune.pruning.selection.reconstruction_cost import RIDGE, Elimination
 from emoprune.pruning.selection.schedules import SAVING_POWER, SCHEDULES, WITHIN_ANGLE
