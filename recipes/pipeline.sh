@@ -60,7 +60,7 @@ for split in random film; do
   done
 done
 
-step emoprune angles "$out/random-0.st" --format table
+step emoprune angles "$out/random-0.st" --layer 'classifier.*' --format table
 step emoprune export "$out/random-0.30.st" "$out/random-0.30.onnx"
 step emoprune eval "$out/random-0.30.onnx" "$out/faces" > "$out/random-0.30.onnx.json"
 

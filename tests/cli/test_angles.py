@@ -27,11 +27,11 @@ KEYS = {"model", "layer", "units", "center", "similar", "complementary", "insign
 
 
 def half_angle(statistics: UnitStatistics, i: int, j: int) -> float:
-    """The angle of two units about 0.5, from the sums alone, by the plain arc cosine."""
-    gram, total = statistics.gram.numpy(), statistics.total.numpy()
+    """The angle of two units about 0.5, from the moments alone, by the plain arc cosine."""
+    covariance, mean = statistics.covariance.numpy(), statistics.mean.numpy() - 0.5
 
     def inner(a: int, b: int) -> float:
-        return float(gram[a, b] - 0.5 * (total[a] + total[b]) + 0.25 * statistics.count)
+        return float(covariance[a, b] + mean[a] * mean[b])
 
     return math.degrees(math.acos(inner(i, j) / math.sqrt(inner(i, i) * inner(j, j))))
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.support.command_line import Runner
+from tests.support.terminal import bytes_on_terminal, lines_of
 
 KEYS = [
     *("schema", "model", "model_fingerprint", "data", "data_fingerprint", "split", "n", "classes"),
@@ -38,6 +39,15 @@ def test_eval_reads_a_checkpoint_from_standard_input(emoprune: Runner, model: Pa
 def test_eval_prints_lines_that_concatenate(emoprune: Runner, model: Path, faces: Path) -> None:
     both = emoprune.done("eval", model, faces).raw + emoprune.done("eval", model, faces, "--json").raw
     assert [json.loads(line)["n"] for line in both.splitlines()] == [12, 12]
+
+
+def test_eval_shows_the_bytes_of_the_file_of_a_network_that_reconstructs(
+    emoprune: Runner, monkeypatch: pytest.MonkeyPatch, table: Path, in_folder: Path
+) -> None:
+    emoprune.done("train", table, "ae.st", "--arch", "autoencoder", "--epochs", "0")
+    lines = lines_of(bytes_on_terminal(monkeypatch, "eval", "ae.st", table, columns=120))
+    size = (in_folder / "ae.st").stat().st_size
+    assert ["file", "(bytes)", f"{size:,}"] in [line.split() for line in lines]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without CUDA")

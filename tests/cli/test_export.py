@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command_line import Runner, tree
+from tests.support.terminal import bytes_on_terminal, lines_of
 
 
 def test_export_summarizes_what_it_checked(emoprune: Runner, model: Path, in_folder: Path) -> None:
@@ -23,6 +24,15 @@ def test_export_summarizes_what_it_checked(emoprune: Runner, model: Path, in_fol
     assert record["real_samples"] == 60, "every face, since there are fewer than 64"
     assert result.err == ""
     assert set(tree(in_folder)) == {"m.onnx"}
+
+
+def test_export_shows_the_bytes_of_both_files(
+    monkeypatch: pytest.MonkeyPatch, model: Path, in_folder: Path
+) -> None:
+    lines = lines_of(bytes_on_terminal(monkeypatch, "export", model, "m.onnx", columns=120))
+    shown = {" ".join(line.split()) for line in lines}
+    assert f"file (bytes) {(in_folder / 'm.onnx').stat().st_size:,}" in shown
+    assert f"input file (bytes) {model.stat().st_size:,}" in shown
 
 
 def test_export_reads_and_writes_standard_streams(emoprune: Runner, model: Path, onnx_model: Path) -> None:

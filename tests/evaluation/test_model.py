@@ -67,7 +67,7 @@ def add_foreign(held: dict[str, torch.Tensor]) -> None:
 
 
 def forget(held: dict[str, torch.Tensor]) -> None:
-    del held["stats.classifier.hidden1.gram"]
+    del held["stats.classifier.hidden1.covariance"]
 
 
 def hostile(metadata: dict[str, Any]) -> None:
@@ -87,7 +87,7 @@ BROKEN: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "a tensor less": (lambda data: rewritten(data, drop), "features.0.bias"),
     "a tensor more": (lambda data: rewritten(data, add), "more.weight"),
     "a foreign tensor": (lambda data: rewritten(data, add_foreign), "neither"),
-    "no statistics": (lambda data: rewritten(data, forget), "stats.classifier.hidden1.gram"),
+    "no statistics": (lambda data: rewritten(data, forget), "stats.classifier.hidden1.covariance"),
     "another schema": (
         lambda data: rewritten(data, card=lambda m: m.update(schema="emoprune.checkpoint/9")),
         "emoprune.checkpoint/9",

@@ -158,7 +158,7 @@ def test_no_image_is_read_where_no_batch_norm_is_recalibrated(
 def test_with_a_frozen_backbone_no_image_is_read(emoprune: Runner, small: Path) -> None:
     options = ("--arch", "shufflenet_v2_x0_5", "--size", "32", "--weights", "none", "--hidden", "8")
     emoprune.done("train", small, "m.st", *options, "--freeze", "backbone", "--epochs", "1")
-    assert images_of(planned(Path("m.st"))) == 0
+    assert images_of(planned(Path("m.st"), layer="fc.*")) == 0
 
 
 def test_the_training_data_recalibrates_batch_norm_where_it_still_is(
@@ -306,31 +306,36 @@ def test_the_models_own_data_gives_the_statistics_that_it_has(zoo: Zoo, small: P
     assert before.statistics.keys() == after.statistics.keys()
     assert {entry.count for entry in after.statistics.values()} == {24}
     for name in ("features.0", "features.3"):
-        torch.testing.assert_close(after.statistics[name].gram, before.statistics[name].gram)
+        torch.testing.assert_close(after.statistics[name].covariance, before.statistics[name].covariance)
     for name, moments in before.moments.items():
         torch.testing.assert_close(after.moments[name].mean, moments.mean, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(after.moments[name].covariance, moments.covariance, rtol=1e-4, atol=1e-6)
 
 
-def test_images_make_the_layers_of_a_frozen_backbone_prunable(emoprune: Runner, small: Path) -> None:
-    options = ("--arch", "conv2", "--size", "24", "--gray", "--hidden", "9", "--epochs", "1")
-    emoprune.done("train", small, "m.st", *options, "--freeze", "backbone", "--weights", "none")
-    model, names = read("m.st"), ["features.0", "features.3", "classifier.hidden1"]
-    assert units(model) == {"classifier.hidden1": 9}
-    assert [each.layer for each in planned(model, **RECONSTRUCT).removals] == ["classifier.hidden1"]
-    whole = pruned(model, **RECONSTRUCT, data=str(small))
-    assert [layer.layer for layer in whole.outcome.layers] == list(units(whole.checkpoint)) == names
-    assert whole.outcome.units == Change(57, 40)
-    check_works(whole.checkpoint, small)
+def test_images_make_layers_without_statistics_prunable_and_the_file_keeps_what_it_had(
+    zoo: Zoo, small: Path, told: pytest.LogCaptureFixture
+) -> None:
+    whole, names = read(zoo("conv2")), ["features.0", "features.3", "classifier.hidden1"]
+    head = {"layers": whole.layers[2:], "statistics": {names[2]: whole.statistics[names[2]]}, "moments": {}}
+    model = changed(whole, **head)
+    assert [each.layer for each in planned(model, **RECONSTRUCT).removals] == names[2:]
+    result = pruned(model, **RECONSTRUCT, data=str(small))
+    assert [layer.layer for layer in result.outcome.layers] == names
+    assert result.outcome.units == Change(60, 42)
+    assert units(result.checkpoint).keys() == set(names[2:])
+    assert not result.checkpoint.moments
+    said = "statistics of 2 layers and 2 layer inputs are left out, as the original has none of them"
+    assert f"{said}; prune it further with `data`" in told.text
+    check_works(result.checkpoint, small)
     surveys = survey_layers(model, AnglesConfig(data=str(small)))
     assert [(name, survey.units) for name, survey in surveys.items()] == [
-        *zip(names, (16, 32, 9), strict=True)
+        *zip(names, (16, 32, 12), strict=True)
     ]
 
 
 def test_a_network_without_a_measured_layer_says_what_measures_them(emoprune: Runner, small: Path) -> None:
     options = ("--arch", "squeezenet1_1", "--size", "32", "--weights", "none", "--epochs", "0")
-    emoprune.done("train", small, "m.st", *options, "--freeze", "backbone")
+    emoprune.done("train", small, "m.st", *options, "--no-statistics")
     for argv in (("angles", "m.st"), ("prune", "m.st")):
         emoprune.check_refused(*argv, says=("m.st: ", "--data"))
 

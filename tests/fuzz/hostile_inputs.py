@@ -46,7 +46,11 @@ def checkpoints(networks: Mapping[str, Checkpoint]) -> Iterator[bytes]:
         yield with_card(data, {**card, "classes": [text, "happy"]})
     for value in (float("nan"), 1e38, -1e38, 0.0, 1e-45):
         tensors = safetensors.torch.load(data)
-        for name in ("net.classifier.output.weight", "stats.classifier.hidden1.gram", "net.scaling.scale"):
+        for name in (
+            "net.classifier.output.weight",
+            "stats.classifier.hidden1.covariance",
+            "net.scaling.scale",
+        ):
             if name in tensors:
                 yield safetensors.torch.save(
                     {**tensors, name: torch.full_like(tensors[name], value)}, {"emoprune": json.dumps(card)}

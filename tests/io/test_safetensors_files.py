@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emoprune.errors import BadCheckpoint
+from emoprune.errors import BadCheckpoint, InvalidRecord
 from emoprune.io import safetensors_files
 from tests.support.records import raw_safetensors
 
@@ -67,3 +67,20 @@ def test_load_refuses_tensors_on_the_same_bytes() -> None:
     entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
     with pytest.raises(BadCheckpoint):
         safetensors_files.load(raw_safetensors({"a": entry, "b": entry}, b"1234"))
+
+
+@given(st.integers(1, 12), st.integers(0, 99))
+def test_packed_has_the_upper_triangle_row_by_row_and_unpacked_the_matrix(side: int, seed: int) -> None:
+    half = torch.randn(side, side, generator=torch.Generator().manual_seed(seed))
+    matrix = half + half.T
+    found = safetensors_files.packed(matrix)
+    assert torch.equal(found, matrix[tuple(torch.triu_indices(side, side))])
+    assert torch.equal(safetensors_files.unpacked(found, side), matrix)
+
+
+@pytest.mark.parametrize(
+    ("shape", "side"), [((9,), 4), ((11,), 4), ((2, 5), 4), ((), 1), ((0,), 1), ((10,), 5), ((1,), 2**40)]
+)
+def test_unpacked_refuses_another_length(shape: tuple[int, ...], side: int) -> None:
+    with pytest.raises(InvalidRecord, match=f"a triangle of {side:,} rows has"):
+        safetensors_files.unpacked(torch.zeros(shape), side)

@@ -25,7 +25,7 @@ from tests.support.reference_pruning import samples
 from tests.support.wiring import Wired, conv, head, layer_input
 
 CENTERS: tuple[Center, ...] = ("half", "range", "mean", "none")
-FIELDS = ("gram", "total", "low", "high")
+FIELDS = ("mean", "covariance", "low", "high")
 
 
 @settings(max_examples=30)
@@ -56,7 +56,7 @@ def test_pooled_changes_neither_part() -> None:
 
 def test_mean_and_covariance_agree_with_numpy() -> None:
     activations = sigmoid_layer(1)
-    found = activation_statistics.moments_of(statistics_of(activations))
+    found = statistics_of(activations)
     assert found.count == 60
     assert np.allclose(found.mean.numpy(), activations.mean(0))
     assert np.allclose(found.covariance.numpy(), np.cov(activations.T, bias=True), atol=1e-12)
@@ -66,7 +66,7 @@ def test_mean_and_covariance_agree_with_numpy() -> None:
 def test_covariance_keeps_a_small_variance_far_from_zero(kind: str) -> None:
     activations = 1e4 + np.random.default_rng(0).normal(size=(1000, 2))
     if kind == "sums":
-        found = activation_statistics.covariance(statistics_of(activations))
+        found = statistics_of(activations).covariance
     else:
         found = activation_statistics.channel_moments(torch.from_numpy(activations.T.copy())).covariance
     assert np.allclose(found.diagonal().numpy(), activations.var(0), rtol=1e-4)
@@ -169,13 +169,9 @@ def test_collect_agrees_with_stored_activations(make: Callable[[], nn.Module]) -
     for each in graph.layer_inputs:
         maps = channels_of(each, read_by(net, each.name, batches))
         rows = samples(maps)
-        if activation_statistics.shared_layer(graph, each):
-            assert each.name not in found.moments
-            moments = activation_statistics.moments_of(
-                found.statistics[activation_statistics.shared_layer(graph, each) or ""]
-            )
-        else:
-            moments = found.moments[each.name]
+        shared = activation_statistics.shared_layer(graph, each)
+        assert (shared is None) == (each.name in found.moments)
+        moments = found.statistics[shared] if shared else found.moments[each.name]
         assert moments.count == len(rows)
         assert np.allclose(moments.mean.numpy(), rows.mean(0), atol=1e-6)
         assert np.allclose(moments.covariance.numpy(), np.cov(rows.T, bias=True), atol=1e-5)
@@ -242,13 +238,20 @@ def test_collect_covers_only_the_layers_asked_for() -> None:
     assert found.moments == {}
 
 
-def test_collect_adds_the_prefix_of_a_part() -> None:
-    net = mlp()
-    whole = nn.Sequential()
+def test_watching_a_part_takes_what_its_layers_read() -> None:
+    torch.manual_seed(0)
+    net, batch = mlp(), torch.randn(8, 4)
+    whole = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
     whole.add_module("head", net)
     graph = graph_of(whole)
-    found = activation_statistics.collect(net, graph, graph.layers, [torch.randn(8, 4)], prefix="head.")
-    assert set(found.statistics) == {"head.0", "head.3"}
+    found = activation_statistics.Collector(graph, graph.layers)
+    with found.watching(net, "head."), torch.no_grad():
+        net(whole[:2](batch))
+    found.finish()
+    assert found.statistics.keys() == {"0", "head.0", "head.3"}
+    expected = activation_statistics.collect(whole, graph, graph.layers, [batch])
+    for name, entry in expected.statistics.items():
+        check_same(found.statistics[name], entry)
 
 
 def hooks(net: nn.Module) -> list[Any]:
@@ -296,11 +299,11 @@ def test_unit_sums_of_uneven_parts_are_the_whole(waiting: int, monkeypatch: pyte
         sums.take(part)
     found = sums.statistics()
     assert found.count == 40
-    assert torch.allclose(found.gram, h.T @ h, rtol=1e-12, atol=1e-12)
-    assert torch.allclose(found.total, h.sum(0), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(found.mean, h.mean(0), rtol=1e-12, atol=1e-12)
+    assert torch.allclose(found.covariance, torch.cov(h.T, correction=0), rtol=1e-12, atol=1e-12)
+    assert torch.equal(found.covariance, found.covariance.T)
     assert torch.equal(found.low, h.amin(0))
     assert torch.equal(found.high, h.amax(0))
-    assert torch.equal(sums.statistics().gram, found.gram)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
@@ -318,4 +321,5 @@ def test_unit_sums_take_any_type_and_layout(
         found = sums.statistics()
     exact = h.double()
     assert found.count == 14
-    assert torch.allclose(found.gram, 2 * exact.T @ exact, rtol=1e-12, atol=1e-12)
+    covariance = torch.cov(exact.T, correction=0).reshape(units, units)
+    assert torch.allclose(found.covariance, covariance, rtol=1e-12, atol=1e-12)

@@ -1,4 +1,4 @@
-"""Checkpoints written and read back, of this schema and the first."""
+"""Checkpoints written and read back, of this schema and the older ones."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from emoprune.choices import Center
 from emoprune.data.types import Preprocess, SplitRule
 from emoprune.errors import BadCheckpoint, OutputFault
 from emoprune.io import files
 from emoprune.io.json_records import decode
 from emoprune.networks import checkpoint as checkpoints
-from emoprune.networks.types import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec
+from emoprune.networks.types import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec, UnitStatistics
+from emoprune.pruning.angles import angles_deg
+from tests.support.layers import sigmoid_layer, statistics_of
 from tests.support.records import (
     card_of_file,
     checkpoint,
@@ -148,7 +153,7 @@ def test_to_bytes_writes_metadata_as_canonical_json() -> None:
     assert list(header["__metadata__"]) == ["emoprune"]
     text = header["__metadata__"]["emoprune"]
     record = json.loads(text)
-    assert record["schema"] == "emoprune.checkpoint/2"
+    assert record["schema"] == "emoprune.checkpoint/3"
     assert text == json.dumps(record, sort_keys=True, separators=(",", ":"))
     assert record.keys() >= {"spec", "classes", "preprocess", "split", "history", "training"}
 
@@ -164,16 +169,20 @@ def test_to_bytes_names_tensors_as_documented(tmp_path: Path) -> None:
     nets = {name for name in stored if name.startswith("net.")}
     assert nets == {f"net.{name}" for name in original.tensors}
     assert stored.keys() - nets == {
-        *(f"stats.first.{name}" for name in ("count", "gram", "sum", "min", "max")),
+        *(f"stats.first.{name}" for name in ("count", "mean", "covariance", "min", "max")),
         *(f"reads.last.{name}" for name in ("count", "mean", "covariance")),
         "mask.last.weight",
     }
     assert torch.equal(stored["net.first.weight"], original.tensors["first.weight"])
-    assert stored["stats.first.gram"].dtype == torch.float64
-    assert torch.equal(stored["stats.first.sum"], original.statistics["first"].total)
-    assert int(stored["stats.first.count"]) == 5
-    assert (int(stored["reads.last.count"]), stored["reads.last.mean"].dtype) == (7, torch.float64)
-    assert stored["reads.last.covariance"].dtype == torch.float32
+    for name, entry in (
+        ("stats.first", original.statistics["first"]),
+        ("reads.last", original.moments["last"]),
+    ):
+        assert int(stored[f"{name}.count"]) == entry.count
+        assert torch.equal(stored[f"{name}.mean"], entry.mean)
+        upper = [float(entry.covariance[row, column]) for row in range(4) for column in range(row, 4)]
+        assert stored[f"{name}.covariance"].tolist() == upper
+        assert stored[f"{name}.covariance"].dtype == torch.float32
     assert torch.equal(stored["mask.last.weight"], mask)
     assert stored["mask.last.weight"].dtype == torch.bool
 
@@ -211,6 +220,57 @@ def test_to_bytes_rounds_a_covariance_once() -> None:
     assert torch.equal(kept, third.covariance.float().double())
     assert torch.equal(again.moments["last"].mean, third.mean)
     assert same(checkpoints.from_bytes(checkpoints.to_bytes(again)), again)
+
+
+def stored(entry: UnitStatistics) -> tuple[UnitStatistics, torch.dtype]:
+    """Statistics that were written and read, and how the file has their covariance."""
+    original = checkpoint(statistics={"first": entry}, tensors=tensors(3, entry.units, 2))
+    data = checkpoints.to_bytes(original)
+    again = checkpoints.from_bytes(data)
+    assert checkpoints.to_bytes(again) == data
+    return again.statistics["first"], safetensors.torch.load(data)["stats.first.covariance"].dtype
+
+
+CENTERS: tuple[Center, ...] = ("half", "range", "mean", "none")
+
+
+@pytest.mark.parametrize("center", CENTERS)
+@pytest.mark.parametrize(
+    ("degrees", "dtype"),
+    [
+        *((degrees, torch.float32) for degrees in (0.41, 0.5, 3.0, 90.0, 179.59)),
+        *((degrees, torch.float64) for degrees in (0.0, 0.01, 0.4, 179.61, 180.0)),
+    ],
+)
+def test_to_bytes_keeps_every_angle_to_a_thousandth_of_a_degree(
+    degrees: float, dtype: torch.dtype, center: Center
+) -> None:
+    generator = np.random.default_rng(0)
+    # orthogonal to one another and to a constant
+    basis = np.linalg.qr(np.concatenate([np.ones((50, 1)), generator.normal(size=(50, 2))], 1))[0][:, 1:]
+    turned = basis @ [np.cos(np.radians(degrees)), np.sin(np.radians(degrees))]
+    for scale, means in (1e-3, (0.0, 0.0)), (1e-3, (0.5, 0.5)), (1.0, (0.7, -90.0)), (300.0, (0.5, 0.0)):
+        pair = np.stack([basis[:, 0], 7 * turned], 1) * scale + means
+        # a constant unit and a dead one have no angle that float32 could change
+        entry = statistics_of(np.concatenate([pair, np.full((50, 1), 0.3), np.zeros((50, 1))], 1))
+        found, kept = stored(entry)
+        assert kept == dtype
+        before, after = (angles_deg(each, center=center)[0, 1] for each in (entry, found))
+        assert float(before - after) == pytest.approx(0, abs=1e-3)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20)
+def test_to_bytes_writes_again_what_was_read(seed: int) -> None:
+    stored(statistics_of(np.round(sigmoid_layer(seed), 2)))
+
+
+def test_to_bytes_keeps_in_float64_what_float32_has_no_numbers_for() -> None:
+    for scale in (1e-25, 1e25):
+        entry = statistics_of(sigmoid_layer(0) * scale)
+        found, kept = stored(entry)
+        assert kept == torch.float64
+        assert torch.equal(found.covariance, entry.covariance)
 
 
 def test_from_bytes_takes_layer_inputs_with_dots() -> None:
@@ -297,18 +357,22 @@ def test_read_returns_statistics_and_curve_of_a_trained_model(model: Path) -> No
     assert all(entry.count > 0 for entry in found.statistics.values())
 
 
-FIRST = Path(__file__).parent / "schema_1"
-EXPECTED: dict[str, Any] = json.loads((FIRST / "expected.json").read_text())
+OLD = Path(__file__).parent
+EXPECTED: dict[str, Any] = json.loads((OLD / "schema_1" / "expected.json").read_text())
+"""Of the same networks in both older schemas, by the programs of their time."""
 
 
+@pytest.mark.parametrize("schema", ["schema_1", "schema_2"])
 @pytest.mark.parametrize("name", EXPECTED)
-def test_read_takes_checkpoints_of_the_first_schema(name: str) -> None:
-    found, expected = checkpoints.read(str(FIRST / f"{name}.st")), EXPECTED[name]
+def test_read_takes_checkpoints_of_older_schemas(name: str, schema: str) -> None:
+    found, expected = checkpoints.read(str(OLD / schema / f"{name}.st")), EXPECTED[name]
     shape = found.spec.input
     x = torch.linspace(-1, 1, 2 * math.prod(shape)).reshape(2, *shape)
     with torch.inference_mode():
         torch.testing.assert_close(found.module()(x), torch.tensor(expected["logits"]))
     assert {layer: entry.units for layer, entry in found.statistics.items()} == expected["units"]
+    for layer, entry in found.statistics.items():
+        assert angles_deg(entry, center="half")[0].tolist() == pytest.approx(expected["angles"][layer])
     assert [entry.command for entry in found.history] == expected["commands"]
     assert found.preprocess.color == expected["colour"]
     assert found.classes == tuple(expected["classes"])
@@ -316,11 +380,16 @@ def test_read_takes_checkpoints_of_the_first_schema(name: str) -> None:
 
     data = checkpoints.to_bytes(found)
     assert card_of_file(data)["schema"] == checkpoints.SCHEMA
-    assert same(checkpoints.from_bytes(data), found)
+    again = checkpoints.from_bytes(data)
+    assert same(
+        dataclasses.replace(again, statistics={}, layers=()),
+        dataclasses.replace(found, statistics={}, layers=()),
+    )
+    assert checkpoints.to_bytes(again) == data
 
 
 def test_card_record_takes_cards_of_the_first_schema() -> None:
-    card = card_of_file((FIRST / "convolutions.st").read_bytes())
+    card = card_of_file((OLD / "schema_1" / "convolutions.st").read_bytes())
     record = checkpoints.card_record(json.dumps({**card, "cost": {"macs": 5}, "units": 9}))
     assert (record["preprocess"]["color"], record["cost"], record["units"]) == ("gray", {"macs": 5}, 9)
 

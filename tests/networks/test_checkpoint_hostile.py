@@ -3,6 +3,7 @@ import json
 import math
 import re
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,7 +111,7 @@ def test_from_bytes_refuses_a_foreign_safetensors_file(metadata: bytes) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "not JSON", "{", "null", "[]", "5", '"emoprune.checkpoint/2"', "{}", "[" * 100_000, "1" * 5000),
+        *("", "not JSON", "{", "null", "[]", "5", '"emoprune.checkpoint/3"', "{}", "[" * 100_000, "1" * 5000),
         *('{"a":1e999}', '{"a":-1e999}', '{"a":NaN}', '{"a":1,"a":1}', '{"a":{"b":1,"b":2}}'),
     ],
     ids=lambda text: text[:12],
@@ -120,9 +121,9 @@ def test_from_bytes_refuses_metadata_that_is_not_a_card(text: str) -> None:
         checkpoints.from_bytes(with_card(DATA, text))
 
 
-@pytest.mark.parametrize("schema", ["emoprune.checkpoint/3", "other", "", None, 1, []])
+@pytest.mark.parametrize("schema", ["emoprune.checkpoint/4", "other", "", None, 1, []])
 def test_from_bytes_names_another_schema(schema: object) -> None:
-    with pytest.raises(BadCheckpoint, match=r"schema .* emoprune\.checkpoint/2"):
+    with pytest.raises(BadCheckpoint, match=r"schema .* emoprune\.checkpoint/3"):
         checkpoints.from_bytes(with_card(DATA, {**CARD, "schema": schema}))
 
 
@@ -231,12 +232,18 @@ def test_from_bytes_refuses_contradictory_metadata(path: str, value: object) -> 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("stats.first.gram", torch.zeros(4, 5, dtype=torch.float64)),
-        ("stats.first.gram", torch.zeros(4, dtype=torch.float64)),
-        ("stats.first.gram", torch.zeros(4, 4, dtype=torch.int64)),
-        ("stats.first.gram", torch.tensor(1.0)),
-        ("stats.first.sum", torch.zeros(5, dtype=torch.float64)),
-        ("stats.first.sum", torch.zeros(4, 2, dtype=torch.float64)),
+        *(("stats.first.covariance", torch.zeros(length)) for length in (0, 4, 9, 11, 15)),
+        ("stats.first.covariance", torch.zeros(4, 4)),
+        ("stats.first.covariance", torch.zeros(1, 10)),
+        ("stats.first.covariance", torch.zeros(10, dtype=torch.int64)),
+        ("stats.first.covariance", torch.zeros(10, dtype=torch.float16)),
+        ("stats.first.covariance", torch.full((10,), math.nan)),
+        ("stats.first.covariance", torch.full((10,), -1.0)),
+        ("stats.first.covariance", torch.tensor(1.0)),
+        ("stats.first.mean", torch.zeros(0, dtype=torch.float64)),
+        ("stats.first.mean", torch.zeros(5, dtype=torch.float64)),
+        ("stats.first.mean", torch.zeros(4, 2, dtype=torch.float64)),
+        ("stats.first.mean", torch.full((4,), math.nan)),
         ("stats.first.min", torch.zeros(3, dtype=torch.float64)),
         ("stats.first.max", torch.zeros(0, dtype=torch.float64)),
         ("stats.first.count", torch.tensor(0)),
@@ -245,7 +252,7 @@ def test_from_bytes_refuses_contradictory_metadata(path: str, value: object) -> 
         ("stats.first.count", torch.tensor(float("nan"))),
         ("stats.first.count", torch.tensor(1 + 1j)),
         ("stats.first.count", torch.tensor(True)),
-        ("stats.first.gram", torch.full((4, 4), 1e300, dtype=torch.float64)),
+        ("stats.first.covariance", torch.full((10,), 1e300, dtype=torch.float64)),
         ("stats.first.max", torch.full((4,), math.inf).to(torch.float8_e5m2)),
         ("stats.first.count", torch.tensor(float("inf"))),
         # one row per unit at least; whether there are too many shows when the network is rebuilt
@@ -270,12 +277,12 @@ def test_from_bytes_refuses_contradictory_metadata(path: str, value: object) -> 
         ("reads.last.mean", torch.zeros(4, dtype=torch.complex64)),
         ("reads.last.mean", torch.tensor(0.5)),
         ("reads.last.mean", torch.full((4,), float("nan"))),
-        ("reads.last.covariance", torch.zeros(4, 3)),
+        ("reads.last.covariance", torch.zeros(4, 4)),
         ("reads.last.covariance", torch.zeros(16)),
-        ("reads.last.covariance", torch.zeros(1, 4, 4)),
-        ("reads.last.covariance", torch.zeros(4, 4, dtype=torch.int32)),
-        ("reads.last.covariance", torch.zeros(4, 4, dtype=torch.bool)),
-        ("reads.last.covariance", torch.full((4, 4), float("inf"))),
+        ("reads.last.covariance", torch.zeros(1, 10)),
+        ("reads.last.covariance", torch.zeros(10, dtype=torch.int32)),
+        ("reads.last.covariance", torch.zeros(10, dtype=torch.bool)),
+        ("reads.last.covariance", torch.full((10,), float("inf"))),
         ("reads.last.covariance", torch.tensor(1.0)),
         ("mask.nowhere.weight", torch.ones(2, 4, dtype=torch.bool)),
         ("mask.", torch.ones(2, 4, dtype=torch.bool)),
@@ -295,13 +302,40 @@ def test_from_bytes_refuses_wrong_tensors(name: str, value: Tensor) -> None:
     assert "\n" not in str(refusal.value)
 
 
+OLD = (Path(__file__).parent / "schema_2" / "table.st").read_bytes()
+LAYER = "stats.classifier.hidden1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("gram", torch.zeros(5, 4, dtype=torch.float64)),
+        ("gram", torch.zeros(15, dtype=torch.float64)),
+        ("gram", torch.zeros(5, 5, dtype=torch.int64)),
+        ("gram", torch.arange(25.0).reshape(5, 5)),
+        ("gram", torch.full((5, 5), math.nan)),
+        ("gram", torch.full((5, 5), 1e300, dtype=torch.float64)),
+        ("sum", torch.zeros(4, dtype=torch.float64)),
+        ("sum", torch.zeros(5, 5, dtype=torch.float64)),
+        ("sum", torch.full((5,), 1e200, dtype=torch.float64)),
+        ("count", torch.tensor(0)),
+        ("mean", torch.zeros(5)),
+    ],
+    ids=lambda value: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else value,
+)
+def test_from_bytes_refuses_wrong_sums_of_an_older_schema(name: str, value: Tensor) -> None:
+    tensors = {**safetensors.torch.load(OLD), f"{LAYER}.{name}": value}
+    with pytest.raises(EmopruneError):
+        checkpoints.from_bytes(safetensors.torch.save(tensors, header_of(OLD)["__metadata__"]))
+
+
 # biases are not among them: a layer may have none, and the network's own shape is compared when it is rebuilt
 @pytest.mark.parametrize(
     "name",
     [
         "net.first.weight",
         "net.last.weight",
-        *(f"stats.first.{part}" for part in ("count", "gram", "sum", "min", "max")),
+        *(f"stats.first.{part}" for part in ("count", "mean", "covariance", "min", "max")),
         *(f"reads.last.{part}" for part in ("count", "mean", "covariance")),
     ],
 )

@@ -36,18 +36,18 @@ def test_unit_statistics_refuse_wrong_shapes() -> None:
     assert good.units == 4
     wrong: tuple[dict[str, Any], ...] = (
         {"count": 0},
-        {"gram": torch.zeros(4, 3)},
-        {"gram": torch.zeros(4)},
+        {"covariance": torch.zeros(4, 3)},
+        {"covariance": torch.zeros(4)},
         {"low": torch.zeros(3)},
         {"high": torch.zeros(4, 1)},
-        {"total": torch.zeros(3)},
-        {"total": torch.zeros(4, 2)},
+        {"mean": torch.zeros(3)},
+        {"mean": torch.zeros(4, 2)},
     )
     for change in wrong:
         with pytest.raises(InvalidRecord):
             dataclasses.replace(good, **change)
     with pytest.raises(InvalidRecord):
-        UnitStatistics(1, torch.zeros(0, 0), torch.zeros(0), torch.zeros(0), torch.zeros(0))
+        UnitStatistics(1, torch.zeros(0), torch.zeros(0, 0), torch.zeros(0), torch.zeros(0))
 
 
 def test_checkpoint_refuses_contradictions() -> None:
@@ -92,6 +92,9 @@ def test_moments_refuse_wrong_shapes() -> None:
         {"covariance": torch.zeros(4, 3)},
         {"mean": torch.full((4,), math.nan)},
         {"covariance": torch.full((4, 4), math.inf)},
+        {"covariance": torch.arange(16.0).reshape(4, 4)},
+        {"covariance": -torch.eye(4)},
+        {"mean": torch.zeros(0), "covariance": torch.zeros(0, 0)},
     )
     for change in wrong:
         with pytest.raises(InvalidRecord):

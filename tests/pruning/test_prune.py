@@ -44,6 +44,7 @@ from tests.support.checkpoints import (
     units,
 )
 from tests.support.command_line import SMALL, Runner
+from tests.support.training import trained as trained_on
 
 
 @pytest.mark.parametrize(
@@ -325,3 +326,24 @@ def test_rewind_refuses_a_network_of_another_shape(emoprune: Runner, trained: Pa
     emoprune.done("train", small, "other.st", *SMALL, "--hidden", "5", "--epochs", "0")
     for name, says in (("other.st", "cannot be gone back to"), ("missing.st", "no such file")):
         assert check_refused(trained, says, rewind=name, error=EmopruneError).startswith(f"{name}: ")
+
+
+# the network that the budgets are measured on; adopted, so that it takes two seconds
+@pytest.mark.parametrize("statistics", [True, False])
+def test_the_pruned_file_of_a_resnet_is_not_larger(small: Path, statistics: bool) -> None:
+    given: dict[str, Any] = {"arch": "resnet18", "size": "32", "weights": "none", "epochs": 0}
+    original = trained_on(small, **given, statistics=statistics)
+    before = len(checkpoints.to_bytes(original))
+    for data in ("none", str(small)) if statistics else (str(small),):
+        result = pruned(original, method="reconstruct", macs=0.5, merge="sum", data=data).checkpoint
+        assert bool(result.statistics) == statistics
+        assert len(checkpoints.to_bytes(result)) < before
+
+
+def test_statistics_are_left_out_if_they_are_not_wanted(zoo: Zoo) -> None:
+    with_them, bare = (
+        pruned(zoo("conv2"), amount=0.4, statistics=wanted).checkpoint for wanted in (True, False)
+    )
+    assert same_tensors(with_them, bare)
+    assert (bare.layers, bare.statistics, bare.moments) == ((), {}, {})
+    assert bare.history == with_them.history

@@ -61,6 +61,7 @@ def test_error_tables_have_no_such_line_where_all_layers_lose(capsys: pytest.Cap
     text = " ".join(shown(capsys, layer("a", 3), layer("b", 1)))
     assert "nothing" not in text
     assert "a 4 > 3 1 0.25 0.125" in " ".join(text.split())
+    assert "weights (bytes) 400 240 -40.0%" in " ".join(text.split())
 
 
 def test_error_tables_leave_out_columns_without_a_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,18 +40,20 @@ def outcome(kind: type[E], call: Callable[[], T]) -> T | E:
 
 
 def statistics(units: int, *, patterns: int = 5, seed: int = 0) -> UnitStatistics:
-    """Sums over `patterns` random activations."""
-    generator = torch.Generator().manual_seed(seed)
-    h = torch.rand(patterns, units, generator=generator, dtype=torch.float64)
-    return UnitStatistics(patterns, h.T @ h, h.sum(0), h.min(0).values, h.max(0).values)
+    """Statistics of random activations, of no more digits than a file keeps."""
+    h = torch.rand(patterns, units, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return UnitStatistics(**vars(_moments(h)), low=h.min(0).values, high=h.max(0).values)
 
 
 def moments(channels: int, *, samples: int = 7, seed: int = 0) -> Moments:
     """Moments of random numbers, of no more digits than a file keeps."""
     generator = torch.Generator().manual_seed(seed)
-    h = torch.rand(samples, channels, generator=generator, dtype=torch.float64)
+    return _moments(torch.rand(samples, channels, generator=generator, dtype=torch.float64))
+
+
+def _moments(h: Tensor) -> Moments:
     centered = h - h.mean(0)
-    return Moments(samples, h.mean(0), (centered.T @ centered / samples).float().double())
+    return Moments(len(h), h.mean(0), (centered.T @ centered / len(h)).float().double())
 
 
 def tensors(inputs: int, units: int, outputs: int, *, seed: int = 0) -> dict[str, Tensor]:
@@ -88,25 +90,18 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
     return (
         all(getattr(one, name) == getattr(other, name) for name in plain)
         and _all_equal(one.tensors, other.tensors)
-        and one.statistics.keys() == other.statistics.keys()
-        and all(
-            entry.count == other.statistics[name].count
-            and _all_equal(_sums(entry), _sums(other.statistics[name]))
-            for name, entry in one.statistics.items()
-        )
-        and one.moments.keys() == other.moments.keys()
-        and all(
-            entry.count == other.moments[name].count
-            and torch.equal(entry.mean, other.moments[name].mean)
-            and torch.equal(entry.covariance, other.moments[name].covariance)
-            for name, entry in one.moments.items()
-        )
+        and _all_equal(_parts(one.statistics), _parts(other.statistics))
+        and _all_equal(_parts(one.moments), _parts(other.moments))
         and _all_equal(one.masks, other.masks)
     )
 
 
-def _sums(entry: UnitStatistics) -> dict[str, Tensor]:
-    return {"gram": entry.gram, "total": entry.total, "low": entry.low, "high": entry.high}
+def _parts(entries: Mapping[str, Moments]) -> dict[str, Tensor]:
+    return {
+        f"{name}.{part}": torch.as_tensor(value)
+        for name, entry in entries.items()
+        for part, value in vars(entry).items()
+    }
 
 
 def _all_equal(one: Any, other: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from torchvision import models
 from emoprune.choices import Part
 from emoprune.cli.main import main
 from emoprune.data.datasets import open_data
+from emoprune.data.loader import batches
 from emoprune.data.splits import partition
+from emoprune.data.types import Preprocess, Samples
 from emoprune.errors import BadCheckpoint
 from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.types import Metrics
-from emoprune.networks import checkpoint
+from emoprune.networks import checkpoint, memory
 from emoprune.networks.types import Checkpoint
+from emoprune.pruning.angles import angles_deg
 from emoprune.pruning.prune import plan
 from emoprune.pruning.types import PruneConfig
 from emoprune.training.config import TrainConfig, train_config
@@ -120,7 +123,7 @@ def test_what_does_not_fit_in_memory_is_refused_before_the_first_epoch(small: Pa
     given: dict[str, Any] = {**CONV1, "optimizer": "sgd", "lr": 1e30, "memory": 0.1}
     assert "the loss is" in refusal(small, **given)
     said = refusal(small, **given | {"hidden": 4096})
-    assert "statistics of 2 layers take 0.403 GB, and 0.1 GB may be taken; give `statistics=False`" in said
+    assert "statistics of 2 layers take 0.268 GB, and 0.1 GB may be taken; give `statistics=False`" in said
     assert "may be taken; give `batch_size=" in refusal(
         small, **given | {"size": "128", "memory": 0.02}, statistics=False
     )
@@ -231,13 +234,55 @@ def test_a_frozen_batch_norm_keeps_its_statistics(small: Path, in_folder: Path) 
     assert same(found, tensors, [name for name in tensors if not name.startswith("fc.")])
 
 
-def test_statistics_of_a_frozen_training_are_those_of_the_whole_network(small: Path, in_folder: Path) -> None:
-    torch.save(state(4), "w.pth")
-    frozen = trained(small, **DEEP, weights="w.pth", hidden=6, epochs=1, freeze="backbone")
+@pytest.mark.parametrize(
+    "given",
+    [
+        # a flattened map, a single layer as the head, a map
+        {"arch": "conv2", "size": "24", "gray": True, "hidden": 9},
+        {"arch": "conv2", "size": "24", "gray": True, "hidden": 9, "augment": "flip"},
+        {"arch": "shufflenet_v2_x0_5", "size": "32", "weights": "none"},
+        {"arch": "squeezenet1_1", "size": "32", "weights": "none", "hidden": 6},
+    ],
+    ids=lambda given: " ".join(map(str, given.values())),
+)
+def test_statistics_behind_a_frozen_backbone_are_those_of_a_pass_over_the_whole_network(
+    small: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, Any]
+) -> None:
+    read_pictures = list[int]()
+
+    def counted(samples: Samples, indices: Tensor, preprocess: Preprocess, *rest: Any) -> Iterator[Tensor]:
+        if preprocess.kind == "image":
+            read_pictures.append(len(indices))
+        return batches(samples, indices, preprocess, *rest)
+
+    monkeypatch.setattr("emoprune.training.train.batches", counted)
+    frozen = trained(small, **given, freeze="backbone", epochs=1, split="60/20/20")
+    assert read_pictures == ([18] if "augment" in given else [18, 6]), "the backbone runs once"
     frozen.save("frozen.st")
-    whole = trained(small, **DEEP, weights="frozen.st", hidden=6, epochs=0)
-    (name,) = frozen.statistics
-    torch.testing.assert_close(frozen.statistics[name].gram, whole.statistics[name].gram)
+    whole = trained(small, past=Path("frozen.st"), epochs=0)
+    assert frozen.layers == whole.layers
+    assert len(frozen.layers) > 1
+    for found, expected in ((frozen.statistics, whole.statistics), (frozen.moments, whole.moments)):
+        assert found.keys() == expected.keys()
+        for name, entry in expected.items():
+            assert found[name].count == entry.count
+            torch.testing.assert_close(found[name].mean, entry.mean, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(found[name].covariance, entry.covariance, rtol=1e-4, atol=1e-5)
+    for name, units in whole.statistics.items():
+        one, other = (angles_deg(entry, center="range") for entry in (frozen.statistics[name], units))
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-3, equal_nan=True)
+
+
+def test_statistics_behind_a_frozen_backbone_are_those_of_the_head_where_all_do_not_fit(
+    small: Path, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "GIGABYTE", 1e6)
+    given: dict[str, Any] = {"arch": "conv2", "size": "24", "gray": True, "hidden": 9, "freeze": "backbone"}
+    found = trained(small, **given, epochs=1, memory=0.02)
+    assert found.statistics.keys() == {"classifier.hidden1"}
+    assert "statistics are measured of 1 of 3 layers: those of all do not fit in memory" in told.text
+    bare = trained(small, **given, epochs=1, memory=0.02, statistics=False)
+    assert (bare.layers, bare.statistics, bare.moments) == ((), {}, {})
 
 
 def test_keep_best_ends_as_the_epoch_with_the_best_validation(faces: Path) -> None:
@@ -383,7 +428,8 @@ def test_no_epochs_give_the_same_tensors_and_statistics_measured_again(
     doubled = dataclasses.replace(
         before,
         statistics={
-            name: dataclasses.replace(entry, gram=2 * entry.gram) for name, entry in before.statistics.items()
+            name: dataclasses.replace(entry, covariance=2 * entry.covariance)
+            for name, entry in before.statistics.items()
         },
     )
     doubled.save("stale.st")
@@ -391,7 +437,7 @@ def test_no_epochs_give_the_same_tensors_and_statistics_measured_again(
         after = trained(faces, past=past, epochs=0)
         assert same_tensors(before, after)
         for name, entry in before.statistics.items():
-            torch.testing.assert_close(after.statistics[name].gram, entry.gram)
+            torch.testing.assert_close(after.statistics[name].covariance, entry.covariance)
 
 
 def test_train_goes_on_from_a_checkpoint_without_history(model: Path, faces: Path) -> None:

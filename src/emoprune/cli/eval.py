@@ -12,7 +12,7 @@ from emoprune.cli import options, output
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import RECONSTRUCTION_SCHEMA, check_settings
 from emoprune.io.key_values import keyed, number_or_text
-from emoprune.reporting.tables import table
+from emoprune.reporting.tables import FILE, table
 
 EXAMPLES = """\b
 Examples:
@@ -82,5 +82,6 @@ def command(
         fields = asdict(result)
         record = {"schema": RECONSTRUCTION_SCHEMA, **fields}
         parts = fields.pop("per_output").items()
-        tables = [table("Reconstruction", ["", ""], [*fields.items(), *parts])]
+        rows = [(FILE if key == "bytes" else key, value) for key, value in fields.items()]
+        tables = [table("Reconstruction", ["", ""], [*rows, *parts])]
     output.emit([record], lambda: tables, as_json=as_json)

@@ -12,7 +12,7 @@ from emoprune.cli import output as console
 from emoprune.deployment.config import ExportConfig
 from emoprune.errors import at
 from emoprune.io import files
-from emoprune.reporting.tables import table
+from emoprune.reporting.tables import FILE, table
 
 SCHEMA = "emoprune.export/2"
 
@@ -54,5 +54,6 @@ def command(
         summary = export(found, output, ExportConfig(**given.values), data=data, force=force)
     if output != files.STANDARD:
         record = {"schema": SCHEMA, "input": model, **asdict(summary)}
-        rows = [(key.replace("_", " "), value) for key, value in record.items() if key != "schema"]
+        words = {"bytes": FILE, "input_bytes": f"input {FILE}"}
+        rows = [(words.get(key, key.replace("_", " ")), record[key]) for key in record if key != "schema"]
         console.emit([record], lambda: [table("Export", ["", ""], rows)], as_json=as_json)

@@ -113,7 +113,7 @@ def command(
 ) -> None:
     """Compare evaluations, prunings and trainings, and draw them.
 
-    The summary has accuracy with its 95% interval, size and cost, each with its change against the first
+    The summary has accuracy with its 95% interval, cost and file size, each with its change against the first
     model. Precision, recall and F1 per class, confusion matrices, steps of prunings and learning curves
     follow.
     """

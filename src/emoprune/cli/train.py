@@ -106,8 +106,7 @@ def command(
     """Train a classifier, ready to be pruned.
 
     The checkpoint holds weights, classes, preprocessing, split, learning curve and, for every layer that
-    can be pruned, one-pass statistics of its units over the training part; with a frozen backbone, for
-    those of the head.
+    can be pruned, one-pass statistics of its units over the training part.
     """
     from emoprune.data.datasets import open_data
     from emoprune.io import files

@@ -6,10 +6,11 @@ import json
 import struct
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from emoprune.errors import BadCheckpoint
+from emoprune.errors import BadCheckpoint, InvalidRecord
 from emoprune.io.file_kinds import check_kind
 
 METADATA_KEY = "emoprune"
@@ -53,3 +54,22 @@ def _header(data: bytes) -> dict[str, dict[str, str]]:
         fact = f"not a safetensors file (truncated after {len(data)} of {whole} bytes)"
         raise BadCheckpoint(fact, COPY_AGAIN)
     return header
+
+
+def packed(matrix: Tensor) -> Tensor:
+    """The upper triangle of a symmetric matrix, row by row: (n, n) to (n (n + 1) / 2,)."""
+    return torch.cat([row[index:] for index, row in enumerate(matrix)])
+
+
+def unpacked(triangle: Tensor, side: int) -> Tensor:
+    """The symmetric matrix (side, side) of an upper triangle; InvalidRecord for one of another length.
+
+    The length is compared before the matrix takes any memory.
+    """
+    if triangle.shape != (side * (side + 1) // 2,):
+        fact = f"a triangle of {side:,} rows has {tuple(triangle.shape)} numbers"
+        raise InvalidRecord(fact, COPY_AGAIN)
+    matrix = triangle.new_empty(side, side)
+    for index, row in enumerate(triangle.split([*range(side, 0, -1)])):
+        matrix[index, index:] = matrix[index:, index] = row
+    return matrix

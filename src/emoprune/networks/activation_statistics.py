@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +16,10 @@ from emoprune.errors import TrainingFault
 from emoprune.networks.graph.types import ChannelGraph, LayerInput
 from emoprune.networks.types import HiddenLayer, Moments, UnitStatistics
 
+M = TypeVar("M", bound=Moments)
+
 GRAM_BLOCK = 512
-"""Units whose products are mirrored at a time."""
+"""Units whose products are handled at a time."""
 
 WAITING = 1024
 """Patterns that are collected before they are multiplied, because each product adds to a large matrix."""
@@ -59,15 +64,26 @@ class UnitSums:
         self._high = torch.maximum(self._high, h.amax(0))
 
     def statistics(self) -> UnitStatistics:
-        """The statistics of all activations; nothing can be added after."""
+        """The statistics of all activations; the sums are used up, so that a large matrix is there once."""
         if self._waiting:
             self._fold()
-        for start in range(0, len(self._total), GRAM_BLOCK):
+        count, mean, covariance = moments_of_sums(self._count, self._gram, self._total)
+        for start in range(0, len(mean), GRAM_BLOCK):
             stop = start + GRAM_BLOCK
-            corner = self._gram[start:stop, start:stop]
+            corner = covariance[start:stop, start:stop]
             corner.copy_(corner.triu() + corner.triu(1).T)
-            self._gram[stop:, start:stop] = self._gram[start:stop, stop:].T
-        return UnitStatistics(self._count, self._gram, self._total, self._low, self._high)
+            covariance[stop:, start:stop] = covariance[start:stop, stop:].T
+        return UnitStatistics(count, mean, covariance, self._low, self._high)
+
+
+def moments_of_sums(count: int, gram: Tensor, total: Tensor) -> tuple[int, Tensor, Tensor]:
+    """Count, mean and covariance from sums over patterns; `gram` becomes the covariance.
+
+    The diagonal is never negative. `gram` (units, units) and `total` (units,) are float64.
+    """
+    mean = total / count
+    gram.div_(count).addr_(mean, mean, alpha=-1).diagonal().clamp_(min=0)
+    return count, mean, gram
 
 
 def channel_moments(samples: Tensor) -> Moments:
@@ -134,6 +150,24 @@ class Collector:
                 found = self.moments.get(layer_input.name)
                 self.moments[layer_input.name] = pooled(found, more) if found else more
 
+    @contextmanager
+    def watching(self, net: nn.Module, prefix: str = "") -> Iterator[None]:
+        """Within, add what the layers of `net` read; it is set to evaluation mode.
+
+        If the network is part of a larger one, `prefix` completes its names to the graph's.
+        """
+        modules = dict(net.eval().named_modules())
+        hooks = [
+            modules[each.name.removeprefix(prefix)].register_forward_pre_hook(partial(self.take, each))
+            for each in self.layer_inputs
+            if each.name.startswith(prefix)
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
     def finish(self) -> None:
         """Sum up the statistics of all activations; nothing can be added after."""
         self.statistics = {layer: sums.statistics() for layer, sums in self._sums.items()}
@@ -163,45 +197,15 @@ def layer_inputs_of(graph: ChannelGraph, layers: Collection[str]) -> list[LayerI
 
 
 def collect(
-    net: nn.Module,
-    graph: ChannelGraph,
-    layers: Iterable[HiddenLayer],
-    batches: Iterable[Tensor],
-    *,
-    prefix: str = "",
+    net: nn.Module, graph: ChannelGraph, layers: Iterable[HiddenLayer], batches: Iterable[Tensor]
 ) -> Collector:
-    """Run `net` over `batches`, in evaluation mode without gradients, and gather its statistics.
-
-    If the network is part of a larger one, `prefix` completes its names to the graph's.
-    """
+    """Run `net` over `batches`, in evaluation mode without gradients, and gather its statistics."""
     collector = Collector(graph, layers)
-    modules = dict(net.eval().named_modules())
-    hooks = [
-        modules[each.name.removeprefix(prefix)].register_forward_pre_hook(partial(collector.take, each))
-        for each in collector.layer_inputs
-    ]
-    try:
-        with torch.inference_mode():
-            for batch in batches:
-                net(batch)
-            collector.finish()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with collector.watching(net), torch.inference_mode():
+        for batch in batches:
+            net(batch)
+        collector.finish()
     return collector
-
-
-def moments_of(statistics: UnitStatistics) -> Moments:
-    """The moments of a layer input that is exactly the units of a layer."""
-    return Moments(statistics.count, statistics.total / statistics.count, covariance(statistics))
-
-
-def covariance(statistics: UnitStatistics) -> Tensor:
-    """Population covariance of the units, (units, units), its diagonal never negative."""
-    mu = statistics.total / statistics.count
-    matrix = statistics.gram / statistics.count - torch.outer(mu, mu)
-    matrix.diagonal().clamp_(min=0)
-    return matrix
 
 
 def layer_range(statistics: UnitStatistics) -> float:
@@ -209,8 +213,38 @@ def layer_range(statistics: UnitStatistics) -> float:
     return float(statistics.high.max() - statistics.low.min())
 
 
-def survivors(statistics: UnitStatistics, kept: Sequence[int]) -> UnitStatistics:
-    """The statistics of the units in `kept` alone."""
-    index = torch.tensor(kept)
-    vectors = (sums[index] for sums in (statistics.total, statistics.low, statistics.high))
-    return UnitStatistics(statistics.count, statistics.gram[index][:, index], *vectors)
+def survivors(moments: M, kept: Sequence[int] | Tensor) -> M:
+    """The moments of the units, or channels, in `kept` alone."""
+    index = torch.as_tensor(kept)
+    vectors = {name: vars(moments)[name][index] for name in vars(moments).keys() - {"count", "covariance"}}
+    return replace(moments, covariance=moments.covariance[index][:, index], **vectors)
+
+
+FINEST_CORRELATION = 1 - 2.5e-5
+"""Between two units at 0.4 degrees: closer ones need float64 for their angle."""
+
+ROUNDING = 1e-12
+"""A variance under this fraction of the squared mean is what float64 sums leave of a constant."""
+
+
+def float32_keeps_angles(statistics: UnitStatistics) -> bool:
+    """Whether a covariance in float32 gives every angle to 1e-3 degrees, however activations are centered.
+
+    Rounding changes a covariance by at most 2^-24 of itself. The mean is not rounded, so in any affine view
+    the angle of two units changes by at most 2 * 2^-24 / sin(a), where a is that of their mean-centered
+    vectors: up to 1e-3 degrees where |cos a|, their correlation, is up to 1 - 2.5e-5.
+    """
+    covariance = statistics.covariance
+    variance = covariance.diagonal()
+    varies = variance > ROUNDING * statistics.mean.square()
+    normal = torch.finfo(torch.float32)
+    if bool((varies & ((variance < normal.tiny) | (variance > normal.max))).any()):
+        return False
+    # a constant has no angle that could change
+    deviation = torch.where(varies, variance, torch.inf).sqrt()
+    for start in range(0, len(deviation), GRAM_BLOCK):
+        rows = covariance[start : start + GRAM_BLOCK, start:].triu(1).abs_()
+        rows.div_(deviation[start : start + GRAM_BLOCK, None]).div_(deviation[start:])
+        if bool((rows > FINEST_CORRELATION).any()):
+            return False
+    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from pathlib import PureWindowsPath
 from typing import Any
@@ -16,14 +16,18 @@ from torch import Tensor
 from emoprune.errors import BadCheckpoint, InvalidRecord, at
 from emoprune.io import json_records, safetensors_files
 from emoprune.io.files import read_bytes, shown
-from emoprune.io.safetensors_files import COPY_AGAIN, METADATA_KEY
+from emoprune.io.safetensors_files import COPY_AGAIN, METADATA_KEY, packed, unpacked
+from emoprune.networks.activation_statistics import float32_keeps_angles, moments_of_sums
 from emoprune.networks.types import Card, Checkpoint, HistoryEntry, Moments, UnitStatistics
 from emoprune.version import __version__
 
-SCHEMA, FIRST_SCHEMA = "emoprune.checkpoint/2", "emoprune.checkpoint/1"
+SCHEMA = "emoprune.checkpoint/3"
+OLDER = ("emoprune.checkpoint/2", "emoprune.checkpoint/1")
 NET, STATS, READS, MASK = "net.", "stats.", "reads.", "mask."
-STATISTICS = ("count", "gram", "sum", "min", "max")
 MOMENTS = ("count", "mean", "covariance")
+STATISTICS = (*MOMENTS, "min", "max")
+SUMS = ("count", "gram", "sum", "min", "max")
+"""What older schemas have in place of statistics; their matrices are whole."""
 
 
 def canonical(record: object) -> str:
@@ -57,12 +61,12 @@ def card_record(text: str, wanted: str = SCHEMA) -> dict[str, Any]:
         # ValueError is also for numbers of thousands of digits, and for those that are not finite
         raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
     schema = record.get("schema") if isinstance(record, dict) else None
-    if not isinstance(record, dict) or schema not in (SCHEMA, FIRST_SCHEMA, wanted):
+    if not isinstance(record, dict) or schema not in (SCHEMA, *OLDER, wanted):
         fact = f"its schema is {schema!r:.100}, this program reads {wanted}"
         later = isinstance(schema, str) and schema.startswith(wanted.rstrip("0123456789"))
         raise BadCheckpoint(fact, "use the program that wrote it" if later else "give a checkpoint")
     preprocess = record.get("preprocess")
-    if schema == FIRST_SCHEMA and isinstance(preprocess, dict) and "colour" in preprocess:
+    if schema == OLDER[-1] and isinstance(preprocess, dict) and "colour" in preprocess:
         preprocess["color"] = preprocess.pop("colour")
     return record
 
@@ -74,24 +78,37 @@ def to_bytes(checkpoint: Checkpoint, *, keep_paths: bool = False) -> bytes:
     """
     net = checkpoint.tensors.items()
     tensors = {f"{NET}{name}": value.detach().cpu().contiguous() for name, value in net}
-    for layer, sums in checkpoint.statistics.items():
-        values = (sums.gram, sums.total, sums.low, sums.high)
-        tensors |= _parts(f"{STATS}{layer}", STATISTICS, sums.count, *values)
-    for name, moments in checkpoint.moments.items():
-        # centered, so float32 loses nothing that matters to a regression
-        tensors |= _parts(f"{READS}{name}", MOMENTS, moments.count, moments.mean, moments.covariance.float())
+    tensors |= dict(statistics_tensors(checkpoint))
     tensors |= {f"{MASK}{name}": mask.contiguous() for name, mask in checkpoint.masks.items()}
     return safetensors.torch.save(tensors, {METADATA_KEY: card_json(checkpoint, keep_paths=keep_paths)})
 
 
+def statistics_tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
+    """The statistics and moments as a file has them, by name; covariances are packed, in float32 if it does.
+
+    So the same statistics give the same tensors again after they were read.
+    """
+    for layer, entry in checkpoint.statistics.items():
+        exact = packed(entry.covariance)
+        rounded = exact.float()
+        if not torch.equal(rounded.double(), exact) and not float32_keeps_angles(entry):
+            rounded = exact
+        yield from _parts(f"{STATS}{layer}", STATISTICS, entry, rounded, entry.low, entry.high)
+    for name, moments in checkpoint.moments.items():
+        # centered, so float32 loses nothing that matters to a regression
+        yield from _parts(f"{READS}{name}", MOMENTS, moments, packed(moments.covariance).float())
+
+
+def _parts(
+    prefix: str, names: tuple[str, ...], entry: Moments, *values: Tensor
+) -> Iterator[tuple[str, Tensor]]:
+    parts = zip(names, (torch.tensor(entry.count), entry.mean, *values), strict=True)
+    return ((f"{prefix}.{name}", value.contiguous()) for name, value in parts)
+
+
 def own_bytes(checkpoint: Checkpoint) -> bytes:
-    """The bytes of the file that a checkpoint was read from, else those that `save` writes."""
+    """The bytes of the file that a checkpoint of this schema was read from, else those that `save` writes."""
     return to_bytes(checkpoint, keep_paths=checkpoint.place != "")
-
-
-def _parts(prefix: str, names: tuple[str, ...], count: int, *values: Tensor) -> dict[str, Tensor]:
-    parts = zip(names, (torch.tensor(count), *values), strict=True)
-    return {f"{prefix}.{name}": value.contiguous() for name, value in parts}
 
 
 def read(path: str) -> Checkpoint:
@@ -107,13 +124,17 @@ def from_bytes(data: bytes, *, place: str = "") -> Checkpoint:
     if METADATA_KEY not in metadata:
         remedy = "adopt its weights with emoprune train, `weights=FILE` and `epochs=0`"
         raise BadCheckpoint("a safetensors file, but not of emoprune", remedy)
-    card = json_records.decode(Card, card_record(metadata[METADATA_KEY]))
+    record = card_record(metadata[METADATA_KEY])
+    card, whole = json_records.decode(Card, record), record["schema"] in OLDER
     net, mask = _named(tensors, NET), _named(tensors, MASK)
-    layers = [layer.name for layer in card.layers]
-    statistics = {name: UnitStatistics(*_sums(tensors, f"{STATS}{name}", STATISTICS)) for name in layers}
+    parts = SUMS if whole else STATISTICS
+    statistics = {
+        layer.name: UnitStatistics(*_moments(tensors, f"{STATS}{layer.name}", parts, whole=whole))
+        for layer in card.layers
+    }
     reads = sorted({name.rpartition(".")[0] for name in _named(tensors, READS)})
-    moments = {name: Moments(*_sums(tensors, f"{READS}{name}", MOMENTS)) for name in reads}
-    known = len(net) + len(mask) + len(STATISTICS) * len(statistics) + len(MOMENTS) * len(moments)
+    moments = {name: Moments(*_moments(tensors, f"{READS}{name}", MOMENTS, whole=whole)) for name in reads}
+    known = len(net) + len(mask) + len(parts) * len(statistics) + len(MOMENTS) * len(moments)
     if known != len(tensors):
         raise BadCheckpoint("has tensors that are neither its network's nor its statistics'", COPY_AGAIN)
     return Checkpoint(
@@ -125,17 +146,28 @@ def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _sums(tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...]) -> list[Any]:
-    """An integer, then float64 tensors; BadCheckpoint or InvalidRecord for anything else."""
+def _moments(
+    tensors: Mapping[str, Tensor], prefix: str, parts: tuple[str, ...], *, whole: bool
+) -> tuple[Any, ...]:
+    """Count, mean, covariance and what comes after, float64; matrices are packed unless they are `whole`.
+
+    BadCheckpoint or InvalidRecord for anything else.
+    """
     names = [f"{prefix}.{part}" for part in parts]
     for name in names:
         if name not in tensors:
             raise BadCheckpoint(f"lacks tensor {name}", COPY_AGAIN)
-    count, *sums = (tensors[name] for name in names)
-    real = all(value.is_floating_point() and value.ndim > 0 for value in sums)
-    if count.numel() != 1 or count.dtype != torch.int64 or not real:
+    count, *found = (tensors[name] for name in names)
+    # smaller types would take many times their bytes
+    real = all(value.dtype in (torch.float32, torch.float64) and value.ndim > 0 for value in found)
+    if count.numel() != 1 or count.dtype != torch.int64 or not real or int(count) < 1:
         raise InvalidRecord(f"tensors {prefix} are not statistics", COPY_AGAIN)
-    return [int(count), *(value.double() for value in sums)]
+    first, second, *more = (value.double() for value in found)
+    if parts == SUMS:
+        if second.ndim != 1 or first.shape != 2 * second.shape:
+            raise InvalidRecord(f"tensors {prefix} are not statistics", COPY_AGAIN)
+        return *moments_of_sums(int(count), first, second), *more
+    return int(count), first, second if whole else unpacked(second, len(first)), *more
 
 
 def history_entry(command: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> HistoryEntry:

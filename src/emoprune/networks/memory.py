@@ -24,16 +24,17 @@ def limit_bytes(gigabytes: float | None) -> int:
 
 
 def statistics_bytes(graph: ChannelGraph, layers: Iterable[HiddenLayer]) -> int:
-    """Bytes that the statistics of `layers` take, and the file that they are written to.
+    """Bytes that the statistics of `layers` take at most, and the file that they are written to.
 
-    A layer and a layer input with moments of its own have a matrix each: float64 in memory, and for a layer
-    also in the file. The file is put together in memory, and then once more with its header.
+    A layer and a layer input with moments of its own have a matrix each, float64. A file has the half of it,
+    of a layer input in float32. It is put together in memory, and then once more with its header.
     """
     names = {layer.name for layer in layers}
-    units = sum((graph.spans[name][1] - graph.spans[name][0]) ** 2 for name in names)
-    inputs = (each for each in layer_inputs_of(graph, names) if not shared_layer(graph, each))
-    channels = sum(len(each.owner) ** 2 for each in inputs)
-    in_memory, in_file = 8 * (units + channels), 8 * units + 4 * channels
+    units = [graph.spans[name][1] - graph.spans[name][0] for name in names]
+    inputs = [len(each.owner) for each in layer_inputs_of(graph, names) if not shared_layer(graph, each)]
+    in_memory = 8 * sum(side**2 for side in (*units, *inputs))
+    in_file = sum(8 * side * (side + 1) // 2 for side in units)
+    in_file += sum(4 * side * (side + 1) // 2 for side in inputs)
     return in_memory + 2 * in_file
 
 
@@ -102,9 +103,14 @@ def layers_that_fit(graph: ChannelGraph, glob: str, memory: float | None) -> tup
     fewer = f"measure fewer layers, such as `layer={least.name}`"
     remedy = fewer if len(chosen) > 1 else "free memory, or give more `memory`"
     check_statistics(graph, chosen, limit=limit, remedy=remedy)
+    note_fewer(graph, chosen)
+    return chosen
+
+
+def note_fewer(graph: ChannelGraph, chosen: Collection[HiddenLayer]) -> None:
+    """Say that the statistics of all layers do not fit in memory, and are those of `chosen`."""
     fact = f"statistics are measured of {len(chosen):,} of {counted(len(graph.layers), 'layer')}"
     note(f"{fact}: those of all do not fit in memory")
-    return chosen
 
 
 def _shown(size: int) -> str:

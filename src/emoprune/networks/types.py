@@ -26,48 +26,23 @@ MAKE_AGAIN = "make the checkpoint again with emoprune train"
 TRAIN_AGAIN = "train the checkpoint again"
 
 
-LARGEST_SUM = 1e150
-"""Squares of larger numbers are infinite in float64."""
+LARGEST = 1e140
+"""Squares of larger numbers, summed over patterns, may be infinite in float64."""
 
 
-def _require_finite(*sums: Tensor) -> None:
-    # written so that NaN fails too
-    if not all(bool((values.double().abs() <= LARGEST_SUM).all()) for values in sums):
-        raise InvalidRecord("statistics that are not finite, or huge", TRAIN_AGAIN)
-
-
-@dataclass(frozen=True)
-class UnitStatistics:
-    """One-pass second moments of the activations of one layer's units over the training patterns.
-
-    `gram` (units, units) and `total` (units,) are sums over `count` patterns, float64; `low` and `high`
-    (units,) the observed extremes. Sums add up: two halves of the data give the whole.
-    """
-
-    count: int
-    gram: Tensor
-    total: Tensor
-    low: Tensor
-    high: Tensor
-
-    def __post_init__(self) -> None:
-        units = self.total.shape[0]
-        shapes = tuple(tuple(sums.shape) for sums in (self.gram, self.total, self.low, self.high))
-        if self.count < 1 or units < 1 or shapes != ((units, units), (units,), (units,), (units,)):
-            raise InvalidRecord(f"statistics of {self.count} patterns with shapes {shapes}", TRAIN_AGAIN)
-        _require_finite(self.gram, self.total, self.low, self.high)
-
-    @property
-    def units(self) -> int:
-        """Number of units."""
-        return int(self.total.shape[0])
+def _require_finite(*numbers: Tensor) -> None:
+    for values in numbers:
+        low, high = values.aminmax()
+        # written so that NaN fails too
+        if not (float(low) >= -LARGEST and float(high) <= LARGEST):
+            raise InvalidRecord("statistics that are not finite, or huge", TRAIN_AGAIN)
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean (channels,) and covariance (channels, channels), float64, of a layer input.
+    """Mean (channels,) and population covariance (channels, channels) over `count` samples, float64.
 
-    Every position of a map counts as one of `count` samples.
+    Of a layer input every position of a map counts as a sample.
     """
 
     count: int
@@ -75,16 +50,39 @@ class Moments:
     covariance: Tensor
 
     def __post_init__(self) -> None:
-        channels = self.mean.numel()
-        square = tuple(self.covariance.shape) == (channels, channels)
-        if self.count < 1 or self.mean.ndim != 1 or not square:
+        channels = self.units
+        fits = self.mean.ndim == 1 and tuple(self.covariance.shape) == (channels, channels)
+        if self.count < 1 or channels < 1 or not fits:
             raise InvalidRecord(f"moments of {self.count} samples with shapes that do not fit", TRAIN_AGAIN)
         _require_finite(self.mean, self.covariance)
         # float32 products of nearly constant channels are mostly rounding
-        rounding = 1e-3 * self.covariance.abs().max() + 1e-9 * self.mean.square().max()
-        lopsided = (self.covariance - self.covariance.mT).abs().max() > rounding
-        if bool(lopsided) or bool((self.covariance.diagonal() < 0).any()):
+        largest = max(map(abs, map(float, self.covariance.aminmax())))
+        rounding = 1e-3 * largest + 1e-9 * float(self.mean.square().max())
+        lopsided = float((self.covariance - self.covariance.mT).max()) > rounding
+        if lopsided or bool((self.covariance.diagonal() < 0).any()):
             raise InvalidRecord("a covariance that is not symmetric or has a negative diagonal", TRAIN_AGAIN)
+
+    @property
+    def units(self) -> int:
+        """Number of units, or of channels."""
+        return self.mean.numel()
+
+
+@dataclass(frozen=True)
+class UnitStatistics(Moments):
+    """Moments of the activations of one layer's units over the training patterns, and their extremes.
+
+    `low` and `high` are (units,), float64.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.low.shape == self.high.shape == self.mean.shape:
+            raise InvalidRecord("extremes of other units than the statistics", TRAIN_AGAIN)
+        _require_finite(self.low, self.high)
 
 
 @dataclass(frozen=True)

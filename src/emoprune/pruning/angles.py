@@ -9,7 +9,7 @@ from torch import Tensor
 
 from emoprune.choices import Center
 from emoprune.evaluation.training_data import NO_DATA, matching_layers, note_stale_statistics, remeasured
-from emoprune.networks.activation_statistics import covariance, layer_range
+from emoprune.networks.activation_statistics import layer_range
 from emoprune.networks.types import Checkpoint, UnitStatistics
 from emoprune.pruning.methods import MASKING
 from emoprune.pruning.types import AnglesConfig, Pair, Survey
@@ -34,29 +34,24 @@ def default_center(activation: str) -> Center:
 
 
 def centered_gram(statistics: UnitStatistics, center: Center) -> Tensor:
-    """Inner products of the centered activation vectors, (units, units), from the sums alone.
+    """Inner products of the centered activation vectors, (units, units), from the moments alone.
 
     Every centering is an affine view a * h + d of the activations: half: h - 0.5; range: the layer's
-    observed range scaled to 0..1, then minus 0.5; mean: minus each unit's own mean; none: as they are.
+    observed range scaled to 0..1, then minus 0.5; mean: minus each unit's own mean; none: as they are. With
+    the mean m of the view, the products over n patterns are n (a^2 C + m m').
     """
-    ones = torch.ones_like(statistics.total)
-    scale = 1.0
-    shift = torch.zeros_like(ones)
+    scale, mean = 1.0, statistics.mean
     if center == "half":
-        shift = -0.5 * ones
+        mean = mean - 0.5
     elif center == "range":
         span = layer_range(statistics)
         scale = 1 / span if span > 0 else 0.0
-        shift = ones * (-float(statistics.low.min()) * scale - 0.5)
+        mean = (mean - statistics.low.min()) * scale - 0.5
     elif center == "mean":
-        return covariance(statistics) * statistics.count
-    gram = scale**2 * statistics.gram
+        mean = torch.zeros_like(mean)
     # in place: a layer of thousands of units has a matrix of hundreds of megabytes
-    if bool(shift.any()):
-        gram.addr_(statistics.total, shift, alpha=scale).addr_(shift, statistics.total, alpha=scale)
-        gram.addr_(shift, shift, alpha=statistics.count)
-    gram.diagonal().clamp_(min=0)
-    return gram
+    gram = (statistics.covariance * scale).mul_(scale * statistics.count)
+    return gram.addr_(mean, mean, alpha=statistics.count)
 
 
 def angles_deg(statistics: UnitStatistics, *, center: Center) -> Tensor:
@@ -94,7 +89,7 @@ def short_units(statistics: UnitStatistics, center: Center) -> Tensor:
 
 def constant_units(statistics: UnitStatistics) -> Tensor:
     """Mask of the units whose standard deviation over the patterns is under 1% of the layer's range."""
-    deviation = covariance(statistics).diagonal().sqrt()
+    deviation = statistics.covariance.diagonal().sqrt()
     still = statistics.low == statistics.high
     return still | (deviation <= INSIGNIFICANT_SHARE * layer_range(statistics))
 

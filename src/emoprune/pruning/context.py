@@ -11,7 +11,7 @@ from torch import Tensor
 
 from emoprune import events
 from emoprune.errors import InvalidRecord
-from emoprune.networks.activation_statistics import layer_inputs_of, moments_of, shared_layer
+from emoprune.networks.activation_statistics import layer_inputs_of, shared_layer
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Consumer, LayerInput
 from emoprune.networks.types import Checkpoint, HiddenLayer, Moments, UnitStatistics
 from emoprune.pruning.methods import METHODS
@@ -51,9 +51,7 @@ class PruningContext:
     def moments_at(self, layer_input: LayerInput) -> Moments:
         """Mean and covariance of what the consumers of `layer_input` see."""
         shared = shared_layer(self.graph, layer_input)
-        if shared is not None:
-            return moments_of(self.statistics[shared])
-        return self.moments[layer_input.name]
+        return self.moments[layer_input.name] if shared is None else self.statistics[shared]
 
     def weight(self, consumer: Consumer, layer_input: LayerInput) -> Tensor:
         """A consumer's weight in float64, (outputs, channels, taps)."""

@@ -246,7 +246,7 @@ class PrunePlan:
             parameters=Change(old.parameters, new.parameters),
             nonzero_parameters=Change(old.nonzero_parameters, new.nonzero_parameters),
             macs=Change(old.macs, new.macs),
-            # in a file, without statistics and masks
+            # of the weights: neither statistics nor masks
             bytes=Change(*(sum(each.nbytes for each in tensors.values()) for tensors in both)),
             layers=tuple(
                 LayerOutcome(
@@ -352,7 +352,9 @@ def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:
         raise UsageFault("the plan was made for another checkpoint", "plan again")
     check_errors(run.config, planned.amount, planned.error_estimate, most=planned.max_error)
     pruned = run.apply(planned.plan, planned.merged.get(run.config.merge))
-    after = surgery.pruned_checkpoint(before, run.context, planned.plan, pruned)
+    # those of weights that are set back were of other weights
+    keeps = run.config.statistics and run.config.rewind is None
+    after = surgery.pruned_checkpoint(original, run.context, planned.plan, pruned, statistics=keeps)
     if run.config.rewind is not None:
         earlier = checkpoint.read(run.config.rewind)
         after = surgery.rewound(after, earlier, run.context, planned.plan)

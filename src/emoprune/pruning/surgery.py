@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint
+from emoprune.events import counted, note
 from emoprune.networks.activation_statistics import survivors
 from emoprune.networks.graph.types import ChannelGraph
-from emoprune.networks.types import Checkpoint, Moments
+from emoprune.networks.types import Checkpoint
 from emoprune.pruning.context import PruningContext, masked, stays
 from emoprune.pruning.types import Plan
 
@@ -39,23 +40,35 @@ def apply(plan: Plan, context: PruningContext, merged: Mapping[str, Tensor]) -> 
 
 
 def pruned_checkpoint(
-    checkpoint: Checkpoint, context: PruningContext, plan: Plan, pruned: Pruned
+    checkpoint: Checkpoint, context: PruningContext, plan: Plan, pruned: Pruned, *, statistics: bool = True
 ) -> Checkpoint:
-    """The checkpoint with the pruned network; the survivors keep their statistics, for pruning in steps."""
+    """The checkpoint with the pruned network; the survivors keep their statistics, for pruning in steps.
+
+    They are those of `context`, and only where `checkpoint` has any, so that its file does not grow; a note
+    says so where some are left out. Without `statistics` there are none.
+    """
     removals, alive = {removal.layer: removal for removal in plan.removals}, context.alive(plan)
-    moments = dict(checkpoint.moments)
-    for layer_input in context.graph.layer_inputs:
-        if old := moments.get(layer_input.name):
-            kept = torch.nonzero(stays(layer_input.owner, alive)).flatten()
-            moments[layer_input.name] = Moments(old.count, old.mean[kept], old.covariance[kept][:, kept])
+    known = [name for name in checkpoint.statistics if statistics and name in context.statistics]
+    moments = {
+        each.name: survivors(context.moments[each.name], stays(each.owner, alive))
+        for each in context.graph.layer_inputs
+        if statistics and each.name in checkpoint.moments and each.name in context.moments
+    }
+    left = len(context.statistics) - len(known), len(context.moments) - len(moments)
+    if statistics and any(left):
+        fact = f"statistics of {counted(left[0], 'layer')} and {counted(left[1], 'layer input')} are left out"
+        note(f"{fact}, as the original has none of them; prune it further with `data`")
     return replace(
         checkpoint,
         tensors=pruned.tensors,
         masks=pruned.masks,
         spec=replace(checkpoint.spec, widths={**checkpoint.spec.widths, **pruned.widths}),
+        layers=tuple(layer for layer in context.graph.layers if layer.name in known),
         statistics={
-            name: survivors(statistics, removals[name].kept) if name in removals else statistics
-            for name, statistics in checkpoint.statistics.items()
+            name: survivors(context.statistics[name], removals[name].kept)
+            if name in removals
+            else context.statistics[name]
+            for name in known
         },
         moments=moments,
     )
@@ -72,12 +85,12 @@ def cut(tensors: Mapping[str, Tensor], graph: ChannelGraph, alive: Tensor) -> di
 
 
 def rewound(pruned: Checkpoint, earlier: Checkpoint, context: PruningContext, plan: Plan) -> Checkpoint:
-    """The pruned network with its survivors set back to `earlier`, a checkpoint of the whole network.
+    """The pruned network, its survivors set back to `earlier`, a checkpoint of the whole network.
 
-    It has no statistics, for those were of other weights (re-initialization of elazar2020, section 2).
+    It should have no statistics, for those are of other weights (re-initialization of elazar2020, section 2).
     """
     tensors = masked(cut(earlier.tensors, context.graph, context.alive(plan)), pruned.masks)
-    return replace(pruned, tensors=tensors, layers=(), statistics={}, moments={})
+    return replace(pruned, tensors=tensors)
 
 
 def check_rewind(earlier: Checkpoint, whole: Checkpoint) -> None:

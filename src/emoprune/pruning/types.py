@@ -140,6 +140,11 @@ class PruneConfig:
     )
     samples: int = SAMPLES
     memory: float | None = MEMORY
+    statistics: bool = setting(
+        True,
+        "Whether to keep the statistics that further pruning needs, where the original has them.",
+        option="--statistics/--no-statistics",
+    )
     rewind: str | None = setting(
         None,
         "Set what survives back to this earlier checkpoint (train `save_init`), to train it from there.",

@@ -11,7 +11,7 @@ from emoprune.networks.graph.types import Obstacle
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Change, LayerOutcome, LayerSensitivity, PruneOutcome, PruningCurve, Survey
 from emoprune.reporting.aggregate import STEP_KEYS
-from emoprune.reporting.tables import Table, cell, table
+from emoprune.reporting.tables import WEIGHTS, Table, cell, table
 
 REASONS = {"similar": "similar", "complementary": "compl.", "insignificant": "insign."}
 ERRORS = {"error_sum": "error: sum", "error_lstsq": "lstsq"}
@@ -71,7 +71,7 @@ def _totals(outcome: PruneOutcome) -> Iterable[tuple[object, ...]]:
         counts: Change = getattr(outcome, name)
         if name != "nonzero_parameters" or counts != outcome.parameters:
             change = f"{(counts.after or 0) / counts.before - 1:+.1%}" if counts.before else "-"
-            yield name.replace("_", " "), counts.before, counts.after, change
+            yield WEIGHTS if name == "bytes" else name.replace("_", " "), counts.before, counts.after, change
     accuracy, loss = outcome.accuracy, outcome.loss
     if accuracy is None or loss is None or outcome.evaluated_on is None:
         return

@@ -16,7 +16,17 @@ from emoprune.evaluation.types import Metrics
 from emoprune.reporting import aggregate, tables
 from emoprune.reporting.aggregate import CLASS_KEYS, Group, View, class_mean, confusion
 from emoprune.reporting.confidence import by_key
-from emoprune.reporting.tables import DECIMALS, DIFFERENCE, PERCENT, POINTS, Format, Table, as_record, table
+from emoprune.reporting.tables import (
+    DECIMALS,
+    DIFFERENCE,
+    FILE,
+    PERCENT,
+    POINTS,
+    Format,
+    Table,
+    as_record,
+    table,
+)
 from emoprune.reporting.types import Estimate, PaperValue
 
 SCHEMA, LABELS_SCHEMA = "emoprune.report/1", "emoprune.labels/1"
@@ -61,7 +71,7 @@ MEASURES = (
     Measure("parameters", "parameters", _count, name="parameters"),
     Measure("non-zero", "nonzero_parameters", _count, name="non-zero"),
     Measure("MACs", "macs", _count, name="MACs"),
-    Measure("bytes", "bytes", _count),
+    Measure(FILE, "bytes", _count),
     Measure("latency (ms)", "latency_ms", DECIMALS.text),
 )
 

@@ -13,6 +13,9 @@ from emoprune.io import csv_text
 from emoprune.io.visible_text import visible
 from emoprune.reporting.types import Estimate
 
+WEIGHTS, FILE = "weights (bytes)", "file (bytes)"
+"""What every table calls the bytes of a network's tensors, and those of a file on disk."""
+
 
 @dataclass(frozen=True)
 class Table:

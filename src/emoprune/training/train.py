@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from emoprune.data.types import Preprocess, Samples, SplitRule
 from emoprune.errors import at
 from emoprune.io import devices
 from emoprune.networks import build, checkpoint, memory
-from emoprune.networks.activation_statistics import Collector, collect
+from emoprune.networks.activation_statistics import Collector
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
 from emoprune.networks.losses import task_of
@@ -51,10 +52,10 @@ def train(
 
     `past` is a checkpoint to train on instead of a new network. The history calls it `past_name`, and the
     data `data_name`, by default their place. `rule` is how the config splits the data, if that is known.
-    `on_start` gets the network, without statistics, before its first step. With a frozen backbone the
-    statistics are those of the head, and without augmentation the head alone is run, on features computed
-    once. Raises UsageFault for settings that contradict each other or the data, TrainingFault where the loss
-    diverges.
+    `on_start` gets the network, without statistics, before its first step. With a frozen backbone and
+    without augmentation the head alone is trained, on features computed once; where the statistics of all
+    layers do not fit in memory, they are those of the head. Raises UsageFault for settings that contradict
+    each other or the data, TrainingFault where the loss diverges.
     """
     device = devices.device(config.device)
     earlier = Past(past, past_name) if past else None
@@ -68,6 +69,10 @@ def train(
     made = dataclasses.replace(
         _checkpoint(prepared, curve), layers=layers, statistics=seen.statistics, moments=seen.moments
     )
+    size = sum(tensor.nbytes for _, tensor in checkpoint.statistics_tensors(made))
+    if size > NOTABLE_BYTES:
+        found = events.counted(len(layers), "layer")
+        events.note(f"the statistics of {found} take {size / 2**20:,.0f} MB of the file")
     return Trained(made, {name: len(indices) for name, indices in prepared.parts.items()})
 
 
@@ -137,13 +142,16 @@ def _run(
     feed = _Feed(net, "", start.samples, prepared.parts, start.preprocess, prepared.masks)
     if config.freeze == "backbone":
         freeze_all_but_head(net)
-        layers = tuple(layer for layer in layers if layer.name.startswith(f"{head_name(net)}."))
+        if memory.statistics_bytes(graph, layers) > limit:
+            layers = tuple(layer for layer in layers if layer.name.startswith(f"{head_name(net)}."))
+            memory.note_fewer(graph, layers)
     memory.check_statistics(graph, layers, limit=limit, remedy="give `statistics=False`, or free memory")
+    seen = Collector(graph, layers)
     if config.freeze == "backbone":
         if parse_augmentations(config.augment):
             events.note("with `augment` the frozen backbone has to run in every epoch")
         else:
-            feed = _head_alone(feed, device)
+            feed = _head_alone(feed, device, seen)
     elif device.type == "cpu" and config.epochs:
         batch = min(config.batch_size or len(feed.parts["train"]), len(feed.parts["train"]))
         memory.check_training(blueprint, spec.input, batch=batch, limit=limit)
@@ -151,22 +159,31 @@ def _run(
     train = feed.parts["train"]
     inputs = batches(feed.samples, train, feed.preprocess, device)
     tracked = events.tracked(inputs, "statistics", len(train), steps=len)
-    seen = collect(feed.net, graph, layers, tracked if layers else (), prefix=feed.prefix)
-    size = sum(entry.gram.nbytes for entry in seen.statistics.values())
-    size += sum(entry.covariance.nbytes // 2 for entry in seen.moments.values())
-    if size > NOTABLE_BYTES:
-        found = events.counted(len(layers), "layer")
-        events.note(f"the statistics of {found} take {size / 2**20:,.0f} MB of the checkpoint")
+    # a frozen backbone was seen when it made the features
+    left = any(each.name.startswith(feed.prefix) for each in seen.layer_inputs)
+    with seen.watching(feed.net, feed.prefix), torch.inference_mode():
+        for read in tracked if left else ():
+            feed.net(read)
+        seen.finish()
     return curve, layers, seen
 
 
-def _head_alone(whole: _Feed, device: torch.device) -> _Feed:
-    """The head of a network and the features it reads, of the parts that training reads."""
+def _head_alone(whole: _Feed, device: torch.device, seen: Collector) -> _Feed:
+    """The head of a network and the features it reads, of the parts that training reads.
+
+    `seen` takes what the layers of the backbone read of the training part.
+    """
     parts = {part: whole.parts[part] for part in ("train", "val") if part in whole.parts}
     indices = torch.cat([*parts.values()])
-    inputs = batches(whole.samples, indices, whole.preprocess, device)
-    rows = events.tracked(precompute(whole.net, inputs), "features", len(indices), steps=len)
-    samples = TensorSamples(torch.cat([*rows]), whole.samples.labels[indices])
+    rows = list[Tensor]()
+    with events.progress("features", len(indices)) as advance:
+        for part, chosen in parts.items():
+            inputs = batches(whole.samples, chosen, whole.preprocess, device)
+            with seen.watching(whole.net) if part == "train" else nullcontext():
+                for features in precompute(whole.net, inputs):
+                    rows.append(features)
+                    advance(len(features))
+    samples = TensorSamples(torch.cat(rows), whole.samples.labels[indices])
     places = torch.arange(len(indices)).split([len(part) for part in parts.values()])
     head, prefix = head_of(whole.net), f"{head_name(whole.net)}."
     masks = {name.removeprefix(prefix): mask for name, mask in whole.masks.items() if name.startswith(prefix)}

@@ -10,7 +10,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from emoprune.networks.activation_statistics import Collector, moments_of, shared_layer
+from emoprune.networks.activation_statistics import Collector, shared_layer
 from emoprune.networks.graph.types import FROZEN, ChannelGraph
 from emoprune.networks.profiling import Footprint
 from emoprune.pruning.context import PruningContext, stays
@@ -105,7 +105,7 @@ def _active(graph: ChannelGraph, seen: Collector) -> Tensor:
     active = torch.zeros(graph.units, dtype=torch.bool)
     for layer_input in graph.layer_inputs:
         layer = shared_layer(graph, layer_input)
-        moments = moments_of(seen.statistics[layer]) if layer else seen.moments[layer_input.name]
+        moments = seen.statistics[layer] if layer else seen.moments[layer_input.name]
         moving = (moments.mean != 0) | (moments.covariance.diagonal() != 0)
         active[layer_input.owner[moving & (layer_input.owner != FROZEN)]] = True
     return active
