@@ -247,6 +247,7 @@ def test_show_leaves_out_what_nobody_reads_on_a_terminal(
         ("leave out `no_progress=True`", "leave out --no-progress"),
         ("`layer=*` prunes all", "--layer '*' prunes all"),
         ("`past` names a checkpoint", "--from names a checkpoint"),
+        ("no layer matches `layer=\ud800`", "no layer matches --layer '\ud800'"),
         ("write `A B` or `0.5`", "write `A B` or `0.5`"),
     ],
 )

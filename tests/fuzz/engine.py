@@ -216,7 +216,8 @@ class Worker:
                 self._pipe.send((task, done))
                 while (found := self._received()) is not None:
                     if isinstance(found, str):
-                        raise RuntimeError(found)
+                        # xdist cannot send a surrogate
+                        raise RuntimeError(found.encode("ascii", "backslashreplace").decode())
                     done += 1
                     yield found
                 return

@@ -244,7 +244,7 @@ def as_options(text: str) -> str:
         name, value = found.groups()
         if value == "False":
             return spelled(f"no_{name}")
-        return spelled(name) + ("" if value in (None, "True") else f" {quoted(value)}")
+        return spelled(name) + ("" if value in (None, "True") else f" {shlex.quote(value)}")
 
     return ARGUMENT.sub(option, text)
 
