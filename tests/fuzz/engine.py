@@ -33,8 +33,8 @@ TRACEBACK, SLOW, MEMORY, OUTSIDE, ESCAPE = FINDINGS = ("traceback", "slow", "mem
 """Another error or the end of the process; over LONGEST_S; too much memory; a file touched outside of the
 output; text that is not fit for a terminal."""
 
-LONGEST_S, STILL_S = 5.0, 15
-"""What the processor may work on an input; and how long it may not work on one at all."""
+LONGEST_S, STILL_S, STILL_TICKS = 5.0, 15, 15
+"""What the processor may work on an input; how long it may hardly work on one, as waiting threads wake up."""
 MEMORY_BYTES, MEMORY_TIMES = 500_000_000, 10
 """An input may grow the process by the first, and by its size times the second."""
 SPACE_BYTES = 6_000_000_000
@@ -237,7 +237,7 @@ class Worker:
         seen: list[int] = []
         while not self._pipe.poll(1):
             seen.append(_ticks(self._process.pid))
-            if len(seen) > STILL_S and seen[-1] - seen[-1 - STILL_S] <= 1:
+            if len(seen) > STILL_S and seen[-1] - seen[-1 - STILL_S] <= STILL_TICKS:
                 # upon which it writes down where it is
                 os.kill(self._process.pid, signal.SIGABRT)
                 self._waits = True

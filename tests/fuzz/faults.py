@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from threading import Thread
 
 from emoprune import events
 from emoprune.errors import BadData
@@ -40,8 +42,14 @@ def loops(place: Place) -> None:
         pass
 
 
+def wakes() -> None:
+    while True:
+        time.sleep(0.01)
+
+
 def waits(place: Place) -> None:
-    """Waits for somebody who never comes."""
+    """Waits for somebody who never comes, while a thread wakes up now and then."""
+    Thread(target=wakes, daemon=True).start()
     os.mkfifo(place.out / "pipe")
     (place.out / "pipe").read_bytes()
 

@@ -188,7 +188,8 @@ def test_render_is_half_a_page_wide_and_cuts_no_words(chart: Chart) -> None:
     figure = figures.draw(chart)
     picture = Image.open(io.BytesIO(figures.render(chart)["png"]))
     assert picture.width == round(figures.WIDTH_IN * 300)
-    assert picture.height == round(figure.get_size_inches()[1] * 300)
+    # a height may end between two pixels
+    assert abs(picture.height - figure.get_size_inches()[1] * 300) <= 1
     figure.canvas.draw()
     drawn = figure.get_tightbbox()
     width, height = figure.get_size_inches()

@@ -258,6 +258,12 @@ def test_damage_gives_frames_or_bad_data(tmp_path: Path, form: str, codec: str) 
             assert all(image.mode == "RGB" for _, image in found)
 
 
+def test_decoders_say_nothing_even_if_another_library_wants_them_to(clip: Path) -> None:
+    av.logging.set_level(av.logging.ERROR)
+    next(video.frames(clip, 1))
+    assert av.logging.get_level() is None
+
+
 def test_without_pyav_the_extra_is_named(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(Unavailable, match=r"emoprune\[video\]"):

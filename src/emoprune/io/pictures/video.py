@@ -77,6 +77,8 @@ def _decoded(path: Path) -> Iterator[tuple[Fraction, VideoFrame, VideoStream]]:
         raise BadData(fact, "check the name", place=str(path))
     if path.stat().st_size == 0:
         raise BadData("the file is empty", REMEDY, place=str(path))
+    # older torchvision asks for messages; a decoder with one waits forever while it is being closed
+    av.logging.set_level(None)
     seen = Fraction(0)
     # some formats may refer to other files or addresses: these are not opened
     options = {"protocol_whitelist": "none"}
