@@ -408,7 +408,12 @@ def test_parse_ignores_the_size_in_the_file() -> None:
 WHOLE = workbook([["name", "label", "x"], ["a", 1, 0.5]])
 
 
-@pytest.mark.parametrize("data", [b"", b"name,label,x\na,b,1\n", b"PK\x03\x04", WHOLE[:-30]])
+# a workbook holds the time at which it was made, which would differ between processes as an id
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"name,label,x\na,b,1\n", b"PK\x03\x04", WHOLE[:-30]],
+    ids=["empty", "text", "first four bytes", "cut off"],
+)
 def test_parse_refuses_bytes_that_are_not_a_zip(data: bytes) -> None:
     with pytest.raises(BadData, match=r"not an \.xlsx workbook"):
         feature_tables.parse(data)
@@ -422,6 +427,7 @@ def test_parse_refuses_bytes_that_are_not_a_zip(data: bytes) -> None:
         repacked(WHOLE, xl_worksheets_sheet1_xml=b"\xff\xfe\x00"),
         repacked(WHOLE, _Content_Types__xml=None, **{"[Content_Types]_xml": None}),
     ],
+    ids=["no workbook", "sheet cut off", "sheet not text", "no content types"],
 )
 def test_parse_refuses_a_zip_of_something_else(data: bytes) -> None:
     with pytest.raises(BadData, match=r"damaged .xlsx workbook; save it again"):
