@@ -122,6 +122,8 @@ def pruned(place: Place) -> str:
     if METHODS[chosen % len(METHODS)] == "progressive":
         amount = {"units": 2}
     data = None if chosen % 8 == 0 else "none"
+    # how large an error is predicted hangs on what has been trained
+    amount["max_error"] = 1000
     planned = prune.plan(found, PruneConfig(method=METHODS[chosen % len(METHODS)], data=data, **amount))
     done = prune.prune(found, planned)
     as_lines([{**planned.settings, **done.outcome.to_record()}])
