@@ -34,6 +34,7 @@ from tests.support.records import (
     header_of,
     moments,
     same,
+    sensitivity,
     statistics,
     tensors,
     with_card,
@@ -160,7 +161,8 @@ def test_to_bytes_writes_metadata_as_canonical_json() -> None:
 
 def test_to_bytes_names_tensors_as_documented(tmp_path: Path) -> None:
     mask = torch.tensor([[True, False, True, True], [False, True, True, True]])
-    original = checkpoint(moments={"last": moments(4)}, masks={"last.weight": mask})
+    more = {"moments": {"last": moments(4)}, "sensitivities": {"last": sensitivity(2)}}
+    original = checkpoint(**more, masks={"last.weight": mask})
     path = tmp_path / "model.st"
     files.write_bytes(path, checkpoints.to_bytes(original))
     with safe_open(path, "pt") as file:
@@ -171,6 +173,7 @@ def test_to_bytes_names_tensors_as_documented(tmp_path: Path) -> None:
     assert stored.keys() - nets == {
         *(f"stats.first.{name}" for name in ("count", "mean", "covariance", "min", "max")),
         *(f"reads.last.{name}" for name in ("count", "mean", "covariance")),
+        "sensitivity.last",
         "mask.last.weight",
     }
     assert torch.equal(stored["net.first.weight"], original.tensors["first.weight"])

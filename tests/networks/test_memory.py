@@ -14,6 +14,7 @@ from emoprune.networks import build, memory
 from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.sensitivity import consumers_of, sensitivities
 from emoprune.networks.types import Spec
 
 SPEC = Spec(arch="conv2", classes=3, input=(1, 24, 24), hidden=(16,))
@@ -29,10 +30,15 @@ def test_statistics_bytes_are_those_of_the_matrices_and_at_most_of_their_file(sp
     net = build.build(spec)
     graph = channel_graph(build.blueprint(spec), spec.input)
     seen = collect(net, graph, graph.layers, [torch.randn(2, *spec.input)])
-    matrices = [entry.covariance for entry in (*seen.statistics.values(), *seen.moments.values())]
-    in_file = sum(8 * len(safetensors_files.packed(entry.covariance)) for entry in seen.statistics.values())
-    in_file += sum(4 * len(safetensors_files.packed(entry.covariance)) for entry in seen.moments.values())
-    in_memory = sum(matrix.nbytes for matrix in matrices)
+    *readers, last = consumers_of(seen.layer_inputs)
+    generator = torch.Generator().manual_seed(0)
+    found = sensitivities(net, readers, [torch.randn(2, *spec.input)], task="classify", generator=generator)
+    assert len(net.get_submodule(last).weight) == spec.classes  # type: ignore[arg-type]
+    units = [entry.covariance for entry in seen.statistics.values()]
+    others = [*(entry.covariance for entry in seen.moments.values()), *found.values()]
+    in_file = sum(8 * len(safetensors_files.packed(matrix)) for matrix in units)
+    in_file += sum(4 * len(safetensors_files.packed(matrix)) for matrix in others)
+    in_memory = sum(matrix.nbytes for matrix in (*units, *others))
     assert memory.statistics_bytes(graph, graph.layers) == in_memory + 2 * in_file
 
 

@@ -2,23 +2,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
 from unittest import mock
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.fx.passes.shape_prop import ShapeProp
 
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.merging import least_squares
-from emoprune.pruning.refit import MEMORY, Refit, Sums, correction, images_that_fit
+from emoprune.pruning.refit import MEMORY, Refit, images_that_fit, steps_of
+from emoprune.pruning.regression import EVERYTHING, Seen
 from emoprune.pruning.types import Plan
 from tests.support import reference_pruning as literal
-from tests.support.layers import Array, applied, context_of_net, without
+from tests.support.layers import applied, context_of_net, without
 from tests.support.silencing import randomize
 from tests.support.wiring import Wired, conv, head
 
@@ -89,7 +86,85 @@ def depthwise() -> nn.Module:
     )  # fmt: skip
 
 
-NETS: tuple[Make, ...] = (residual, dense, plain, depthwise)
+def shortcut() -> nn.Module:
+    """A block whose shortcut has a layer of its own, then one without, overwriting what they can."""
+
+    def wire(net: Wired, x: Tensor) -> Tensor:
+        h = net.relu(net.norm(net.stem(x)))
+        inner = net.relu(net.norm1(net.conv1(h)))
+        outer = net.norm2(net.conv2(inner))
+        outer += net.norm0(net.conv0(h))
+        h = net.relu(outer)
+        inner = net.norm4(net.conv4(net.relu(net.norm3(net.conv3(h)))))
+        inner += h
+        found: Tensor = net.head(net.relu(inner))
+        return found
+
+    return Wired(
+        wire,
+        relu=nn.ReLU(inplace=True),
+        stem=conv(3, 10, bias=False),
+        norm=nn.BatchNorm2d(10),
+        conv1=conv(10, 12, bias=False, stride=2),
+        norm1=nn.BatchNorm2d(12),
+        conv2=conv(12, 14, bias=False),
+        norm2=nn.BatchNorm2d(14),
+        conv0=conv(10, 14, 1, bias=False, stride=2),
+        norm0=nn.BatchNorm2d(14),
+        conv3=conv(14, 9),
+        norm3=nn.BatchNorm2d(9, affine=False),
+        conv4=conv(9, 14),
+        norm4=nn.BatchNorm2d(14),
+        head=head(14),
+    )
+
+
+NETS: tuple[Make, ...] = (residual, dense, plain, depthwise, shortcut)
+
+
+def test_steps_refit_both_sides_of_an_addition_together() -> None:
+    net = shortcut()
+    traced = fx.symbolic_trace(net.eval())
+    ShapeProp(traced).propagate(images(1, 0))
+    steps = steps_of(traced.graph, dict(traced.named_modules()))
+    done = [node for step in steps for node in step.nodes]
+    # every operation once, after what it reads
+    assert sorted(done, key=str) == sorted(traced.graph.nodes, key=str)
+    for node in done:
+        assert all(done.index(source) < done.index(node) for source in node.all_input_nodes)
+    found = [
+        ([part.layer.target for part in step.parts], str(step.offset), step.seen)
+        for step in steps
+        if step.parts
+    ]
+    seen = Seen(low=0)
+    assert found == [
+        (["stem"], "None", seen),
+        (["conv1"], "None", seen),
+        (["conv2", "conv0"], "None", seen),
+        (["conv3"], "None", seen),
+        (["conv4"], "relu_2", seen),
+        (["head.2"], "None", EVERYTHING),
+    ]
+
+
+def test_steps_refit_alone_what_is_read_twice_scaled_or_broadcast() -> None:
+    def wire(net: Wired, x: Tensor) -> Tensor:
+        h = net.first(x)
+        inner = net.second(torch.relu(h)) * 0.5 + h
+        inner = net.drop(net.third(inner)) + inner.mean((2, 3), keepdim=True)
+        found: Tensor = net.head(nn.functional.relu6(net.fourth(inner)))
+        return found
+
+    layers = {name: conv(3, 3) for name in ("first", "second", "third", "fourth")}
+    net = Wired(wire, **layers, drop=nn.Dropout(), head=head(3)).eval()
+    traced = fx.symbolic_trace(net)
+    ShapeProp(traced).propagate(images(1, 0))
+    steps = [step for step in steps_of(traced.graph, dict(traced.named_modules())) if step.parts]
+    assert [[str(node.target) for node in step.nodes] for step in steps] == [
+        ["first"], ["second"], ["third", "drop"], ["fourth"], ["head.2"],
+    ]  # fmt: skip
+    assert [step.seen for step in steps][:4] == [EVERYTHING, EVERYTHING, EVERYTHING, Seen(0, 6)]
 
 
 def third(context: PruningContext) -> Plan:
@@ -207,7 +282,7 @@ def test_refit_adds_no_constant_where_none_can_move() -> None:
     batch = images(400, 1)
     with torch.no_grad():
         h, wanted = net[:3](batch)[:, list(kept_of(plan, "1"))], net(batch)  # type: ignore[index]
-    with mock.patch("emoprune.pruning.refit.RIDGES", (1e-7,)):
+    with mock.patch("emoprune.pruning.regression.RIDGES", (1e-7,)):
         list(refit(net, small, context, plan).run([batch]))
     expected, _ = literal.corrected(h.double().numpy(), wanted.double().numpy(), constant=False)
     assert small.get_parameter("3.weight").detach().numpy() == pytest.approx(expected, abs=1e-3)
@@ -287,171 +362,3 @@ def test_images_that_fit_counts_the_activations_of_both_networks() -> None:
     # the widest moment has 1000 numbers before the ReLU and 1000 after it, in either network
     assert images_that_fit(net, torch.zeros(1, 10)) == MEMORY // (2 * 2000 * 4)
     assert images_that_fit(nn.Sequential(nn.Identity()), torch.zeros(1, 2**29, device="meta")) == 1
-
-
-Real = NDArray[np.floating[Any]]
-"""Float64, or the float32 of a network."""
-
-SEEDS = st.integers(0, 10_000)
-
-
-def sums_of(features: Real, missing: Real, *, pieces: int = 1) -> Sums:
-    sums = Sums()
-    for x, z in zip(np.array_split(features, pieces), np.array_split(missing, pieces), strict=True):
-        sums.add(torch.from_numpy(x), torch.from_numpy(z))
-    return sums
-
-
-def draw(seed: int, rows: int, *, noise: float = 0.1) -> tuple[Array, Array]:
-    """Features and what is missing of three outputs, most of it in reach of the features."""
-    generator = np.random.default_rng(seed)
-    mixing = np.eye(6) + generator.normal(size=(6, 6)) / 3
-    features = generator.normal(size=(rows, 6)) @ mixing + generator.normal(size=6)
-    missing = features @ generator.normal(size=(6, 3)) + generator.normal(size=3)
-    return features, missing + noise * generator.normal(size=(rows, 3))
-
-
-def halves(features: Real, missing: Real, *, held: int) -> tuple[Sums, Sums]:
-    return sums_of(features[:-held], missing[:-held]), sums_of(features[-held:], missing[-held:])
-
-
-@settings(max_examples=20)
-@given(seed=SEEDS, constant=st.booleans())
-def test_correction_of_many_rows_is_plain_least_squares(seed: int, constant: bool) -> None:
-    features, missing = draw(seed, 5000)
-    found = correction(*halves(features, missing, held=1000), constant=constant)
-    assert found is not None
-    change, offset = found
-    expected = literal.corrected(features, missing, constant=constant)
-
-    def error(weight: Array, shift: Array) -> float:
-        return float(np.square(features @ weight.T + shift - missing).mean())
-
-    # a little ridge is left, which costs next to nothing
-    assert error(change.numpy(), offset.numpy()) <= 1.01 * error(*expected) + 1e-4
-    # and which moves weights only where features hardly vary
-    moved = features @ (change.numpy() - expected[0]).T + offset.numpy() - expected[1]
-    assert np.sqrt(np.square(moved).mean()) < 0.1
-    if not constant:
-        assert not offset.any()
-
-
-def test_correction_uses_held_out_rows_in_the_end() -> None:
-    features, missing = draw(0, 60)
-    with mock.patch("emoprune.pruning.refit.RIDGES", (1e-10,)):
-        found = correction(*halves(features, missing, held=30), constant=True)
-    assert found is not None
-    for ours, expected in zip(found, literal.corrected(features, missing, constant=True), strict=True):
-        assert ours.numpy() == pytest.approx(expected, abs=1e-6)
-
-
-@settings(max_examples=20)
-@given(seed=SEEDS, pieces=st.integers(1, 5))
-def test_sums_give_the_error_of_any_change(seed: int, pieces: int) -> None:
-    features, missing = draw(seed, 40)
-    generator = np.random.default_rng(seed)
-    change, constant = generator.normal(size=(3, 6)), generator.normal(size=3)
-    expected = np.square(features @ change.T + constant - missing).sum(1).mean()
-    whole = sums_of(features, missing, pieces=pieces)
-    parts = sums_of(features[:13], missing[:13]).joined(sums_of(features[13:], missing[13:]))
-    for sums in (whole, parts):
-        assert sums.count == 40
-        found = sums.error(torch.from_numpy(change), torch.from_numpy(constant))
-        assert found == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("constant", [True, False])
-def test_correction_is_none_for_noise_in_few_rows(constant: bool) -> None:
-    taught = 0
-    for seed in range(40):
-        generator = np.random.default_rng(seed)
-        features, missing = generator.normal(size=(24, 16)), generator.normal(size=(24, 400))
-        found = correction(*halves(features, missing, held=8), constant=constant)
-        taught += found is not None
-    assert taught == 0
-
-
-@pytest.mark.parametrize("rows", [12, 20, 60])
-def test_correction_from_few_rows_helps_on_others(rows: int) -> None:
-    for seed in range(40):
-        features, missing = draw(seed, 2000 + rows, noise=1.0)
-        found = correction(*halves(features[:rows], missing[:rows], held=rows // 4), constant=True)
-        change, offset = (part.numpy() for part in found) if found else (np.zeros((3, 6)), np.zeros(3))
-        left = features[rows:] @ change.T + offset - missing[rows:]
-        assert float(np.square(left).mean()) <= float(np.square(missing[rows:]).mean())
-
-
-def test_correction_is_none_without_rows_to_learn_or_to_hold_out() -> None:
-    features, missing = draw(0, 30)
-    empty = sums_of(features[:0], missing[:0])
-    assert correction(empty, sums_of(features, missing), constant=True) is None
-    assert correction(sums_of(features, missing), empty, constant=True) is None
-
-
-def test_correction_is_none_where_nothing_is_missing() -> None:
-    features, _ = draw(0, 400)
-    assert correction(*halves(features, np.zeros((400, 3)), held=80), constant=True) is None
-
-
-@pytest.mark.parametrize("constant", [True, False])
-def test_correction_gives_dead_features_no_weight(constant: bool) -> None:
-    features, missing = draw(1, 2000)
-    features[:, [1, 4]] = 0.0
-    found = correction(*halves(features, missing, held=400), constant=constant)
-    assert found is not None
-    change, offset = found
-    assert bool(change.isfinite().all() and offset.isfinite().all())
-    assert not change[:, [1, 4]].any()
-
-
-@pytest.mark.parametrize("level", [0.3, 30.0, 3000.0])
-@pytest.mark.parametrize("seed", range(5))
-def test_correction_of_constant_features_holds_in_float32(seed: int, level: float) -> None:
-    generator = np.random.default_rng(seed)
-    features, missing = draw(seed, 3000)
-    constants = np.tile(generator.uniform(0.5, 1, size=12) * level, (3000, 1))
-    whole = np.hstack([features, constants]).astype(np.float32)
-    found = correction(*halves(whole, missing.astype(np.float32), held=600), constant=True)
-    assert found is not None
-    change, offset = (part.float().numpy() for part in found)
-    left = whole @ change.T + offset - missing
-    best, shift = literal.corrected(features, missing, constant=True)
-    assert float(np.square(left).mean()) <= 1.1 * float(np.square(features @ best.T + shift - missing).mean())
-
-
-@pytest.mark.parametrize("level", [30, 300])
-def test_correction_uses_features_far_from_zero_in_float32(level: float) -> None:
-    features, missing = draw(2, 3000)
-    far = (features + level).astype(np.float32)
-    found = correction(*halves(far, missing.astype(np.float32), held=600), constant=True)
-    assert found is not None
-    change, offset = (part.numpy() for part in found)
-    left = far.astype(np.float64) @ change.T + offset - missing
-    # what is noise is 0.01
-    assert float(np.square(left).mean()) < 0.02
-
-
-def test_correction_takes_more_features_than_rows() -> None:
-    generator = np.random.default_rng(0)
-    source = generator.normal(size=(1040, 3))
-    features = source @ generator.normal(size=(3, 200)) + 0.1 * generator.normal(size=(1040, 200))
-    missing = source @ generator.normal(size=(3, 5))
-    found = correction(*halves(features[:40], missing[:40], held=8), constant=True)
-    assert found is not None
-    left = features[40:] @ found[0].numpy().T + found[1].numpy() - missing[40:]
-    assert float(np.square(left).mean()) < 0.1 * float(np.square(missing[40:]).mean())
-
-
-@settings(max_examples=40)
-@given(seed=SEEDS, wobble=st.sampled_from([0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5]))
-def test_correction_of_features_that_hardly_move_is_right_or_none(seed: int, wobble: float) -> None:
-    generator = np.random.default_rng(seed)
-    level = generator.normal(size=40)
-    features = (level + wobble * generator.normal(size=(60, 40))).astype(np.float32)
-    missing = 3.0 + generator.normal(size=(60, 3)).astype(np.float32)
-    found = correction(*halves(features, missing, held=12), constant=True)
-    assert found is not None
-    change, offset = (tensor.numpy() for tensor in found)
-    fitted = features.astype(np.float64) @ change.T + offset
-    assert np.isfinite(fitted).all()
-    assert np.square(fitted - missing).mean() <= np.square(missing).mean()

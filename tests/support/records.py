@@ -51,6 +51,11 @@ def moments(channels: int, *, samples: int = 7, seed: int = 0) -> Moments:
     return _moments(torch.rand(samples, channels, generator=generator, dtype=torch.float64))
 
 
+def sensitivity(outputs: int, *, seed: int = 0) -> Tensor:
+    """A positive matrix, of no more digits than a file keeps."""
+    return moments(outputs, seed=seed).covariance
+
+
 def _moments(h: Tensor) -> Moments:
     centered = h - h.mean(0)
     return Moments(len(h), h.mean(0), (centered.T @ centered / len(h)).float().double())
@@ -92,6 +97,7 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
         and _all_equal(one.tensors, other.tensors)
         and _all_equal(_parts(one.statistics), _parts(other.statistics))
         and _all_equal(_parts(one.moments), _parts(other.moments))
+        and _all_equal(one.sensitivities, other.sensitivities)
         and _all_equal(one.masks, other.masks)
     )
 

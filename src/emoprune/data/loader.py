@@ -27,6 +27,11 @@ class TensorSamples:
         return self.values[indices]
 
 
+def spread(count: int, most: int) -> Tensor:
+    """Up to `most` of so many indices, evenly spread, the first and the last among them."""
+    return torch.linspace(0, count - 1, min(count, most)).round().long()
+
+
 def batches(
     samples: Samples, indices: Tensor, preprocess: Preprocess, device: torch.device
 ) -> Iterator[Tensor]:

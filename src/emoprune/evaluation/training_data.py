@@ -15,6 +15,7 @@ from emoprune.choices import Task
 from emoprune.data.class_names import places
 from emoprune.data.datasets import Data, open_data
 from emoprune.data.formats.image_folders import classes_in
+from emoprune.data.loader import spread
 from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, BadData, EmopruneError, at
 from emoprune.evaluation.model import Subset, samples_for
@@ -26,6 +27,7 @@ from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.losses import judge, task_of
 from emoprune.networks.memory import layers_that_fit
+from emoprune.networks.sensitivity import SAMPLES, consumers_of, sensitivities
 from emoprune.networks.types import Card, Checkpoint, HiddenLayer
 
 NO_DATA = "none"
@@ -54,8 +56,7 @@ class CalibrationData:
 
     def train_batches(self, label: str) -> Iterator[Tensor]:
         """Network input from the training part, with progress under `label`."""
-        spread = torch.linspace(0, len(self.train) - 1, self.count).round().long()
-        chosen = replace(self.train, indices=self.train.indices[spread])
+        chosen = replace(self.train, indices=self.train.indices[spread(len(self.train), self.count)])
         return events.tracked(chosen.inputs(), label, len(chosen), steps=len)
 
     @property
@@ -139,7 +140,21 @@ def with_statistics(
     """The checkpoint with statistics of `layers` of its network alone, from the training part of `data`."""
     net = build.restore(checkpoint.spec, checkpoint.tensors)
     seen = collect(net, graph, layers, data.train_batches("statistics"))
-    return replace(checkpoint, layers=layers, statistics=seen.statistics, moments=seen.moments)
+    fewer = replace(data, limit=min(data.limit, SAMPLES))
+    found = sensitivities(
+        net,
+        consumers_of(seen.layer_inputs),
+        fewer.train_batches("sensitivity"),
+        task=data.task,
+        generator=torch.Generator().manual_seed(0),
+    )
+    return replace(
+        checkpoint,
+        layers=layers,
+        statistics=seen.statistics,
+        moments=seen.moments,
+        sensitivities=found,
+    )
 
 
 def remeasured(

@@ -23,7 +23,7 @@ from emoprune.version import __version__
 
 SCHEMA = "emoprune.checkpoint/3"
 OLDER = ("emoprune.checkpoint/2", "emoprune.checkpoint/1")
-NET, STATS, READS, MASK = "net.", "stats.", "reads.", "mask."
+NET, STATS, READS, SENSITIVITY, MASK = "net.", "stats.", "reads.", "sensitivity.", "mask."
 MOMENTS = ("count", "mean", "covariance")
 STATISTICS = (*MOMENTS, "min", "max")
 SUMS = ("count", "gram", "sum", "min", "max")
@@ -84,7 +84,7 @@ def to_bytes(checkpoint: Checkpoint, *, keep_paths: bool = False) -> bytes:
 
 
 def statistics_tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
-    """The statistics and moments as a file has them, by name; covariances are packed, in float32 if it does.
+    """Statistics, moments and sensitivities as a file has them; matrices are packed, in float32 if it does.
 
     So the same statistics give the same tensors again after they were read.
     """
@@ -97,6 +97,8 @@ def statistics_tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Tensor]]:
     for name, moments in checkpoint.moments.items():
         # centered, so float32 loses nothing that matters to a regression
         yield from _parts(f"{READS}{name}", MOMENTS, moments, packed(moments.covariance).float())
+    for name, matrix in checkpoint.sensitivities.items():
+        yield f"{SENSITIVITY}{name}", packed(matrix).float()
 
 
 def _parts(
@@ -134,12 +136,29 @@ def from_bytes(data: bytes, *, place: str = "") -> Checkpoint:
     }
     reads = sorted({name.rpartition(".")[0] for name in _named(tensors, READS)})
     moments = {name: Moments(*_moments(tensors, f"{READS}{name}", MOMENTS, whole=whole)) for name in reads}
+    sensitivities = {
+        name: _sensitivity(triangle, net.get(f"{name}.weight"), name)
+        for name, triangle in _named(tensors, SENSITIVITY).items()
+    }
     known = len(net) + len(mask) + len(parts) * len(statistics) + len(MOMENTS) * len(moments)
-    if known != len(tensors):
+    if known + len(sensitivities) != len(tensors):
         raise BadCheckpoint("has tensors that are neither its network's nor its statistics'", COPY_AGAIN)
     return Checkpoint(
-        **vars(card), tensors=net, statistics=statistics, moments=moments, masks=mask, place=place
+        **vars(card),
+        tensors=net,
+        statistics=statistics,
+        moments=moments,
+        sensitivities=sensitivities,
+        masks=mask,
+        place=place,
     )
+
+
+def _sensitivity(triangle: Tensor, weight: Tensor | None, name: str) -> Tensor:
+    """The matrix of a layer's outputs, float64; InvalidRecord where it does not fit the weight."""
+    if weight is None or weight.ndim < 2 or triangle.dtype != torch.float32:
+        raise InvalidRecord(f"its sensitivity of {name} does not fit that layer", COPY_AGAIN)
+    return unpacked(triangle.double(), len(weight))
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from emoprune.events import counted, note
 from emoprune.io.memory import available_bytes
 from emoprune.networks.activation_statistics import layer_inputs_of, shared_layer
 from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.sensitivity import consumers_of
 from emoprune.networks.types import HiddenLayer
 
 GIGABYTE = 1e9
@@ -26,15 +27,19 @@ def limit_bytes(gigabytes: float | None) -> int:
 def statistics_bytes(graph: ChannelGraph, layers: Iterable[HiddenLayer]) -> int:
     """Bytes that the statistics of `layers` take at most, and the file that they are written to.
 
-    A layer and a layer input with moments of its own have a matrix each, float64. A file has the half of it,
-    of a layer input in float32. It is put together in memory, and then once more with its header.
+    A layer, a layer input with moments of its own, and the outputs of what reads it have a matrix each,
+    float64. A file has the half of each, those of layers at most in float64, the others in float32. It is put
+    together in memory, and then once more with its header. The network's few outputs are left out.
     """
     names = {layer.name for layer in layers}
     units = [graph.spans[name][1] - graph.spans[name][0] for name in names]
-    inputs = [len(each.owner) for each in layer_inputs_of(graph, names) if not shared_layer(graph, each)]
-    in_memory = 8 * sum(side**2 for side in (*units, *inputs))
+    layer_inputs = layer_inputs_of(graph, names)
+    rounded = [len(each.owner) for each in layer_inputs if not shared_layer(graph, each)]
+    outputs = {cut.tensor: len(cut.owner) for cut in graph.cuts if cut.dim == 0}
+    rounded += [outputs.get(f"{name}.weight", 0) for name in consumers_of(layer_inputs)]
+    in_memory = 8 * sum(side**2 for side in (*units, *rounded))
     in_file = sum(8 * side * (side + 1) // 2 for side in units)
-    in_file += sum(4 * side * (side + 1) // 2 for side in inputs)
+    in_file += sum(4 * side * (side + 1) // 2 for side in rounded)
     return in_memory + 2 * in_file
 
 

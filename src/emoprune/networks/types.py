@@ -204,14 +204,16 @@ class Checkpoint(Card):
     """A network with everything that later commands need, without images and code.
 
     `tensors` are its parameters and buffers by name. `statistics` has an entry for each of its layers,
-    `moments` for each layer input that is not exactly the units of a layer. `masks` (bool) are false for
-    the weights that pruning has set to zero. `place` is the file that it was read from, and is not kept in
-    files: its training data may be beside it.
+    `moments` for each layer input that is not exactly the units of a layer. `sensitivities` (outputs,
+    outputs) say of the layers that read units how much the answer depends on what they compute. `masks`
+    (bool) are false for the weights that pruning has set to zero. `place` is the file that it was read from,
+    and is not kept in files: its training data may be beside it.
     """
 
     tensors: Mapping[str, Tensor]
     statistics: Mapping[str, UnitStatistics] = field(default_factory=dict)
     moments: Mapping[str, Moments] = field(default_factory=dict)
+    sensitivities: Mapping[str, Tensor] = field(default_factory=dict)
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     place: str = field(default="", compare=False)
 
@@ -221,6 +223,11 @@ class Checkpoint(Card):
             raise InvalidRecord("its statistics are not those of its hidden layers", MAKE_AGAIN)
         for layer in self.layers:
             self._check_layer(layer)
+        for name, matrix in self.sensitivities.items():
+            weight = self.tensors.get(f"{name}.weight")
+            if weight is None or matrix.shape != (len(weight), len(weight)):
+                raise InvalidRecord(f"its sensitivity of {name} does not fit that layer", MAKE_AGAIN)
+            _require_finite(matrix)
         for name, mask in self.masks.items():
             weight = self.tensors.get(name)
             if weight is None or weight.shape != mask.shape or str(mask.dtype) != "torch.bool":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -13,6 +14,7 @@ from emoprune import events
 from emoprune.errors import InvalidRecord
 from emoprune.networks.activation_statistics import layer_inputs_of, shared_layer
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Consumer, LayerInput
+from emoprune.networks.sensitivity import consumers_of
 from emoprune.networks.types import Checkpoint, HiddenLayer, Moments, UnitStatistics
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Plan, PruneConfig
@@ -29,6 +31,7 @@ class PruningContext:
 
     `layers` are those that may lose units, in network order; `weights` the parameters that may lose single
     weights. `masks` (bool, by parameter) mark the weights that an earlier pruning has not set to zero.
+    `sensitivities` (outputs, outputs) say by layer how much the answer depends on what it computes.
     """
 
     graph: ChannelGraph
@@ -38,6 +41,12 @@ class PruningContext:
     layers: tuple[HiddenLayer, ...]
     weights: tuple[str, ...] = ()
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+    sensitivities: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def weighs_outputs(self) -> bool:
+        """Whether the sensitivity of all that read units of the layers is known."""
+        return self.sensitivities.keys() >= set(consumers_of(self.layer_inputs))
 
     @property
     def layer_inputs(self) -> list[LayerInput]:
@@ -102,13 +111,23 @@ def pruning_context(
             seen = checkpoint.moments.get(layer_input.name)
             if seen is None or len(seen.mean) != len(layer_input.owner):
                 raise InvalidRecord(f"lacks the moments of what {layer_input.name} reads", MEASURE_AGAIN)
-    tensors, statistics, moments = checkpoint.tensors, checkpoint.statistics, checkpoint.moments
-    return PruningContext(graph, tensors, statistics, moments, layers, weights, checkpoint.masks)
+    names = ("tensors", "statistics", "moments", "masks", "sensitivities")
+    measured = {name: getattr(checkpoint, name) for name in names}
+    return PruningContext(graph=graph, layers=layers, weights=weights, **measured)
 
 
 def stays(owner: Tensor, alive: Tensor) -> Tensor:
     """Which channels stay, (channels,) bool: frozen ones, and those whose unit is alive."""
     return (owner == FROZEN) | alive[owner.clamp(min=0)]
+
+
+def kept_outputs(graph: ChannelGraph, alive: Tensor) -> dict[str, Tensor]:
+    """Which outputs each layer keeps, (outputs,) bool, where the units `alive` (units,) stay."""
+    return {
+        cut.tensor.removesuffix(".weight"): stays(cut.owner, alive)
+        for cut in graph.cuts
+        if cut.dim == 0 and cut.tensor in graph.works
+    }
 
 
 def masked(tensors: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -131,7 +131,7 @@ class PruningRun:
         if plan.masks:
             return surgery.apply(plan, self.context, {})
         merged = merged or self._merged(plan, self.config.merge)
-        if self.config.merge == "lstsq" and self.images is None:
+        if self.config.merge == "lstsq":
             merged = {**merged, **merging.recalibrated_norms(self.context, plan, merged)}
         pruned = surgery.apply(plan, self.context, merged)
         if self.config.merge == "sum" or self.images is None:

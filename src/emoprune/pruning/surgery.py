@@ -13,7 +13,7 @@ from emoprune.events import counted, note
 from emoprune.networks.activation_statistics import survivors
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.types import Checkpoint
-from emoprune.pruning.context import PruningContext, masked, stays
+from emoprune.pruning.context import PruningContext, kept_outputs, masked, stays
 from emoprune.pruning.types import Plan
 
 
@@ -54,6 +54,14 @@ def pruned_checkpoint(
         for each in context.graph.layer_inputs
         if statistics and each.name in checkpoint.moments and each.name in context.moments
     }
+    outputs = kept_outputs(context.graph, alive)
+    sensitivities = {
+        name: context.sensitivities[name][outputs[name]][:, outputs[name]]
+        if name in outputs
+        else context.sensitivities[name]
+        for name in checkpoint.sensitivities
+        if statistics and name in context.sensitivities
+    }
     left = len(context.statistics) - len(known), len(context.moments) - len(moments)
     if statistics and any(left):
         fact = f"statistics of {counted(left[0], 'layer')} and {counted(left[1], 'layer input')} are left out"
@@ -71,6 +79,7 @@ def pruned_checkpoint(
             for name in known
         },
         moments=moments,
+        sensitivities=sensitivities,
     )
 
 

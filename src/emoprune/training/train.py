@@ -16,7 +16,7 @@ from emoprune import events
 from emoprune.choices import Task
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
-from emoprune.data.loader import TensorSamples, batches
+from emoprune.data.loader import TensorSamples, batches, spread
 from emoprune.data.types import Preprocess, Samples, SplitRule
 from emoprune.errors import at
 from emoprune.io import devices
@@ -25,6 +25,7 @@ from emoprune.networks.activation_statistics import Collector
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
 from emoprune.networks.losses import task_of
+from emoprune.networks.sensitivity import SAMPLES, consumers_of, sensitivities
 from emoprune.networks.types import Checkpoint, Epoch, HiddenLayer
 from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig
 from emoprune.training.loop import fit, precompute
@@ -65,9 +66,14 @@ def train(
         on_start(copy.deepcopy(_checkpoint(prepared, ())))
     with at(prepared.data_name):
         curve, layers, seen = _run(prepared, device)
+        matrices = _sensitivities(prepared, seen, device)
     _report_overfit(config.overfit, curve)
     made = dataclasses.replace(
-        _checkpoint(prepared, curve), layers=layers, statistics=seen.statistics, moments=seen.moments
+        _checkpoint(prepared, curve),
+        layers=layers,
+        statistics=seen.statistics,
+        moments=seen.moments,
+        sensitivities=matrices,
     )
     size = sum(tensor.nbytes for _, tensor in checkpoint.statistics_tensors(made))
     if size > NOTABLE_BYTES:
@@ -166,6 +172,21 @@ def _run(
             feed.net(read)
         seen.finish()
     return curve, layers, seen
+
+
+def _sensitivities(prepared: Prepared, seen: Collector, device: torch.device) -> dict[str, Tensor]:
+    """How much the answer depends on each layer that reads units, from some of the training part."""
+    start, train = prepared.start, prepared.parts["train"]
+    chosen = train[spread(len(train), SAMPLES)]
+    names = consumers_of(seen.layer_inputs)
+    inputs = batches(start.samples, chosen, start.preprocess, device)
+    return sensitivities(
+        start.net,
+        names,
+        events.tracked(inputs, "sensitivity", len(chosen), steps=len) if names else (),
+        task=task_of(start.spec.arch),
+        generator=torch.Generator().manual_seed(prepared.config.seed),
+    )
 
 
 def _head_alone(whole: _Feed, device: torch.device, seen: Collector) -> _Feed:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from emoprune.errors import InvalidRecord
 from emoprune.networks.activation_statistics import unit_channels
-from emoprune.networks.graph.types import FROZEN, LayerInput
+from emoprune.networks.graph.types import FROZEN, Consumer, LayerInput
 from emoprune.pruning.context import MEASURE_AGAIN, PruningContext
 from emoprune.pruning.merging import constant_share, gram_of_taps, inside_taps, second_moments, variances
 
@@ -25,6 +25,28 @@ EPSILON = 1e-5
 
 PENDING = 32
 """Steps that are gathered before they are applied."""
+
+
+RELATIVE = 0.75
+"""Power of what a layer computes that a loss of it is divided by, where its sensitivity is known.
+
+With 1, a layer that the answer hardly depends on would count as much as any other; with 0, layers far from
+the end would hardly count, for sensitivity is measured near the whole network and there it grows fast.
+"""
+
+
+def weighed(context: PruningContext, consumer: Consumer, weight: Tensor) -> Tensor:
+    """A consumer's (outputs, channels, taps) weights, with outputs turned and scaled to count alike.
+
+    By how much the answer depends on them, where that is known, else to unit deviation, as a batch norm does.
+    """
+    if context.weighs_outputs:
+        values, axes = torch.linalg.eigh(context.sensitivities[consumer.layer])
+        return torch.einsum("po,oct->pct", values.clamp(min=0).sqrt()[:, None] * axes.T, weight)
+    variance = context.tensors.get(f"{consumer.norm}.running_var")
+    if variance is None:
+        return weight
+    return weight / (variance.double() + EPSILON).sqrt()[:, None, None]
 
 
 class LayerInputCosts:
@@ -39,13 +61,11 @@ class LayerInputCosts:
         outgoing = torch.zeros_like(second)
         for consumer, weight in weights.items():
             shares = inside_taps(consumer, weight)
-            variance = context.tensors.get(f"{consumer.norm}.running_var")
-            if variance is not None:
-                # outputs at unit deviation, as the batch norm makes them: all count alike
-                weight = weight / (variance.double() + EPSILON).sqrt()[:, None, None]
+            weight = weighed(context, consumer, weight)
             output = float(variances(weight, shares, moments).sum())
             if output > 0:
-                outgoing += gram_of_taps(weight, shares) / output
+                power = RELATIVE if context.weighs_outputs else 1.0
+                outgoing += gram_of_taps(weight, shares) / output**power
         # a dead channel explains nothing; with a scale of 0 among the weights it costs nothing either
         divisor = torch.where(scale > 0, scale, 1.0)
         correlation = second / torch.outer(divisor, divisor)

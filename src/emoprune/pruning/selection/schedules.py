@@ -154,8 +154,11 @@ def _taken(context: PruningContext, config: PruneConfig) -> dict[str, list[UnitR
     }
 
 
-SAVING_POWER = 0.75
-"""How much a saving counts against its cost; 0 would remove what is cheapest, however little it saves."""
+SAVING_POWER, BY_SENSITIVITY = 0.75, 1.0
+"""How much a saving counts against its cost; 0 would remove what is cheapest, however little it saves.
+
+The second, where costs are those of the answer and not of the next layer alone.
+"""
 
 
 def removal_steps(
@@ -181,6 +184,7 @@ def removal_steps(
     elimination = Elimination(context, units) if orders is None or scope == "global" else None
     layer_of = torch.repeat_interleave(torch.arange(len(spans)), footprint.left)
     whole = footprint.left.clone()
+    power = BY_SENSITIVITY if context.weighs_outputs else SAVING_POWER
     closed = ~_chosen(context)
     while not bool((closed | (footprint.left <= 1)).all()):
         if elimination is None or scope == "layer":
@@ -191,7 +195,7 @@ def removal_steps(
                 least.scatter_reduce_(0, layer_of, elimination.costs, "amin")
             else:
                 least = elimination.costs[[queue[-1] if queue else 0 for queue in queues]]
-            score = least / footprint.savings(price).double().clamp(min=1) ** SAVING_POWER
+            score = least / footprint.savings(price).double().clamp(min=1) ** power
         score[closed | (footprint.left <= 1)] = torch.inf
         layer = int(score.argmin())
         start, stop = spans[layer]
