@@ -40,8 +40,8 @@ from benchmarks.common import (
     progress,
 )
 from emoprune.networks import build
-from emoprune.networks.activation_statistics import UnitSums, collect
 from emoprune.networks.graph import channel_graph
+from emoprune.networks.statistics.activation_statistics import UnitSums, collect
 from emoprune.networks.types import Spec
 from emoprune.pruning.angles import angles_deg
 

@@ -11,10 +11,10 @@ from torch import nn
 from emoprune.errors import TooLarge, Unavailable, UsageFault
 from emoprune.io import safetensors_files
 from emoprune.networks import build, memory
-from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
-from emoprune.networks.sensitivity import consumers_of, sensitivities
+from emoprune.networks.statistics.activation_statistics import collect
+from emoprune.networks.statistics.sensitivity import consumers_of, sensitivities
 from emoprune.networks.types import Spec
 
 SPEC = Spec(arch="conv2", classes=3, input=(1, 24, 24), hidden=(16,))

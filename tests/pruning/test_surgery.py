@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from emoprune.choices import Merge
 from emoprune.errors import BadCheckpoint, InvalidRecord
 from emoprune.networks import build
-from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import FROZEN, ChannelGraph
 from emoprune.networks.heads import output_name
 from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.statistics.activation_statistics import collect
 from emoprune.networks.types import Checkpoint, Moments, Spec
 from emoprune.pruning import surgery
 from emoprune.pruning.context import PruningContext, pruning_context

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from emoprune.choices import MethodName
 from emoprune.data.types import Preprocess, SplitRule
 from emoprune.networks import build
-from emoprune.networks.activation_statistics import UnitSums, channel_moments, collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph, Consumer, LayerInput
+from emoprune.networks.statistics.activation_statistics import UnitSums, channel_moments, collect
 from emoprune.networks.types import Checkpoint, HiddenLayer, Spec, UnitStatistics
 from emoprune.pruning.context import PruningContext, pruning_context
 from emoprune.pruning.prune import PruningRun

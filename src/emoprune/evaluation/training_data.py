@@ -22,12 +22,12 @@ from emoprune.evaluation.model import Subset, samples_for
 from emoprune.io.files import STANDARD
 from emoprune.io.visible_text import visible
 from emoprune.networks import build
-from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.losses import judge, task_of
 from emoprune.networks.memory import layers_that_fit
-from emoprune.networks.sensitivity import SAMPLES, consumers_of, sensitivities
+from emoprune.networks.statistics.activation_statistics import collect
+from emoprune.networks.statistics.sensitivity import SAMPLES, consumers_of, sensitivities
 from emoprune.networks.types import Card, Checkpoint, HiddenLayer
 
 NO_DATA = "none"

@@ -17,7 +17,7 @@ from emoprune.errors import BadCheckpoint, InvalidRecord, at
 from emoprune.io import json_records, safetensors_files
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import COPY_AGAIN, METADATA_KEY, packed, unpacked
-from emoprune.networks.activation_statistics import float32_keeps_angles, moments_of_sums
+from emoprune.networks.statistics.activation_statistics import float32_keeps_angles, moments_of_sums
 from emoprune.networks.types import Card, Checkpoint, HistoryEntry, Moments, UnitStatistics
 from emoprune.version import __version__
 

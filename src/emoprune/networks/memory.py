@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from emoprune.errors import TooLarge, UsageFault
 from emoprune.events import counted, note
 from emoprune.io.memory import available_bytes
-from emoprune.networks.activation_statistics import layer_inputs_of, shared_layer
 from emoprune.networks.graph.types import ChannelGraph
-from emoprune.networks.sensitivity import consumers_of
+from emoprune.networks.statistics.activation_statistics import layer_inputs_of, shared_layer
+from emoprune.networks.statistics.sensitivity import consumers_of
 from emoprune.networks.types import HiddenLayer
 
 GIGABYTE = 1e9

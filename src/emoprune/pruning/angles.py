@@ -9,7 +9,7 @@ from torch import Tensor
 
 from emoprune.choices import Center
 from emoprune.evaluation.training_data import NO_DATA, matching_layers, note_stale_statistics, remeasured
-from emoprune.networks.activation_statistics import layer_range
+from emoprune.networks.statistics.activation_statistics import layer_range
 from emoprune.networks.types import Checkpoint, UnitStatistics
 from emoprune.pruning.methods import MASKING
 from emoprune.pruning.types import AnglesConfig, Pair, Survey

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from emoprune import events
 from emoprune.errors import InvalidRecord
-from emoprune.networks.activation_statistics import layer_inputs_of, shared_layer
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Consumer, LayerInput
-from emoprune.networks.sensitivity import consumers_of
+from emoprune.networks.statistics.activation_statistics import layer_inputs_of, shared_layer
+from emoprune.networks.statistics.sensitivity import consumers_of
 from emoprune.networks.types import Checkpoint, HiddenLayer, Moments, UnitStatistics
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Plan, PruneConfig

@@ -14,10 +14,10 @@ from torch import Tensor, fx, nn
 
 from emoprune import events
 from emoprune.errors import UsageFault
-from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.memory import layers_that_fit
+from emoprune.networks.statistics.activation_statistics import collect
 from emoprune.pruning.context import PruningContext, default_layers
 from emoprune.pruning.error_estimate import report_warnings
 from emoprune.pruning.methods import METHODS

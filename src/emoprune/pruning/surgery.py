@@ -10,8 +10,8 @@ from torch import Tensor
 
 from emoprune.errors import BadCheckpoint
 from emoprune.events import counted, note
-from emoprune.networks.activation_statistics import survivors
 from emoprune.networks.graph.types import ChannelGraph
+from emoprune.networks.statistics.activation_statistics import survivors
 from emoprune.networks.types import Checkpoint
 from emoprune.pruning.context import PruningContext, kept_outputs, masked, stays
 from emoprune.pruning.types import Plan

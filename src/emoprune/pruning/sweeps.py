@@ -10,7 +10,7 @@ from itertools import groupby
 from emoprune import events
 from emoprune.data.datasets import Data
 from emoprune.errors import UsageFault
-from emoprune.networks.activation_statistics import survivors
+from emoprune.networks.statistics.activation_statistics import survivors
 from emoprune.networks.types import Checkpoint, HiddenLayer
 from emoprune.pruning.angles import smallest_angle_deg
 from emoprune.pruning.budget import first_step, is_met

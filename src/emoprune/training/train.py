@@ -21,11 +21,11 @@ from emoprune.data.types import Preprocess, Samples, SplitRule
 from emoprune.errors import at
 from emoprune.io import devices
 from emoprune.networks import build, checkpoint, memory
-from emoprune.networks.activation_statistics import Collector
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
 from emoprune.networks.losses import task_of
-from emoprune.networks.sensitivity import SAMPLES, consumers_of, sensitivities
+from emoprune.networks.statistics.activation_statistics import Collector
+from emoprune.networks.statistics.sensitivity import SAMPLES, consumers_of, sensitivities
 from emoprune.networks.types import Checkpoint, Epoch, HiddenLayer
 from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig
 from emoprune.training.loop import fit, precompute

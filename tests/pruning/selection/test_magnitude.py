@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from emoprune.choices import Merge, MethodName, Scope
 from emoprune.networks import build
-from emoprune.networks.activation_statistics import collect
 from emoprune.networks.graph import channel_graph
+from emoprune.networks.statistics.activation_statistics import collect
 from emoprune.networks.types import Checkpoint, Spec
 from emoprune.pruning import surgery
 from emoprune.pruning.angles import survey_layers

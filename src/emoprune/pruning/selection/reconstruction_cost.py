@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from emoprune.errors import InvalidRecord
-from emoprune.networks.activation_statistics import unit_channels
 from emoprune.networks.graph.types import FROZEN, Consumer, LayerInput
+from emoprune.networks.statistics.activation_statistics import unit_channels
 from emoprune.pruning.context import MEASURE_AGAIN, PruningContext
 from emoprune.pruning.merging import constant_share, gram_of_taps, inside_taps, second_moments, variances
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from emoprune.choices import Task
-from emoprune.networks.sensitivity import sensitivities
+from emoprune.networks.statistics.sensitivity import sensitivities
 
 LAYERS = ("stem", "conv", "hidden", "head")
 

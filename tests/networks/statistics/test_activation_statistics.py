@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from emoprune.choices import Center
 from emoprune.errors import TrainingFault
-from emoprune.networks import activation_statistics, build
+from emoprune.networks import build
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph, LayerInput
+from emoprune.networks.statistics import activation_statistics
 from emoprune.networks.types import Spec, UnitStatistics
 from emoprune.pruning import angles
 from tests.support import reference

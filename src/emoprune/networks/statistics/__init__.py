@@ -1,0 +1,1 @@
+"""What is known of a network from passes over images: its activations, and what its answer depends on."""
