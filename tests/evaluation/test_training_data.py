@@ -14,7 +14,7 @@ import torch
 from emoprune.choices import MethodName
 from emoprune.cli.main import main
 from emoprune.data.formats import image_folders
-from emoprune.errors import BadCheckpoint, EmopruneError
+from emoprune.errors import BadCheckpoint, BadData, EmopruneError
 from emoprune.evaluation.training_data import CalibrationData, matching_layers, training_data_of
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import Checkpoint, HistoryEntry
@@ -250,7 +250,7 @@ def test_training_data_that_has_changed_is_not_read_and_a_note_says_so(
     note = told.messages[-1]
     assert "`data`" in note
     if change == "a picture more":
-        one, other = pruned(moved, **RECONSTRUCT), pruned(moved, **RECONSTRUCT, data="none")
+        one, other = pruned(moved, **RECONSTRUCT), pruned(moved, **RECONSTRUCT, data="drawn")
         assert same_tensors(one.checkpoint, other.checkpoint)
 
 
@@ -297,6 +297,43 @@ def test_images_are_counted_once_whatever_reads_them(zoo: Zoo, small: Path) -> N
         plan = planned(zoo("conv2"), **RECONSTRUCT, **settings)
         assert (images_of(plan), plan.settings["refitted_on"]) == (images, refitted)
     assert images_of(planned(zoo("conv2"), method="random", max_drop=100)) == 24
+
+
+def test_pictures_without_labels_serve_but_for_judging(
+    moved: Checkpoint, small: Path, told: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree("moved")
+    Path("loose").mkdir()
+    for index, path in enumerate(sorted(small.rglob("*.jpg"))):
+        shutil.copy(path, Path("loose") / f"{index}.jpg")
+    plan = planned(moved, **RECONSTRUCT, data="loose")
+    assert (images_of(plan), plan.settings["refitted_on"], plan.settings["drawn"]) == (30, 30, False)
+    assert "loose: 30 pictures without labels, for no folder in it is a class of the model" in told.text
+    check_refused(moved, "labels", "`data`", max_drop=1, data="loose")
+    # one that it knows says that the others are meant to be
+    shutil.copytree(small / "happy", Path("loose") / "happy")
+    check_refused(moved, "in no class folder", error=BadData, **RECONSTRUCT, data="loose")
+
+
+def test_drawn_faces_serve_where_the_training_data_is_gone(
+    moved: Checkpoint, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("emoprune.evaluation.drawn_data.COUNT", 40)
+    shutil.rmtree("moved")
+    plan = planned(moved, **RECONSTRUCT)
+    assert (images_of(plan), plan.settings["refitted_on"], plan.settings["drawn"]) == (0, 40, True)
+    assert plan.settings["data_fingerprint"] is None
+    reason = "the training data (moved) is not here; give `data`"
+    assert f"layers are refitted on 40 drawn faces: {reason}" in told.text
+    one, same, other = (pruned(moved, **RECONSTRUCT, data=data) for data in (None, "drawn", "none"))
+    assert same_tensors(one.checkpoint, same.checkpoint)
+    assert not same_tensors(one.checkpoint, other.checkpoint)
+    assert planned(moved, **RECONSTRUCT, data="drawn", samples=9).refitted_on == 9
+
+
+def test_drawn_faces_neither_judge_nor_fill_tables(zoo: Zoo, moved: Checkpoint) -> None:
+    check_refused(moved, "`data=drawn`", max_drop=1, data="drawn")
+    check_refused(read(zoo("table")), "feature table", **RECONSTRUCT, data="drawn")
 
 
 def test_the_models_own_data_gives_the_statistics_that_it_has(zoo: Zoo, small: Path) -> None:

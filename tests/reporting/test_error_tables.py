@@ -26,6 +26,7 @@ def shown(
     method: str = "distinct",
     amount: dict[str, float] | None = None,
     refitted_on: int = 0,
+    drawn: bool = False,
     frozen: tuple[Obstacle, ...] = (),
     **judged: Any,
 ) -> list[str]:
@@ -34,7 +35,7 @@ def shown(
     counts = Change(100, 60), Change(100, 60), Change(1000, 500), Change(400, 240)
     found = PruneOutcome(units, 0.5, *counts, layers, frozen, **judged)
     settings = {"method": method, "merge": "lstsq", "amount": amount or {"angle": 15.0}}
-    output.show(error_tables({**settings, "refitted_on": refitted_on}, found))
+    output.show(error_tables({**settings, "refitted_on": refitted_on, "drawn": drawn}, found))
     return [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
 
 
@@ -88,11 +89,19 @@ def test_error_tables_tell_a_tiny_error_from_none(capsys: pytest.CaptureFixture[
     assert row[-2:] == ["<0.0001", "0"]
 
 
-@pytest.mark.parametrize(("count", "says"), [(0, None), (1, "on 1 image,"), (2000, "on 2,000 images,")])
+@pytest.mark.parametrize(
+    ("count", "drawn", "says"),
+    [
+        (0, False, None),
+        (1, False, "on 1 image,"),
+        (2000, False, "on 2,000 images,"),
+        (1000, True, "on 1,000 drawn faces,"),
+    ],
+)
 def test_error_tables_say_that_a_refitted_network_is_better_than_predicted(
-    capsys: pytest.CaptureFixture[str], count: int, says: str | None
+    capsys: pytest.CaptureFixture[str], count: int, drawn: bool, says: str | None
 ) -> None:
-    text = " ".join(shown(capsys, layer("a", 3), refitted_on=count))
+    text = " ".join(shown(capsys, layer("a", 3), refitted_on=count, drawn=drawn))
     assert ("without images" in text) == (says is not None)
     assert (says or "") in text
 

@@ -7,7 +7,7 @@ from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 from PIL import Image
 
-from emoprune.synthetic_faces import EMOTIONS, draw_scene
+from emoprune.synthetic_faces import EMOTIONS, draw_face, draw_scene
 from emoprune.synthetic_faces.canvas import Pose
 from emoprune.synthetic_faces.scene import sample_pose
 
@@ -101,6 +101,18 @@ def test_whole_head_lies_inside_the_scene_at_the_promised_height() -> None:
         assert ring.min() >= 0
         assert (ring <= (360, 288)).all()
         assert 0.45 <= 2 * pose.unit / 288 <= 0.75
+
+
+@pytest.mark.parametrize("emotion", EMOTIONS)
+def test_single_faces_are_square_and_reproducible_and_framed_in_many_ways(emotion: str) -> None:
+    faces = [draw_face(emotion, generator=np.random.default_rng(seed)) for seed in range(40)]
+    assert all(face.mode == "RGB" and face.width == face.height for face in faces)
+    again = draw_face(emotion, generator=np.random.default_rng(3))
+    assert again.tobytes() == faces[3].tobytes()
+    widths = [face.width for face in faces]
+    assert min(widths) < 60 < 110 < max(widths) <= 140
+    # nothing is drawn outside of the scene, which would be black
+    assert all(np.asarray(face.convert("L"))[[0, -1]].max(1).min() > 0 for face in faces)
 
 
 def test_unknown_emotion_is_a_key_error() -> None:

@@ -14,11 +14,13 @@ from emoprune import events
 from emoprune.choices import Task
 from emoprune.data.class_names import places
 from emoprune.data.datasets import Data, open_data
-from emoprune.data.formats.image_folders import classes_in
+from emoprune.data.formats.image_folders import classes_in, open_unlabeled
 from emoprune.data.loader import spread
 from emoprune.data.splits import partition
-from emoprune.errors import BadCheckpoint, BadData, EmopruneError, at
+from emoprune.errors import BadCheckpoint, BadData, EmopruneError, UsageFault, at
+from emoprune.evaluation.drawn_data import drawn_faces
 from emoprune.evaluation.model import Subset, samples_for
+from emoprune.evaluation.model import samples as samples_of
 from emoprune.io.files import STANDARD
 from emoprune.io.visible_text import visible
 from emoprune.networks import build
@@ -30,8 +32,8 @@ from emoprune.networks.statistics.activation_statistics import collect
 from emoprune.networks.statistics.sensitivity import SAMPLES, consumers_of, sensitivities
 from emoprune.networks.types import Card, Checkpoint, HiddenLayer
 
-NO_DATA = "none"
-"""Given in place of a path, forbids to read any sample."""
+NO_DATA, DRAWN = "none", "drawn"
+"""Given in place of a path: reads no sample; takes drawn faces."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class CalibrationData:
     """The training and validation parts of a data set, read as input of a model.
 
     If the model was trained on other data (not `own`), all of it is training part. At most `limit` samples
-    of the training part are read, evenly spread. `fingerprint` is that of the data set.
+    of the training part are read, evenly spread. `fingerprint` is that of the data set; drawn faces have
+    none. What is not `labeled` cannot judge a network.
     """
 
     train: Subset
@@ -47,7 +50,13 @@ class CalibrationData:
     task: Task
     limit: int
     own: bool
-    fingerprint: str
+    fingerprint: str | None
+    labeled: bool = True
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the faces are drawn."""
+        return self.fingerprint is None
 
     @property
     def count(self) -> int:
@@ -72,13 +81,45 @@ class CalibrationData:
 def calibration_data(card: Card, data: Data | str, *, limit: int) -> CalibrationData:
     """A data set, or what is at its path, read as input of the model of `card`.
 
-    A note says so if the model was trained on other data.
+    A folder in which no folder is a class of the model is one of pictures without labels. A note says so, and
+    if the model was trained on other data.
     """
+    if isinstance(data, str) and card.preprocess.kind != "table" and _has_no_class(card, data):
+        pictures = open_unlabeled(data)
+        count = len(pictures.paths)
+        fact = (
+            f"{events.counted(count, 'picture')} without labels, for no folder in it is a class of the model"
+        )
+        events.note(f"{data}: {fact}")
+        samples = samples_of(pictures, card.preprocess, card.spec.input)
+        subset = Subset(samples, torch.arange(count), card.preprocess, torch.device("cpu"))
+        task, fingerprint = task_of(card.spec.arch), pictures.catalog.fingerprint
+        return CalibrationData(subset, None, task, limit, own=False, fingerprint=fingerprint, labeled=False)
     found = _read(card, data, limit=limit)
     if not found.own:
         place = data if isinstance(data, str) else data.catalog.place
         events.note(f"{place} is not what the model was trained on: all of it counts as training part")
     return found
+
+
+def _has_no_class(card: Card, place: str) -> bool:
+    if not os.path.isdir(place):
+        return False
+    try:
+        return not any(found is not None for found in places(classes_in(place), card.classes))
+    except BadData:
+        # of parts and classes: opening it says what is wrong
+        return False
+
+
+def drawn_data(card: Card, net: nn.Module, *, limit: int, seed: int) -> CalibrationData:
+    """Drawn faces in the place of data; UsageFault for a network that takes no pictures."""
+    if card.preprocess.kind == "table":
+        raise UsageFault("the network takes a feature table, and faces are drawn as pictures", "give `data`")
+    faces = drawn_faces(net, card.preprocess, limit, seed=seed)
+    return CalibrationData(
+        faces, None, task_of(card.spec.arch), limit, own=False, fingerprint=None, labeled=False
+    )
 
 
 def training_data_of(checkpoint: Checkpoint, *, limit: int) -> CalibrationData | str:

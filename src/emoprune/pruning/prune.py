@@ -18,9 +18,11 @@ from emoprune.choices import Merge
 from emoprune.data.datasets import Data
 from emoprune.errors import UsageFault, at
 from emoprune.evaluation.training_data import (
+    DRAWN,
     NO_DATA,
     CalibrationData,
     calibration_data,
+    drawn_data,
     matching_layers,
     note_stale_statistics,
     require_layers,
@@ -217,12 +219,14 @@ class PrunePlan:
             "data_fingerprint": self.run.calibration.fingerprint if self.run.calibration else None,
             "images": self._images,
             "refitted_on": self.refitted_on,
+            "drawn": bool(self.run.calibration and self.run.calibration.drawn),
         }
 
     @property
     def _images(self) -> int:
         """How many images statistics, refit and evaluation use, each counted once."""
-        calibration, trained = self.run.calibration, max(self.run.measured, self.refitted_on)
+        calibration = self.run.calibration
+        trained = 0 if calibration and calibration.drawn else max(self.run.measured, self.refitted_on)
         if calibration is None or not self.amount.needs_images:
             return trained
         judges = len(calibration.judges)
@@ -379,8 +383,10 @@ def prepare(
     require_layers(graph)
     masking = METHODS[config.method].weights
     calibration, measured = None, 0
-    if data is not None or config.data not in (None, NO_DATA):
+    if data is not None or config.data not in (None, NO_DATA, DRAWN):
         calibration = calibration_data(original, data or config.data or "", limit=config.samples)
+        if evaluates and not calibration.labeled:
+            raise UsageFault("accuracy and loss are measured on labels, and `data` has none", "give others")
         measurable = layers_that_fit(graph, config.layer or "*", config.memory)
         original = with_statistics(original, graph, calibration, measurable)
         measured = calibration.count
@@ -392,10 +398,12 @@ def prepare(
         inputs = layer_inputs_of(graph, {layer.name for layer in layers})
         refits = refits and any(consumer.norm for each in inputs for consumer in each.consumers)
         if evaluates or refits:
-            calibration = _training_data(original, config.samples, evaluates=evaluates)
+            calibration = _training_data(original, net, config, evaluates=evaluates)
     elif calibration is None and evaluates:
-        fact = "accuracy and loss are measured on images, and `data=none` forbids them"
+        fact = f"accuracy and loss are measured on images, and `data={config.data}` gives none"
         raise UsageFault(fact, "leave it out")
+    elif calibration is None and refits and config.data == DRAWN:
+        calibration = drawn_data(original, net, limit=config.samples, seed=config.seed)
     images = None
     if calibration is not None and refits:
         most = images_that_fit(net, torch.zeros(1, *original.spec.input))
@@ -420,12 +428,18 @@ def _chosen(
     return default_layers(matching_layers(original, pattern), original.tensors, config), weights
 
 
-def _training_data(original: Checkpoint, limit: int, *, evaluates: bool) -> CalibrationData | None:
-    """The data that the model was trained on, if it is still where it was."""
-    found = training_data_of(original, limit=limit)
+def _training_data(
+    original: Checkpoint, net: nn.Module, config: PruneConfig, *, evaluates: bool
+) -> CalibrationData | None:
+    """The data that the model was trained on, if it is still where it was; else drawn faces, or nothing."""
+    found = training_data_of(original, limit=config.samples)
     if isinstance(found, CalibrationData):
         return found
     if evaluates:
         raise UsageFault(f"accuracy and loss are measured on images, and {found}", "give `data`")
-    events.note(f"batch norm is recalibrated from the statistics alone: {found}; give `data`")
-    return None
+    if original.preprocess.kind == "table":
+        events.note(f"batch norm is recalibrated from the statistics alone: {found}; give `data`")
+        return None
+    drawn = drawn_data(original, net, limit=config.samples, seed=config.seed)
+    events.note(f"layers are refitted on {drawn.count:,} drawn faces: {found}; give `data`")
+    return drawn

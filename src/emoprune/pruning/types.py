@@ -134,9 +134,10 @@ class PruneConfig:
     )
     data: str | None = setting(
         None,
-        "Calibrate on its training part, or on all of it if the model was trained on other data; none: use "
-        "no image.  [default: the training data where a batch norm is recalibrated and it is still there]",
-        metavar="DATA|none",
+        "Calibrate on its training part, or on all of it if the model was trained on other data; drawn: "
+        "refit on drawn faces; none: use no image.  [default: where a batch norm is recalibrated, the "
+        "training data, or drawn if that is gone]",
+        metavar="DATA|drawn|none",
     )
     samples: int = SAMPLES
     memory: float | None = MEMORY

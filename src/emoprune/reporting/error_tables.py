@@ -56,7 +56,7 @@ def _layers(
         more, lose = "more " if losing else "", "loses" if whole == 1 else "lose"
         yield f"  {events.counted(whole, f'{more}layer')} {lose} nothing"
     if settings["refitted_on"] and losing:
-        images = events.counted(settings["refitted_on"], "image")
+        images = events.counted(settings["refitted_on"], "drawn face" if settings["drawn"] else "image")
         yield f"  errors are predicted without images; refitted on {images}, the network is better"
 
 

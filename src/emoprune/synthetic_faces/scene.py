@@ -12,6 +12,11 @@ from emoprune.synthetic_faces.eyes import draw_brow, draw_eye
 from emoprune.synthetic_faces.lighting import light_person, sample_light
 from emoprune.synthetic_faces.mouth import draw_mouth
 
+SMALL = (150, 140)
+"""Size of the scene around a single face."""
+FRAMED, SHIFTED = (0.5, 1.6), 0.3
+"""Half the side of a face's square, and how far it may be off the middle, in halves of the head's height."""
+
 
 def draw_scene(
     emotion: str, *, generator: np.random.Generator, size: tuple[int, int] = (360, 288)
@@ -21,7 +26,28 @@ def draw_scene(
     The image is RGB of size (width, height) in pixels. The same generator state gives the same pixels, and
     the same person, pose and background for every emotion. KeyError if emotion is not in EMOTIONS.
     """
-    pose = sample_pose(size, generator)
+    return _draw(emotion, sample_pose(size, generator), generator, size)
+
+
+def draw_face(emotion: str, *, generator: np.random.Generator) -> Image.Image:
+    """Draw one face as crops of many detectors would show it, from half of it to all with shoulders.
+
+    The image is RGB and square. The same generator state gives the same pixels. KeyError as above.
+    """
+    pose = sample_pose(SMALL, generator)
+    scene = _draw(emotion, pose, generator, SMALL)
+    half = min(pose.unit * generator.uniform(*FRAMED), min(SMALL) / 2)
+    shifts = pose.unit * generator.uniform(-SHIFTED, SHIFTED, 2)
+    centers = np.add((pose.center_x, pose.center_y), shifts)
+    left, top = (
+        round(float(np.clip(center, half, side - half) - half))
+        for center, side in zip(centers, SMALL, strict=True)
+    )
+    side = round(2 * half)
+    return scene.crop((left, top, left + side, top + side))
+
+
+def _draw(emotion: str, pose: Pose, generator: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     person, manner, light = sample_person(generator), sample_manner(generator), sample_light(generator)
     face = perform(emotion, manner)
     backdrop = np.asarray(draw_backdrop(size, generator), dtype=np.float32)

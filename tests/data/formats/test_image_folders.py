@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from emoprune.data.formats.image_folders import open_folder
+from emoprune.data.formats.image_folders import open_folder, open_unlabeled
 from emoprune.data.splits import declared_parts
 from emoprune.errors import BadData
 from emoprune.faces.output_folder import SCHEMA
@@ -350,3 +351,22 @@ def test_fingerprint_is_that_of_earlier_versions(usual: Path) -> None:
     # a checkpoint knows its data by it
     expected = "15196f86d752c06cd9904793f71f4b920c7680dd3378db6e3a405522173967bb"
     assert open_folder(str(usual)).catalog.fingerprint == expected
+
+
+def test_pictures_without_labels_are_read_at_any_depth(tmp_path: Path) -> None:
+    for name in ("b.png", "some/a.png", "some/deeper/c.jpg", ".hidden/d.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4), "red").save(tmp_path / name)
+    found = open_unlabeled(str(tmp_path))
+    assert found.catalog.names == ("b.png", "some/a.png", "some/deeper/c.jpg")
+    assert set(found.catalog.labels) == {0}
+    assert found.picture(2).size == (4, 4)
+    before = found.catalog.fingerprint
+    (tmp_path / "b.png").unlink()
+    assert open_unlabeled(str(tmp_path)).catalog.fingerprint != before
+
+
+def test_a_folder_without_any_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(BadData, match="no pictures"):
+        open_unlabeled(str(tmp_path))

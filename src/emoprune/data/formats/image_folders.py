@@ -86,6 +86,23 @@ def open_folder(place: str) -> Folder:
     return replace(made, crop=output_folder.settings_in(root))
 
 
+def open_unlabeled(place: str) -> Folder:
+    """A folder of pictures without labels, at any depth: all are of one class without a name.
+
+    Raises BadData for a folder without pictures.
+    """
+    root = Path(place)
+    with at(place), readable():
+        listing = list_files(root, left_out=is_own_file)
+        if not listing.pictures:
+            raise BadData("no pictures", "give a folder with some")
+        tell_passed_over(place, [listing])
+        names = sorted(listing.pictures)
+        paths = tuple(root / name for name in names)
+        print_ = fingerprint((name, "", file_hash(path)) for name, path in zip(names, paths, strict=True))
+    return Folder(Catalog(place, tuple(names), (0,) * len(names), ("",), print_), paths)
+
+
 def classes_in(place: str) -> list[str]:
     """The class folders of a folder, one spelling of each; no picture is looked for. BadData as above."""
     with at(place), readable():
