@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import chain
 from threading import Timer
 from typing import Any
@@ -48,10 +49,11 @@ class Engine:
     """An ONNX file that onnxruntime runs on the CPU.
 
     Raises BadCheckpoint for other bytes, and before onnxruntime reads it for a file with what `export` never
-    writes: weights in other files, loops and other control flow, functions, tensors without bound.
+    writes: weights in other files, loops and other control flow, functions, tensors without bound. `threads`
+    None lets onnxruntime choose.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, threads: int | None = None) -> None:
         check_kind(data, "an ONNX file", remedy=COPY_AGAIN, takes={"an ONNX file"}, fault=BadCheckpoint)
         try:
             model = onnx.load_model_from_string(data)
@@ -70,6 +72,8 @@ class Engine:
         except UnicodeDecodeError:
             raise BadCheckpoint("has a name that is not text", COPY_AGAIN) from None
         options = onnxruntime.SessionOptions()
+        # 0 lets it choose
+        options.intra_op_num_threads = threads or 0
         # its errors become ours
         options.log_severity_level = 4
         with _explained("cannot be loaded"):
@@ -110,6 +114,12 @@ class Engine:
             fact = f"gives {OUTPUT} of shape {list(found.shape)} for {len(batch)} samples"
             raise BadCheckpoint(fact, EXPORT_AGAIN)
         return torch.from_numpy(found).float()
+
+    def task(self, batch: Tensor) -> Callable[[], object]:
+        """A call that runs a batch and nothing else, to be timed."""
+        entry = self._inputs[0]
+        values = {entry.name: np.ascontiguousarray(batch.cpu().numpy(), NUMBERS.get(entry.type))}
+        return partial(self._session.run, [OUTPUT], values)
 
 
 @contextmanager

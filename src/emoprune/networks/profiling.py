@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from emoprune.choices import Price
 from emoprune.networks import build
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import FROZEN, ChannelGraph
+from emoprune.networks.latency import LatencyTable, LatencyTables
 from emoprune.networks.types import Checkpoint, Cost
 
 
@@ -50,6 +51,25 @@ def hidden_units(checkpoint: Checkpoint) -> int:
 
 
 WARM_UP, REPEATS = 5, 50
+LEAST_TURNS, MOST_TURNS, LONGEST_TURNS_S = 12, 400, 6.0
+
+
+def turns_ms(first: Callable[[], object], second: Callable[[], object]) -> list[tuple[float, float]]:
+    """Milliseconds of two calls that take turns, so that other load on the machine affects both alike.
+
+    Up to 400 turns within 6 seconds, at least 12, after a first that does not count.
+    """
+    turns: list[tuple[float, float]] = []
+    start = time.perf_counter()
+    while len(turns) <= LEAST_TURNS or (
+        len(turns) <= MOST_TURNS and time.perf_counter() - start < LONGEST_TURNS_S
+    ):
+        begun = time.perf_counter()
+        first()
+        between = time.perf_counter()
+        second()
+        turns.append((1000 * (between - begun), 1000 * (time.perf_counter() - between)))
+    return turns[1:]
 
 
 def latency_ms(run: Callable[[], object]) -> float:
@@ -68,9 +88,12 @@ class Footprint:
     """Multiply-accumulates and parameters of the layers of a graph while their units are removed.
 
     `macs` and `parameters` count all tensors that have units; the units of a layer are assumed to be alike.
+    `nanoseconds` are those of the `tables` by weight, where there are any.
     """
 
-    def __init__(self, graph: ChannelGraph, net: nn.Module) -> None:
+    def __init__(
+        self, graph: ChannelGraph, net: nn.Module, tables: Mapping[str, LatencyTable] | None = None
+    ) -> None:
         parameters = dict(net.named_parameters())
         starts = torch.tensor([start for start, _ in graph.spans.values()])
         self.left = torch.tensor([stop - start for start, stop in graph.spans.values()])
@@ -90,6 +113,7 @@ class Footprint:
         self._tensor, self._layer = torch.tensor([*each], dtype=torch.long).reshape(-1, 2).T
         self._each = torch.tensor([*each.values()], dtype=torch.long).reshape(-1, 2)
         self._state = torch.tensor(sizes).reshape(-1, 4)
+        self._tables = LatencyTables(map(tables.get, number)) if tables else None
 
     @property
     def macs(self) -> int:
@@ -101,14 +125,30 @@ class Footprint:
         """Parameters."""
         return int(self._state[:, :3].prod(1).sum())
 
+    @property
+    def nanoseconds(self) -> int:
+        """What the layers take for one sample, by their tables."""
+        assert self._tables is not None
+        outputs, inputs, *_ = self._state.T
+        return int(self._tables.nanoseconds(torch.arange(len(self._state)), outputs, inputs).sum())
+
     def savings(self, price: Price) -> Tensor:
         """What removing one unit of each layer saves of `price`, (layers,)."""
         if price == "units":
             return torch.ones_like(self.left)
         rows, columns, rest, positions = self._state[self._tensor].T
         fewer_rows, fewer_columns = self._each.T
-        less = (fewer_rows * columns + fewer_columns * rows - fewer_rows * fewer_columns) * rest
         saved = torch.zeros_like(self.left)
+        if price == "nanoseconds":
+            assert self._tables is not None
+            before, after = (
+                self._tables.nanoseconds(
+                    self._tensor, rows - less * fewer_rows, columns - less * fewer_columns
+                )
+                for less in (0, 1)
+            )
+            return saved.index_add_(0, self._layer, (before - after).long())
+        less = (fewer_rows * columns + fewer_columns * rows - fewer_rows * fewer_columns) * rest
         return saved.index_add_(0, self._layer, less * positions if price == "macs" else less)
 
     def take(self, layer: int, units: int = 1) -> None:

@@ -91,10 +91,9 @@ def _left(run: PruningRun, amount: Amount, plan: Plan) -> int:
 def _out_of_reach(run: PruningRun, schedule: Schedule, amount: Amount) -> UsageFault:
     left = _left(run, amount, schedule.plan(schedule.length))
     whole = _left(run, amount, schedule.plan(0))
-    narrowed = run.config.layer is None and len(run.context.layers) < len(run.context.graph.layers)
-    more = ", or `layer=*` to prune all layers" if narrowed else ""
-    if run.config.round_to > 1 and left == whole:
-        fact = f"{amount} cannot be met: no layer has more than `round_to={run.config.round_to}` units"
+    more = or_all_layers(run)
+    if run.config.multiple > 1 and left == whole:
+        fact = f"{amount} cannot be met: no layer has more than `round_to={run.config.multiple}` units"
         return UsageFault(fact, "round to fewer")
     if amount.name == "units":
         stay = "1 unit has" if left == 1 else f"{left:,} units have"
@@ -107,3 +106,9 @@ def _out_of_reach(run: PruningRun, schedule: Schedule, amount: Amount) -> UsageF
     least = math.ceil(1e4 * left / total) / 1e4
     fact = f"{amount} cannot be met: at least {least:.2%} of the {COUNTS[amount.name]} have to stay"
     return UsageFault(fact, f"give `{amount.name}={least:g}` or more{more}")
+
+
+def or_all_layers(run: PruningRun) -> str:
+    """What a remedy adds where the method has left out layers of its own accord."""
+    narrowed = run.config.layer is None and len(run.context.layers) < len(run.context.graph.layers)
+    return ", or `layer=*` to prune all layers" if narrowed else ""

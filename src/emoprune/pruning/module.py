@@ -23,7 +23,7 @@ from emoprune.pruning.error_estimate import report_warnings
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune import PrunePlan, PruningRun, decide
 from emoprune.pruning.refit import images_that_fit
-from emoprune.pruning.types import LOSSES, PruneConfig, PruneOutcome
+from emoprune.pruning.types import LOSSES, TIMED, PruneConfig, PruneOutcome
 
 BATCH = 32
 ENOUGH = 32
@@ -50,7 +50,7 @@ def prune_module(
     config = PruneConfig(**{"method": "reconstruct", **settings})
     amount = config.required_amount
     config.check_counts(amount)
-    for name in ("data", "rewind", *LOSSES):
+    for name in ("data", "rewind", *LOSSES, *TIMED):
         if getattr(config, name) is not None:
             raise UsageFault(f"`{name}` is for checkpoints, and this is a module", "give `macs`, or `images`")
     if not isinstance(example_inputs, Tensor):
@@ -75,7 +75,7 @@ def prune_module(
     run = PruningRun(own, tuple(inputs.shape[1:]), context, config)
     if calibration and config.merge == "lstsq" and not masks:
         run = replace(run, images=partial(_that_fit, own, calibration))
-    plan = decide(run, amount)
+    plan, _ = decide(run, amount)
     planned = PrunePlan(run, amount, plan, run.merges(plan))
     pruned = run.apply(plan, planned.merged.get(config.merge))
     outcome = planned.outcome(pruned)

@@ -44,7 +44,8 @@ from emoprune.pruning.error_estimate import check_errors, estimate_errors, repor
 from emoprune.pruning.methods import MASKING, METHODS
 from emoprune.pruning.refit import Refit, images_that_fit
 from emoprune.pruning.selection.magnitude import silenced
-from emoprune.pruning.selection.schedules import SCHEDULES, WITHIN_ANGLE
+from emoprune.pruning.selection.schedules import SCHEDULES, WITHIN_ANGLE, price_of
+from emoprune.pruning.speed import timed_layers, timed_step
 from emoprune.pruning.types import (
     LARGEST_ERROR,
     Amount,
@@ -56,6 +57,7 @@ from emoprune.pruning.types import (
     PruneConfig,
     PruneOutcome,
     Removal,
+    Speed,
 )
 
 NOISE_BATCH = 2
@@ -88,8 +90,11 @@ class PruningRun:
 
     @cached_property
     def footprint(self) -> Footprint:
-        """What its units cost before any is removed."""
-        return Footprint(self.context.graph, self.net)
+        """What its units cost before any is removed; in time, too, where that is the amount."""
+        tables = None
+        if price_of(self.config) == "nanoseconds":
+            tables = timed_layers(self.net, self.input_shape, self.context.graph, self.config.threads)
+        return Footprint(self.context.graph, self.net, tables)
 
     def schedule(self) -> Schedule:
         """All plans of the method."""
@@ -167,13 +172,14 @@ class PruningRun:
 class PrunePlan:
     """A decision that is not applied yet: what is removed of a network, and what that is predicted to cost.
 
-    `merged` are the tensors of the survivors by merge.
+    `merged` are the tensors of the survivors by merge, `speed` what was measured where that is the amount.
     """
 
     run: PruningRun
     amount: Amount
     plan: Plan
     merged: Mapping[Merge, Merged]
+    speed: Speed | None = None
 
     @property
     def removals(self) -> tuple[Removal, ...]:
@@ -209,13 +215,14 @@ class PrunePlan:
         """What the pruning is done with, as history keeps it (schema emoprune.prune/2)."""
         config = asdict(self.run.config)
         amount = {self.amount.name: self.amount.value}
-        names = ("scope", "layer", "round_to", "seed", "center", "max_error", "data", "samples", "rewind")
+        names = ("scope", "layer", "seed", "center", "max_error", "data", "samples", "rewind")
         return {
             "method": config["method"],
             "merge": None if METHODS[self.run.config.method].weights else config["merge"],
             "amount": amount,
             **({"angle": self.amount.value} if self.amount.name == "angle" else {}),
             **{name: config[name] for name in names},
+            "round_to": self.run.config.multiple,
             "data_fingerprint": self.run.calibration.fingerprint if self.run.calibration else None,
             "images": self._images,
             "refitted_on": self.refitted_on,
@@ -263,6 +270,7 @@ class PrunePlan:
                 for estimate, removal in zip(self.error_estimate, self.removals, strict=True)
             ),
             frozen=run.context.graph.obstacles,
+            speed=self.speed,
             **self._evaluated(net),
         )
 
@@ -306,22 +314,25 @@ def plan(original: Checkpoint, config: PruneConfig, *, data: Data | None = None)
     # weights that are set back afterwards would be refitted for nothing
     refits = amount.needs_images or config.rewind is None
     run = prepare(original, config, data, evaluates=amount.needs_images, refits=refits)
-    decided = decide(run, amount)
-    return PrunePlan(run, amount, decided, run.merges(decided))
+    decided, speed = decide(run, amount)
+    return PrunePlan(run, amount, decided, run.merges(decided), speed)
 
 
-def decide(run: PruningRun, amount: Amount) -> Plan:
-    """What is removed for an amount."""
+def decide(run: PruningRun, amount: Amount) -> tuple[Plan, Speed | None]:
+    """What is removed for an amount, and the speed that was measured where that is the amount."""
     if amount.name == "angle":
-        return WITHIN_ANGLE[run.config.method](run.context, run.config, amount.value)
+        return WITHIN_ANGLE[run.config.method](run.context, run.config, amount.value), None
     schedule = run.schedule()
-    return run.with_silenced(schedule.plan(last_step(run, schedule, amount)))
+    step, speed = last_step(run, schedule, amount)
+    return run.with_silenced(schedule.plan(step)), speed
 
 
-def last_step(run: PruningRun, schedule: Schedule, amount: Amount) -> int:
+def last_step(run: PruningRun, schedule: Schedule, amount: Amount) -> tuple[int, Speed | None]:
     """The step of a schedule that meets an amount: the first, or the last that loses no more than allowed."""
+    if amount.is_timed:
+        return timed_step(run, schedule, amount)
     if not amount.needs_images:
-        return step_for(run, schedule, amount)
+        return step_for(run, schedule, amount), None
     before = run.judgment
     if before[1] is None and amount.name == "max_drop":
         raise UsageFault("the network has no accuracy that could drop", "give `max_loss_increase`")
@@ -336,7 +347,7 @@ def last_step(run: PruningRun, schedule: Schedule, amount: Amount) -> int:
 
         step = first_step(schedule, loses_too_much)
         advance(most - len(answers))
-    return schedule.length if step is None else max(0, step - 1)
+    return (schedule.length if step is None else max(0, step - 1)), None
 
 
 def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:

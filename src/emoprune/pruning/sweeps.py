@@ -81,7 +81,7 @@ def pruning_curve(
     config.check_counts(amount)
     run = prepare(original, config, data, evaluates=True, refits=True)
     schedule = run.schedule()
-    last = schedule.length if amount is None else last_step(run, schedule, amount)
+    last = schedule.length if amount is None else last_step(run, schedule, amount)[0]
     plans = events.tracked(map(schedule.plan, range(last + 1)), "steps", last + 1)
     # rounded to a multiple, some steps remove nothing
     steps = tuple(_measured_step(run, each) for each, _ in groupby(plans))

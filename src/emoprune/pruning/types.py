@@ -24,11 +24,20 @@ STEPS_SCHEMA = "emoprune.steps/1"
 DEFAULT_ANGLE_DEG = 15.0
 LARGEST_ERROR = 0.5
 """Error at the next layer's input, relative to its spread, beyond which little of it is left."""
-STRUCTURAL = ("units", "macs", "params")
-"""Amounts that say what stays; the others say what goes. Single weights save nothing of these."""
+STRUCTURAL = ("units", "macs", "params", "latency_ms")
+"""Amounts that say what stays; the others say what goes."""
+TIMED = ("speedup", "latency_ms")
+"""Amounts that are measured in onnxruntime. Single weights save nothing of these, nor of STRUCTURAL ones."""
+BLOCK = 16
+"""Units that a layer keeps a multiple of for those: an engine computes so many channels at once."""
 LOSSES = ("max_loss_increase", "max_drop")
 """Amounts that are measured on images."""
-PRICES: dict[str, Price] = {"macs": "macs", "params": "parameters", **dict.fromkeys(LOSSES, "macs")}
+PRICES: dict[str, Price] = {
+    "macs": "macs",
+    "params": "parameters",
+    **dict.fromkeys(TIMED, "nanoseconds"),
+    **dict.fromkeys(LOSSES, "macs"),
+}
 """The unit in which savings count where layers compete for an amount; units for all others."""
 
 
@@ -55,6 +64,11 @@ class Amount:
     def needs_images(self) -> bool:
         """Whether only running the network can say when it is reached."""
         return self.name in LOSSES
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether only timing the network can say when it is reached."""
+        return self.name in TIMED
 
     def __str__(self) -> str:
         return f"`{self.name}={self.value:g}`"
@@ -92,6 +106,16 @@ class PruneConfig:
     units: int | None = setting(None, "Units to keep, in all chosen layers together.", metavar="N", low=1)
     macs: float | None = setting(None, "Fraction of the multiply-accumulates to keep, 0 to 1.", **FRACTION)
     params: float | None = setting(None, "Fraction of the parameters to keep, 0 to 1.", **FRACTION)
+    speedup: float | None = setting(
+        None, "How many times as fast one sample is in onnxruntime, measured here.", metavar="TIMES", low=1
+    )
+    latency_ms: float | None = setting(
+        None,
+        "Milliseconds that one sample takes in onnxruntime, measured here.",
+        metavar="MS",
+        low=0.001,
+    )
+    threads: int = setting(1, "With these two: threads of onnxruntime.", metavar="N", low=1)
     max_loss_increase: float | None = setting(
         None,
         "Remove as much as possible before the mean loss on the val part (else train) grows by more.",
@@ -116,8 +140,12 @@ class PruneConfig:
         metavar="GLOB",
         default_text="*; for distinct and progressive the dense hidden layers, where there are any",
     )
-    round_to: int = setting(
-        1, "Layers keep a multiple of N units, which engines run faster.", metavar="N", low=1
+    round_to: int | None = setting(
+        None,
+        "Layers keep a multiple of N units, which engines run faster.",
+        metavar="N",
+        low=1,
+        default_text=f"1; {BLOCK} with speedup and latency_ms",
     )
     merge: Merge = setting(
         "lstsq",
@@ -156,23 +184,34 @@ class PruneConfig:
     def __post_init__(self) -> None:
         check_limits(self)
         amount, entry = self.given_amount, METHODS[self.method]
+        if self.threads > 1 and not (amount and amount.is_timed):
+            raise UsageFault(
+                "`threads` is for `speedup` and `latency_ms`", "give one of them, or leave it out"
+            )
         if amount is None:
             return
         if amount.name == "angle" and not entry.by_angle:
             raise UsageFault(f"`method={self.method}` ignores angles", "give `amount`, `macs` or another")
-        if entry.weights and amount.name in STRUCTURAL:
+        if entry.weights and amount.name in (*STRUCTURAL, *TIMED):
             fact = f"`method={self.method}` removes single weights, which does not lower `{amount.name}`"
             raise UsageFault(fact, "give `amount`, or a method that removes units")
 
     @property
     def given_amount(self) -> Amount | None:
         """The amount that is set; UsageFault for two."""
-        names = ("angle", "amount", *STRUCTURAL, *LOSSES)
+        names = dict.fromkeys(("angle", "amount", *STRUCTURAL, *TIMED, *LOSSES))
         given = [Amount(name, value) for name in names if (value := getattr(self, name)) is not None]
         if len(given) > 1:
             first, second = given[:2]
             raise UsageFault(f"`{first.name}` and `{second.name}` both set the amount", "give one of them")
         return given[0] if given else None
+
+    @property
+    def multiple(self) -> int:
+        """The number that every layer keeps a multiple of units of."""
+        amount, entry = self.given_amount, METHODS[self.method]
+        usual = BLOCK if amount and amount.is_timed and entry.one_by_one else 1
+        return usual if self.round_to is None else self.round_to
 
     @property
     def required_amount(self) -> Amount:
@@ -192,7 +231,7 @@ class PruneConfig:
         if self.scope == "layer" and (by_angle or not (entry.one_by_one or entry.weights)):
             fact = "`scope=layer` divides an amount among layers, and an angle is the same for all of them"
             raise UsageFault(fact, f"leave it out, or use it with `amount` and {one_by_one()}")
-        if self.round_to > 1 and (by_angle or not entry.one_by_one):
+        if self.multiple > 1 and (by_angle or not entry.one_by_one):
             remedy = f"use it with `macs`, `params`, `amount` or `units` and {one_by_one()}"
             raise UsageFault("`round_to` needs a method that removes units one by one", remedy)
 
@@ -411,6 +450,20 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """What onnxruntime takes for one sample before and after, measured in turns on `threads` of `engine`.
+
+    `speedup` is the median ratio of the turns, `predicted` the one that the times of single layers promised.
+    """
+
+    latency_ms: Change
+    speedup: float
+    predicted: float
+    threads: int
+    engine: str
+
+
+@dataclass(frozen=True)
 class PruneOutcome:
     """What a pruning did, layer by layer and to the whole network (part of schema emoprune.prune/2)."""
 
@@ -425,9 +478,10 @@ class PruneOutcome:
     accuracy: Change | None = None
     loss: Change | None = None
     evaluated_on: Evaluated | None = None
+    speed: Speed | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """As JSON has it: without accuracy and loss where they were not measured."""
+        """As JSON has it: without accuracy, loss and speed where they were not measured."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 

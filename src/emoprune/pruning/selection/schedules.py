@@ -144,7 +144,7 @@ def _unit_schedule(
     """The units of each layer in its order or, without orders, by cost."""
     steps = removal_steps(context, footprint, orders, scope=config.scope, price=price_of(config))
     count = sum(context.statistics[layer.name].units - 1 for layer in context.layers)
-    return UnitSchedule(context, tuple(events.tracked(steps, "select", count)), config.round_to, merges or {})
+    return UnitSchedule(context, tuple(events.tracked(steps, "select", count)), config.multiple, merges or {})
 
 
 def _taken(context: PruningContext, config: PruneConfig) -> dict[str, list[UnitRemoval]]:
