@@ -40,7 +40,7 @@ from emoprune.faces.sources import PhotoFolder
 from emoprune.faces.types import CropConfig, CropRow
 from emoprune.io.pictures import images, video
 from emoprune.networks import checkpoint as checkpoints
-from emoprune.networks import inputs
+from emoprune.networks import inputs, layer_timing
 from emoprune.networks.types import Spec
 from emoprune.pruning import prune
 from emoprune.pruning.angles import survey_layers
@@ -304,6 +304,11 @@ def database(place: Place) -> None:
     storage(place, "sqlite:///{}")
 
 
+def latencies(place: Place) -> None:
+    """As `prune` with a speed finds the times of layers in the cache."""
+    layer_timing.read_cache(str(place.input))
+
+
 def captions(place: Place) -> None:
     """As a contact sheet writes the names of files and the reasons of failures."""
     text = place.input.read_bytes().decode("utf-8", "surrogateescape")
@@ -370,6 +375,7 @@ READERS: dict[str, Reader] = {
     "paper": Reader(read=paper, seeds="papers", **OF_CSV),
     "journal": Reader(read=storage, seeds="journals", strategy=strategies.json_files),
     "database": Reader(read=database, seeds="databases"),
+    "latencies": Reader(read=latencies, seeds="latencies", suffix=".json", strategy=strategies.json_files),
     "captions": Reader(read=captions, seeds="boxes"),
     "settings": Reader(
         read=command_texts.setting, seeds="settings", strategy=command_texts.of_settings, mutate=None

@@ -25,6 +25,7 @@ from emoprune.faces.crop_folder import crop_folder
 from emoprune.faces.output_folder import CropFolder
 from emoprune.faces.types import CropConfig, CropRow
 from emoprune.networks.checkpoint import to_bytes
+from emoprune.networks.layer_timing import SCHEMA, Measured
 from emoprune.networks.types import Checkpoint
 from emoprune.pruning import prune
 from emoprune.pruning.types import STEPS_SCHEMA, PruneConfig, PruningStep
@@ -68,6 +69,7 @@ def made(room: Path) -> Inputs:
         "pictures": list(pictures()),
         "films": list(films()),
         "trees": [tree_bytes(room / "raw")],
+        "latencies": [Measured(SCHEMA, "a processor", 1, {"dense 1 widths 16>16": 0.5}).to_bytes()],
     }
 
 

@@ -16,9 +16,10 @@ from emoprune.choices import Price
 from emoprune.networks import build
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
-from emoprune.networks.profiling import Footprint, cost, latency_ms
+from emoprune.networks.profiling import Footprint, cost, latency_ms, turns_ms
 from emoprune.networks.types import Cost, Spec
 from emoprune.pruning import surgery
+from tests.support.timing import tables_of_macs
 from tests.support.wiring import Wired, conv, head, smaller
 
 
@@ -239,3 +240,28 @@ def test_savings_are_empty_without_units() -> None:
     footprint = Footprint(channel_graph(net, (3, 2, 2)), net)
     assert (footprint.macs, footprint.parameters, int(footprint.left.sum())) == (0, 0, 0)
     assert len(footprint.savings("macs")) == 0
+
+
+def test_nanoseconds_are_those_of_the_tables(weighed: Weighed) -> None:
+    # by which each multiply-accumulate takes one
+    tables = tables_of_macs(weighed.graph, weighed.net.to_empty(device="cpu"))
+    footprint = Footprint(weighed.graph, weighed.net, tables)
+    for number in range(len(weighed.graph.spans)):
+        footprint.take(number, int(footprint.left[number]) // 3)
+    assert footprint.nanoseconds == pytest.approx(footprint.macs, abs=2)
+    both = (footprint.savings(price).double() for price in ("nanoseconds", "macs"))
+    assert torch.allclose(*both, rtol=0, atol=2)
+
+
+def test_turns_ms_lets_two_calls_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, clock = list[str](), [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+
+    def run(name: str, seconds: float) -> None:
+        calls.append(name)
+        # the first turn is slow
+        clock[0] += seconds if len(calls) > 2 else 9.0
+
+    found = turns_ms(lambda: run("a", 0.5), lambda: run("b", 0.25))
+    assert found == [(500, 250)] * 12
+    assert calls == ["a", "b"] * 13

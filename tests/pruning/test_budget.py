@@ -165,6 +165,7 @@ def test_is_too_much_counts_a_drop_in_points_and_an_increase_of_the_loss() -> No
     [
         *(("angle", "units", False), ("amount", "units", False), ("units", "units", False)),
         *(("macs", "macs", False), ("params", "parameters", False)),
+        *(("speedup", "nanoseconds", False), ("latency_ms", "nanoseconds", False)),
         *(("max_loss_increase", "macs", True), ("max_drop", "macs", True)),
     ],
 )
@@ -292,6 +293,13 @@ def only(method: MethodName, **settings: Any) -> dict[str, Any]:
     [
         ({"angle": 20, "macs": 0.5}, ("`angle`", "`macs`", "give one")),
         ({"units": 20, "amount": 0.5}, ("`units`", "`amount`", "give one")),
+        ({"speedup": 2, "macs": 0.5}, ("`macs`", "`speedup`", "give one")),
+        ({"speedup": 2, "latency_ms": 5}, ("`latency_ms`", "`speedup`", "give one")),
+        ({"threads": 2, "macs": 0.5}, ("`threads`", "`speedup`", "`latency_ms`")),
+        ({"speedup": 0.5}, ("`speedup=0.5`", "1 or more")),
+        ({"latency_ms": 0}, ("`latency_ms=0`",)),
+        (only("magnitude", speedup=2), ("magnitude", "`speedup`", "`amount`")),
+        (only("random", latency_ms=2), ("random", "`latency_ms`", "`amount`")),
         ({"max_drop": 1, "max_loss_increase": 1}, ("`max_drop`", "`max_loss_increase`")),
         (only("reconstruct"), ("reconstruct", "give `macs=0.5`")),
         (only("importance"), ("importance", "give `macs=0.5`")),

@@ -8,7 +8,7 @@ import pytest
 
 from emoprune.cli import output
 from emoprune.networks.graph.types import Obstacle
-from emoprune.pruning.types import Change, Evaluated, LayerOutcome, PruneOutcome
+from emoprune.pruning.types import Change, Evaluated, LayerOutcome, PruneOutcome, Speed
 from emoprune.reporting.error_tables import error_tables
 
 
@@ -126,3 +126,9 @@ def test_error_tables_give_the_change_of_accuracy_in_points(capsys: pytest.Captu
     lines = [" ".join(line.split()) for line in shown(capsys, layer("a", 3), **judged)]
     assert "accuracy (val) 75.0% 62.5% -12.5 points" in lines
     assert "loss (val) 1 - -" in lines
+
+
+def test_error_tables_give_the_measured_speed(capsys: pytest.CaptureFixture[str]) -> None:
+    speed = Speed(Change(40.125, 20.0), 2.006, 1.9, 1, "a processor, onnxruntime 1")
+    lines = [" ".join(line.split()) for line in shown(capsys, layer("a", 3), speed=speed)]
+    assert "latency (ms, 1 thread) 40.12 20 2.01 times as fast" in lines

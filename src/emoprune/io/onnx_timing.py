@@ -80,7 +80,7 @@ def layer_ms(kind: LayerKind, inputs: int, outputs: int, *, threads: int) -> flo
     with tempfile.TemporaryDirectory(prefix="emoprune-") as folder:
         options.profile_file_prefix = str(Path(folder) / "layer")
         session = onnxruntime.InferenceSession(
-            _model(kind, inputs, outputs), options, providers=["CPUExecutionProvider"]
+            layer_model(kind, inputs, outputs), options, providers=["CPUExecutionProvider"]
         )
         sample = {"x": np.full(_shape(kind, inputs, outputs), 0.5, np.float32)}
         while len(wall) < WARM_UP + REPEATS or sum(wall) < LONG_ENOUGH_MS:
@@ -110,7 +110,7 @@ def _shape(kind: LayerKind, inputs: int, outputs: int) -> tuple[int, ...]:
     return (1, channels, *kind.size) if kind.kernel else (*kind.size, channels)
 
 
-def _model(kind: LayerKind, inputs: int, outputs: int) -> bytes:
+def layer_model(kind: LayerKind, inputs: int, outputs: int) -> bytes:
     """One layer with a bias, as a file of its own; what its numbers are does not matter."""
     more: dict[str, Any] = {"transB": 1}
     if kind.kernel:

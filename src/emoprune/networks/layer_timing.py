@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune import events
-from emoprune.errors import BadData, EmopruneError, InvalidRecord
+from emoprune.errors import BadData, EmopruneError, InvalidRecord, at
 from emoprune.io import files, json_records
 from emoprune.io.onnx_timing import LayerKind, engine_name, layer_ms
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Work
@@ -121,6 +121,10 @@ class Measured:
         if self.schema != SCHEMA or not all(value >= 0 for value in self.ms.values()):
             raise InvalidRecord("not a table of latencies", "remove it")
 
+    def to_bytes(self) -> bytes:
+        """As the cache has it: one line of JSON."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
 
 class LatencyCache:
     """The milliseconds of layers, by name, in the user's cache of this machine; `save` keeps those added."""
@@ -129,7 +133,7 @@ class LatencyCache:
         self._engine, self._threads = engine_name(), threads
         self._path = cache_path(self._engine, threads)
         self.ms: dict[str, float] = {}
-        if self._path is not None and self._path.is_file():
+        if self._path is not None and os.path.isfile(self._path):
             try:
                 found = read_cache(str(self._path))
             except EmopruneError as error:
@@ -143,11 +147,10 @@ class LatencyCache:
         if self._path is None:
             return
         record = Measured(SCHEMA, self._engine, self._threads, dict(sorted(self.ms.items())))
-        data = json.dumps(asdict(record), indent=0).encode()
         try:
             with files.explained(self._path):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_bytes(self._path, data, force=True)
+            files.write_bytes(self._path, record.to_bytes(), force=True)
         except EmopruneError as error:
             events.note(f"the times of layers are not kept: {error}")
 
@@ -171,4 +174,5 @@ def read_cache(path: str) -> Measured:
         record = json_records.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise BadData("not a table of latencies", "remove it", place=path) from error
-    return json_records.decode(Measured, record)
+    with at(path):
+        return json_records.decode(Measured, record)

@@ -147,7 +147,7 @@ class Footprint:
                 )
                 for less in (0, 1)
             )
-            return saved.index_add_(0, self._layer, (before - after).long())
+            return saved.double().index_add_(0, self._layer, before - after).round().long()
         less = (fewer_rows * columns + fewer_columns * rows - fewer_rows * fewer_columns) * rest
         return saved.index_add_(0, self._layer, less * positions if price == "macs" else less)
 

@@ -72,6 +72,11 @@ def _totals(outcome: PruneOutcome) -> Iterable[tuple[object, ...]]:
         if name != "nonzero_parameters" or counts != outcome.parameters:
             change = f"{(counts.after or 0) / counts.before - 1:+.1%}" if counts.before else "-"
             yield WEIGHTS if name == "bytes" else name.replace("_", " "), counts.before, counts.after, change
+    if outcome.speed is not None:
+        speed = outcome.speed
+        both = (f"{ms or 0:.4g}" for ms in (speed.latency_ms.before, speed.latency_ms.after))
+        threads = events.counted(speed.threads, "thread")
+        yield f"latency (ms, {threads})", *both, f"{speed.speedup:.2f} times as fast"
     accuracy, loss = outcome.accuracy, outcome.loss
     if accuracy is None or loss is None or outcome.evaluated_on is None:
         return
