@@ -127,9 +127,9 @@ def plan(
     """What pruning would remove and, as `error_estimate`, what that is predicted to cost; nothing is changed.
 
     Settings are those of PruneConfig: method, merge, and one amount (angle, amount, units, macs, params,
-    max_drop or max_loss_increase). `data` calibrates; without it layers are refitted on the training data,
-    if that is still there, and with "none" not at all. Raises UsageFault with the nearest amount where one
-    cannot be met.
+    speedup, latency_ms, max_drop or max_loss_increase). `data` calibrates; without it layers are refitted on
+    the training data, if that is still there, and with "none" not at all. Raises UsageFault with the nearest
+    amount where one cannot be met.
     """
     from emoprune.pruning import prune as pruning
     from emoprune.pruning.types import PruneConfig

@@ -20,6 +20,7 @@ from tests.evaluation.test_model import rewritten
 from tests.support.checkpoints import Zoo, check_agrees, options, planned, pruned, read, some, units
 from tests.support.command_line import Runner, tree
 from tests.support.terminal import bytes_on_terminal, lines_of
+from tests.support.timing import set_times
 
 HIDDEN = ("--layer", "classifier.hidden1")
 DISTINCT, RECONSTRUCT = options(**some("distinct")), options(**some("reconstruct"))
@@ -136,6 +137,19 @@ def test_steps_are_a_record_that_report_reads(emoprune: Runner, table_model: Pat
     emoprune.check_refused("prune", table_model, "--label", "x", code=2, says=("give --steps",))
 
 
+def test_a_speed_is_measured_and_nothing_is_written_where_it_is_out_of_reach(
+    emoprune: Runner, zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_times(monkeypatch, lambda macs: 0.5 + macs / 1e5)
+    argv = ("prune", zoo("conv2"), "--method", "reconstruct", "-o", "o.st", "--data", "none")
+    says = ("--speedup 99 is out of reach: at most", "give --speedup")
+    emoprune.check_refused(*argv, "--speedup", "99", "--round-to", "1", code=2, says=says)
+    record = emoprune.done(*argv, "--speedup", "1.3", "--round-to", "1", "--max-error", "9").record
+    assert record["amount"] == {"speedup": 1.3}
+    assert record["speed"] == read("o.st").history[-1].metrics["speed"]
+    assert record["speed"]["speedup"] == pytest.approx(1.3, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
@@ -143,6 +157,8 @@ def test_steps_are_a_record_that_report_reads(emoprune: Runner, table_model: Pat
         (["--method", "distinkt"], ("distinkt", "distinct")),
         (["--method", "magnitud", "--amount", "0.5"], ("magnitud", "did you mean magnitude?")),
         (["--angle", "20", "--macs", "0.5"], ("--angle", "--macs", "give one")),
+        (["--speedup", "2", "--macs", "0.5"], ("--macs", "--speedup", "give one")),
+        (["--threads", "2"], ("--threads is for --speedup and --latency-ms",)),
         (["--method", "reconstruct"], ("--method reconstruct", "give --macs 0.5")),
         (["--method", "magnitude", "--max-drop", "101"], ("--max-drop",)),
         (["--macs", "1.5"], ("--macs",)),

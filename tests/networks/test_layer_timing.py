@@ -14,7 +14,7 @@ from emoprune.io.onnx_timing import LayerKind
 from emoprune.networks import layer_timing
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.latency import LatencyTable
-from emoprune.networks.layer_timing import cache_path, ladder, latency_tables, read_cache
+from emoprune.networks.layer_timing import cache_path, ladder, latency_tables, passing_bytes, read_cache
 
 Point = tuple[LayerKind, int, int]
 
@@ -28,12 +28,19 @@ def test_ladder_has_multiples_of_a_block_and_the_whole_width() -> None:
     assert ladder(128, 4) == (64, 128)
 
 
+def test_passing_bytes_are_those_of_the_weights_as_a_power_of_two() -> None:
+    for millions, mib in ((0.01, 1), (0.26, 1), (0.3, 2), (3, 16), (60, 64)):
+        with torch.device("meta"):
+            net = nn.Linear(1000, int(1000 * millions), bias=False)
+        assert passing_bytes(net) == mib * 2**20
+
+
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Point]:
     """What is measured; each weight takes a microsecond, and the user's cache is empty."""
     points: list[Point] = []
 
-    def layer_ms(kind: LayerKind, inputs: int, outputs: int, *, threads: int) -> float:
+    def layer_ms(kind: LayerKind, inputs: int, outputs: int, *, threads: int, others: int) -> float:
         points.append((kind, inputs, outputs))
         return inputs * outputs / 1000
 

@@ -28,6 +28,7 @@ Examples:
   emoprune prune model.st --angle 30 --merge sum    the published rule
   emoprune prune model.st --method reconstruct --macs 0.5 -o half.st
   emoprune prune model.st --method reconstruct --max-drop 1 --round-to 8
+  emoprune prune model.st --method reconstruct --speedup 2
   emoprune prune model.st --method importance --layer conv1 --amount 0.25
   emoprune prune model.st --method magnitude --amount 0.5
   emoprune prune model.st --method reconstruct --macs 0.25 --dry-run

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
+import statistics
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET, IR_VERSION = 18, 8
-WARM_UP, REPEATS, LONG_ENOUGH_MS = 1, 4, 10.0
-"""Runs of a layer: one that does not count, then at least 4, for at least 10 ms."""
+WARM_UP, REPEATS = 1, 7
+"""Runs of a layer that do not count, and that do."""
 
 FINE_S = 1e-6
 """Resolution of a clock that can time a layer; that of threads is coarser on Windows."""
@@ -66,30 +68,45 @@ def processor() -> str:
     return " ".join(found[key] for key in keys if key in found) or platform.processor() or platform.machine()
 
 
-def layer_ms(kind: LayerKind, inputs: int, outputs: int, *, threads: int) -> float:
-    """The shortest time in milliseconds of several runs of a layer on one sample.
+def layer_ms(kind: LayerKind, inputs: int, outputs: int, *, threads: int, others: int) -> float:
+    """The median time in milliseconds of a layer on one sample.
 
-    `inputs` and `outputs` are the sides of its weight: the inputs are those of one group. What brings values
-    into the engine's own order and back is not counted, nor, of one thread, the time of other programs.
+    `inputs` and `outputs` are the sides of its weight: the inputs are those of one group. `others` are the
+    bytes of other layers' weights, which pass through the processor's cache before each run as they do in a
+    network. What brings values into the engine's own order and back is not counted, nor, of one thread, the
+    time of other programs.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     options.enable_profiling = True
     wall, busy = list[float](), list[float]()
+    passing = np.zeros(others // 4, np.float32)
     with tempfile.TemporaryDirectory(prefix="emoprune-") as folder:
         options.profile_file_prefix = str(Path(folder) / "layer")
         session = onnxruntime.InferenceSession(
             layer_model(kind, inputs, outputs), options, providers=["CPUExecutionProvider"]
         )
-        sample = {"x": np.full(_shape(kind, inputs, outputs), 0.5, np.float32)}
-        while len(wall) < WARM_UP + REPEATS or sum(wall) < LONG_ENOUGH_MS:
+        sample = np.full(_shape(kind, inputs, outputs), 0.5, np.float32)
+        for _ in range(WARM_UP + REPEATS):
+            passing.sum()
+            # the layer before has just written it
+            sample.sum()
             start, start_busy = time.perf_counter(), time.thread_time()
-            session.run(None, sample)
+            session.run(None, {"x": sample})
             wall.append(1000 * (time.perf_counter() - start))
             busy.append(1000 * (time.thread_time() - start_busy))
         events = json.loads(Path(session.end_profiling()).read_bytes())
-    inside = [0.0] * len(wall)
+    inside = _inside_ms(events, len(wall))
+    if threads == 1 and time.get_clock_info("thread_time").resolution <= FINE_S:
+        around = min(both - own for both, own in zip(wall, inside, strict=True))
+        inside = [min(own, max(0.0, both - around)) for own, both in zip(inside, busy, strict=True)]
+    return statistics.median(inside[WARM_UP:])
+
+
+def _inside_ms(events: Iterable[Mapping[str, Any]], runs: int) -> list[float]:
+    """What the operators of each run took, by the profile of a session."""
+    inside = [0.0] * runs
     counts: Counter[str] = Counter()
     for event in events:
         name = event["name"]
@@ -97,11 +114,7 @@ def layer_ms(kind: LayerKind, inputs: int, outputs: int, *, threads: int) -> flo
             if not event["args"]["op_name"].startswith(REORDER):
                 inside[counts[name]] += event["dur"] / 1000
             counts[name] += 1
-    shortest = min(inside[WARM_UP:])
-    if threads > 1 or time.get_clock_info("thread_time").resolution > FINE_S:
-        return shortest
-    around = min(both - own for both, own in zip(wall, inside, strict=True))
-    return min(shortest, max(0.0, min(busy[WARM_UP:]) - around))
+    return inside
 
 
 def _shape(kind: LayerKind, inputs: int, outputs: int) -> tuple[int, ...]:

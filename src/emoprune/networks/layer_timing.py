@@ -30,7 +30,11 @@ BLOCK = 16
 With narrower registers it is 8. Convolutions whose inputs are not a multiple of 4 are slower still.
 """
 
+LEAST_PASSING, MOST_PASSING = 2**20, 2**26
+"""Bytes that pass through the cache between two runs of a layer; more than the last find it empty as well."""
+
 MOST_BYTES = 2**26
+"""Of a file of the cache."""
 
 
 def ladder(width: int, each: int = 1) -> tuple[int, ...]:
@@ -45,6 +49,7 @@ def latency_tables(
 ) -> dict[str, LatencyTable]:
     """A table for the weight of every layer that can be narrowed, for one sample of `input_shape`.
 
+    Layers of a large network find their weights in memory, not in the processor's cache, and so they do here.
     What was measured before on this machine, by this version of onnxruntime on so many threads, is read from
     the cache of the user, which gets what is measured now.
     """
@@ -56,29 +61,36 @@ def latency_tables(
         outputs = ladder(rows, kind.group or 1) if (name, 0) in free else (rows,)
         sides[name] = outputs, ladder(columns) if (name, 1) in free else (columns,)
     cache = LatencyCache(threads)
+    others = passing_bytes(net)
+
+    def key(kind: LayerKind, row: int, column: int) -> str:
+        return f"{kind} widths {column}>{row} after {others // 2**20} MiB"
+
     points = {
-        _key(kinds[name], row, column): (kinds[name], row, column)
+        key(kinds[name], row, column): (kinds[name], row, column)
         for name, (rows, columns) in sides.items()
         for row in rows
         for column in columns
     }
-    missing = {key: point for key, point in points.items() if key not in cache.ms}
-    for key, (kind, row, column) in events.tracked(missing.items(), "time layers", len(missing)):
-        cache.ms[key] = layer_ms(kind, column, row, threads=threads)
+    missing = {name: point for name, point in points.items() if name not in cache.ms}
+    for name, (kind, row, column) in events.tracked(missing.items(), "time layers", len(missing)):
+        cache.ms[name] = layer_ms(kind, column, row, threads=threads, others=others)
     if missing:
         cache.save()
     return {
         name: LatencyTable(
             rows,
             columns,
-            torch.tensor([[cache.ms[_key(kinds[name], row, column)] for column in columns] for row in rows]),
+            torch.tensor([[cache.ms[key(kinds[name], row, column)] for column in columns] for row in rows]),
         )
         for name, (rows, columns) in sides.items()
     }
 
 
-def _key(kind: LayerKind, outputs: int, inputs: int) -> str:
-    return f"{kind} widths {inputs}>{outputs}"
+def passing_bytes(net: nn.Module) -> int:
+    """The bytes of a network's weights, as a power of two: networks of a size share what is measured."""
+    size = sum(parameter.nbytes for parameter in net.parameters())
+    return min(max(1 << (size - 1).bit_length(), LEAST_PASSING), MOST_PASSING)
 
 
 def _kinds(net: nn.Module, input_shape: tuple[int, ...], graph: ChannelGraph) -> dict[str, LayerKind]:

@@ -102,13 +102,14 @@ def timed_step(run: PruningRun, schedule: Schedule, amount: Amount) -> tuple[int
     from emoprune.io.onnx_timing import engine_name
 
     watch = Stopwatch(run.net, run.input_shape, run.config.threads)
-    whole = run.footprint.nanoseconds
     attempts = [_attempt(0, 1.0, watch.times(None), amount)]
-    shortest = 1e6 * attempts[0].times.shortest
+    layers = run.footprint.nanoseconds
+    # what layers do not take stays; of layers that were timed on a busy machine, all is theirs
+    whole = max(1e6 * attempts[0].times.shortest, layers)
 
     def fraction(plan: Plan) -> float:
         left = footprint_after(plan, run.context, run.footprint).nanoseconds
-        return 1 - (whole - left) / shortest
+        return 1 - (layers - left) / whole
 
     def measure(step: int) -> None:
         plan = schedule.plan(step)

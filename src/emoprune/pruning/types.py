@@ -115,7 +115,7 @@ class PruneConfig:
         metavar="MS",
         low=0.001,
     )
-    threads: int = setting(1, "With these two: threads of onnxruntime.", metavar="N", low=1)
+    threads: int = setting(1, "Threads of onnxruntime for `speedup` and `latency_ms`.", metavar="N", low=1)
     max_loss_increase: float | None = setting(
         None,
         "Remove as much as possible before the mean loss on the val part (else train) grows by more.",
@@ -145,7 +145,7 @@ class PruneConfig:
         "Layers keep a multiple of N units, which engines run faster.",
         metavar="N",
         low=1,
-        default_text=f"1; {BLOCK} with speedup and latency_ms",
+        default_text=f"1; {BLOCK} with `speedup` and `latency_ms`",
     )
     merge: Merge = setting(
         "lstsq",
