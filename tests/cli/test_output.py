@@ -210,7 +210,6 @@ def test_paste_writes_words_that_a_shell_reads_back(capsys: pytest.CaptureFixtur
     assert line == visible(line, most=None)
     read = subprocess.run(["bash", "-c", rf"printf '%s\0' {line}"], capture_output=True, check=True)
     assert read.stdout.split(b"\0")[:-1] == [os.fsencode(word) for word in words]
-    assert output.quoted("\ud800") == r"$'\xed\xa0\x80'"
 
 
 def test_a_terminal_gets_data_without_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,11 +109,7 @@ def quoted(word: str) -> str:
     """A word of a command line as shells read it, without control characters."""
     if visible(word, most=None) == word:
         return shlex.quote(word)
-    try:
-        encoded = os.fsencode(word)
-    except UnicodeEncodeError:  # half a character, which only Python callers can give
-        encoded = word.encode("utf-8", "surrogatepass")
-    letters = (chr(byte) if byte in PLAIN else f"\\x{byte:02x}" for byte in encoded)
+    letters = (chr(byte) if byte in PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(word))
     return f"$'{''.join(letters)}'"
 
 
