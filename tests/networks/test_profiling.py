@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from emoprune.choices import Price
-from emoprune.networks import build
+from emoprune.networks import build, profiling
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.profiling import Footprint, cost, latency_ms, turns_ms
@@ -255,13 +255,13 @@ def test_nanoseconds_are_those_of_the_tables(weighed: Weighed) -> None:
 
 def test_turns_ms_lets_two_calls_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     calls, clock = list[str](), [0.0]
-    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(profiling, "LONGEST_TURNS_S", 0)
 
     def run(name: str, seconds: float) -> None:
         calls.append(name)
         # the first turn is slow
         clock[0] += seconds if len(calls) > 2 else 9.0
 
-    found = turns_ms(lambda: run("a", 0.5), lambda: run("b", 0.25))
+    found = turns_ms(lambda: run("a", 0.5), lambda: run("b", 0.25), lambda: clock[0])
     assert found == [(500, 250)] * 12
     assert calls == ["a", "b"] * 13

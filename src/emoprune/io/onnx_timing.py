@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,12 @@ FINE_S = 1e-6
 
 REORDER = "Reorder"
 """How operators begin that bring values into the engine's own order; inside of a network there are few."""
+
+
+def clock(threads: int) -> Callable[[], float]:
+    """A clock in seconds for runs on so many threads; of one, it stands still while other programs run."""
+    fine = time.get_clock_info("thread_time").resolution <= FINE_S
+    return time.thread_time if threads == 1 and fine else time.perf_counter
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,7 @@ def layer_ms(kind: LayerKind, inputs: int, outputs: int, *, threads: int, others
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
     options.enable_profiling = True
-    wall, busy = list[float](), list[float]()
+    wall, busy, busy_s = list[float](), list[float](), clock(threads)
     passing = np.zeros(others // 4, np.float32)
     with tempfile.TemporaryDirectory(prefix="emoprune-") as folder:
         options.profile_file_prefix = str(Path(folder) / "layer")
@@ -92,16 +98,15 @@ def layer_ms(kind: LayerKind, inputs: int, outputs: int, *, threads: int, others
             passing.sum()
             # the layer before has just written it
             sample.sum()
-            start, start_busy = time.perf_counter(), time.thread_time()
+            start, start_busy = time.perf_counter(), busy_s()
             session.run(None, {"x": sample})
             wall.append(1000 * (time.perf_counter() - start))
-            busy.append(1000 * (time.thread_time() - start_busy))
+            busy.append(1000 * (busy_s() - start_busy))
         events = json.loads(Path(session.end_profiling()).read_bytes())
     inside = _inside_ms(events, len(wall))
-    if threads == 1 and time.get_clock_info("thread_time").resolution <= FINE_S:
-        around = min(both - own for both, own in zip(wall, inside, strict=True))
-        inside = [min(own, max(0.0, both - around)) for own, both in zip(inside, busy, strict=True)]
-    return statistics.median(inside[WARM_UP:])
+    around = min(both - own for both, own in zip(wall, inside, strict=True))
+    own = [min(own, max(0.0, both - around)) for own, both in zip(inside, busy, strict=True)]
+    return statistics.median(own[WARM_UP:])
 
 
 def _inside_ms(events: Iterable[Mapping[str, Any]], runs: int) -> list[float]:

@@ -54,21 +54,23 @@ WARM_UP, REPEATS = 5, 50
 LEAST_TURNS, MOST_TURNS, LONGEST_TURNS_S = 12, 400, 6.0
 
 
-def turns_ms(first: Callable[[], object], second: Callable[[], object]) -> list[tuple[float, float]]:
+def turns_ms(
+    first: Callable[[], object], second: Callable[[], object], clock: Callable[[], float]
+) -> list[tuple[float, float]]:
     """Milliseconds of two calls that take turns, so that other load on the machine affects both alike.
 
-    Up to 400 turns within 6 seconds, at least 12, after a first that does not count.
+    Up to 400 turns within 6 seconds, at least 12, after a first that does not count. `clock` gives seconds.
     """
     turns: list[tuple[float, float]] = []
-    start = time.perf_counter()
+    begun = time.perf_counter()
     while len(turns) <= LEAST_TURNS or (
-        len(turns) <= MOST_TURNS and time.perf_counter() - start < LONGEST_TURNS_S
+        len(turns) <= MOST_TURNS and time.perf_counter() - begun < LONGEST_TURNS_S
     ):
-        begun = time.perf_counter()
+        start = clock()
         first()
-        between = time.perf_counter()
+        between = clock()
         second()
-        turns.append((1000 * (between - begun), 1000 * (time.perf_counter() - between)))
+        turns.append((1000 * (between - start), 1000 * (clock() - between)))
     return turns[1:]
 
 

@@ -64,7 +64,10 @@ class Stopwatch:
 
     def times(self, net: nn.Module | None) -> Times:
         """The times of a pruned network; None: of the whole one against itself."""
-        turns = turns_ms(self._whole, self._whole if net is None else self._task(net))
+        from emoprune.io.onnx_timing import clock
+
+        other = self._whole if net is None else self._task(net)
+        turns = turns_ms(self._whole, other, clock(self._threads))
         before, after = zip(*turns, strict=True)
         ratio = statistics.median(first / second for first, second in turns)
         return Times(statistics.median(before), statistics.median(after), ratio, min(before))
