@@ -45,7 +45,8 @@ from emoprune.data.splits import partition
 from emoprune.errors import UsageFault
 from emoprune.evaluation import model as loading
 from emoprune.evaluation.types import Metrics
-from emoprune.networks import build, profiling
+from emoprune.networks import build
+from emoprune.networks.costs import profiling
 from emoprune.networks.heads import output_name
 from emoprune.networks.losses import predict
 from emoprune.networks.types import Checkpoint

@@ -40,7 +40,8 @@ from emoprune.faces.sources import PhotoFolder
 from emoprune.faces.types import CropConfig, CropRow
 from emoprune.io.pictures import images, video
 from emoprune.networks import checkpoint as checkpoints
-from emoprune.networks import inputs, layer_timing
+from emoprune.networks import inputs
+from emoprune.networks.costs import layer_timing
 from emoprune.networks.types import Spec
 from emoprune.pruning import prune
 from emoprune.pruning.angles import survey_layers

@@ -25,7 +25,7 @@ from emoprune.faces.crop_folder import crop_folder
 from emoprune.faces.output_folder import CropFolder
 from emoprune.faces.types import CropConfig, CropRow
 from emoprune.networks.checkpoint import to_bytes
-from emoprune.networks.layer_timing import SCHEMA, Measured
+from emoprune.networks.costs.layer_timing import SCHEMA, Measured
 from emoprune.networks.types import Checkpoint
 from emoprune.pruning import prune
 from emoprune.pruning.types import STEPS_SCHEMA, PruneConfig, PruningStep

@@ -16,8 +16,8 @@ from torch import nn
 
 from emoprune.choices import MethodName
 from emoprune.errors import UsageFault
-from emoprune.networks import profiling
-from emoprune.networks.profiling import Footprint
+from emoprune.networks.costs import profiling
+from emoprune.networks.costs.profiling import Footprint
 from emoprune.networks.types import Checkpoint
 from emoprune.pruning.budget import first_step, footprint_after, is_met, is_too_much, step_for
 from emoprune.pruning.selection.schedules import SCHEDULES, price_of

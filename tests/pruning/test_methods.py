@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from emoprune.choices import MethodName
-from emoprune.networks.profiling import Footprint
+from emoprune.networks.costs.profiling import Footprint
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.selection.schedules import SCHEDULES, WITHIN_ANGLE

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from emoprune.errors import UsageFault
-from emoprune.networks import profiling
+from emoprune.networks.costs import profiling
 from emoprune.networks.types import Spec
 from emoprune.pruning.prune import PrunePlan, plan
 from emoprune.pruning.speed import ROUNDS, TOLERANCE

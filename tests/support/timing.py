@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from emoprune.networks import profiling
+from emoprune.networks.costs import profiling
+from emoprune.networks.costs.latency import LatencyTable
 from emoprune.networks.graph.types import ChannelGraph
-from emoprune.networks.latency import LatencyTable
 from emoprune.pruning import prune, speed
 from emoprune.pruning.speed import Times
 

@@ -22,8 +22,9 @@ from emoprune.io import files, onnx_files
 from emoprune.io.onnx_engine import Engine
 from emoprune.io.safetensors_files import METADATA_KEY
 from emoprune.io.visible_text import visible
-from emoprune.networks import build, onnx_metadata, profiling
+from emoprune.networks import build, onnx_metadata
 from emoprune.networks.checkpoint import own_bytes
+from emoprune.networks.costs import profiling
 from emoprune.networks.losses import task_of
 from emoprune.networks.table_networks import Scaling
 from emoprune.networks.types import Checkpoint

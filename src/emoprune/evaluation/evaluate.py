@@ -17,8 +17,8 @@ from emoprune.evaluation.model import LoadedModel, Subset
 from emoprune.evaluation.scores import score
 from emoprune.evaluation.types import Metrics, ReconstructionMetrics
 from emoprune.io.devices import device as device_of
-from emoprune.networks import profiling
 from emoprune.networks.checkpoint import own_bytes
+from emoprune.networks.costs import profiling
 from emoprune.networks.losses import squared_errors, task_of
 from emoprune.networks.types import Checkpoint
 

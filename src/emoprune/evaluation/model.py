@@ -21,8 +21,9 @@ from emoprune.errors import BadCheckpoint, BadData, at
 from emoprune.io import file_kinds, files
 from emoprune.io.csv_text import LABEL
 from emoprune.io.safetensors_files import METADATA_KEY
-from emoprune.networks import build, onnx_metadata, profiling
+from emoprune.networks import build, onnx_metadata
 from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.costs import profiling
 from emoprune.networks.losses import predict, task_of
 from emoprune.networks.types import Card, Cost
 

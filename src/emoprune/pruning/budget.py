@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from emoprune.errors import UsageFault
-from emoprune.networks.profiling import Footprint
+from emoprune.networks.costs.profiling import Footprint
 from emoprune.pruning.context import PruningContext, Schedule
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Amount, Plan

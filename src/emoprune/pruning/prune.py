@@ -29,11 +29,12 @@ from emoprune.evaluation.training_data import (
     training_data_of,
     with_statistics,
 )
-from emoprune.networks import build, checkpoint, profiling
+from emoprune.networks import build, checkpoint
+from emoprune.networks.costs import profiling
+from emoprune.networks.costs.profiling import Footprint
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.memory import layers_that_fit
-from emoprune.networks.profiling import Footprint
 from emoprune.networks.statistics.activation_statistics import collect, layer_inputs_of
 from emoprune.networks.types import Checkpoint, Cost, HiddenLayer
 from emoprune.pruning import merging, surgery

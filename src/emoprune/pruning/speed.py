@@ -13,9 +13,9 @@ from torch import nn
 
 from emoprune import events
 from emoprune.errors import UsageFault
+from emoprune.networks.costs.latency import LatencyTable
+from emoprune.networks.costs.profiling import turns_ms
 from emoprune.networks.graph.types import ChannelGraph
-from emoprune.networks.latency import LatencyTable
-from emoprune.networks.profiling import turns_ms
 from emoprune.pruning import surgery
 from emoprune.pruning.budget import first_step, footprint_after, or_all_layers
 from emoprune.pruning.context import Schedule
@@ -36,7 +36,7 @@ def timed_layers(
 ) -> dict[str, LatencyTable]:
     """How long onnxruntime takes for each layer, by its widths."""
     # takes long to import, and only these amounts need it
-    from emoprune.networks.layer_timing import latency_tables
+    from emoprune.networks.costs.layer_timing import latency_tables
 
     return latency_tables(net, input_shape, graph, threads=threads)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.choices import Merge, MethodName
-from emoprune.networks.profiling import Footprint
+from emoprune.networks.costs.profiling import Footprint
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.error_estimate import estimate_errors
 from emoprune.pruning.merging import MERGES, least_squares, recalibrated_norms

@@ -17,7 +17,7 @@ from torch import nn
 from emoprune import events
 from emoprune.choices import Center, Merge, MethodName, Price, Scope
 from emoprune.events import Advance
-from emoprune.networks.profiling import Footprint
+from emoprune.networks.costs.profiling import Footprint
 from emoprune.networks.types import HiddenLayer
 from emoprune.pruning.context import PruningContext, RemovalStep, Schedule
 from emoprune.pruning.selection import schedules

@@ -10,8 +10,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from emoprune.networks.costs.profiling import Footprint
 from emoprune.networks.graph.types import FROZEN, ChannelGraph
-from emoprune.networks.profiling import Footprint
 from emoprune.networks.statistics.activation_statistics import Collector, shared_layer
 from emoprune.pruning.context import PruningContext, stays
 from emoprune.pruning.types import Plan, PruneConfig, Removal

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from emoprune import events
 from emoprune.choices import MethodName, Price, Scope
-from emoprune.networks.profiling import Footprint
+from emoprune.networks.costs.profiling import Footprint
 from emoprune.pruning.context import PruningContext, RemovalStep, Schedule
 from emoprune.pruning.selection.distinctiveness import (
     UnitRemoval,

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emoprune.networks.latency import LatencyTable, LatencyTables
+from emoprune.networks.costs.latency import LatencyTable, LatencyTables
 
 TABLE = LatencyTable((16, 32, 48), (4, 8), torch.tensor([[1.0, 2.0], [2.0, 4.0], [2.5, 5.0]]))
 ONE = LatencyTable((3,), (7,), torch.tensor([[9.0]]))

@@ -17,8 +17,8 @@ from emoprune import events
 from emoprune.errors import BadData, EmopruneError, InvalidRecord, at
 from emoprune.io import files, json_records
 from emoprune.io.onnx_timing import LayerKind, engine_name, layer_ms
+from emoprune.networks.costs.latency import LatencyTable
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Work
-from emoprune.networks.latency import LatencyTable
 
 SCHEMA = "emoprune.latency/1"
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)

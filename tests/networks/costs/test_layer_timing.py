@@ -11,10 +11,10 @@ from torch import nn
 
 from emoprune.errors import EmopruneError
 from emoprune.io.onnx_timing import LayerKind
-from emoprune.networks import layer_timing
+from emoprune.networks.costs import layer_timing
+from emoprune.networks.costs.latency import LatencyTable
+from emoprune.networks.costs.layer_timing import cache_path, ladder, latency_tables, passing_bytes, read_cache
 from emoprune.networks.graph import channel_graph
-from emoprune.networks.latency import LatencyTable
-from emoprune.networks.layer_timing import cache_path, ladder, latency_tables, passing_bytes, read_cache
 
 Point = tuple[LayerKind, int, int]
 

@@ -15,9 +15,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from emoprune.choices import Price
 from emoprune.networks import build
+from emoprune.networks.costs.latency import LatencyTable, LatencyTables
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import FROZEN, ChannelGraph
-from emoprune.networks.latency import LatencyTable, LatencyTables
 from emoprune.networks.types import Checkpoint, Cost
 
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torchvision import models
 
 from emoprune.choices import Price
-from emoprune.networks import build, profiling
+from emoprune.networks import build
+from emoprune.networks.costs import profiling
+from emoprune.networks.costs.profiling import Footprint, cost, latency_ms, turns_ms
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
-from emoprune.networks.profiling import Footprint, cost, latency_ms, turns_ms
 from emoprune.networks.types import Cost, Spec
 from emoprune.pruning import surgery
 from tests.support.timing import tables_of_macs
