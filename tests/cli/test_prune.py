@@ -337,7 +337,7 @@ def test_work_within_work_leaves_one_line(screen: Screen, zoo: Zoo, small: Path)
     argv = ("--method", "reconstruct", "--data", small, "--dry-run", "--max-drop", "50")
     lines = screen("prune", zoo("conv2"), *argv)
     labels = [line.split()[0] for line in lines if "/" in line and ":" in line]
-    assert labels == ["read", "statistics", "select", "search", "refit"]
+    assert labels == ["read", "statistics", "sensitivity", "select", "search", "refit"]
     swept = screen("prune", zoo("conv2"), *SENSITIVITY)
     assert [line.split()[1:2] for line in swept if "3/3" in line] != []
     assert not [line for line in swept if "select" in line]

@@ -138,7 +138,7 @@ def test_every_step_of_a_rounded_curve_removes_something(narrow: Path) -> None:
         ({"method": "distinct"}, "one by one"),
         ({"method": "magnitude"}, "one by one"),
         ({"method": "progressive", "angle": 15}, "`angle` is given"),
-        ({"method": "progressive", "data": "none"}, "forbids"),
+        ({"method": "progressive", "data": "none"}, "gives none"),
     ],
 )
 def test_pruning_curve_refuses_what_has_no_steps(narrow: Path, settings: dict[str, Any], says: str) -> None:

@@ -156,9 +156,10 @@ def from_bytes(data: bytes, *, place: str = "") -> Checkpoint:
 
 def _sensitivity(triangle: Tensor, weight: Tensor | None, name: str) -> Tensor:
     """The matrix of a layer's outputs, float64; InvalidRecord where it does not fit the weight."""
-    if weight is None or weight.ndim < 2 or triangle.dtype != torch.float32:
+    outputs = len(weight) if weight is not None and weight.ndim > 1 else 0
+    if not outputs or triangle.shape != (outputs * (outputs + 1) // 2,) or triangle.dtype != torch.float32:
         raise InvalidRecord(f"its sensitivity of {name} does not fit that layer", COPY_AGAIN)
-    return unpacked(triangle.double(), len(weight))
+    return unpacked(triangle.double(), outputs)
 
 
 def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
