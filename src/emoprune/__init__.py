@@ -126,18 +126,17 @@ def plan(
 ) -> PrunePlan:
     """What pruning would remove and, as `error_estimate`, what that is predicted to cost; nothing is changed.
 
-    Settings are those of PruneConfig: method, merge, and one amount (angle, amount, units, macs, params,
-    speedup, latency_ms, max_drop or max_loss_increase). `data` calibrates; without it layers are refitted on
-    the training data, if that is still there, and with "none" not at all. Raises UsageFault with the nearest
-    amount where one cannot be met.
+    Settings are those of PruneConfig: method, merge, and one amount, as `macs=0.5`, `speedup=2` or
+    `max_drop=1`. `data` calibrates. Without it layers are refitted on the training data if that is still
+    there, else on drawn faces, as with "drawn"; with "none" they are not refitted. Raises UsageFault with the
+    nearest amount where one cannot be met.
     """
     from emoprune.pruning import prune as pruning
     from emoprune.pruning.types import PruneConfig
 
-    if data == "none":
-        return pruning.plan(_loaded(model), PruneConfig(data="none", **settings))
-    calibration = None if data is None else _opened(data)
-    return pruning.plan(_loaded(model), PruneConfig(**settings), data=calibration)
+    if isinstance(data, str | Path):
+        return pruning.plan(_loaded(model), PruneConfig(data=str(data), **settings))
+    return pruning.plan(_loaded(model), PruneConfig(**settings), data=data)
 
 
 def prune(

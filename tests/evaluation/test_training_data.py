@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 
+import emoprune as ep
 from emoprune.choices import MethodName
 from emoprune.cli.main import main
 from emoprune.data.formats import image_folders
@@ -329,6 +330,7 @@ def test_drawn_faces_serve_where_the_training_data_is_gone(
     assert same_tensors(one.checkpoint, same.checkpoint)
     assert not same_tensors(one.checkpoint, other.checkpoint)
     assert planned(moved, **RECONSTRUCT, data="drawn", samples=9).refitted_on == 9
+    assert ep.plan(moved, **RECONSTRUCT, data="drawn").settings["drawn"]
 
 
 def test_drawn_faces_neither_judge_nor_fill_tables(zoo: Zoo, moved: Checkpoint) -> None:
