@@ -59,7 +59,7 @@ def test_each_seed_ends_the_recipe_and_its_other_jobs_when_one_seed_fails(
 ) -> None:
     (tmp_path / "data" / "there").touch()
     # the other job holds the output too: once it is read to its end, both have ended
-    done = mine("--seeds", "0 1 2", jobs=jobs, lasts=20)
+    done = mine("--seeds", "0 1 2", jobs=jobs, lasts=120)
     assert (done.returncode, done.stdout) == (3, "")
     assert not (tmp_path / "out" / "ended").exists()
 
