@@ -319,6 +319,32 @@ def test_refit_moves_a_constant_to_the_norm_where_there_is_no_bias() -> None:
     assert cut.numpy() == pytest.approx(whole.numpy(), abs=1e-3)
 
 
+def test_refit_reads_what_a_statement_has_overwritten() -> None:
+    def wire(net: Wired, x: Tensor) -> Tensor:
+        h = net.first(x)
+        net.relu(h)
+        found: Tensor = net.head(net.second(h))
+        return found
+
+    def spelled(net: Wired, x: Tensor) -> Tensor:
+        found: Tensor = net.head(net.second(net.relu(net.first(x))))
+        return found
+
+    results = []
+    for way in (wire, spelled):
+        torch.manual_seed(0)
+        layers = {"first": conv(3, 12), "second": conv(12, 8), "head": head(8)}
+        net = settled(Wired(way, relu=nn.ReLU(inplace=True), **layers))
+        context = context_of_net(net, [images(200, 100)])
+        plan = third(context)
+        small = applied(net, context, plan, least_squares(context, plan))
+        before = apart(net, small)
+        list(refit(net, small, context, plan).run(images(400, 1).split(64)))
+        assert apart(net, small) < before
+        results.append(small.state_dict()["second.weight"])
+    assert results[0].numpy() == pytest.approx(results[1].numpy(), abs=1e-5)
+
+
 def test_refit_leaves_layers_before_the_first_cut_alone() -> None:
     net = settled(dense())
     context = context_of_net(net, [images(200, 100)])
