@@ -74,9 +74,9 @@ def command(
     """Remove units, or single weights, and predict what it costs.
 
     Whole units make the result physically smaller. Selection, merge and predicted error need no image: they
-    follow from the statistics in the checkpoint. Where a batch norm has to be recalibrated and the training
-    data still is where it was, seen from here or from the checkpoint, or with --data, all layers after the
-    first cut are refitted on images, without training.
+    follow from the statistics in the checkpoint. With --data, or where a batch norm has to be recalibrated,
+    all layers after the first cut are also refitted, without training: on that data, on the training data if
+    it still is where it was, seen from here or from the checkpoint, or else on drawn faces.
 
     The predicted error is, per layer, the relative error at the next layers' input under either merge.
     """

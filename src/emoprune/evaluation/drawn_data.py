@@ -22,8 +22,6 @@ COUNT = 1000
 MATCHED_ON = 256
 """Faces that contrast and brightness are measured on."""
 
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-
 
 def drawn_faces(net: nn.Module, preprocess: Preprocess, limit: int, *, seed: int) -> Subset:
     """Up to `limit` drawn faces as input of `net`, of all emotions in turn; the same for the same seed.
@@ -85,7 +83,7 @@ def _first_norm(net: nn.Module, images: Tensor) -> tuple[Any, Tensor] | None:
         found.append((norm, inputs[0]))
         raise _Reached
 
-    norms = (module for module in net.modules() if isinstance(module, NORMS))
+    norms = (module for module in net.modules() if isinstance(module, nn.BatchNorm2d))
     hooks = [norm.register_forward_pre_hook(stop) for norm in norms if norm.running_var is not None]
     try:
         with torch.inference_mode():
@@ -95,4 +93,4 @@ def _first_norm(net: nn.Module, images: Tensor) -> tuple[Any, Tensor] | None:
     finally:
         for hook in hooks:
             hook.remove()
-    return found[0] if found and found[0][1].ndim == 4 else None
+    return found[0] if found else None

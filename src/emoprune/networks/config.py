@@ -15,6 +15,12 @@ MEMORY: Any = setting(
     default_text="what is free",
 )
 
+BLOCK = 16
+"""Channels that onnxruntime computes at once with AVX-512; more than a multiple cost as much as the next one.
+
+With narrower registers it is 8. Convolutions whose inputs are not a multiple of 4 are slower still.
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputConfig:

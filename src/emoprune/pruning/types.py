@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from emoprune.choices import Center, Merge, MethodName, Price, Scope
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import check_counts, check_label
-from emoprune.networks.config import MEMORY
+from emoprune.networks.config import BLOCK, MEMORY
 from emoprune.pruning.methods import METHODS
 from emoprune.settings import check_limits, setting
 
@@ -28,8 +28,6 @@ STRUCTURAL = ("units", "macs", "params", "latency_ms")
 """Amounts that say what stays; the others say what goes."""
 TIMED = ("speedup", "latency_ms")
 """Amounts that are measured in onnxruntime. Single weights save nothing of these, nor of STRUCTURAL ones."""
-BLOCK = 16
-"""Units that a layer keeps a multiple of for those: an engine computes so many channels at once."""
 LOSSES = ("max_loss_increase", "max_drop")
 """Amounts that are measured on images."""
 PRICES: dict[str, Price] = {

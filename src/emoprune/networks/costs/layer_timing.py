@@ -17,18 +17,13 @@ from emoprune import events
 from emoprune.errors import BadData, EmopruneError, InvalidRecord, at
 from emoprune.io import files, json_records
 from emoprune.io.onnx_timing import LayerKind, engine_name, layer_ms
+from emoprune.networks.config import BLOCK
 from emoprune.networks.costs.latency import LatencyTable
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Work
 
 SCHEMA = "emoprune.latency/1"
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 3 / 4, 1)
 """Of a layer's inputs and outputs, at which it is measured."""
-
-BLOCK = 16
-"""Channels that onnxruntime computes at once with AVX-512; more than a multiple cost as much as the next one.
-
-With narrower registers it is 8. Convolutions whose inputs are not a multiple of 4 are slower still.
-"""
 
 LEAST_PASSING, MOST_PASSING = 2**20, 2**26
 """Bytes that pass through the cache between two runs of a layer; more than the last find it empty as well."""
