@@ -6,9 +6,9 @@ from unittest import mock
 
 import pytest
 import torch
-from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
+from torch import Tensor, nn
 
+from emoprune.networks.graph.recording import record
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.merging import least_squares
 from emoprune.pruning.refit import MEMORY, Refit, images_that_fit, steps_of
@@ -123,13 +123,12 @@ NETS: tuple[Make, ...] = (residual, dense, plain, depthwise, shortcut)
 
 
 def test_steps_refit_both_sides_of_an_addition_together() -> None:
-    net = shortcut()
-    traced = fx.symbolic_trace(net.eval())
-    ShapeProp(traced).propagate(images(1, 0))
-    steps = steps_of(traced.graph, dict(traced.named_modules()))
+    net = shortcut().eval()
+    graph = record(net, images(1, 0)).graph
+    steps = steps_of(graph, dict(net.named_modules()))
     done = [node for step in steps for node in step.nodes]
     # every operation once, after what it reads
-    assert sorted(done, key=str) == sorted(traced.graph.nodes, key=str)
+    assert sorted(done, key=str) == sorted(graph.nodes, key=str)
     for node in done:
         assert all(done.index(source) < done.index(node) for source in node.all_input_nodes)
     found = [
@@ -158,9 +157,8 @@ def test_steps_refit_alone_what_is_read_twice_scaled_or_broadcast() -> None:
 
     layers = {name: conv(3, 3) for name in ("first", "second", "third", "fourth")}
     net = Wired(wire, **layers, drop=nn.Dropout(), head=head(3)).eval()
-    traced = fx.symbolic_trace(net)
-    ShapeProp(traced).propagate(images(1, 0))
-    steps = [step for step in steps_of(traced.graph, dict(traced.named_modules())) if step.parts]
+    graph = record(net, images(1, 0)).graph
+    steps = [step for step in steps_of(graph, dict(net.named_modules())) if step.parts]
     assert [[str(node.target) for node in step.nodes] for step in steps] == [
         ["first"], ["second"], ["third", "drop"], ["fourth"], ["head.2"],
     ]  # fmt: skip

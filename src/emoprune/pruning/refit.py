@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import math
 import operator
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional as F
 
 from emoprune import events
+from emoprune.networks.graph.recording import SHAPE, calls, operation, record
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.pruning.context import kept_outputs
 from emoprune.pruning.regression import EVERYTHING, Rows, Seen, correction
@@ -55,23 +55,22 @@ SEEN: dict[Any, Seen] = {
 
 def images_that_fit(net: nn.Module, sample: Tensor) -> int:
     """How many images both networks can keep the activations of at once; `sample` (1, ...) is one."""
-    traced = fx.symbolic_trace(net)
-    with torch.inference_mode():
-        ShapeProp(traced).propagate(sample)
-    waiting = {node: len(node.users) for node in traced.graph.nodes}
+    graph = record(net, sample).graph
+    waiting = {node: len(node.users) for node in graph.nodes}
     live = peak = 0
-    for node in traced.graph.nodes:
-        live += 4 * math.prod(_shape(node))
+    for node in graph.nodes:
+        live += _bytes(node)
         peak = max(peak, live)
         for source in node.all_input_nodes:
             waiting[source] -= 1
-            live -= 4 * math.prod(_shape(source)) * (waiting[source] == 0)
+            live -= _bytes(source) * (waiting[source] == 0)
     return max(1, MEMORY // (2 * max(peak, 1)))
 
 
-def _shape(node: fx.Node) -> tuple[int, ...]:
-    """The shape of what an operation computes; that of nothing for one that computes no tensor."""
-    return tuple(getattr(node.meta.get("tensor_meta"), "shape", (0,)))
+def _bytes(node: fx.Node) -> int:
+    """How much the tensors take that an operation computes."""
+    shapes = node.meta.get(SHAPE, [])
+    return 4 * sum(map(math.prod, shapes if isinstance(shapes, list) else [shapes]))
 
 
 @dataclass(frozen=True)
@@ -102,12 +101,12 @@ class Step:
 
 
 def steps_of(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> list[Step]:
-    """All operations of a traced network with shapes, in an order in which they can be done."""
-    calls = Counter(str(node.target) for node in graph.nodes if node.op == "call_module")
+    """All operations of a recorded network, in an order in which they can be done."""
+    called = calls(graph)
     parts = [
         _part(node, modules)
         for node in graph.nodes
-        if _solvable(_kind(node, modules), modules.get(str(node.target))) and calls[str(node.target)] == 1
+        if _solvable(_kind(node, modules), modules.get(str(node.target))) and called[str(node.target)] == 1
     ]
     sums: defaultdict[fx.Node, list[Part]] = defaultdict(list)
     starts: dict[fx.Node, Part] = {}
@@ -135,11 +134,11 @@ def steps_of(graph: fx.Graph, modules: Mapping[str, nn.Module]) -> list[Step]:
 
 
 def _kind(node: fx.Node, modules: Mapping[str, nn.Module]) -> Any:
-    """The type of a module, a function, the name of a method or of a function of torchvision."""
-    if node.op == "call_module":
-        return type(modules[str(node.target)])
-    foreign = (getattr(node.target, "__module__", "") or "").startswith("torchvision.")
-    return getattr(node.target, "__name__", "") if foreign else node.target
+    """The type of a module, a function, the name of a method or of a function of torchvision.
+
+    A derived type is another one: it may compute something else.
+    """
+    return type(modules[str(node.target)]) if node.op == "call_module" else operation(node)
 
 
 def _solvable(kind: Any, layer: Any) -> bool:
@@ -154,7 +153,7 @@ def _part(layer: fx.Node, modules: Mapping[str, nn.Module]) -> Part:
     nodes, norm = [layer], None
     while (reader := _sole_reader(nodes[-1])) is not None:
         kind = _kind(reader, modules)
-        channels_first = isinstance(modules[str(layer.target)], nn.Conv2d) or len(_shape(layer)) == 2
+        channels_first = isinstance(modules[str(layer.target)], nn.Conv2d) or len(layer.meta[SHAPE]) == 2
         known = kind in NORMS and getattr(modules[str(reader.target)], "running_mean", None) is not None
         if known and nodes == [layer] and channels_first:
             norm = reader
@@ -170,7 +169,8 @@ def _sole_reader(node: fx.Node) -> fx.Node | None:
 
 def _adds(node: fx.Node, operand: fx.Node) -> bool:
     """Whether an operation adds two different tensors of one shape, one of which is `operand`."""
-    alike = [each for each in node.args if isinstance(each, fx.Node) and _shape(each) == _shape(operand)]
+    shape = operand.meta[SHAPE]
+    alike = [each for each in node.args if isinstance(each, fx.Node) and each.meta.get(SHAPE) == shape]
     return node.target in ADDITIONS and not node.kwargs and len(node.args) == len(set(alike)) == 2
 
 
@@ -190,10 +190,7 @@ class Refit:
     def __init__(
         self, original: nn.Module, pruned: nn.Module, graph: ChannelGraph, alive: Tensor, *, seed: int
     ) -> None:
-        self._traced = fx.symbolic_trace(original)
-        nets = original, pruned
-        self._original, self._pruned = (fx.Interpreter(net, False, self._traced.graph) for net in nets)
-        self._tensors = [dict(net.named_parameters()) | dict(net.named_buffers()) for net in nets]
+        self._nets = original, pruned
         # outputs of each original layer that the pruned one still has
         self._kept = kept_outputs(graph, alive)
         self._generator = torch.Generator().manual_seed(seed)
@@ -204,9 +201,10 @@ class Refit:
         """Go through all operations in order; yields the name of each when it is done."""
         truth, now = self._truth, self._now
         with torch.inference_mode():
-            ShapeProp(self._traced).propagate(images[0][:1])
-            steps = steps_of(self._traced.graph, dict(self._original.submodules))
-            waiting = {node: len(node.users) for node in self._traced.graph.nodes}
+            graph = record(self._nets[0], images[0][:1]).graph
+            self._original, self._pruned = (fx.Interpreter(net, False, graph) for net in self._nets)
+            steps = steps_of(graph, dict(self._original.submodules))
+            waiting = {node: len(node.users) for node in graph.nodes}
             for step in events.tracked(steps, "refit", len(steps)):
                 if step.nodes[0].op == "output":
                     continue
@@ -233,8 +231,10 @@ class Refit:
     def _same(self, node: fx.Node) -> bool:
         """Whether an operation is still what it was in the original."""
         if node.op == "get_attr":
-            shapes = (getattr(each.get(str(node.target)), "shape", None) for each in self._tensors)
-            return len(set(shapes)) == 1
+            before, now = map(operator.attrgetter(str(node.target)), self._nets)
+            if isinstance(before, Tensor):
+                return before.shape == now.shape and torch.equal(before, now)
+            return bool(before == now)
         if node.op != "call_module":
             return True
         old, new = (net.submodules[str(node.target)].state_dict() for net in (self._original, self._pruned))
