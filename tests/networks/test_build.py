@@ -167,7 +167,8 @@ def test_restore_refuses_tensors_of_another_architecture() -> None:
     ("widths", "fact"),
     [
         ({"classifier.hidden2": (7, 2)}, "classifier.hidden2, which the network lacks"),
-        ({"features.0.weight": (7, 2)}, "features.0.weight, which the network lacks"),
+        ({"features.0.weight": (7, 2)}, "features.0.weight to what it cannot be"),
+        ({"features.0.groups": (2, 1)}, "features.0.groups, which is 1, 1 of 2"),
         ({"features.1": (1, 2)}, "features.1, which is not a layer that can be narrowed"),
         ({"": (1, 2)}, "which is not a layer that can be narrowed"),
     ],

@@ -14,8 +14,9 @@ from emoprune import events
 from emoprune.choices import Kind
 from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.networks.convnets import CONVNETS, ConvNet
-from emoprune.networks.graph.layer_rules import LAST_GROUP
 from emoprune.networks.heads import head_of, output_name, replace_head
+from emoprune.networks.narrowing import NARROWABLE
+from emoprune.networks.narrowing import narrowed as narrowed_layer
 from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.table_networks import LATER, TABLENETS
 from emoprune.networks.types import MAKE_AGAIN, Spec
@@ -92,34 +93,36 @@ def _whole(spec: Spec) -> nn.Module:
 
 
 def _narrow(net: nn.Module, name: str, inputs: int, outputs: int, *, device: str | None = None) -> None:
+    """Narrow a layer, a number that a module keeps to `outputs`, or a parameter along one dimension.
+
+    That is number `inputs`, counted from 1.
+    """
     parent_name, _, child = name.rpartition(".")
     try:
-        old = net.get_submodule(name)
+        parent = net.get_submodule(parent_name)
+        old = getattr(parent, child) if name else net
     except AttributeError:
         raise BadCheckpoint(f"its spec narrows {name}, which the network lacks", MAKE_AGAIN) from None
-    new = _narrowed(old, name, inputs, outputs, device)
-    setattr(net.get_submodule(parent_name), child, new.train(old.training))
-
-
-def _narrowed(old: nn.Module, name: str, inputs: int, outputs: int, device: str | None) -> nn.Module:
-    if not isinstance(old, nn.Linear | nn.BatchNorm1d | nn.BatchNorm2d | nn.Conv2d):
+    if isinstance(old, Tensor):
+        # along one dimension, to so many indices
+        dim, length = inputs - 1, outputs
+        if not (0 <= dim < old.ndim and 0 < length <= old.shape[dim]):
+            raise BadCheckpoint(f"its spec narrows {name} to what it cannot be", MAKE_AGAIN)
+        shorter = old.detach().narrow(dim, 0, length).clone()
+        if name in dict(net.named_parameters()):
+            shorter = nn.Parameter(shorter)
+        setattr(parent, child, shorter)
+    elif type(old) is int:
+        if not 0 < outputs <= inputs == old:
+            raise BadCheckpoint(f"its spec makes {name}, which is {old}, {outputs} of {inputs}", MAKE_AGAIN)
+        setattr(parent, child, outputs)
+    elif isinstance(old, NARROWABLE):
+        new = narrowed_layer(old, inputs, outputs, device)
+        if new is None:
+            raise BadCheckpoint(f"its spec gives {name} {inputs} inputs, which fill no groups", MAKE_AGAIN)
+        setattr(parent, child, new.train(old.training))
+    else:
         raise BadCheckpoint(f"its spec narrows {name}, which is not a layer that can be narrowed", MAKE_AGAIN)
-    weight = old.weight if old.weight is not None else old.running_mean
-    like: Any = {"device": device or weight.device, "dtype": weight.dtype}
-    if isinstance(old, nn.Linear):
-        return nn.Linear(inputs, outputs, bias=old.bias is not None, **like)
-    if isinstance(old, nn.BatchNorm1d | nn.BatchNorm2d):
-        return type(old)(outputs, old.eps, old.momentum, old.affine, old.track_running_stats, **like)
-    each = old.in_channels // old.groups
-    groups = 1 if old.groups == 1 else inputs // each
-    if groups < 1 or inputs % groups or outputs % groups:
-        raise BadCheckpoint(f"its spec gives {name} {inputs} inputs, which fill no groups", MAKE_AGAIN)
-    kept = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
-    like |= {setting: getattr(old, setting) for setting in kept}
-    new = nn.Conv2d(inputs, outputs, groups=groups, bias=old.bias is not None, **like)
-    if old.groups > 1 and groups == 1:
-        setattr(new, LAST_GROUP, True)
-    return new
 
 
 class _Shapes(TorchFunctionMode):

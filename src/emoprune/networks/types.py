@@ -100,7 +100,8 @@ class Spec:
 
     `input` is (channels, height, width) or (features,). `hidden` are the widths of the head's dense hidden
     layers (empty: the architecture's own classifier), `channels` those of the convolutions of our own
-    networks (empty: the default). `widths` maps every layer that pruning has narrowed to (inputs, outputs).
+    networks (empty: the default). `widths` maps every layer that pruning has narrowed to (inputs, outputs),
+    a number of a module to (before, after), and another parameter to (dimension from 1, length).
     """
 
     arch: str
