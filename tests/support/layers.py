@@ -84,7 +84,7 @@ def context_with(layer_inputs: Sequence[Seen], widths: Mapping[str, int] | None 
         )
         for name in spans
     )
-    graph = ChannelGraph(layers, spans, sources, tuple(found), (), {}, ())
+    graph = ChannelGraph(layers, spans, sources, tuple(found), (), (), {}, ())
     statistics = {
         name: _unit_statistics(layer_inputs[[each.name for each in found].index(sources[name])], span)
         for name, span in spans.items()

@@ -1,8 +1,9 @@
-"""Pruning of any module that torch.fx can trace, without a checkpoint."""
+"""Pruning of a module of the user's own, without a checkpoint."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -10,16 +11,19 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from emoprune import events
 from emoprune.errors import UsageFault
+from emoprune.networks.folding import fold_computed_weights
 from emoprune.networks.graph import channel_graph
+from emoprune.networks.graph.recording import record
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.memory import layers_that_fit
 from emoprune.networks.statistics.activation_statistics import collect
 from emoprune.pruning.context import PruningContext, default_layers
 from emoprune.pruning.error_estimate import report_warnings
+from emoprune.pruning.exactness import check_removal
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune import PrunePlan, PruningRun, decide
 from emoprune.pruning.refit import images_that_fit
@@ -36,16 +40,15 @@ def prune_module(
 ) -> tuple[nn.Module, PruneOutcome]:
     """A new, smaller module that computes nearly the same as `net`, and what was removed.
 
-    `net` is left as it was. It has to be one that torch.fx can trace, with one input and a batch first;
-    `example_inputs` (n, ...) show the shape of that input. `images` are batches of such inputs, or tuples
-    that begin with them, as data loaders give: statistics are gathered and layers are refitted on up to
-    `samples` of them. Without images the statistics are those of the example inputs, or of random inputs
-    where there are fewer than 32, and nothing is refitted. Further settings are those of PruneConfig; the
-    method is "reconstruct" unless another is given.
+    `net` is left as it was. It takes one input, a batch first; `example_inputs` (n, ...) show its shape.
+    `images` are batches of such inputs, or tuples that begin with them, as data loaders give: statistics are
+    gathered and layers are refitted on up to `samples` of them. Without images the statistics are those of
+    the example inputs, or of random inputs where there are fewer than 32, and nothing is refitted. Further
+    settings are those of PruneConfig; the method is "reconstruct" unless another is given.
 
     Channels that an operation without a rule touches stay; the outcome lists them as `frozen`. Raises
-    UsageFault for a module that cannot be traced, that has no layer to prune, or whose parameters are shared
-    or computed, and names the part that cannot be followed.
+    UsageFault for a module of which nothing can be followed or pruned, whose parameters are shared or
+    computed, or that without some units computes anything but what it does with them silenced.
     """
     config = PruneConfig(**{"method": "reconstruct", **settings})
     amount = config.required_amount
@@ -59,7 +62,7 @@ def prune_module(
     # on the processor, for all devices alike, and in evaluation mode; the given module keeps its own
     own = copy.deepcopy(net).cpu().eval()
     inputs = example_inputs.detach().cpu()
-    graph = _graph(own, inputs)
+    graph = followed(own, inputs)
     calibration = None if images is None else _calibration(images, inputs, config.samples)
     pattern = config.layer or "*"
     measured = layers_that_fit(graph, pattern, config.memory)
@@ -90,8 +93,11 @@ def _copy_modes(net: nn.Module, smaller: nn.Module) -> None:
     modes = {name: module.training for name, module in net.named_modules()}
     for name, module in smaller.named_modules():
         module.training = modes[name]
+    learned = dict(smaller.named_parameters())
     for name, parameter in net.named_parameters():
-        smaller.get_parameter(name).requires_grad_(parameter.requires_grad)
+        # one that a weight was computed from is gone
+        if name in learned:
+            learned[name].requires_grad_(parameter.requires_grad)
 
 
 def _check_weights(net: nn.Module) -> None:
@@ -102,15 +108,18 @@ def _check_weights(net: nn.Module) -> None:
             raise UsageFault(fact, "remove its weight norm first")
 
 
-def _graph(net: nn.Module, inputs: Tensor) -> ChannelGraph:
-    """The channel graph of a module of the user's own; UsageFault for what cannot be followed."""
+def followed(net: nn.Module, inputs: Tensor) -> ChannelGraph:
+    """The channel graph of a module of the user's own, in evaluation mode; UsageFault for one that has none.
+
+    Weights that its convolutions compute are folded into them, in place. A trial removal is compared with
+    the same units silenced.
+    """
     name = type(net).__name__
-    try:
-        traced = fx.symbolic_trace(net)
-    except Exception as error:  # whatever the user's own forward raises when it meets a symbol
-        fact = f"torch.fx cannot trace {name} ({_reason(error)})"
-        raise UsageFault(fact, "prune a part of it that has no control flow on values") from error
-    taken = [node.name for node in traced.graph.nodes if node.op == "placeholder" and not node.args]
+    taken = [
+        each.name
+        for each in inspect.signature(net.forward).parameters.values()
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
     if len(taken) != 1:
         fact = f"{name} takes {len(taken)} inputs ({', '.join(taken)})"
         raise UsageFault(fact, "prune a part with one input")
@@ -120,6 +129,14 @@ def _graph(net: nn.Module, inputs: Tensor) -> ChannelGraph:
     except Exception as error:  # whatever the user's own forward raises for inputs that it cannot take
         fact = f"{name} cannot take `example_inputs` of {_form(inputs)} ({_reason(error)})"
         raise UsageFault(fact, "give a batch of what it takes") from error
+    folded = fold_computed_weights(net)
+    if folded:
+        count = events.counted(len(folded), "convolution")
+        events.note(f"the weights that {count} such as {folded[0]} compute are kept as they are now")
+    whole = record(net, inputs[:1]).whole
+    if "" in whole:
+        fact = f"what {name} computes cannot be recorded ({whole['']})"
+        raise UsageFault(fact, "prune a part of it that has no control flow on values")
     graph = channel_graph(net, tuple(inputs.shape[1:]))
     first_name: dict[int, str] = {}
     cut = {place.tensor for place in graph.cuts}
@@ -127,10 +144,12 @@ def _graph(net: nn.Module, inputs: Tensor) -> ChannelGraph:
         other = first_name.setdefault(id(parameter), parameter_name)
         if other != parameter_name and cut & {other, parameter_name}:
             raise UsageFault(f"{other} and {parameter_name} share one parameter", "give each its own")
-    if not graph.layers:
+    if graph.units == len(graph.layers):
+        # one unit of each layer stays
         operations = sorted({obstacle.operation for obstacle in graph.obstacles})
         because = f" (kept whole by {', '.join(operations)})" if operations else ""
         raise UsageFault(f"{name} has no layer that can be pruned{because}", "prune another module")
+    check_removal(net, graph, inputs)
     return graph
 
 

@@ -117,16 +117,23 @@ def check_rewind(earlier: Checkpoint, whole: Checkpoint) -> None:
 
 
 def widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) -> dict[str, tuple[int, int]]:
-    """Inputs and outputs of every layer that has lost some."""
+    """What has become narrower: layers by inputs and outputs, numbers of modules by before and after.
+
+    Of a parameter that belongs to no layer it is the dimension, counted from 1, and its new length.
+    """
     found = {}
     for place in graph.cuts:
         layer, _, kind = place.tensor.rpartition(".")
-        # a batch norm without weights still has a mean
-        if kind not in ("weight", "running_mean") or bool(stays(place.owner, alive).all()):
+        if place.tensor not in tensors or bool(stays(place.owner, alive).all()):
             continue
         weight = tensors[place.tensor]
         work = graph.works.get(place.tensor)
-        if work is None:
+        if place.alone:
+            found[place.tensor] = (place.dim + 1, weight.shape[place.dim])
+        elif kind not in ("weight", "running_mean"):
+            # a batch norm without weights still has a mean
+            continue
+        elif work is None:
             found[layer] = (weight.shape[0], weight.shape[0])
         elif work.groups == 1:
             found[layer] = (weight.shape[1], weight.shape[0])
@@ -134,4 +141,8 @@ def widths(graph: ChannelGraph, tensors: Mapping[str, Tensor], alive: Tensor) ->
             # whole groups go, so the channels of each stay what they were
             groups = work.groups * weight.shape[0] // len(place.owner)
             found[layer] = (weight.shape[1] * groups, weight.shape[0])
+    for number in graph.numbers:
+        kept = int(stays(number.owner, alive).sum())
+        if kept < len(number.owner):
+            found[number.name] = (len(number.owner), kept)
     return found

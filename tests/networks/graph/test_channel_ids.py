@@ -59,7 +59,7 @@ def test_freeze_covers_ids_tied_before_or_after(pairs: list[tuple[int, int]], fr
     pool.fresh(COUNT)
     for left, right in pairs[:when]:
         pool.tie(np.array([left]), np.array([right]))
-    pool.freeze([frozen], "view")
+    pool.freeze(np.array([frozen]), "view")
     for left, right in pairs[when:]:
         pool.tie(np.array([left]), np.array([right]))
     assert pool.obstacles() == {pool.root(frozen): "view"}

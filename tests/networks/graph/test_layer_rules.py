@@ -168,10 +168,22 @@ def test_layers_after_a_layer_norm_can_be_removed() -> None:
     assert graph.obstacles == (Obstacle("0", 3, "LayerNorm"),)
 
 
-@pytest.mark.parametrize("options", [{"padding": "same"}, {"padding_mode": "circular"}])
-def test_convolving_with_unusual_padding_freezes_what_it_reads(options: dict[str, Any]) -> None:
-    net = Wired(lambda net, x: net.b(net.a(x)), a=conv(3, 4), b=conv(4, 2, **options))
-    check_frozen(net, Obstacle("a", 4, "Conv2d"))
+@pytest.mark.parametrize(
+    ("options", "inside"),
+    [
+        ({"padding": "same"}, [5 / 6, 1, 5 / 6]),
+        ({"padding": "valid"}, [1, 1, 1]),
+        ({"padding_mode": "circular"}, [1, 1, 1]),
+        ({"padding": 1}, [5 / 6, 1, 5 / 6]),
+    ],
+)
+def test_convolving_knows_at_how_many_positions_a_tap_reads_zeros(
+    options: dict[str, Any], inside: list[float]
+) -> None:
+    net = Wired(lambda net, x: net.head(net.b(net.a(x))), a=conv(3, 4), b=conv(4, 2, **options), head=head(2))
+    (consumer,) = layer_input(graph_of(net), "b").consumers
+    expected = torch.outer(*[torch.tensor(inside, dtype=torch.float64)] * 2).flatten()
+    torch.testing.assert_close(consumer.inside, expected)
 
 
 def test_convolving_counts_the_positions_that_it_writes() -> None:
@@ -227,9 +239,75 @@ def test_convolving_freezes_channels_along_another_dimension() -> None:
     check_frozen(net, Obstacle("a", 4, "Conv2d"))
 
 
-def test_multiplying_over_positions_freezes_channels_and_writes_no_units() -> None:
+def test_multiplying_over_positions_freezes_channels_and_writes_units() -> None:
     net = Wired(lambda net, x: net.c(net.b(net.a(x))), a=conv(3, 4), b=nn.Linear(6, 5), c=nn.Linear(5, 2))
-    check_frozen(net, Obstacle("a", 4, "Linear"))
+    graph = graph_of(net)
+    assert graph.obstacles == (Obstacle("a", 4, "Linear"),)
+    assert graph.layers == (HiddenLayer("b", "identity", ("c",)),)
+
+
+class Doubled(nn.Conv2d):
+    """As a plain one, with its output twice."""
+
+    def forward(self, x: Any) -> Any:
+        return 2 * super().forward(x)
+
+
+class Standardized(nn.Conv2d):
+    """Its weight is standardized over what it reads."""
+
+    def forward(self, x: Any) -> Any:
+        weight = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
+        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+
+
+class Activated(nn.BatchNorm2d):
+    """A batch norm with its activation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.act = nn.SiLU()
+
+    def forward(self, x: Any) -> Any:
+        return self.act(super().forward(x))
+
+
+def derived(kind: type[nn.Conv2d]) -> Wired:
+    parts = {"a": conv(3, 4), "b": kind(4, 6, 3, padding=1), "c": conv(6, 5), "head": head(5)}
+    return Wired(lambda net, x: net.head(net.c(net.b(net.a(x)))), **parts)
+
+
+def test_a_derived_convolution_that_acts_like_one_is_one() -> None:
+    assert list(graph_of(derived(Doubled)).spans) == ["a", "b", "c"]
+
+
+def test_a_convolution_that_computes_with_its_whole_weight_freezes_what_it_reads() -> None:
+    graph = graph_of(derived(Standardized))
+    assert list(graph.spans) == ["b", "c"]
+    assert graph.obstacles == (Obstacle("a", 4, "Standardized"),)
+
+
+def test_a_norm_with_an_activation_is_a_norm() -> None:
+    parts = {"a": conv(3, 4), "norm": Activated(4), "b": conv(4, 5), "head": head(5)}
+    graph = graph_of(Wired(lambda net, x: net.head(net.b(net.norm(net.a(x)))), **parts))
+    assert graph.layers[0] == HiddenLayer("a", "silu", ("b",))
+
+
+def test_a_group_norm_makes_each_of_its_groups_a_unit() -> None:
+    parts = {"a": conv(3, 6), "norm": nn.GroupNorm(3, 6), "b": conv(6, 4), "head": head(4)}
+    graph = graph_of(Wired(lambda net, x: net.head(net.b(F.relu(net.norm(net.a(x))))), **parts))
+    assert graph.spans == {"a": (0, 3), "b": (3, 7)}
+    assert cuts(graph)["norm.weight", 0] == [0, 0, 1, 1, 2, 2]
+    check_frozen(nn.Sequential(conv(3, 4), nn.GroupNorm(1, 4), conv(4, 2)), Obstacle("0", 4, "GroupNorm"))
+
+
+def test_a_layer_norm_within_heads_leaves_heads_alone() -> None:
+    def forward(net: Any, x: Any) -> Any:
+        h = net.norm(net.a(x).unflatten(-1, (-1, 4))).flatten(-2)
+        return net.b(h)
+
+    graph = graph_of(Wired(forward, a=nn.Linear(5, 12), norm=nn.LayerNorm(4), b=nn.Linear(12, 2)), (5,))
+    assert owner(graph, "b") == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
 
 
 def test_a_downsampling_branch_is_cut_with_its_stream() -> None:

@@ -102,8 +102,10 @@ class Footprint:
         cuts = [cut for cut in graph.cuts if cut.tensor in parameters]
         number = {name: index for index, name in enumerate(dict.fromkeys(cut.tensor for cut in cuts))}
         sizes: list[tuple[int, int, int, int]] = []
+        alone = {cut.tensor: cut.dim for cut in cuts if cut.alone}
         for name in number:
-            rows, columns, *rest = (*parameters[name].shape, 1)
+            # a parameter of no layer counts along the dimension that is cut
+            rows, columns, *rest = (*parameters[name].movedim(alone.get(name, 0), 0).shape, 1)
             work = graph.works.get(name)
             sizes.append((rows, columns, math.prod(rest), work.positions if work else 0))
         each: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
@@ -111,7 +113,7 @@ class Footprint:
             owned = cut.owner[cut.owner != FROZEN]
             layers = torch.searchsorted(starts, owned, right=True) - 1
             for layer, count in Counter(layers.tolist()).items():
-                each[number[cut.tensor], layer][cut.dim] += count // int(self.left[layer])
+                each[number[cut.tensor], layer][0 if cut.alone else cut.dim] += count // int(self.left[layer])
         self._tensor, self._layer = torch.tensor([*each], dtype=torch.long).reshape(-1, 2).T
         self._each = torch.tensor([*each.values()], dtype=torch.long).reshape(-1, 2)
         self._state = torch.tensor(sizes).reshape(-1, 4)

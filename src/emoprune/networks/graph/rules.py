@@ -2,134 +2,209 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
 from emoprune.networks.graph.channel_ids import Channels
-from emoprune.networks.graph.layer_rules import MAP_DIM, convolving, multiplying, normalizing
+from emoprune.networks.graph.layer_rules import (
+    MAP_DIM,
+    convolving,
+    multiplying,
+    normalizing,
+    normalizing_features,
+    normalizing_groups,
+)
+from emoprune.networks.graph.meeting import attending, combining, joining, matching
+from emoprune.networks.graph.movement import moving
 
 if TYPE_CHECKING:
     from emoprune.networks.graph.tracing import Tracing
 
-Rule = Callable[["Tracing", fx.Node, list[Channels]], Channels | None]
+Rule = Callable[["Tracing", fx.Node, list[Channels]], Any]
 
 ELEMENTWISE: tuple[Any, ...] = (
     *(nn.Sigmoid, nn.ReLU, nn.Tanh, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid),
-    *(torch.sigmoid, torch.relu, torch.tanh, F.relu, F.gelu, F.silu),
+    *(nn.LeakyReLU, nn.ELU, nn.Mish, nn.Softplus, nn.Hardtanh, nn.CELU, nn.SELU),
+    *(torch.sigmoid, torch.relu, torch.tanh, F.relu, F.gelu, F.silu, F.relu6, F.hardswish, F.hardsigmoid),
+    *(F.leaky_relu, F.elu, F.mish, F.softplus, F.hardtanh, F.sigmoid, F.tanh),
 )
-ACTIVATIONS: dict[object, str] = {
+ACTIVATIONS: dict[Any, str] = {
     **{operation: operation.__name__.lower() for operation in ELEMENTWISE},
-    **{method: method for method in ("relu", "sigmoid", "tanh")},
+    **{method: method.strip("_") for method in ("relu", "relu_", "sigmoid", "sigmoid_", "tanh", "tanh_")},
 }
 
 
-def passing(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
-    """Each element, or each channel, by itself."""
-    return replace(given[0], shape=trace.shape(node))
+def passing(trace: Tracing, node: fx.Node, given: list[Channels]) -> Any:
+    """Each element by itself."""
+    table = trace.table(node.args[0]) if node.args else None
+    if table is not None:
+        return table if table.places.shape == trace.shape(node) else trace.freeze(node, given)
+    if not given or given[0].shape != trace.shape(node):
+        return trace.freeze(node, given)
+    return given[0].of_shape(trace.shape(node))
 
 
 def activating(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
     """An element-wise function, noted because the centers of angles depend on it."""
-    return replace(given[0], activation=ACTIVATIONS[trace.kind(node)])
+    return given[0].of_shape(trace.shape(node), ACTIVATIONS[trace.kind(node)])
 
 
 def pooling(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
     """Each map by itself."""
     if given[0].dim != MAP_DIM or len(given[0].shape) != 4 or given[0].spread != 1:
         return trace.freeze(node, given)
-    return passing(trace, node, given)
+    return given[0].of_shape(trace.shape(node))
 
 
-def averaging(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
-    """tensor.mean(dims): the channels move forward by the dimensions before them that vanish."""
+def padding(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
+    """New elements around those there are, but not along the channels."""
+    (value,) = given
+    before, after = value.shape, trace.shape(node)
+    if len(before) != len(after) or before[value.dim] != after[value.dim]:
+        return trace.freeze(node, given)
+    return _without(value, {dim for dim in range(len(before)) if before[dim] != after[dim]}, after)
+
+
+def reducing(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
+    """Mean, sum, maximum over dimensions: the channels move forward by those before them that vanish."""
     (value,) = given
     dims = trace.argument(node, 1, "dim")
     keep = trace.argument(node, 2, "keepdim")
     sides = len(value.shape)
-    gone = {dim % sides for dim in (dims if isinstance(dims, list | tuple) else [dims]) if dim is not None}
+    gone = {
+        dim % sides for dim in (dims if isinstance(dims, list | tuple) else [dims]) if isinstance(dim, int)
+    }
     if not gone or value.dim in gone or value.spread != 1:
         return trace.freeze(node, given)
-    moved = 0 if keep else sum(dim < value.dim for dim in gone)
-    return replace(value, dim=value.dim - moved, shape=trace.shape(node))
+    shape = tuple(1 if dim in gone else side for dim, side in enumerate(value.shape))
+    kept = _without(value, gone, shape)
+    if keep:
+        return kept
+    ids = kept.ids.squeeze(tuple(gone))
+    return replace(
+        kept, ids=ids, dim=value.dim - sum(dim < value.dim for dim in gone), shape=trace.shape(node)
+    )
 
 
-def combining(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
-    """Addition or product: a number changes nothing, a tensor ties channels pair by pair."""
-    operands = [*node.args, *node.kwargs.values()]
-    known = [value for operand in operands if (value := trace.value(operand)) is not None]
-    numbers = [operand for operand in operands if isinstance(operand, int | float)]
-    if (len(known), len(numbers)) == (1, 1):
-        return replace(known[0], activation="identity")
-    if len(known) != 2:
-        return trace.freeze(node, given)
-    left, right = known
-    alike = (left.dim, left.spread, len(left.ids)) == (right.dim, right.spread, len(right.ids))
-    if not alike or len(left.shape) != len(right.shape):
-        return trace.freeze(node, given)
-    trace.pool.tie(left.ids, right.ids)
-    return Channels(left.ids, left.dim, trace.shape(node), left.spread)
-
-
-def joining(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
-    """Concatenation of channels."""
-    parts = trace.argument(node, 0, "tensors")
-    dim = trace.argument(node, 1, "dim") or 0
-    shape = trace.shape(node)
-    known = [value for part in parts if (value := trace.value(part)) is not None]
-    if len(known) < len(parts) or any(v.spread != 1 or v.dim != dim % len(shape) for v in known):
-        return trace.freeze(node, given)
-    (activation, *others) = {value.activation for value in known}
-    ids = np.concatenate([value.ids for value in known])
-    return Channels(ids, known[0].dim, shape, activation="identity" if others else activation)
-
-
-def flattening(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
-    """Flatten, or a view that flattens: neighboring indices belong to one channel."""
-    (value, *_) = given
-    shape = trace.shape(node)
-    if shape == value.shape:
-        return value
-    flat = len(shape) == 2 and value.dim == 1 and math.prod(value.shape[1:]) == shape[1]
-    # a size fixed in the code would be wrong once channels are removed
-    fixed = trace.kind(node) in ("view", "reshape") and node.args[-1] != -1
-    if not flat or fixed or value.spread != 1:
-        return trace.freeze(node, given)
-    return replace(value, shape=shape, spread=shape[1] // len(value.ids))
-
-
-def permuting(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
-    """Another order of dimensions."""
+def sharing_out(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
+    """Softmax, normalization and the like over dimensions other than the channels."""
     (value,) = given
-    order = trace.argument(node, 1, "dims")
-    order = order if isinstance(order, list | tuple) else node.args[1:]
-    dims = [dim % len(value.shape) for dim in order if isinstance(dim, int)]
-    if len(dims) != len(value.shape):
+    position = 2 if trace.kind(node) is F.normalize else 1
+    dim = trace.argument(node, position, "dim")
+    if dim is None:
+        module: Any = trace.modules.get(str(node.target))
+        dim = getattr(module, "dim", 1 if trace.kind(node) is F.normalize else None)
+    if not isinstance(dim, int) or dim % len(value.shape) == value.dim:
         return trace.freeze(node, given)
-    return replace(value, dim=dims.index(value.dim), shape=trace.shape(node))
+    return value.of_shape(trace.shape(node), "identity")
 
 
-OPERATIONS: dict[Rule, tuple[object, ...]] = {
+def normalizing_last(trace: Tracing, node: fx.Node, given: list[Channels]) -> Channels | None:
+    """F.layer_norm and the like: they mix the last dimensions."""
+    (value,) = given
+    sizes = trace.argument(node, 1, "normalized_shape")
+    if not isinstance(sizes, list | tuple) or value.dim >= len(value.shape) - len(sizes):
+        return trace.freeze(node, given)
+    return value.of_shape(trace.shape(node), "identity")
+
+
+def _without(value: Channels, dims: set[int], shape: tuple[int, ...]) -> Channels:
+    """The channels, alike along some dimensions."""
+    ids = value.ids
+    for dim in dims:
+        ids = ids.take([0], dim)
+    return replace(value, ids=ids, shape=shape)
+
+
+SAME: tuple[Any, ...] = (
+    *(
+        nn.Dropout,
+        nn.Dropout2d,
+        nn.Identity,
+        F.dropout,
+        F.dropout2d,
+        "stochastic_depth",
+        "contiguous",
+        "clone",
+    ),
+    *(
+        "to",
+        "type_as",
+        "float",
+        "detach",
+        "type",
+        "clamp",
+        "clamp_",
+        "exp",
+        "sqrt",
+        "rsqrt",
+        "abs",
+        "neg",
+        "square",
+    ),
+    *(torch.clamp, torch.exp, torch.sqrt, torch.rsqrt, torch.abs, torch.neg, torch.square, operator.neg),
+)
+METHODS = ("add", "sub", "mul", "div", "add_", "sub_", "mul_", "div_", "pow", "maximum", "minimum")
+COMBINED: tuple[Any, ...] = (
+    *(operator.add, operator.iadd, operator.mul, operator.imul, operator.sub, operator.truediv, operator.pow),
+    *(torch.add, torch.mul, torch.sub, torch.div, torch.pow, torch.maximum, torch.minimum, *METHODS),
+)
+MOVED: tuple[Any, ...] = (
+    *(nn.Flatten, nn.Unflatten, nn.ChannelShuffle, nn.PixelShuffle, nn.PixelUnshuffle),
+    *(torch.flatten, torch.permute, torch.transpose, torch.reshape, torch.chunk, torch.split, torch.unbind),
+    *(torch.squeeze, torch.unsqueeze, torch.roll, torch.flip, torch.narrow, torch.channel_shuffle),
+    *(operator.getitem, getattr, F.pixel_shuffle, F.pixel_unshuffle, torch.swapaxes, torch.movedim),
+    *(
+        "flatten",
+        "view",
+        "reshape",
+        "permute",
+        "transpose",
+        "chunk",
+        "split",
+        "unbind",
+        "squeeze",
+        "unsqueeze",
+    ),
+    *("roll", "flip", "narrow", "expand", "repeat", "unflatten", "swapaxes", "movedim", "t"),
+)
+OPERATIONS: dict[Rule, tuple[Any, ...]] = {
     activating: tuple(ACTIVATIONS),
-    passing: (nn.Dropout, nn.Dropout2d, nn.Identity, F.dropout, "stochastic_depth", "contiguous"),
+    passing: SAME,
     pooling: (
         *(nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d),
-        *(F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d),
+        *(nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d, F.interpolate),
+        *(
+            F.max_pool2d,
+            F.avg_pool2d,
+            F.adaptive_avg_pool2d,
+            F.adaptive_max_pool2d,
+            torch.adaptive_avg_pool1d,
+        ),
     ),
+    padding: (F.pad, nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.ConstantPad2d),
     convolving: (nn.Conv2d,),
     multiplying: (nn.Linear,),
     normalizing: (nn.BatchNorm1d, nn.BatchNorm2d),
-    flattening: (nn.Flatten, torch.flatten, "flatten", "view", "reshape"),
-    permuting: (torch.permute, "permute"),
-    averaging: ("mean",),
-    joining: (torch.cat,),
-    combining: (operator.add, operator.iadd, torch.add, operator.mul, operator.imul, torch.mul),
+    normalizing_groups: (nn.GroupNorm,),
+    normalizing_features: (nn.LayerNorm, nn.RMSNorm),
+    normalizing_last: (F.layer_norm, F.rms_norm),
+    moving: MOVED,
+    reducing: ("mean", "sum", "amax", "amin", torch.mean, torch.sum, torch.amax, torch.amin),
+    sharing_out: (nn.Softmax, F.softmax, torch.softmax, "softmax", F.normalize),
+    joining: (torch.cat, torch.concat),
+    combining: COMBINED,
+    matching: (operator.matmul, torch.matmul, torch.bmm, "matmul", "bmm"),
+    attending: (F.scaled_dot_product_attention,),
 }
-RULES = {operation: rule for rule, operations in OPERATIONS.items() for operation in operations}
+RULES: dict[object, Rule] = {
+    operation: rule for rule, operations in OPERATIONS.items() for operation in operations
+}
+TAKE_ANY = (moving, passing, combining, joining, matching, attending)
+"""The rules for more than one input with channels, or for none but a parameter."""

@@ -17,10 +17,22 @@ FROZEN = -1
 
 @dataclass(frozen=True)
 class Cut:
-    """One dimension of a parameter or buffer, and the unit (or FROZEN) of each of its indices."""
+    """One dimension of a parameter or buffer, and the unit (or FROZEN) of each of its indices.
+
+    `alone`: the tensor belongs to no layer that can be narrowed.
+    """
 
     tensor: str
     dim: int
+    owner: Tensor
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Number:
+    """A whole number that a module keeps, such as that of its heads, and the unit of each it counts."""
+
+    name: str
     owner: Tensor
 
 
@@ -76,7 +88,8 @@ class ChannelGraph:
     """Units of a whole network, numbered from 0 through all layers in network order.
 
     `spans` maps a layer to its first unit and the one after its last, `sources` to the first layer input with
-    all its units. `cuts` are all places of units in tensors; `works` has every layer's weight.
+    all its units. `cuts` are all places of units in tensors, `numbers` those in attributes of
+    modules; `works` has every layer's weight.
     """
 
     layers: tuple[HiddenLayer, ...]
@@ -84,6 +97,7 @@ class ChannelGraph:
     sources: Mapping[str, str]
     layer_inputs: tuple[LayerInput, ...]
     cuts: tuple[Cut, ...]
+    numbers: tuple[Number, ...]
     works: Mapping[str, Work]
     obstacles: tuple[Obstacle, ...]
 
