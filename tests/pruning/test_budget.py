@@ -258,11 +258,11 @@ def test_a_global_budget_is_spent_where_it_costs_least(zoo: Zoo) -> None:
 def test_round_to_keeps_a_multiple_in_every_layer(
     zoo: Zoo, name: str, multiple: int, method: MethodName
 ) -> None:
-    result = pruned(zoo(name), method=method, macs=0.6, round_to=multiple, data="none")
+    result = pruned(zoo(name), method=method, macs=0.7, round_to=multiple, data="none")
     for layer in result.outcome.layers:
         assert layer.after % multiple == 0 or layer.after == layer.before
     assert any(layer.after < layer.before for layer in result.outcome.layers)
-    assert left_of(result.checkpoint, zoo(name), "macs") <= 0.6
+    assert left_of(result.checkpoint, zoo(name), "macs") <= 0.7
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def _out_of_reach(run: PruningRun, schedule: Schedule, amount: Amount) -> UsageF
     whole = _left(run, amount, schedule.plan(0))
     more = or_all_layers(run)
     if run.config.multiple > 1 and left == whole:
-        fact = f"{amount} cannot be met: no layer has more than `round_to={run.config.multiple}` units"
+        fact = f"{amount} cannot be met: no layer has more than `round_to={run.config.multiple}` channels"
         return UsageFault(fact, "round to fewer")
     if amount.name == "units":
         stay = "1 unit has" if left == 1 else f"{left:,} units have"

@@ -140,7 +140,7 @@ class PruneConfig:
     )
     round_to: int | None = setting(
         None,
-        "Layers keep a multiple of N units, which engines run faster.",
+        "Layers keep a multiple of N channels, which engines run faster.",
         metavar="N",
         low=1,
         default_text=f"1; {BLOCK} with `speedup` and `latency_ms`",
@@ -206,7 +206,7 @@ class PruneConfig:
 
     @property
     def multiple(self) -> int:
-        """The number that every layer keeps a multiple of units of."""
+        """The number that every layer keeps a multiple of channels of."""
         amount, entry = self.given_amount, METHODS[self.method]
         usual = BLOCK if amount and amount.is_timed and entry.one_by_one else 1
         return usual if self.round_to is None else self.round_to

@@ -152,6 +152,17 @@ def test_importance_of_units_that_own_several_kernels_is_that_of_all_of_them() -
     assert taken[3] == set(range(4)) - {int(np.argmax(norms))}
 
 
+@pytest.mark.parametrize(("round_to", "multiple"), [(1, 1), (2, 1), (3, 3), (4, 2), (6, 3)])
+def test_units_of_several_channels_are_rounded_by_their_channels(round_to: int, multiple: int) -> None:
+    net = nn.Sequential(conv(3, 8), nn.ReLU(), conv(8, 8, groups=4), nn.ReLU(), head(8)).eval()
+    context = context_of_net(net, [torch.randn(10, 3, 6, 6)])
+    config = PruneConfig(scope="layer", units=1, method="importance", round_to=round_to)
+    schedule = SCHEDULES["importance"](context, Footprint(context.graph, net), config)
+    # a group has two channels before and after it
+    kept = {len(removal.kept) for step in range(4) for removal in schedule.plan(step).removals[:1]}
+    assert kept == {left for left in range(1, 5) if left % multiple == 0} | {4}
+
+
 def test_random_units_follow_the_seed(maps: Maps) -> None:
     for scope in ("global", "layer"):
         first, again, other = (maps.schedule("random-units", seed=seed, scope=scope) for seed in (7, 7, 8))

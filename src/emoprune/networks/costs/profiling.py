@@ -120,6 +120,13 @@ class Footprint:
         self._tables = LatencyTables(map(tables.get, number)) if tables else None
 
     @property
+    def channels(self) -> list[int]:
+        """How much narrower all tensors become at least with each unit of a layer, or a multiple of it."""
+        return [
+            math.gcd(*self._each[self._layer == layer].flatten().tolist()) for layer in range(len(self.left))
+        ]
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample."""
         return int(self._state.prod(1).sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,11 +43,14 @@ class AngleSchedule:
 
 @dataclass(frozen=True)
 class UnitSchedule:
-    """Units one by one; `merges` has the unit that each is merged into, by layer."""
+    """Units one by one; `merges` has the unit that each is merged into, by layer.
+
+    Layers keep a multiple of as many units as `multiples` says, in the order of the graph's spans.
+    """
 
     context: PruningContext
     steps: tuple[RemovalStep, ...]
-    round_to: int
+    multiples: tuple[int, ...]
     merges: Mapping[str, Mapping[int, int]]
 
     @property
@@ -63,8 +67,8 @@ class UnitSchedule:
         chosen = _chosen(self.context).tolist()
         for number, (name, (start, stop)) in enumerate(self.context.graph.spans.items()):
             if chosen[number]:
-                left = stop - start - len(taken[number])
-                kept = min(-(-left // self.round_to) * self.round_to, stop - start)
+                left, multiple = stop - start - len(taken[number]), self.multiples[number]
+                kept = min(-(-left // multiple) * multiple, stop - start)
                 units = [unit - start for unit in taken[number][: stop - start - kept]]
                 into = self.merges.get(name, {})
                 merges = {unit: into[unit] for unit in units if unit in into}
@@ -144,7 +148,9 @@ def _unit_schedule(
     """The units of each layer in its order or, without orders, by cost."""
     steps = removal_steps(context, footprint, orders, scope=config.scope, price=price_of(config))
     count = sum(context.statistics[layer.name].units - 1 for layer in context.layers)
-    return UnitSchedule(context, tuple(events.tracked(steps, "select", count)), config.multiple, merges or {})
+    # a unit of several channels is a multiple by itself
+    multiples = tuple(config.multiple // math.gcd(config.multiple, each) for each in footprint.channels)
+    return UnitSchedule(context, tuple(events.tracked(steps, "select", count)), multiples, merges or {})
 
 
 def _taken(context: PruningContext, config: PruneConfig) -> dict[str, list[UnitRemoval]]:
