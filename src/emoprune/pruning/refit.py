@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from emoprune import events
-from emoprune.networks.graph.recording import SHAPE, calls, operation, record
+from emoprune.networks.graph.recording import OVERWRITING, SHAPE, calls, operation, record
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.pruning.context import kept_outputs
 from emoprune.pruning.regression import EVERYTHING, Rows, Seen, correction
@@ -222,11 +222,11 @@ class Refit:
             return
         touched = any(truth[source] is not now[source] for source in step.inputs)
         same = not touched and all(map(self._same, step.nodes))
-        right = _computed(self._original, step, truth, len(images))
+        last = step.nodes[-1]
+        truth[last] = _computed(self._original, step, truth, len(images))
         if touched and step.parts:
-            self._refit(step, right[step.nodes[-1]])
-        now |= right if same else _computed(self._pruned, step, now, len(images))
-        truth |= right
+            self._refit(step)
+        now[last] = truth[last] if same else _computed(self._pruned, step, now, len(images))
 
     def _same(self, node: fx.Node) -> bool:
         """Whether an operation is still what it was in the original."""
@@ -240,9 +240,10 @@ class Refit:
         old, new = (net.submodules[str(node.target)].state_dict() for net in (self._original, self._pruned))
         return all(old[name].shape == new[name].shape and torch.equal(old[name], new[name]) for name in old)
 
-    def _refit(self, step: Step, wanted: Sequence[Tensor]) -> None:
-        """Add to the weights of a step's layers what brings their results nearest to the `wanted` ones."""
+    def _refit(self, step: Step) -> None:
+        """Add to the weights of a step's layers what brings their results nearest to the original's."""
         pieces = [Piece(self._pruned.submodules, part) for part in step.parts]
+        wanted = self._truth[step.nodes[-1]]
         count, positions = sum(map(len, wanted)), pieces[0].positions(wanted[0])
         widths = [piece.weight.shape[1] for piece in pieces]
         features, outputs = sum(widths), len(pieces[0].weight)
@@ -255,7 +256,7 @@ class Refit:
         split = (count - sum(held)) * each
         rows, learned, place = Rows.empty(count * each, features, outputs, seen=step.seen), 0, split
         for index, back in enumerate(held):
-            found = self._rows(step, pieces, wanted[index], index, each)
+            found = self._rows(step, pieces, index, each)
             first = len(found[0]) - back * each
             rows.put(learned, *(values[:first] for values in found))
             rows.put(place, *(values[first:] for values in found))
@@ -268,9 +269,10 @@ class Refit:
                 piece.add(part, constant if piece in movable[:1] else None)
 
     def _rows(
-        self, step: Step, pieces: Sequence[Piece], wanted: Tensor, index: int, count: int
+        self, step: Step, pieces: Sequence[Piece], index: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Features, outputs and ends of the intervals of one batch, at `count` positions of each image."""
+        wanted = self._truth[step.nodes[-1]][index]
         positions = pieces[0].positions(wanted)
         chosen = torch.randperm(positions, generator=self._generator)[:count]
         laid_out = [
@@ -354,27 +356,19 @@ def scale_and_shift(norm: Any) -> tuple[Tensor, Tensor]:
     return scale, -norm.running_mean * scale
 
 
-def _computed(
-    net: fx.Interpreter, step: Step, values: Mapping[fx.Node, list[Any]], count: int
-) -> dict[fx.Node, list[Any]]:
-    """What the last operation of a step makes of each of `count` batches, and what else is overwritten."""
-    found: defaultdict[fx.Node, list[Any]] = defaultdict(list)
+def _computed(net: fx.Interpreter, step: Step, values: Mapping[fx.Node, list[Any]], count: int) -> list[Any]:
+    """What the last operation of a step makes of each of the `count` batches."""
+    found = []
     for index in range(count):
-        given = {source: values[source][index] for source in step.inputs}
-        net.env = dict(given)
+        net.env = {source: values[source][index] for source in step.inputs}
         for node in step.nodes:
-            first = node.all_input_nodes[0] if _in_place(node, net.submodules) else None
-            if first is not None:
+            if _in_place(node, net.submodules):
                 # the other network reads the same values
+                first = node.all_input_nodes[0]
                 net.env[first] = net.env[first].clone()
             net.env[node] = net.run_node(node)
-            if first is not None:
-                net.env[first] = net.env[node]
-        found[step.nodes[-1]].append(net.env[step.nodes[-1]])
-        for source, value in given.items():
-            if net.env[source] is not value:
-                found[source].append(net.env[source])
-    return dict(found)
+        found.append(net.env[step.nodes[-1]])
+    return found
 
 
 def _in_place(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
@@ -382,4 +376,4 @@ def _in_place(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
     if node.op == "call_module":
         return bool(getattr(modules[str(node.target)], "inplace", False))
     name = str(getattr(node.target, "__name__", node.target))
-    return name in ("iadd", "isub", "imul") or bool(node.kwargs.get("inplace")) or name.endswith("_")
+    return node.target in OVERWRITING or bool(node.kwargs.get("inplace")) or name.endswith("_")

@@ -65,6 +65,36 @@ def test_record_takes_a_part_whole_that_depends_on_values(part: nn.Module) -> No
     assert list(record(part, X).whole) == [""]
 
 
+def overwriting(net: Any, x: Any) -> Any:
+    h = net.a(x)
+    alias = h
+    net.relu(h)
+    h += 1
+    return alias * torch.sigmoid_(h)
+
+
+def test_record_lets_later_operations_read_what_was_overwritten() -> None:
+    net = Wired(overwriting, a=conv(3, 4), relu=nn.ReLU(inplace=True)).eval()
+    graph = record(net, X).graph
+    names = ("x", "a", "relu", "iadd", "sigmoid_", "mul")
+    for node, before in zip(list(graph.nodes)[1:], names, strict=True):
+        assert {source.name for source in node.all_input_nodes} == {before}
+
+
+class Half(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        torch.relu_(x)
+        return x if x.sum() > 0 else -x
+
+
+def test_record_forgets_what_a_part_overwrote_that_is_taken_whole() -> None:
+    net = Wired(lambda net, x: net.part(net.a(x)), a=conv(3, 4), part=nn.Sequential(Half())).eval()
+    recording = record(net, X)
+    assert list(recording.whole) == ["part.0"]
+    batch = torch.randn(3, 3, 6, 6)
+    assert torch.equal(replayed(recording, net, batch), net(batch))
+
+
 class Remembering(nn.Module):
     def __init__(self) -> None:
         super().__init__()

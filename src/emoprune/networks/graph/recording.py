@@ -218,6 +218,19 @@ class Symbol(fx.Proxy):
         return entry in self.value
 
 
+def _overwrites(name: str, function: Callable[[Any, Any], Any]) -> None:
+    def compute(self: Symbol, other: Any) -> Any:
+        return self.tracer.create_proxy("call_function", function, (self, other), {})
+
+    # fx takes `x += y` for `x = x + y`
+    setattr(Symbol, name, compute)
+
+
+OVERWRITING = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
+for _function in OVERWRITING:
+    _overwrites(f"__{_function.__name__}__", _function)
+
+
 class Constant:
     """A tensor that the network makes for itself, as a function without arguments."""
 
@@ -240,6 +253,7 @@ class _Recorder(fx.Tracer):
         self.leaked: set[fx.Node] = set()
         self.busy = False
         self._names: dict[int, str] = {}
+        self._overwritten: list[tuple[Symbol, fx.Node]] = []
 
     def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
         """The graph of `root`."""
@@ -281,7 +295,7 @@ class _Recorder(fx.Tracer):
             return forward(*args, **kwargs)
         name = self.path_of_module(m)
         if not self.is_leaf_module(m, name):
-            last = next(reversed(self.graph.nodes), None)
+            last, known = next(reversed(self.graph.nodes), None), len(self._overwritten)
             try:
                 return forward(*args, **kwargs)
             except Exception as error:  # whatever code raises that meets a symbol
@@ -289,6 +303,9 @@ class _Recorder(fx.Tracer):
                     if node is last:
                         break
                     self.graph.erase_node(node)
+                for symbol, before in reversed(self._overwritten[known:]):
+                    symbol.node = before
+                del self._overwritten[known:]
                 self.whole[name] = str(error).strip().partition("\n")[0] or type(error).__name__
         return self.create_proxy("call_module", name, args, kwargs)
 
@@ -324,6 +341,13 @@ class _Recorder(fx.Tracer):
         node = self.create_node(kind, target, self.create_arg(args), self.create_arg(kwargs))
         with self.computing():
             value = self._value(kind, target, *pytree.tree_map(_plain, (args, kwargs)))
+        for given in pytree.tree_leaves((args, kwargs)):
+            if isinstance(given, Symbol) and given.value is value:
+                # whoever reads what was overwritten reads what it has become
+                self._overwritten.append((given, given.node))
+                given.node = node
+                node.meta[SHAPE] = tuple(value.shape)
+                return given
         shapes = [tuple(each.shape) for each in pytree.tree_leaves(value) if isinstance(each, Tensor)]
         if shapes:
             node.meta[SHAPE] = shapes[0] if isinstance(value, Tensor) else shapes

@@ -22,6 +22,7 @@ from emoprune.networks.graph.layer_rules import (
 )
 from emoprune.networks.graph.meeting import attending, combining, joining, matching
 from emoprune.networks.graph.movement import moving
+from emoprune.networks.graph.recording import OVERWRITING
 
 if TYPE_CHECKING:
     from emoprune.networks.graph.tracing import Tracing
@@ -152,7 +153,7 @@ SAME: tuple[Any, ...] = (
 )
 METHODS = ("add", "sub", "mul", "div", "add_", "sub_", "mul_", "div_", "pow", "maximum", "minimum")
 COMBINED: tuple[Any, ...] = (
-    *(operator.add, operator.iadd, operator.mul, operator.imul, operator.sub, operator.truediv, operator.pow),
+    *(operator.add, operator.mul, operator.sub, operator.truediv, operator.pow, *OVERWRITING),
     *(torch.add, torch.mul, torch.sub, torch.div, torch.pow, torch.maximum, torch.minimum, *METHODS),
 )
 MOVED: tuple[Any, ...] = (
