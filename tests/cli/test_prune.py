@@ -304,8 +304,8 @@ def test_no_number_of_a_sensitivity_sweep_is_cut(screen: Screen, zoo: Zoo, colum
     lines = screen("prune", zoo("conv2"), *SENSITIVITY, columns=columns)
     assert CUT not in "".join(lines)
     rows = [line.split() for line in lines if line.strip().startswith("features.3 ")]
-    # nine amounts under the merge that was chosen
-    assert [len(row) for row in rows] == [11]
+    # its sensitivity, and nine amounts under the merge that was chosen
+    assert [len(row) for row in rows] == [12]
     assert max(map(len, lines)) <= 80
 
 
@@ -314,8 +314,9 @@ def test_layers_that_rounding_keeps_whole_have_no_number_and_one_is_named(
 ) -> None:
     found = units(read(zoo("conv2")))
     argv = ("prune", zoo("conv2"), *SENSITIVITY, "--round-to", max(found.values()))
-    rows = {cells[0]: cells[1:] for line in screen(*argv) if (cells := line.split()) and cells[0] in found}
-    assert rows == {name: [str(count), *["-"] * 9] for name, count in found.items()}
+    rows = {cells[0]: cells for line in screen(*argv) if (cells := line.split()) and cells[0] in found}
+    assert {name: int(cells[1]) for name, cells in rows.items()} == found
+    assert all(cells[3:] == ["-"] * 9 for cells in rows.values())
     result = emoprune.done(*argv)
     assert (result.raw, "3 layers can lose none" in result.err) == (b"", True)
 
@@ -325,9 +326,11 @@ def test_a_sensitivity_table_is_that_of_the_chosen_merge(
     screen: Screen, emoprune: Runner, zoo: Zoo, merge: str
 ) -> None:
     argv = ("prune", zoo("conv2"), *SENSITIVITY, "--merge", merge)
-    (row,) = [line.split()[2:] for line in screen(*argv) if line.strip().startswith("classifier.hidden1 ")]
+    lines = screen(*argv)
+    ((nats, *row),) = [line.split()[2:] for line in lines if line.strip().startswith("classifier.hidden1 ")]
     steps = [step for step in emoprune.done(*argv).lines if step["layer"] == "classifier.hidden1"]
     assert {step["schema"] for step in steps} == {"emoprune.sensitivity/1"}
+    assert float(nats) == pytest.approx(steps[0]["sensitivity_nats"], rel=0.05, abs=0.005)
     for shown, step in zip(row, steps, strict=True):
         assert len(shown) <= 3
         assert float(shown) == pytest.approx(step[f"error_{merge}"], rel=0.05, abs=0.005)

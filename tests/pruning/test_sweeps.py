@@ -35,10 +35,10 @@ from tests.support.layers import table_run
 def swept(model: Path, **settings: Any) -> dict[str, list[dict[str, Any]]]:
     """The amounts and estimates of each layer."""
     found = sweeps.sensitivity_sweep(read(model), PruneConfig(**{**FREELY, **settings}))
-    assert {name: count for name, count, _ in found} == units(read(model))
+    assert {each.layer: each.units for each in found} == units(read(model))
     return {
-        name: [{"amount": each.amount, **vars(each.estimate)} for each in entries]
-        for name, _, entries in found
+        each.layer: [{"amount": amount, **vars(estimate)} for amount, estimate in each.estimates.items()]
+        for each in found
     }
 
 
@@ -156,7 +156,7 @@ def test_pruning_curve_asks_for_data_that_is_gone(narrow: Path, in_folder: Path)
 def test_sensitivity_is_the_estimate_of_that_layer_alone() -> None:
     found = table_run()
     first, second = found.context.layers
-    swept = {each.amount: each.estimate for each in sensitivity(found, second, (0.5, 1.0))}
+    swept = dict(sensitivity(found, second, (0.5, 1.0)))
     # all of the units cannot go
     assert list(swept) == [0.5]
     assert (swept[0.5].layer, swept[0.5].before, swept[0.5].after) == (second.name, 6, 3)

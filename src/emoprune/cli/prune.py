@@ -52,7 +52,9 @@ def command(
     sensitivity: Annotated[
         bool,
         typer.Option(
-            "--sensitivity", help="Print each layer's predicted error at amounts 0.1 to 0.9, write nothing."
+            "--sensitivity",
+            help="Print each layer's sensitivity and its predicted error at amounts 0.1 to 0.9, write "
+            "nothing.",
         ),
     ] = False,
     steps: Annotated[
@@ -101,12 +103,17 @@ def command(
             found = sweeps.sensitivity_sweep(original, config)
             shared = {"schema": SENSITIVITY_SCHEMA, "model": model, "method": config.method}
             records = [
-                {**shared, "amount": entry.amount, **asdict(entry.estimate)}
-                for *_, entries in found
-                for entry in entries
+                {
+                    **shared,
+                    "sensitivity_nats": each.sensitivity_nats,
+                    "amount": amount,
+                    **asdict(estimate),
+                }
+                for each in found
+                for amount, estimate in each.estimates.items()
             ]
-            swept = partial(error_tables.sensitivity_table, method=config.method, merge=config.merge)
-            output.emit(records, lambda: [swept(found, sweeps.AMOUNTS)], as_json=as_json)
+            swept = partial(error_tables.sensitivity_tables, method=config.method, merge=config.merge)
+            output.emit(records, lambda: swept(found, sweeps.AMOUNTS), as_json=as_json)
         elif steps:
             curve = sweeps.pruning_curve(original, config, model=model, label=label)
             record = {"schema": STEPS_SCHEMA, **asdict(curve)}

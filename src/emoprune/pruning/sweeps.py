@@ -18,13 +18,15 @@ from emoprune.pruning.error_estimate import estimate_errors
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune import PruningRun, last_step, prepare
 from emoprune.pruning.selection.magnitude import importances
+from emoprune.pruning.selection.reconstruction_cost import sensitivity_nats
 from emoprune.pruning.types import (
     Amount,
-    LayerSensitivity,
+    ErrorEstimate,
     Plan,
     PruneConfig,
     PruningCurve,
     PruningStep,
+    SweptLayer,
     one_by_one,
 )
 
@@ -34,8 +36,8 @@ AMOUNTS = tuple(tenths / 10 for tenths in range(1, 10))
 
 def sensitivity_sweep(
     original: Checkpoint, config: PruneConfig, *, data: Data | None = None
-) -> list[tuple[str, int, list[LayerSensitivity]]]:
-    """Every layer by name, its units, and the predicted error where it alone loses 10% to 90% of them.
+) -> list[SweptLayer]:
+    """Every layer's sensitivity, and its predicted error where it alone loses 10% to 90% of its units.
 
     Raises UsageFault for a config with an amount, or a method of single weights.
     """
@@ -49,10 +51,15 @@ def sensitivity_sweep(
     run = prepare(original, config, data, evaluates=False, refits=False)
     layers = run.context.layers
     found = [
-        (layer.name, run.context.statistics[layer.name].units, list(sensitivity(run, layer, AMOUNTS)))
+        SweptLayer(
+            layer.name,
+            run.context.statistics[layer.name].units,
+            sensitivity_nats(run.context, layer.name),
+            dict(sensitivity(run, layer, AMOUNTS)),
+        )
         for layer in events.tracked(layers, "sensitivity", len(layers))
     ]
-    whole = sorted(name for name, _, entries in found if not entries)
+    whole = sorted(each.layer for each in found if not each.estimates)
     if whole:
         count = events.counted(len(whole), "layer")
         events.note(f"{count} can lose none of these fractions, such as {whole[0]}")
@@ -106,8 +113,10 @@ def _measured_step(run: PruningRun, decided: Plan) -> PruningStep:
     return PruningStep(decided.kept, loss, accuracy, smallest_angle_deg=smallest)
 
 
-def sensitivity(run: PruningRun, layer: HiddenLayer, amounts: Sequence[float]) -> Iterator[LayerSensitivity]:
-    """The predicted error of each fraction of one layer's units, if no other layer loses any.
+def sensitivity(
+    run: PruningRun, layer: HiddenLayer, amounts: Sequence[float]
+) -> Iterator[tuple[float, ErrorEstimate]]:
+    """Each fraction of one layer's units with the predicted error, if no other layer loses any.
 
     Fractions that would leave the layer without units are left out.
     """
@@ -118,4 +127,4 @@ def sensitivity(run: PruningRun, layer: HiddenLayer, amounts: Sequence[float]) -
         if step is not None:
             plan = schedule.plan(step)
             (estimate,) = estimate_errors(alone.context, plan, alone.merges(plan))
-            yield LayerSensitivity(amount, estimate)
+            yield amount, estimate

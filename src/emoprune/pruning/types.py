@@ -484,8 +484,13 @@ class PruneOutcome:
 
 
 @dataclass(frozen=True)
-class LayerSensitivity:
-    """The predicted error where one layer alone loses a fraction of its units."""
+class SweptLayer:
+    """A layer, and its predicted error by the fraction of its units that it alone loses.
 
-    amount: float
-    estimate: ErrorEstimate
+    `sensitivity_nats` is the divergence of the answers if its units stood still at their mean.
+    """
+
+    layer: str
+    units: int
+    sensitivity_nats: float | None
+    estimates: Mapping[float, ErrorEstimate]

@@ -9,7 +9,7 @@ from emoprune import events
 from emoprune.choices import Merge
 from emoprune.networks.graph.types import Obstacle
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.types import Change, LayerOutcome, LayerSensitivity, PruneOutcome, PruningCurve, Survey
+from emoprune.pruning.types import Change, LayerOutcome, PruneOutcome, PruningCurve, Survey, SweptLayer
 from emoprune.reporting.aggregate import STEP_KEYS
 from emoprune.reporting.tables import WEIGHTS, Table, cell, table
 
@@ -98,25 +98,29 @@ def _obstacles(frozen: Sequence[Obstacle]) -> Iterable[str]:
         yield f"  or rearranges, so that one cannot go without the others ({operations})"
 
 
-def sensitivity_table(
-    layers: Sequence[tuple[str, int, Sequence[LayerSensitivity]]],
+def sensitivity_tables(
+    layers: Sequence[SweptLayer],
     amounts: Sequence[float],
     *,
     method: str,
     merge: Merge,
-) -> Table:
-    """The predicted error of each layer alone, by the fraction of its units that is removed."""
+) -> Iterable[Table | str]:
+    """Each layer's sensitivity, and its predicted error by the fraction of units that it alone loses."""
 
-    def row(name: str, units: int, found: Sequence[LayerSensitivity]) -> Iterable[object]:
-        errors = {entry.amount: getattr(entry.estimate, f"error_{merge}") for entry in found}
+    def row(each: SweptLayer) -> Iterable[object]:
         # a fraction that is out of reach has none
-        return name, units, *(_short(errors.get(amount)) for amount in amounts)
+        found = (getattr(each.estimates.get(amount), f"error_{merge}", None) for amount in amounts)
+        nats = each.sensitivity_nats
+        sensitivity = nats if nats is None else f"{nats:.2g}".removeprefix("0")
+        return each.layer, each.units, sensitivity, *map(_short, found)
 
-    return table(
+    yield table(
         f"Error at the next layer by fraction of units removed ({method}, {merge})",
-        ["layer", "units", *(f"{amount:g}".lstrip("0") for amount in amounts)],
-        (row(*layer) for layer in layers),
+        ["layer", "units", "nats", *(f"{amount:g}".lstrip("0") for amount in amounts)],
+        map(row, layers),
     )
+    if any(each.sensitivity_nats is not None for each in layers):
+        yield "  nats: divergence of the answers if a layer's units stood still at their mean"
 
 
 def _short(error: float | None) -> str:

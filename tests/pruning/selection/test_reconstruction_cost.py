@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +15,17 @@ from torch import Tensor, nn
 
 from emoprune.choices import Merge, MethodName
 from emoprune.networks.costs.profiling import Footprint
+from emoprune.networks.statistics.sensitivity import sensitivities
 from emoprune.pruning.context import PruningContext
 from emoprune.pruning.error_estimate import estimate_errors
 from emoprune.pruning.merging import MERGES, least_squares, recalibrated_norms
-from emoprune.pruning.selection.reconstruction_cost import PENDING, RIDGE, Elimination, LayerInputCosts
+from emoprune.pruning.selection.reconstruction_cost import (
+    PENDING,
+    RIDGE,
+    Elimination,
+    LayerInputCosts,
+    sensitivity_nats,
+)
 from emoprune.pruning.selection.schedules import SCHEDULES
 from emoprune.pruning.types import Plan, PruneConfig
 from tests.support import reference_pruning as literal
@@ -373,3 +381,22 @@ def test_reconstruct_removes_what_never_varies_first(make: Make) -> None:
         if len(removal.removed) == len(dull):
             assert set(removal.removed) == dull
     assert stop - start == 16
+
+
+def test_sensitivity_is_the_divergence_of_answers_if_units_stood_still() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4)).eval()
+    with torch.no_grad():
+        # small enough that higher orders hardly count
+        net.get_parameter("4.weight").mul_(0.1)
+    inputs = torch.randn(4000, 5)
+    context = context_of_net(net, [inputs])
+    generator = torch.Generator().manual_seed(0)
+    found = sensitivities(net, ["2", "4"], inputs.split(500), task="classify", generator=generator)
+    assert sensitivity_nats(context, "2") is None
+    context = replace(context, sensitivities=found)
+    with torch.inference_mode():
+        hidden = net[:4](inputs)
+        whole, still = (net[4](each).double().log_softmax(1) for each in (hidden, hidden.mean(0)[None]))
+    expected = float((whole.exp() * (whole - still)).sum(1).mean())
+    assert sensitivity_nats(context, "2") == pytest.approx(expected, rel=0.05)

@@ -49,6 +49,27 @@ def weighed(context: PruningContext, consumer: Consumer, weight: Tensor) -> Tens
     return weight / (variance.double() + EPSILON).sqrt()[:, None, None]
 
 
+def sensitivity_nats(context: PruningContext, layer: str) -> float | None:
+    """Divergence of the answers if the units of a layer stood still at their mean, to the second order.
+
+    Positions count as independent of one another. None where the sensitivity of what reads them is not known.
+    """
+    if not context.weighs_outputs:
+        return None
+    start, stop = context.graph.spans[layer]
+    total = 0.0
+    for layer_input in context.layer_inputs:
+        own = (layer_input.owner >= start) & (layer_input.owner < stop)
+        if not bool(own.any()):
+            continue
+        moments = context.moments_at(layer_input)
+        for consumer in layer_input.consumers:
+            weight = context.weight(consumer, layer_input) * own[:, None]
+            turned = weighed(context, consumer, weight)
+            total += float(variances(turned, inside_taps(consumer, weight), moments).sum()) / 2
+    return total
+
+
 class LayerInputCosts:
     """The costs of one layer input's units, relative to the energy of what each of its consumers computes."""
 
