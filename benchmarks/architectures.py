@@ -92,6 +92,8 @@ WORDS = {
 Kind = Literal["exact", "refused", "wrong", "silent"]
 KINDS: tuple[Kind, ...] = ("exact", "refused", "wrong", "silent")
 SOURCES = ("torchvision", "ours", "timm")
+TIMM = "timm/"
+"""What a name of timm begins with; some are also names of torchvision."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def tried_of_timm(name: str, seed: int) -> Trial:
     import timm
 
     torch.manual_seed(seed)
-    net = timm.create_model(name, num_classes=CLASSES).eval()
+    net = timm.create_model(name.removeprefix(TIMM), num_classes=CLASSES).eval()
     trial = Trial("timm", type(net).__module__.rpartition(".")[2], name, "refused")
     batch = smallest_input(net)
     with torch.no_grad():
@@ -261,9 +263,9 @@ def smallest_input(net: Any) -> Tensor:
 def attempted(name: str, seed: int) -> Trial:
     """A trial that survives whatever a network does."""
     try:
-        return tried(name, seed) if name in ARCHITECTURES else tried_of_timm(name, seed)
+        return tried_of_timm(name, seed) if name.startswith(TIMM) else tried(name, seed)
     except Exception as error:  # one network must not end the run
-        source = "torchvision" if name in ARCHITECTURES else "timm"
+        source = "timm" if name.startswith(TIMM) else "torchvision"
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         return Trial(source, name, name, "wrong", reason=reason)
 
@@ -328,9 +330,9 @@ def arguments() -> argparse.Namespace:
     # a support vector machine does not have units
     names = [name for name in ARCHITECTURES if name != "svm"]
     if importlib.util.find_spec("timm"):
-        names += NAMES
+        names += [f"{TIMM}{name}" for name in NAMES]
     options.add_argument(
-        "--only", nargs="+", default=names, metavar="NAME", help="of these, or others of timm"
+        "--only", nargs="+", default=names, metavar="NAME", help="of these, or timm/NAME"
     )
     options.add_argument("--seed", type=int, default=0, help="of weights, images and removals")
     options.add_argument("--results", type=Path, help="a file for the result of each network, one a line")
