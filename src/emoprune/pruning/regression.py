@@ -105,7 +105,7 @@ class Equations:
     def of(cls, rows: Rows, *, constant: bool) -> Equations:
         """Those of `rows`; with `constant` one is fitted too."""
         total = rows.features.sum(0, dtype=torch.float64)
-        return cls(len(rows), total, _products(rows.features, rows.features), constant=constant)
+        return cls(len(rows), total, _squares(rows.features), constant=constant)
 
     def joined(self, other: Equations) -> Equations:
         """Those of the rows of both."""
@@ -125,23 +125,37 @@ class Equations:
         factor, fault = torch.linalg.cholesky_ex(second)
         return None if int(fault) else factor
 
-    def solution(self, factor: Tensor, rows: Rows, missing: Tensor) -> tuple[Tensor, Tensor]:
+    def crossed(self, rows: Rows, missing: Tensor) -> tuple[Tensor, Tensor]:
+        """Covariance (features, outputs) with what is missing of the outputs, and its mean (outputs,)."""
+        level = missing.mean(0, dtype=torch.float64)
+        if not self._constant:
+            level = torch.zeros_like(level)
+        return _products(rows.features, missing) / self._count - torch.outer(self._mean, level), level
+
+    def solution(self, factor: Tensor, crossed: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         """Weights (outputs, features) and constant (outputs,) that add what is missing of the outputs."""
-        level = (
-            missing.mean(0, dtype=torch.float64) if self._constant else missing.new_zeros(missing.shape[1])
-        )
-        crossed = _products(rows.features, missing) / self._count - torch.outer(self._mean, level.double())
         weights = torch.cholesky_solve(crossed, factor).T
         return weights.float(), (level - weights @ self._mean).float()
 
 
 def _products(first: Tensor, second: Tensor) -> Tensor:
     """first' second in float64."""
-    parts = zip(first.split(CHUNK), second.split(CHUNK), strict=True)
     total = torch.zeros(first.shape[1], second.shape[1], dtype=torch.float64)
-    for left, right in parts:
+    for left, right in zip(first.split(CHUNK), second.split(CHUNK), strict=True):
         total += left.T @ right
     return total
+
+
+def _squares(values: Tensor) -> Tensor:
+    """values' values in float64."""
+    # slow to import
+    from scipy.linalg.blas import ssyrk
+
+    total = torch.zeros(values.shape[1], values.shape[1], dtype=torch.float64)
+    for part in values.split(CHUNK):
+        # one triangle takes half the time of a general product
+        total += torch.from_numpy(ssyrk(1, part.numpy().T))
+    return total + total.mT.tril(-1)
 
 
 def correction(rows: Rows, split: int, *, constant: bool) -> tuple[Tensor, Tensor] | None:
@@ -156,15 +170,19 @@ def correction(rows: Rows, split: int, *, constant: bool) -> tuple[Tensor, Tenso
         return None
     center = _centered(rows.features) if constant else torch.zeros(rows.features.shape[1])
     equations = Equations.of(learned, constant=constant)
-    missing, _ = learned.missing()
+    crossed = equations.crossed(learned, learned.missing()[0])
     (_, best), chosen = held.missing(), None
     for ridge in RIDGES:
         factor = equations.factor(ridge)
-        if factor is not None:
-            weights, offset = equations.solution(factor, learned, missing)
-            _, loss = held.missing(torch.addmm(offset, held.features, weights.T))
-            if loss < best:
-                best, chosen = loss, ridge
+        if factor is None:
+            continue
+        weights, offset = equations.solution(factor, *crossed)
+        _, loss = held.missing(torch.addmm(offset, held.features, weights.T))
+        if loss < best:
+            best, chosen = loss, ridge
+        elif chosen is not None:
+            # past the best strength the loss only grows
+            break
     if chosen is None:
         return None
     everything = equations.joined(Equations.of(held, constant=constant))
@@ -192,7 +210,7 @@ def _settled(rows: Rows, equations: Equations, factor: Tensor) -> tuple[Tensor, 
     """Weights and constant after as many rounds as lower the loss."""
     missing, last = rows.missing()
     for round_ in range(ROUNDS):
-        weights, offset = equations.solution(factor, rows, missing)
+        weights, offset = equations.solution(factor, *equations.crossed(rows, missing))
         if rows.exact or round_ == ROUNDS - 1:
             break
         missing, loss = rows.missing(torch.addmm(offset, rows.features, weights.T))
