@@ -331,9 +331,7 @@ def arguments() -> argparse.Namespace:
     names = [name for name in ARCHITECTURES if name != "svm"]
     if importlib.util.find_spec("timm"):
         names += [f"{TIMM}{name}" for name in NAMES]
-    options.add_argument(
-        "--only", nargs="+", default=names, metavar="NAME", help="of these, or timm/NAME"
-    )
+    options.add_argument("--only", nargs="+", default=names, metavar="NAME", help="of these, or timm/NAME")
     options.add_argument("--seed", type=int, default=0, help="of weights, images and removals")
     options.add_argument("--results", type=Path, help="a file for the result of each network, one a line")
     options.add_argument("--docs", action="store_true", help="write the tables to docs/benchmarks.md")
