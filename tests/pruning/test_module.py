@@ -19,6 +19,8 @@ from tests.support.silencing import apart, randomize
 from tests.support.wiring import Wired, conv, head
 
 SIDE = 32
+ANYTHING: dict[str, Any] = {"max_error": 1000}
+"""For networks whose weights are random: little of what they answer can be lost."""
 
 
 def images(count: int = 96, *, seed: int = 0) -> Tensor:
@@ -90,7 +92,7 @@ def test_prune_module_meets_the_budget_and_leaves_the_given_module_as_it_was(net
     first = next(module for module in net.modules() if isinstance(module, nn.BatchNorm2d)).eval()
     first.weight.requires_grad_(False)
     before, cost = state_of(net), macs(net)
-    smaller, outcome = prune_module(net, images(2), images=images().split(32), macs=0.5)
+    smaller, outcome = prune_module(net, images(2), images=images().split(32), macs=0.5, **ANYTHING)
     after = state_of(net)
     tensors = before.pop("tensors"), after.pop("tensors")
     assert before == after
@@ -105,7 +107,7 @@ def test_prune_module_meets_the_budget_and_leaves_the_given_module_as_it_was(net
 
 
 def test_prune_module_shares_no_tensor_with_the_given_module(net: nn.Module) -> None:
-    smaller, _ = prune_module(net, images(2), images=images().split(32), macs=0.8)
+    smaller, _ = prune_module(net, images(2), images=images().split(32), macs=0.8, **ANYTHING)
     expected = smaller.eval()(images(4))
     ours, theirs = (
         {tensor.untyped_storage().data_ptr() for tensor in each.state_dict().values()}
@@ -138,20 +140,58 @@ def test_prune_module_keeps_the_outputs_of_a_redundant_network() -> None:
 
 def test_prune_module_computes_in_the_precision_of_the_module() -> None:
     net = branching().double().eval()
-    for method, amount in (("reconstruct", {"macs": 0.7}), ("magnitude", {"amount": 0.9})):
-        smaller, _ = prune_module(
-            net, images(1).double(), images=[images(40).double()], method=method, **amount
-        )
+    for settings in ({"macs": 0.7}, {"method": "magnitude", "amount": 0.9}):
+        given: Any = {**settings, **ANYTHING}
+        smaller, _ = prune_module(net, images(1).double(), images=[images(40).double()], **given)
         assert smaller(images(2).double()).dtype == torch.float64
 
 
 @pytest.mark.parametrize("method", ["distinct", "magnitude", "importance"])
 def test_prune_module_takes_every_kind_of_method(method: str) -> None:
     net = branching().eval()
-    smaller, outcome = prune_module(net, images(40), images=[images(40)], method=method, amount=0.4)
+    smaller, outcome = prune_module(
+        net, images(40), images=[images(40)], method=method, amount=0.4, **ANYTHING
+    )
     learned = [parameter.count_nonzero() for parameter in smaller.parameters()]
     assert outcome.nonzero_parameters.after == sum(map(int, learned))
     assert sum(map(int, learned)) < sum(int(parameter.count_nonzero()) for parameter in net.parameters())
+
+
+@pytest.mark.parametrize(
+    ("given", "fact"), [(None, "the predicted error is"), (96, "the answers would lose")]
+)
+def test_prune_module_refuses_what_leaves_little(given: int | None, fact: str) -> None:
+    net = branching().eval()
+    batches = None if given is None else [images(given)]
+    with pytest.raises(UsageFault, match=f"{fact} .*, or allow it with `max_error="):
+        prune_module(net, images(40), images=batches, units=4)
+    _, outcome = prune_module(net, images(40), images=[images()], units=4, **ANYTHING)
+    assert outcome.answers is not None
+    assert outcome.answers.lost > 0.5
+
+
+@pytest.mark.parametrize(
+    ("end", "task", "same"),
+    [
+        (lambda net: net, None, True),
+        (lambda net: net, "reconstruct", False),
+        (lambda net: nn.Sequential(net, nn.Unflatten(1, (1, -1))), None, False),
+    ],
+)
+def test_prune_module_takes_outputs_by_class_for_logits(
+    end: Callable[[nn.Module], nn.Module], task: Any, same: bool
+) -> None:
+    net = end(branching()).eval()
+    _, outcome = prune_module(net, images(1), images=[images()], task=task, macs=0.9, **ANYTHING)
+    assert outcome.answers is not None
+    assert (outcome.answers.same is not None) == same
+    assert outcome.answers.images == 96
+
+
+def test_prune_module_measures_no_answers_where_they_are_no_tensor() -> None:
+    net = Wired(lambda net, x: (net.body(x), x), body=branching()).eval()
+    _, outcome = prune_module(net, images(1), images=[images()], macs=0.9, **ANYTHING)
+    assert outcome.answers is None
 
 
 def padded(**others: Any) -> nn.Sequential:
@@ -199,7 +239,8 @@ def test_prune_module_warns_where_it_has_no_images(told: pytest.LogCaptureFixtur
 
 
 def test_prune_module_calibrates_on_as_many_samples_as_asked_for() -> None:
-    net, settings = branching().eval(), {"macs": 0.7, "samples": 48}
+    net = branching().eval()
+    settings: Any = {"macs": 0.7, "samples": 48}
     few, _ = prune_module(net, images(1), images=[images()[:48]], macs=0.7)
     limited, _ = prune_module(net, images(1), images=images().split(40), **settings)
     for name, tensor in few.state_dict().items():

@@ -177,6 +177,18 @@ def test_max_error_is_any_by_default_where_images_say_what_is_lost(
         prune.prune(read(zoo(name)), plan)
 
 
+def test_prune_refuses_a_refit_that_loses_the_answers_and_says_which_error_would_do(
+    zoo: Zoo, small: Path
+) -> None:
+    model, settings = zoo("conv2"), {"method": "random-units", "amount": 0.9, "data": str(small)}
+    with pytest.raises(UsageFault, match=r"more than 50% \(24 training images\); lower `amount") as caught:
+        pruned(model, **settings, max_error=None)
+    enough = float(str(caught.value).rpartition("=")[2].rstrip("`"))
+    answers = pruned(model, **settings).outcome.answers
+    assert answers is not None
+    assert LARGEST_ERROR < answers.lost <= enough < answers.lost + 0.01
+
+
 @pytest.mark.parametrize("layer", [None, "*"])
 def test_distinct_at_15_degrees_on_a_default_network_leaves_most_of_every_layer(
     emoprune: Runner, faces: Path, layer: str | None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from emoprune.cli import output
+from emoprune.evaluation.answers import AnswerLoss
 from emoprune.networks.graph.types import Obstacle
 from emoprune.pruning.types import Change, Evaluated, LayerOutcome, PruneOutcome, Speed
 from emoprune.reporting.error_tables import error_tables
@@ -132,3 +133,13 @@ def test_error_tables_give_the_measured_speed(capsys: pytest.CaptureFixture[str]
     speed = Speed(Change(40.125, 20.0), 2.006, 1.9, 1, "a processor, onnxruntime 1")
     lines = [" ".join(line.split()) for line in shown(capsys, layer("a", 3), speed=speed)]
     assert "latency (ms, 1 thread) 40.12 20 2.01 times as fast" in lines
+
+
+@pytest.mark.parametrize(("same", "more"), [(0.93211, ["93.2% name the same class"]), (None, [])])
+def test_error_tables_say_what_a_refitted_network_loses_of_the_answers(
+    capsys: pytest.CaptureFixture[str], same: float | None, more: list[str]
+) -> None:
+    answers = AnswerLoss(0.0451, same, 2434, "validation images")
+    lines = shown(capsys, layer("first", 3), answers=answers)
+    said = "the answers lose 4.5% of their information (2,434 validation images)"
+    assert lines[lines.index(said) :] == [said, *more]

@@ -18,6 +18,7 @@ from emoprune.data.formats.image_folders import classes_in, open_unlabeled
 from emoprune.data.loader import spread
 from emoprune.data.splits import partition
 from emoprune.errors import BadCheckpoint, BadData, EmopruneError, UsageFault, at
+from emoprune.evaluation.answers import AnswerLoss, answer_loss
 from emoprune.evaluation.drawn_data import drawn_faces
 from emoprune.evaluation.model import Subset, samples_for
 from emoprune.evaluation.model import samples as samples_of
@@ -72,6 +73,14 @@ class CalibrationData:
     def judges(self) -> Subset:
         """The part that a network is judged on: validation or, without one, training."""
         return self.train if self.val is None else self.val
+
+    def answer_loss(self, before: nn.Module, after: nn.Module) -> AnswerLoss | None:
+        """What one network loses of another's answers on up to `limit` samples of the part that judges."""
+        part = self.judges
+        chosen = replace(part, indices=part.indices[spread(len(part), self.limit)])
+        on = "drawn faces" if self.drawn else "training images" if self.val is None else "validation images"
+        inputs = events.tracked(chosen.inputs(), "compare", len(chosen), steps=len)
+        return answer_loss(before, after, inputs, self.task, on=on)
 
     def judge(self, net: nn.Module) -> tuple[float, float | None]:
         """Mean loss and accuracy on the part that judges; accuracy is None if nothing is classified."""

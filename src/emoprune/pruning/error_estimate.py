@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from html import escape
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from emoprune import events
 from emoprune.choices import Merge
 from emoprune.errors import UsageFault
+from emoprune.evaluation.answers import AnswerLoss
 from emoprune.networks.graph.types import Consumer, LayerInput
 from emoprune.networks.types import Moments
 from emoprune.pruning.context import PruningContext
@@ -27,10 +29,25 @@ from emoprune.pruning.types import (
     PruneOutcome,
 )
 
-if TYPE_CHECKING:
-    pass
-
 ROUNDING = 1e-12
+
+
+class ErrorEstimates(tuple[ErrorEstimate, ...]):
+    """The predicted errors of all layers; a notebook shows them as a table."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        names = [entry.name for entry in fields(ErrorEstimate)]
+        shown = [name for name in names if any(getattr(each, name) not in (None, 0) for each in self)]
+        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in shown)
+        rows = "".join(f"<tr>{''.join(_cell(getattr(each, key)) for key in shown)}</tr>" for each in self)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    text = "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"<td>{escape(text)}</td>"
 
 
 def estimate_errors(
@@ -130,6 +147,16 @@ def check_errors(
         change = "raise" if amount.name in STRUCTURAL else "lower"
         worst = math.ceil(100 * max(errors.values())) / 100
         raise UsageFault(fact, f"{change} {amount}, or allow it with `max_error={worst:g}`")
+
+
+def check_answers(amount: Amount, answers: AnswerLoss, *, most: float) -> None:
+    """Raise UsageFault where a refitted network loses more than the part `most` of what the answers tell."""
+    if not answers.lost <= most:
+        fact = f"the answers would lose {answers.lost:.0%} of their information, more than {most:.0%}"
+        change = f"{'raise' if amount.name in STRUCTURAL else 'lower'} {amount}"
+        if math.isfinite(answers.lost):
+            change += f", or allow it with `max_error={math.ceil(100 * answers.lost) / 100:g}`"
+        raise UsageFault(f"{fact} ({answers.images:,} {answers.on})", change)
 
 
 def report_warnings(config: PruneConfig, outcome: PruneOutcome) -> None:

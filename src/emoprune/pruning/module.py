@@ -14,15 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from emoprune import events
+from emoprune.choices import Task
 from emoprune.errors import UsageFault
+from emoprune.evaluation.answers import answer_loss
 from emoprune.networks.folding import fold_computed_weights
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.recording import record
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.memory import layers_that_fit
 from emoprune.networks.statistics.activation_statistics import collect
+from emoprune.networks.statistics.sensitivity import consumers_of, sensitivities
 from emoprune.pruning.context import PruningContext, default_layers
-from emoprune.pruning.error_estimate import report_warnings
+from emoprune.pruning.error_estimate import check_errors, report_warnings
 from emoprune.pruning.exactness import check_removal
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.prune import PrunePlan, PruningRun, decide
@@ -33,22 +36,33 @@ BATCH = 32
 ENOUGH = 32
 """Example inputs that give statistics of their own; of fewer, random inputs do."""
 NOISE_INPUTS = 64
+LOGIT_DIMS = 2
+"""Dimensions of outputs that are taken for logits."""
 
 
 def prune_module(
-    net: nn.Module, example_inputs: Tensor, *, images: Iterable[Any] | None = None, **settings: Any
+    net: nn.Module,
+    example_inputs: Tensor,
+    *,
+    images: Iterable[Any] | None = None,
+    task: Task | None = None,
+    **settings: Any,
 ) -> tuple[nn.Module, PruneOutcome]:
     """A new, smaller module that computes nearly the same as `net`, and what was removed.
 
     `net` is left as it was. It takes one input, a batch first; `example_inputs` (n, ...) show its shape.
     `images` are batches of such inputs, or tuples that begin with them, as data loaders give: statistics are
     gathered and layers are refitted on up to `samples` of them. Without images the statistics are those of
-    the example inputs, or of random inputs where there are fewer than 32, and nothing is refitted. Further
-    settings are those of PruneConfig; the method is "reconstruct" unless another is given.
+    the example inputs, or of random inputs where there are fewer than 32, and nothing is refitted.
+
+    `task` says what the outputs are: logits of classes ("classify") or values ("reconstruct"); by default
+    logits if they are (n, classes). Further settings are those of PruneConfig; the method is "reconstruct"
+    unless another is given.
 
     Channels that an operation without a rule touches stay; the outcome lists them as `frozen`. Raises
     UsageFault for a module of which nothing can be followed or pruned, whose parameters are shared or
-    computed, or that without some units computes anything but what it does with them silenced.
+    computed, or that without some units computes anything but what it does with them silenced. So does a
+    predicted error, or a loss of answers, that is larger than `max_error`.
     """
     config = PruneConfig(**{"method": "reconstruct", **settings})
     amount = config.required_amount
@@ -66,7 +80,8 @@ def prune_module(
     calibration = None if images is None else _calibration(images, inputs, config.samples)
     pattern = config.layer or "*"
     measured = layers_that_fit(graph, pattern, config.memory)
-    seen = collect(own, graph, measured, calibration or _stand_in(inputs, config.seed))
+    batches = calibration or _stand_in(inputs, config.seed)
+    seen = collect(own, graph, measured, batches)
     matching = [layer for layer in measured if fnmatchcase(layer.name, pattern)]
     layers = default_layers(matching, own.state_dict(), config)
     weights = tuple(name for name in graph.works if fnmatchcase(name.removesuffix(".weight"), pattern))
@@ -75,17 +90,36 @@ def prune_module(
         names = ", ".join(layer.name for layer in graph.layers)
         raise UsageFault(f"no layer matches `layer={pattern}`", f"choose from {names}")
     context = PruningContext(graph, own.state_dict(), seen.statistics, seen.moments, layers, weights)
+    task = task or _task(own, inputs)
+    if calibration and task:
+        consumers = consumers_of(seen.layer_inputs)
+        generator = torch.Generator().manual_seed(config.seed)
+        found = sensitivities(own, consumers, calibration, task=task, generator=generator)
+        context = replace(context, sensitivities=found)
     run = PruningRun(own, tuple(inputs.shape[1:]), context, config)
     if calibration and config.merge == "lstsq" and not masks:
         run = replace(run, images=partial(_that_fit, own, calibration))
+        if task:
+            compare = partial(answer_loss, own, batches=calibration, task=task, on="images")
+            run = replace(run, compare=compare)
     plan, _ = decide(run, amount)
     planned = PrunePlan(run, amount, plan, run.merges(plan))
+    check_errors(config, amount, planned.error_estimate, most=planned.max_error)
     pruned = run.apply(plan, planned.merged.get(config.merge))
-    outcome = planned.outcome(pruned)
+    outcome = planned.outcome(pruned, planned.answers(pruned))
     report_warnings(config, outcome)
     smaller = copy.deepcopy(run.network(pruned)).to(next(net.parameters(), example_inputs).device)
     _copy_modes(net, smaller)
     return smaller, outcome
+
+
+def _task(net: nn.Module, inputs: Tensor) -> Task | None:
+    """What the outputs of a network look like; None where they are not one tensor of numbers."""
+    with torch.inference_mode():
+        outputs = net(inputs[:1])
+    if not (isinstance(outputs, Tensor) and outputs.is_floating_point()):
+        return None
+    return "classify" if outputs.ndim == LOGIT_DIMS and outputs.shape[1] > 1 else "reconstruct"
 
 
 def _copy_modes(net: nn.Module, smaller: nn.Module) -> None:

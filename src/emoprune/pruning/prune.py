@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from emoprune import events
 from emoprune.choices import Merge
 from emoprune.data.datasets import Data
 from emoprune.errors import UsageFault, at
+from emoprune.evaluation.answers import AnswerLoss
 from emoprune.evaluation.training_data import (
     DRAWN,
     NO_DATA,
@@ -41,7 +42,13 @@ from emoprune.pruning import merging, surgery
 from emoprune.pruning.angles import default_center
 from emoprune.pruning.budget import first_step, is_too_much, step_for
 from emoprune.pruning.context import PruningContext, Schedule, default_layers, masked, pruning_context
-from emoprune.pruning.error_estimate import check_errors, estimate_errors, report_warnings
+from emoprune.pruning.error_estimate import (
+    ErrorEstimates,
+    check_answers,
+    check_errors,
+    estimate_errors,
+    report_warnings,
+)
 from emoprune.pruning.methods import MASKING, METHODS
 from emoprune.pruning.refit import Refit, images_that_fit
 from emoprune.pruning.selection.magnitude import silenced
@@ -51,7 +58,6 @@ from emoprune.pruning.types import (
     LARGEST_ERROR,
     Amount,
     Change,
-    ErrorEstimates,
     Evaluated,
     LayerOutcome,
     Plan,
@@ -71,8 +77,9 @@ class PruningRun:
     """One network to prune under one config.
 
     `net` is in evaluation mode and has the tensors of `context`; `input_shape` is that of one sample.
-    `images` reads the batches of network input that layers are refitted on, where there are any. Of a
-    `checkpoint`, loss is measured on `calibration`, and `measured` of its images gave the statistics.
+    `images` reads the batches of network input that layers are refitted on, where there are any, `compare`
+    tells what a refitted network loses. Of a `checkpoint`, loss is measured on `calibration`, and `measured`
+    of its images gave the statistics.
     """
 
     net: nn.Module
@@ -80,6 +87,7 @@ class PruningRun:
     context: PruningContext
     config: PruneConfig
     images: Callable[[], Sequence[Tensor]] | None = None
+    compare: Callable[[nn.Module], AnswerLoss | None] | None = None
     checkpoint: Checkpoint | None = None
     calibration: CalibrationData | None = None
     measured: int = 0
@@ -208,7 +216,7 @@ class PrunePlan:
         if given is not None:
             return given
         # weights that are set back are trained again
-        judged = self.amount.needs_images or self.refitted_on or self.run.config.rewind is not None
+        judged = self.amount.needs_images or self.run.images or self.run.config.rewind is not None
         return math.inf if judged else LARGEST_ERROR
 
     @property
@@ -240,7 +248,17 @@ class PrunePlan:
         judges = len(calibration.judges)
         return max(trained, judges) if calibration.val is None else trained + judges
 
-    def outcome(self, pruned: surgery.Pruned | None = None) -> PruneOutcome:
+    def answers(self, pruned: surgery.Pruned) -> AnswerLoss | None:
+        """What a refitted network loses of the answers, where that is measured; UsageFault if too much."""
+        found = self.run.compare and self.run.compare(self.run.network(pruned))
+        if found:
+            given = self.run.config.max_error
+            check_answers(self.amount, found, most=LARGEST_ERROR if given is None else given)
+        return found or None
+
+    def outcome(
+        self, pruned: surgery.Pruned | None = None, answers: AnswerLoss | None = None
+    ) -> PruneOutcome:
         """What the plan does; with `pruned` what it did, else what is known before it is applied."""
         run, config = self.run, self.run.config
         if pruned is None:
@@ -272,6 +290,7 @@ class PrunePlan:
             ),
             frozen=run.context.graph.obstacles,
             speed=self.speed,
+            answers=answers,
             **self._evaluated(net),
         )
 
@@ -355,8 +374,8 @@ def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:
     """Apply a plan to the checkpoint that it was made for: a new, physically smaller one.
 
     Warns of layers of which little is left, and of single weights that a dense engine multiplies all the
-    same. Raises UsageFault where a layer's predicted error is larger than `max_error`, and for the plan of
-    another checkpoint.
+    same. Raises UsageFault where a layer's predicted error is larger than `max_error`, where a refitted
+    network loses more of its answers, and for the plan of another checkpoint.
     """
     run, before = planned.run, planned.run.checkpoint
     names = original.tensors.keys()
@@ -368,6 +387,7 @@ def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:
         raise UsageFault("the plan was made for another checkpoint", "plan again")
     check_errors(run.config, planned.amount, planned.error_estimate, most=planned.max_error)
     pruned = run.apply(planned.plan, planned.merged.get(run.config.merge))
+    answers = planned.answers(pruned)
     # those of weights that are set back were of other weights
     keeps = run.config.statistics and run.config.rewind is None
     after = surgery.pruned_checkpoint(original, run.context, planned.plan, pruned, statistics=keeps)
@@ -375,7 +395,7 @@ def prune(original: Checkpoint, planned: PrunePlan) -> PruneResult:
         earlier = checkpoint.read(run.config.rewind)
         after = surgery.rewound(after, earlier, run.context, planned.plan)
         pruned = replace(pruned, tensors=after.tensors)
-    outcome = planned.outcome(pruned)
+    outcome = planned.outcome(pruned, answers)
     entry = checkpoint.history_entry("prune", planned.settings, outcome.to_record())
     report_warnings(run.config, outcome)
     return PruneResult(replace(after, history=(*original.history, entry)), outcome)
@@ -416,7 +436,7 @@ def prepare(
         raise UsageFault(fact, "leave it out")
     elif calibration is None and refits and config.data == DRAWN:
         calibration = drawn_data(original, net, limit=config.samples, seed=config.seed)
-    images = None
+    images = compare = None
     if calibration is not None and refits:
         most = images_that_fit(net, torch.zeros(1, *original.spec.input))
         if most < calibration.count:
@@ -424,8 +444,11 @@ def prepare(
             events.note(f"{fact}, as many as fit in memory")
         calibration = fitting = replace(calibration, limit=min(calibration.limit, most))
         images = cache(lambda: list(fitting.train_batches("images")))
+        # where the network is evaluated, images say already what is lost
+        compare = None if evaluates else partial(fitting.answer_loss, net)
     context = pruning_context(original, graph, layers, weights)
-    return PruningRun(*(net, original.spec.input, context, config, images, original, calibration, measured))
+    known = (net, original.spec.input, context, config)
+    return PruningRun(*known, images, compare, original, calibration, measured)
 
 
 def _chosen(

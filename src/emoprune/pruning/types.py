@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from html import escape
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emoprune.choices import Center, Merge, MethodName, Price, Scope
@@ -17,6 +16,7 @@ from emoprune.settings import check_limits, setting
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from emoprune.evaluation.answers import AnswerLoss
     from emoprune.networks.graph.types import Obstacle
 
 STEPS_SCHEMA = "emoprune.steps/1"
@@ -153,10 +153,11 @@ class PruneConfig:
     center: Center | None = CENTER
     max_error: float | None = setting(
         None,
-        "Write nothing if the predicted error of a layer is larger.",
+        "Write nothing if the predicted error of a layer is larger, or if refitted layers lose a larger part "
+        "of what the answers tell.",
         metavar="ERROR",
         low=0,
-        default_text="0.5, unless images measure the loss or refit the layers",
+        default_text="0.5; of layers any, where images measure the loss or refit them",
     )
     data: str | None = setting(
         None,
@@ -403,24 +404,6 @@ class ErrorEstimate:
     error_lstsq: float | None
 
 
-class ErrorEstimates(tuple[ErrorEstimate, ...]):
-    """The predicted errors of all layers; a notebook shows them as a table."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        names = [entry.name for entry in fields(ErrorEstimate)]
-        shown = [name for name in names if any(getattr(each, name) not in (None, 0) for each in self)]
-        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in shown)
-        rows = "".join(f"<tr>{''.join(_cell(getattr(each, key)) for key in shown)}</tr>" for each in self)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _cell(value: object) -> str:
-    text = "-" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-    return f"<td>{escape(text)}</td>"
-
-
 @dataclass(frozen=True)
 class Change:
     """A count or a measure before and after pruning; None where it is not finite or there is none."""
@@ -477,9 +460,10 @@ class PruneOutcome:
     loss: Change | None = None
     evaluated_on: Evaluated | None = None
     speed: Speed | None = None
+    answers: AnswerLoss | None = None
 
     def to_record(self) -> dict[str, Any]:
-        """As JSON has it: without accuracy, loss and speed where they were not measured."""
+        """As JSON has it, without what was not measured."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 

@@ -25,6 +25,8 @@ def error_tables(settings: Mapping[str, Any], outcome: PruneOutcome) -> Iterable
     masks = METHODS[settings["method"]].weights
     yield from _layers(settings, outcome.layers, masks=masks)
     yield table("", ["", "before", "after", "change"], _totals(outcome))
+    if outcome.answers:
+        yield from (f"  {line}" for line in str(outcome.answers).split("; "))
     if not masks:
         yield from _obstacles(outcome.frozen)
 

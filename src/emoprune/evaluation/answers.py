@@ -1,0 +1,60 @@
+"""How much of what one network answers another one loses, without labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from emoprune.choices import Task
+
+ROUNDING = 1e-10
+"""Information in nats, or variance relative to the squared values, that is only rounding."""
+
+
+@dataclass(frozen=True)
+class AnswerLoss:
+    """What a network loses of the answers of another on so many images of some kind (`on`).
+
+    `lost` is a fraction of what the answers tell of an image: 0 for the same answers, 1 or more for ones that
+    do no better than the mean answer. `same` is the fraction with the same most likely class; None without
+    classes.
+    """
+
+    lost: float
+    same: float | None
+    images: int
+    on: str
+
+    def __str__(self) -> str:
+        """One sentence."""
+        on = f"({self.images:,} {self.on})"
+        said = f"the answers lose {self.lost:.1%} of their information {on}"
+        return said if self.same is None else f"{said}; {self.same:.1%} name the same class"
+
+
+def answer_loss(
+    before: nn.Module, after: nn.Module, batches: Iterable[Tensor], task: Task, *, on: str
+) -> AnswerLoss | None:
+    """What `after` loses of the answers of `before`; None where those are the same for all images.
+
+    What answers tell is their mutual information with the image: the mean divergence from the mean answer. If
+    the network reconstructs, it is their variance.
+    """
+    found: list[tuple[Tensor, Tensor]] = []
+    for batch in batches:
+        with torch.inference_mode():
+            found.append((before(batch).double().cpu(), after(batch).double().cpu()))
+    whole, now = (torch.cat(answers).flatten(1) for answers in zip(*found, strict=True))
+    same = None
+    if task == "classify":
+        same = float((whole.argmax(1) == now.argmax(1)).double().mean())
+        chances, whole, now = whole.softmax(1), whole.log_softmax(1), now.log_softmax(1)
+        told = float((chances * (whole - chances.mean(0).log())).sum(1).mean())
+        lost, least = float((chances * (whole - now)).sum(1).mean()), ROUNDING
+    else:
+        told = float((whole - whole.mean(0)).square().sum())
+        lost, least = float((whole - now).square().sum()), ROUNDING * float(whole.square().sum())
+    return AnswerLoss(lost / told, same, len(whole), on) if told > least else None
