@@ -1,0 +1,208 @@
+"""Accuracy of a network pruned to a budget of multiply-accumulates, without one gradient step.
+
+    python -m benchmarks.budget DATA WEIGHTS [--arch resnet18] [--images 2000] [--seeds 1] [--only NAME ...]
+    python -m benchmarks.budget PICTURES WEIGHTS --unlabeled --arch mobilenet_v2 --size 224 \\
+        --mean 0.485 0.456 0.406 --std 0.229 0.224 0.225 --budgets 0.75 0.5
+
+DATA has train/ and val/ with a folder per class, and WEIGHTS is a torchvision network for these classes. With
+--unlabeled, PICTURES is a folder of pictures, and WEIGHTS a torchvision classifier with classes of its own. A
+third of the pictures, drawn by the seed, is measured on; methods see the others. Near-duplicates are not kept
+together.
+
+Statistics are measured on up to --images of the training images. The network is pruned to each fraction of
+its multiply-accumulates by emoprune's methods, by Torch-Pruning, and by rivals after their papers
+(benchmarks.rivals). Torch-Pruning ranks L2 norms over coupled groups, with the same ratio in every layer or
+in one ranking over all. Ratios are found by bisection. Where a row says so, the batch norms of the pruned
+network are re-estimated on the same images. Torch-Pruning is made for networks that are trained further; none
+is here.
+
+Accuracy is on all of val. Without labels it is agreement: how often the network's top class is that of the
+whole one. KL is the mean divergence of a network's answers from those of the whole one. CPU seconds are for
+everything up to the pruned network: statistics, search, surgery and, if there is any, refitting or
+re-estimation. With --seeds all is repeated on other images, and the table has means and ranges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch_pruning  # type: ignore[import-untyped]
+from torch import nn
+
+from benchmarks.budget_bench import Bench, Result, labeled, unlabeled
+from benchmarks.common import machine, markdown, parser, progress, workplace
+from benchmarks.rivals import RIVALS, reestimated
+from emoprune.errors import UsageFault
+from emoprune.networks.costs import profiling
+from emoprune.networks.heads import output_name
+from emoprune.networks.registry import ARCHITECTURES
+
+OURS: dict[str, dict[str, Any]] = {
+    "emoprune distinct, sum": {"method": "distinct", "merge": "sum"},
+    "emoprune importance, sum": {"method": "importance", "merge": "sum"},
+    "emoprune reconstruct, no images": {"method": "reconstruct", "data": "none", "max_error": 1},
+    "emoprune reconstruct, drawn faces": {"method": "reconstruct", "data": "drawn"},
+    "emoprune reconstruct": {"method": "reconstruct"},
+}
+THEIRS = {"Torch-Pruning, uniform": False, "Torch-Pruning, global": True}
+REESTIMATED = ", batch norm re-estimated"
+ALWAYS = ("Model Folding", "GRAIL, L2", "GRAIL, Wanda")
+"""Rivals that end with re-estimated batch norms, and have no row without them."""
+WHOLE = (1.0, "whole network")
+BISECTIONS = 14
+
+Results = dict[tuple[float, str], Result | None]
+
+
+def ours(bench: Bench, budget: float, *, name: str) -> nn.Module | None:
+    """The network of one method of emoprune; None if it cannot reach the budget."""
+    try:
+        return bench.prune(OURS[name], budget)
+    except UsageFault as fault:
+        progress(str(fault))
+        return None
+
+
+def theirs(bench: Bench, budget: float, *, global_pruning: bool) -> nn.Module:
+    """Torch-Pruning's network with the smallest ratio within the budget."""
+    spec = bench.spec
+    wanted = profiling.cost(bench.net, spec.input).macs * budget
+
+    def pruned(ratio: float) -> nn.Module:
+        net = bench.net
+        pruner = torch_pruning.pruner.BasePruner(
+            net,
+            torch.zeros(1, *spec.input),
+            importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
+            global_pruning=global_pruning,
+            pruning_ratio=ratio,
+            ignored_layers=[net.get_submodule(output_name(net))],
+        )
+        pruner.step()
+        return net
+
+    low, high, best = 0.0, 1.0, None
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        net = pruned(middle)
+        if profiling.cost(net, spec.input).macs <= wanted:
+            high, best = middle, net
+        else:
+            low = middle
+    return pruned(high) if best is None else best
+
+
+@torch.no_grad()
+def rival(bench: Bench, budget: float, *, name: str) -> nn.Module:
+    """The network of a rival."""
+    return RIVALS[name](bench.subject, budget)
+
+
+METHODS: dict[str, Callable[[Bench, float], nn.Module | None]] = {
+    **{name: partial(ours, name=name) for name in OURS},
+    **{name: partial(theirs, global_pruning=ranked) for name, ranked in THEIRS.items()},
+    **{name: partial(rival, name=name) for name in RIVALS},
+}
+
+
+def measured(bench: Bench, budgets: Sequence[float], only: Sequence[str]) -> Results:
+    """The results of the methods in `only` for one choice of images."""
+    results: Results = {}
+
+    def note(budget: float, name: str, result: Result | None) -> None:
+        results[budget, name] = result
+        said = "out of reach"
+        if result:
+            said = f"{result.score:.2%}, KL {result.divergence:.4f}, in {result.seconds:.1f} s"
+        progress(f"{budget:g} {name}: {said}")
+
+    note(*WHOLE, bench.result(bench.net, 0))
+    for budget in budgets:
+        for name in only:
+            start = time.process_time()
+            net = METHODS[name](bench, budget)
+            seconds = time.process_time() - start
+            if name not in ALWAYS:
+                note(budget, name, net and bench.result(net, seconds))
+            if net and name not in OURS:
+                start = time.process_time()
+                with torch.no_grad():
+                    net = reestimated(net, bench.seen)
+                note(budget, name + REESTIMATED, bench.result(net, seconds + time.process_time() - start))
+    return results
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and, for several values, range."""
+    text = f"{statistics.mean(values):.1f}"
+    return text if len(values) == 1 else f"{text} ({min(values):.1f} to {max(values):.1f})"
+
+
+def row(key: tuple[float, str], runs: Sequence[Results]) -> list[str]:
+    """The row of one method at one budget, over all choices of images."""
+    budget, name = key
+    pairs = [(whole, result) for run in runs if (whole := run[WHOLE]) and (result := run[key])]
+    if not pairs:
+        return [f"{budget:g}", name, "out of reach", *["-"] * 5]
+    results = [result for _, result in pairs]
+    return [
+        f"{budget:g}",
+        name,
+        spread([100 * result.score for result in results]),
+        spread([100 * (whole.score - result.score) for whole, result in pairs]),
+        f"{statistics.mean(result.divergence for result in results):.4f}",
+        f"{statistics.mean(result.parameters for result in results):.1%}",
+        f"{statistics.mean(result.macs for result in results):.1%}",
+        f"{statistics.mean(result.seconds for result in results):.1f}",
+    ]
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    options = parser(__doc__)
+    options.add_argument("data", type=Path, help="folder with train/ and val/, or of pictures")
+    options.add_argument("weights", type=Path, help="of the network, .safetensors or .pth")
+    options.add_argument("--arch", choices=sorted(ARCHITECTURES), default="resnet18", metavar="NAME")
+    options.add_argument("--unlabeled", action="store_true", help="the pictures have no classes")
+    options.add_argument("--images", type=int, default=2000, help="training images to use")
+    options.add_argument("--seeds", type=int, default=1, help="how many choices of images")
+    options.add_argument("--only", nargs="+", choices=list(METHODS), metavar="NAME", help=", ".join(METHODS))
+    options.add_argument("--budgets", type=float, nargs="+", default=[0.5, 0.25, 0.125], metavar="FRACTION")
+    options.add_argument("--size", type=int, default=64, help="side of the network's input in pixels")
+    for name, usual in (("--mean", 0.5), ("--std", 0.25)):
+        numbers = "of the network's preprocessing, one or three"
+        options.add_argument(name, type=float, nargs="+", default=[usual], metavar="NUMBER", help=numbers)
+    options.add_argument("--work", type=Path, help="folder for data and checkpoints (default: temporary)")
+    args = options.parse_args()
+    drawn = [name for name, settings in OURS.items() if settings.get("data") == "drawn"]
+    if args.only is None:
+        args.only = [name for name in METHODS if not (args.unlabeled and name in drawn)]
+    elif args.unlabeled and set(drawn) & set(args.only):
+        options.error("drawn faces are for checkpoints, and --unlabeled prunes a module")
+    return args
+
+
+def run() -> None:
+    """Measure and print the table."""
+    args = arguments()
+    warnings.filterwarnings("ignore", module="torch_pruning")
+    where, made = machine(), unlabeled if args.unlabeled else labeled
+    with workplace(args.work) as place:
+        benches = (made(args, place, seed) for seed in range(args.seeds))
+        runs = [measured(bench, args.budgets, args.only) for bench in benches]
+    score = "agreement" if args.unlabeled else "accuracy"
+    headings = ["MACs", "method", f"{score}, %", "points lost", "KL", "parameters left", "MACs left", "CPU s"]
+    print(markdown(headings, [row(key, runs) for key in runs[0]], left=2))
+    print(f"\n{args.arch}, up to {args.images:,} images seen, chosen by {args.seeds} seeds, {where}")
+
+
+if __name__ == "__main__":
+    run()
