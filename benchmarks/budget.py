@@ -131,7 +131,7 @@ def measured(bench: Bench, budgets: Sequence[float], only: Sequence[str]) -> Res
             net = METHODS[name](bench, budget)
             seconds = time.process_time() - start
             if name not in ALWAYS:
-                note(budget, name, net and bench.result(net, seconds))
+                note(budget, name, None if net is None else bench.result(net, seconds))
             if net and name not in OURS:
                 start = time.process_time()
                 with torch.no_grad():

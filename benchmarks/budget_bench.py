@@ -1,4 +1,4 @@
-"""What the benchmark of a budget prunes and measures: a whole network, images to see, images to measure on."""
+"""What the benchmark of a budget prunes: a whole network, images to see, images to measure on."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from emoprune.data.types import Preprocess
 from emoprune.evaluation import model as loading
 from emoprune.networks import build
 from emoprune.networks.costs import profiling
+from emoprune.networks.heads import output_name
 from emoprune.networks.losses import predict
 from emoprune.networks.types import Spec
 from emoprune.networks.weights import pretrained
@@ -37,8 +38,8 @@ CPU = torch.device("cpu")
 class Result:
     """One pruned network, by the fractions of its cost and the CPU seconds that it took.
 
-    `score` is its accuracy, or without labels how often it answers as the whole one does. `divergence` is that
-    of its answers from those of the whole one.
+    `score` is its accuracy, or without labels how often it answers as the whole one does. `divergence` is
+    that of its answers from those of the whole one.
     """
 
     score: float
@@ -120,8 +121,9 @@ def labeled(args: argparse.Namespace, place: Path, seed: int) -> Bench:
 def unlabeled(args: argparse.Namespace, place: Path, seed: int) -> Bench:
     """A torchvision classifier with the classes of its weights; one picture in three is measured on."""
     tensors = pretrained.read(str(args.weights)).tensors
-    *_, output = (tensor for tensor in tensors.values() if tensor.ndim == 1 and tensor.is_floating_point())
-    spec = Spec(args.arch, len(output), (3, args.size, args.size))
+    shape = (3, args.size, args.size)
+    output = output_name(build.blueprint(Spec(args.arch, 1, shape)))
+    spec = Spec(args.arch, len(tensors[f"{output}.weight"]), shape)
     mean, std = (tuple(numbers * (3 // len(numbers))) for numbers in (args.mean, args.std))
     preprocess = Preprocess("image", (args.size, args.size), mean=mean, std=std)
     found = open_unlabeled(str(args.data))

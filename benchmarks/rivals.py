@@ -12,17 +12,19 @@
 
 Ours is what they leave open, or what they do for other structures. Channels that are tied, by an addition or
 a depthwise convolution, are one unit: their norms are added up, and folding clusters all their weights
-together. Every layer keeps the same fraction of its units, and the units are emoprune's. Folding measures
-distances in weights that are multiplied by their batch norm; REPAIR with images is then batch norms with the
-statistics of their new input. GRAIL is in closed loop: the regression of a layer sees the activations of the
-network that is compressed up to there. AIMET's rule solves at random positions of each image.
+together. Every layer keeps the same fraction of its units, and the units are emoprune's. Folding takes
+weights as they are, with biases and the scale and shift of batch norms, as its code does: multiplied by their
+batch norms they do worse. REPAIR with images is batch norms with the statistics of their new input. GRAIL is
+in closed loop: the regression of a layer sees the activations of the network that is compressed up to there.
+AIMET's rule solves at random positions, as many in all as He, Zhang & Sun have.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -47,8 +49,11 @@ RIDGE = 1e-3
 """Of GRAIL, relative to the mean diagonal of the kept activations' products: its code's default."""
 MINIMUM_NORM = 1e-6
 """In the same way of AIMET's least squares, which have none: for features that depend on one another."""
-POSITIONS = 10
-"""Per image in AIMET's regressions, as in He, Zhang & Sun."""
+SAMPLES = 50_000
+"""Of each of AIMET's regressions: He, Zhang & Sun take 10 positions of 5,000 images."""
+
+Draw = Callable[[int], Tensor]
+"""Some of so many positions."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,6 @@ def folded(subject: Subject, budget: float) -> nn.Module:
     """The network with clusters of units folded into one; its batch norms need REPAIR."""
     graph, kept = subject.graph, subject.kept(budget)
     net = subject.copied.double()
-    _multiply_norms(net, subject.images[0][:1].double())
     tensors = net.state_dict()
     places = {id(cut): _places(cut.owner) for cut in graph.cuts}
     target = torch.arange(graph.units)
@@ -163,23 +167,14 @@ def folded(subject: Subject, budget: float) -> nn.Module:
             target[unit] = first.setdefault(cluster, unit)
     members = target.bincount(minlength=graph.units)
     for cut in graph.cuts:
-        reads = cut.dim == 1 and cut.tensor in graph.works
-        tensors[cut.tensor] = _folded(tensors[cut.tensor], cut, places[id(cut)], target, members, mean=not reads)
+        found = _folded(tensors[cut.tensor], cut.dim, places[id(cut)], target)
+        if cut.dim == 0 or cut.tensor not in graph.works:
+            # a mean, where others read the sum
+            count = torch.where(cut.owner == FROZEN, 1, members[cut.owner]).clamp(min=1)
+            found /= count.reshape([-1 if dim == cut.dim else 1 for dim in range(found.ndim)])
+        tensors[cut.tensor] = found
     net.load_state_dict(tensors)
     return subject.cut(net.float(), members > 0)
-
-
-def _multiply_norms(net: nn.Module, image: Tensor) -> None:
-    """Multiply each filter by what the batch norm after it does; the norm then has that scale alone."""
-    modules = dict(net.named_modules())
-    for node in record(net, image).graph.nodes:
-        norm, source = modules.get(str(node.target)), node.all_input_nodes[:1]
-        layer = modules.get(str(source[0].target)) if source else None
-        if isinstance(norm, nn.BatchNorm2d) and isinstance(layer, nn.Conv2d) and norm.affine:
-            assert norm.running_var is not None
-            scale = (norm.running_var + norm.eps).rsqrt() * norm.weight.data
-            layer.weight.data *= scale[:, None, None, None]
-            norm.weight.data.abs_()
 
 
 def _places(owner: Tensor) -> dict[int, list[int]]:
@@ -191,24 +186,12 @@ def _places(owner: Tensor) -> dict[int, list[int]]:
     return found
 
 
-def _folded(
-    tensor: Tensor,
-    cut: Cut,
-    places: Mapping[int, list[int]],
-    target: Tensor,
-    members: Tensor,
-    *,
-    mean: bool,
-) -> Tensor:
-    """The sum of each cluster, or its mean, where its first unit is; nothing where the others are."""
-    into, weight = torch.arange(len(cut.owner)), torch.ones(len(cut.owner), dtype=tensor.dtype)
+def _folded(tensor: Tensor, dim: int, places: Mapping[int, list[int]], target: Tensor) -> Tensor:
+    """The sum of each cluster along one dimension, where its first unit is; zero where its others are."""
+    into = torch.arange(tensor.shape[dim])
     for unit, indices in places.items():
-        first = int(target[unit])
-        into[indices] = torch.tensor(places[first])
-        if mean:
-            weight[indices] = 1 / float(members[first])
-    shape = [-1 if dim == cut.dim else 1 for dim in range(tensor.ndim)]
-    return torch.zeros_like(tensor).index_add_(cut.dim, into, tensor * weight.reshape(shape))
+        into[indices] = torch.tensor(places[int(target[unit])])
+    return torch.zeros_like(tensor).index_add_(dim, into, tensor)
 
 
 # GRAIL
@@ -216,20 +199,18 @@ def _folded(
 
 def l2_scores(subject: Subject) -> Tensor:
     """The L2 norm of each unit's filters (units,)."""
-    tensors = subject.net.state_dict()
-    return subject.summed(
-        [(cut.owner, torch.linalg.vector_norm(tensors[cut.tensor].flatten(1), dim=1)) for cut in subject.written]
-    )
+    rows = {cut.tensor: subject.net.state_dict()[cut.tensor].flatten(1) for cut in subject.written}
+    return subject.summed([(cut.owner, rows[cut.tensor].norm(dim=1)) for cut in subject.written])
 
 
 def wanda_scores(subject: Subject) -> Tensor:
-    """The sum of |weight| times the norm of the activations that it reads, over each unit's filters (units,)."""
+    """|weight| times the norm of what it reads, summed over each unit's filters (units,)."""
     tensors, owners = subject.net.state_dict(), {cut.tensor: cut.owner for cut in subject.written}
     parts = []
     for name, batches in walk(subject.net, subject.images):
         weight = f"{name}.weight"
         if weight in owners:
-            size = tensors[weight].abs().flatten(2).sum(2) if tensors[weight].ndim > 2 else tensors[weight].abs()
+            size = tensors[weight].abs().flatten(1).unflatten(1, (tensors[weight].shape[1], -1)).sum(2)
             squares = sum(_by_channel(batch).double().square().sum(1) for batch in batches)
             assert isinstance(squares, Tensor)
             read = squares.sqrt().reshape(subject.graph.works[weight].groups, -1)
@@ -291,19 +272,26 @@ def input_scores(subject: Subject) -> Tensor:
 def solved(subject: Subject, budget: float) -> nn.Module:
     """The network with the input channels of the largest norms, its layers solved from the front."""
     net, alive = subject.copied, subject.largest(input_scores(subject), subject.kept(budget))
-    read = {consumer.layer: each for each in subject.graph.layer_inputs for consumer in each.consumers}
+    read = {
+        consumer.layer: layer_input
+        for layer_input in subject.graph.layer_inputs
+        for consumer in layer_input.consumers
+    }
     generator = torch.Generator().manual_seed(subject.seed)
+    each = math.ceil(SAMPLES / sum(map(len, subject.images)))
+
+    def draw(positions: int) -> Tensor:
+        return torch.randperm(positions, generator=generator)[:each]
+
     walks = zip(walk(net, subject.images), walk(subject.net, subject.images), strict=True)
     for (name, batches), (_, originals) in walks:
         if name in read:
             pairs = zip(batches, map(subject.net.get_submodule(name), originals), strict=True)
-            _solve(net.get_submodule(name), pairs, stays(read[name].owner, alive), generator)
+            _solve(net.get_submodule(name), pairs, stays(read[name].owner, alive), draw)
     return subject.cut(net, alive)
 
 
-def _solve(
-    layer: nn.Module, pairs: Iterator[tuple[Tensor, Tensor]], kept: Tensor, generator: torch.Generator
-) -> None:
+def _solve(layer: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]], kept: Tensor, draw: Draw) -> None:
     """Solve a layer for pairs of what it reads and what it should compute; it reads only what is kept."""
     assert isinstance(layer, nn.Conv2d | nn.Linear)
     weight, biased = layer.weight.data, layer.bias is not None
@@ -312,7 +300,7 @@ def _solve(
     own, crossed = (torch.zeros(size, side, dtype=torch.float64) for side in (size, len(weight)))
     for batch, wanted in pairs:
         if isinstance(layer, nn.Conv2d):
-            chosen = torch.randperm(wanted[0, 0].numel(), generator=generator)[:POSITIONS]
+            chosen = draw(wanted[0, 0].numel())
             assert not isinstance(layer.padding, str)
             patches = F.unfold(batch, layer.kernel_size, layer.dilation, layer.padding, layer.stride)
             batch, wanted = (each[:, :, chosen].mT for each in (patches, wanted.flatten(2)))
