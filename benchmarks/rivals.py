@@ -326,7 +326,7 @@ def _solve(layer: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]], kept: Tenso
 
 
 def reestimated(net: nn.Module, images: Sequence[Tensor]) -> nn.Module:
-    """A copy whose batch norms, in `net` itself or in its parts, have the statistics of their present input."""
+    """A copy whose batch norms have the statistics of their present input; `net` may be one itself."""
     net = copy.deepcopy(net).eval()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
