@@ -1,4 +1,4 @@
-"""Rival ways to prune a network without gradient steps, implemented from their papers.
+"""Rival ways to prune a network without gradient steps, written after their papers and public code.
 
 - Model Folding (Wang, Sikic, Thiele & Saukh, "Forget the Data and Fine-Tuning! Just Fold the Network to
   Compress", ICLR 2025): k-means over what each channel is written with and read with. Filters of a cluster
