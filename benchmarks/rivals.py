@@ -54,6 +54,9 @@ MINIMUM_NORM = 1e-6
 SAMPLES = 50_000
 """Of each of AIMET's regressions: He, Zhang & Sun take 10 positions of 5,000 images."""
 
+ENOUGH = 2
+"""Samples for each unknown, under which AIMET's least squares are left out."""
+
 Draw = Callable[[int], Tensor]
 """Some of so many positions."""
 
@@ -299,12 +302,16 @@ def solved(subject: Subject, budget: float) -> nn.Module:
 
 
 def _solve(layer: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]], kept: Tensor, draw: Draw) -> None:
-    """Solve a layer for pairs of what it reads and what it should compute; it reads only what is kept."""
+    """Solve a layer for pairs of what it reads and what it should compute; it reads only what is kept.
+
+    Its weights stay where there are too few samples, as the images for a wide dense layer may be.
+    """
     assert isinstance(layer, nn.Conv2d | nn.Linear)
     weight, biased = layer.weight.data, layer.bias is not None
     features = kept.repeat_interleave(weight[0].numel() // len(kept))
     size = int(features.sum()) + biased
     own, crossed = (torch.zeros(size, side, dtype=torch.float64) for side in (size, len(weight)))
+    count = 0
     for batch, wanted in pairs:
         if isinstance(layer, nn.Conv2d):
             chosen = draw(wanted[0, 0].numel())
@@ -314,12 +321,15 @@ def _solve(layer: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]], kept: Tenso
         x, y = batch.flatten(0, -2)[:, features], wanted.flatten(0, -2)
         if biased:
             x = torch.cat([x, torch.ones(len(x), 1)], 1)
+        count += len(x)
         own += x.T @ x
         crossed += x.T @ y
+    flat = weight.view(len(weight), -1)
+    flat[:, ~features] = 0
+    if count < ENOUGH * size:
+        return
     own.diagonal().add_(MINIMUM_NORM * own.diagonal().mean())
     solution = torch.linalg.solve(own, crossed).T.to(weight)
-    flat = weight.view(len(weight), -1)
-    flat.zero_()
     flat[:, features] = solution[:, : size - biased]
     if layer.bias is not None:
         layer.bias.data = solution[:, -1].clone()
