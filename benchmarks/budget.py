@@ -54,7 +54,7 @@ OURS: dict[str, dict[str, Any]] = {
 }
 THEIRS = {"Torch-Pruning, uniform": False, "Torch-Pruning, global": True}
 REESTIMATED = ", batch norm re-estimated"
-ALWAYS = ("Model Folding", "GRAIL, L2", "GRAIL, Wanda")
+ALWAYS = ("Model Folding",)
 """Rivals that end with re-estimated batch norms, and have no row without them."""
 WHOLE = (1.0, "whole network")
 BISECTIONS = 14

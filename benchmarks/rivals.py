@@ -14,10 +14,9 @@ Ours is what they leave open, or what they do for other structures. Channels tha
 a depthwise convolution, are one unit: their norms are added up, and folding clusters all their weights
 together. Every layer keeps the same fraction of its units, and the units are emoprune's. Folding takes
 weights as they are, with biases and the scale and shift of batch norms, as its code does: multiplied by their
-batch norms they do worse. REPAIR with images is batch norms with the statistics of their new input. GRAIL is
-in closed loop: the regression of a layer sees the activations of the network that is compressed up to there,
-with batch norms re-estimated, without which it does worse. (Its code for ResNets takes the activations of the
-original, which does about the same.) AIMET's rule solves at random positions, as many in all as He, Zhang &
+batch norms they do worse. REPAIR with images is batch norms with the statistics of their new input. GRAIL
+regresses the activations of the original, as its code for ResNets does; in closed loop, from the front with
+batch norms re-estimated on the way, it does about the same. AIMET's rule solves at random positions, as many in all as He, Zhang &
 Sun have.
 """
 
@@ -235,13 +234,9 @@ def grail(subject: Subject, budget: float, scores: Callable[[Subject], Tensor]) 
     """The network with the units of the highest scores, and their activations mapped to all."""
     net, alive = subject.copied, subject.largest(scores(subject), subject.kept(budget))
     inputs = {each.name: each for each in subject.graph.layer_inputs}
-    # removed units are still computed, for the regression to find, but nothing reads them any more
-    for name, batches in walk(net, subject.images):
+    for name, batches in walk(subject.net, subject.images):
         if name in inputs:
             _compensate(net, inputs[name], batches, stays(inputs[name].owner, alive))
-        norm = net.get_submodule(name)
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.load_state_dict(reestimated(norm, batches).state_dict())
     return subject.cut(net, alive)
 
 
@@ -336,7 +331,7 @@ def _solve(layer: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]], kept: Tenso
 
 
 def reestimated(net: nn.Module, images: Sequence[Tensor]) -> nn.Module:
-    """A copy whose batch norms have the statistics of their present input; `net` may be one itself."""
+    """A copy whose batch norms have the statistics of their present input."""
     net = copy.deepcopy(net).eval()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
