@@ -16,8 +16,8 @@ together. Every layer keeps the same fraction of its units, and the units are em
 weights as they are, with biases and the scale and shift of batch norms, as its code does: multiplied by their
 batch norms they do worse. REPAIR with images is batch norms with the statistics of their new input. GRAIL
 regresses the activations of the original, as its code for ResNets does; in closed loop, from the front with
-batch norms re-estimated on the way, it does about the same. AIMET's rule solves at random positions, as many in all as He, Zhang &
-Sun have.
+batch norms re-estimated on the way, it does about the same. AIMET's rule solves at random positions, as many
+in all as He, Zhang & Sun have.
 """
 
 from __future__ import annotations
