@@ -186,11 +186,11 @@ def arguments() -> argparse.Namespace:
         options.add_argument(name, type=float, nargs="+", default=[usual], metavar="NUMBER", help=numbers)
     options.add_argument("--work", type=Path, help="folder for data and checkpoints (default: temporary)")
     args = options.parse_args()
-    drawn = [name for name, settings in OURS.items() if settings.get("data") == "drawn"]
+    stored = [name for name, settings in OURS.items() if settings.get("data") == "none"]
     if args.only is None:
-        args.only = [name for name in METHODS if not (args.unlabeled and name in drawn)]
-    elif args.unlabeled and set(drawn) & set(args.only):
-        options.error("drawn faces are for checkpoints, and --unlabeled prunes a module")
+        args.only = [name for name in METHODS if not (args.unlabeled and name in stored)]
+    elif args.unlabeled and set(stored) & set(args.only):
+        options.error("statistics are stored in checkpoints, and --unlabeled prunes a module")
     return args
 
 

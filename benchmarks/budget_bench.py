@@ -138,7 +138,7 @@ def unlabeled(args: argparse.Namespace, place: Path, seed: int) -> Bench:
 
     def prune(settings: Mapping[str, Any], budget: float) -> nn.Module:
         own = {name: value for name, value in settings.items() if name != "data"}
-        images = None if settings.get("data") == "none" else seen
+        images = None if settings.get("data") == "drawn" else seen
         net = build.restore(spec, tensors)
         pruned, _ = ep.prune_module(net, torch.zeros(1, *spec.input), images=images, macs=budget, **own)
         return pruned

@@ -229,10 +229,15 @@ def test_prune_module_lists_channels_that_no_rule_covers_as_frozen() -> None:
 
 def test_prune_module_warns_where_it_has_no_images(told: pytest.LogCaptureFixture) -> None:
     net = branching().eval()
-    smaller, _ = prune_module(net, images(1), macs=0.7)
-    assert "no images: statistics are those of 64 random inputs" in told.text
-    again, _ = prune_module(net, images(1), macs=0.7)
+    smaller, outcome = prune_module(net, images(1), macs=0.7, samples=48)
+    assert "no images: statistics and layers are fitted to 48 drawn faces" in told.text
+    assert outcome.answers is not None
+    assert (outcome.answers.images, outcome.answers.on) == (48, "drawn faces")
+    again, _ = prune_module(net, images(1), macs=0.7, samples=48)
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in smaller.state_dict().items())
+    told.clear()
+    prune_module(nn.Sequential(nn.Linear(5, 20), nn.ReLU(), nn.Linear(20, 3)), torch.randn(1, 5), units=15)
+    assert "no images: statistics are those of 64 random inputs" in told.text
     told.clear()
     prune_module(net, images(32), macs=0.7)
     assert "statistics are those of the 32 example inputs" in told.text

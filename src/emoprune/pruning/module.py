@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from emoprune import events
 from emoprune.choices import Task
+from emoprune.data.types import Preprocess
 from emoprune.errors import UsageFault
 from emoprune.evaluation.answers import answer_loss
+from emoprune.evaluation.drawn_data import drawn_faces
 from emoprune.networks.folding import fold_computed_weights
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.recording import record
@@ -36,6 +38,7 @@ BATCH = 32
 ENOUGH = 32
 """Example inputs that give statistics of their own; of fewer, random inputs do."""
 NOISE_INPUTS = 64
+PICTURE_DIMS, COLORS = 4, 3
 LOGIT_DIMS = 2
 """Dimensions of outputs that are taken for logits."""
 
@@ -52,8 +55,9 @@ def prune_module(
 
     `net` is left as it was. It takes one input, a batch first; `example_inputs` (n, ...) show its shape.
     `images` are batches of such inputs, or tuples that begin with them, as data loaders give: statistics are
-    gathered and layers are refitted on up to `samples` of them. Without images the statistics are those of
-    the example inputs, or of random inputs where there are fewer than 32, and nothing is refitted.
+    gathered and layers are refitted on up to `samples` of them. Without images, statistics are those of the
+    example inputs, if there are 32 or more, and nothing is refitted. If there are fewer, drawn faces take the
+    place of images, as for a checkpoint, or random inputs where the network takes no pictures.
 
     `task` says what the outputs are: logits of classes ("classify") or values ("reconstruct"); by default
     logits if they are (n, classes). Further settings are those of PruneConfig; the method is "reconstruct"
@@ -80,6 +84,9 @@ def prune_module(
     calibration = None if images is None else _calibration(images, inputs, config.samples)
     pattern = config.layer or "*"
     measured = layers_that_fit(graph, pattern, config.memory)
+    on = "images"
+    if images is None and _are_pictures(inputs) and len(inputs) < ENOUGH:
+        calibration, on = _faces(own, inputs, config), "drawn faces"
     batches = calibration or _stand_in(inputs, config.seed)
     seen = collect(own, graph, measured, batches)
     matching = [layer for layer in measured if fnmatchcase(layer.name, pattern)]
@@ -100,7 +107,7 @@ def prune_module(
     if calibration and config.merge == "lstsq" and not masks:
         run = replace(run, images=partial(_that_fit, own, calibration))
         if task:
-            compare = partial(answer_loss, own, batches=calibration, task=task, on="images")
+            compare = partial(answer_loss, own, batches=calibration, task=task, on=on)
             run = replace(run, compare=compare)
     plan, _ = decide(run, amount)
     planned = PrunePlan(run, amount, plan, run.merges(plan))
@@ -214,6 +221,21 @@ def _calibration(images: Iterable[Any], like: Tensor, limit: int) -> list[Tensor
     if not count:
         raise UsageFault("`images` gives no batch", "give batches of inputs, or leave it out")
     return found
+
+
+def _are_pictures(inputs: Tensor) -> bool:
+    """Whether inputs have the form of pictures in color."""
+    return inputs.dtype == torch.float32 and inputs.ndim == PICTURE_DIMS and inputs.shape[1] == COLORS
+
+
+def _faces(net: nn.Module, inputs: Tensor, config: PruneConfig) -> list[Tensor]:
+    """Drawn faces of the form of `inputs`, with the contrast that the first batch norm knows."""
+    height, width = inputs.shape[2:]
+    preprocess = Preprocess("image", (height, width), mean=(0.5,) * COLORS, std=(0.25,) * COLORS)
+    faces = drawn_faces(net, preprocess, config.samples, seed=config.seed)
+    fact = f"no images: statistics and layers are fitted to {len(faces):,} drawn faces"
+    events.warn(f"{fact}; give `images` to keep more of the accuracy")
+    return list(faces.inputs())
 
 
 def _stand_in(inputs: Tensor, seed: int) -> tuple[Tensor, ...]:
