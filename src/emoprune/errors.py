@@ -22,6 +22,11 @@ class EmopruneError(Exception):
         return f"{self.place}: {line}" if self.place else line
 
 
+def first_line(error: Exception) -> str:
+    """What an error of another's code says, in one line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 class UsageFault(EmopruneError):
     """Options that contradict each other or the input."""
 

@@ -76,3 +76,16 @@ def test_an_impossible_answer_loses_everything() -> None:
     loss = found(drawn(0), second, "classify")
     assert loss is not None
     assert not loss.lost <= 1e9
+
+
+def test_answers_without_a_dimension_of_their_own_are_values_and_inputs_stay() -> None:
+    class Overwriting(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.sub_(1).sum(1)
+
+    x = torch.randn(20, 3)
+    kept = x.clone()
+    loss = answer_loss(Overwriting(), Overwriting(), [x], "reconstruct", on="images")
+    assert loss is not None
+    assert (loss.lost, loss.images) == (0, 20)
+    assert torch.equal(x, kept)

@@ -25,6 +25,19 @@ class Doubled(nn.Conv2d):
         return 2 * super().forward(x)
 
 
+class Centered(nn.Conv2d):
+    """What it does to the result shows nothing where that is zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y - y.mean(1, keepdim=True)
+
+
+def test_fold_computed_weights_leaves_alone_what_changes_the_result() -> None:
+    net = nn.Sequential(Centered(3, 4, 3, bias=False))
+    assert fold_computed_weights(net) == []
+
+
 def test_fold_computed_weights_keeps_what_a_network_computes() -> None:
     net = nn.Sequential(
         Standardized(3, 4, 3, stride=2, padding=1),

@@ -31,6 +31,27 @@ def test_difference_is_rounding_where_the_graph_is_right() -> None:
     check_removal(net.float(), graph, torch.zeros(1, *IMAGE))
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda y: {"logits": y, "more": [y.argmax(1)]},
+        lambda y: torch.log(torch.sigmoid(y)).mean(1),
+        lambda y: y + torch.rand_like(y),
+    ],
+)
+def test_check_removal_compares_all_that_a_network_returns(answer: Any) -> None:
+    net, _ = net_and_graph()
+    whole = Wired(lambda net, x: answer(net.body(x.sub_(0.5))), body=net).eval()
+    check_removal(whole, channel_graph(whole, IMAGE), torch.rand(2, *IMAGE))
+
+
+def test_check_removal_refuses_a_network_that_returns_no_tensor() -> None:
+    net, _ = net_and_graph()
+    whole = Wired(lambda net, x: (net.body(x), None)[1], body=net).eval()
+    with pytest.raises(UsageFault, match="it returns no tensor"):
+        check_removal(whole, channel_graph(whole, IMAGE), torch.rand(2, *IMAGE))
+
+
 def test_check_removal_refuses_a_graph_that_misses_a_place() -> None:
     net, graph = net_and_graph()
     place = next(cut for cut in graph.cuts if cut.tensor == "bn.running_mean")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import resnet18
@@ -192,6 +193,35 @@ def test_prune_module_measures_no_answers_where_they_are_no_tensor() -> None:
     net = Wired(lambda net, x: (net.body(x), x), body=branching()).eval()
     _, outcome = prune_module(net, images(1), images=[images()], macs=0.9, **ANYTHING)
     assert outcome.answers is None
+
+
+def twice_scaled(net: Wired, x: Tensor) -> Tensor:
+    h = net.scale * F.relu_(net.first(x.sub_(0.5)))
+    found: Tensor = net.head(net.scale * torch.relu(net.second(h)))
+    return found
+
+
+def gated(net: Wired, x: Tensor) -> Tensor:
+    h = torch.relu(net.first(x))
+    # without a gradient: what a sigmoid needs of its input is gone
+    h *= torch.sigmoid(net.second(h))
+    found: Tensor = net.head(h)
+    return found
+
+
+@pytest.mark.parametrize("wire", [twice_scaled, gated])
+def test_prune_module_takes_networks_that_overwrite_and_leaves_inputs_alone(wire: Any) -> None:
+    torch.manual_seed(0)
+    parts = {"first": conv(3, 16, padding=1), "second": conv(16, 16, padding=1), "head": head(16)}
+    net = Wired(wire, scale=nn.Parameter(torch.rand(16, 1, 1)), **parts).eval()
+    batch, state = images(), torch.get_rng_state()
+    kept = batch.clone()
+    smaller, outcome = prune_module(net, batch[:1], images=[batch], macs=0.8)
+    assert torch.equal(batch, kept)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert outcome.answers is not None
+    assert outcome.answers.lost < 0.3
+    assert smaller(images(2)).shape == (2, 2)
 
 
 def padded(**others: Any) -> nn.Sequential:

@@ -43,18 +43,31 @@ def answer_loss(
     What answers tell is their mutual information with the image: the mean divergence from the mean answer. If
     the network reconstructs, it is their variance.
     """
-    found: list[tuple[Tensor, Tensor]] = []
+    count = same = lost = squares = entropy = 0.0
+    total: Tensor | float = 0.0
     for batch in batches:
         with torch.inference_mode():
-            found.append((before(batch).double().cpu(), after(batch).double().cpu()))
-    whole, now = (torch.cat(answers).flatten(1) for answers in zip(*found, strict=True))
-    same = None
+            # a network may overwrite its input
+            whole, now = (
+                net(batch.clone()).double().reshape(len(batch), -1).cpu() for net in (before, after)
+            )
+        same += float((whole.argmax(1) == now.argmax(1)).sum())
+        if task == "classify":
+            answers, logs, others = whole.softmax(1), whole.log_softmax(1), now.log_softmax(1)
+            lost += float((answers * (logs - others)).sum())
+            entropy -= float((answers * logs).sum())
+        else:
+            answers = whole
+            lost += float((whole - now).square().sum())
+            squares += float(whole.square().sum())
+        total, count = total + answers.sum(0), count + len(batch)
+    if not isinstance(total, Tensor):
+        return None
+    mean = total / count
     if task == "classify":
-        same = float((whole.argmax(1) == now.argmax(1)).double().mean())
-        chances, whole, now = whole.softmax(1), whole.log_softmax(1), now.log_softmax(1)
-        told = float((chances * (whole - chances.mean(0).log())).sum(1).mean())
-        lost, least = float((chances * (whole - now)).sum(1).mean()), ROUNDING
+        told, least = float(-(mean * mean.log()).nansum()) - entropy / count, ROUNDING
+        lost /= count
     else:
-        told = float((whole - whole.mean(0)).square().sum())
-        lost, least = float((whole - now).square().sum()), ROUNDING * float(whole.square().sum())
-    return AnswerLoss(lost / told, same, len(whole), on) if told > least else None
+        told, least = squares - count * float(mean.square().sum()), ROUNDING * squares
+    named = same / count if task == "classify" else None
+    return AnswerLoss(lost / told, named, int(count), on) if told > least else None

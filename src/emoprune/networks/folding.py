@@ -46,7 +46,9 @@ class _Watch(TorchFunctionMode):
 def _plain(module: nn.Conv2d) -> nn.Conv2d | None:
     """The convolution that a module computes, if it is one of its input as it is."""
     sides = [max(PROBED, *module.kernel_size)] * 2
-    x = torch.zeros(1, module.in_channels, *sides, dtype=module.weight.dtype)
+    # at zero, what is done to the result might not show
+    x = torch.randn(1, module.in_channels, *sides, generator=torch.Generator().manual_seed(0))
+    x = x.to(module.weight.dtype)
     watch = _Watch()
     with torch.no_grad(), watch:
         y = module(x)

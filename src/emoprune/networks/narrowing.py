@@ -92,11 +92,13 @@ def acts_alone(layer: nn.Module, shape: tuple[int, ...], *, reads: bool = False)
     x = torch.randn(size, generator=generator, dtype=torch.float64)
     fan = len(layer.weight) if isinstance(layer, nn.Linear | nn.Conv2d) else channels
     try:
-        whole = _random(layer, channels, fan, generator)
-        return all(
-            _same_without(layer, whole, x, inputs, outputs)
-            for inputs, outputs in _choices(layer, channels, fan, reads=reads)
-        )
+        # a new layer is drawn at random
+        with torch.random.fork_rng(devices=[]):
+            whole = _random(layer, channels, fan, generator)
+            return all(
+                _same_without(layer, whole, x, inputs, outputs)
+                for inputs, outputs in _choices(layer, channels, fan, reads=reads)
+            )
     except Exception:  # whatever the forward of another's class raises
         return False
 

@@ -6,8 +6,9 @@ import copy
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from emoprune.errors import UsageFault
+from emoprune.errors import UsageFault, first_line
 from emoprune.networks import build
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.pruning import surgery
@@ -24,8 +25,11 @@ def check_removal(net: nn.Module, graph: ChannelGraph, inputs: Tensor) -> None:
     alive = torch.ones(graph.units, dtype=torch.bool)
     for start, stop in graph.spans.values():
         alive[start + 1 : stop : 3] = False
-    shape = inputs.shape[1:]
-    batch = torch.randn(SAMPLES, *shape, generator=torch.Generator().manual_seed(0)).to(inputs.dtype)
+    batch = inputs[:SAMPLES]
+    if bool((batch == batch.flatten()[0]).all()):
+        # of a picture of one color nothing would be seen
+        generator = torch.Generator().manual_seed(0)
+        batch = torch.randn(SAMPLES, *inputs.shape[1:], generator=generator).to(inputs.dtype)
     name, remedy = type(net).__name__, "prune a part of it, and report this network"
     precise = copy.deepcopy(net).double()
     try:
@@ -39,8 +43,8 @@ def check_removal(net: nn.Module, graph: ChannelGraph, inputs: Tensor) -> None:
     try:
         found = difference(precise, graph, alive, batch)
     except Exception as error:  # whatever the user's own forward raises
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise UsageFault(f"{name} does not run with fewer units ({reason})", remedy) from error
+        fact = f"{name} does not run with fewer units ({first_line(error)})"
+        raise UsageFault(fact, remedy) from error
     if not found <= LARGEST:
         fact = f"{name} without some units differs by {found:.1e} from what it computes with them silenced"
         raise UsageFault(fact, remedy)
@@ -70,7 +74,11 @@ def silenced(net: nn.Module, graph: ChannelGraph, alive: Tensor) -> nn.Module:
 
 
 def outputs(net: nn.Module, batch: Tensor) -> Tensor:
-    """All that a network returns, in a row."""
-    found = net(batch)
-    parts = found if isinstance(found, tuple | list) else [found]
-    return torch.cat([part.flatten() for part in parts if isinstance(part, Tensor)])
+    """All that a network returns for a batch, which stays as it is, in a row; the same at every call."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        found = pytree.tree_leaves(net(batch.clone()))
+    parts = [part.flatten().double() for part in found if isinstance(part, Tensor)]
+    if not parts:
+        raise ValueError("it returns no tensor")
+    return torch.cat(parts)

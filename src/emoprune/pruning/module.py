@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from emoprune import events
 from emoprune.choices import Task
 from emoprune.data.types import Preprocess
-from emoprune.errors import UsageFault
+from emoprune.errors import UsageFault, first_line
 from emoprune.evaluation.answers import answer_loss
 from emoprune.evaluation.drawn_data import drawn_faces
 from emoprune.networks.folding import fold_computed_weights
@@ -79,7 +79,8 @@ def prune_module(
     _check_weights(net)
     # on the processor, for all devices alike, and in evaluation mode; the given module keeps its own
     own = copy.deepcopy(net).cpu().eval()
-    inputs = example_inputs.detach().cpu()
+    # copies, which the network may overwrite
+    inputs = example_inputs.detach().to("cpu", copy=True)
     graph = followed(own, inputs)
     calibration = None if images is None else _calibration(images, inputs, config.samples)
     pattern = config.layer or "*"
@@ -123,7 +124,7 @@ def prune_module(
 def _task(net: nn.Module, inputs: Tensor) -> Task | None:
     """What the outputs of a network look like; None where they are not one tensor of numbers."""
     with torch.inference_mode():
-        outputs = net(inputs[:1])
+        outputs = net(inputs[:1].clone())
     if not (isinstance(outputs, Tensor) and outputs.is_floating_point()):
         return None
     return "classify" if outputs.ndim == LOGIT_DIMS and outputs.shape[1] > 1 else "reconstruct"
@@ -166,9 +167,9 @@ def followed(net: nn.Module, inputs: Tensor) -> ChannelGraph:
         raise UsageFault(fact, "prune a part with one input")
     try:
         with torch.inference_mode():
-            net(inputs[:1])
+            net(inputs[:1].clone())
     except Exception as error:  # whatever the user's own forward raises for inputs that it cannot take
-        fact = f"{name} cannot take `example_inputs` of {_form(inputs)} ({_reason(error)})"
+        fact = f"{name} cannot take `example_inputs` of {_form(inputs)} ({first_line(error)})"
         raise UsageFault(fact, "give a batch of what it takes") from error
     folded = fold_computed_weights(net)
     if folded:
@@ -194,10 +195,6 @@ def followed(net: nn.Module, inputs: Tensor) -> ChannelGraph:
     return graph
 
 
-def _reason(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
 def _form(inputs: Tensor) -> str:
     sides = "x".join(map(str, inputs.shape[1:]))
     return f"{str(inputs.dtype).removeprefix('torch.')} {sides}"
@@ -214,7 +211,7 @@ def _calibration(images: Iterable[Any], like: Tensor, limit: int) -> list[Tensor
         if _form(batch) != _form(like):
             fact = f"`images` gives inputs of {_form(batch)}, unlike `example_inputs` of {_form(like)}"
             raise UsageFault(fact, "give the same to both")
-        found.append(batch.detach().cpu()[: limit - count])
+        found.append(batch.detach()[: limit - count].to("cpu", copy=True))
         count += len(found[-1])
         if count >= limit:
             break

@@ -254,7 +254,7 @@ class PrunePlan:
         if found:
             given = self.run.config.max_error
             check_answers(self.amount, found, most=LARGEST_ERROR if given is None else given)
-        return found or None
+        return found
 
     def outcome(
         self, pruned: surgery.Pruned | None = None, answers: AnswerLoss | None = None

@@ -181,7 +181,7 @@ def correction(rows: Rows, split: int, *, constant: bool) -> tuple[Tensor, Tenso
         if loss < best:
             best, chosen = loss, ridge
         elif chosen is not None:
-            # past the best strength the loss only grows
+            # hardly ever is a stronger one better again
             break
     if chosen is None:
         return None

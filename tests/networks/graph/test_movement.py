@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from emoprune.networks.graph.types import Obstacle
 from tests.support.wiring import Wired, check_frozen, conv, cuts, graph_of, head, layer_input, owner
@@ -82,3 +83,17 @@ def test_a_channel_shuffle_ties_what_it_deals_to_halves() -> None:
     # dealt in turns: 0 4 1 5 | 2 6 3 7
     assert cuts(graph)["a.weight", 0] == [0, 1, 0, 1] * 2
     assert owner(graph, "c") == [0, 0, 1, 1]
+
+
+def test_a_scale_by_channel_that_is_shaped_with_the_size_of_the_maps_goes_with_them() -> None:
+    def forward(net: Any, x: Any) -> Any:
+        h = F.relu(net.a(x))
+        count, channels, _, _ = h.size()
+        scale = net.expand(F.relu(net.squeeze(F.adaptive_avg_pool2d(h, 1).view(count, channels))))
+        return net.head(h * torch.sigmoid(scale).view(count, channels, 1, 1))
+
+    parts = {"a": conv(3, 6), "squeeze": nn.Linear(6, 2), "expand": nn.Linear(2, 6), "head": head(6)}
+    graph = graph_of(Wired(forward, **parts))
+    assert graph.obstacles == ()
+    assert graph.spans == {"a": (0, 6), "squeeze": (6, 8)}
+    assert cuts(graph)["expand.weight", 0] == [0, 1, 2, 3, 4, 5]

@@ -124,3 +124,39 @@ def test_record_notes_the_shape_of_every_tensor() -> None:
 def test_record_notes_numbers_from_which_others_are_computed_unseen() -> None:
     net = Wired(lambda net, x: net.a(x) * net.a(x).shape[1] ** -0.5, a=conv(3, 4)).eval()
     assert [node.target for node in record(net, X).leaked] == ["size"]
+
+
+def test_record_makes_what_is_made_from_sizes_for_each_batch() -> None:
+    def forward(net: Any, x: Any) -> Any:
+        h = net.a(x)
+        total = torch.zeros(x.shape[0], 4, *h.shape[2:])
+        total += h
+        return total.add_(torch.linspace(0, 1, x.shape[3]).view(1, 1, 1, -1).repeat(x.size(0), 1, 1, 1))
+
+    net = Wired(forward, a=conv(3, 4, padding=1)).eval()
+    recording = record(net, X)
+    assert recording.whole == {}
+    batch = torch.randn(5, 3, 6, 6)
+    assert torch.equal(replayed(recording, net, batch), net(batch))
+
+
+def test_record_follows_a_slice_of_a_sequence() -> None:
+    net = Wired(lambda net, x: net.parts[1:](net.parts[:1](x)), parts=nn.Sequential(conv(3, 4), nn.ReLU()))
+    recording = record(net.eval(), X)
+    assert recording.whole == {}
+    assert [node.target for node in recording.graph.nodes][1:3] == ["parts.0", "parts.1"]
+
+
+def test_record_cannot_follow_a_part_that_is_overwritten() -> None:
+    def forward(net: Any, x: Any) -> Any:
+        kept = torch.zeros(2, 4, 6, 6)
+        kept[:, 1:] = net.a(x)[:, 1:]
+        return kept
+
+    assert list(record(Wired(forward, a=conv(3, 4, padding=1)).eval(), X).whole) == [""]
+
+
+def test_record_leaves_its_example_as_it_is() -> None:
+    x = torch.ones(2, 3, 6, 6)
+    record(Wired(lambda net, x: net.a(x.sub_(0.5)), a=conv(3, 4)).eval(), x)
+    assert torch.equal(x, torch.ones(2, 3, 6, 6))

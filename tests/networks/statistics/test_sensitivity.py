@@ -105,3 +105,25 @@ def test_sensitivities_leave_the_network_and_its_gradients_as_they_were() -> Non
     assert all(parameter.grad is None for parameter in whole.parameters())
     assert all(torch.equal(tensor, state[name]) for name, tensor in whole.state_dict().items())
     assert not any(module._forward_hooks for module in whole.modules())
+
+
+def test_sensitivities_are_those_of_layers_that_the_answer_depends_on_by_a_gradient() -> None:
+    class Frozen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.no_grad():
+                h = F.relu(self.stem(F.relu_(x)))
+            answer: Tensor = self.head(h)
+            return answer
+
+    x = torch.randn(20, 5)
+    kept = x.clone()
+    found = sensitivities(Frozen(), ["stem", "head"], [x], task="classify", generator=seeded())
+    assert set(found) == {"head"}
+    assert torch.equal(x, kept)
+    counted = nn.Sequential(OrderedDict(stem=nn.Linear(5, 4), last=nn.Softmax(1)))
+    counted.forward = lambda x: (counted.stem(x) > 0).float()  # type: ignore[method-assign, operator]
+    assert sensitivities(counted, ["stem"], [x], task="classify", generator=seeded()) == {}

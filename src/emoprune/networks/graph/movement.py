@@ -155,24 +155,34 @@ class _UnknownTensor(Exception):
 def _attempts(trace: Tracing, node: fx.Node, ids: list[Ids], dim: int) -> Iterator[tuple[Pool, Bound]]:
     """Ties under which units might be removable along `dim`, and the numbers that would change with them."""
     lines = [np.moveaxis(each, dim, 0).reshape(each.shape[dim], -1) for each in ids]
-    tied = trace.pool.copy()
-    for line in lines:
-        for entry in line:
-            tied.tie_all(entry)
-    pools = [tied]
-    if len(lines) > 1 and len({len(line) for line in lines}) == 1:
-        # parts of equal size, so as many units must go from each
-        together = tied.copy()
-        for line in lines[1:]:
-            together.tie(lines[0][:, 0], line[:, 0])
-        pools.append(together)
-    for pool in pools:
+    for pool in _pools(trace, node, lines):
         for bound in _bounds(trace.numbers_kept(node), [line[:, 0] for line in lines]):
             trial = pool.copy()
             for name, counted in bound.items():
                 if name in trace.bound:
                     trial.tie(trace.bound[name], counted)
             yield trial, bound
+
+
+def _pools(trace: Tracing, node: fx.Node, lines: list[Ids]) -> Iterator[Pool]:
+    """Ties of what lies at one index of each of `lines`; then, with these, of lines with one another."""
+    tied = trace.pool.copy()
+    for line in lines:
+        for entry in line:
+            tied.tie_all(entry)
+    yield tied
+    if len(lines) > 1 and len({len(line) for line in lines}) == 1:
+        # parts of equal size, so as many units must go from each
+        together = tied.copy()
+        for line in lines[1:]:
+            together.tie(lines[0][:, 0], line[:, 0])
+        yield together
+    for counted in (each.line for operand in node.all_input_nodes for each in trace.counted(operand)):
+        if len(counted) == len(lines[0]):
+            # as many as those of another tensor, such as the one that they will scale
+            like = tied.copy()
+            like.tie(counted, lines[0][:, 0])
+            yield like
 
 
 def _bounds(numbers: dict[str, int], lines: list[Ids]) -> Iterator[Bound]:

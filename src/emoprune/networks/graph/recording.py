@@ -19,7 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _NormBase
+from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
+
+from emoprune.errors import first_line
 
 SHAPE = "shape"
 """Key of a node's metadata: the shape of the tensor that it computes, or a list of those of several."""
@@ -28,7 +31,10 @@ LEAVES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.LayerNorm, nn.GroupNorm
 """Kinds of modules that are one operation, and so are those derived from them."""
 
 WHOLE = "net"
-READ = ("item", "tolist", "__int__", "__float__", "__index__", torch.equal, torch.allclose)
+READ = (
+    *("item", "tolist", "numpy", "__array__", "__int__", "__float__", "__index__"),
+    *(torch.equal, torch.allclose),
+)
 """What would let the code that follows depend on the elements of a tensor."""
 
 
@@ -50,8 +56,8 @@ def record(net: nn.Module, example: Tensor) -> Recording:
 
     It is taken in the mode that it is in. If all of it cannot be recorded, `whole` has the name "".
     """
-    recorder = _Recorder(example)
-    with _unchanged(net), torch.inference_mode():
+    recorder = _Recorder(example.clone())
+    with _unchanged(net), torch.inference_mode(), _OfSizes(recorder):
         graph = recorder.trace(_Whole(net))
     leaked = {node for node in recorder.leaked if not node._erased}
     for node in reversed(list(graph.nodes)):
@@ -231,6 +237,21 @@ for _function in OVERWRITING:
     _overwrites(f"__{_function.__name__}__", _function)
 
 
+class _OfSizes(TorchFunctionMode):
+    """Records what is made from sizes alone, as zeros for a batch, so that it holds for other batches."""
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = pytree.tree_leaves((args, kwargs or {}))
+        sized = any(isinstance(each, Size) for each in given)
+        if sized and not self._recorder.busy and not any(isinstance(each, fx.Proxy) for each in given):
+            return self._recorder.create_proxy("call_function", function, args, kwargs or {})
+        return function(*args, **(kwargs or {}))
+
+
 class Constant:
     """A tensor that the network makes for itself, as a function without arguments."""
 
@@ -293,7 +314,11 @@ class _Recorder(fx.Tracer):
         """Record what a module does or, where that cannot be recorded, that it is called."""
         if self.busy:
             return forward(*args, **kwargs)
-        name = self.path_of_module(m)
+        try:
+            name = self.path_of_module(m)
+        except NameError:
+            # one that is made for the call, such as a slice of a sequence: its parts have names
+            return forward(*args, **kwargs)
         if not self.is_leaf_module(m, name):
             last, known = next(reversed(self.graph.nodes), None), len(self._overwritten)
             try:
@@ -306,7 +331,7 @@ class _Recorder(fx.Tracer):
                 for symbol, before in reversed(self._overwritten[known:]):
                     symbol.node = before
                 del self._overwritten[known:]
-                self.whole[name] = str(error).strip().partition("\n")[0] or type(error).__name__
+                self.whole[name] = first_line(error)
         return self.create_proxy("call_module", name, args, kwargs)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, fx.Proxy]) -> Any:
@@ -354,6 +379,8 @@ class _Recorder(fx.Tracer):
             found = Symbol(node, self)
             found.value = value
             return found
+        if target in ("__setitem__", operator.setitem):
+            raise fx.proxy.TraceError("a part of a tensor is overwritten")
         if target in READ:
             raise fx.proxy.TraceError("a number is read from a tensor")
         return value

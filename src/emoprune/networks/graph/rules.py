@@ -34,9 +34,10 @@ ELEMENTWISE: tuple[Any, ...] = (
     *(nn.LeakyReLU, nn.ELU, nn.Mish, nn.Softplus, nn.Hardtanh, nn.CELU, nn.SELU),
     *(torch.sigmoid, torch.relu, torch.tanh, F.relu, F.gelu, F.silu, F.relu6, F.hardswish, F.hardsigmoid),
     *(F.leaky_relu, F.elu, F.mish, F.softplus, F.hardtanh, F.sigmoid, F.tanh),
+    *(torch.relu_, torch.sigmoid_, torch.tanh_, torch.selu, torch.celu, F.selu, F.celu),
 )
 ACTIVATIONS: dict[Any, str] = {
-    **{operation: operation.__name__.lower() for operation in ELEMENTWISE},
+    **{operation: operation.__name__.lower().strip("_") for operation in ELEMENTWISE},
     **{method: method.strip("_") for method in ("relu", "relu_", "sigmoid", "sigmoid_", "tanh", "tanh_")},
 }
 

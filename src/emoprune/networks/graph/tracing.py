@@ -296,6 +296,7 @@ class Tracing:
         for name, at, others in ((name, at, ids) for name, at, ids, _ in self._ties.cuts):
             if (name, at) == (table.name, dim):
                 self.pool.tie(others, ids)
+                return
         self.cut(table.name, dim, ids, alone=True)
 
     def read(self, node: fx.Node, value: Channels, inside: Tensor) -> None:

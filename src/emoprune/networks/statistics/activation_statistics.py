@@ -203,7 +203,8 @@ def collect(
     collector = Collector(graph, layers)
     with collector.watching(net), torch.inference_mode():
         for batch in batches:
-            net(batch)
+            # a network may overwrite its input
+            net(batch.clone())
         collector.finish()
     return collector
 

@@ -44,8 +44,10 @@ def sensitivities(
     with _watching(net, layers, found), torch.inference_mode(False), torch.enable_grad():
         for batch in (part for whole in batches for part in whole.split(AT_ONCE)):
             # an inference tensor cannot be differentiated
-            answer = net(batch.clone().requires_grad_())
-            answer.backward(_surprise(answer.detach(), task, generator))
+            answer = net(batch.clone())
+            # what does not depend on the layers by a gradient tells nothing of them
+            if answer.requires_grad:
+                answer.backward(_surprise(answer.detach(), task, generator))
             count += len(batch)
     return {name: found[name] / count for name in layers if name in found}
 
@@ -71,8 +73,13 @@ def _watching(net: nn.Module, layers: Collection[str], found: dict[str, Tensor])
         flat = gradient.transpose(0, 1).flatten(1) if maps else gradient.flatten(0, -2).T
         found[name] = found[name] + (flat @ flat.T).double().cpu()
 
-    def watch(name: str, module: nn.Module, inputs: object, output: Tensor) -> None:
-        output.register_hook(partial(add, name))
+    def watch(name: str, module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            if not output.requires_grad:
+                # the first on the way: what comes after it may overwrite a copy
+                output = output.requires_grad_().clone()
+            output.register_hook(partial(add, name))
+        return output
 
     hooks = [modules[name].register_forward_hook(partial(watch, name)) for name in layers]
     for parameter in learning:
