@@ -21,7 +21,7 @@ RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 ROUNDS = 8
 """Fits to the nearest points of intervals, at most."""
 
-SETTLED = 1e-3
+SETTLED = 3e-3
 """Relative change of the loss below which no further round is made."""
 
 CHUNK = 8192

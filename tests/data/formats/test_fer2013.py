@@ -350,7 +350,9 @@ def test_pixels_go_through_every_command(emoprune: Runner, fer: Path) -> None:
     assert trained["parts"] == {"train": 12, "val": 6, "test": 6}
     assert emoprune.done("eval", "m.st", fer).record["n"] == 6
     emoprune.done("angles", "m.st", "--data", fer)
-    pruned = emoprune.done("prune", "m.st", "--data", fer, "--amount", "0.25", "-o", "small.st").record
+    pruned = emoprune.done(
+        "prune", "m.st", "--data", fer, "--amount", "0.25", "--max-error", "9", "-o", "small.st"
+    ).record
     assert pruned["images"] == 12
     assert emoprune.done("export", "small.st", "small.onnx").record["real_samples"] == 24
     assert emoprune.done("eval", "small.onnx", fer, "--split", "val").record["n"] == 6
