@@ -224,6 +224,20 @@ def test_prune_module_takes_networks_that_overwrite_and_leaves_inputs_alone(wire
     assert smaller(images(2)).shape == (2, 2)
 
 
+def test_prune_module_notes_a_network_that_cannot_be_differentiated(told: pytest.LogCaptureFixture) -> None:
+    def wire(net: Wired, x: Tensor) -> Tensor:
+        h = torch.sigmoid(net.second(torch.relu(net.first(x))))
+        # the gradient of a sigmoid needs what it gave
+        h *= 2
+        found: Tensor = net.head(h)
+        return found
+
+    parts = {"first": conv(3, 16, padding=1), "second": conv(16, 16, padding=1), "head": head(16)}
+    _, outcome = prune_module(Wired(wire, **parts).eval(), images(1), images=[images()], macs=0.8, **ANYTHING)
+    assert "the network cannot be differentiated" in told.text
+    assert outcome.macs.after
+
+
 def padded(**others: Any) -> nn.Sequential:
     torch.manual_seed(0)
     odd = nn.Conv2d(8, 8, 3, **others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -99,10 +99,8 @@ def prune_module(
         raise UsageFault(f"no layer matches `layer={pattern}`", f"choose from {names}")
     context = PruningContext(graph, own.state_dict(), seen.statistics, seen.moments, layers, weights)
     task = task or _task(own, inputs)
-    if calibration and task:
-        consumers = consumers_of(seen.layer_inputs)
-        generator = torch.Generator().manual_seed(config.seed)
-        found = sensitivities(own, consumers, calibration, task=task, generator=generator)
+    if calibration and task and not masks:
+        found = _sensitivities(own, consumers_of(seen.layer_inputs), calibration, task, config.seed)
         context = replace(context, sensitivities=found)
     run = PruningRun(own, tuple(inputs.shape[1:]), context, config)
     if calibration and config.merge == "lstsq" and not masks:
@@ -119,6 +117,19 @@ def prune_module(
     smaller = copy.deepcopy(run.network(pruned)).to(next(net.parameters(), example_inputs).device)
     _copy_modes(net, smaller)
     return smaller, outcome
+
+
+def _sensitivities(
+    net: nn.Module, layers: Collection[str], images: Sequence[Tensor], task: Task, seed: int
+) -> dict[str, Tensor]:
+    """How much the answer depends on each layer; nothing, and a note, where there are no gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    try:
+        return sensitivities(net, layers, images, task=task, generator=generator)
+    except RuntimeError as error:
+        fact = f"the network cannot be differentiated ({first_line(error)})"
+        events.note(f"{fact}: units are weighed without how much the answer depends on them")
+        return {}
 
 
 def _task(net: nn.Module, inputs: Tensor) -> Task | None:

@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from emoprune import events
-from emoprune.networks.graph.recording import OVERWRITING, SHAPE, calls, operation, record
+from emoprune.networks.graph.recording import OVERWRITES, SHAPE, calls, operation, record
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.pruning.context import kept_outputs
 from emoprune.pruning.regression import EVERYTHING, Rows, Seen, correction
@@ -362,18 +362,10 @@ def _computed(net: fx.Interpreter, step: Step, values: Mapping[fx.Node, list[Any
     for index in range(count):
         net.env = {source: values[source][index] for source in step.inputs}
         for node in step.nodes:
-            if _in_place(node, net.submodules):
+            overwritten = node.meta.get(OVERWRITES)
+            if overwritten is not None:
                 # the other network reads the same values
-                first = node.all_input_nodes[0]
-                net.env[first] = net.env[first].clone()
+                net.env[overwritten] = net.env[overwritten].clone()
             net.env[node] = net.run_node(node)
         found.append(net.env[step.nodes[-1]])
     return found
-
-
-def _in_place(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
-    """Whether an operation overwrites its first operand."""
-    if node.op == "call_module":
-        return bool(getattr(modules[str(node.target)], "inplace", False))
-    name = str(getattr(node.target, "__name__", node.target))
-    return node.target in OVERWRITING or bool(node.kwargs.get("inplace")) or name.endswith("_")

@@ -27,6 +27,9 @@ from emoprune.errors import first_line
 SHAPE = "shape"
 """Key of a node's metadata: the shape of the tensor that it computes, or a list of those of several."""
 
+OVERWRITES = "overwrites"
+"""Key of a node's metadata: the node whose tensor the operation returns, overwritten or as it was."""
+
 LEAVES = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.LayerNorm, nn.GroupNorm, nn.Embedding, _NormBase)
 """Kinds of modules that are one operation, and so are those derived from them."""
 
@@ -370,6 +373,7 @@ class _Recorder(fx.Tracer):
             if isinstance(given, Symbol) and given.value is value:
                 # whoever reads what was overwritten reads what it has become
                 self._overwritten.append((given, given.node))
+                node.meta[OVERWRITES] = given.node
                 given.node = node
                 node.meta[SHAPE] = tuple(value.shape)
                 return given
