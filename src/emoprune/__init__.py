@@ -85,21 +85,30 @@ def open_data(
 
 
 def train(
-    data: Data | str | Path, *, start: Checkpoint | None = None, preset: str | None = None, **settings: Any
+    data: Data | str | Path,
+    *,
+    start: Checkpoint | None = None,
+    preset: str | None = None,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    **settings: Any,
 ) -> Checkpoint:
     """A trained network with the statistics of its layers, ready to be pruned.
 
-    Settings are those of TrainConfig: arch, weights, epochs, lr, hidden, freeze, augment, seed and others; a
-    `preset` has all of them from a paper, and settings that are given still count. The split is that of the
-    data, if it has one. `start` is a checkpoint to train on: its widths and zeros stay. Raises UsageFault for
-    settings that contradict one another or the data, TrainingFault where the loss diverges.
+    Settings are those of TrainConfig: arch, weights, epochs, lr, hidden, freeze, augment, seed and others. A
+    `preset` has all of them from a paper; a `recipe` ("paper", "modern") says how to train, whatever the
+    network; `config` is a TOML file of settings. What is given wins over the file, the file over the recipe,
+    that over the preset. The split is that of the data, if it has one. `start` is a checkpoint to train on:
+    its widths and zeros stay. Raises UsageFault for settings that contradict one another or the data,
+    BadSettings for a file that is not one of settings, TrainingFault where the loss diverges.
     """
     from emoprune.training.config import train_config
     from emoprune.training.train import train as trained
 
     opened = _opened(data)
     given = {name: value for name, value in vars(opened.split).items() if value is not None} | settings
-    return trained(opened, train_config(preset, **given), past=start).checkpoint
+    chosen = train_config(preset, recipe=recipe, config=config, **given)
+    return trained(opened, chosen, past=start).checkpoint
 
 
 def load(path: str | Path) -> Checkpoint:

@@ -45,6 +45,10 @@ class BadImage(BadData):
     """A file that is not a whole picture."""
 
 
+class BadSettings(EmopruneError):
+    """A file of settings that cannot be used."""
+
+
 class BadCheckpoint(EmopruneError):
     """A checkpoint or weights file that is broken, foreign or contradicts itself."""
 

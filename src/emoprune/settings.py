@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import numbers
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -61,13 +62,48 @@ def settings_of(config: type) -> dict[str, Setting]:
 
 
 def check_limits(config: Any) -> None:
-    """Raise UsageFault for a setting outside its limits; for __post_init__ of a config dataclass."""
+    """Raise UsageFault for a setting of another type or outside its limits; for __post_init__ of a config."""
     hints = get_type_hints(type(config))
     for name, entry in settings_of(type(config)).items():
-        value = getattr(config, name)
-        names = entry.names or _choices(hints[name])
-        for each in value if isinstance(value, tuple) else (value,):
-            _check(name, each, entry, names)
+        check_setting(name, getattr(config, name), entry, hints[name])
+
+
+def check_setting(name: str, value: Any, entry: Setting, hint: Any) -> None:
+    """Raise UsageFault for a value that is not of the type `hint`, or outside the limits of its setting."""
+    kinds = [hint] if get_origin(hint) is Literal else [hint, *get_args(hint)]
+    several = get_origin(hint) is tuple
+    if several and not isinstance(value, tuple | list):
+        raise UsageFault(f"`{name}={value}` is not a list", "give a list")
+    names = entry.names or _choices(hint)
+    for each in value if several else (value,):
+        if not any(_fits(each, kind) for kind in kinds):
+            raise UsageFault(f"`{name}={each}` is not {_TYPES[_type_of(kinds)]}", _remedy(each, kinds))
+        _check(name, each, entry, names)
+
+
+_TYPES: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def _type_of(kinds: Iterable[Any]) -> type:
+    """The type that values have: of several the first, a word of a Literal is a text."""
+    return next((kind for kind in kinds if kind in _TYPES), str)
+
+
+def _remedy(value: Any, kinds: Iterable[Any]) -> str:
+    if _type_of(kinds) is str and isinstance(value, int | float):
+        return f'write "{value}"'
+    return "give one"
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value is of one part of a type; numpy's numbers are numbers."""
+    if kind is bool or isinstance(value, bool):
+        return kind is bool and isinstance(value, bool)
+    if kind in (int, float):
+        return isinstance(value, numbers.Integral if kind is int else numbers.Real)
+    if get_origin(kind) is Literal:
+        return isinstance(value, str)
+    return isinstance(kind, type) and get_origin(kind) is None and isinstance(value, kind)
 
 
 def _choices(hint: Any) -> tuple[str, ...]:
@@ -79,7 +115,7 @@ def _choices(hint: Any) -> tuple[str, ...]:
 def _check(name: str, value: Any, entry: Setting, names: Collection[str]) -> None:
     if isinstance(value, str) and names and value not in names:
         raise UsageFault(f"`{name}={value}` is unknown", nearest(value, names))
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if value is None or isinstance(value, bool | str):
         return
     low, high = (math.inf if bound is None else bound for bound in (entry.low, entry.high))
     if not math.isfinite(value) or (entry.low is not None and value < low) or value > high:

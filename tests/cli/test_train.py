@@ -45,6 +45,45 @@ def test_options_may_be_repeated_or_joined_by_commas(emoprune: Runner, small: Pa
         assert Path("m.st").read_bytes() == checkpoint.to_bytes(wanted)
 
 
+def test_a_file_of_settings_is_saved_and_read_and_written_options_win(
+    emoprune: Runner, small: Path, in_folder: Path
+) -> None:
+    emoprune.done("train", small, "a.st", *SMALL, "--recipe", "modern", "--save-config", "run.toml")
+    assert Path("a.st").read_bytes() == checkpoint.to_bytes(trained(small, **CONV1, recipe="modern"))
+    text = Path("run.toml").read_bytes()
+    result = emoprune.done("train", small, "b.st", "--config", "-", "--save-config", "again.toml", stdin=text)
+    assert Path("b.st").read_bytes() == Path("a.st").read_bytes()
+    assert Path("again.toml").read_bytes() == text
+    recipe, _, file = result.err.splitlines()[:3]
+    assert recipe.startswith("note: recipe modern: --optimizer adamw --weight-decay 0.05 --augment flip")
+    assert file.startswith("note: standard input: --arch conv1 ")
+    emoprune.done("train", small, "c.st", "--lr", "0.5", "--config", "run.toml", "--recipe", "paper")
+    parameters = checkpoint.read("c.st").history[-1].parameters
+    assert (parameters["lr"], parameters["recipe"], parameters["optimizer"]) == (0.5, "paper", "adamw")
+
+
+def test_help_shows_the_defaults_of_a_recipe_and_a_file(emoprune: Runner, in_folder: Path) -> None:
+    Path("c.toml").write_text("preset = 'zhang2020-vgg'\nlr = 0.25\nepochs = 7\n")
+    for argv in (("--config", "c.toml", "--recipe", "modern"), ("--recipe", "modern", "--config", "c.toml")):
+        text = " ".join(emoprune.done("train", *argv, "--help").out.split())
+        assert "Learning rate. [default: 0.25;" in text
+        assert "0 is the whole training part at once. [default: 128;" in text
+        assert "How gradients become steps. [default: adamw]" in text
+        assert "0 adopts finished weights as they are. [default: 7;" in text
+
+
+def test_a_file_of_settings_is_refused_before_any_step(emoprune: Runner, small: Path) -> None:
+    Path("c.toml").write_text("learning_rat = 1\n")
+    says = ("c.toml: learning_rat is not a setting",)
+    emoprune.check_refused("train", small, "m.st", "--config", "c.toml", says=says)
+    emoprune.check_refused("train", small, "m.st", "--config", "no.toml", says=("no.toml: no such file",))
+    emoprune.check_refused("train", small, "m.st", "--config", "", code=2, says=("--config: is empty",))
+    says = ("modem", "did you mean modern?")
+    emoprune.check_refused("train", small, "m.st", "--recipe", "modem", code=2, says=says)
+    argv = ("train", small, "m.st", *SMALL, "--save-config", "c.toml")
+    emoprune.check_refused(*argv, says=("c.toml", "--force"))
+
+
 def test_data_and_the_checkpoint_to_train_on_may_come_from_standard_input(
     emoprune: Runner, table: Path, table_model: Path
 ) -> None:

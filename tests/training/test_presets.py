@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from emoprune.networks.registry import ARCHITECTURES
 from emoprune.networks.types import Spec
 from emoprune.training.config import train_config
 from emoprune.training.presets import PRESETS
+from emoprune.training.recipes import RECIPES
+from emoprune.training.settings_files import Shipped
 from emoprune.training.train import train
 from tests.conftest import draw_faces
 from tests.support.command_line import Runner
@@ -99,6 +102,13 @@ STATED: dict[str, dict[str, Any]] = {
 
 def test_every_preset_is_held_against_its_paper() -> None:
     assert set(STATED) == set(PRESETS)
+
+
+@pytest.mark.parametrize(("folder", "shipped"), [("presets", PRESETS), ("recipes", RECIPES)])
+def test_every_file_of_the_package_is_listed(folder: str, shipped: Shipped) -> None:
+    # as an installed wheel has them
+    found = resources.files(f"emoprune.training.{folder}").iterdir()
+    assert {file.name.removesuffix(".toml") for file in found if file.name.endswith(".toml")} == set(shipped)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -241,7 +251,7 @@ def test_what_is_noted_written_out_trains_the_same_network(
 def test_a_preset_refuses_data_of_another_kind(small: Path, table: Path, name: str) -> None:
     data, words = (table, "folder of faces") if name in IMAGES else (small, "emoprune features")
     said = refusal(data, preset=name)
-    assert said.startswith(f"{data}: `preset={name}` is for ")
+    assert said.startswith(f"{data}: preset {name} is for ")
     assert all(word in said for word in (words, "feature table", "photos"))
 
 

@@ -15,8 +15,11 @@ from emoprune.cli import options
 from emoprune.cli import output as console
 from emoprune.errors import UsageFault
 from emoprune.reporting import tables
-from emoprune.training.config import OF_THE_NETWORK, SETTINGS, TrainConfig, train_config
+from emoprune.training import settings_files
+from emoprune.training.config import OF_THE_NETWORK, SETTINGS, TrainConfig, chosen_files, train_config
 from emoprune.training.presets import PRESETS
+from emoprune.training.recipes import RECIPES
+from emoprune.training.settings_files import SettingsFile
 
 if TYPE_CHECKING:
     from emoprune.training.types import Trained
@@ -35,15 +38,28 @@ Examples:
   emoprune train fer2013.csv model.st --arch conv2 --size 48 --gray
   emoprune train SFEW.xlsx model.st --preset jain2020-ff
   emoprune train faces/ model.st --preset jain2020-alexnet
+  emoprune train faces/ model.st --recipe modern --save-config run.toml
+  emoprune train other/ model.st --config run.toml --lr 3e-4
   emoprune train faces/ healed.st --from model.reconstruct.st --epochs 5"""
 
 
-def _take_defaults(context: typer.Context, name: str | None) -> str | None:
-    """Let help show the defaults of a preset."""
-    if name is not None:
-        options.one_of(PRESETS)(name)
-        context.default_map = dict(PRESETS[name].settings)
-    return name
+def _settings_file(path: str) -> SettingsFile:
+    if not path:
+        raise UsageFault("is empty", "give it a name or a value", place="--config")
+    return settings_files.read(path)
+
+
+def _take_defaults(context: typer.Context, option: typer.CallbackParam, value: Any) -> Any:
+    """Let help show the defaults of a preset, a recipe and a file of settings, as far as they are read."""
+    if value is not None and option.name in KNOWN:
+        options.one_of(KNOWN[option.name])(value)
+    read = {name: context.params.get(name) for name in ("preset", "recipe", "config")} | {option.name: value}
+    files = chosen_files(read["preset"], read["recipe"], read["config"])
+    context.default_map = {name: each for file in files.values() for name, each in file.settings.items()}
+    return value
+
+
+KNOWN = {"preset": PRESETS, "recipe": RECIPES}
 
 
 Data = Annotated[
@@ -67,6 +83,32 @@ PresetOption = Annotated[
         autocompletion=options.completing(PRESETS),
         help=f"All defaults as a paper has them: {', '.join(PRESETS)}. Other options still count.",
     ),
+]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        is_eager=True,
+        callback=_take_defaults,
+        autocompletion=options.completing(RECIPES),
+        help="How to train, whatever the network, above a preset. paper: as the defaults and presets have it; "
+        "modern: adamw with weight decay, and augmentation.",
+    ),
+]
+Config = Annotated[
+    SettingsFile | None,
+    typer.Option(
+        parser=_settings_file,
+        metavar="FILE",
+        is_eager=True,
+        callback=_take_defaults,
+        help="Options of train from a TOML file, above a preset and a recipe, which it may name; options "
+        "that are written win.",
+    ),
+]
+SaveConfig = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Also write all options that decide this training, for --config."),
 ]
 Past = Annotated[
     str | None,
@@ -94,8 +136,11 @@ def command(
     output: Output,
     *,
     preset: PresetOption = None,
+    recipe: RecipeOption = None,
+    config: Config = None,
     given: options.Given,
     past: Past = None,
+    save_config: SaveConfig = None,
     save_init: SaveInit = None,
     curve: Curve = None,
     label: Label = None,
@@ -114,24 +159,26 @@ def command(
     from emoprune.networks.types import Checkpoint
     from emoprune.training.train import train
 
-    config = train_config(preset, **{name: given.values[name] for name in given.written})
-    _check_curve(curve, label, epochs=0 if config.arch == "svm" and not past else config.epochs)
-    if preset is not None:
-        _note_preset(preset, config, without=OF_THE_NETWORK if past else frozenset())
+    written = {name: given.values[name] for name in given.written}
+    chosen = train_config(preset, recipe=recipe, config=config, **written)
+    _check_curve(curve, label, epochs=0 if chosen.arch == "svm" and not past else chosen.epochs)
+    _note_files(chosen, without=OF_THE_NETWORK if past else frozenset())
     saved = partial(Checkpoint.save, force=force, keep_paths=keep_paths)
-    outputs = [path for path in (output, save_init, curve) if path is not None]
+    outputs = [path for path in (output, save_config, save_init, curve) if path is not None]
     files.check_apart(outputs)
     for path in outputs:
         files.check_output(path, force=force)
     trained = train(
         open_data(data),
-        config,
+        chosen,
         past=checkpoint.read(past) if past else None,
         past_name=past or "",
         data_name=data,
         on_start=partial(saved, path=save_init) if save_init is not None else None,
     )
     saved(trained.checkpoint, path=output)
+    if save_config is not None:
+        files.write_bytes(save_config, settings_files.to_toml(trained.settings, SETTINGS), force=force)
     if curve is not None:
         files.write_bytes(curve, _learning_curve(trained, output, label), force=force)
     if files.STANDARD not in outputs:
@@ -146,13 +193,14 @@ def _check_curve(curve: str | None, label: str | None, *, epochs: int) -> None:
         raise UsageFault("--curve needs at least one epoch", "leave it out")
 
 
-def _note_preset(preset: str, config: TrainConfig, *, without: frozenset[str]) -> None:
-    """Say what a preset comes to with the options that were written, and where it is described."""
-    names = [name for name in PRESETS[preset].settings if name not in without]
-    events.note(f"preset {preset}: {' '.join(words(config, names))}")
-    entry = PRESETS[preset]
-    chosen = f"; not in the paper, chosen here: {entry.ours}" if entry.ours else ""
-    events.note(entry.source + chosen)
+def _note_files(config: TrainConfig, *, without: frozenset[str]) -> None:
+    """Say what a preset, a recipe and a file come to with the options that were written, and their source."""
+    for name, file in chosen_files(config.preset, config.recipe, config.file).items():
+        shown = words(config, [key for key in file.settings if key not in without])
+        events.note(f"{name}: {' '.join(shown) or 'the defaults'}")
+        chosen = f"; not in the paper, chosen here: {file.ours}" if file.ours else ""
+        if file.source:
+            events.note(file.source + chosen)
 
 
 def words(config: TrainConfig, names: Iterable[str]) -> list[str]:

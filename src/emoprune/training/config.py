@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_origin, get_type_hints
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
 
 from emoprune.choices import Activation, DeviceName, Freeze, Keep, Kind, Optimizer, Scale, SplitBy
 from emoprune.data.augmentation import AUGMENTATIONS
 from emoprune.data.config import SplitConfig
-from emoprune.errors import UsageFault
+from emoprune.errors import BadSettings, UsageFault
 from emoprune.networks.config import MEMORY, InputConfig
 from emoprune.networks.registry import ARCHITECTURES
-from emoprune.settings import check_limits, like, nearest, setting, settings_of
+from emoprune.settings import check_limits, check_setting, like, nearest, setting, settings_of
+from emoprune.training import settings_files
 from emoprune.training.presets import PRESETS
+from emoprune.training.recipes import RECIPES
+from emoprune.training.settings_files import SettingsFile
 
 OF_THE_NETWORK = frozenset(
     (
@@ -44,7 +48,8 @@ class TrainConfig:
     """What a training is asked for; `train_config` makes one.
 
     `given` names the settings that the caller chose: what contradicts the data or a checkpoint is refused
-    if it is among them, and ignored if it is a default.
+    if it is among them, and ignored if it is a default. Settings of the `file` are given, too; those
+    `in_file` are from there, and no caller has changed them.
     """
 
     arch: str = setting(
@@ -124,7 +129,10 @@ class TrainConfig:
     memory: float | None = MEMORY
     device: DeviceName = setting("auto", "Where to compute; auto takes CUDA where there is one.")
     preset: str | None = None
+    recipe: str | None = None
+    file: SettingsFile | None = None
     given: frozenset[str] = frozenset()
+    in_file: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         check_limits(self)
@@ -156,18 +164,72 @@ SETTINGS = settings_of(TrainConfig)
 HINTS = get_type_hints(TrainConfig)
 
 
-def train_config(preset: str | None = None, **given: Any) -> TrainConfig:
-    """The defaults, changed by a preset's settings and then by those `given`.
+def train_config(
+    preset: str | None = None,
+    *,
+    recipe: str | None = None,
+    config: SettingsFile | str | Path | None = None,
+    **given: Any,
+) -> TrainConfig:
+    """The defaults, changed by a preset, then by a recipe, by the file `config`, and by what is `given`.
 
-    A single value may stand for a list of one. Raises UsageFault for an unknown preset or setting.
+    The file may name a preset and a recipe. A single value may stand for a list of one. Raises UsageFault for
+    an unknown preset, recipe or setting, BadSettings for a file that says what no training has.
     """
-    if preset is not None and preset not in PRESETS:
-        raise UsageFault(f"`preset={preset}` is unknown", nearest(preset, PRESETS))
+    file = settings_files.read(str(config)) if isinstance(config, str | Path) else config
+    named = chosen_files(preset, recipe, file)
+    in_file = frozenset(file.settings if file else ())
     for name in given:
         if name not in SETTINGS:
             raise UsageFault(f"`{name}` is not a setting of a training", nearest(name, SETTINGS))
-    values: dict[str, Any] = {**(PRESETS[preset].settings if preset else {}), **given}
-    for name, value in values.items():
-        if get_origin(HINTS[name]) is tuple:
-            values[name] = tuple(value) if isinstance(value, tuple | list) else (value,)
-    return TrainConfig(**values, preset=preset, given=frozenset(given))
+    values = {name: value for each in named.values() for name, value in each.settings.items()} | given
+    return TrainConfig(
+        **{name: _typed(name, value) for name, value in values.items()},
+        preset=preset or (file.preset if file else None),
+        recipe=recipe or (file.recipe if file else None),
+        file=file,
+        given=in_file | frozenset(given),
+        in_file=in_file - frozenset(given),
+    )
+
+
+def chosen_files(
+    preset: str | None, recipe: str | None, file: SettingsFile | None
+) -> dict[str, SettingsFile]:
+    """The files that change defaults, in order, by what messages call them: preset, recipe, file.
+
+    UsageFault for an unknown preset or recipe, BadSettings for a file that says what no training has.
+    """
+    if file is not None:
+        _check_file(file)
+        preset, recipe = preset or file.preset, recipe or file.recipe
+    found = dict[str, SettingsFile]()
+    for kind, name, known in (("preset", preset, PRESETS), ("recipe", recipe, RECIPES)):
+        if name is not None and name not in known:
+            raise UsageFault(f"`{kind}={name}` is unknown", nearest(name, known))
+        if name is not None:
+            found[f"{kind} {name}"] = known[name]
+    return found if file is None else {**found, file.place: file}
+
+
+def _check_file(file: SettingsFile) -> None:
+    for name, value in file.settings.items():
+        if name not in SETTINGS:
+            fact = f"{name} is not a setting of a training"
+            raise BadSettings(fact, nearest(name, SETTINGS), place=file.place)
+        try:
+            check_setting(name, _typed(name, value), SETTINGS[name], HINTS[name])
+        except UsageFault as fault:
+            # a file has no options
+            raise BadSettings(fault.fact.replace("`", ""), fault.remedy, place=file.place) from None
+    for kind, named, known in (("preset", file.preset, PRESETS), ("recipe", file.recipe, RECIPES)):
+        if named is not None and named not in known:
+            raise BadSettings(f"{kind} {named} is unknown", nearest(named, known), place=file.place)
+
+
+def _typed(name: str, value: Any) -> Any:
+    """The value of a setting as the command line gives it: a list of one, a whole number as float."""
+    if get_origin(HINTS[name]) is tuple:
+        return tuple(value) if isinstance(value, tuple | list) else (value,)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if whole and float in (HINTS[name], *get_args(HINTS[name])) else value

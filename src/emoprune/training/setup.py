@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,7 @@ from emoprune.networks.svm import fitted_svm
 from emoprune.networks.table_networks import TABLENETS, fitted_scaling
 from emoprune.networks.types import Checkpoint, Spec
 from emoprune.networks.weights.adoption import Adoption
-from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, TrainConfig
-from emoprune.training.presets import PRESETS
+from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig, chosen_files
 
 UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
     *("epochs", "lr", "lr_factor", "lr_decay", "batch_size", "optimizer", "momentum", "weight_decay"),
@@ -73,6 +73,17 @@ class Prepared:
         """Of the network that is trained on: bool, false for weights that stay zero."""
         return self.past.checkpoint.masks if self.past else {}
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides this training, by the names that a settings file has; without what it ignores."""
+        config, spec = self.config, self.start.spec
+        ignored = _of_other_kinds(spec) | _unused(spec.arch) | (OF_THE_NETWORK if self.past else set())
+        if config.initial_weights not in ("imagenet", "none") and "scale" not in config.given:
+            # the weights may bring the scaling of their columns
+            ignored.add("scale")
+        own = {name: getattr(config, name) for name in SETTINGS if name not in ignored}
+        return {"preset": config.preset, "recipe": config.recipe} | own
+
 
 def prepare(
     data: Data,
@@ -86,10 +97,11 @@ def prepare(
 
     `rule` is how the config splits the data, if that is known.
     """
+    config = _without_unused(data, config, past)
     if past is None:
         check(data, config)
     else:
-        _check_kind(data, config.preset)
+        _check_kind(data, config)
         _check_past(config, past)
         _check_used(config, past.checkpoint.spec.arch)
         _check_combination(past.checkpoint.spec, config)
@@ -115,30 +127,54 @@ def prepare(
     return Prepared(config, data_name, start, rule, parts, past)
 
 
-def _check_kind(data: Data, preset: str | None) -> None:
-    if preset is None:
-        return
-    wanted, found = PRESETS[preset].data, "table" if isinstance(data, Table) else "image"
-    if wanted != found:
-        kinds = {"image": "photos", "table": "a feature table"}
-        fact = f"`preset={preset}` is for {kinds[wanted]}, and this is {kinds[found]}"
-        remedy = "make one with emoprune features" if wanted == "table" else "give a folder of faces by class"
-        raise BadData(fact, remedy, place=data.catalog.place)
+def _without_unused(data: Data, config: TrainConfig, past: Past | None) -> TrainConfig:
+    """The config without what a preset or a recipe sets and this data has no use for."""
+    unused = dict[str, Any]()
+    if config.split is not None and "split" not in config.given:
+        # a preset's split is for data without parts of its own, and not for a test part that is unseen
+        continued = past is not None and past.checkpoint.split.fingerprint == data.catalog.fingerprint
+        kept = continued and not config.given & OF_THE_SPLIT
+        unused = {"split": None} if kept or declared_parts(data.catalog.names) else {}
+    if isinstance(data, Table) and config.augment and "augment" not in config.given:
+        events.note("`augment` changes photos, and is left out for a feature table")
+        unused["augment"] = ()
+    return replace(config, **unused)
+
+
+def _check_kind(data: Data, config: TrainConfig) -> None:
+    found = "table" if isinstance(data, Table) else "image"
+    kinds = {"image": "photos", "table": "a feature table"}
+    for name, file in chosen_files(config.preset, config.recipe, config.file).items():
+        if file.data not in (None, found):
+            fact = f"{name} is for {kinds[file.data]}, and this is {kinds[found]}"
+            image = file.data == "image"
+            remedy = "give a folder of faces by class" if image else "make one with emoprune features"
+            raise BadData(fact, remedy, place=data.catalog.place)
 
 
 def _check_past(config: TrainConfig, past: Past) -> None:
-    fixed = sorted(config.given & OF_THE_NETWORK)
+    fixed = sorted((config.given - config.in_file) & OF_THE_NETWORK)
     if fixed:
         raise UsageFault(f"`{fixed[0]}` and `past` both say what the network is", f"leave out `{fixed[0]}`")
+    if config.file and config.in_file & OF_THE_NETWORK:
+        names = ", ".join(sorted(config.in_file & OF_THE_NETWORK))
+        events.note(f"{config.file.place}: {past.name} decides what the network is, not {names}")
     if past.checkpoint.spec.arch == "svm":
         raise UsageFault(f"{past.name} is an svm, which is fitted in one go", "train it from scratch")
 
 
+def _unused(arch: str) -> set[str]:
+    """Settings that this architecture ignores."""
+    return {*UNUSED_BY_SVM} if arch == "svm" else {"penalty"}
+
+
 def _check_used(config: TrainConfig, arch: str) -> None:
     """Raise UsageFault for a setting that this architecture ignores."""
-    unused = config.given & (UNUSED_BY_SVM if arch == "svm" else {"penalty"})
+    unused = config.given & _unused(arch)
     if unused:
         raise UsageFault(f"{arch} ignores `{min(unused)}`", "leave it out")
+    if config.recipe and arch == "svm":
+        raise UsageFault("svm is fitted in one go, and ignores `recipe`", "leave it out")
     if config.overfit and task_of(arch) != "classify":
         raise UsageFault(f"`overfit` counts right answers, and {arch} does not classify", "leave it out")
 
@@ -149,10 +185,7 @@ def _rule_of(data: Data, config: TrainConfig, past: Past | None) -> SplitRule:
     same = earlier is not None and earlier.fingerprint == data.catalog.fingerprint
     if earlier is not None and same and not config.given & OF_THE_SPLIT:
         return earlier
-    # a preset's split is for data without parts of its own
-    preset_alone = "split" not in config.given and declared_parts(data.catalog.names)
-    split = None if preset_alone else config.split
-    rule = split_rule(data, split, config.group_by, config.split_by, config.seed)
+    rule = split_rule(data, config.split, config.group_by, config.split_by, config.seed)
     if earlier is not None and earlier != rule:
         events.note("the split is not that of the earlier training: its test part may be trained on now")
     return rule
@@ -192,7 +225,7 @@ def _continued(data: Data, past: Past) -> Start:
 
 def check(data: Data, config: TrainConfig) -> None:
     """Raise what `prepare` does for the settings of a new network, without building it."""
-    _check_kind(data, config.preset)
+    _check_kind(data, config)
     _check_used(config, config.arch)
     spec, _, _ = _described(data, config)
     _check_combination(spec, config)
@@ -277,14 +310,19 @@ def _tell_adoption(weights: str, made: Adoption | None, *, epochs: int) -> None:
         events.note(f"{weights} has no weights for {', '.join(made.fresh)}: trained from the start{why}")
 
 
+def _of_other_kinds(spec: Spec) -> set[str]:
+    """Settings that only networks of another kind of input have."""
+    return OF_PHOTOS if len(spec.input) == 1 else {"scale"}
+
+
 def _check_combination(spec: Spec, config: TrainConfig) -> None:
     """Raise UsageFault for settings that contradict the architecture or the data."""
     table, augment = len(spec.input) == 1, parse_augmentations(config.augment)
     if spec.arch in TABLENETS and config.freeze == "backbone":
         raise UsageFault(f"{spec.arch} has no backbone to freeze", "leave out `freeze`")
-    if table and augment:
+    if table and augment and "augment" in config.given:
         raise UsageFault("`augment` changes photos, and this is a feature table", "leave it out")
-    misplaced = config.given & (OF_PHOTOS if table else {"scale"})
+    misplaced = config.given & _of_other_kinds(spec)
     if misplaced:
         photos, a_table = "photos", "a feature table"
         of, this = (photos, f"this is {a_table}") if table else (a_table, f"these are {photos}")

@@ -79,7 +79,8 @@ def train(
     if size > NOTABLE_BYTES:
         found = events.counted(len(layers), "layer")
         events.note(f"the statistics of {found} take {size / 2**20:,.0f} MB of the file")
-    return Trained(made, {name: len(indices) for name, indices in prepared.parts.items()})
+    parts = {name: len(indices) for name, indices in prepared.parts.items()}
+    return Trained(made, parts, prepared.settings)
 
 
 def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
@@ -91,6 +92,7 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
         "data": prepared.data_name,
         "data_fingerprint": prepared.rule.fingerprint,
         "preset": config.preset,
+        "recipe": config.recipe,
         "weights": past.name if past else config.initial_weights,
         **({"classes": config.row_names} if config.classes else {}),
         "scale": _scale(past.checkpoint) if past else config.scale,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from emoprune.errors import InvalidRecord
 from emoprune.evaluation.types import check_counts, check_label
@@ -14,10 +15,14 @@ TRAINING_SCHEMA = "emoprune.training/1"
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of a training, with the sizes of the parts."""
+    """The result of a training, with the sizes of the parts.
+
+    `settings` are all that decided it, by the names that a settings file has.
+    """
 
     checkpoint: Checkpoint
     parts: Mapping[str, int]
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
