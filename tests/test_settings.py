@@ -37,8 +37,11 @@ def test_settings_are_the_fields_that_were_declared_so() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"count": 1}, {"share": 0}, {"share": 1.0}, {"widths": (1, 9)}, {"name": "b"}, {"inner": -1}]
-    + [{"count": np.int64(3)}, {"share": np.float32(0.5)}, {"widths": [2]}, {"whole": True}, {"merge": "sum"}],
+    [
+        *({}, {"count": 1}, {"share": 0}, {"share": 1.0}, {"widths": (1, 9)}, {"name": "b"}, {"inner": -1}),
+        *({"count": np.int64(3)}, {"share": np.float32(0.5)}, {"widths": [2]}),
+        *({"whole": True}, {"merge": "sum"}),
+    ],
 )
 def test_values_within_the_limits_are_taken(values: dict[str, Any]) -> None:
     assert Config(**values)

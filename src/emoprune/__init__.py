@@ -108,7 +108,10 @@ def train(
     opened = _opened(data)
     given = {name: value for name, value in vars(opened.split).items() if value is not None} | settings
     chosen = train_config(preset, recipe=recipe, config=config, **given)
-    return trained(opened, chosen, past=start).checkpoint
+    found = trained(opened, chosen, past=start)
+    if found.verdict is not None:
+        found.verdict.tell()
+    return found.checkpoint
 
 
 def load(path: str | Path) -> Checkpoint:

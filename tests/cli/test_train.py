@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,12 @@ def test_the_summary_says_what_was_trained_and_the_options_are_those_of_the_libr
     assert "--group-by" in result.err, "a random split is pointed out"
     summary = result.record
     assert summary.pop("training")["index"] == 2
+    assert [summary.pop(name) for name in ("best_epoch", "val_accuracy")] == [None, None]
+    assert 0 <= summary.pop("train_accuracy") <= 1
+    assert summary.pop("chance") == summary.pop("majority") == pytest.approx(1 / 3)
+    assert result.err.splitlines()[1].startswith("note: epoch 2 is kept, the last: ")
+    wrote = "note: wrote m.st; next: emoprune prune m.st --method reconstruct --macs 0.5"
+    assert result.err.splitlines()[-1] == wrote
     assert list(summary.items()) == [
         *(("schema", "emoprune.train/1"), ("input", str(small)), ("output", "m.st"), ("arch", "conv1")),
         *(("classes", ["angry", "happy", "surprise"]), ("parts", {"train": 24, "test": 6})),
@@ -41,7 +48,7 @@ def test_options_may_be_repeated_or_joined_by_commas(emoprune: Runner, small: Pa
     wanted = trained(small, **CONV1, augment=("flip", "rotate:10"), group_by="^[^_]+")
     for augment in (("flip,rotate:10",), ("flip", "--augment", "rotate:10")):
         options = ("--augment", *augment, "--group-by", "^[^_]+", "--force")
-        assert emoprune.done("train", small, "m.st", *SMALL, *options).err == ""
+        assert "random split" not in emoprune.done("train", small, "m.st", *SMALL, *options).err
         assert Path("m.st").read_bytes() == checkpoint.to_bytes(wanted)
 
 
@@ -74,14 +81,31 @@ def test_help_shows_the_defaults_of_a_recipe_and_a_file(emoprune: Runner, in_fol
 
 def test_a_file_of_settings_is_refused_before_any_step(emoprune: Runner, small: Path) -> None:
     Path("c.toml").write_text("learning_rat = 1\n")
-    says = ("c.toml: learning_rat is not a setting",)
-    emoprune.check_refused("train", small, "m.st", "--config", "c.toml", says=says)
+    unknown = ("c.toml: learning_rat is not a setting",)
+    emoprune.check_refused("train", small, "m.st", "--config", "c.toml", says=unknown)
     emoprune.check_refused("train", small, "m.st", "--config", "no.toml", says=("no.toml: no such file",))
     emoprune.check_refused("train", small, "m.st", "--config", "", code=2, says=("--config: is empty",))
     says = ("modem", "did you mean modern?")
     emoprune.check_refused("train", small, "m.st", "--recipe", "modem", code=2, says=says)
     argv = ("train", small, "m.st", *SMALL, "--save-config", "c.toml")
     emoprune.check_refused(*argv, says=("c.toml", "--force"))
+
+
+def test_a_training_that_blew_up_says_so_and_what_is_next_can_be_pasted(
+    emoprune: Runner, small: Path, in_folder: Path
+) -> None:
+    (in_folder / "my faces").symlink_to(small)
+    options = ("--no-statistics", "--lr", "50", "--split", "60/20/20")
+    result = emoprune.done("train", "my faces", "my m.st", *SMALL, *options)
+    warnings = [line for line in result.err.splitlines() if line.startswith("warning: the loss ends at ")]
+    assert len(warnings) == 1
+    assert warnings[0].endswith("; try a lower --lr")
+    assert result.record["val_accuracy"] <= 0.5
+    note, _, command = result.err.splitlines()[-1].partition("next: ")
+    assert note == "note: wrote my m.st; "
+    argv = shlex.split(command)
+    assert argv == ["emoprune", "eval", "my m.st", "my faces"]
+    emoprune.done(*argv[1:])
 
 
 def test_data_and_the_checkpoint_to_train_on_may_come_from_standard_input(
@@ -100,7 +124,7 @@ def test_parts_of_the_data_are_used_as_they_are(emoprune: Runner, faces_here: Ca
     result = emoprune.done("train", "faces", "m.st", *SMALL)
     assert result.record["parts"] == {"train": 7, "test": 3}
     # the faces of a class are drawn alike in both
-    assert result.err == "warning: faces: holds 3 pictures more than once\n"
+    assert result.err.startswith("warning: faces: holds 3 pictures more than once\nnote: epoch 2 is kept")
 
 
 def test_no_clock_and_no_folder_of_this_machine_is_in_a_checkpoint(

@@ -32,7 +32,8 @@ def test_modern_changes_a_preset_and_what_is_given_changes_modern(preset: str | 
         base = getattr(train_config(preset), name)
         wanted = 0.5 if name == "weight_decay" else RECIPES["modern"].settings.get(name, base)
         assert getattr(found, name) == wanted, name
-    assert (found.recipe, found.given) == ("modern", {"weight_decay"})
+    assert found.recipe == "modern"
+    assert found.given == {"weight_decay"}
 
 
 def test_modern_trains_photos_and_is_recorded(small: Path) -> None:
@@ -41,9 +42,7 @@ def test_modern_trains_photos_and_is_recorded(small: Path) -> None:
     assert parameters["augment"]
 
 
-def test_modern_trains_a_table_without_what_is_of_photos(
-    table: Path, told: pytest.LogCaptureFixture
-) -> None:
+def test_modern_trains_a_table_without_what_is_of_photos(table: Path, told: pytest.LogCaptureFixture) -> None:
     parameters = trained(table, arch="mlp", epochs=1, recipe="modern").history[-1].parameters
     assert (parameters["optimizer"], parameters["augment"]) == ("adamw", {})
     assert "`augment` changes photos, and is left out for a feature table" in told.messages

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from emoprune.training.types import Trained
 
 SCHEMA = "emoprune.train/1"
+JUDGED = ("best_epoch", "train_accuracy", "val_accuracy", "chance", "majority")
+"""Of the verdict on a training."""
 FEW = 5
 """Layers beyond which their units are shown in sum."""
 
@@ -91,7 +93,7 @@ RecipeOption = Annotated[
         is_eager=True,
         callback=_take_defaults,
         autocompletion=options.completing(RECIPES),
-        help="How to train, whatever the network, above a preset. paper: as the defaults and presets have it; "
+        help="How to train, whatever the network, above a preset. paper: as defaults and presets have it; "
         "modern: adamw with weight decay, and augmentation.",
     ),
 ]
@@ -181,6 +183,9 @@ def command(
         files.write_bytes(save_config, settings_files.to_toml(trained.settings, SETTINGS), force=force)
     if curve is not None:
         files.write_bytes(curve, _learning_curve(trained, output, label), force=force)
+    if trained.verdict is not None:
+        trained.verdict.tell()
+    _note_next(data, output, trained)
     if files.STANDARD not in outputs:
         summary = _summary(data, output, trained)
         console.emit([summary], lambda: _tables(summary), as_json=as_json)
@@ -203,6 +208,18 @@ def _note_files(config: TrainConfig, *, without: frozenset[str]) -> None:
             events.note(file.source + chosen)
 
 
+def _note_next(data: str, output: str, trained: Trained) -> None:
+    """Say what was written, and the command to type next."""
+    from emoprune.io.files import STANDARD
+
+    if output == STANDARD:
+        return
+    argv = ["emoprune", "eval", output, data]
+    if trained.checkpoint.statistics:
+        argv = ["emoprune", "prune", output, "--method", "reconstruct", "--macs", "0.5"]
+    events.note(f"wrote {output}; next: {' '.join(map(console.quoted, argv))}")
+
+
 def words(config: TrainConfig, names: Iterable[str]) -> list[str]:
     """These settings as the options that ask for them."""
     return [word for name in names for word in _words(name, getattr(config, name))]
@@ -223,7 +240,7 @@ def _learning_curve(trained: Trained, model: str, label: str | None) -> bytes:
 
 
 def _summary(data: str, output: str, trained: Trained) -> dict[str, Any]:
-    made = trained.checkpoint
+    made, found = trained.checkpoint, trained.verdict
     return {
         "schema": SCHEMA,
         "input": data,
@@ -233,6 +250,7 @@ def _summary(data: str, output: str, trained: Trained) -> dict[str, Any]:
         "parts": trained.parts,
         "layers": {layer.name: made.statistics[layer.name].units for layer in made.layers},
         **({"training": dataclasses.asdict(made.training[-1])} if made.training else {}),
+        **({name: getattr(found, name) for name in JUDGED} if found else {}),
     }
 
 

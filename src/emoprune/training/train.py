@@ -23,7 +23,7 @@ from emoprune.io import devices
 from emoprune.networks import build, checkpoint, memory
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
-from emoprune.networks.losses import task_of
+from emoprune.networks.losses import predict, task_of
 from emoprune.networks.statistics.activation_statistics import Collector
 from emoprune.networks.statistics.sensitivity import SAMPLES, consumers_of, sensitivities
 from emoprune.networks.types import Checkpoint, Epoch, HiddenLayer
@@ -31,6 +31,7 @@ from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, Tra
 from emoprune.training.loop import fit, precompute
 from emoprune.training.setup import Past, Prepared, prepare
 from emoprune.training.types import Trained
+from emoprune.training.verdict import Answers, verdict
 
 NOTABLE_BYTES = 100 * 2**20
 LEARNED = 0.99
@@ -65,7 +66,7 @@ def train(
         # training changes tensors in place
         on_start(copy.deepcopy(_checkpoint(prepared, ())))
     with at(prepared.data_name):
-        curve, layers, seen = _run(prepared, device)
+        curve, layers, seen, answers = _run(prepared, device)
         matrices = _sensitivities(prepared, seen, device)
     _report_overfit(config.overfit, curve)
     made = dataclasses.replace(
@@ -80,7 +81,11 @@ def train(
         found = events.counted(len(layers), "layer")
         events.note(f"the statistics of {found} take {size / 2**20:,.0f} MB of the file")
     parts = {name: len(indices) for name, indices in prepared.parts.items()}
-    return Trained(made, parts, prepared.settings)
+    judged = None
+    if curve or answers:
+        keep = prepared.config.keep or "last"
+        judged = verdict(curve, answers, made.classes, keep=keep, overfit=bool(config.overfit))
+    return Trained(made, parts, prepared.settings, judged)
 
 
 def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
@@ -141,7 +146,7 @@ class _Feed:
 
 def _run(
     prepared: Prepared, device: torch.device
-) -> tuple[tuple[Epoch, ...], tuple[HiddenLayer, ...], Collector]:
+) -> tuple[tuple[Epoch, ...], tuple[HiddenLayer, ...], Collector, dict[str, Answers]]:
     config, start = prepared.config, prepared.start
     net, spec, limit = start.net.to(device), start.spec, memory.limit_bytes(config.memory)
     blueprint = build.blueprint(spec)
@@ -167,13 +172,25 @@ def _run(
     train = feed.parts["train"]
     inputs = batches(feed.samples, train, feed.preprocess, device)
     tracked = events.tracked(inputs, "statistics", len(train), steps=len)
+    judged = task_of(spec.arch) == "classify" and (bool(curve) or spec.arch == "svm")
     # a frozen backbone was seen when it made the features
     left = any(each.name.startswith(feed.prefix) for each in seen.layer_inputs)
     with seen.watching(feed.net, feed.prefix), torch.inference_mode():
-        for read in tracked if left else ():
-            feed.net(read)
+        predicted = [feed.net(read).argmax(1).cpu() for read in (tracked if left or judged else ())]
         seen.finish()
-    return curve, layers, seen
+    return curve, layers, seen, _answers(feed, predicted, spec.classes, device) if judged else {}
+
+
+def _answers(feed: _Feed, on_train: list[Tensor], classes: int, device: torch.device) -> dict[str, Answers]:
+    """What the network answers on the parts that training reads; those `on_train` are known already."""
+    predicted = {"train": on_train}
+    if "val" in feed.parts:
+        inputs = batches(feed.samples, feed.parts["val"], feed.preprocess, device)
+        predicted["val"] = [logits.argmax(1) for logits in predict(feed.net, inputs)]
+    return {
+        part: Answers.of(feed.samples.labels[feed.parts[part]], torch.cat(each), classes)
+        for part, each in predicted.items()
+    }
 
 
 def _sensitivities(prepared: Prepared, seen: Collector, device: torch.device) -> dict[str, Tensor]:

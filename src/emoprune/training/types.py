@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emoprune.errors import InvalidRecord
 from emoprune.evaluation.types import check_counts, check_label
 from emoprune.networks.types import Checkpoint, Epoch
+
+if TYPE_CHECKING:
+    from emoprune.training.verdict import Verdict
 
 TRAINING_SCHEMA = "emoprune.training/1"
 
@@ -17,12 +20,14 @@ TRAINING_SCHEMA = "emoprune.training/1"
 class Trained:
     """The result of a training, with the sizes of the parts.
 
-    `settings` are all that decided it, by the names that a settings file has.
+    `settings` are all that decided it, by the names that a settings file has. `verdict` says whether it has
+    learned; None where nothing was trained.
     """
 
     checkpoint: Checkpoint
     parts: Mapping[str, int]
     settings: Mapping[str, Any]
+    verdict: Verdict | None
 
 
 @dataclass(frozen=True)

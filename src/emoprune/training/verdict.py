@@ -1,0 +1,183 @@
+"""Whether a training has learned anything: what its curve and its answers say, and what to try."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from emoprune import events
+from emoprune.choices import Keep
+from emoprune.evaluation.scores import wilson_interval
+from emoprune.networks.types import Epoch
+from emoprune.training.config import SETTINGS
+
+ONE_CLASS = 0.95
+"""Fraction of answers from which nearly all are the same."""
+LARGE_GAP = 0.1
+"""Between accuracy on train and on val."""
+BLOWN_UP = 2.0
+"""So many times the loss of guessing is far above it."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How many samples of a part each class has, and is answered for, and how many answers are right."""
+
+    support: tuple[int, ...]
+    predicted: tuple[int, ...]
+    right: int
+
+    @classmethod
+    def of(cls, labels: Tensor, predicted: Tensor, classes: int) -> Answers:
+        """Those of class indices, both (samples,)."""
+        support, counts = (tuple(each.bincount(minlength=classes).tolist()) for each in (labels, predicted))
+        return cls(support, counts, int((labels == predicted).sum()))
+
+    @property
+    def samples(self) -> int:
+        """Of the part."""
+        return sum(self.support)
+
+    @property
+    def accuracy(self) -> float:
+        """The fraction of right answers."""
+        return self.right / self.samples
+
+    @property
+    def most_frequent(self) -> int:
+        """The class with the most samples; of equals the first."""
+        return max(range(len(self.support)), key=self.support.__getitem__)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a training ended; None where it has no such figure.
+
+    `best_epoch` is the best on the val part, accuracies are those of the network that is kept. `chance` is
+    the accuracy of guessing, `majority` that of always answering the most frequent class, on val or, without
+    that part, on train. `fact` says all this, `warnings` what is wrong and what to try.
+    """
+
+    best_epoch: int | None
+    train_accuracy: float | None
+    val_accuracy: float | None
+    chance: float | None
+    majority: float | None
+    fact: str
+    warnings: tuple[str, ...]
+
+    def tell(self) -> None:
+        """Give it to those who listen to events."""
+        events.note(self.fact)
+        for warning in self.warnings:
+            events.warn(warning)
+
+
+def verdict(
+    curve: Sequence[Epoch],
+    answers: Mapping[str, Answers],
+    classes: Sequence[str],
+    *,
+    keep: Keep,
+    overfit: bool = False,
+) -> Verdict:
+    """What to say of a training with this curve, whose network gives these `answers` on "train" and "val".
+
+    Without `answers` it does not classify. With `overfit` a few samples are trained on to be overfit.
+    """
+    best = best_epoch(curve)
+    when = _when(curve, best, keep)
+    if not answers:
+        fact = f"{when}: loss {_losses(curve, best if keep == 'best' else None)}"
+        return Verdict(best, None, None, None, None, fact, tuple(_of_the_loss(curve, None)))
+    part = "val" if "val" in answers else "train"
+    judged = answers[part]
+    most = judged.support[judged.most_frequent] / judged.samples
+    figures = " and ".join(f"{each.accuracy:.1%} of {name}" for name, each in answers.items())
+    compared = (
+        f"chance is {1 / len(classes):.1%}, always {classes[judged.most_frequent]} {most:.1%} of {part}"
+    )
+    warnings = [*_of_the_loss(curve, len(classes)), *_of_one_class(part, judged, classes)]
+    if not overfit:
+        tries = "more `epochs`, another `lr`" if curve else "another `penalty`"
+        warnings += [f"{text}; try {tries}, or more data" for text in _of_majority(part, judged, classes)]
+    if not overfit and part == "val":
+        tries = "more `weight_decay`, `dropout`, or `augment` for photos" if curve else "a lower `penalty`"
+        warnings += [f"{text}; try {tries}" for text in _of_overfitting(answers["train"], judged)]
+    return Verdict(
+        best_epoch=best,
+        train_accuracy=answers["train"].accuracy,
+        val_accuracy=answers["val"].accuracy if "val" in answers else None,
+        chance=1 / len(classes),
+        majority=most,
+        fact=f"{when}: {figures} right; {compared}",
+        warnings=tuple(warnings),
+    )
+
+
+def best_epoch(curve: Sequence[Epoch]) -> int | None:
+    """The first epoch of the highest accuracy on the val part, or without accuracies of the lowest loss."""
+    judged = [epoch for epoch in curve if epoch.val_loss is not None]
+    if not judged:
+        return None
+
+    def merit(epoch: Epoch) -> float:
+        return -(epoch.val_loss or 0.0) if epoch.val_accuracy is None else epoch.val_accuracy
+
+    return max(judged, key=merit).index
+
+
+def _when(curve: Sequence[Epoch], best: int | None, keep: Keep) -> str:
+    if not curve:
+        return "fitted in one go"
+    last = curve[-1].index
+    if best is None or keep == "last":
+        return f"epoch {last} is kept, the last" + (f" (the best on val is {best})" if best else "")
+    return f"epoch {best} of {last} is kept, the best on val"
+
+
+def _losses(curve: Sequence[Epoch], index: int | None) -> str:
+    kept = next((epoch for epoch in curve if epoch.index == index), curve[-1])
+    return f"{kept.train_loss:.3g} on train" + (
+        "" if kept.val_loss is None else f", {kept.val_loss:.3g} on val"
+    )
+
+
+def _of_the_loss(curve: Sequence[Epoch], classes: int | None) -> Iterator[str]:
+    """A loss that has risen, or is worse than that of guessing by far."""
+    if not curve:
+        return
+    first, last = curve[0].train_loss, curve[-1].train_loss
+    guess = math.log(classes) if classes else 0.0
+    if classes and last > BLOWN_UP * guess:
+        yield f"the loss ends at {last:.3g}, that of guessing is {guess:.3g}; try a lower `lr`"
+    elif last > max(first, guess):
+        yield f"the loss has risen from {first:.3g} to {last:.3g}; try a lower `lr`"
+
+
+def _of_one_class(part: str, judged: Answers, classes: Sequence[str]) -> Iterator[str]:
+    top = max(range(len(classes)), key=judged.predicted.__getitem__)
+    fraction = judged.predicted[top] / judged.samples
+    if fraction >= ONE_CLASS and fraction > wilson_interval(judged.support[top], judged.samples)[1]:
+        share = judged.support[top] / judged.samples
+        also = " or `balance`" if "balance" in SETTINGS else ""
+        what = f"{fraction:.0%} of {part} is taken for {classes[top]}, and {share:.0%} is"
+        yield f"{what}; try a lower `lr`{also}"
+
+
+def _of_majority(part: str, judged: Answers, classes: Sequence[str]) -> Iterator[str]:
+    most = judged.support[judged.most_frequent]
+    if wilson_interval(judged.right, judged.samples)[0] <= most / judged.samples:
+        always = f"always answering {classes[judged.most_frequent]} gets {most}"
+        found = f"{judged.right} of {judged.samples} samples of {part} are right, and {always}"
+        yield f"{found}: it may be chance"
+
+
+def _of_overfitting(train: Answers, val: Answers) -> Iterator[str]:
+    gap = train.accuracy - val.accuracy
+    low = wilson_interval(train.right, train.samples)[0]
+    if gap >= LARGE_GAP and low > wilson_interval(val.right, val.samples)[1]:
+        yield f"the network overfits: accuracy on train is {100 * gap:.0f} points above that on val"
