@@ -82,6 +82,10 @@ def test_a_trial_is_a_training_with_the_preset_what_is_fixed_and_its_values(tabl
     assert plan.label == "jain2020-ff"
 
 
+def test_trials_on_a_table_are_of_a_network_that_reads_it(table: Path) -> None:
+    assert planned(table, **LR).label == "mlp"
+
+
 def test_fine_trials_have_epochs_of_their_own(table: Path) -> None:
     plan = planned(table, **LR, fixed=("arch=mlp",), sampler="coarse-to-fine", trials=5, fine_epochs=7)
     assert [plan.values(number, {"lr": 1})["epochs"] for number in range(5)] == [2, 2, 2, 7, 7]

@@ -58,3 +58,4 @@ def test_networks_of_ours_start_from_nothing_and_torchvisions_from_imagenet(arch
     usual = "none" if ARCHITECTURES[arch].own else "imagenet"
     assert train_config(arch=arch).initial_weights == usual
     assert train_config(arch=arch, weights="w.pth").initial_weights == "w.pth"
+    assert train_config().initial_weights == "none"

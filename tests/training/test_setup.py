@@ -367,3 +367,12 @@ def test_prepare_fills_in_every_default(table: Path) -> None:
         **{"train": 36, "val": 12, "test": 12}
     }
     assert prepare(data, train_config("dhall2011-svm", split="80/20")).config.epochs == 0
+
+
+def test_data_decide_the_network_where_none_is_named(small: Path, table: Path) -> None:
+    for data, arch in ((small, "conv2"), (table, "mlp")):
+        found = prepare(open_data(str(data)), train_config(epochs=0))
+        assert (found.start.spec.arch, found.config.arch, found.settings["arch"]) == (arch, arch, arch)
+        named = prepare(open_data(str(data)), train_config(arch="mlp", epochs=0))
+        assert named.start.spec.arch == "mlp"
+    assert "conv2 needs images, not a feature table" in refusal(table, arch="conv2")

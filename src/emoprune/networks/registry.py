@@ -70,5 +70,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     **_family("wide_resnet101_2", "wide_resnet50_2"),
 }
 
+USUAL: dict[Kind, str] = {"image": "conv2", "table": "mlp"}
+"""The network that is trained by default, by what it reads."""
 USUAL_TORCHVISION = "mobilenet_v2"
 """The network of deep features by default."""

@@ -82,7 +82,7 @@ def prepare(data: Data, config: SearchConfig) -> Plan:
     with at(data.catalog.place):
         rule = split_rule(data, first.split, first.group_by, first.split_by, config.seed)
         partition(data.catalog, rule)
-    label = config.label if config.label is not None else config.preset or first.arch
+    label = config.label if config.label is not None else config.preset or first.network
     identity = {
         "data": data.catalog.fingerprint,
         "preset": config.preset or "none",
@@ -152,9 +152,9 @@ def _checked(
 ) -> TrainConfig:
     """The training of one trial, once every choice and both ends of every range are checked."""
     first: dict[str, Value] = {**fixed, **{space.name: _ends(space)[0] for space in spaces}}
-    made = _train_config(config, first)
-    if ARCHITECTURES[made.arch].task != "classify":
-        fact = f"{made.arch} does not classify, and trials are compared by accuracy"
+    made = setup.for_data(data, _train_config(config, first))
+    if ARCHITECTURES[made.network].task != "classify":
+        fact = f"{made.network} does not classify, and trials are compared by accuracy"
         raise UsageFault(fact, "search another `arch`")
     for space in spaces:
         for value in _ends(space):

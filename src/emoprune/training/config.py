@@ -11,7 +11,7 @@ from emoprune.data.augmentation import AUGMENTATIONS
 from emoprune.data.config import SplitConfig
 from emoprune.errors import BadSettings, UsageFault
 from emoprune.networks.config import MEMORY, InputConfig
-from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.registry import ARCHITECTURES, USUAL
 from emoprune.settings import check_limits, check_setting, like, nearest, setting, settings_of
 from emoprune.training import settings_files
 from emoprune.training.presets import PRESETS
@@ -52,12 +52,13 @@ class TrainConfig:
     `in_file` are from there, and no caller has changed them.
     """
 
-    arch: str = setting(
-        "conv2",
+    arch: str | None = setting(
+        None,
         f"{_own('image')} (convolutions, then dense layers); {_own('table')} (for feature tables); "
         "or any torchvision classifier by name.",
         metavar="NAME",
         names=ARCHITECTURES,
+        default_text="; ".join((USUAL["image"], f"for a feature table {USUAL['table']}")),
     )
     weights: str | None = like(InputConfig, "weights")
     classes: tuple[str, ...] = setting(
@@ -138,9 +139,14 @@ class TrainConfig:
         check_limits(self)
 
     @property
+    def network(self) -> str:
+        """The architecture; where no data has decided it, that for photos."""
+        return self.arch or USUAL["image"]
+
+    @property
     def initial_weights(self) -> str:
         """Where a new network's weights come from: imagenet, none or a file."""
-        return self.weights or ("none" if ARCHITECTURES[self.arch].own else "imagenet")
+        return self.weights or ("none" if ARCHITECTURES[self.network].own else "imagenet")
 
     @property
     def row_names(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune import events
+from emoprune.choices import Kind
 from emoprune.data import class_names
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
@@ -21,7 +22,7 @@ from emoprune.evaluation import model
 from emoprune.io import files
 from emoprune.networks import build, inputs
 from emoprune.networks.losses import task_of
-from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.registry import ARCHITECTURES, USUAL
 from emoprune.networks.svm import fitted_svm
 from emoprune.networks.table_networks import TABLENETS, fitted_scaling
 from emoprune.networks.types import Checkpoint, Spec
@@ -99,6 +100,7 @@ def prepare(
     """
     config = _without_unused(data, config, past)
     if past is None:
+        config = for_data(data, config)
         check(data, config)
     else:
         _check_kind(data, config)
@@ -141,8 +143,17 @@ def _without_unused(data: Data, config: TrainConfig, past: Past | None) -> Train
     return replace(config, **unused)
 
 
+def for_data(data: Data, config: TrainConfig) -> TrainConfig:
+    """The config with a network that reads the data, where it names none."""
+    return replace(config, arch=config.arch or USUAL[_kind(data)])
+
+
+def _kind(data: Data) -> Kind:
+    return "table" if isinstance(data, Table) else "image"
+
+
 def _check_kind(data: Data, config: TrainConfig) -> None:
-    found = "table" if isinstance(data, Table) else "image"
+    found = _kind(data)
     kinds = {"image": "photos", "table": "a feature table"}
     for name, file in chosen_files(config.preset, config.recipe, config.file).items():
         if file.data not in (None, found):
@@ -225,8 +236,9 @@ def _continued(data: Data, past: Past) -> Start:
 
 def check(data: Data, config: TrainConfig) -> None:
     """Raise what `prepare` does for the settings of a new network, without building it."""
+    config = for_data(data, config)
     _check_kind(data, config)
-    _check_used(config, config.arch)
+    _check_used(config, config.network)
     spec, _, _ = _described(data, config)
     _check_combination(spec, config)
     if config.freeze == "backbone" and config.initial_weights == "none":
@@ -235,12 +247,14 @@ def check(data: Data, config: TrainConfig) -> None:
 
 def _described(data: Data, config: TrainConfig) -> tuple[Spec, Preprocess, tuple[str, ...]]:
     """The network that the config asks for, what it reads, and the names of its outputs."""
-    entry = ARCHITECTURES[config.arch]
+    entry = ARCHITECTURES[config.network]
     weights, given = config.initial_weights, {"mean": config.mean, "std": config.std}
-    preprocess = inputs.preprocess(data, config.arch, config.size, gray=config.gray, **given, weights=weights)
+    preprocess = inputs.preprocess(
+        data, config.network, config.size, gray=config.gray, **given, weights=weights
+    )
     outputs = model.outputs(data, entry.task)
     spec = Spec(
-        arch=config.arch,
+        arch=config.network,
         classes=len(outputs),
         input=inputs.input_shape(data, preprocess),
         hidden=config.hidden or entry.hidden,
