@@ -49,6 +49,8 @@ from emoprune.pruning.types import AnglesConfig, PruneConfig
 from emoprune.reporting import error_tables, figures, records_io, sections, tables
 from emoprune.reporting.types import ReportConfig, Runs
 from emoprune.search.storage import Study
+from emoprune.training import settings_files
+from emoprune.training.config import SETTINGS, train_config
 from tests.fuzz import command_texts, strategies, variants
 from tests.fuzz.engine import Place, Reader
 from tests.fuzz.mutations import checked, repacked
@@ -310,6 +312,15 @@ def latencies(place: Place) -> None:
     layer_timing.read_cache(str(place.input))
 
 
+def settings_file(place: Place) -> None:
+    """As `train --config`, then as `train --save-config`."""
+    config = train_config(config=str(place.input))
+    values = {name: getattr(config, name) for name in SETTINGS}
+    written = settings_files.to_toml(values, SETTINGS)
+    again = settings_files.parse(written, "again").settings
+    assert again == {name: value for name, value in values.items() if value is not None}
+
+
 def captions(place: Place) -> None:
     """As a contact sheet writes the names of files and the reasons of failures."""
     text = place.input.read_bytes().decode("utf-8", "surrogateescape")
@@ -377,6 +388,7 @@ READERS: dict[str, Reader] = {
     "journal": Reader(read=storage, seeds="journals", strategy=strategies.json_files),
     "database": Reader(read=database, seeds="databases"),
     "latencies": Reader(read=latencies, seeds="latencies", suffix=".json", strategy=strategies.json_files),
+    "settings file": Reader(read=settings_file, seeds="settings files", suffix=".toml"),
     "captions": Reader(read=captions, seeds="boxes"),
     "settings": Reader(
         read=command_texts.setting, seeds="settings", strategy=command_texts.of_settings, mutate=None

@@ -32,7 +32,8 @@ from emoprune.pruning.types import STEPS_SCHEMA, PruneConfig, PruningStep
 from emoprune.reporting import records_io
 from emoprune.search.space import Space
 from emoprune.search.storage import Study
-from emoprune.training.config import train_config
+from emoprune.training import settings_files
+from emoprune.training.config import SETTINGS, train_config
 from emoprune.training.train import train
 from emoprune.training.types import TRAINING_SCHEMA
 from tests.fuzz import command_texts, hostile_inputs
@@ -69,6 +70,10 @@ def made(room: Path) -> Inputs:
         "pictures": list(pictures()),
         "films": list(films()),
         "trees": [tree_bytes(room / "raw")],
+        "settings files": [
+            b"preset = 'wright2019-ff'\nrecipe = 'modern'\n[settings]\nlr = 1\nhidden = [20, 0x10]\n",
+            settings_files.to_toml({"augment": ("flip", 'a"\\'), "lr": 1e-5, "gray": True}, SETTINGS),
+        ],
         "latencies": [Measured(SCHEMA, "a processor", 1, {"dense 1 widths 16>16": 0.5}).to_bytes()],
     }
 

@@ -406,6 +406,60 @@ def test_a_class_that_the_model_does_not_know_is_named(model: Path, in_folder: P
     assert all(words in said for words in ("more: ", "class fear", "angry, happy, surprise"))
 
 
+@pytest.fixture
+def more(in_folder: Path, faces: Path) -> Path:
+    """The classes of `faces`, and one that sorts before the last of them."""
+    draw_faces(in_folder / "more", ("neutral",), 20)
+    for folder in faces.iterdir():
+        (in_folder / "more" / folder.name).symlink_to(folder)
+    return in_folder / "more"
+
+
+@pytest.mark.parametrize("start", ["model", "narrow", "sparse"])
+def test_a_class_more_grows_the_head_and_is_learned(
+    request: pytest.FixtureRequest, more: Path, start: str, told: pytest.LogCaptureFixture
+) -> None:
+    past = request.getfixturevalue(start)
+    before, after = read(past), trained(more, past=past, lr=0.01, epochs=30)
+    assert after.classes == ("angry", "happy", "surprise", "neutral")
+    names = "neutral, which start fresh; rows of angry, happy, surprise are kept"
+    assert f"{past}: the output layer grows by {names}" in told.messages
+    assert after.units == before.units
+    assert after.history[-1].parameters["new_classes"] == ("neutral",)
+    scores = metrics(after, more)
+    assert scores.accuracy >= 0.7
+    assert (scores.per_class["neutral"].recall or 0) > 0.25
+    for name, mask in before.masks.items():
+        assert bool((after.tensors[name][: len(mask)][~mask] == 0).all())
+    assert checkpoint.from_bytes(checkpoint.to_bytes(after)).classes == after.classes
+    smaller = plan(after, PruneConfig(method="random-units", amount=0.5, data="none", max_error=1000))
+    assert smaller.plan
+
+
+def test_a_grown_head_without_epochs_is_warned_of(
+    model: Path, more: Path, told: pytest.LogCaptureFixture
+) -> None:
+    found = trained(more, past=model, epochs=0)
+    assert "without epochs the rows of neutral stay random" in told.messages
+    old = read(model).tensors["classifier.output.weight"]
+    assert torch.equal(found.tensors["classifier.output.weight"][:3], old)
+
+
+def test_a_class_that_may_be_renamed_is_refused_until_it_is_called_new(
+    model: Path, more: Path, told: pytest.LogCaptureFixture
+) -> None:
+    (more / "happy").unlink()
+    said = refusal(more, past=model)
+    assert "class neutral is not one of the model's (angry, happy, surprise), and there is no happy" in said
+    assert "rename it if they are the same, or give `new_classes=neutral`" in said
+    found = trained(more, past=model, epochs=1, new_classes="neutral")
+    assert found.classes == ("angry", "happy", "surprise", "neutral")
+    assert any("has no happy, which" in text for text in told.messages)
+    assert "`new_classes` names sad, and" in refusal(more, past=model, new_classes="neutral,sad")
+    assert "give `past`" in refusal(more, **CONV1, new_classes="neutral")
+    assert "`new_classes` has sad twice" in refusal(more, past=model, new_classes="sad,sad")
+
+
 def test_some_of_the_classes_keep_the_places_that_the_model_gave_them(
     in_folder: Path, faces: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

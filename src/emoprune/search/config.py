@@ -16,7 +16,7 @@ from emoprune.training.presets import PRESETS
 
 LAYERS = "layers"
 """How many hidden layers of the same width; a training is given each width."""
-OF_THE_SEARCH = OF_THE_SPLIT | {"overfit", "seed", "device"}
+OF_THE_SEARCH = OF_THE_SPLIT | {"overfit", "seed", "device", "new_classes"}
 """Settings that are the same in all trials, or that no trial can have."""
 FLAG = "gray"
 FIXED_ONLY = frozenset((FLAG, "mean", "std", "classes"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -43,6 +44,15 @@ def _own(kind: Kind) -> str:
     return ", ".join(names)
 
 
+def _names(setting: str, values: Iterable[str]) -> tuple[str, ...]:
+    names = [name.strip() for joined in values for name in joined.split(",")]
+    for name in names:
+        if not name or names.count(name) > 1:
+            fault = f"{name} twice" if name else "an empty name"
+            raise UsageFault(f"`{setting}` has {fault}", "give each name once")
+    return tuple(names)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """What a training is asked for; `train_config` makes one.
@@ -67,6 +77,13 @@ class TrainConfig:
         "repeated or joined by commas.",
         metavar="NAME[,NAME...]",
         default_text="what the file says, else alphabetical",
+    )
+    new_classes: tuple[str, ...] = setting(
+        (),
+        "Classes of the data that a checkpoint to train on gets; needed only where the data also lack one "
+        "that it has. May be repeated or joined by commas.",
+        metavar="NAME[,NAME...]",
+        default_text="those that it does not know",
     )
     freeze: Freeze = setting("none", "backbone: train the head alone, on features computed once.")
     hidden: tuple[int, ...] = setting(
@@ -151,12 +168,12 @@ class TrainConfig:
     @property
     def row_names(self) -> tuple[str, ...]:
         """The names in `classes` one by one; UsageFault for an empty one, or one that is there twice."""
-        names = [name.strip() for joined in self.classes for name in joined.split(",")]
-        for name in names:
-            if not name or names.count(name) > 1:
-                fault = f"{name} twice" if name else "an empty name"
-                raise UsageFault(f"`classes` has {fault}", "name each row once")
-        return tuple(names)
+        return _names("classes", self.classes)
+
+    @property
+    def added_names(self) -> tuple[str, ...]:
+        """The names in `new_classes`, likewise."""
+        return _names("new_classes", self.new_classes)
 
     def rate(self, *, epoch: int, step: int) -> float:
         """The learning rate after so many whole epochs and so many steps in all.

@@ -27,6 +27,7 @@ from emoprune.networks.svm import fitted_svm
 from emoprune.networks.table_networks import TABLENETS, fitted_scaling
 from emoprune.networks.types import Checkpoint, Spec
 from emoprune.networks.weights.adoption import Adoption
+from emoprune.networks.weights.growth import grown
 from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig, chosen_files
 
 UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
@@ -105,6 +106,7 @@ def prepare(
     else:
         _check_kind(data, config)
         _check_past(config, past)
+        past, config = _with_new_classes(data, config, past)
         _check_used(config, past.checkpoint.spec.arch)
         _check_combination(past.checkpoint.spec, config)
     rule = rule or _rule_of(data, config, past)
@@ -216,17 +218,47 @@ def _check_batch_norm(net: nn.Module, config: TrainConfig, *, samples: int) -> N
         raise UsageFault("batch norm cannot learn from one sample", "give `batch_size=2` or more")
 
 
+def _with_new_classes(data: Data, config: TrainConfig, past: Past) -> tuple[Past, TrainConfig]:
+    """The checkpoint with an output for every class of the data, and the config that names the new ones.
+
+    Raises BadData where the data lack a class that it knows, too: a class may have been renamed.
+    """
+    known, names, place = past.checkpoint.classes, data.catalog.classes, data.catalog.place
+    if task_of(past.checkpoint.spec.arch) != "classify":
+        return past, config
+    there = class_names.places(names, known)
+    new = tuple(name for name, row in zip(names, there, strict=True) if row is None)
+    absent = [name for index, name in enumerate(known) if index not in there]
+    wrong = [name for name in config.added_names if name not in new]
+    if wrong:
+        fact = f"`new_classes` names {wrong[0]}, and {place} has " + (", ".join(new) or "no new class")
+        raise UsageFault(fact, f"name classes that {past.name} lacks and the data have")
+    unnamed = [name for name in new if name not in config.added_names]
+    if absent and unnamed:
+        fact = (
+            f"class {unnamed[0]} is not one of the model's ({', '.join(known)}), and there is no {absent[0]}"
+        )
+        remedy = f"rename it if they are the same, or give `new_classes={','.join(new)}`"
+        raise BadData(fact, remedy, place=place)
+    if absent:
+        events.warn(
+            f"{place} has no {', '.join(absent)}, which {past.name} tells apart: "
+            "trained on without them, the network forgets them"
+        )
+    if not new:
+        return past, config
+    kept = f"rows of {', '.join(known)} are kept"
+    events.note(f"{past.name}: the output layer grows by {', '.join(new)}, which start fresh; {kept}")
+    if not config.epochs:
+        events.warn(f"without epochs the rows of {', '.join(new)} stay random")
+    made = grown(past.checkpoint, new, seed=config.seed)
+    return replace(past, checkpoint=made), replace(config, new_classes=new)
+
+
 def _continued(data: Data, past: Past) -> Start:
     """A copy of the past network; BadData for data that it was not made for."""
     checkpoint = past.checkpoint
     samples = model.samples_for(checkpoint, data)
-    there = class_names.places(checkpoint.classes, data.catalog.classes)
-    absent = [name for name, place in zip(checkpoint.classes, there, strict=True) if place is None]
-    if absent and task_of(checkpoint.spec.arch) == "classify":
-        events.warn(
-            f"{data.catalog.place} has no {', '.join(absent)}, which {past.name} tells apart: "
-            "trained on without them, the network forgets them"
-        )
     with at(files.shown(past.name)):
         # training changes tensors in place
         tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
@@ -237,6 +269,8 @@ def _continued(data: Data, past: Past) -> Start:
 def check(data: Data, config: TrainConfig) -> None:
     """Raise what `prepare` does for the settings of a new network, without building it."""
     config = for_data(data, config)
+    if config.new_classes:
+        raise UsageFault("`new_classes` are those of a checkpoint that is trained on", "give `past`")
     _check_kind(data, config)
     _check_used(config, config.network)
     spec, _, _ = _described(data, config)

@@ -36,7 +36,14 @@ from emoprune.training.verdict import Answers, verdict
 NOTABLE_BYTES = 100 * 2**20
 LEARNED = 0.99
 """Training accuracy from which a few samples count as learned."""
-RECORDED = SETTINGS.keys() - OF_THE_NETWORK - OF_THE_SPLIT - {"device", "memory", "penalty", "statistics"}
+RECORDED = (
+    SETTINGS.keys()
+    - OF_THE_NETWORK
+    - OF_THE_SPLIT
+    - {
+        *("device", "memory", "new_classes", "penalty", "statistics"),
+    }
+)
 """Settings in the history; the checkpoint holds what comes of the others."""
 
 
@@ -100,6 +107,7 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
         "recipe": config.recipe,
         "weights": past.name if past else config.initial_weights,
         **({"classes": config.row_names} if config.classes else {}),
+        **({"new_classes": config.new_classes} if config.new_classes else {}),
         "scale": _scale(past.checkpoint) if past else config.scale,
     }
     entry = checkpoint.history_entry("train", parameters, dataclasses.asdict(curve[-1]) if curve else {})
