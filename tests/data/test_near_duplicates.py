@@ -152,7 +152,7 @@ def test_folders_with_common_copies_are_warned_of(emoprune: Runner, in_folder: P
         read_photo(photo).rotate(90).save(photo)
     add_hashes(folder)
     argv = ("train", "faces", "m.st", *SMALL, "--force")
-    assert emoprune.done(*argv).err == ""
+    assert WARNED not in emoprune.done(*argv).err
     one = next((folder / "train" / "angry").iterdir())
     read_photo(one).save(folder / "test" / "happy" / "copy.jpg", quality=80)
     add_hashes(folder)

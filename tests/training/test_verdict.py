@@ -112,7 +112,8 @@ def test_a_loss_that_blew_up_is_told(losses: Sequence[float], says: str | None) 
 def test_one_answer_for_nearly_everything_is_told_unless_the_data_are_so() -> None:
     found = judged(val=Answers((40, 48, 32), (1, 117, 2), 48)).warnings
     assert any(
-        text.startswith("98% of val is taken for happy, and 40% is; try a lower `lr`") for text in found
+        text.startswith("98% of val is taken for happy, and 40% is; try another `lr`, more `epochs`")
+        for text in found
     )
     same = judged(val=Answers((1, 117, 2), (1, 117, 2), 118)).warnings
     assert not any("taken for" in text for text in same)

@@ -18,6 +18,7 @@ ONE_CLASS = 0.95
 """Fraction of answers from which nearly all are the same."""
 LARGE_GAP = 0.1
 """Between accuracy on train and on val."""
+BALANCE = ", or `balance`" if "balance" in SETTINGS else ""
 BLOWN_UP = 2.0
 """So many times the loss of guessing is far above it."""
 
@@ -100,13 +101,16 @@ def verdict(
     compared = (
         f"chance is {1 / len(classes):.1%}, always {classes[judged.most_frequent]} {most:.1%} of {part}"
     )
-    warnings = [*_of_the_loss(curve, len(classes)), *_of_one_class(part, judged, classes)]
+    learn, generalize, balance = "another `penalty`", "a lower `penalty`", ""
+    if curve:
+        learn, balance = "another `lr`, more `epochs`", BALANCE
+        generalize = "more `weight_decay`, `dropout`, or `augment` for photos"
+    warnings = [*_of_the_loss(curve, len(classes))]
+    warnings += [f"{text}; try {learn}{balance}" for text in _of_one_class(part, judged, classes)]
     if not overfit:
-        tries = "more `epochs`, another `lr`" if curve else "another `penalty`"
-        warnings += [f"{text}; try {tries}, or more data" for text in _of_majority(part, judged, classes)]
+        warnings += [f"{text}; try {learn}, or more data" for text in _of_majority(part, judged, classes)]
     if not overfit and part == "val":
-        tries = "more `weight_decay`, `dropout`, or `augment` for photos" if curve else "a lower `penalty`"
-        warnings += [f"{text}; try {tries}" for text in _of_overfitting(answers["train"], judged)]
+        warnings += [f"{text}; try {generalize}" for text in _of_overfitting(answers["train"], judged)]
     return Verdict(
         best_epoch=best,
         train_accuracy=answers["train"].accuracy,
@@ -163,9 +167,7 @@ def _of_one_class(part: str, judged: Answers, classes: Sequence[str]) -> Iterato
     fraction = judged.predicted[top] / judged.samples
     if fraction >= ONE_CLASS and fraction > wilson_interval(judged.support[top], judged.samples)[1]:
         share = judged.support[top] / judged.samples
-        also = " or `balance`" if "balance" in SETTINGS else ""
-        what = f"{fraction:.0%} of {part} is taken for {classes[top]}, and {share:.0%} is"
-        yield f"{what}; try a lower `lr`{also}"
+        yield f"{fraction:.0%} of {part} is taken for {classes[top]}, and {share:.0%} is"
 
 
 def _of_majority(part: str, judged: Answers, classes: Sequence[str]) -> Iterator[str]:
