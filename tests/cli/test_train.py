@@ -87,8 +87,9 @@ def test_a_file_of_settings_is_refused_before_any_step(emoprune: Runner, small: 
     emoprune.check_refused("train", small, "m.st", "--config", "", code=2, says=("--config: is empty",))
     says = ("modem", "did you mean modern?")
     emoprune.check_refused("train", small, "m.st", "--recipe", "modem", code=2, says=says)
-    argv = ("train", small, "m.st", *SMALL, "--save-config", "c.toml")
-    emoprune.check_refused(*argv, says=("c.toml", "--force"))
+    argv = ("train", small, "m.st", *SMALL, "--save-config")
+    emoprune.check_refused(*argv, "c.toml", says=("c.toml", "--force"))
+    emoprune.check_refused(*argv, "new.toml", "--weights", "\udcff.pth", says=("not UTF-8",))
 
 
 def test_a_training_that_blew_up_says_so_and_what_is_next_can_be_pasted(

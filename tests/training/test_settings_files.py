@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import emoprune as ep
 from emoprune.data.datasets import open_data
 from emoprune.errors import BadSettings
 from emoprune.networks import checkpoint
@@ -154,6 +155,16 @@ def test_a_file_says_nothing_of_a_network_that_is_given(
     found = trained(faces, past=model, config="c.toml")
     assert found.spec == checkpoint.read(str(model)).spec
     assert f"c.toml: {model} decides what the network is, not arch, hidden" in told.messages
+
+
+def test_python_takes_files_and_recipes_and_hears_the_verdict(
+    small: Path, in_folder: Path, told: pytest.LogCaptureFixture
+) -> None:
+    Path("c.toml").write_text("arch = 'conv1'\nsize = '16'\ngray = true\nhidden = [12]\nepochs = 2\n")
+    found = ep.train(small, config="c.toml", recipe="modern", epochs=1)
+    wanted = trained(small, **CONV1 | {"epochs": 1}, recipe="modern")
+    assert checkpoint.to_bytes(found) == checkpoint.to_bytes(wanted)
+    assert any(text.startswith("epoch 1 is kept, the last: ") for text in told.messages)
 
 
 def test_presets_are_read_when_they_are_needed_and_unknown_ones_are_no_keys() -> None:

@@ -170,6 +170,9 @@ def command(
     files.check_apart(outputs)
     for path in outputs:
         files.check_output(path, force=force)
+    if save_config is not None:
+        # names that no text file can hold are refused now, not after hours of work
+        settings_files.to_toml({name: getattr(chosen, name) for name in SETTINGS}, SETTINGS)
     trained = train(
         open_data(data),
         chosen,
