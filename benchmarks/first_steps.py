@@ -19,6 +19,7 @@ from PIL import Image
 
 from benchmarks.common import CLASSES, PICTURE_SIDE, machine, markdown, parser, progress, workplace
 from emoprune.data import near_duplicates, splits
+from emoprune.data.config import SplitConfig
 from emoprune.data.datasets import open_data
 from emoprune.data.formats.image_folders import Folder
 from emoprune.faces import manifest
@@ -65,7 +66,7 @@ def measured(place: str) -> list[list[str]]:
     timed(rows, "open, with the fingerprint", lambda: open_data(place))
     data = open_data(place)
     assert isinstance(data, Folder)
-    rule = splits.split_rule(data, "80/20", None, None, seed=0)
+    rule = splits.split_rule(data, SplitConfig(split="80/20"), seed=0)
     # the first split imports scikit-learn
     splits.partition(data.catalog, rule)
     timed(rows, "split at random", lambda: splits.partition(data.catalog, rule))

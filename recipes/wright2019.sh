@@ -23,17 +23,11 @@ faces="$data/fer2013"
 [ -e "$faces" ] || faces="$data/fer2013.csv"
 [ -e "$faces" ] || complain "$data/fer2013: not found, nor fer2013.csv; see --help"
 seeds=${seeds:-$(choose '0 1 2' 0)}
-training="$faces/train"
+training="$faces:train"
 if [ -f "$faces" ]; then
-  training="$out/training.csv"
   head -n 1 "$faces" | grep -qi usage || complain "$faces: has no column Usage; take the file as published"
 fi
 widths=(--hidden "$(choose 1000 20)" --hidden "$(choose 1000 20)")
-
-training_rows() { # of a CSV, without Usage, so that they can be split again
-  awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) { name = tolower($i); gsub(/[^a-z]/, "", name); at[name] = i } }
-    NR == 1 { print "emotion,pixels" } NR > 1 && $at["usage"] ~ /Training/ { print $at["emotion"] "," $at["pixels"] }' "$faces"
-}
 
 sanity() { # section 4.1
   run emoprune train "$faces" "$out/sanity.st" --preset wright2019-ff --hidden 40 --hidden 40 --overfit 50 \
@@ -65,7 +59,6 @@ both() { # both SEED NAME LABEL DATA [OPTION ...]: sections 5.2 and 6
 }
 
 begin
-[ ! -f "$faces" ] || training_rows > "$training"
 sanity
 search
 each_seed both '' '' "$faces"

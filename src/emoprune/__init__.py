@@ -72,16 +72,19 @@ def open_data(
     split: str | None = None,
     group_by: str | None = None,
     split_by: SplitBy | None = None,
+    split_file: str | Path | None = None,
 ) -> Data:
     """A folder of faces by class, FER-2013's CSV, or a feature table, and how it is to be split.
 
-    `split` is "80/20", "75/10/15" (percent) or "346/329" (counts); samples whose names match the regular
+    Of data that come in parts "faces/:val" is one part alone. `split` is "80/20", "75/10/15" (percent) or
+    "346/329" (counts), and `split_file` a CSV titled name,part; samples whose names match the regular
     expression `group_by` with the same text stay on one side, and with `split_by="duplicates"` so do
     near-duplicates. Raises BadData for what is none of these.
     """
     from emoprune.data.datasets import open_data as opened
 
-    return opened(str(path), split=split, group_by=group_by, split_by=split_by)
+    file = None if split_file is None else str(split_file)
+    return opened(str(path), split=split, group_by=group_by, split_by=split_by, split_file=file)
 
 
 def train(
@@ -184,8 +187,9 @@ def evaluate(
     """How well a model does on a part of the data ("test", else "val", by the model's own split).
 
     `model` is a checkpoint or the path of one, or of an .onnx file that `export` wrote. With `latency` one
-    sample is timed, too; `label` and `settings` are kept in the metrics, for reports. Raises BadData for data
-    that the model was not trained on, unless the part is "all".
+    sample is timed, too; `label` and `settings` are kept in the metrics, for reports. How often this user has
+    looked at a test part is counted. Raises BadData for data that the model was not trained on, unless the
+    part is "all".
     """
     from emoprune.evaluation.evaluate import evaluate as evaluated
     from emoprune.evaluation.model import load as loaded

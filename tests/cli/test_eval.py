@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.support.command_line import Runner
+from tests.support.command_line import SMALL, Runner
 from tests.support.terminal import bytes_on_terminal, lines_of
 
 KEYS = [
     *("schema", "model", "model_fingerprint", "data", "data_fingerprint", "split", "n", "classes"),
     *("accuracy", "accuracy_interval", "macro_f1", "per_class", "confusion", "log_loss", "calibration_error"),
     *("parameters", "nonzero_parameters", "macs", "bytes", "units", "latency_ms", "label", "settings"),
+    *("seen", "test_looks"),
 ]
 
 
@@ -33,7 +35,7 @@ def test_eval_refuses_other_data_by_its_options(emoprune: Runner, model: Path, s
 
 def test_eval_reads_a_checkpoint_from_standard_input(emoprune: Runner, model: Path, faces: Path) -> None:
     piped = emoprune.done("eval", "-", faces, stdin=model.read_bytes()).record
-    assert {**piped, "model": str(model)} == emoprune.done("eval", model, faces).record
+    assert {**piped, "model": str(model), "test_looks": 1} == emoprune.done("eval", model, faces).record
 
 
 def test_eval_prints_lines_that_concatenate(emoprune: Runner, model: Path, faces: Path) -> None:
@@ -66,7 +68,7 @@ def test_eval_keeps_label_and_settings(emoprune: Runner, model: Path, faces: Pat
     settings = {"hidden": 200, "pruned": 0.5, "a": "b=1", "empty": "", "big": 1000.0, "below": -0.5}
     assert record == {
         **plain,
-        **{"label": "whole, random split", "settings": {**settings, "date": "2020-01"}},
+        **{"label": "whole, random split", "settings": {**settings, "date": "2020-01"}, "test_looks": 1},
     }
     assert isinstance(record["settings"]["hidden"], int)
     assert (plain["label"], plain["settings"]) == (None, {})
@@ -87,3 +89,17 @@ def test_eval_refuses_empty_labels_and_settings(
     emoprune: Runner, model: Path, faces: Path, option: tuple[str, ...], says: str
 ) -> None:
     emoprune.check_refused("eval", model, faces, *option, code=2, says=(says,))
+
+
+def test_eval_of_a_part_is_eval_with_that_split(emoprune: Runner, faces_here: Callable[..., Path]) -> None:
+    counts = {f"{part}/{label}": 4 for part in ("train", "val", "test") for label in ("happy", "sad")}
+    faces_here("faces", counts)
+    emoprune.done("train", "faces/", "m.st", *SMALL)
+    named = emoprune.done("eval", "m.st", "faces/:val").record
+    assert named == emoprune.done("eval", "m.st", "faces/", "--split", "val").record
+    assert (named["data"], named["split"], named["test_looks"]) == ("faces/", "val", None)
+    says = ("faces/:val: is the val part, and --split test asks for another; leave out --split",)
+    emoprune.check_refused("eval", "m.st", "faces/:val", "--split", "test", code=2, says=says)
+    first, second = (emoprune.done("eval", "m.st", "faces:test") for _ in range(2))
+    assert (first.record["test_looks"], second.record["test_looks"]) == (0, 1)
+    assert "note: faces: its test part was looked at 1 time before, for this same network" in second.err

@@ -312,3 +312,20 @@ def test_an_autoencoder_is_timed_and_exported_but_not_evaluated_as_onnx(
 def test_an_svm_has_no_angles_and_no_remedy_for_it(emoprune: Runner, table: Path) -> None:
     emoprune.done("train", table, "svm.st", "--arch", "svm")
     assert "--data" not in emoprune.check_refused("angles", "svm.st", "--data", table, says=("svm.st: ",))
+
+
+def test_train_saves_the_split_that_another_run_takes(emoprune: Runner, small: Path, in_folder: Path) -> None:
+    argv = ("train", small, "m.st", *SMALL, "--split", "60/20/20", "--group-by", "^film[0-9]", "--seed", "3")
+    made = emoprune.done(*argv, "--save-split", "s.csv").record
+    lines = (in_folder / "s.csv").read_text().splitlines()
+    assert lines[0] == "name,part"
+    assert {part: sum(line.endswith(f",{part}") for line in lines) for part in made["parts"]} == made["parts"]
+    again = emoprune.done("train", small, "n.st", *SMALL, "--split-file", "s.csv", "--seed", "3").record
+    assert again["parts"] == made["parts"]
+    assert again["training"] == made["training"]
+    for part, count in made["parts"].items():
+        scores = [emoprune.done("eval", name, small, "--split", part).record for name in ("m.st", "n.st")]
+        assert scores[0]["n"] == count
+        assert scores[0]["confusion"] == scores[1]["confusion"]
+    emoprune.check_refused(*argv, "--force", "--save-split", "s.csv", "--split-file", "s.csv", code=2)
+    emoprune.check_refused("train", small, "o.st", *SMALL, "--save-split", "o.st", code=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from emoprune.data import near_duplicates
+from emoprune.data.datasets import open_data
 from emoprune.data.formats.image_folders import open_folder
 from emoprune.data.splits import partition
 from emoprune.data.types import SplitRule
@@ -236,3 +238,16 @@ def test_a_checkpoint_names_the_groups_it_was_split_by(emoprune: Runner, copied:
     catalog = open_folder(str(copied)).catalog
     assert len(together) == COPIES
     assert all(len(originals({catalog.names[index] for index in group})) == 1 for group in together)
+
+
+def test_hashes_of_a_part_are_those_of_its_names_in_the_whole(in_folder: Path, copied: Path) -> None:
+    parts = in_folder / "parted"
+    for part in ("train", "test"):
+        copied_tree = parts / part
+        shutil.copytree(copied, copied_tree)
+    add_hashes(parts)
+    data = open_data("parted:train")
+    groups = near_duplicates.kept_together(data)
+    (parts / "crops.csv").unlink()
+    assert groups == near_duplicates.kept_together(open_data("parted:train"))
+    assert len(groups) == COPIES

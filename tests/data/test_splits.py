@@ -6,14 +6,21 @@ import contextlib
 import dataclasses
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.choices import PARTS
-from emoprune.data.splits import Parts, declared_parts, groups, part_sizes, partition
-from emoprune.data.types import FOLDERS, Catalog, SplitRule
+from emoprune.data import split_files
+from emoprune.data.config import SplitConfig
+from emoprune.data.datasets import open_data
+from emoprune.data.formats import feature_tables
+from emoprune.data.formats.parts import Parts
+from emoprune.data.splits import fold_rules, note_split, part_sizes, partition, split_rule
+from emoprune.data.types import FILE, FOLDERS, Catalog, SplitRule, Table
 from emoprune.errors import BadData, InvalidRecord, UsageFault
 
 SHARES = ("80/20", "75/10/15", "50/50", "20/80", "60/20/20")
@@ -139,22 +146,6 @@ def test_partition_takes_declared_parts() -> None:
     assert partition(data, rule(FOLDERS)) == {"train": (0, 2), "val": (3, 4), "test": (1, 5)}
 
 
-def test_declared_parts_are_in_order_without_absent_ones() -> None:
-    found = declared_parts(["test/a/1", "train/a/2"])
-    assert found is not None
-    assert list(found.items()) == [("train", (1,)), ("test", (0,))]
-    assert declared_parts(["PrivateTest/a/1", "Training/a/2", "valid/a/3"]) == {
-        "train": (1,),
-        "val": (2,),
-        "test": (0,),
-    }
-
-
-@pytest.mark.parametrize("names", [[], ["a/1"], ["train/a/1", "b/2"], ["train"], ["trainings/a/1"]])
-def test_declared_parts_is_none_for_a_name_outside_the_parts(names: list[str]) -> None:
-    assert declared_parts(names) is None
-
-
 def test_partition_refuses_a_folders_rule_without_part_folders() -> None:
     with pytest.raises(BadData, match="train/, val/ and test/"):
         partition(of_counts([5, 5]), rule(FOLDERS))
@@ -243,34 +234,10 @@ def test_part_sizes_refuse_other_text(text: str) -> None:
         part_sizes(text, 100)
 
 
-def test_groups_are_matches_in_the_file_name() -> None:
-    assert groups(["happy/film1_2.jpg", "x_y/film2_1.jpg"], PERSON) == ["film1", "film2"]
-
-
-def test_groups_are_the_first_parenthesis() -> None:
-    assert groups(["a/shot7_ann.jpg", "b/shot8_bob.jpg"], r"_(\w+)\.(jpg)") == ["ann", "bob"]
-
-
-def test_groups_name_a_file_without_a_match() -> None:
-    with pytest.raises(BadData, match="b/two"):
-        groups(["a/1one", "b/two"], r"\d")
-
-
 def test_groups_name_a_file_without_its_parenthesis() -> None:
     data = catalog(["a1", "b1", "a2", "b2"], [0, 0, 1, 1])
     with pytest.raises((BadData, UsageFault)):
         partition(data, rule("50/50", group_by="(a)|b"))
-
-
-@pytest.mark.parametrize("pattern", ["(", "[a", "*", "a{99999999999999}"])
-def test_groups_refuse_a_wrong_pattern(pattern: str) -> None:
-    with pytest.raises(UsageFault, match="not a regular expression"):
-        groups(["a"], pattern)
-
-
-def test_groups_refuse_a_pattern_that_takes_too_long() -> None:
-    with pytest.raises(UsageFault, match="takes too long to match"):
-        groups([f"{'a' * 60}!"], "(a+)+$")
 
 
 def test_partition_refuses_fewer_groups_than_parts() -> None:
@@ -361,3 +328,135 @@ def test_partition_refuses_a_missing_sample() -> None:
 def test_split_rule_refuses_invalid_groups(together: Groups) -> None:
     with pytest.raises(InvalidRecord, match="invalid groups of samples"):
         SplitRule("80/20", 0, None, "f", together)
+
+
+def tabled(labels: list[int], names: list[str] | None = None, split: SplitConfig | None = None) -> Table:
+    """A table of one column with these labels."""
+    held = catalog(names or [f"film{index // 4}_{index}" for index in range(len(labels))], labels)
+    return Table(held, ("x",), torch.zeros(len(labels), 1), split or SplitConfig())
+
+
+def test_partition_says_how_small_a_class_is() -> None:
+    with pytest.raises(BadData, match="class class1 has 1 sample, too few for 2 parts; add"):
+        partition(catalog([f"{index}" for index in range(9)], [0] * 8 + [1]), rule("80/20"))
+
+
+def test_partition_counts_the_classes_that_a_part_lacks() -> None:
+    data = catalog(["train/1", "train/2", "train/3", "test/4"], [0, 1, 2, 0])
+    with pytest.raises(BadData, match="test part has no sample of class class1 nor of 1 other; add"):
+        partition(data, rule(FOLDERS))
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_is_not_a_way_to_split(part: str) -> None:
+    with pytest.raises(UsageFault) as caught:
+        split_rule(tabled([0, 1] * 4), SplitConfig(split=part), 0)
+    assert f"`split={part}` names the {part} part" in str(caught.value)
+    assert ("kept for eval" in str(caught.value)) == (part == "test")
+
+
+def test_split_rule_takes_a_split_file_that_partition_repeats(tmp_path: Path) -> None:
+    data, parts = tabled([0, 1] * 6), {"train": (0, 1, 4, 5, 6, 7), "val": (2, 3), "test": (8, 9, 10, 11)}
+    (tmp_path / "s.csv").write_bytes(split_files.to_bytes(data.catalog, parts))
+    found = split_rule(data, SplitConfig(split_file=str(tmp_path / "s.csv")), 0)
+    assert found == SplitRule(FILE, 0, None, "0" * 64, assigned="t2v2t4e4")
+    assert partition(data.catalog, found) == parts
+    with pytest.raises(UsageFault, match="`split` and `split_file` both say"):
+        split_rule(data, SplitConfig(split="80/20", split_file=str(tmp_path / "s.csv")), 0)
+    with pytest.raises(BadData, match=r"its val part has no sample of class class1; .* `split_file`"):
+        partition(tabled([0, 1, 0, 0] + [0, 1] * 4).catalog, found)
+    with pytest.raises(InvalidRecord, match="not of the 2 samples"):
+        partition(tabled([0, 1]).catalog, found)
+
+
+def test_partition_by_a_file_names_a_group_on_both_sides() -> None:
+    data = catalog([f"film{index // 3}_{index}" for index in range(12)], [0, 1] * 6)
+    apart = SplitRule(FILE, 0, PERSON, "f", assigned="t6e6")
+    assert partition(data, apart) == {"train": tuple(range(6)), "test": tuple(range(6, 12))}
+    with pytest.raises(BadData) as caught:
+        partition(data, dataclasses.replace(apart, assigned="t4v4e4"))
+    assert str(caught.value) == (
+        "group film1 is on both sides of `split_file`, with film1_3 in train and film1_4 in val "
+        "(the first of 2 such groups); correct the file, or leave out `group_by` and `split_by`"
+    )
+    with pytest.raises(BadData, match="a group of near-duplicates is on both sides"):
+        partition(data, SplitRule(FILE, 0, None, "f", ((5, 6),), "t6e6"))
+
+
+def test_a_split_file_moves_samples_of_a_test_part_with_a_warning(
+    tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    names = [f"{part}/{index}" for part in ("train", "test") for index in range(4)]
+    data = tabled([0, 1] * 4, names)
+
+    parts = {"train": (0, 1, 2, 3, 4), "test": (5, 6, 7)}
+    (tmp_path / "s.csv").write_bytes(split_files.to_bytes(data.catalog, parts))
+    note_split(data, split_rule(data, SplitConfig(split_file=str(tmp_path / "s.csv")), 0), parts)
+    assert told.messages == ["faces: `split_file` has 1 sample of its test part in another, test/0 the first"]
+
+
+def folded(data: Table, k: int, seed: int = 0) -> list[Parts]:
+    return [partition(data.catalog, found) for found in fold_rules(data, k, seed=seed)]
+
+
+@pytest.mark.parametrize("group_by", [None, PERSON])
+def test_fold_rules_have_each_sample_in_val_once(group_by: str | None) -> None:
+    data = tabled([0, 1, 2] * 20, split=SplitConfig(group_by=group_by))
+    found = folded(data, 5)
+    assert [list(parts) for parts in found] == [["train", "val"]] * 5
+    assert sorted(index for parts in found for index in parts["val"]) == list(range(60))
+    for parts in found:
+        assert_is_partition(parts, 60)
+    assert folded(data, 5) == found
+    assert folded(data, 5, seed=1) != found
+
+
+def test_fold_rules_keep_the_test_part_out_of_all_folds() -> None:
+    data = tabled([0, 1, 2] * 20, split=SplitConfig(split="75/10/15"))
+    cut = partition(data.catalog, rule("85/15"))["test"]
+    named = [f"{('train', 'val', 'test')[index % 3]}/{index}" for index in range(60)]
+    declared = tabled([index // 3 % 3 for index in range(60)], named)
+    for found, test in ((folded(data, 4), cut), (folded(declared, 4), tuple(range(2, 60, 3)))):
+        assert [parts["test"] for parts in found] == [test] * 4
+        val = sorted(index for parts in found for index in parts["val"])
+        assert val == sorted(set(range(60)) - set(test))
+
+
+def test_fold_rules_of_a_rule_fold_what_it_does_not_test() -> None:
+    assigned = SplitRule(FILE, 3, None, "f", assigned="e6t50v4")
+    data = tabled([0, 1, 2] * 20).catalog
+    parts = [partition(data, found) for found in fold_rules(assigned, 3)]
+    assert [found["test"] for found in parts] == [tuple(range(6))] * 3
+    assert sorted(index for found in parts for index in found["val"]) == list(range(6, 60))
+
+
+def test_fold_rules_refuse_folds_that_cannot_be() -> None:
+    data = tabled([0, 1] * 6)
+    with pytest.raises(UsageFault, match="`folds=1` leaves nothing to train on; give 2 or more"):
+        fold_rules(data, 1)
+    with pytest.raises(BadData, match="faces: class class0 is in 6 samples, fewer than the 7 folds"):
+        fold_rules(data, 7)
+
+
+def test_split_rule_refuses_a_test_part(tmp_path: Path) -> None:
+    names = [f"{part}/{index}.jpg" for part in PARTS for index in range(4)]
+    data = tabled([0, 1] * 6, names)
+    (tmp_path / "t.csv").write_bytes(feature_tables.to_bytes(data, suffix=".csv"))
+    assert split_rule(open_data(f"{tmp_path}/t.csv:train"), SplitConfig(), 0).shares == "80/20"
+    with pytest.raises(UsageFault, match=r"t\.csv:test: is the test part, which is kept for eval; give"):
+        split_rule(open_data(f"{tmp_path}/t.csv:test"), SplitConfig(), 0)
+    with pytest.raises(UsageFault, match=r"is already split into train, val, test; .* give .*t\.csv:train"):
+        split_rule(open_data(tmp_path / "t.csv"), SplitConfig(split="80/20"), 0)
+
+
+def test_fold_rules_keep_groups_of_declared_parts_whole() -> None:
+    names = [f"{('train', 'val', 'test')[index % 3]}/film{index // 5}_{index}" for index in range(90)]
+    data = tabled([index // 3 % 3 for index in range(90)], names, SplitConfig(group_by=PERSON))
+    for parts in folded(data, 4):
+        assert parts["test"] == tuple(range(2, 90, 3))
+        films = [
+            {names[index].split("/")[1].split("_")[0] for index in parts[part]} for part in ("train", "val")
+        ]
+        assert not films[0] & films[1]
+    with pytest.raises(UsageFault, match="is already split"):
+        split_rule(data, data.split, 0)

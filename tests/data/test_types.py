@@ -1,9 +1,10 @@
 import math
+from typing import Any
 
 import pytest
 import torch
 
-from emoprune.data.types import Catalog, Preprocess, Table
+from emoprune.data.types import Catalog, Preprocess, SplitRule, Table
 from emoprune.errors import InvalidRecord
 
 
@@ -56,3 +57,29 @@ def test_preprocess_channels_are_those_of_the_network() -> None:
         Preprocess("image", (8, 8), "gray", (0.5,), (0.5,), fills=True)
     assert Preprocess("image", (8, 8), "gray", (0.5,), (0.5,)).channels == 1
     assert Preprocess("image", (8, 8), "gray", (0.5,) * 3, (0.5,) * 3).channels == 3
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"shares": "all"},
+        {"shares": "file"},
+        {"shares": "80/20", "assigned": "t3e"},
+        *({"shares": "file", "assigned": text} for text in ("", "t0e", "x3", "t3e\n", "t-1e", "3t")),
+        {"shares": "file", "assigned": "t1234567890"},
+        *({"shares": "80/20", "fold": fold} for fold in ((0, 5), (6, 5), (1, 1), (-1, 2), (2, 0))),
+    ],
+)
+def test_split_rule_refuses_parts_and_folds_that_cannot_be(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRecord):
+        SplitRule(**{"seed": 0, "group_by": None, "fingerprint": "f", **fields})
+
+
+def test_split_rule_takes_files_and_folds() -> None:
+    assert SplitRule("file", 0, None, "f", assigned="t3ve12", fold=(2, 3)).fold == (2, 3)
+    assert SplitRule("all", 0, None, "f", fold=(5, 5)).shares == "all"
+
+
+def test_catalog_refuses_contents_of_other_samples() -> None:
+    with pytest.raises(InvalidRecord):
+        Catalog("faces", ("a", "b"), (0, 0), ("x",), "f", ("c",))

@@ -20,13 +20,15 @@ from emoprune.cli.main import main
 from emoprune.data.datasets import open_data
 from emoprune.data.loader import batches
 from emoprune.data.splits import partition
-from emoprune.errors import BadData
+from emoprune.errors import BadData, UsageFault
 from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.model import load, samples
 from emoprune.evaluation.types import Metrics, ReconstructionMetrics
+from emoprune.io.pictures.images import read_photo
 from emoprune.networks import checkpoint as checkpoints
 from tests.support.command_line import SMALL, Runner, opened
 from tests.support.feature_tables import draw_table
+from tests.support.training import CONV1, trained
 
 CPU = torch.device("cpu")
 Compressed = Callable[[int], tuple[Path, Path]]
@@ -67,7 +69,7 @@ def errors(network: str | Path, table: Path, part: str) -> np.ndarray:
     return found
 
 
-def evaluated(model: Path, data: Path, **options: Any) -> Metrics:
+def evaluated(model: Path, data: Path | str, **options: Any) -> Metrics:
     found = evaluate(load(str(model), CPU), open_data(data), **options)
     assert isinstance(found, Metrics)
     return found
@@ -338,3 +340,109 @@ def test_report_says_that_it_reads_another_schema(
     table, network = compressed(0)
     line = emoprune.done("eval", network, table).raw
     emoprune.check_refused("report", stdin=line, says=("emoprune.reconstruction/1", "emoprune.metrics/1"))
+
+
+@pytest.fixture
+def parted(faces_here: Callable[..., Path]) -> Path:
+    """Drawn faces in three parts, in each its own; m.st learned from them, n.st from train/ alone."""
+    parts = {"train": 8, "val": 4, "test": 4}
+    counts = {f"{part}/{label}": parts[part] for part in parts for label in ("happy", "sad")}
+    folder = faces_here("faces", counts)
+    for part in ("val", "test"):
+        for photo in (folder / part).rglob("*.jpg"):
+            # drawn alike in all parts
+            read_photo(photo).rotate(90 if part == "val" else 180).save(photo)
+    trained("faces", **CONV1).save("m.st")
+    trained("faces/:train", **CONV1).save("n.st")
+    return folder
+
+
+def test_evaluate_takes_a_named_part_of_its_own_data_as_that_part(parted: Path) -> None:
+    for part in ("val", "test", "train"):
+        whole = evaluated(Path("m.st"), parted, part=part)
+        assert evaluated(Path("m.st"), f"{parted}/:{part}") == dataclasses.replace(whole, data=f"{parted}/")
+        assert evaluated(Path("m.st"), f"{parted}:{part}", part=part) == whole
+    with pytest.raises(UsageFault, match="faces:val: is the val part, and `part=test` asks for another"):
+        evaluated(Path("m.st"), f"{parted}:val", part="test")
+
+
+def test_evaluate_scores_a_named_part_of_other_data_whole(parted: Path) -> None:
+    found = evaluated(Path("n.st"), f"{parted}:val")
+    alone = evaluated(Path("n.st"), parted / "val", part="all")
+    assert found == dataclasses.replace(alone, data=f"{parted}:val")
+    assert (found.split, found.n, found.seen, found.test_looks) == ("all", 8, 0, None)
+    # its own data is split by its own rule
+    assert evaluated(Path("n.st"), f"{parted}:train").split == "test"
+    # wherever it was trained, a test part is one
+    assert [evaluated(Path(name), f"{parted}:test").test_looks for name in ("n.st", "m.st")] == [0, 1]
+
+
+def test_evaluate_warns_of_samples_that_were_trained_on(
+    parted: Path, tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    assert evaluated(Path("m.st"), parted, part="train").seen == 16
+    assert told.messages == []
+    found = evaluated(Path("m.st"), parted, part="all")
+    rest = f"{evaluated(Path('m.st'), parted).accuracy:.1%}"
+    # 16 of train, and 8 of val, by which the epoch was chosen
+    assert (found.n, found.seen) == (32, 24)
+    says = (
+        f"24 of 32 samples are in its train or val part, or copies of those; accuracy on the other 8: {rest}"
+    )
+    assert told.messages == [f"{parted}: {says}"]
+    told.clear()
+    other = tmp_path / "other"
+    for part in ("train", "test"):
+        shutil.copytree(parted / part / "sad", other / "sad" / f"of {part}")
+    found = evaluated(Path("m.st"), other, part="all")
+    assert (found.n, found.seen) == (12, 8)
+    says = f"{other}: 8 of 12 samples were trained on; accuracy on the other 4: "
+    assert told.messages[-1].startswith(says)
+
+
+def test_evaluate_warns_of_copies_in_the_test_part(parted: Path, told: pytest.LogCaptureFixture) -> None:
+    photo = next((parted / "train" / "sad").iterdir())
+    shutil.copy(photo, parted / "test" / "sad" / "copy.jpg")
+    trained("faces", **CONV1).save("c.st")
+    told.clear()
+    assert evaluated(Path("c.st"), parted).seen == 1
+    says = "faces: 1 of 9 samples were trained on; accuracy on the other 8"
+    assert any(says in text for text in told.messages)
+
+
+def test_evaluate_of_an_older_checkpoint_knows_the_parts_of_its_data_alone(
+    parted: Path, told: pytest.LogCaptureFixture
+) -> None:
+    dataclasses.replace(checkpoints.read("m.st"), trained=None).save("old.st")
+    assert evaluated(Path("old.st"), parted, part="all").seen == 24
+    told.clear()
+    assert evaluated(Path("old.st"), parted).seen == 0
+    assert told.messages == []
+    assert evaluated(Path("old.st"), parted / "val", part="all").seen is None
+    says = "old.st does not say what it was trained on: samples of"
+    assert [text.startswith(says) for text in told.messages] == [True]
+
+
+def test_evaluate_counts_the_looks_at_a_test_part(
+    model: Path, faces: Path, onnx_model: Path, state: Path, told: pytest.LogCaptureFixture
+) -> None:
+    assert [evaluated(model, faces, part=part).test_looks for part in ("train", "all")] == [None, None]
+    assert evaluated(model, faces).test_looks == 0
+    assert evaluated(onnx_model, faces).test_looks == 1
+    again = evaluate(checkpoints.read(str(model)), open_data(faces))
+    assert again.test_looks == 2
+    assert [text for text in told.messages if "looked at" in text] == [
+        f"{faces}: its test part was looked at 1 time before, for 1 network",
+        f"{faces}: its test part was looked at 2 times before, for 2 networks of 1 training, "
+        "1 time for this same one",
+    ]
+    assert len((state / "emoprune" / "test-looks.jsonl").read_text().splitlines()) == 3
+
+
+def test_evaluate_goes_on_where_looks_cannot_be_counted(
+    model: Path, faces: Path, state: Path, told: pytest.LogCaptureFixture
+) -> None:
+    (state / "emoprune").write_text("a file in the place of the folder")
+    assert evaluated(model, faces).n == 12
+    (said,) = (text for text in told.messages if "look" in text)
+    assert said.startswith("this look at the test part is not counted: ")

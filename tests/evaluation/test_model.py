@@ -226,14 +226,15 @@ def test_load_gives_onnx_and_checkpoint_the_same_logits(model: Path, onnx_model:
     np.testing.assert_allclose(both[0], both[1], rtol=0, atol=1e-4)
 
 
-def test_part_indices_follow_the_rule(model: Path, faces: Path) -> None:
+def test_chosen_part_follows_the_rule(model: Path, faces: Path) -> None:
     data, rule = open_data(str(faces)), checkpoint.read(str(model)).split
     expected = partition(data.catalog, rule)
     for asked, name in ((None, "test"), ("train", "train"), ("test", "test")):
-        found, indices = loading.part_indices(data, rule, asked)  # type: ignore[arg-type]  # from a tuple
-        assert (found, tuple(indices.tolist())) == (name, expected[name])
-    name, indices = loading.part_indices(data, rule, "all")
-    assert (name, indices.tolist()) == ("all", list(range(60)))
+        found = loading.chosen_part(data, rule, asked)  # type: ignore[arg-type]  # from a tuple
+        assert (found.name, tuple(found.indices.tolist())) == (name, expected[name])
+        assert (found.own, found.is_test) == (True, name == "test")
+    found = loading.chosen_part(data, rule, "all")
+    assert (found.name, found.indices.tolist(), found.is_test) == ("all", list(range(60)), False)
 
 
 def tabled(labels: tuple[int, ...], classes: tuple[str, ...]) -> Table:
@@ -256,12 +257,12 @@ def test_labels_for_match_other_spellings_and_tell_it(told: pytest.LogCaptureFix
     assert told.messages == [wanted]
 
 
-def test_part_indices_refuse_other_data_except_for_all() -> None:
+def test_chosen_part_refuses_other_data_except_for_all() -> None:
     rule = SplitRule("50/50", 0, None, "g")
     table = tabled((0, 1, 0, 1), ("happy", "sad"))
     with pytest.raises(BadData, match=r"t\.csv: .*fingerprint.*part=all"):
-        loading.part_indices(table, rule, None)
-    assert loading.part_indices(table, rule, "all")[1].tolist() == [0, 1, 2, 3]
+        loading.chosen_part(table, rule, None)
+    assert loading.chosen_part(table, rule, "all").indices.tolist() == [0, 1, 2, 3]
 
 
 WITH_LABEL = Preprocess(kind="table", label=True)

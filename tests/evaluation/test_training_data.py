@@ -16,7 +16,12 @@ from emoprune.choices import MethodName
 from emoprune.cli.main import main
 from emoprune.data.formats import image_folders
 from emoprune.errors import BadCheckpoint, BadData, EmopruneError
-from emoprune.evaluation.training_data import CalibrationData, matching_layers, training_data_of
+from emoprune.evaluation.training_data import (
+    CalibrationData,
+    calibration_data,
+    matching_layers,
+    training_data_of,
+)
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.types import Checkpoint, HistoryEntry
 from emoprune.pruning.angles import survey_layers
@@ -40,6 +45,7 @@ from tests.support.checkpoints import (
 )
 from tests.support.command_line import Runner
 from tests.support.records import card_of_file, lay, with_card
+from tests.support.training import CONV1, trained
 
 RECONSTRUCT: dict[str, Any] = {"method": "reconstruct", "amount": 0.3}
 
@@ -420,3 +426,36 @@ def test_layers_match_by_glob_in_network_order(table_model: Path) -> None:
         assert [layer.name for layer in found] == names
     with pytest.raises(BadCheckpoint, match=r"`layer=CLASS\*`.*hidden1, classifier\.hidden2"):
         matching_layers(checkpoint, "CLASS*")
+
+
+@pytest.fixture
+def parted(faces_here: Callable[..., Path]) -> Path:
+    """Faces in parts; whole.st was trained on all of them, part.st on train/ alone."""
+    each = {"train": 6, "val": 5, "test": 4}
+    counts = {f"{part}/{label}": each[part] for part in each for label in ("happy", "sad")}
+
+    folder = faces_here("faces", counts)
+    trained("faces", **CONV1).save("whole.st")
+    trained("faces/:train", **CONV1).save("part.st")
+    return folder
+
+
+def test_a_part_calibrates_alone(parted: Path, told: pytest.LogCaptureFixture) -> None:
+    whole = read("whole.st")
+    told.clear()
+    found = calibration_data(whole, f"{parted}/:train", limit=100)
+    assert (len(found.train), found.val, found.own) == (12, None, True)
+    assert not any("not what the model was trained on" in text for text in told.messages)
+    with pytest.raises(EmopruneError, match="is the test part, which is kept for eval"):
+        calibration_data(whole, f"{parted}:test", limit=100)
+    other = calibration_data(read("part.st"), f"{parted}:val", limit=100)
+    assert (len(other.train), other.own) == (10, False)
+
+
+def test_a_part_that_was_trained_on_is_found_again(parted: Path) -> None:
+    found = training_data_of(read("part.st"), limit=100)
+    assert isinstance(found, CalibrationData)
+    assert (found.own, len(found.train)) == (True, 10)
+    shutil.rmtree(parted / "train" / "sad")
+    says = "faces/:train is not what it was when the model was trained"
+    assert training_data_of(read("part.st"), limit=100) == says

@@ -199,3 +199,14 @@ def test_pictures_that_are_all_alike_have_no_components(in_folder: Path) -> None
         assert row.tolist() == [0.0] * 255 + [1.0] + [0.0] * 680
     with pytest.raises(EmopruneError, match="0 directions that lpq has"):
         features("faces", "lpq", pca=1)
+
+
+def test_extract_of_a_part_is_that_part_of_the_whole(faces_here: FacesHere) -> None:
+    counts = {f"{part}/{label}": 3 for part in ("train", "test") for label in ("happy", "sad")}
+    folder = faces_here("faces", counts)
+    whole, part = by_name(features(folder, "lpq")), by_name(features(f"{folder}:test", "lpq"))
+    assert part.keys() == {name.removeprefix("test/") for name in whole if name.startswith("test/")}
+    for name, row in part.items():
+        np.testing.assert_array_equal(row, whole[f"test/{name}"])
+    with pytest.raises(EmopruneError, match="is the test part, which is kept for eval"):
+        features(f"{folder}:test", "lpq", pca=1)

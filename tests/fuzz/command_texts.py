@@ -18,6 +18,7 @@ from hypothesis.strategies import SearchStrategy
 
 from emoprune.cli.main import main
 from emoprune.data.augmentation import parse_augmentations
+from emoprune.data.config import SplitConfig
 from emoprune.data.formats.fer2013 import Pixels
 from emoprune.data.splits import part_sizes, partition, split_rule
 from emoprune.data.types import Catalog
@@ -46,13 +47,13 @@ def _space(text: str) -> None:
 
 
 def _group_by(text: str) -> None:
-    rule = split_rule(PIXELS, "50/50", text, None, 0)
+    rule = split_rule(PIXELS, SplitConfig(split="50/50", group_by=text), 0)
     partition(PIXELS.catalog, rule)
 
 
 def _split_text(text: str) -> None:
     part_sizes(text, len(NAMES))
-    partition(PIXELS.catalog, split_rule(PIXELS, text, None, None, 0))
+    partition(PIXELS.catalog, split_rule(PIXELS, SplitConfig(split=text), 0))
 
 
 def _inputs(size: str | None = None, mean: str | None = None, std: str | None = None) -> None:

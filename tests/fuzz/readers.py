@@ -26,11 +26,14 @@ import torchvision.models  # noqa: F401
 from emoprune.choices import MethodName
 from emoprune.cli import output
 from emoprune.data import near_duplicates, splits
+from emoprune.data.config import SplitConfig
 from emoprune.data.datasets import Data, open_data
+from emoprune.data.formats.parts import declared_parts
 from emoprune.data.image_dataset import to_array
 from emoprune.data.splits import partition, split_rule
 from emoprune.data.types import Preprocess, Table
 from emoprune.errors import EmopruneError
+from emoprune.evaluation import looks as ledger
 from emoprune.evaluation import model as models
 from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.types import Metrics
@@ -98,7 +101,7 @@ def evaluated(place: Place) -> str:
     card = loaded.card
     # the same split as the one that the model was trained with
     with contextlib.suppress(EmopruneError):
-        models.part_indices(data, replace(card.split, fingerprint=data.catalog.fingerprint), None)
+        models.chosen_part(data, replace(card.split, fingerprint=data.catalog.fingerprint), None)
     result = evaluate(loaded, data, part="all")
     if not isinstance(result, Metrics):
         as_lines([asdict(result)])
@@ -158,11 +161,28 @@ def data_set(place: Place) -> None:
 
 
 def _split(data: Data) -> None:
-    declared = splits.declared_parts(data.catalog.names)
-    rule = split_rule(data, None if declared else "50/50", None, None, 0)
+    declared = declared_parts(data.catalog.names)
+    rule = split_rule(data, SplitConfig(split=None if declared else "50/50"), 0)
     splits.note_split(data, rule, partition(data.catalog, rule))
     if isinstance(data, Table):
         models.samples(data, Preprocess("table", fills=True), (len(data.columns),))
+
+
+def split_file(place: Place) -> None:
+    """As `train` with a split file, and as `eval` of what it makes."""
+    data = _tables[place.input.parent]
+    rule = split_rule(data, SplitConfig(split_file=str(place.input)), 0)
+    partition(data.catalog, rule)
+    for found in splits.fold_rules(rule, 2):
+        partition(data.catalog, found)
+
+
+def looks(place: Place) -> None:
+    """As `eval` of a test part."""
+    earlier = ledger.read_looks(place.input)
+    ledger.read_looks(place.input, "ab" * 32)
+    for look in earlier:
+        ledger.tell_looks(earlier, look, data="faces")
 
 
 def rows(place: Place) -> None:
@@ -377,6 +397,8 @@ READERS: dict[str, Reader] = {
         mutate=repacked,
         hostile="hostile workbooks",
     ),
+    "split file": Reader(read=split_file, seeds="split files", **OF_CSV),
+    "test looks": Reader(read=looks, seeds="looks", suffix=".jsonl", strategy=strategies.json_files),
     "crops.csv": Reader(read=rows, seeds="manifests", **OF_CSV),
     "failures.csv": Reader(read=boxes, seeds="boxes", **OF_CSV),
     "crop folder": Reader(read=crop, seeds="crop folders", strategy=variants.of_crop_folders, **OF_TREES),

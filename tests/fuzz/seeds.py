@@ -16,10 +16,13 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from emoprune.data.datasets import open_data
+from emoprune.choices import PARTS
+from emoprune.data import split_files
+from emoprune.data.datasets import Data, open_data
 from emoprune.data.formats import feature_tables
 from emoprune.data.formats.fer2013 import USAGES
 from emoprune.deployment.export import export
+from emoprune.evaluation.looks import Look
 from emoprune.faces import manifest
 from emoprune.faces.crop_folder import crop_folder
 from emoprune.faces.output_folder import CropFolder
@@ -46,6 +49,7 @@ from tests.support.records import fer2013_csv, noise_pixels, raw_safetensors, wo
 
 SPACES = (Space("lr", "log", 1e-3, 1e-1), Space("hidden", "choice", choices=(4, 8)))
 PHOTOS = ("angry/a.png", "angry/b.png", "happy/c.png", "happy/d.png")
+LOOK = Look("ab" * 32, "cd" * 32, "f" * 64, "a" * 64)
 BOXES = "source,x1,y1,x2,y2\n" + "".join(f"{name},2,2,20,18\n" for name in PHOTOS)
 
 
@@ -74,6 +78,11 @@ def made(room: Path) -> Inputs:
             b"preset = 'wright2019-ff'\nrecipe = 'modern'\n[settings]\nlr = 1\nhidden = [20, 0x10]\n",
             settings_files.to_toml({"augment": ("flip", 'a"\\'), "lr": 1e-5, "gray": True}, SETTINGS),
         ],
+        "split files": list(split_files_of(open_data(str(table)))),
+        "looks": [
+            "".join(json.dumps(dataclasses.asdict(look)) + "\n" for look in looks).encode()
+            for looks in ([LOOK], [LOOK, dataclasses.replace(LOOK, model="e" * 64, descent=None)])
+        ],
         "latencies": [Measured(SCHEMA, "a processor", 1, {"dense 1 widths 16>16": 0.5}).to_bytes()],
     }
 
@@ -89,6 +98,16 @@ def table_csv(rows: int = 12) -> bytes:
             f"{name},{('angry', 'happy')[index % 2]}," + ",".join(f"{value:.3f}" for value in values)
         )
     return ("\n".join(lines) + ",\n").replace(",\n", "\n").encode()
+
+
+def split_files_of(data: Data) -> Iterator[bytes]:
+    """Two and three parts of a data set."""
+    for count in (2, 3):
+        parts = {
+            part: tuple(index for index in range(12) if index // 2 % count == place)
+            for place, part in enumerate(PARTS[:count])
+        }
+        yield split_files.to_bytes(data.catalog, parts)
 
 
 def drawn(seed: int, size: tuple[int, int] = (24, 20)) -> Image.Image:

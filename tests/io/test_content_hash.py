@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from emoprune.errors import BadData
 from emoprune.io import content_hash
-from emoprune.io.content_hash import file_hash, fingerprint
+from emoprune.io.content_hash import content_key, file_hash, fingerprint
 
 
 @given(st.lists(st.tuples(st.text(), st.text()), max_size=4))
@@ -36,3 +36,8 @@ def test_file_hash_refuses_a_pipe_and_an_endless_device(tmp_path: Path) -> None:
 def test_file_hash_names_a_file_that_cannot_be_read() -> None:
     with pytest.raises(OSError, match="'/proc/self/mem'"):
         file_hash("/proc/self/mem")
+
+
+def test_content_key_is_the_beginning_of_a_digest_as_int64() -> None:
+    keys = [content_key(start + "0" * 48) for start in ("0" * 16, "f" * 16, "7" + "f" * 15, "80" + "0" * 14)]
+    assert keys == [0, -1, 2**63 - 1, -(2**63)]

@@ -452,3 +452,38 @@ def test_open_regular_opens_a_plain_file_and_refuses_a_folder_as_the_system_does
         assert stream.read() == b"x"
     with pytest.raises(IsADirectoryError):
         files.open_regular(tmp_path)
+
+
+def test_append_line_loses_nothing_of_several_writers(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "lines"
+
+    def write(word: bytes) -> None:
+        for _ in range(50):
+            files.append_line(path, word * 99 + b"\n")
+
+    writers = [threading.Thread(target=write, args=(word,)) for word in (b"a", b"b", b"c")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted(path.read_bytes().split()) == [word * 99 for word in (b"a", b"b", b"c") for _ in range(50)]
+
+
+def test_append_line_refuses_what_is_not_a_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    for name in ("pipe", "folder", "file/below"):
+        with pytest.raises(OutputFault):
+            files.append_line(tmp_path / name, b"x\n")
+    with pytest.raises(OutputFault, match="not a plain file"):
+        files.append_line(Path("/dev/null"), b"x\n")
+
+
+@pytest.mark.parametrize(("value", "base"), [("{}/x", "x"), ("relative", ".y"), ("", ".y")])
+def test_user_folder_follows_the_variable_and_the_home(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: str, base: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("EMOPRUNE_SOME", value.format(tmp_path))
+    assert files.user_folder("EMOPRUNE_SOME", ".y") == tmp_path / base / "emoprune"

@@ -69,6 +69,10 @@ PREPROCESSES = st.one_of(
 TOGETHER = st.sampled_from(((), ((0, 2), (1, 3, 8))))
 
 
+INT64 = st.integers(-(2**63), 2**63 - 1)
+KEYS = st.sets(INT64, max_size=5).map(lambda keys: torch.tensor(sorted(keys), dtype=torch.int64))
+
+
 @st.composite
 def any_checkpoint(draw: st.DrawFn) -> Checkpoint:
     units, seed = draw(st.integers(1, 6)), draw(st.integers(0, 2**31))
@@ -99,6 +103,7 @@ def any_checkpoint(draw: st.DrawFn) -> Checkpoint:
             for name, shape in (("first", (units, 3)), ("last", (len(classes), units)))
             if draw(st.booleans())
         },
+        trained=draw(st.none() | KEYS),
         history=tuple(draw(st.lists(ENTRIES, max_size=3))),
         training=tuple(
             draw(
@@ -422,3 +427,29 @@ def test_save_writes_what_read_reads(tmp_path: Path) -> None:
         checkpoint().save(path)
     checkpoint(classes=("a", "b")).save(path, force=True)
     assert checkpoints.read(str(path)).classes == ("a", "b")
+
+
+def test_descent_is_that_of_the_first_training_wherever_it_was() -> None:
+    first = HistoryEntry("train", {"data": "/data/faces/:train", "seed": 0}, {"train_loss": 0.5}, {})
+    moved = dataclasses.replace(first, parameters={"data": "faces:train", "seed": 0})
+    other = dataclasses.replace(first, parameters={"data": "faces:train", "seed": 1})
+    prune = HistoryEntry("prune", {}, {}, {})
+    found = checkpoints.descent((first,))
+    assert found is not None
+    assert found == checkpoints.descent((moved, prune, other))
+    assert found != checkpoints.descent((other,))
+    assert checkpoints.descent((prune,)) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "left"),
+    [
+        ("/data/faces/:val", "faces:val"),
+        ("/data/fer2013.csv:val", "fer2013.csv:val"),
+        ("C:\\data\\faces\\:val", "faces:val"),
+        ("faces/:val", "faces/:val"),
+        ("/data/faces/", "faces"),
+    ],
+)
+def test_without_paths_keeps_the_part_of_data(path: str, left: str) -> None:
+    assert checkpoints.without_paths({"data": path}) == {"data": left}

@@ -415,3 +415,19 @@ ANYTHING = st.recursive(
 @settings(max_examples=200, deadline=None)
 def test_from_bytes_of_any_value_anywhere_raises_only_our_errors(path: str, value: object) -> None:
     check_outcome(with_card(DATA, replaced(path, value)))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        torch.tensor([1, 1]),
+        torch.tensor([2, 1]),
+        torch.tensor([[1, 2]]),
+        torch.tensor(1),
+        torch.tensor([1.0, 2.0]),
+        torch.tensor([1, 2], dtype=torch.int32),
+    ],
+)
+def test_from_bytes_refuses_keys_of_samples_that_are_not_in_order(keys: Tensor) -> None:
+    with pytest.raises(InvalidRecord, match="keys of its training samples"):
+        checkpoints.from_bytes(assembled({**stored(), "trained": keys}))

@@ -102,3 +102,9 @@ def test_from_json_names_what_is_wrong(path: str, value: object, says: str) -> N
 def test_a_checkpoint_is_not_read_from_the_metadata_of_an_onnx_file() -> None:
     with pytest.raises(BadCheckpoint, match="schema"):
         checkpoints.card_record(text_of(checkpoint()))
+
+
+def test_from_json_knows_the_training_that_a_network_comes_from() -> None:
+    made = checkpoint()
+    assert from_json(text_of(made)).descent == checkpoints.descent(made.history)
+    assert from_json(text_of(dataclasses.replace(made, history=()))).descent is None

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from emoprune.data.datasets import open_data
-from emoprune.data.formats.fer2013 import CLASSES
 from tests.recipes.conftest import ROOT, Recipe
-from tests.support.records import fer2013_csv, noise_pixels
 
 NEEDS = {
     "luan2020": (),
@@ -55,23 +52,6 @@ def test_recipe_makes_tables_and_figures(
     assert drawn >= set(FIGURES[name])
     assert any(stem.startswith("confusion") for stem in drawn)
     assert done.stdout.strip().splitlines()
-
-
-@pytest.mark.parametrize("form", ["emotion,pixels,Usage", "Usage, Pixels, emotion"])
-def test_wright2019_splits_the_training_rows_of_a_csv_again(
-    recipe: Recipe, tmp_path: Path, form: str
-) -> None:
-    rows = [(index % 7, ("Training", "Training", "PublicTest")[index // 7 % 3]) for index in range(84)]
-    lines = fer2013_csv(noise_pixels(84), rows).decode().splitlines()[1:]
-    if form.startswith("Usage"):
-        lines = [",".join(line.split(",")[at] for at in (2, 1, 0)) for line in lines]
-    (tmp_path / "fer2013.csv").write_text("\r\n".join([form, *lines]))
-    out = tmp_path / "out"
-    done = recipe("wright2019", tmp_path, out, "--quick")
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = open_data(str(out / "training.csv"))
-    emotions = [CLASSES[emotion] for emotion, usage in rows if usage == "Training"]
-    assert [found.catalog.classes[label] for label in found.catalog.labels] == emotions
 
 
 def test_wright2019_refuses_a_csv_without_a_split_before_anything_runs(

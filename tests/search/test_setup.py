@@ -94,3 +94,23 @@ def test_fine_trials_have_epochs_of_their_own(table: Path) -> None:
 def test_a_config_out_of_limits_cannot_be_made() -> None:
     with pytest.raises(UsageFault, match="`sampler=rand` is unknown; did you mean random"):
         SearchConfig(space=("lr=1,2",), sampler="rand")  # type: ignore[arg-type]  # as a caller may err
+
+
+def test_prepare_takes_a_part_and_a_split_file_with_a_val_part(table: Path, tmp_path: Path) -> None:
+    names = open_data(table).catalog.names
+    for parts in (("train", "val", "test"), ("train", "test")):
+        lines = [f"{name},{parts[index % len(parts)]}" for index, name in enumerate(names)]
+        (tmp_path / f"{len(parts)}.csv").write_text("\n".join(["name,part", *lines]))
+    config: dict[str, Any] = {**LR, "fixed": ("arch=mlp",)}
+    found = planned(table, **config, split_file=str(tmp_path / "3.csv"))
+    assert found.rule.assigned == found.identity["split"] == "tve" * 20
+    with pytest.raises(EmopruneError, match="has no val part by `split_file`"):
+        planned(table, **config, split_file=str(tmp_path / "2.csv"))
+    with pytest.raises(UsageFault, match="kept for eval"):
+        planned(table, **config, split="test")
+    rows = table.read_text().splitlines()
+    parted = [f"{('train', 'test')[index % 2]}/{row}" for index, row in enumerate(rows[1:])]
+    (tmp_path / "t.csv").write_text("\n".join([rows[0], *parted]))
+    assert planned(Path(f"{tmp_path}/t.csv:train"), **config).rule.shares == "60/20/20"
+    with pytest.raises(UsageFault, match="is the test part, which is kept for eval"):
+        planned(Path(f"{tmp_path}/t.csv:test"), **config)

@@ -99,7 +99,12 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
         and _all_equal(_parts(one.moments), _parts(other.moments))
         and _all_equal(one.sensitivities, other.sensitivities)
         and _all_equal(one.masks, other.masks)
+        and _all_equal(_keys(one), _keys(other))
     )
+
+
+def _keys(found: Checkpoint) -> dict[str, Tensor]:
+    return {} if found.trained is None else {"trained": found.trained}
 
 
 def _parts(entries: Mapping[str, Moments]) -> dict[str, Tensor]:

@@ -376,3 +376,28 @@ def test_data_decide_the_network_where_none_is_named(small: Path, table: Path) -
         named = prepare(open_data(str(data)), train_config(arch="mlp", epochs=0))
         assert named.start.spec.arch == "mlp"
     assert "conv2 needs images, not a feature table" in refusal(table, arch="conv2")
+
+
+def test_a_part_is_trained_on_alone_and_the_test_part_never(faces_here: FacesHere) -> None:
+    faces_here("faces", {f"{part}/{label}": 6 for part in ("train", "test") for label in ("happy", "sad")})
+    found = trained("faces/:train", **CONV1, split="50/50")
+    assert found.split.shares == "50/50"
+    assert found.split.fingerprint == open_data("faces/train").catalog.fingerprint
+    assert found.history[0].parameters["data"] == "faces/:train"
+    assert refusal("faces:test", **CONV1) == (
+        "faces:test: is the test part, which is kept for eval; give faces:train, or another part"
+    )
+    assert "kept for eval" in refusal("faces:train", **CONV1, split="test")
+
+
+def test_a_split_file_replaces_the_split_of_a_preset(faces_here: FacesHere, in_folder: Path) -> None:
+    faces = open_data(faces_here("faces", {"happy": 6, "sad": 6}))
+    parts = [("train", "val", "test")[index % 3] for index in range(12)]
+    lines = [f"{name},{part}" for name, part in zip(faces.catalog.names, parts, strict=True)]
+    (in_folder / "s.csv").write_text("\n".join(["name,part", *lines]))
+    config = train_config("jain2020-conv1", split_file="s.csv", size="16")
+    prepared = prepare(faces, config)
+    assert {name: part.tolist() for name, part in prepared.parts.items()} == {
+        name: [index for index in range(12) if parts[index] == name] for name in ("train", "val", "test")
+    }
+    assert "`split` and `split_file` both say" in refusal("faces", **CONV1, split="80/20", split_file="s.csv")

@@ -22,16 +22,18 @@ from emoprune.data.types import Preprocess, Samples
 from emoprune.errors import BadCheckpoint
 from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.types import Metrics
+from emoprune.io.content_hash import content_key
 from emoprune.networks import checkpoint, memory
 from emoprune.networks.types import Checkpoint
 from emoprune.pruning.angles import angles_deg
-from emoprune.pruning.prune import plan
+from emoprune.pruning.prune import plan, prune
 from emoprune.pruning.types import PruneConfig
 from emoprune.training.config import TrainConfig, train_config
 from emoprune.training.loop import fit
 from emoprune.training.train import train
 from tests.conftest import draw_faces
 from tests.support.command_line import opened
+from tests.support.feature_tables import draw_table
 from tests.support.training import CONV1, refusal, trained
 
 ON: dict[str, Any] = {"lr": 0.003, "epochs": 4}
@@ -638,3 +640,52 @@ def test_channels_are_the_widths_of_the_convolutions(small: Path) -> None:
         **{"features.0": 3, "features.3": 5, "classifier.hidden1": 200}
     }
     assert found.spec.channels == (3, 5)
+
+
+def keys_of(data: Path, made: Checkpoint, *parts: str) -> list[int]:
+    """The content keys of these parts of the data, as the file of a checkpoint has them."""
+    catalog = open_data(data).catalog
+    dealt = partition(catalog, made.split)
+    return sorted({content_key(catalog.contents[index]) for part in parts for index in dealt[part]})
+
+
+def test_train_keeps_what_it_learned_from_and_chose_by(small: Path) -> None:
+    found = trained(small, **CONV1, split="60/20/20")
+    assert found.trained is not None
+    assert found.trained.tolist() == keys_of(small, found, "train", "val")
+    few = trained(small, **CONV1, split="60/20/20", overfit=6)
+    assert few.trained is not None
+    assert len(few.trained) == 6 + len(keys_of(small, found, "val"))
+    # nothing was learned yet
+    assert trained(small, **{**CONV1, "epochs": 0}).trained is None
+
+
+def test_training_on_unites_what_was_learned_from(
+    model: Path, faces: Path, small: Path, tmp_path: Path
+) -> None:
+
+    before = read(model)
+    assert before.trained is not None
+    own = before.trained.tolist()
+    assert own == keys_of(faces, before, "train")
+    pruned = prune(before, plan(before, PruneConfig(angle=30, max_error=1000, data="none"))).checkpoint
+    pruned.save(tmp_path / "p.st")
+    for made in (
+        trained(small, past=tmp_path / "p.st", epochs=1),
+        trained(small, arch="conv1", size="24", gray=True, hidden=24, epochs=1, weights=str(model)),
+    ):
+        assert made.trained is not None
+        assert made.trained.tolist() == sorted({*own, *keys_of(small, made, "train")})
+    adopted = trained(small, arch="conv1", size="24", gray=True, hidden=24, epochs=0, weights=str(model))
+    assert adopted.trained is not None
+    assert adopted.trained.tolist() == own
+
+
+def test_rows_of_a_table_are_kept_as_they_are_read_again(tmp_path: Path) -> None:
+    table = draw_table(tmp_path / "t.csv")
+    made = trained(table, arch="mlp", epochs=1)
+    assert made.trained is not None
+    assert made.trained.tolist() == keys_of(table, made, "train")
+    svm = trained(table, arch="svm")
+    assert svm.trained is not None
+    assert len(svm.trained) == 72

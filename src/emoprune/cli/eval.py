@@ -30,7 +30,10 @@ def command(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="A checkpoint (.st, - for standard input) or .onnx file.")
     ],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="Faces or a feature table, as train takes.")],
+    data: Annotated[
+        str,
+        typer.Argument(metavar="DATA", help="Faces or a feature table, as train takes; DATA:val is a part."),
+    ],
     split: Annotated[
         Part | None,
         typer.Option(help="Which part of the model's split.  [default: test, else val]", show_default=False),

@@ -70,7 +70,7 @@ Data = Annotated[
         metavar="DATA",
         help="A folder of faces by class, a CSV of faces as FER-2013's (emotion,pixels[,Usage]), or a "
         "feature table: .csv or .xlsx (name, label, features; or the sheet published with SFEW) or .st; - is "
-        "CSV on standard input.",
+        "CSV on standard input. Of data in parts, DATA:train is one.",
     ),
 ]
 Output = Annotated[
@@ -129,6 +129,9 @@ Curve = Annotated[
         metavar="FILE", help="Also write loss and accuracy per epoch, for emoprune report --figures."
     ),
 ]
+SaveSplit = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Also write the part of every sample, for --split-file.")
+]
 Label = Annotated[str | None, options.label("What --curve is of, for emoprune report.")]
 
 
@@ -144,6 +147,7 @@ def command(
     past: Past = None,
     save_config: SaveConfig = None,
     save_init: SaveInit = None,
+    save_split: SaveSplit = None,
     curve: Curve = None,
     label: Label = None,
     keep_paths: options.KeepPaths = False,
@@ -155,7 +159,9 @@ def command(
     The checkpoint holds weights, classes, preprocessing, split, learning curve and, for every layer that
     can be pruned, one-pass statistics of its units over the training part.
     """
+    from emoprune.data import split_files
     from emoprune.data.datasets import open_data
+    from emoprune.data.splits import partition
     from emoprune.io import files
     from emoprune.networks import checkpoint
     from emoprune.networks.types import Checkpoint
@@ -166,15 +172,18 @@ def command(
     _check_curve(curve, label, epochs=0 if chosen.arch == "svm" and not past else chosen.epochs)
     _note_files(chosen, without=OF_THE_NETWORK if past else frozenset())
     saved = partial(Checkpoint.save, force=force, keep_paths=keep_paths)
-    outputs = [path for path in (output, save_config, save_init, curve) if path is not None]
+    outputs = [path for path in (output, save_config, save_init, save_split, curve) if path is not None]
     files.check_apart(outputs)
     for path in outputs:
         files.check_output(path, force=force)
+    # names that no file can hold are refused now, not after hours of work
     if save_config is not None:
-        # names that no text file can hold are refused now, not after hours of work
         settings_files.to_toml({name: getattr(chosen, name) for name in SETTINGS}, SETTINGS)
+    opened = open_data(data)
+    if save_split is not None:
+        split_files.check_names(opened.catalog)
     trained = train(
-        open_data(data),
+        opened,
         chosen,
         past=checkpoint.read(past) if past else None,
         past_name=past or "",
@@ -184,6 +193,9 @@ def command(
     saved(trained.checkpoint, path=output)
     if save_config is not None:
         files.write_bytes(save_config, settings_files.to_toml(trained.settings, SETTINGS), force=force)
+    if save_split is not None:
+        parts = partition(opened.catalog, trained.checkpoint.split)
+        files.write_bytes(save_split, split_files.to_bytes(opened.catalog, parts), force=force)
     if curve is not None:
         files.write_bytes(curve, _learning_curve(trained, output, label), force=force)
     if trained.verdict is not None:

@@ -16,9 +16,11 @@ from emoprune.data.config import SplitConfig
 from emoprune.data.formats import columns, feature_tables, fer2013, image_lists
 from emoprune.data.formats.fer2013 import Pixels
 from emoprune.data.formats.image_folders import Folder, open_folder
-from emoprune.data.types import Table
+from emoprune.data.formats.parts import declared_parts, located, part_of
+from emoprune.data.types import Catalog, PartOf, Table
 from emoprune.errors import BadData, at
 from emoprune.io import csv_text
+from emoprune.io.content_hash import fingerprint
 from emoprune.io.csv_text import Row
 from emoprune.io.file_kinds import check_kind
 from emoprune.io.files import STANDARD, read_bytes, read_stream, reading, shown
@@ -38,14 +40,45 @@ def open_data(
     split: str | None = None,
     group_by: str | None = None,
     split_by: SplitBy | None = None,
+    split_file: str | None = None,
 ) -> Data:
     """The data set at `path`; "-" reads text from standard input.
 
     A folder of pictures by class, a list of their paths and labels, pictures as FER-2013's CSV has them, or a
-    feature table (.csv, .st, .xlsx). The result remembers `split` ("75/10/15", or counts), `group_by` and
-    `split_by` for training.
+    feature table (.csv, .st, .xlsx). Of data that come in parts `faces/:val` is one part alone. The result
+    remembers `split` ("75/10/15", or counts), `split_file`, `group_by` and `split_by` for training.
     """
-    return replace(_open(str(path)), split=SplitConfig(split=split, group_by=group_by, split_by=split_by))
+    place, part = located(str(path))
+    data = _open(place)
+    if part is not None:
+        data = _part(data, part, place=place)
+    asked = SplitConfig(split=split, group_by=group_by, split_by=split_by, split_file=split_file)
+    return replace(data, split=asked)
+
+
+def _part(data: Data, asked: str, *, place: str) -> Data:
+    """One part of data that come in parts, as data that are not split; BadData where it is not there."""
+    catalog, name = data.catalog, part_of(asked)
+    parts = declared_parts(catalog.names)
+    if parts is None:
+        fact = f"is not split into parts, and {asked} is asked for"
+        raise BadData(fact, f"leave out :{asked}", place=catalog.place)
+    if name is None or name not in parts:
+        known = ", ".join(f"{place}:{part}" for part in parts)
+        raise BadData(f"has no part {asked or repr(asked)}", f"its parts are {known}", place=catalog.place)
+    indices, place = parts[name], f"{catalog.place}:{asked}"
+    names = [catalog.names[index].partition("/")[2] for index in indices]
+    labels = [catalog.classes[catalog.labels[index]] for index in indices]
+    part = PartOf(name, catalog, indices)
+    if isinstance(data, Table):
+        made = feature_tables.table_of(place, names, labels, data.columns, data.values[list(indices)])
+        return replace(made, part=part)
+    contents = [catalog.contents[index] for index in indices]
+    print_ = fingerprint(zip(names, labels, contents, strict=True))
+    alone = Catalog.of(place, names, labels, print_, contents)
+    if isinstance(data, Folder):
+        return replace(data, catalog=alone, paths=tuple(data.paths[index] for index in indices), part=part)
+    return replace(data, catalog=alone, values=data.values[list(indices)], part=part)
 
 
 def _open(place: str) -> Data:

@@ -58,8 +58,10 @@ def _known_hashes(faces: Faces) -> dict[int, str]:
     """Hashes from crops.csv, by the index of the picture."""
     if not isinstance(faces, Folder):
         return {}
-    by_name = read_hashes(Path(faces.catalog.place))
-    return {index: by_name[name] for index, name in enumerate(faces.catalog.names) if name in by_name}
+    whole, part = (faces.part.whole, faces.part) if faces.part else (faces.catalog, None)
+    names = [whole.names[index] for index in part.indices] if part else whole.names
+    by_name = read_hashes(Path(whole.place))
+    return {index: by_name[name] for index, name in enumerate(names) if name in by_name}
 
 
 def _counted(groups: Groups) -> str:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-FOLDERS = "folders"
+FOLDERS, FILE, WHOLE = "folders", "file", "all"
+"""In place of shares: parts came with the data, from a file, or there is one."""
 SHARES = r"[1-9]\d{0,8}(/[1-9]\d{0,8}){1,2}"
+ASSIGNED = r"(?:[tve](?:[1-9]\d{0,8})?)+"
 HOW_TO_SPLIT = "write 80/20, 75/10/15 or counts as 346/329"
 LARGEST_SIDE = 4096
 """Pixels of an input picture's side, so that a hostile file cannot ask for all memory."""
@@ -30,7 +32,9 @@ class Catalog:
     """The names, labels and classes of a data set, known before any pixel is decoded.
 
     `names` are relative paths with forward slashes; `labels` index `classes`; `fingerprint` is a SHA-256
-    over names, classes and contents, so that two catalogs with one fingerprint hold the same data.
+    over names, classes and contents, so that two catalogs with one fingerprint hold the same data. `contents`
+    are the SHA-256 of each sample alone: of the bytes of its file, of its pixels, or of its row with the name
+    of its file; none where they are not known.
     """
 
     place: str
@@ -38,16 +42,24 @@ class Catalog:
     labels: tuple[int, ...]
     classes: tuple[str, ...]
     fingerprint: str
+    contents: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
-        if len(self.names) != len(self.labels):
+        if len(self.names) != len(self.labels) or len(self.contents) not in (0, len(self.names)):
             fact = f"{len(self.names)} names for {len(self.labels)} labels"
             raise InvalidRecord(fact, "make the data set again")
         if self.labels and not 0 <= min(self.labels) <= max(self.labels) < len(self.classes):
             raise InvalidRecord("a label outside the classes", "make the data set again")
 
     @classmethod
-    def of(cls, place: str, names: Sequence[str], labels: Sequence[str], fingerprint: str) -> Self:
+    def of(
+        cls,
+        place: str,
+        names: Sequence[str],
+        labels: Sequence[str],
+        fingerprint: str,
+        contents: Sequence[str] = (),
+    ) -> Self:
         """The catalog of samples with these class names as `labels`; classes are in alphabetical order.
 
         Several spellings of a class are one. Raises BadData for a class name that is not UTF-8.
@@ -57,20 +69,33 @@ class Catalog:
         places = {name: index for index, name in enumerate(classes)}
         position = {label: places[name] for label, name in spelled.items()}
         indices = tuple(position[label] for label in labels)
-        return cls(place, tuple(names), indices, tuple(classes), fingerprint)
+        return cls(place, tuple(names), indices, tuple(classes), fingerprint, tuple(contents))
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """What some data are a part of: the catalog of a `whole` that came in parts, and `indices` of it.
+
+    `name` is train, val or test.
+    """
+
+    name: str
+    whole: Catalog
+    indices: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Table:
     """A feature table: `values` is (samples, features) float32, in the order of the catalog's names.
 
-    NaN is a missing value.
+    NaN is a missing value. `part` says what it is a part of, if it was opened as one.
     """
 
     catalog: Catalog
     columns: tuple[str, ...]
     values: Tensor
     split: SplitConfig = field(default_factory=SplitConfig)
+    part: PartOf | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.catalog.names), len(self.columns))
@@ -141,7 +166,9 @@ class SplitRule:
     `shares` is "80/20", "75/10/15", "346/329" or "folders" (the data came as train/, val/, test/);
     `group_by` is a regular expression: samples whose match is the same stay on one side. So do the groups of
     indices in `together`, in ascending order: near-duplicates, kept because a later run may lack their
-    hashes.
+    hashes. With "file" `assigned` has the part of each sample, as `split_files.packed` writes it. `fold` (3,
+    5) is the third of five folds of what is not test: it is the val part, and the others are train; "all"
+    has no test part.
     """
 
     shares: str
@@ -149,10 +176,18 @@ class SplitRule:
     group_by: str | None
     fingerprint: str
     together: tuple[tuple[int, ...], ...] = ()
+    assigned: str | None = None
+    fold: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        if self.shares != FOLDERS and not re.fullmatch(SHARES, self.shares):
+        if self.shares not in (FOLDERS, FILE, WHOLE) and not re.fullmatch(SHARES, self.shares):
             raise InvalidRecord(f"{self.shares!r} is not a split", HOW_TO_SPLIT)
+        if self.shares == WHOLE and self.fold is None:
+            raise InvalidRecord("its split has one part only", HOW_TO_SPLIT)
+        if (self.shares == FILE) != (re.fullmatch(ASSIGNED, self.assigned or "") is not None):
+            raise InvalidRecord("its split does not say the part of each sample", "train again")
+        if self.fold is not None and not 1 <= self.fold[0] <= self.fold[1] > 1:
+            raise InvalidRecord(f"its split is fold {self.fold[0]} of {self.fold[1]}", "train again")
         if not 0 <= self.seed < 2**32:
             raise InvalidRecord(f"{self.seed} is not a seed", "give one from 0 to 4294967295")
         tied = [index for group in self.together for index in group]

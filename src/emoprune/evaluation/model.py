@@ -16,8 +16,8 @@ from emoprune.data.formats.image_folders import Folder
 from emoprune.data.image_dataset import Photos
 from emoprune.data.loader import TensorSamples, batches
 from emoprune.data.splits import partition
-from emoprune.data.types import Preprocess, Samples, Table
-from emoprune.errors import BadCheckpoint, BadData, at
+from emoprune.data.types import Catalog, PartOf, Preprocess, Samples, Table
+from emoprune.errors import BadCheckpoint, BadData, UsageFault, at
 from emoprune.io import file_kinds, files
 from emoprune.io.csv_text import LABEL
 from emoprune.io.safetensors_files import METADATA_KEY
@@ -110,7 +110,8 @@ class LoadedModel:
     """A network ready to run, with what its file says of it.
 
     `place` is the file; `net` is None for an ONNX file, which onnxruntime runs. `logits` maps batches of
-    input on `device` to batches of (n, classes).
+    input on `device` to batches of (n, classes). `descent` is a hash of its first training, `trained` the
+    content keys of its samples, each None where the file does not say.
     """
 
     place: str
@@ -122,6 +123,8 @@ class LoadedModel:
     device: torch.device
     net: nn.Module | None
     logits: Callable[[Iterator[Tensor]], Iterator[Tensor]]
+    descent: str | None = None
+    trained: Tensor | None = None
 
 
 def load(path: str, device: torch.device) -> LoadedModel:
@@ -147,6 +150,8 @@ def from_bytes(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
         device=device,
         net=net,
         logits=lambda batches: predict(net, batches),
+        descent=checkpoints.descent(checkpoint.history),
+        trained=checkpoint.trained,
     )
 
 
@@ -171,17 +176,38 @@ def _load_onnx(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
     )
 
 
-def part_indices(data: Data, rule: SplitRule, part: Part | None) -> tuple[str, Tensor]:
-    """The name of a part and the indices of its samples, by the split that the model was trained with.
+@dataclass(frozen=True)
+class ChosenPart:
+    """Samples of a data set to score: `indices` of it, by the `name` of the part that they are.
 
-    None stands for test, or val where there is no test part. Raises BadData for data that the model was not
-    trained on, except for the part "all".
+    `catalog` is that of the data set that was split, and `places` are their indices in it: those of the
+    whole where a part of it was given. `own` says whether the network was trained on it.
+    """
+
+    name: str
+    indices: Tensor
+    catalog: Catalog
+    places: Tensor
+    own: bool
+    is_test: bool = False
+
+
+def chosen_part(data: Data, rule: SplitRule, part: Part | None) -> ChosenPart:
+    """The samples to score, by the split `rule` that the model was trained with.
+
+    None stands for test, or val where there is no test part. What was opened as a part of the data that the
+    model was trained on is that part, and of other data it is scored whole. Raises BadData for data that the
+    model was not trained on, except for the part "all".
     """
     catalog = data.catalog
-    if part == "all":
-        return part, torch.arange(len(catalog.names))
+    own = catalog.fingerprint == rule.fingerprint
     with at(catalog.place):
-        if catalog.fingerprint != rule.fingerprint:
+        if not own and data.part is not None:
+            return _opened_part(data.part, rule, part)
+        if part == "all":
+            every = torch.arange(len(catalog.names))
+            return ChosenPart(part, every, catalog, every, own)
+        if not own:
             fact = "is not the data that the model was trained on (its fingerprint differs)"
             raise BadData(fact, "give that data, or `part=all`")
         parts = partition(catalog, rule)
@@ -189,7 +215,20 @@ def part_indices(data: Data, rule: SplitRule, part: Part | None) -> tuple[str, T
         if name not in parts:
             fact = f"has no {name} part, the model was trained with {'/'.join(parts)}"
             raise BadData(fact, "choose another `part`")
-        return name, torch.tensor(parts[name])
+        indices = torch.tensor(parts[name])
+        return ChosenPart(name, indices, catalog, indices, own, name == "test")
+
+
+def _opened_part(opened: PartOf, rule: SplitRule, part: Part | None) -> ChosenPart:
+    if part not in (None, "all", opened.name):
+        raise UsageFault(f"is the {opened.name} part, and `part={part}` asks for another", "leave out `part`")
+    own = opened.whole.fingerprint == rule.fingerprint
+    parts = partition(opened.whole, rule) if own else {}
+    # a fold of the model's split may be another val part than the one in the data
+    name = opened.name if parts.get(opened.name) == opened.indices else "all"
+    places = torch.tensor(opened.indices)
+    is_test = opened.name == "test"
+    return ChosenPart(name, torch.arange(len(places)), opened.whole, places, own, is_test)
 
 
 def outputs(data: Data, task: Task) -> tuple[str, ...]:

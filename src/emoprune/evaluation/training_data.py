@@ -15,8 +15,9 @@ from emoprune.choices import Task
 from emoprune.data.class_names import places
 from emoprune.data.datasets import Data, open_data
 from emoprune.data.formats.image_folders import classes_in, open_unlabeled
+from emoprune.data.formats.parts import located, part_of
 from emoprune.data.loader import spread
-from emoprune.data.splits import partition
+from emoprune.data.splits import check_not_test, partition
 from emoprune.errors import BadCheckpoint, BadData, EmopruneError, UsageFault, at
 from emoprune.evaluation.answers import AnswerLoss, answer_loss
 from emoprune.evaluation.drawn_data import drawn_faces
@@ -143,11 +144,12 @@ def training_data_of(checkpoint: Checkpoint, *, limit: int) -> CalibrationData |
         return "the training data is not here"
     reason = f"the training data ({visible(path)}) is not here"
     for place in dict.fromkeys((path, os.path.join(os.path.dirname(checkpoint.place), path))):
-        if not (os.path.isdir(place) or os.path.isfile(place)):
+        folder, part = located(place)
+        if not (os.path.isdir(folder) or os.path.isfile(folder)):
             continue
         try:
-            if os.path.isdir(place):
-                _check_classes(checkpoint, place)
+            if os.path.isdir(folder):
+                _check_classes(checkpoint, folder, part and part_of(part))
             with events.muted():
                 found = _read(checkpoint, place, limit=limit)
         except EmopruneError as fault:
@@ -160,12 +162,12 @@ def training_data_of(checkpoint: Checkpoint, *, limit: int) -> CalibrationData |
     return reason
 
 
-def _check_classes(card: Card, place: str) -> None:
+def _check_classes(card: Card, place: str, part: str | None) -> None:
     """Raise BadData for a folder of other classes, before its pictures are read.
 
     The checkpoint may be somebody else's, and name any folder of this machine.
     """
-    found = classes_in(place)
+    found = classes_in(place, part)
     if None in places(found, card.classes):
         raise BadData("is not what it was when the model was trained", "give `data`", place=place)
 
@@ -174,7 +176,10 @@ def _read(card: Card, data: Data | str, *, limit: int) -> CalibrationData:
     found = open_data(data) if isinstance(data, str) else data
     own = found.catalog.fingerprint == card.split.fingerprint
     with at(found.catalog.place):
+        check_not_test(found)
         parts = partition(found.catalog, card.split) if own else {"train": range(len(found.catalog.names))}
+    # a part of it is what the user asked for by name
+    own = own or (found.part is not None and found.part.whole.fingerprint == card.split.fingerprint)
     samples = samples_for(card, found)
     subsets = {
         name: Subset(samples, torch.tensor(indices), card.preprocess, torch.device("cpu"))

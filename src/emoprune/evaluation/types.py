@@ -13,6 +13,7 @@ from emoprune.io.json_records import DAMAGED, EXACT
 RECONSTRUCTION_SCHEMA = "emoprune.reconstruction/1"
 EVALUATE_AGAIN = "run emoprune eval again"
 COUNTS = ("n", "parameters", "nonzero_parameters", "macs", "bytes", "units")
+MAYBE_COUNTS = ("seen", "test_looks")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class Metrics:
     `accuracy_interval` is Wilson's 95% interval; `confusion` is [actual][predicted]; `log_loss` in nats;
     `calibration_error` the expected one over 15 equal bins; `units` the hidden units of prunable layers;
     `latency_ms` the median time of one sample, None unless asked for. `label` and `settings` (numbers and
-    texts) are the user's own: the name of the run, and what it was made with.
+    texts) are the user's own: the name of the run, and what it was made with. `seen` counts samples that the
+    network knows from its training. `test_looks` counts earlier evaluations of the same test part by this
+    user, and differs where nothing else does. Both are None where nobody knows.
     """
 
     model: str
@@ -60,6 +63,8 @@ class Metrics:
     latency_ms: float | None = None
     label: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    seen: int | None = None
+    test_looks: int | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -80,6 +85,8 @@ class Metrics:
             raise InvalidRecord("confusion or per_class contradict the classes", EVALUATE_AGAIN)
         for name in COUNTS:
             check_counts(getattr(self, name), of=name)
+        for name in MAYBE_COUNTS:
+            check_counts(getattr(self, name) or 0, of=name)
         low, high = self.accuracy_interval
         if not (0 <= self.accuracy <= 1 and 0 <= low <= high <= 1):
             raise InvalidRecord("accuracy or its interval is not a fraction", EVALUATE_AGAIN)
@@ -108,6 +115,8 @@ class ReconstructionMetrics:
     bytes: int
     units: int
     latency_ms: float | None = None
+    seen: int | None = None
+    test_looks: int | None = field(default=None, compare=False)
 
 
 def check_counts(*counts: int, of: str) -> None:

@@ -18,7 +18,7 @@ from emoprune.data.datasets import Data, Faces
 from emoprune.data.formats.image_folders import LAYOUT
 from emoprune.data.image_dataset import Photos, unit_scale
 from emoprune.data.loader import READING_BATCH, batches
-from emoprune.data.types import FOLDERS, Catalog, Preprocess, Table
+from emoprune.data.types import FILE, FOLDERS, Catalog, Preprocess, Table
 from emoprune.errors import BadCheckpoint, BadData, UsageFault, at
 from emoprune.features.config import FeaturesConfig
 from emoprune.features.lpq import lpq
@@ -94,7 +94,8 @@ def _check_used(config: FeaturesConfig, split: SplitConfig) -> None:
         kinds = " or ".join(f"`kinds={kind}`" for kind in READ)
         raise UsageFault(f"`arch`, `weights`, `mean` and `std` are for {kinds}", "leave them out")
     if config.pca is None and (split != SplitConfig() or config.seed):
-        raise UsageFault("`split`, `group_by`, `split_by` and `seed` are for `pca`", "leave them out")
+        names = "`split`, `split_file`, `group_by`, `split_by` and `seed`"
+        raise UsageFault(f"{names} are for `pca`", "leave them out")
 
 
 def _training_part(faces: Faces, pca: int, seed: int) -> tuple[Catalog, Tensor]:
@@ -104,14 +105,15 @@ def _training_part(faces: Faces, pca: int, seed: int) -> tuple[Catalog, Tensor]:
     the part has too few samples.
     """
     catalog, split = faces.catalog, faces.split
-    rule = splits.split_rule(faces, split.split, split.group_by, split.split_by, seed)
+    rule = splits.split_rule(faces, split, seed)
     with at(catalog.place):
         parts = splits.partition(catalog, rule)
         train = parts["train"]
         require_samples(pca, fitted=len(train))
     splits.note_split(faces, rule, parts)
     # names with their folders say the parts, and so does the table
-    again = "" if rule.shares == FOLDERS else "; train with the same `split`, `group_by` and `seed`"
+    same = "`split_file`" if rule.shares == FILE else "`split`, `group_by` and `seed`"
+    again = "" if rule.shares == FOLDERS else f"; train with the same {same}"
     if split.split_by is not None:
         # a table has no pictures to find near-duplicates by
         again = "; names in the table begin with their part, and train splits by that"

@@ -27,6 +27,11 @@ def file_hash(path: str | Path) -> str:
             raise
 
 
+def content_key(digest: str) -> int:
+    """The first 8 bytes of a hexadecimal digest, as a number that int64 holds."""
+    return int.from_bytes(bytes.fromhex(digest[:16]), "big", signed=True)
+
+
 def fingerprint(rows: Iterable[tuple[str, ...]]) -> str:
     """SHA-256 over rows of text; the same rows in the same order give the same fingerprint."""
     digest = hashlib.sha256()

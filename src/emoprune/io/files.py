@@ -324,6 +324,39 @@ def explained(target: Path) -> Iterator[None]:
         raise OutputFault(fact, remedy, place=str(target)) from error
 
 
+def user_folder(variable: str, usual: str) -> Path | None:
+    """Our folder of this user, below the one that an environment `variable` names, or `usual` in the home.
+
+    None for a user without a home.
+    """
+    given = os.environ.get(variable, "")
+    try:
+        # as the standard says, a relative path is ignored
+        base = Path(given) if os.path.isabs(given) else Path.home() / usual
+    except RuntimeError:
+        return None
+    return base / "emoprune"
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add a line to a file, made if missing, in one write, so that lines of several processes do not mix.
+
+    Raises OutputFault where that cannot be.
+    """
+    # opening a pipe waits for its other end; Windows lacks some flags
+    more = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | more, 0o666)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OutputFault("not a plain file", "remove it", place=str(path))
+            if os.write(descriptor, line) < len(line):
+                raise OutputFault("cannot be written whole", "free space", place=str(path))
+        finally:
+            os.close(descriptor)
+
+
 def check_files(folder: str, names: Iterable[str], *, force: bool) -> None:
     """Raise OutputFault now if `write_files` would refuse later."""
     place = Path(folder)

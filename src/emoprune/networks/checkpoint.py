@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import PureWindowsPath
 from typing import Any
@@ -24,6 +25,7 @@ from emoprune.version import __version__
 SCHEMA = "emoprune.checkpoint/3"
 OLDER = ("emoprune.checkpoint/2", "emoprune.checkpoint/1")
 NET, STATS, READS, SENSITIVITY, MASK = "net.", "stats.", "reads.", "sensitivity.", "mask."
+TRAINED = "trained"
 MOMENTS = ("count", "mean", "covariance")
 STATISTICS = (*MOMENTS, "min", "max")
 SUMS = ("count", "gram", "sum", "min", "max")
@@ -46,8 +48,11 @@ def card_json(card: Card, *, keep_paths: bool = False) -> str:
 def without_paths(value: Any) -> Any:
     """JSON values with the last name in place of every absolute path, which may name a person's machine."""
     if isinstance(value, str):
-        absolute = value.startswith(("/", "~")) or PureWindowsPath(value).is_absolute()
-        return PureWindowsPath(value).name if absolute else value
+        path = PureWindowsPath(value)
+        if not value.startswith(("/", "~")) and not path.is_absolute():
+            return value
+        # of a part of data, as faces/:val, the data
+        return path.parent.name + path.name if path.name.startswith(":") else path.name
     if isinstance(value, Mapping):
         return {key: without_paths(entry) for key, entry in value.items()}
     return [without_paths(entry) for entry in value] if isinstance(value, list | tuple) else value
@@ -80,6 +85,8 @@ def to_bytes(checkpoint: Checkpoint, *, keep_paths: bool = False) -> bytes:
     tensors = {f"{NET}{name}": value.detach().cpu().contiguous() for name, value in net}
     tensors |= dict(statistics_tensors(checkpoint))
     tensors |= {f"{MASK}{name}": mask.contiguous() for name, mask in checkpoint.masks.items()}
+    if checkpoint.trained is not None:
+        tensors[TRAINED] = checkpoint.trained
     return safetensors.torch.save(tensors, {METADATA_KEY: card_json(checkpoint, keep_paths=keep_paths)})
 
 
@@ -128,7 +135,7 @@ def from_bytes(data: bytes, *, place: str = "") -> Checkpoint:
         raise BadCheckpoint("a safetensors file, but not of emoprune", remedy)
     record = card_record(metadata[METADATA_KEY])
     card, whole = json_records.decode(Card, record), record["schema"] in OLDER
-    net, mask = _named(tensors, NET), _named(tensors, MASK)
+    net, mask, trained = _named(tensors, NET), _named(tensors, MASK), tensors.pop(TRAINED, None)
     parts = SUMS if whole else STATISTICS
     statistics = {
         layer.name: UnitStatistics(*_moments(tensors, f"{STATS}{layer.name}", parts, whole=whole))
@@ -150,6 +157,7 @@ def from_bytes(data: bytes, *, place: str = "") -> Checkpoint:
         moments=moments,
         sensitivities=sensitivities,
         masks=mask,
+        trained=trained,
         place=place,
     )
 
@@ -188,6 +196,14 @@ def _moments(
             raise InvalidRecord(f"tensors {prefix} are not statistics", COPY_AGAIN)
         return *moments_of_sums(int(count), first, second), *more
     return int(count), first, second if whole else unpacked(second, len(first)), *more
+
+
+def descent(history: Sequence[HistoryEntry]) -> str | None:
+    """What all networks that come from one training share: a hash of the first one; None without any."""
+    first = next((entry for entry in history if entry.command == "train"), None)
+    if first is None:
+        return None
+    return hashlib.sha256(canonical(without_paths(asdict(first))).encode()).hexdigest()
 
 
 def history_entry(command: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> HistoryEntry:

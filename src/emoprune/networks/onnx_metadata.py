@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from emoprune.io.json_records import decode
-from emoprune.networks.checkpoint import canonical, card_record, without_paths
+from emoprune.networks.checkpoint import canonical, card_record, descent, without_paths
 from emoprune.networks.types import Card, Checkpoint, Cost, HistoryEntry
 
 SCHEMA = "emoprune.onnx/1"
@@ -29,11 +29,15 @@ LOGITS = {"name": "logits", "kind": "logits, without softmax"}
 
 @dataclass(frozen=True)
 class OnnxCard:
-    """What the metadata of an ONNX file says: its card, what it costs, and how many units are hidden."""
+    """What the metadata of an ONNX file says: its card, what it costs, and how many units are hidden.
+
+    `descent` is that of the checkpoint.
+    """
 
     card: Card
     cost: Cost
     units: int
+    descent: str | None = None
 
 
 def to_json(checkpoint: Checkpoint, *, cost: Cost, units: int, fingerprint: str) -> str:
@@ -53,6 +57,7 @@ def to_json(checkpoint: Checkpoint, *, cost: Cost, units: int, fingerprint: str)
             "cost": cost,
             "units": units,
             "checkpoint": fingerprint,
+            "descent": descent(checkpoint.history),
             "lineage": [_lineage(entry) for entry in checkpoint.history],
         }
     )
@@ -71,4 +76,5 @@ def from_json(text: str) -> OnnxCard:
         decode(Card, record),
         decode(Cost, record.get("cost"), path="cost"),
         decode(int, record.get("units"), path="units"),
+        None if record.get("descent") is None else decode(str, record["descent"], path="descent"),
     )

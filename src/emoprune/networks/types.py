@@ -38,6 +38,15 @@ def _require_finite(*numbers: Tensor) -> None:
             raise InvalidRecord("statistics that are not finite, or huge", TRAIN_AGAIN)
 
 
+def check_keys(trained: Tensor | None) -> None:
+    """Raise InvalidRecord for content keys of training samples that are not int64 in ascending order."""
+    if trained is None:
+        return
+    fits = str(trained.dtype) == "torch.int64" and trained.ndim == 1
+    if not fits or bool((trained[1:] <= trained[:-1]).any()):
+        raise InvalidRecord("the keys of its training samples are not in order", MAKE_AGAIN)
+
+
 @dataclass(frozen=True)
 class Moments:
     """Mean (channels,) and population covariance (channels, channels) over `count` samples, float64.
@@ -207,8 +216,9 @@ class Checkpoint(Card):
     `tensors` are its parameters and buffers by name. `statistics` has an entry for each of its layers,
     `moments` for each layer input that is not exactly the units of a layer. `sensitivities` (outputs,
     outputs) say of the layers that read units how much the answer depends on what they compute. `masks`
-    (bool) are false for the weights that pruning has set to zero. `place` is the file that it was read from,
-    and is not kept in files: its training data may be beside it.
+    (bool) are false for the weights that pruning has set to zero. `trained` (n,) int64, ascending, are the
+    content keys of the samples that it learned from or was chosen by; None where nobody knows. `place` is the
+    file that it was read from, and is not kept in files: its training data may be beside it.
     """
 
     tensors: Mapping[str, Tensor]
@@ -216,6 +226,7 @@ class Checkpoint(Card):
     moments: Mapping[str, Moments] = field(default_factory=dict)
     sensitivities: Mapping[str, Tensor] = field(default_factory=dict)
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+    trained: Tensor | None = None
     place: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -233,6 +244,7 @@ class Checkpoint(Card):
             weight = self.tensors.get(name)
             if weight is None or weight.shape != mask.shape or str(mask.dtype) != "torch.bool":
                 raise InvalidRecord(f"its mask of {name} does not fit that tensor", MAKE_AGAIN)
+        check_keys(self.trained)
 
     def _check_layer(self, layer: HiddenLayer) -> None:
         """A layer may have more channels than units: some are frozen, and a unit may have several."""

@@ -89,6 +89,7 @@ class SearchConfig:
         metavar="75/10/15",
         default_text=f"the data's own folders, else the preset's with a val part, else {DEFAULT_SPLIT}",
     )
+    split_file: str | None = like(TrainConfig, "split_file")
     group_by: str | None = like(TrainConfig, "group_by")
     split_by: SplitBy | None = like(TrainConfig, "split_by")
     seed: int = like(TrainConfig, "seed")

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from emoprune import events
+from emoprune.data.config import SplitConfig
 from emoprune.data.datasets import Data
-from emoprune.data.splits import declared_parts, parse_shares, partition, split_rule
+from emoprune.data.formats.parts import declared_parts
+from emoprune.data.splits import parse_shares, partition, split_rule
 from emoprune.data.types import Catalog, SplitRule
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.networks.registry import ARCHITECTURES
@@ -80,8 +82,14 @@ def prepare(data: Data, config: SearchConfig) -> Plan:
         fact = "`sampler=coarse-to-fine` varies epochs, and svm is fitted in one go"
         raise UsageFault(fact, "give `sampler=random` or `sampler=grid`")
     with at(data.catalog.place):
-        rule = split_rule(data, first.split, first.group_by, first.split_by, config.seed)
-        partition(data.catalog, rule)
+        asked = SplitConfig.of(first)
+        if config.split_file:
+            # of a preset
+            asked = replace(asked, split=config.split)
+        rule = split_rule(data, asked, config.seed)
+        if "val" not in partition(data.catalog, rule):
+            fact = "has no val part by `split_file`, and trials are compared on it"
+            raise BadData(fact, "name the part of some samples val")
     label = config.label if config.label is not None else config.preset or first.network
     identity = {
         "data": data.catalog.fingerprint,
@@ -90,7 +98,7 @@ def prepare(data: Data, config: SearchConfig) -> Plan:
         **{f"space {space.name}": space.spelled for space in spaces},
         "sampler": config.sampler,
         "seed": str(config.seed),
-        "split": rule.shares,
+        "split": rule.assigned or rule.shares,
         "group_by": config.group_by or "nothing",
         "split_by": config.split_by or "nothing",
         "label": label,
@@ -134,11 +142,14 @@ def _total(config: SearchConfig, spaces: tuple[Space, ...]) -> int:
 
 def _shares(config: SearchConfig, catalog: Catalog) -> str | None:
     """The split that trainings are given, None for the data's own or the preset's; each with a val part."""
+    if config.split_file:
+        return config.split
     declared = declared_parts(catalog.names)
     if declared is not None:
         if "val" not in declared:
             fact = f"has {', '.join(declared)} but no val, and trials are compared on it"
-            raise BadData(fact, "add it, or give train/ alone as the data", place=catalog.place)
+            alone = f", or give its train part alone, as {catalog.place}:train" if "train" in declared else ""
+            raise BadData(fact, f"add it{alone}", place=catalog.place)
         return config.split
     if config.split is not None and len(parse_shares(config.split)) < 3:
         fact = f"`split={config.split}` has no val part, and trials are compared on it"

@@ -36,7 +36,7 @@ OF_THE_NETWORK = frozenset(
     )
 )
 """What a checkpoint that is trained on has decided."""
-OF_THE_SPLIT = frozenset(("split", "group_by", "split_by"))
+OF_THE_SPLIT = frozenset(settings_of(SplitConfig))
 
 
 def _own(kind: Kind) -> str:
@@ -127,6 +127,7 @@ class TrainConfig:
         offered=AUGMENTATIONS,
     )
     split: str | None = like(SplitConfig, "split")
+    split_file: str | None = like(SplitConfig, "split_file")
     group_by: str | None = like(SplitConfig, "group_by")
     split_by: SplitBy | None = like(SplitConfig, "split_by")
     keep: Keep | None = setting(

@@ -13,12 +13,15 @@ from emoprune import events
 from emoprune.choices import Kind
 from emoprune.data import class_names
 from emoprune.data.augmentation import parse_augmentations
+from emoprune.data.config import SplitConfig
 from emoprune.data.datasets import Data
+from emoprune.data.formats.parts import declared_parts
 from emoprune.data.loader import READING_BATCH
-from emoprune.data.splits import declared_parts, note_split, partition, split_rule
+from emoprune.data.splits import note_split, partition, split_rule
 from emoprune.data.types import Preprocess, Samples, SplitRule, Table
 from emoprune.errors import BadData, UsageFault, at
 from emoprune.evaluation import model
+from emoprune.evaluation.seen import content_keys
 from emoprune.io import files
 from emoprune.networks import build, inputs
 from emoprune.networks.losses import task_of
@@ -49,7 +52,7 @@ class Past:
 class Start:
     """The network that a training starts from, and the samples as it reads them.
 
-    `outputs` names its outputs.
+    `outputs` names its outputs, and `trained` are the content keys of what it has learned from already.
     """
 
     spec: Spec
@@ -57,11 +60,15 @@ class Start:
     net: nn.Module
     outputs: tuple[str, ...]
     samples: Samples
+    trained: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A training that can begin: `config` with every default filled in, `data_name` for the history."""
+    """A training that can begin: `config` with every default filled in, `data_name` for the history.
+
+    `keys` (samples,) are those of the contents of its data, None where they are not known.
+    """
 
     config: TrainConfig
     data_name: str
@@ -69,6 +76,7 @@ class Prepared:
     rule: SplitRule
     parts: Mapping[str, Tensor]
     past: Past | None
+    keys: Tensor | None
 
     @property
     def masks(self) -> Mapping[str, Tensor]:
@@ -128,17 +136,19 @@ def prepare(
         # training reads the other parts only: refuse a picture now that could not be evaluated later
         for chunk in parts["test"].split(READING_BATCH) if "test" in parts else ():
             start.samples.batch(chunk)
-    return Prepared(config, data_name, start, rule, parts, past)
+    return Prepared(config, data_name, start, rule, parts, past, content_keys(data.catalog))
 
 
 def _without_unused(data: Data, config: TrainConfig, past: Past | None) -> TrainConfig:
     """The config without what a preset or a recipe sets and this data has no use for."""
     unused = dict[str, Any]()
     if config.split is not None and "split" not in config.given:
-        # a preset's split is for data without parts of its own, and not for a test part that is unseen
+        # a preset's split is for data without parts of their own, or in a file, and not for a test part that
+        # is unseen
         continued = past is not None and past.checkpoint.split.fingerprint == data.catalog.fingerprint
         kept = continued and not config.given & OF_THE_SPLIT
-        unused = {"split": None} if kept or declared_parts(data.catalog.names) else {}
+        parted = config.split_file or declared_parts(data.catalog.names)
+        unused = {"split": None} if kept or parted else {}
     if isinstance(data, Table) and config.augment and "augment" not in config.given:
         events.note("`augment` changes photos, and is left out for a feature table")
         unused["augment"] = ()
@@ -198,7 +208,7 @@ def _rule_of(data: Data, config: TrainConfig, past: Past | None) -> SplitRule:
     same = earlier is not None and earlier.fingerprint == data.catalog.fingerprint
     if earlier is not None and same and not config.given & OF_THE_SPLIT:
         return earlier
-    rule = split_rule(data, config.split, config.group_by, config.split_by, config.seed)
+    rule = split_rule(data, SplitConfig.of(config), config.seed)
     if earlier is not None and earlier != rule:
         events.note("the split is not that of the earlier training: its test part may be trained on now")
     return rule
@@ -263,7 +273,7 @@ def _continued(data: Data, past: Past) -> Start:
         # training changes tensors in place
         tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
         net = build.restore(checkpoint.spec, tensors)
-    return Start(checkpoint.spec, checkpoint.preprocess, net, checkpoint.classes, samples)
+    return Start(checkpoint.spec, checkpoint.preprocess, net, checkpoint.classes, samples, checkpoint.trained)
 
 
 def check(data: Data, config: TrainConfig) -> None:
@@ -308,7 +318,7 @@ def _fresh(data: Data, config: TrainConfig, train: Tensor) -> Start:
     """A new network: its weights are pre-trained, its scaling is fitted to the samples `train`."""
     spec, preprocess, outputs = _described(data, config)
     samples = model.samples(data, preprocess, spec.input)
-    scaled = False
+    scaled, trained = False, None
     if spec.arch != "svm":
         given = {"mean": config.mean, "std": config.std}
         inputs.note_usual_input(spec.arch, config.initial_weights, config.size, **given)
@@ -321,6 +331,7 @@ def _fresh(data: Data, config: TrainConfig, train: Tensor) -> Start:
             preprocess=preprocess,
         )
         _tell_adoption(config.initial_weights, adoption, epochs=config.epochs)
+        trained = adoption.trained if adoption else None
         scaled = adoption is not None and adoption.scaled and "scale" not in config.given
         if scaled:
             events.note(f"columns are scaled as in {config.initial_weights}; `scale` fits that to this table")
@@ -333,7 +344,7 @@ def _fresh(data: Data, config: TrainConfig, train: Tensor) -> Start:
                 spec, net = fitted_svm(spec, values, samples.labels[train], scaling, penalty=config.penalty)
             else:
                 net.get_submodule("scaling").load_state_dict(scaling.state_dict())
-    return Start(spec, preprocess, net, outputs, samples)
+    return Start(spec, preprocess, net, outputs, samples, trained)
 
 
 def _tell_adoption(weights: str, made: Adoption | None, *, epochs: int) -> None:

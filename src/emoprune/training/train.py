@@ -19,6 +19,7 @@ from emoprune.data.datasets import Data
 from emoprune.data.loader import TensorSamples, batches, spread
 from emoprune.data.types import Preprocess, Samples, SplitRule
 from emoprune.errors import at
+from emoprune.evaluation.seen import KNOWN
 from emoprune.io import devices
 from emoprune.networks import build, checkpoint, memory
 from emoprune.networks.graph import channel_graph
@@ -120,7 +121,16 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
         history=(*(past.checkpoint.history if past else ()), entry),
         training=curve,
         masks=prepared.masks,
+        trained=_trained(prepared, known=bool(curve) or start.spec.arch == "svm"),
     )
+
+
+def _trained(prepared: Prepared, *, known: bool) -> Tensor | None:
+    """The keys of the samples that the network knows: from before and, if `known`, of this training."""
+    keys = [] if prepared.start.trained is None else [prepared.start.trained]
+    if known and prepared.keys is not None:
+        keys += [prepared.keys[prepared.parts[name]] for name in KNOWN if name in prepared.parts]
+    return torch.cat(keys).unique() if keys else None
 
 
 def _scale(past: Checkpoint) -> Any:

@@ -21,8 +21,8 @@ from emoprune.data.datasets import open_data
 from emoprune.data.formats import fer2013
 from emoprune.data.formats.fer2013 import CLASSES, USAGES, Pixels
 from emoprune.data.formats.image_folders import open_folder
+from emoprune.data.formats.parts import declared_parts
 from emoprune.data.image_dataset import Photos
-from emoprune.data.splits import declared_parts
 from emoprune.data.types import Preprocess
 from emoprune.errors import BadData
 from tests.support.command_line import SMALL, Runner, opened

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from emoprune.data.formats.image_folders import open_folder, open_unlabeled
-from emoprune.data.splits import declared_parts
+from emoprune.data.formats.parts import declared_parts
 from emoprune.errors import BadData
 from emoprune.faces.output_folder import SCHEMA
 from emoprune.faces.types import CropSettings

@@ -11,7 +11,7 @@ import pytest
 from emoprune.data.datasets import open_data
 from emoprune.data.formats import image_lists
 from emoprune.data.formats.image_folders import Folder
-from emoprune.data.splits import declared_parts
+from emoprune.data.formats.parts import declared_parts
 from emoprune.errors import BadData
 
 NAMES = ("happy/a 1.jpg", "happy/b.png", "sad/c.jpg")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from emoprune.data.formats.parts import note_spelling, part_of, spelled_parts
+from emoprune.data.formats.parts import declared_parts, note_spelling, part_of, spelled_parts
 from emoprune.errors import BadData
 
 SPELLINGS = {
@@ -30,3 +30,19 @@ def test_note_spelling_tells_what_is_not_spelled_as_ours(told: pytest.LogCapture
     note_spelling("faces", {"train": "train", "test": "test"})
     note_spelling("faces", {"test_set": "test", "Train": "train", "val": "val"})
     assert told.messages == ["faces: reads Train as train, test_set as test"]
+
+
+def test_declared_parts_are_in_order_without_absent_ones() -> None:
+    found = declared_parts(["test/a/1", "train/a/2"])
+    assert found is not None
+    assert list(found.items()) == [("train", (1,)), ("test", (0,))]
+    assert declared_parts(["PrivateTest/a/1", "Training/a/2", "valid/a/3"]) == {
+        "train": (1,),
+        "val": (2,),
+        "test": (0,),
+    }
+
+
+@pytest.mark.parametrize("names", [[], ["a/1"], ["train/a/1", "b/2"], ["train"], ["trainings/a/1"]])
+def test_declared_parts_is_none_for_a_name_outside_the_parts(names: list[str]) -> None:
+    assert declared_parts(names) is None

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from emoprune.data.formats import sfew
-from emoprune.data.splits import groups
+from emoprune.data.groups import groups
 from emoprune.data.types import Table
 from emoprune.errors import BadData
 from tests.support.feature_tables import read_table

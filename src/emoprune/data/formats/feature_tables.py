@@ -14,8 +14,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 
 from emoprune import events
 from emoprune.data.formats import sfew
@@ -84,7 +86,7 @@ def from_rows(place: str, rows: list[Row]) -> Table:
         if is_missing(label):
             raise BadData(f"line {line} has no label", "write one, or remove the line")
     warn_of_copies(place, [(row[0], *row[2:]) for _, row in samples], labels, kind="row")
-    return _table(place, names, labels, columns, torch.tensor(values, dtype=torch.float32))
+    return table_of(place, names, labels, columns, torch.tensor(values, dtype=torch.float32))
 
 
 def from_safetensors(place: str, data: bytes) -> Table:
@@ -105,10 +107,13 @@ def from_safetensors(place: str, data: bytes) -> Table:
     values = tensors["features"].float()
     if not bool(torch.isfinite(values).all()):
         raise BadData("has features that are not finite", HOW)
-    return _table(place, names, labels, columns, values)
+    return table_of(place, names, labels, columns, values)
 
 
-def _table(place: str, names: Texts, labels: Texts, columns: tuple[str, ...], values: torch.Tensor) -> Table:
+def table_of(
+    place: str, names: Texts, labels: Texts, columns: tuple[str, ...], values: torch.Tensor
+) -> Table:
+    """The table of these rows, with the fingerprint of a file that holds them; BadData for none."""
     if not names or not columns:
         raise BadData("has no rows or no columns", HOW)
     shape = f"{len(names)}x{len(columns)}"
@@ -117,8 +122,19 @@ def _table(place: str, names: Texts, labels: Texts, columns: tuple[str, ...], va
     except UnicodeEncodeError:
         raise BadData("has a name that is not text", HOW) from None
     digest = hashlib.sha256(text)
-    digest.update(values.contiguous().numpy().tobytes())
-    return Table(Catalog.of(place, names, labels, digest.hexdigest()), columns, values)
+    rows = values.contiguous().numpy()
+    digest.update(rows.tobytes())
+    contents = _contents(names, rows) if rows.shape == (len(names), len(columns)) else []
+    return Table(Catalog.of(place, names, labels, digest.hexdigest(), contents), columns, values)
+
+
+def _contents(names: Texts, rows: NDArray[np.float32]) -> list[str]:
+    # rows of few columns may be the same by chance, and folders may have moved
+    files = (name.rpartition("/")[2].encode(csv_text.ENCODING, csv_text.ERRORS) for name in names)
+    return [
+        hashlib.sha256(file + b"\0" + row.tobytes()).hexdigest()
+        for file, row in zip(files, rows, strict=True)
+    ]
 
 
 LARGEST, PACKED = 2**28, 50

@@ -20,7 +20,7 @@ from emoprune.data.config import SplitConfig
 from emoprune.data.formats.columns import NUMBER, PIXELS, Columns, means, plain, titled, untitled
 from emoprune.data.formats.copies import warn_of_copies
 from emoprune.data.formats.parts import note_spelling, part_named, spelled_parts
-from emoprune.data.types import Catalog
+from emoprune.data.types import Catalog, PartOf
 from emoprune.errors import BadData
 from emoprune.io.content_hash import fingerprint
 from emoprune.io.csv_text import ENCODING, ERRORS, LABEL, NAME
@@ -44,11 +44,15 @@ CORRECT = "correct or remove the line"
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """Gray pictures in memory, `values` (samples, side, side) uint8, in the order of the catalog's names."""
+    """Gray pictures in memory, `values` (samples, side, side) uint8, in the order of the catalog's names.
+
+    `part` says what they are a part of, if they were opened as one.
+    """
 
     catalog: Catalog
     values: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
     split: SplitConfig = field(default_factory=SplitConfig)
+    part: PartOf | None = None
 
     def picture(self, index: int) -> Image.Image:
         """The picture at an index, as RGB."""
@@ -123,7 +127,8 @@ def read(place: str, lines: Iterable[tuple[int, bytes]], delimiter: str, found: 
     found.note_unused(place)
     classes = _classes(place, labels, found)
     warn_of_copies(place, contents, classes, kind="picture")
-    catalog = Catalog.of(place, names, classes, fingerprint(zip(names, classes, contents, strict=True)))
+    print_ = fingerprint(zip(names, classes, contents, strict=True))
+    catalog = Catalog.of(place, names, classes, print_, contents)
     side = math.isqrt(count)
     return Pixels(catalog, np.frombuffer(values, np.uint8).reshape(-1, side, side))
 

@@ -14,7 +14,7 @@ from emoprune.data.class_names import class_key
 from emoprune.data.config import SplitConfig
 from emoprune.data.formats.copies import warn_of_copies
 from emoprune.data.formats.parts import HOW, note_spelling, part_of, spelled_parts
-from emoprune.data.types import Catalog
+from emoprune.data.types import Catalog, PartOf
 from emoprune.errors import BadData, at
 from emoprune.faces import output_folder
 from emoprune.faces.output_folder import is_own_file
@@ -37,13 +37,15 @@ LAYOUT = "give a folder with one folder of pictures per class"
 class Folder:
     """Pictures in files, by class; `paths` are in the order of the catalog's names, not yet decoded.
 
-    `crop` is how the pictures were cut out of photos, if crop has written that beside them.
+    `crop` is how the pictures were cut out of photos, if crop has written that beside them. `part` says what
+    they are a part of, if they were opened as one.
     """
 
     catalog: Catalog
     paths: tuple[Path, ...]
     split: SplitConfig = field(default_factory=SplitConfig)
     crop: CropSettings | None = None
+    part: PartOf | None = None
 
     def picture(self, index: int) -> Image.Image:
         """The picture at an index, decoded, as RGB; BadImage for a file that is not one."""
@@ -103,11 +105,15 @@ def open_unlabeled(place: str) -> Folder:
     return Folder(Catalog(place, tuple(names), (0,) * len(names), ("",), print_), paths)
 
 
-def classes_in(place: str) -> list[str]:
-    """The class folders of a folder, one spelling of each; no picture is looked for. BadData as above."""
+def classes_in(place: str, part: str | None = None) -> list[str]:
+    """The class folders of a folder, or of one part of it, one spelling of each; no picture is looked for.
+
+    BadData as above.
+    """
     with at(place), readable():
-        _, folders = _class_folders(place)
-    names = map(os.path.basename, folders)
+        parts, folders = _class_folders(place)
+    chosen = [folder for folder in folders if part is None or parts.get(folder.partition("/")[0]) == part]
+    names = map(os.path.basename, chosen)
     return list({class_key(name): name for name in names}.values())
 
 
@@ -130,7 +136,7 @@ def image_set(place: str, names: Sequence[str], labels: Sequence[str], paths: Se
     contents = list(events.tracked(map(file_hash, paths), "read", len(paths)))
     warn_of_copies(place, contents, labels, kind="picture")
     print_ = fingerprint(zip(names, labels, contents, strict=True))
-    return Folder(Catalog.of(place, names, labels, print_), tuple(paths))
+    return Folder(Catalog.of(place, names, labels, print_, contents), tuple(paths))
 
 
 def _folders(root: Path) -> list[str]:

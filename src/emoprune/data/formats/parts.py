@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from emoprune import events
 from emoprune.choices import PARTS
 from emoprune.errors import BadData
+from emoprune.io.files import STANDARD
+
+Parts = Mapping[str, tuple[int, ...]]
+"""Indices of samples by part."""
 
 WORDS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
@@ -62,6 +67,22 @@ def spelled_parts(names: Iterable[str]) -> dict[str, str]:
         if len(same) > 1:
             raise BadData(f"has {same[0]} and {same[1]}, and both mean {part}", f"join them, or {HOW}")
     return found
+
+
+def declared_parts(names: Sequence[str]) -> Parts | None:
+    """Indices by part where every name begins with a folder such as train/, val/ or test/, else None."""
+    tops = [part_of(name.split("/", 1)[0]) if "/" in name else None for name in names]
+    if not tops or None in tops:
+        return None
+    return {part: tuple(i for i, top in enumerate(tops) if top == part) for part in PARTS if part in tops}
+
+
+def located(place: str) -> tuple[str, str | None]:
+    """The path in `faces/:val`, and the part that is asked for; a path that exists has none."""
+    path, colon, part = place.rpartition(":")
+    if not colon or os.path.lexists(place) or not (path == STANDARD or os.path.exists(path)):
+        return place, None
+    return path, part
 
 
 def note_spelling(place: str, spelled: dict[str, str]) -> None:

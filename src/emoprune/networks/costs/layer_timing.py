@@ -164,14 +164,9 @@ class LatencyCache:
 
 def cache_path(engine: str, threads: int) -> Path | None:
     """Where the times of an engine on so many threads are kept; None for a user without a home."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        # as the standard says, a relative path is ignored
-        base = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
-    except RuntimeError:
-        return None
     digest = hashlib.sha256(f"{engine}, {threads}".encode()).hexdigest()
-    return base / "emoprune" / f"latency-{digest[:12]}.json"
+    folder = files.user_folder("XDG_CACHE_HOME", ".cache")
+    return folder and folder / f"latency-{digest[:12]}.json"
 
 
 def read_cache(path: str) -> Measured:

@@ -33,6 +33,7 @@ class Adoption:
     `fresh` lists the layers that they leave as they were drawn. Of the classes of the `output` layer, `kept`
     have a row in the weights and `lacking` have none. `fault` says why a head in the weights leaves something
     out: an error where nothing trains it. `scaled` is true where they bring the scaling of a feature table.
+    `trained` are the content keys of the samples that they learned from, None where nobody knows.
     """
 
     output: str
@@ -41,6 +42,7 @@ class Adoption:
     lacking: tuple[str, ...] = ()
     fault: BadCheckpoint | None = None
     scaled: bool = False
+    trained: Tensor | None = None
 
 
 def adopt(
@@ -89,7 +91,8 @@ def adopt(
     with torch.no_grad():
         for name, tensor in chosen.items():
             own[name].copy_(dense(tensor))
-    return replace(made, scaled=bool(made.kept) and "scaling.fill" in chosen)
+    scaled = bool(made.kept) and "scaling.fill" in chosen
+    return replace(made, scaled=scaled, trained=weights.trained)
 
 
 def _output_layers(named: Named, own: Mapping[str, Tensor], output: str) -> list[str]:

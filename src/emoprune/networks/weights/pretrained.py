@@ -24,8 +24,8 @@ from emoprune.io import json_records, safetensors_files
 from emoprune.io.file_kinds import FileKind, check_kind, kind_of
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import METADATA_KEY
-from emoprune.networks.checkpoint import MASK, NET, card_record
-from emoprune.networks.types import Card
+from emoprune.networks.checkpoint import MASK, NET, TRAINED, card_record
+from emoprune.networks.types import Card, check_keys
 from emoprune.networks.weights.tensor_kinds import SAVE_STATE_DICT
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
@@ -56,8 +56,9 @@ CLASSES = re.compile(
 class Weights:
     """Tensors by name, from the file `place`.
 
-    `classes` is what it calls the rows of the output layer, if it does; `card` is that of a checkpoint, and
-    `masked` counts the weights that its masks hold at zero.
+    `classes` is what it calls the rows of the output layer, if it does; `card` is that of a checkpoint,
+    `trained` the content keys of its training samples, and `masked` counts the weights that its masks hold at
+    zero.
     """
 
     place: str
@@ -65,6 +66,7 @@ class Weights:
     classes: tuple[str, ...] = ()
     card: Card | None = None
     masked: int = 0
+    trained: Tensor | None = None
 
 
 def read(path: str) -> Weights:
@@ -101,7 +103,9 @@ def _from_safetensors(path: str, data: bytes) -> Weights:
     card = json_records.decode(Card, card_record(metadata[METADATA_KEY]))
     net = {name.removeprefix(NET): value for name, value in tensors.items() if name.startswith(NET)}
     masked = sum(int((mask == 0).sum()) for name, mask in tensors.items() if name.startswith(MASK))
-    return Weights(path, net, card.classes, card, masked)
+    trained = tensors.get(TRAINED)
+    check_keys(trained)
+    return Weights(path, net, card.classes, card, masked, trained)
 
 
 def _unpickled(data: bytes) -> object:
