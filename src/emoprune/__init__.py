@@ -117,14 +117,20 @@ def train(
     return found.checkpoint
 
 
-def load(path: str | Path) -> Checkpoint:
-    """The checkpoint in a file; BadCheckpoint where it is not one, names what is wrong."""
+def load(path: str | Path, *, arch: str | None = None) -> Checkpoint:
+    """The checkpoint in a file; BadCheckpoint where it is not one, names what is wrong.
+
+    A network of your own is made by code, which a file only names: it runs where you name it too, as `arch`,
+    "package.module:function". Functions that take the path of a checkpoint take `arch` as well.
+    """
     from emoprune.networks.checkpoint import read
 
-    return read(str(path))
+    return read(str(path), arch)
 
 
-def angles(model: Checkpoint | str | Path, **settings: Any) -> dict[str, Survey]:
+def angles(
+    model: Checkpoint | str | Path, *, arch: str | None = None, **settings: Any
+) -> dict[str, Survey]:
     """The angles between the hidden units of every layer, in degrees, by the layer's name.
 
     Settings are those of AnglesConfig: layer, center, below, above, everything. No image is needed: they
@@ -133,11 +139,15 @@ def angles(model: Checkpoint | str | Path, **settings: Any) -> dict[str, Survey]
     from emoprune.pruning.angles import survey_layers
     from emoprune.pruning.types import AnglesConfig
 
-    return survey_layers(_loaded(model), AnglesConfig(**settings))
+    return survey_layers(_loaded(model, arch), AnglesConfig(**settings))
 
 
 def plan(
-    model: Checkpoint | str | Path, *, data: Data | str | Path | None = None, **settings: Any
+    model: Checkpoint | str | Path,
+    *,
+    data: Data | str | Path | None = None,
+    arch: str | None = None,
+    **settings: Any,
 ) -> PrunePlan:
     """What pruning would remove and, as `error_estimate`, what that is predicted to cost; nothing is changed.
 
@@ -149,9 +159,10 @@ def plan(
     from emoprune.pruning import prune as pruning
     from emoprune.pruning.types import PruneConfig
 
+    loaded = _loaded(model, arch)
     if isinstance(data, str | Path):
-        return pruning.plan(_loaded(model), PruneConfig(data=str(data), **settings))
-    return pruning.plan(_loaded(model), PruneConfig(**settings), data=data)
+        return pruning.plan(loaded, PruneConfig(data=str(data), **settings))
+    return pruning.plan(loaded, PruneConfig(**settings), data=data)
 
 
 def prune(
@@ -159,6 +170,7 @@ def prune(
     planned: PrunePlan | None = None,
     *,
     data: Data | str | Path | None = None,
+    arch: str | None = None,
     **settings: Any,
 ) -> Checkpoint:
     """A physically smaller checkpoint: by a plan, or by the settings that `plan` takes.
@@ -168,7 +180,7 @@ def prune(
     from emoprune.errors import UsageFault
     from emoprune.pruning import prune as pruning
 
-    loaded = _loaded(model)
+    loaded = _loaded(model, arch)
     if planned is not None and (settings or data is not None):
         raise UsageFault("a plan and settings both say what to remove", "give one of them")
     return pruning.prune(loaded, planned or plan(loaded, data=data, **settings)).checkpoint
@@ -179,6 +191,7 @@ def evaluate(
     data: Data | str | Path,
     *,
     part: Part | None = None,
+    arch: str | None = None,
     device: DeviceName = "auto",
     latency: bool = False,
     label: str | None = None,
@@ -195,7 +208,8 @@ def evaluate(
     from emoprune.evaluation.model import load as loaded
     from emoprune.io.devices import device as chosen
 
-    opened = loaded(str(model), chosen(device)) if isinstance(model, str | Path) else model
+    found = isinstance(model, str | Path)
+    opened = loaded(str(model), chosen(device), arch) if found else _loaded(model, arch)
     return evaluated(
         opened, _opened(data), part=part, device=device, latency=latency, label=label, settings=settings
     )
@@ -206,6 +220,7 @@ def export(
     path: str | Path,
     *,
     data: Data | str | Path | None = None,
+    arch: str | None = None,
     force: bool = False,
     **settings: Any,
 ) -> ExportSummary:
@@ -218,7 +233,7 @@ def export(
     from emoprune.deployment.export import export as exported
 
     real = None if data is None else _opened(data)
-    return exported(_loaded(model), path, ExportConfig(**settings), data=real, force=force)
+    return exported(_loaded(model, arch), path, ExportConfig(**settings), data=real, force=force)
 
 
 def prune_module(
@@ -239,5 +254,7 @@ def _opened(data: Data | str | Path) -> Data:
     return open_data(data) if isinstance(data, str | Path) else data
 
 
-def _loaded(model: Checkpoint | str | Path) -> Checkpoint:
-    return load(model) if isinstance(model, str | Path) else model
+def _loaded(model: Checkpoint | str | Path, arch: str | None = None) -> Checkpoint:
+    from emoprune.networks.checkpoint import trusting
+
+    return load(model, arch=arch) if isinstance(model, str | Path) else trusting(model, arch)

@@ -22,7 +22,7 @@ class EmopruneError(Exception):
         return f"{self.place}: {line}" if self.place else line
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What an error of another's code says, in one line."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 

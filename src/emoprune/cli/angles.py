@@ -28,6 +28,7 @@ def command(
         Literal["table", "json", "csv"] | None,
         typer.Option("--format", help="[default: table on a terminal, JSON in a pipe]", show_default=False),
     ] = None,
+    arch: options.Arch = None,
     as_json: options.Json = False,
 ) -> None:
     """Show the angles between hidden units, and which of them are similar.
@@ -45,7 +46,7 @@ def command(
 
     if as_json and form not in (None, "json"):
         raise UsageFault(f"--json and --format {form} name two formats", "give one of them")
-    original = checkpoint.read(model)
+    original = checkpoint.read(model, arch)
     with at(files.shown(model)):
         surveys = survey_layers(original, AnglesConfig(**given.values))
     form = "json" if as_json else form

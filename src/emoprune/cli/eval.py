@@ -53,6 +53,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    arch: options.Arch = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
@@ -75,7 +76,7 @@ def command(
     from emoprune.reporting.sections import report
     from emoprune.reporting.types import Runs
 
-    loaded = load(model, devices.device(device))
+    loaded = load(model, devices.device(device), arch)
     result = evaluate(
         loaded, open_data(data), part=split, latency=latency, label=label, settings=noted, data_name=data
     )

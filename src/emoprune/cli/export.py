@@ -37,6 +37,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    arch: options.Arch = None,
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
@@ -49,7 +50,7 @@ def command(
     from emoprune.deployment.export import export
     from emoprune.networks import checkpoint
 
-    found = checkpoint.read(model)
+    found = checkpoint.read(model, arch)
     with at(files.shown(model)):
         summary = export(found, output, ExportConfig(**given.values), data=data, force=force)
     if output != files.STANDARD:

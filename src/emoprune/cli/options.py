@@ -22,6 +22,14 @@ Command = TypeVar("Command", bound=Callable[..., None])
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON lines, also on a terminal.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output that exists.")]
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The network of the checkpoint: needed for a checkpoint of a network of your own.",
+        show_default=False,
+    ),
+]
 KeepPaths = Annotated[
     bool,
     typer.Option("--keep-paths", help="Keep absolute paths in the history, not only their last name."),

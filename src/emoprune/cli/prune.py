@@ -69,6 +69,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the predicted error, write nothing.")
     ] = False,
+    arch: options.Arch = None,
     keep_paths: options.KeepPaths = False,
     force: options.Force = False,
     as_json: options.Json = False,
@@ -95,7 +96,7 @@ def command(
     if not (sensitivity or steps):
         config.check_counts(config.required_amount)
         target = None if dry_run else target or _beside(model, config.method)
-    original = checkpoint.read(model)
+    original = checkpoint.read(model, arch)
     if target is not None:
         files.check_output(target, force=force)
     with at(files.shown(model)):

@@ -46,7 +46,7 @@ def evaluate(
     read.
     """
     if isinstance(model, Checkpoint):
-        model = models.from_bytes(own_bytes(model), device_of(device), place="checkpoint")
+        model = models.from_checkpoint(model, own_bytes(model), device_of(device), place="checkpoint")
     card = model.card
     samples = models.samples_for(card, data)
     chosen = models.chosen_part(data, card.split, part)

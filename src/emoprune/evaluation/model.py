@@ -25,7 +25,8 @@ from emoprune.networks import build, onnx_metadata
 from emoprune.networks import checkpoint as checkpoints
 from emoprune.networks.costs import profiling
 from emoprune.networks.losses import predict, task_of
-from emoprune.networks.types import Card, Cost
+from emoprune.networks.sources import user_networks
+from emoprune.networks.types import Card, Checkpoint, Cost
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -127,18 +128,26 @@ class LoadedModel:
     trained: Tensor | None = None
 
 
-def load(path: str, device: torch.device) -> LoadedModel:
-    """The network in an ONNX file or in a checkpoint."""
+def load(path: str, device: torch.device, arch: str | None = None) -> LoadedModel:
+    """The network in an ONNX file or in a checkpoint.
+
+    `arch` names it, which is needed for the checkpoint of a function of the user's own.
+    """
     data = files.read_bytes(path, fault=BadCheckpoint)
     with at(files.shown(path)):
         kind = file_kinds.kind_of(data)
-        onnx = kind == "an ONNX file" or (path.endswith(".onnx") and kind != "a safetensors file")
-        return (_load_onnx if onnx else from_bytes)(data, device, place=path)
+        if kind == "an ONNX file" or (path.endswith(".onnx") and kind != "a safetensors file"):
+            found = _load_onnx(data, device, place=path)
+            user_networks.check_named(found.card.spec, arch)
+            return found
+        checkpoint = checkpoints.trusting(checkpoints.from_bytes(data), arch)
+        return from_checkpoint(checkpoint, data, device, place=path)
 
 
-def from_bytes(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
-    """The network in the bytes of a checkpoint."""
-    checkpoint = checkpoints.from_bytes(data)
+def from_checkpoint(
+    checkpoint: Checkpoint, data: bytes, device: torch.device, *, place: str
+) -> LoadedModel:
+    """The network in a checkpoint; `data` are the bytes of its file."""
     net = build.restore(checkpoint.spec, checkpoint.tensors).to(device)
     return LoadedModel(
         place=place,

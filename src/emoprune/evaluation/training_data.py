@@ -238,7 +238,9 @@ def note_stale_statistics(card: Card, *, masking: Collection[str]) -> None:
 def require_layers(graph: ChannelGraph) -> None:
     """Raise BadCheckpoint for a network that has no layer with units to remove."""
     if not graph.layers:
-        raise BadCheckpoint("has no layer that can be pruned", "choose another architecture")
+        operations = sorted({obstacle.operation for obstacle in graph.obstacles})
+        because = f" (kept whole by {', '.join(operations)})" if operations else ""
+        raise BadCheckpoint(f"has no layer that can be pruned{because}", "choose another architecture")
 
 
 def matching_layers(checkpoint: Checkpoint, glob: str) -> list[HiddenLayer]:

@@ -10,7 +10,7 @@ from emoprune.networks.registry import ARCHITECTURES, USUAL_TORCHVISION
 from emoprune.settings import check_limits, like, setting
 
 SIZES = f"48 for pixels, 128 for {' and '.join(DESCRIPTORS)}, the architecture's own for a network"
-TORCHVISION = [name for name, entry in ARCHITECTURES.items() if not entry.own]
+TORCHVISION = [name for name, entry in ARCHITECTURES.items() if entry.source == "torchvision"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from emoprune import events
-from emoprune.choices import Kind
-from emoprune.errors import BadCheckpoint, UsageFault
+from emoprune.choices import Kind, Source
+from emoprune.errors import BadCheckpoint, UsageFault, at
 from emoprune.networks.convnets import CONVNETS, ConvNet
 from emoprune.networks.heads import head_of, output_name, replace_head
 from emoprune.networks.narrowing import NARROWABLE
 from emoprune.networks.narrowing import narrowed as narrowed_layer
-from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.registry import architecture
+from emoprune.networks.sources import facenet_networks, timm_networks, torchvision_networks, user_networks
 from emoprune.networks.table_networks import LATER, TABLENETS
 from emoprune.networks.types import MAKE_AGAIN, Spec
 from emoprune.networks.weights.tensor_kinds import form
@@ -25,7 +26,7 @@ from emoprune.networks.weights.tensor_kinds import form
 
 def check_input(spec: Spec) -> None:
     """Raise UsageFault where the architecture cannot take inputs of the spec's shape."""
-    entry = ARCHITECTURES[spec.arch]
+    entry = architecture(spec.arch)
     kind: Kind = "table" if len(spec.input) == 1 else "image"
     if kind not in entry.takes:
         others = {"image": ("images", "a feature table"), "table": ("a feature table", "images")}
@@ -37,7 +38,7 @@ def check_input(spec: Spec) -> None:
     if kind == "table":
         return
     channels, height, width = spec.input
-    if channels != 3 and not entry.own:
+    if channels != 3 and not entry.takes_gray:
         raise UsageFault(f"{spec.arch} takes 3 channels, not {channels}", "use a network of our own")
     fits = min(height, width) >= entry.smallest and height % entry.step == 0 and width % entry.step == 0
     if not fits or (entry.square and height != width):
@@ -49,7 +50,11 @@ def check_input(spec: Spec) -> None:
 def build(spec: Spec) -> nn.Module:
     """The network that `spec` describes, at its pruned widths, freshly initialized from torch's generator."""
     check_input(spec)
-    net = _whole(spec)
+    source = architecture(spec.arch).source
+    net = BUILDERS[source](spec)
+    if spec.hidden and source != "ours":
+        with at(spec.arch):
+            replace_head(net, spec)
     for name, (inputs, outputs) in spec.widths.items():
         _narrow(net, name, inputs, outputs)
     return net
@@ -70,26 +75,17 @@ def narrowed(
     return copied.eval()
 
 
-def _whole(spec: Spec) -> nn.Module:
-    if spec.arch in CONVNETS:
-        return ConvNet(spec)
-    if spec.arch in TABLENETS:
-        return TABLENETS[spec.arch](spec)
-    # takes as long to import as torch itself, and our own networks do not need it
-    from torchvision import models
+def _ours(spec: Spec) -> nn.Module:
+    return ConvNet(spec) if spec.arch in CONVNETS else TABLENETS[spec.arch](spec)
 
-    more: dict[str, Any] = {}
-    if spec.arch in ("googlenet", "inception_v3"):
-        # their ImageNet weights expect another scale, to which they transform the usual one
-        more = {"aux_logits": False, "init_weights": False, "transform_input": True}
-    elif spec.arch.startswith("vit"):
-        more = {"image_size": spec.input[1]}
-    elif spec.arch == "maxvit_t":
-        more = {"input_size": spec.input[1:]}
-    net: nn.Module = models.get_model(spec.arch, weights=None, num_classes=spec.classes, **more)
-    if spec.hidden:
-        replace_head(net, spec)
-    return net
+
+BUILDERS: dict[Source, Callable[[Spec], nn.Module]] = {
+    "ours": _ours,
+    "torchvision": torchvision_networks.build,
+    "facenet": facenet_networks.build,
+    "timm": timm_networks.build,
+    "code": user_networks.build,
+}
 
 
 def _narrow(net: nn.Module, name: str, inputs: int, outputs: int, *, device: str | None = None) -> None:
@@ -137,10 +133,36 @@ class _Shapes(TorchFunctionMode):
 
 
 def blueprint(spec: Spec) -> nn.Module:
-    """The network of `spec` on the meta device: shapes without numbers."""
+    """The network of `spec` on the meta device: shapes without numbers.
+
+    That of a user has random numbers, as it may decide by them.
+    """
+    if architecture(spec.arch).source == "code":
+        return _drawn(spec)
     with _Shapes():
         net = build(spec)
     return net.to("meta")
+
+
+def _drawn(spec: Spec) -> nn.Module:
+    """The network of `spec`, random, which takes nothing from torch's generator."""
+    with torch.random.fork_rng(devices=[]):
+        return build(spec)
+
+
+def check_runs(spec: Spec) -> None:
+    """Raise UsageFault for an input that a network refuses which is known only once it is built."""
+    source = architecture(spec.arch).source
+    if source not in ("timm", "code"):
+        return
+    # that of a user answers while it is built
+    net = blueprint(spec).eval()
+    if source == "timm":
+        try:
+            with torch.inference_mode():
+                net(torch.zeros(1, *spec.input, device="meta"))
+        except Exception as error:  # each network of timm refuses a size in its own way
+            raise timm_networks.refused_size(spec) from error
 
 
 def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -166,6 +188,9 @@ def restore(spec: Spec, tensors: Mapping[str, Tensor]) -> nn.Module:
         if expected[name].shape != tensors[name].shape or expected[name].dtype != tensors[name].dtype:
             fact = f"tensor {name} is {form(tensors[name])}, its spec says {form(expected[name])}"
             raise BadCheckpoint(fact, MAKE_AGAIN)
+    if any(buffer.is_meta for name, buffer in net.named_buffers() if name not in expected):
+        # tables that no file holds have to be computed
+        net = _drawn(spec)
     _fill(net, tensors)
     return net.eval()
 
@@ -176,7 +201,8 @@ def _check_counts(spec: Spec, tensors: Mapping[str, Tensor]) -> None:
     if layers > len(tensors):
         fact = f"its spec asks for {layers:,} layers, and it has {events.counted(len(tensors), 'tensor')}"
         raise BadCheckpoint(fact, MAKE_AGAIN)
-    if not any(spec.classes in tensor.shape for tensor in tensors.values()):
+    user = architecture(spec.arch).source == "code"
+    if not user and not any(spec.classes in tensor.shape for tensor in tensors.values()):
         raise BadCheckpoint(f"has no tensor for the {spec.classes:,} outputs of its spec", MAKE_AGAIN)
 
 

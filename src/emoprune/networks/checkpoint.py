@@ -6,9 +6,9 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import PureWindowsPath
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -18,9 +18,12 @@ from emoprune.errors import BadCheckpoint, InvalidRecord, at
 from emoprune.io import json_records, safetensors_files
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import COPY_AGAIN, METADATA_KEY, packed, unpacked
+from emoprune.networks.sources import user_networks
 from emoprune.networks.statistics.activation_statistics import float32_keeps_angles, moments_of_sums
 from emoprune.networks.types import Card, Checkpoint, HistoryEntry, Moments, UnitStatistics
 from emoprune.version import __version__
+
+C = TypeVar("C", bound=Card)
 
 SCHEMA = "emoprune.checkpoint/3"
 OLDER = ("emoprune.checkpoint/2", "emoprune.checkpoint/1")
@@ -34,7 +37,12 @@ SUMS = ("count", "gram", "sum", "min", "max")
 
 def canonical(record: object) -> str:
     """The record as JSON, sorted and compact."""
-    return json.dumps(record, default=asdict, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return json.dumps(record, default=_kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _kept(record: Any) -> dict[str, Any]:
+    """What a file keeps of a record: no code."""
+    return {name: value for name, value in asdict(record).items() if name != "function"}
 
 
 def card_json(card: Card, *, keep_paths: bool = False) -> str:
@@ -120,11 +128,22 @@ def own_bytes(checkpoint: Checkpoint) -> bytes:
     return to_bytes(checkpoint, keep_paths=checkpoint.place != "")
 
 
-def read(path: str) -> Checkpoint:
-    """The checkpoint in a file or, for "-", on standard input; BadCheckpoint for anything else."""
+def read(path: str, arch: str | None = None) -> Checkpoint:
+    """The checkpoint in a file or, for "-", on standard input; BadCheckpoint for anything else.
+
+    `arch` names its network, which is needed where that is a function of the user's own.
+    """
     data = read_bytes(path, fault=BadCheckpoint)
     with at(shown(path)):
-        return from_bytes(data, place=path)
+        return trusting(from_bytes(data, place=path), arch)
+
+
+def trusting(checkpoint: C, arch: str | None) -> C:
+    """The checkpoint, or its card, which may run the function that the user names as `arch` and that it names.
+
+    None names nothing. Raises BadCheckpoint where its network is another one.
+    """
+    return replace(checkpoint, spec=user_networks.trusting(checkpoint.spec, arch))
 
 
 def from_bytes(data: bytes, *, place: str = "") -> Checkpoint:

@@ -28,24 +28,25 @@ class InputConfig:
 
     weights: str | None = setting(
         None,
-        "What to start from: torchvision's ImageNet weights (fetched; the pictures that they were trained "
-        "on are then the default), nothing, or a file, safetensors or PyTorch's.",
+        "What to start from: published weights (fetched; the pictures that they were trained on are then the "
+        "default): imagenet of torchvision and timm, vggface2 or casia-webface of inception_resnet_v1; nothing; "
+        "or a file, safetensors or PyTorch's.",
         metavar="imagenet|none|PATH",
-        default_text="imagenet for torchvision's architectures, else none",
+        default_text="published ones where there are any, else none",
     )
     size: str | None = setting(None, "Input size.", metavar="PX|HxW", default_text="the architecture's own")
     gray: bool = setting(
-        False, "Gray pictures; torchvision networks see them three times.", option="--gray/--color"
+        False, "Gray pictures; networks of libraries see them three times.", option="--gray/--color"
     )
     mean: str | None = setting(
         None,
         "Subtracted per channel after scaling to 0..1.",
         metavar="X[,Y,Z]",
-        default_text="ImageNet's for torchvision, else 0.5",
+        default_text="as of the published weights, else 0.5",
     )
     std: str | None = setting(
         None,
         "Divided by per channel.",
         metavar="X[,Y,Z]",
-        default_text="ImageNet's for torchvision, else 0.5",
+        default_text="as of the published weights, else 0.5",
     )

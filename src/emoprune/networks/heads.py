@@ -5,25 +5,53 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from emoprune.choices import Activation
+from emoprune.errors import UsageFault
 from emoprune.networks.types import Spec
 
-HEAD_NAMES = ("classifier", "fc", "heads", "head")
-"""Names of the head in torchvision's networks and ours."""
+HEAD_NAMES = ("classifier", "fc", "heads", "head", "logits")
+"""Names of the head in torchvision's networks, facenet-pytorch's and ours."""
+NAMED = "_emoprune_head"
+"""Attribute of networks of others with the name of their head, empty where they have none."""
 
 MODULES: dict[Activation, type[nn.Module]] = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
+def name_head(net: nn.Module, name: str | None) -> None:
+    """Keep in `net` what its head is called; None where no module of its own ends it."""
+    setattr(net, NAMED, name or "")
+
+
+def has_head(net: nn.Module) -> bool:
+    """Whether one module of `net` turns features into classes, and nothing follows it."""
+    return bool(getattr(net, NAMED, HEAD_NAMES))
+
+
 def head_name(net: nn.Module) -> str:
-    """The attribute of `net` that turns features into classes."""
-    return next(name for name in HEAD_NAMES if hasattr(net, name))
+    """The name of the module that turns features into classes; UsageFault where it cannot be told apart."""
+    if not has_head(net):
+        fact = "its head cannot be found: no one layer with an output for each class ends it"
+        raise UsageFault(fact, "train all of it as it is, or another network")
+    named: str | None = getattr(net, NAMED, None)
+    return named or next(name for name in HEAD_NAMES if hasattr(net, name))
 
 
 def head_of(net: nn.Module) -> nn.Module:
     """The module that turns features into classes."""
     return net.get_submodule(head_name(net))
+
+
+def head_alone(net: nn.Module) -> nn.Module:
+    """The head of `net`, which answers (n, classes): what some networks flatten, it flattens itself from now on."""
+    head = head_of(net)
+    head.register_forward_hook(_flat)
+    return head
+
+
+def _flat(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    return output.flatten(1)
 
 
 def dense_head(features: int, spec: Spec, first: Mapping[str, nn.Module] | None = None) -> nn.Sequential:
@@ -44,7 +72,7 @@ def dense_head(features: int, spec: Spec, first: Mapping[str, nn.Module] | None 
 
 
 def replace_head(net: nn.Module, spec: Spec) -> None:
-    """Give a torchvision network the dense head of `spec` on the features that its own classifier reads.
+    """Give a network of others the dense head of `spec` on the features that its own classifier reads.
 
     Modules before the classifier's first weights (pooling, flattening, a norm, but not dropout) keep their
     names, so that pre-trained tensors still fill them.
@@ -62,7 +90,8 @@ def replace_head(net: nn.Module, spec: Spec) -> None:
             break
         if not isinstance(child, nn.Dropout):
             kept[child_name] = child
-    setattr(net, head_name(net), dense_head(features, spec, kept))
+    parent, _, child_name = head_name(net).rpartition(".")
+    setattr(net.get_submodule(parent), child_name, dense_head(features, spec, kept))
 
 
 def output_name(net: nn.Module) -> str:

@@ -4,25 +4,45 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from emoprune import events
+from emoprune.choices import Source
 from emoprune.data.datasets import Data
 from emoprune.data.formats.image_folders import Folder
 from emoprune.data.types import LARGEST_SIDE, Preprocess, Table
 from emoprune.errors import BadCheckpoint, UsageFault, at
 from emoprune.networks import build
-from emoprune.networks.registry import ARCHITECTURES
-from emoprune.networks.types import Card, Spec
+from emoprune.networks.registry import architecture
+from emoprune.networks.sources import facenet_networks, timm_networks, torchvision_networks
+from emoprune.networks.types import Card, PictureInput, Spec
 from emoprune.networks.weights import pretrained as weights_files
 from emoprune.networks.weights.adoption import Adoption, adopt
 from emoprune.networks.weights.pretrained import Weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Publisher(Protocol):
+    """What a library that publishes weights is asked for."""
+
+    def published(self, spec: Spec, weights: str, *, progress: bool) -> dict[str, Tensor]:
+        """The tensors of the weights with that name; Unavailable if they cannot be had."""
+
+    def pictures(self, arch: str, weights: str) -> PictureInput | None:
+        """The pictures that weights were trained for, as far as that is known; a name, a file, or "none"."""
+
+
+PUBLISHERS: Mapping[Source, Publisher] = {
+    "torchvision": torchvision_networks,
+    "facenet": facenet_networks,
+    "timm": timm_networks,
+}
 
 
 def preprocess(
@@ -40,10 +60,10 @@ def preprocess(
     What is None is as published `weights` were trained, or else the architecture's own.
     """
     if isinstance(data, Table):
-        return Preprocess(kind="table", fills=True, label=ARCHITECTURES[arch].task == "reconstruct")
-    entry = ARCHITECTURES[arch]
+        return Preprocess(kind="table", fills=True, label=architecture(arch).task == "reconstruct")
+    entry = architecture(arch)
     usual_size, usual_mean, usual_std = _usual_input(arch, weights)
-    channels = 1 if gray and entry.own else 3
+    channels = 1 if gray and entry.takes_gray else 3
     return Preprocess(
         kind="image",
         size=parse_size(size) if size else usual_size,
@@ -54,14 +74,12 @@ def preprocess(
     )
 
 
-def _usual_input(arch: str, weights: str) -> weights_files.Input:
+def _usual_input(arch: str, weights: str) -> PictureInput:
     """Size, mean and deviation of pictures where none are asked for."""
-    entry = ARCHITECTURES[arch]
-    if entry.own:
+    entry = architecture(arch)
+    if entry.takes_gray:
         return entry.size, (0.5,), (0.5,)
-    if weights == "imagenet":
-        return weights_files.imagenet_input(arch)
-    published = None if weights == "none" else weights_files.published_input(arch, weights)
+    published = PUBLISHERS[entry.source].pictures(arch, weights)
     return published or (entry.size, IMAGENET_MEAN, IMAGENET_STD)
 
 
@@ -126,7 +144,7 @@ def pretrained(
 ) -> tuple[nn.Module, Adoption | None]:
     """The network of `spec`, initialized from `seed`, then filled with `weights`.
 
-    `weights` is "imagenet", "none" or a path. `classes` are those of the network, `rows` those of the
+    `weights` is the name of published ones, "none" or a path. `classes` are those of the network, `rows` those of the
     weights, as `adopt` takes them. Also returns what the weights have filled, None for "none". A note says
     where a checkpoint was trained with another `preprocess`. Raises BadCheckpoint for weights of another
     network, UsageFault for `rows` that do not fit.
@@ -136,8 +154,9 @@ def pretrained(
         net = build.build(spec)
     if weights == "none":
         return net, None
-    if weights == "imagenet":
-        tensors = weights_files.imagenet_weights(spec.arch, progress=sys.stderr.isatty())
+    entry = architecture(spec.arch)
+    if weights in entry.weights:
+        tensors = PUBLISHERS[entry.source].published(spec, weights, progress=sys.stderr.isatty())
         found = Weights(weights, tensors)
     else:
         found = weights_files.read(weights)
@@ -154,7 +173,7 @@ def _check_card(
     if card.spec.widths:
         fact = f"is a pruned {card.spec.arch}, narrower than {spec.arch}"
         raise BadCheckpoint(fact, "train it on as it is: `past`")
-    if ARCHITECTURES[spec.arch].task == "reconstruct" and card.classes != tuple(classes):
+    if architecture(spec.arch).task == "reconstruct" and card.classes != tuple(classes):
         fact = f"reconstructs other columns ({', '.join(card.classes)})"
         raise BadCheckpoint(fact, "give a table that has them in that order")
     read = card.preprocess

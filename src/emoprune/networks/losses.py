@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import Task
-from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.registry import architecture
 
 Loss = Callable[[nn.Module, Tensor, Tensor, Tensor], Tensor]
 """Mean loss from a network, its inputs, its outputs, and the labels."""
@@ -28,7 +28,7 @@ LOSSES: dict[Task, Loss] = {
 
 def task_of(arch: str) -> Task:
     """The task of networks of this architecture."""
-    return ARCHITECTURES[arch].task
+    return architecture(arch).task
 
 
 def hits(outputs: Tensor, labels: Tensor, task: Task) -> int | None:

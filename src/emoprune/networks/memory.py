@@ -48,7 +48,11 @@ SAMPLES = 2
 
 
 def saved_bytes(net: nn.Module, input_shape: tuple[int, ...]) -> int:
-    """Bytes for each sample that a training step keeps for its gradients; `net` is on the meta device."""
+    """Bytes for each sample that a training step keeps for its gradients.
+
+    `net`, which is run, is a blueprint.
+    """
+    device = next(net.parameters()).device
     own = {tensor.untyped_storage()._cdata for tensor in (*net.parameters(), *net.buffers())}
     # kept, as the number of a storage that is gone is given to another one
     kept: dict[int, torch.UntypedStorage] = {}
@@ -60,13 +64,13 @@ def saved_bytes(net: nn.Module, input_shape: tuple[int, ...]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = net.train()(torch.zeros(SAMPLES, *input_shape, device="meta"))
+        output = net.train()(torch.zeros(SAMPLES, *input_shape, device=device))
     del output
     return sum(storage.nbytes() for storage in kept.values()) // SAMPLES
 
 
 def check_training(net: nn.Module, input_shape: tuple[int, ...], *, batch: int, limit: int) -> None:
-    """Raise TooLarge where a step on a batch needs more than `limit` bytes; `net` is on the meta device.
+    """Raise TooLarge where a step on a batch needs more than `limit` bytes; `net` is a blueprint.
 
     Counts the activations that gradients need, and for each parameter its value, its gradient, and the two
     moments of Adam.

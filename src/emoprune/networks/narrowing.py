@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from emoprune.errors import UsageFault
+
 LAST_GROUP = "last_group"
 """Attribute of a grouped convolution with one group left: its channels are still removed together."""
 
@@ -69,6 +71,14 @@ def _set(module: nn.Module, name: str, tensor: Tensor, *, parameter: bool) -> No
         module._parameters[name] = nn.Parameter(tensor)
     else:
         module._buffers[name] = tensor
+
+
+def check_weights(net: nn.Module) -> None:
+    """Raise UsageFault for a layer whose weight is computed from others, as weight norm does."""
+    for name, module in net.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear) and "weight" not in module._parameters:
+            fact = f"{name}.weight is computed and not a parameter" if name else "its weight is computed"
+            raise UsageFault(fact, "remove its weight norm first")
 
 
 PROBED = 16

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from emoprune.choices import Kind, Task
+from emoprune.choices import Kind, Source, Task
+from emoprune.errors import InvalidRecord
 
 
 @dataclass(frozen=True)
 class Architecture:
     """`size` is the default (height, width); `smallest` and `step` limit the sizes that the network takes.
 
-    `hidden` is the default head; `own` is false for torchvision's networks; `square` asks for equal height
-    and width; `takes` lists the kinds of input; `channels` counts the convolutions with a chosen width.
+    `source` is who makes it; `weights` names those that are published, the usual ones first. `hidden` is the
+    default head; `square` asks for equal height and width; `takes` lists the kinds of input; `channels` counts
+    the convolutions with a chosen width.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -21,10 +25,26 @@ class Architecture:
     step: int = 1
     square: bool = False
     hidden: tuple[int, ...] = ()
-    own: bool = False
+    source: Source = "torchvision"
+    weights: tuple[str, ...] = ("imagenet",)
     takes: tuple[Kind, ...] = ("image",)
     task: Task = "classify"
     channels: int = 0
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a network of ours."""
+        return self.source == "ours"
+
+    @property
+    def takes_gray(self) -> bool:
+        """Whether it can be made for pictures of one channel."""
+        return self.source in ("ours", "code")
+
+    @property
+    def usual_weights(self) -> str:
+        """What a training starts from."""
+        return self.weights[0] if self.weights else "none"
 
 
 REGNETS = ("16gf", "1_6gf", "32gf", "3_2gf", "400mf", "800mf", "8gf")
@@ -34,19 +54,23 @@ def _family(*names: str, **limits: Any) -> dict[str, Architecture]:
     return dict.fromkeys(names, Architecture(**limits))
 
 
+def _ours(**more: Any) -> Architecture:
+    return Architecture(source="ours", weights=(), **more)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
-    "conv1": Architecture(size=(48, 48), smallest=6, hidden=(200,), own=True, channels=1),
-    "conv2": Architecture(size=(48, 48), smallest=16, hidden=(200,), own=True, channels=2),
-    "mlp": Architecture(size=(48, 48), smallest=1, hidden=(20,), own=True, takes=("image", "table")),
-    "zhang_alexnet": Architecture(
-        size=(576, 720), smallest=307, hidden=(3072, 1526, 100), own=True, channels=6
+    "conv1": _ours(size=(48, 48), smallest=6, hidden=(200,), channels=1),
+    "conv2": _ours(size=(48, 48), smallest=16, hidden=(200,), channels=2),
+    "mlp": _ours(size=(48, 48), smallest=1, hidden=(20,), takes=("image", "table")),
+    "zhang_alexnet": _ours(
+        size=(576, 720), smallest=307, hidden=(3072, 1526, 100), channels=6
     ),
-    "zhang_vgg": Architecture(size=(576, 720), smallest=128, hidden=(5120, 1000, 100), own=True, channels=7),
-    "autoencoder": Architecture(hidden=(10,), own=True, takes=("table",), task="reconstruct"),
-    "lenet": Architecture(size=(72, 90), smallest=18, own=True, channels=2),
+    "zhang_vgg": _ours(size=(576, 720), smallest=128, hidden=(5120, 1000, 100), channels=7),
+    "autoencoder": _ours(hidden=(10,), takes=("table",), task="reconstruct"),
+    "lenet": _ours(size=(72, 90), smallest=18, channels=2),
     # the paper leaves the width of the dense layers open
-    "wright_cnn": Architecture(size=(48, 48), smallest=10, hidden=(1024, 1024), own=True, channels=5),
-    "svm": Architecture(own=True, takes=("table",)),
+    "wright_cnn": _ours(size=(48, 48), smallest=10, hidden=(1024, 1024), channels=5),
+    "svm": _ours(takes=("table",)),
     "alexnet": Architecture(smallest=63),
     **_family("convnext_base", "convnext_large", "convnext_small", "convnext_tiny"),
     **_family("densenet121", "densenet161", "densenet169", "densenet201", smallest=29),
@@ -68,9 +92,57 @@ ARCHITECTURES: dict[str, Architecture] = {
     **_family("vit_b_32", "vit_l_32", step=32, square=True),
     "vit_h_14": Architecture(smallest=28, step=14, square=True),
     **_family("wide_resnet101_2", "wide_resnet50_2"),
+    "inception_resnet_v1": Architecture(
+        size=(160, 160), smallest=75, source="facenet", weights=("vggface2", "casia-webface")
+    ),
 }
 
 USUAL: dict[Kind, str] = {"image": "conv2", "table": "mlp"}
 """The network that is trained by default, by what it reads."""
+OF_TIMM = "timm/"
+"""What the names of timm's networks begin with; the rest is timm's own name."""
+TIMM_NAME = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+"""A name in timm's registry, and not the place of a folder or of a server, from which it loads others."""
+LONGEST_NAME = 200
+# how large their pictures are is known when they are built
+_TIMM = Architecture(smallest=1, source="timm")
+_CODE = Architecture(smallest=1, source="code", weights=())
+
+
+def architecture(name: str) -> Architecture:
+    """What is known of the network of that name; InvalidRecord for an unknown one.
+
+    It is one of ARCHITECTURES, `timm/NAME`, or `package.module:function` of the user's own.
+    """
+    if name in ARCHITECTURES:
+        return ARCHITECTURES[name]
+    if len(name) <= LONGEST_NAME:
+        if TIMM_NAME.fullmatch(name.removeprefix(OF_TIMM)) and name.startswith(OF_TIMM):
+            return _TIMM
+        module, colon, function = name.partition(":")
+        if colon and all(part.isidentifier() for part in (*module.split("."), *function.split("."))):
+            return _CODE
+    raise InvalidRecord(f"unknown architecture {name!r:.200}", "choose one that emoprune train lists")
+
+
+class _Names(Collection[str]):
+    """The names in ARCHITECTURES, and within it any that `architecture` knows."""
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            return isinstance(name, str) and architecture(name) is not None
+        except InvalidRecord:
+            return False
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(ARCHITECTURES)
+
+    def __len__(self) -> int:
+        return len(ARCHITECTURES)
+
+
+NAMES: Collection[str] = _Names()
+"""Names of networks that a training takes; it lists those that can be listed."""
+
 USUAL_TORCHVISION = "mobilenet_v2"
 """The network of deep features by default."""

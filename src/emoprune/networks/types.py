@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from emoprune.choices import Activation
 from emoprune.data.types import Preprocess, SplitRule
 from emoprune.errors import InvalidRecord
-from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.registry import architecture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,9 @@ WIDEST = 2**22
 
 MOST_CLASSES = 1000
 """Of a classifier: their confusion is a table of so many rows and columns."""
+
+PictureInput = tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]
+"""Size (height, width), mean and deviation of pictures."""
 
 MAKE_AGAIN = "make the checkpoint again with emoprune train"
 TRAIN_AGAIN = "train the checkpoint again"
@@ -111,6 +114,9 @@ class Spec:
     layers (empty: the architecture's own classifier), `channels` those of the convolutions of our own
     networks (empty: the default). `widths` maps every layer that pruning has narrowed to (inputs, outputs),
     a number of a module to (before, after), and another parameter to (dimension from 1, length).
+
+    A network of the user's own is made by a function that `arch` names, called with `args`. A file only names
+    it: `function` is there where the user has named it too, and no JSON value is one.
     """
 
     arch: str
@@ -121,10 +127,13 @@ class Spec:
     dropout: float = 0.0
     widths: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     channels: tuple[int, ...] = ()
+    args: Mapping[str, Any] = field(default_factory=dict)
+    function: Callable[..., Any] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.arch not in ARCHITECTURES:
-            raise InvalidRecord(f"unknown architecture {self.arch!r}", "choose one that emoprune train lists")
+        entry = architecture(self.arch)
+        if self.args and entry.source != "code":
+            raise InvalidRecord(f"{self.arch} takes no arguments", MAKE_AGAIN)
         if self.classes < 1 or len(self.input) not in (1, 3) or min(self.input) < 1:
             fact = f"{self.classes} classes of input {self.input} do not make a network"
             raise InvalidRecord(fact, MAKE_AGAIN)
@@ -133,7 +142,7 @@ class Spec:
             raise InvalidRecord("a layer without units", "give every layer at least 1 unit")
         if max(self.classes, *self.input, *widths) > WIDEST:
             raise InvalidRecord(f"a layer wider than {WIDEST:,}", "give every layer fewer units")
-        if self.classes > MOST_CLASSES and ARCHITECTURES[self.arch].task == "classify":
+        if self.classes > MOST_CLASSES and entry.task == "classify":
             raise InvalidRecord(f"{self.classes:,} classes, more than {MOST_CLASSES:,}", "join some of them")
         if not 0 <= self.dropout < 1:
             raise InvalidRecord(f"dropout {self.dropout} is not in 0..1", "give `dropout` below 1")
@@ -200,7 +209,7 @@ class Card:
             fact = f"{len(self.classes)} class names for {self.spec.classes} outputs"
             raise InvalidRecord(fact, MAKE_AGAIN)
         # columns that a network reconstructs may share a title
-        classifies = ARCHITECTURES[self.spec.arch].task == "classify"
+        classifies = architecture(self.spec.arch).task == "classify"
         if classifies and (len(set(self.classes)) < len(self.classes) or "" in self.classes):
             raise InvalidRecord("has a class without a name of its own", MAKE_AGAIN)
         shape = (self.preprocess.channels, *self.preprocess.size)

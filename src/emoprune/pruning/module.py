@@ -24,6 +24,7 @@ from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.recording import record
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.memory import layers_that_fit
+from emoprune.networks.narrowing import check_weights
 from emoprune.networks.statistics.activation_statistics import collect
 from emoprune.networks.statistics.sensitivity import consumers_of, sensitivities
 from emoprune.pruning.context import PruningContext, default_layers
@@ -76,7 +77,7 @@ def prune_module(
             raise UsageFault(f"`{name}` is for checkpoints, and this is a module", "give `macs`, or `images`")
     if not isinstance(example_inputs, Tensor):
         raise UsageFault(f"`example_inputs` is {type(example_inputs).__name__}, not a tensor", "give a batch")
-    _check_weights(net)
+    check_weights(net)
     # on the processor, for all devices alike, and in evaluation mode; the given module keeps its own
     own = copy.deepcopy(net).cpu().eval()
     # copies, which the network may overwrite
@@ -151,14 +152,6 @@ def _copy_modes(net: nn.Module, smaller: nn.Module) -> None:
         # one that a weight was computed from is gone
         if name in learned:
             learned[name].requires_grad_(parameter.requires_grad)
-
-
-def _check_weights(net: nn.Module) -> None:
-    """Raise UsageFault for a layer whose weight is computed from others, as weight norm does."""
-    for name, module in net.named_modules():
-        if isinstance(module, nn.Conv2d | nn.Linear) and "weight" not in module._parameters:
-            fact = f"{name}.weight is computed and not a parameter" if name else "its weight is computed"
-            raise UsageFault(fact, "remove its weight norm first")
 
 
 def followed(net: nn.Module, inputs: Tensor) -> ChannelGraph:

@@ -36,6 +36,7 @@ from emoprune.networks.costs.profiling import Footprint
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.memory import layers_that_fit
+from emoprune.networks.registry import architecture
 from emoprune.networks.statistics.activation_statistics import collect, layer_inputs_of
 from emoprune.networks.types import Checkpoint, Cost, HiddenLayer
 from emoprune.pruning import merging, surgery
@@ -49,6 +50,7 @@ from emoprune.pruning.error_estimate import (
     estimate_errors,
     report_warnings,
 )
+from emoprune.pruning.exactness import check_removal
 from emoprune.pruning.methods import MASKING, METHODS
 from emoprune.pruning.refit import Refit, images_that_fit
 from emoprune.pruning.selection.magnitude import silenced
@@ -413,6 +415,8 @@ def prepare(
     net = build.restore(original.spec, original.tensors)
     graph = channel_graph(build.blueprint(original.spec), original.spec.input)
     require_layers(graph)
+    if architecture(original.spec.arch).source in ("timm", "code"):
+        check_removal(net, graph, torch.zeros(1, *original.spec.input))
     masking = METHODS[config.method].weights
     calibration, measured = None, 0
     if data is not None or config.data not in (None, NO_DATA, DRAWN):

@@ -19,7 +19,7 @@ LAYERS = "layers"
 OF_THE_SEARCH = OF_THE_SPLIT | {"overfit", "seed", "device", "new_classes"}
 """Settings that are the same in all trials, or that no trial can have."""
 FLAG = "gray"
-FIXED_ONLY = frozenset((FLAG, "mean", "std", "classes"))
+FIXED_ONLY = frozenset((FLAG, "mean", "std", "classes", "arch_args"))
 """Settings whose values are not single words in a list of choices."""
 DEEP, JOINED = ("hidden", "channels"), "augment"
 """Settings of several values, written with a plus between them."""

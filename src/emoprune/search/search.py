@@ -115,7 +115,7 @@ def _trained(plan: Plan, name: str, number: int, values: Mapping[str, Value]) ->
     trained = train(plan.data, plan.train_config(values), rule=plan.rule)
     data = checkpoint.to_bytes(trained.checkpoint)
     metrics = evaluate(
-        model.from_bytes(data, devices.device(plan.config.device), place=name),
+        model.from_checkpoint(trained.checkpoint, data, devices.device(plan.config.device), place=name),
         plan.data,
         part="val",
         label=plan.label,

@@ -12,7 +12,7 @@ from emoprune.data.formats.parts import declared_parts
 from emoprune.data.splits import parse_shares, partition, split_rule
 from emoprune.data.types import Catalog, SplitRule
 from emoprune.errors import BadData, UsageFault, at
-from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.registry import architecture
 from emoprune.search.config import (
     DEFAULT_SPLIT,
     EPOCHS,
@@ -164,7 +164,7 @@ def _checked(
     """The training of one trial, once every choice and both ends of every range are checked."""
     first: dict[str, Value] = {**fixed, **{space.name: _ends(space)[0] for space in spaces}}
     made = setup.for_data(data, _train_config(config, first))
-    if ARCHITECTURES[made.network].task != "classify":
+    if architecture(made.network).task != "classify":
         fact = f"{made.network} does not classify, and trials are compared by accuracy"
         raise UsageFault(fact, "search another `arch`")
     for space in spaces:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -12,7 +13,7 @@ from emoprune.data.augmentation import AUGMENTATIONS
 from emoprune.data.config import SplitConfig
 from emoprune.errors import BadSettings, UsageFault
 from emoprune.networks.config import MEMORY, InputConfig
-from emoprune.networks.registry import ARCHITECTURES, USUAL
+from emoprune.networks.registry import ARCHITECTURES, NAMES, USUAL, architecture
 from emoprune.settings import check_limits, check_setting, like, nearest, setting, settings_of
 from emoprune.training import settings_files
 from emoprune.training.presets import PRESETS
@@ -22,6 +23,7 @@ from emoprune.training.settings_files import SettingsFile
 OF_THE_NETWORK = frozenset(
     (
         "arch",
+        "arch_args",
         "weights",
         "classes",
         "hidden",
@@ -65,10 +67,14 @@ class TrainConfig:
     arch: str | None = setting(
         None,
         f"{_own('image')} (convolutions, then dense layers); {_own('table')} (for feature tables); "
-        "or any torchvision classifier by name.",
+        "any torchvision classifier by name; inception_resnet_v1 (of facenet-pytorch); timm/NAME (of timm); or "
+        "package.module:function, which is called with num_classes and returns a network of your own.",
         metavar="NAME",
-        names=ARCHITECTURES,
+        names=NAMES,
         default_text="; ".join((USUAL["image"], f"for a feature table {USUAL['table']}")),
+    )
+    arch_args: str | None = setting(
+        None, 'More arguments of a function of your own, a JSON object as {"width": 8}.', metavar="JSON"
     )
     weights: str | None = like(InputConfig, "weights")
     classes: tuple[str, ...] = setting(
@@ -164,7 +170,25 @@ class TrainConfig:
     @property
     def initial_weights(self) -> str:
         """Where a new network's weights come from: imagenet, none or a file."""
-        return self.weights or ("none" if ARCHITECTURES[self.network].own else "imagenet")
+        return self.weights or architecture(self.network).usual_weights
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments in `arch_args`; UsageFault for what is not a JSON object."""
+        if self.arch_args is None:
+            return {}
+        if architecture(self.network).source != "code":
+            fact = f"`arch_args` is for a function of your own, and {self.network} is not one"
+            raise UsageFault(fact, "leave it out")
+        try:
+            found = json.loads(self.arch_args)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise UsageFault("`arch_args` is not a JSON object", 'write {"width": 8}')
+        if "num_classes" in found:
+            raise UsageFault("`arch_args` has num_classes, which the data decides", "leave it out")
+        return found
 
     @property
     def row_names(self) -> tuple[str, ...]:
@@ -253,6 +277,11 @@ def _check_file(file: SettingsFile) -> None:
 
 def _typed(name: str, value: Any) -> Any:
     """The value of a setting as the command line gives it: a list of one, a whole number as float."""
+    if isinstance(value, dict):
+        try:
+            return json.dumps(value)
+        except (TypeError, ValueError, RecursionError):
+            raise UsageFault(f"`{name}` has values that are not JSON", "give numbers and texts") from None
     if get_origin(HINTS[name]) is tuple:
         return tuple(value) if isinstance(value, tuple | list) else (value,)
     whole = isinstance(value, int) and not isinstance(value, bool)

@@ -25,7 +25,10 @@ from emoprune.evaluation.seen import content_keys
 from emoprune.io import files
 from emoprune.networks import build, inputs
 from emoprune.networks.losses import task_of
-from emoprune.networks.registry import ARCHITECTURES, USUAL
+from emoprune.networks.checkpoint import trusting
+from emoprune.networks.heads import head_name
+from emoprune.networks.registry import ARCHITECTURES, USUAL, architecture
+from emoprune.networks.sources import user_networks
 from emoprune.networks.svm import fitted_svm
 from emoprune.networks.table_networks import TABLENETS, fitted_scaling
 from emoprune.networks.types import Checkpoint, Spec
@@ -37,6 +40,7 @@ UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
     *("epochs", "lr", "lr_factor", "lr_decay", "batch_size", "optimizer", "momentum", "weight_decay"),
     *("keep", "overfit"),
 }
+PUBLISHED = {name for entry in ARCHITECTURES.values() for name in entry.weights}
 OF_PHOTOS = {"size", "gray", "mean", "std"}
 
 
@@ -88,7 +92,7 @@ class Prepared:
         """What decides this training, by the names that a settings file has; without what it ignores."""
         config, spec = self.config, self.start.spec
         ignored = _of_other_kinds(spec) | _unused(spec.arch) | (OF_THE_NETWORK if self.past else set())
-        if config.initial_weights not in ("imagenet", "none") and "scale" not in config.given:
+        if config.initial_weights not in (*PUBLISHED, "none") and "scale" not in config.given:
             # the weights may bring the scaling of their columns
             ignored.add("scale")
         own = {name: getattr(config, name) for name in SETTINGS if name not in ignored}
@@ -112,6 +116,9 @@ def prepare(
         config = for_data(data, config)
         check(data, config)
     else:
+        if "arch" in config.given - config.in_file:
+            with at(files.shown(past.name)):
+                past = replace(past, checkpoint=trusting(past.checkpoint, config.arch))
         _check_kind(data, config)
         _check_past(config, past)
         past, config = _with_new_classes(data, config, past)
@@ -131,6 +138,9 @@ def prepare(
     keep = config.keep or ("best" if "val" in parts else "last")
     config = replace(config, keep=keep, epochs=0 if start.spec.arch == "svm" else config.epochs)
     data_name = data_name or data.catalog.place
+    if config.freeze == "backbone":
+        with at(start.spec.arch):
+            head_name(start.net)
     with at(data_name):
         _check_batch_norm(start.net, config, samples=len(parts["train"]))
         # training reads the other parts only: refuse a picture now that could not be evaluated later
@@ -176,7 +186,8 @@ def _check_kind(data: Data, config: TrainConfig) -> None:
 
 
 def _check_past(config: TrainConfig, past: Past) -> None:
-    fixed = sorted((config.given - config.in_file) & OF_THE_NETWORK)
+    # the architecture may be named again, as a network of the user's own has to be
+    fixed = sorted((config.given - config.in_file) & OF_THE_NETWORK - {"arch"})
     if fixed:
         raise UsageFault(f"`{fixed[0]}` and `past` both say what the network is", f"leave out `{fixed[0]}`")
     if config.file and config.in_file & OF_THE_NETWORK:
@@ -291,7 +302,7 @@ def check(data: Data, config: TrainConfig) -> None:
 
 def _described(data: Data, config: TrainConfig) -> tuple[Spec, Preprocess, tuple[str, ...]]:
     """The network that the config asks for, what it reads, and the names of its outputs."""
-    entry = ARCHITECTURES[config.network]
+    entry = architecture(config.network)
     weights, given = config.initial_weights, {"mean": config.mean, "std": config.std}
     preprocess = inputs.preprocess(
         data, config.network, config.size, gray=config.gray, **given, weights=weights
@@ -305,13 +316,27 @@ def _described(data: Data, config: TrainConfig) -> tuple[Spec, Preprocess, tuple
         activation=config.activation,
         dropout=config.dropout,
         channels=config.channels,
+        args=config.arguments,
     )
     build.check_input(spec)
-    if entry.own and weights == "imagenet":
-        raise UsageFault(f"there are no ImageNet weights of {spec.arch}", "give `weights=none` or a file")
-    if config.row_names and (weights in ("imagenet", "none") or entry.task != "classify"):
+    spec = _runnable(spec, config)
+    if weights in PUBLISHED and weights not in entry.weights:
+        others = " or ".join(f"`weights={name}`" for name in (*entry.weights, "none"))
+        raise UsageFault(f"there are no {weights} weights of {spec.arch}", f"give {others}, or a file")
+    if config.row_names and (weights in PUBLISHED or weights == "none" or entry.task != "classify"):
         raise UsageFault("`classes` names the rows of a classifier in a `weights` file", "leave it out")
     return spec, preprocess, outputs
+
+
+def _runnable(spec: Spec, config: TrainConfig) -> Spec:
+    """The spec, which may run the function of the user's own that a caller has named; a file only names it."""
+    if config.file and "arch" in config.in_file:
+        with at(config.file.place):
+            build.check_runs(spec)
+        return spec
+    spec = user_networks.trusting(spec, spec.arch)
+    build.check_runs(spec)
+    return spec
 
 
 def _fresh(data: Data, config: TrainConfig, train: Tensor) -> Start:

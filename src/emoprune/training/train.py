@@ -23,7 +23,7 @@ from emoprune.evaluation.seen import KNOWN
 from emoprune.io import devices
 from emoprune.networks import build, checkpoint, memory
 from emoprune.networks.graph import channel_graph
-from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
+from emoprune.networks.heads import freeze_all_but_head, head_alone, head_name
 from emoprune.networks.losses import predict, task_of
 from emoprune.networks.statistics.activation_statistics import Collector
 from emoprune.networks.statistics.sensitivity import SAMPLES, consumers_of, sensitivities
@@ -243,7 +243,7 @@ def _head_alone(whole: _Feed, device: torch.device, seen: Collector) -> _Feed:
                     advance(len(features))
     samples = TensorSamples(torch.cat(rows), whole.samples.labels[indices])
     places = torch.arange(len(indices)).split([len(part) for part in parts.values()])
-    head, prefix = head_of(whole.net), f"{head_name(whole.net)}."
+    head, prefix = head_alone(whole.net), f"{head_name(whole.net)}."
     masks = {name.removeprefix(prefix): mask for name, mask in whole.masks.items() if name.startswith(prefix)}
     read = dict(zip(parts, places, strict=True))
     return _Feed(head, prefix, samples, read, Preprocess(kind="table"), masks)

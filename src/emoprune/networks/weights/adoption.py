@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from emoprune import events
 from emoprune.data.types import LARGEST_SIDE
 from emoprune.errors import BadCheckpoint, UsageFault
-from emoprune.networks.heads import fresh_layers, head_name, output_name
+from emoprune.networks.heads import fresh_layers, has_head, head_name, output_name
 from emoprune.networks.table_networks import LATER
-from emoprune.networks.weights.head_rows import OutputLayer, taken_rows
+from emoprune.networks.weights.head_rows import OutputLayer, listed, taken_rows
 from emoprune.networks.weights.pretrained import Weights
 from emoprune.networks.weights.tensor_kinds import dense, form, note_conversions, require_real
 from emoprune.networks.weights.tensor_names import SAME_ARCHITECTURE, Named, named_for
@@ -56,6 +56,11 @@ def adopt(
     BadCheckpoint, so that no network is half pre-trained; UsageFault is for `rows` that do not fit.
     """
     named, own = named_for(net, weights.tensors, place=weights.place), net.state_dict()
+    if not has_head(net):
+        if rows:
+            fact = "`classes` names the rows of a head, and the network has none of its own"
+            raise UsageFault(fact, "leave it out")
+        return _adopt_whole(net, named.tensors, weights, classes=classes)
     fresh, output = fresh_layers(net, own_head=own_head), output_name(net)
     found = _interpolated(net, named.tensors, own, weights.place)
     backbone = [name for name in own if not name.startswith(fresh) and (name in found or name not in LATER)]
@@ -88,11 +93,42 @@ def adopt(
         zeros = events.counted(weights.masked, "weight")
         lost = f"its masks, which hold {zeros} at zero, are left out"
         events.note(f"{weights.place}: {lost}; to keep them, train it on as it is: `past`")
+    _copy(chosen, own)
+    scaled = bool(made.kept) and "scaling.fill" in chosen
+    return replace(made, scaled=scaled, trained=weights.trained)
+
+
+def _adopt_whole(
+    net: nn.Module, found: Mapping[str, Tensor], weights: Weights, *, classes: Sequence[str]
+) -> Adoption:
+    """Fill a network of which no one layer is the output layer: those with an output per class may not fit."""
+    place, own = weights.place, net.state_dict()
+    layers = {name: each for name, each in net.named_modules() if isinstance(each, nn.Linear | nn.Conv2d)}
+    ends = tuple(f"{name}." for name, layer in layers.items() if len(layer.weight) == len(classes))
+    for name in sorted(found.keys() - own.keys()):
+        raise BadCheckpoint(f"has a tensor {name} that this architecture lacks", SAME_ARCHITECTURE)
+    fresh = [
+        name
+        for name, tensor in own.items()
+        if name.startswith(ends) and (name not in found or found[name].shape != tensor.shape)
+    ]
+    chosen = {name: _fitting(found, name, tensor) for name, tensor in own.items() if name not in fresh}
+    if not fresh and weights.classes not in ((), tuple(classes)):
+        fact = f"its outputs are {listed(weights.classes)}, and the data has {listed(classes)}"
+        raise BadCheckpoint(fact, "give data of the same classes")
+    if not fresh and not weights.classes:
+        events.note(f"{place}: outputs are taken as {listed(classes)}")
+    note_conversions(chosen.values(), place=place)
+    _copy(chosen, own)
+    kept = () if fresh else tuple(classes)
+    drawn = tuple(dict.fromkeys(name.rpartition(".")[0] for name in fresh))
+    return Adoption("", drawn, kept, trained=weights.trained)
+
+
+def _copy(chosen: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, tensor in chosen.items():
             own[name].copy_(dense(tensor))
-    scaled = bool(made.kept) and "scaling.fill" in chosen
-    return replace(made, scaled=scaled, trained=weights.trained)
 
 
 def _output_layers(named: Named, own: Mapping[str, Tensor], output: str) -> list[str]:

@@ -14,8 +14,8 @@ from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.networks.weights.pretrained import Weights
 from emoprune.networks.weights.tensor_kinds import dense, form, require_real
 
-IMAGENET = 1000
-"""Rows of a head that every transfer to other classes leaves behind."""
+LEFT_BEHIND = frozenset((1000, 11_821, 21_841, 21_843, 8631, 10_575))
+"""Rows of a head that every transfer to other classes leaves behind: objects of ImageNet, or people."""
 SHOWN = 12
 """Names that a message lists."""
 TRAIN_IT = "give `epochs` to train it"
@@ -128,7 +128,7 @@ def _rows(
         events.note(f"{place}: {order}")
         return tuple(range(count)), None
     fact = f"{layer.name} has {count} rows without names, and there are {len(classes)} classes"
-    return (None,) * len(classes), None if count == IMAGENET else BadCheckpoint(fact, NAME_THEM)
+    return (None,) * len(classes), None if count in LEFT_BEHIND else BadCheckpoint(fact, NAME_THEM)
 
 
 def _rows_by_name(

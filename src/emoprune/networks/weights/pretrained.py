@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 import pickletools
 import re
@@ -17,9 +16,8 @@ from typing import IO, Any
 
 import torch
 from torch import Tensor
-from torchvision import models
 
-from emoprune.errors import BadCheckpoint, EmopruneError, Unavailable, at
+from emoprune.errors import BadCheckpoint, EmopruneError, at
 from emoprune.io import json_records, safetensors_files
 from emoprune.io.file_kinds import FileKind, check_kind, kind_of
 from emoprune.io.files import read_bytes, shown
@@ -208,42 +206,3 @@ def _parsed(text: str) -> object:
         return json_records.loads(text)
     except (ValueError, RecursionError):
         return text.split(",")
-
-
-def imagenet_weights(arch: str, *, progress: bool) -> dict[str, Tensor]:
-    """torchvision's default ImageNet tensors of `arch`; Unavailable if they cannot be fetched."""
-    weights = models.get_model_weights(arch).DEFAULT
-    options = {"progress": progress, "check_hash": True, "weights_only": True}
-    try:
-        tensors: dict[str, Tensor] = weights.get_state_dict(**options)
-    except Exception as error:
-        if isinstance(error, OSError) or str(error).startswith("invalid hash"):
-            fact = f"ImageNet weights of {arch} cannot be fetched ({getattr(error, 'reason', error)})"
-            raise Unavailable(fact, "give a file of them: `weights=PATH`", place=weights.url) from error
-        # torch's unpickler raises anything for damaged bytes
-        fact = f"the cached ImageNet weights of {arch} are damaged"
-        raise Unavailable(fact, "remove them from torch's cache", place=weights.url) from error
-    return tensors
-
-
-Input = tuple[tuple[int, int], tuple[float, ...], tuple[float, ...]]
-"""Size (height, width), mean and deviation of pictures."""
-
-
-def imagenet_input(arch: str) -> Input:
-    """The pictures that the default ImageNet weights of `arch` were trained for."""
-    return _input_of(models.get_model_weights(arch).DEFAULT)
-
-
-def published_input(arch: str, path: str) -> Input | None:
-    """The pictures that a file was trained for, if it has the name of one of `arch` that torchvision has."""
-    # these names end in a hash of their bytes
-    entries = {entry.url.rpartition("/")[2]: entry for entry in models.get_model_weights(arch)}
-    found = entries.get(os.path.basename(path))
-    return None if found is None else _input_of(found)
-
-
-def _input_of(entry: models.WeightsEnum) -> Input:
-    transforms = entry.transforms()
-    (side,) = transforms.crop_size
-    return (side, side), tuple(transforms.mean), tuple(transforms.std)

@@ -1,0 +1,1 @@
+"""Who makes networks, other than convnets and table_networks: libraries, and functions of users."""
