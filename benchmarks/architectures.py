@@ -65,6 +65,7 @@ FAMILIES = (
     "densenet",
     "googlenet",
     "inception_v3",
+    "inception_resnet_v1",
     "squeezenet",
     "mobilenet_v2",
     "mobilenet_v3",
@@ -91,7 +92,7 @@ WORDS = {
 
 Kind = Literal["exact", "refused", "wrong", "silent"]
 KINDS: tuple[Kind, ...] = ("exact", "refused", "wrong", "silent")
-SOURCES = ("torchvision", "ours", "timm")
+SOURCES = ("torchvision", "ours", "facenet-pytorch", "timm")
 TIMM = "timm/"
 """What a name of timm begins with; some are also names of torchvision."""
 
@@ -195,7 +196,7 @@ def tried(name: str, seed: int) -> Trial:
     with torch.inference_mode():
         expected = outputs(silenced(net, graph, context.alive(plan)), batch)
         found = float((outputs(small, batch) - expected).norm() / expected.norm())
-    source = "ours" if ARCHITECTURES[name].own else "torchvision"
+    source = {"facenet": "facenet-pytorch"}.get(found_in := ARCHITECTURES[name].source, found_in)
     return judged(Trial(source, family_of(name), name, "exact"), graph, found)
 
 
@@ -302,7 +303,7 @@ def tables(trials: list[Trial]) -> Iterator[str]:
         if kinds:
             counts.append([source, str(len(kinds)), *(str(kinds.count(kind)) for kind in KINDS)])
     yield markdown(["networks of", "tried", *KINDS], counts)
-    for heading, sources in (("torchvision and ours", SOURCES[:2]), ("timm", SOURCES[2:])):
+    for heading, sources in (("torchvision, facenet-pytorch and ours", SOURCES[:3]), ("timm", SOURCES[3:])):
         families: dict[str, list[Trial]] = defaultdict(list)
         for trial in trials:
             if trial.source in sources:

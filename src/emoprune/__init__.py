@@ -128,9 +128,7 @@ def load(path: str | Path, *, arch: str | None = None) -> Checkpoint:
     return read(str(path), arch)
 
 
-def angles(
-    model: Checkpoint | str | Path, *, arch: str | None = None, **settings: Any
-) -> dict[str, Survey]:
+def angles(model: Checkpoint | str | Path, *, arch: str | None = None, **settings: Any) -> dict[str, Survey]:
     """The angles between the hidden units of every layer, in degrees, by the layer's name.
 
     Settings are those of AnglesConfig: layer, center, below, above, everything. No image is needed: they

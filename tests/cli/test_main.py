@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -15,6 +16,7 @@ import pytest
 
 from emoprune.cli.main import app, main
 from emoprune.errors import EmopruneError, UsageFault
+from emoprune.networks import checkpoint as checkpoints
 from emoprune.pruning.methods import METHODS
 from emoprune.version import __version__
 from tests.conftest import draw_faces
@@ -153,6 +155,56 @@ def test_an_empty_argument_is_not_the_working_folder(emoprune: Runner, command: 
     words = ["x.onnx"] * WORDS.get(command, 1)
     words[place] = ""
     emoprune.check_refused(command, *words, code=2, says=(": is empty; give it a name",))
+
+
+SPRINGING = """
+import pathlib
+from tests.support.own_networks import small
+pathlib.Path("sprung").touch()
+"""
+
+
+def test_code_that_only_a_file_names_is_run_by_no_command(
+    emoprune: Runner, faces: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(in_folder), *sys.path])
+    name = "springing_networks"
+    (in_folder / f"{name}.py").write_text(SPRINGING)
+    own, sprung = ("--arch", f"{name}:small"), in_folder / "sprung"
+    small = ("--size", "12", "--epochs", "1")
+    emoprune.done("train", faces, "m.st", *own, *small)
+    trained = checkpoints.read("m.st")
+    whole = dataclasses.replace(trained, layers=(), statistics={}, moments={}, sensitivities={})
+    whole.save("whole.st")
+    del sys.modules[name]
+    sprung.unlink()
+    says = f"whole.st: its network is made by {name}:small, which is code; give --arch {name}:small to run it"
+    for argv in (
+        *(("angles", "whole.st"), ("angles", "whole.st", "--data", faces)),
+        *(
+            ("prune", "whole.st", "-o", "p.st"),
+            ("prune", "whole.st", "--sensitivity"),
+            ("eval", "whole.st", faces),
+        ),
+        *(("export", "whole.st", "m.onnx"), ("train", faces, "q.st", "--from", "whole.st", "--epochs", "1")),
+    ):
+        emoprune.check_refused(*argv, says=(says,))
+    # nor is code that neither needs
+    emoprune.done("angles", "m.st")
+    emoprune("train", faces, "q.st", "--arch", "conv1", *small, "--weights", "m.st")
+    emoprune("features", faces, "f.csv", "--kind", "deep", "--arch", "resnet18", "--weights", "m.st")
+    other = ("--arch", "tests.support.own_networks:closed")
+    emoprune.check_refused("eval", "m.st", faces, *other, says=(f"its network is {name}:small, not tests.",))
+    assert not sprung.exists()
+    assert name not in sys.modules
+    amount = ("--method", "reconstruct", "--macs", "0.5", "--max-error", "100")
+    emoprune.done("prune", "m.st", *own, *amount, "-o", "p.st")
+    assert sprung.exists()
+    before, after = (emoprune.done("eval", path, faces, *own).record for path in ("m.st", "p.st"))
+    assert after["macs"] < before["macs"]
+    exported = emoprune.done("export", "p.st", "p.onnx", *own).record
+    assert exported["macs"] == after["macs"]
+    assert emoprune.done("eval", "p.onnx", faces).record["confusion"] == after["confusion"]
 
 
 @pytest.mark.parametrize("option", ["--paper", "--figures", "--section"])

@@ -50,7 +50,7 @@ def test_completion_offers_exactly_what_begins_so(prefix: str) -> None:
 
 
 def test_features_offers_torchvision_alone() -> None:
-    assert set(ARCHITECTURES) - set(TORCHVISION) == {*CONVNETS, *TABLENETS}
+    assert set(ARCHITECTURES) - set(TORCHVISION) == {*CONVNETS, *TABLENETS, "inception_resnet_v1"}
 
 
 def test_help_names_every_choice(emoprune: Runner) -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from emoprune.data.datasets import open_data
+from emoprune.data.types import SplitRule
 from emoprune.deployment.config import ExportConfig
 from emoprune.deployment.export import export
 from emoprune.errors import BadData, OutputFault, ToleranceExceeded, UsageFault
@@ -26,8 +27,12 @@ from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.model import load
 from emoprune.evaluation.types import Metrics
 from emoprune.io.onnx_engine import Engine
+from emoprune.networks import build
 from emoprune.networks import checkpoint as checkpoints
-from emoprune.networks.types import Checkpoint
+from emoprune.networks.graph import channel_graph
+from emoprune.networks.sources.user_networks import trusting
+from emoprune.networks.types import Checkpoint, Spec
+from emoprune.pruning import surgery
 from emoprune.pruning.prune import plan, prune
 from emoprune.pruning.types import PruneConfig
 from emoprune.training.config import TrainConfig, train_config
@@ -35,6 +40,7 @@ from emoprune.training.train import train
 from tests.conftest import draw_faces
 from tests.support.checkpoints import read
 from tests.support.command_line import opened
+from tests.support.layers import picture
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
@@ -92,6 +98,30 @@ def test_export_takes_networks_of_tables(table_model: Path, table: Path, tmp_pat
     assert isinstance(one, Metrics)
     assert isinstance(other, Metrics)
     assert (one.confusion, one.parameters) == (other.confusion, other.parameters)
+
+
+# the exporter takes its time for hundreds of layers, and there is no smaller one of this kind
+@pytest.mark.parametrize(
+    ("arch", "side"),
+    [("inception_resnet_v1", 75), ("timm/resnet10t", 32), ("tests.support.own_networks:small", 12)],
+)
+def test_export_takes_what_is_left_of_networks_of_others(arch: str, side: int, tmp_path: Path) -> None:
+    if arch.startswith("timm/"):
+        pytest.importorskip("timm")
+    spec = trusting(Spec(arch, 3, (3, side, side)), arch)
+    net = build.build(spec)
+    graph = channel_graph(build.blueprint(spec), spec.input)
+    alive = torch.arange(graph.units) % 3 > 0
+    tensors = surgery.cut(net.state_dict(), graph, alive)
+    small = replace(spec, widths=surgery.widths(graph, tensors, alive))
+    split, kept = SplitRule("80/20", 0, None, "0" * 64), ("a", "b", "c")
+    Checkpoint(small, kept, picture(spec), split, tensors=tensors).save(tmp_path / "m.st")
+    again = checkpoints.read(str(tmp_path / "m.st"), arch)
+    assert again.spec.widths == small.widths
+    x = torch.randn(2, *spec.input)
+    with torch.inference_mode():
+        assert torch.equal(again.module()(x), build.restore(small, tensors)(x))
+    assert export(again, tmp_path / "m.onnx").difference_random <= 1e-5
 
 
 def test_export_replaces_a_file_only_with_force(model: Path, onnx_model: Path, tmp_path: Path) -> None:

@@ -200,6 +200,18 @@ def test_from_bytes_reads_a_checkpoint_without_hidden_layers() -> None:
     assert same(checkpoints.from_bytes(checkpoints.to_bytes(original)), original)
 
 
+def test_to_bytes_keeps_the_name_and_arguments_of_a_function_and_not_the_function() -> None:
+    spec = Spec("nets:make", 2, (3, 8, 8), args={"width": 8, "deep": [1, None]}, function=len)
+    preprocess = Preprocess("image", (8, 8), mean=(0.5,) * 3, std=(0.5,) * 3)
+    kept: dict[str, Any] = {"layers": (), "statistics": {}, "tensors": {"a": torch.ones(2)}}
+    made = checkpoint(spec=spec, preprocess=preprocess, **kept)
+    read = checkpoints.from_bytes(checkpoints.to_bytes(made))
+    assert (read.spec.arch, read.spec.args) == ("nets:make", {"width": 8, "deep": [1, None]})
+    assert read.spec.function is None
+    assert b"function" not in checkpoints.to_bytes(made)
+    assert checkpoints.to_bytes(read) == checkpoints.to_bytes(made)
+
+
 def test_to_bytes_stores_views_as_they_look() -> None:
     whole = torch.arange(24.0).reshape(4, 6)
     parts = {

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from emoprune.data.loader import TensorSamples, batches
 from emoprune.networks import heads
-from emoprune.networks.build import build
+from emoprune.networks.build import build, features
 from emoprune.networks.heads import freeze_all_but_head, head_of
 from emoprune.networks.types import Spec
 from emoprune.training.loop import precompute
@@ -22,6 +22,7 @@ OUTPUTS = {
     "convnext_tiny": "classifier.2",
     "densenet121": "classifier",
     "googlenet": "fc",
+    "inception_resnet_v1": "logits",
     "maxvit_t": "classifier.5",
     "mobilenet_v2": "classifier.1",
     "resnet18": "fc",
@@ -42,7 +43,7 @@ WIDTHS = {
     "vgg11": 25088,
     "vit_b_32": 768,
 }
-LARGE = {"maxvit_t": 224}
+LARGE = {"inception_resnet_v1": 80, "maxvit_t": 224}
 
 
 def on_meta(arch: str, hidden: tuple[int, ...] = (), dropout: float = 0.0) -> nn.Module:
@@ -81,12 +82,12 @@ def test_output_name_finds_the_layer_of_classes(arch: str, wanted: str) -> None:
     assert weight.shape[0] == 3
 
 
-@pytest.mark.parametrize(("arch", "features"), sorted(WIDTHS.items()))
-def test_replace_head_reads_what_the_old_classifier_read(arch: str, features: int) -> None:
+@pytest.mark.parametrize(("arch", "width"), sorted(WIDTHS.items()))
+def test_replace_head_reads_what_the_old_classifier_read(arch: str, width: int) -> None:
     net = on_meta(arch, (7,), 0.5)
     first = net.get_submodule(f"{heads.head_name(net)}.hidden1")
     assert isinstance(first, nn.Linear)
-    assert first.in_features == features
+    assert first.in_features == width
     with torch.no_grad():
         side = LARGE.get(arch, 64)
         assert net(torch.zeros(2, 3, side, side, device="meta")).shape == (2, 3)
@@ -100,6 +101,13 @@ def test_replace_head_keeps_a_norm_under_its_name(arch: str, kept: list[str]) ->
     shared = [name for name in new if name.startswith("classifier.") and name in old]
     assert shared == [f"{name}.{kind}" for name in kept for kind in ("weight", "bias")]
     assert all(new[name].shape == old[name].shape for name in shared)
+
+
+def test_head_alone_answers_what_the_network_flattens() -> None:
+    net = build(Spec("squeezenet1_1", 3, (3, 40, 40))).eval()
+    x = torch.randn(2, 3, 40, 40)
+    with torch.no_grad():
+        torch.testing.assert_close(heads.head_alone(net)(features(net, x)), net(x))
 
 
 def test_replace_head_drops_the_old_dropout() -> None:

@@ -7,7 +7,7 @@ from torchvision import models
 
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.networks.build import blueprint, check_input
-from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.registry import ARCHITECTURES, NAMES, architecture
 from emoprune.networks.types import Spec
 
 SMALLEST_OF_FAMILY = (
@@ -16,7 +16,7 @@ SMALLEST_OF_FAMILY = (
     *("regnet_y_400mf", "resnet18", "resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_0"),
     *("squeezenet1_1", "swin_t", "swin_v2_t", "vgg11", "vgg11_bn", "vit_b_32", "wide_resnet50_2"),
 )
-OTHER_LIMITS = ("vit_b_16", "vit_h_14")
+OTHER_LIMITS = ("vit_b_16", "vit_h_14", "inception_resnet_v1")
 CONVOLUTIONAL = ("conv1", "conv2", "lenet", "wright_cnn", "zhang_alexnet", "zhang_vgg")
 FOR_TABLES = ("autoencoder", "svm")
 OWN = (*CONVOLUTIONAL, "mlp", *FOR_TABLES)
@@ -32,7 +32,8 @@ def on_meta(spec: Spec) -> nn.Module:
 
 
 def test_every_classifier_of_torchvision_is_in_the_table_beside_our_own() -> None:
-    assert set(ARCHITECTURES) == {*models.list_models(module=models), *OWN}
+    others = {arch for arch, entry in ARCHITECTURES.items() if entry.source == "torchvision"}
+    assert others == set(models.list_models(module=models))
     assert {arch for arch, entry in ARCHITECTURES.items() if entry.own} == set(OWN)
 
 
@@ -60,7 +61,9 @@ def test_the_smallest_size_really_works(arch: str) -> None:
     assert logits.shape == (2, 3)
 
 
-@pytest.mark.parametrize("arch", ["alexnet", "densenet121", "inception_v3", *CONVOLUTIONAL])
+@pytest.mark.parametrize(
+    "arch", ["alexnet", "densenet121", "inception_resnet_v1", "inception_v3", *CONVOLUTIONAL]
+)
 def test_a_smallest_size_of_its_own_is_the_true_limit(arch: str) -> None:
     side = ARCHITECTURES[arch].smallest
     net = on_meta(spec_of(arch, side))
@@ -120,9 +123,32 @@ def test_our_own_networks_take_gray_and_color(arch: str, channels: int) -> None:
         assert on_meta(spec)(torch.zeros(2, *spec.input, device="meta")).shape == (2, 2)
 
 
-def test_an_unknown_architecture_is_an_invalid_record() -> None:
-    with pytest.raises(InvalidRecord, match="resnet19"):
-        check_input(Spec("resnet19", 2, (3, 64, 64)))
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        *(("conv2", "ours"), ("resnet18", "torchvision"), ("inception_resnet_v1", "facenet")),
+        *(("timm/resnet10t.c3_in1k", "timm"), ("timm/vit_tiny_patch16_224", "timm")),
+        *(("nets:make", "code"), ("my.nets:Small.make", "code")),
+    ],
+)
+def test_architecture_knows_every_kind_of_network_by_its_name(name: str, source: str) -> None:
+    assert architecture(name).source == source
+    assert name in NAMES
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resnet19", "", "timm/", "timm/a..b", "my.nets", "nets:", ":make", "my nets:make", "nets:make()"),
+        f"n:{'m' * 200}",
+        # what timm would take for the address of a server, or of a folder
+        *("timm/hf-hub:someone/net", "timm/hf_hub:someone/net", "timm/local-dir:net", "timm/../net"),
+    ],
+)
+def test_an_unknown_architecture_is_an_invalid_record(name: str) -> None:
+    with pytest.raises(InvalidRecord, match="unknown architecture"):
+        Spec(name, 2, (3, 64, 64))
+    assert name not in NAMES
 
 
 @pytest.mark.parametrize("arch", FOR_TABLES)

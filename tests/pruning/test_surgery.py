@@ -22,7 +22,8 @@ from emoprune.networks import build
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import FROZEN, ChannelGraph
 from emoprune.networks.heads import output_name
-from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.registry import ARCHITECTURES, OF_TIMM, architecture
+from emoprune.networks.sources.user_networks import trusting
 from emoprune.networks.statistics.activation_statistics import collect
 from emoprune.networks.types import Checkpoint, Moments, Spec
 from emoprune.pruning import surgery
@@ -297,11 +298,14 @@ class Trial:
 
 
 def spec_of(arch: str) -> Spec:
-    entry = ARCHITECTURES[arch]
+    entry = architecture(arch)
     if entry.takes == ("table",):
         return Spec(arch, CLASSES, (10,), entry.hidden)
     side = math.ceil(max(entry.smallest, SIDE) / entry.step) * entry.step
-    return Spec(arch, CLASSES, (3, side, side), entry.hidden)
+    return trusting(Spec(arch, CLASSES, (3, side, side), entry.hidden), arch)
+
+
+OTHERS = ("timm/resnet10t", "tests.support.own_networks:small")
 
 
 @contextmanager
@@ -342,8 +346,10 @@ def some_alive(graph: ChannelGraph) -> Tensor:
     return alive
 
 
-@pytest.fixture(scope="module", params=sorted(set(ARCHITECTURES) - {"svm"}))  # which has no units
+@pytest.fixture(scope="module", params=[*sorted(set(ARCHITECTURES) - {"svm"}), *OTHERS])  # svm has no units
 def trial(request: pytest.FixtureRequest) -> Trial:
+    if request.param.startswith(OF_TIMM):
+        pytest.importorskip("timm")
     torch.set_num_threads(1)
     torch.manual_seed(0)
     spec = spec_of(request.param)

@@ -92,6 +92,13 @@ def test_augmentations_and_sizes_of_photos(small: Path) -> None:
     )
 
 
+def test_networks_of_all_kinds_are_searched(small: Path) -> None:
+    own = "tests.support.own_networks:small"
+    fixed = ("epochs=1", "size=12", "weights=none")
+    metrics, _ = searched(small, space=(f"arch=conv1,{own}",), fixed=fixed, sampler="grid")
+    assert [settings(each, "arch") for each in metrics] == [("conv1",), (own,)]
+
+
 def test_an_svm_is_searched_as_well(table: Path) -> None:
     found, _ = searched(table, space=("penalty=log:0.1:10:3",), fixed=("arch=svm",), sampler="grid")
     assert [settings(each, "penalty") for each in found] == [(0.1,), (pytest.approx(1.0),), (10.0,)]

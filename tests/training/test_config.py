@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
 
 from emoprune.errors import UsageFault
-from emoprune.networks.registry import ARCHITECTURES
 from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig, train_config
 from emoprune.training.presets import PRESETS
 
@@ -53,9 +54,40 @@ def test_what_a_checkpoint_decides_are_settings() -> None:
     assert SETTINGS.keys() >= OF_THE_NETWORK | OF_THE_SPLIT
 
 
-@pytest.mark.parametrize("arch", ["conv1", "svm", "zhang_vgg", "resnet18", "vit_b_16"])
-def test_networks_of_ours_start_from_nothing_and_torchvisions_from_imagenet(arch: str) -> None:
-    usual = "none" if ARCHITECTURES[arch].own else "imagenet"
+@pytest.mark.parametrize(
+    ("arch", "usual"),
+    [
+        *(("conv1", "none"), ("svm", "none"), ("zhang_vgg", "none"), ("nets:make", "none")),
+        *(("resnet18", "imagenet"), ("vit_b_16", "imagenet"), ("timm/resnet10t", "imagenet")),
+        ("inception_resnet_v1", "vggface2"),
+    ],
+)
+def test_networks_start_from_published_weights_where_there_are_any(arch: str, usual: str) -> None:
     assert train_config(arch=arch).initial_weights == usual
     assert train_config(arch=arch, weights="w.pth").initial_weights == "w.pth"
     assert train_config().initial_weights == "none"
+
+
+def test_arguments_are_json_or_a_dict_of_a_function_of_the_users_own() -> None:
+    wanted = {"width": 8, "name": "a,b", "deep": {"rates": [0.5, None]}}
+    for given in (json.dumps(wanted), wanted):
+        assert train_config(arch="nets:make", arch_args=given).arguments == wanted
+    assert train_config(arch="nets:make").arguments == {}
+
+
+@pytest.mark.parametrize(
+    ("arch", "given", "says"),
+    [
+        ("conv1", "{}", "`arch_args` is for a function of your own, and conv1 is not one; leave it out"),
+        *(
+            ("nets:make", text, "`arch_args` is not a JSON object")
+            for text in ("[1]", "width=8", "{", '{"a":NaN}')
+        ),
+        ("nets:make", '{"a": 1e999}', "`arch_args` is not a JSON object"),
+        ("nets:make", '{"num_classes": 3}', "`arch_args` has num_classes, which the data decides"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(arch: str, given: str, says: str) -> None:
+    config = train_config(arch=arch, arch_args=given)
+    with pytest.raises(UsageFault, match=re.escape(says)):
+        _ = config.arguments

@@ -391,7 +391,7 @@ def test_other_data_is_noted_and_split_again(
 @pytest.mark.parametrize(
     "given",
     [
-        *({"arch": "conv1"}, {"hidden": 24}, {"size": "24"}, {"gray": True}, {"gray": False}),
+        *({"arch_args": "{}"}, {"hidden": 24}, {"size": "24"}, {"gray": True}, {"gray": False}),
         *({"channels": 16}, {"activation": "relu"}, {"dropout": 0.1}, {"mean": "0.5"}),
         *({"std": "0.5"}, {"weights": "none"}, {"scale": "none"}),
     ],
@@ -400,6 +400,57 @@ def test_what_a_network_is_cannot_be_said_twice(model: Path, faces: Path, given:
     said = refusal(faces, past=model, **given)
     (name,) = given
     assert said == f"`{name}` and `past` both say what the network is; leave out `{name}`"
+
+
+def test_the_network_of_a_past_training_may_be_named_again_but_not_another(model: Path, faces: Path) -> None:
+    assert trained(faces, past=model, arch="conv1", epochs=1).spec.arch == "conv1"
+    said = refusal(faces, past=model, arch="conv2")
+    assert said == f"{model}: its network is conv1, not conv2; give `arch=conv1`"
+
+
+OWN = "tests.support.own_networks"
+
+
+def test_a_network_of_the_users_own_is_trained_and_trained_on_where_it_is_named(
+    faces: Path, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"size": "16", "epochs": 1, "split": "80/20"}
+    first = trained(faces, arch=f"{OWN}:small", arch_args={"width": 6}, **given)
+    assert (first.spec.args, first.layers[0].name) == ({"width": 6}, "stem.0")
+    path = tmp_path / "m.st"
+    first.save(path)
+    said = refusal(faces, past=path, epochs=1)
+    assert f"its network is made by {OWN}:small, which is code; give `arch={OWN}:small` to run it" in said
+    assert trained(faces, past=path, epochs=1, arch=f"{OWN}:small").spec.args == {"width": 6}
+    # tensors alone are no code
+    adopted = trained(
+        faces, arch=f"{OWN}:small", arch_args='{"width": 6}', weights=str(path), **{**given, "epochs": 0}
+    )
+    assert all(torch.equal(value, first.tensors[name]) for name, value in adopted.tensors.items())
+
+
+def test_a_network_without_a_head_of_its_own_is_trained_whole(faces: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"size": "16", "epochs": 1, "arch": f"{OWN}:closed"}
+    first = trained(faces, **given)
+    first.save(tmp_path / "m.st")
+    for more in ({"freeze": "backbone"}, {"hidden": 5}):
+        assert f"{OWN}:closed: its head cannot be found" in refusal(faces, **given, **more)
+    adopted = trained(faces, **{**given, "epochs": 0}, weights=str(tmp_path / "m.st"))
+    assert all(torch.equal(value, first.tensors[name]) for name, value in adopted.tensors.items())
+
+
+@pytest.mark.parametrize(
+    ("arch", "weights", "others"),
+    [
+        ("resnet18", "vggface2", "imagenet none"),
+        ("inception_resnet_v1", "imagenet", "vggface2 casia-webface none"),
+        (f"{OWN}:small", "imagenet", "none"),
+    ],
+)
+def test_weights_that_nobody_publishes_are_refused(faces: Path, arch: str, weights: str, others: str) -> None:
+    said = refusal(faces, arch=arch, weights=weights, epochs=1)
+    wanted = " or ".join(f"`weights={name}`" for name in others.split())
+    assert said == f"there are no {weights} weights of {arch}; give {wanted}, or a file"
 
 
 def test_a_class_that_the_model_does_not_know_is_named(model: Path, in_folder: Path) -> None:

@@ -144,9 +144,7 @@ def load(path: str, device: torch.device, arch: str | None = None) -> LoadedMode
         return from_checkpoint(checkpoint, data, device, place=path)
 
 
-def from_checkpoint(
-    checkpoint: Checkpoint, data: bytes, device: torch.device, *, place: str
-) -> LoadedModel:
+def from_checkpoint(checkpoint: Checkpoint, data: bytes, device: torch.device, *, place: str) -> LoadedModel:
     """The network in a checkpoint; `data` are the bytes of its file."""
     net = build.restore(checkpoint.spec, checkpoint.tensors).to(device)
     return LoadedModel(

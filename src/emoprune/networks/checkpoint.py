@@ -139,7 +139,7 @@ def read(path: str, arch: str | None = None) -> Checkpoint:
 
 
 def trusting(checkpoint: C, arch: str | None) -> C:
-    """The checkpoint, or its card, which may run the function that the user names as `arch` and that it names.
+    """The checkpoint or card, which may run the function that it names if the user names it too, as `arch`.
 
     None names nothing. Raises BadCheckpoint where its network is another one.
     """

@@ -28,9 +28,9 @@ class InputConfig:
 
     weights: str | None = setting(
         None,
-        "What to start from: published weights (fetched; the pictures that they were trained on are then the "
-        "default): imagenet of torchvision and timm, vggface2 or casia-webface of inception_resnet_v1; nothing; "
-        "or a file, safetensors or PyTorch's.",
+        "What to start from. Published weights are fetched, and the pictures that they were trained on are "
+        "then the default: imagenet of torchvision and timm, vggface2 or casia-webface of "
+        "inception_resnet_v1. Or nothing, or a file, safetensors or PyTorch's.",
         metavar="imagenet|none|PATH",
         default_text="published ones where there are any, else none",
     )

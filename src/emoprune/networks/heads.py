@@ -44,7 +44,7 @@ def head_of(net: nn.Module) -> nn.Module:
 
 
 def head_alone(net: nn.Module) -> nn.Module:
-    """The head of `net`, which answers (n, classes): what some networks flatten, it flattens itself from now on."""
+    """The head of `net`, which from now on flattens its answers to (n, classes), as the network would."""
     head = head_of(net)
     head.register_forward_hook(_flat)
     return head

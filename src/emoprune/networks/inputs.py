@@ -144,9 +144,9 @@ def pretrained(
 ) -> tuple[nn.Module, Adoption | None]:
     """The network of `spec`, initialized from `seed`, then filled with `weights`.
 
-    `weights` is the name of published ones, "none" or a path. `classes` are those of the network, `rows` those of the
-    weights, as `adopt` takes them. Also returns what the weights have filled, None for "none". A note says
-    where a checkpoint was trained with another `preprocess`. Raises BadCheckpoint for weights of another
+    `weights` is a name of published ones, "none" or a path. `classes` are those of the network, `rows` those
+    of the weights, as `adopt` takes them. Also returns what the weights have filled, None for "none". A note
+    says where a checkpoint was trained with another `preprocess`. Raises BadCheckpoint for weights of another
     network, UsageFault for `rows` that do not fit.
     """
     with torch.random.fork_rng():

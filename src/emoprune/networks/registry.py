@@ -16,8 +16,8 @@ class Architecture:
     """`size` is the default (height, width); `smallest` and `step` limit the sizes that the network takes.
 
     `source` is who makes it; `weights` names those that are published, the usual ones first. `hidden` is the
-    default head; `square` asks for equal height and width; `takes` lists the kinds of input; `channels` counts
-    the convolutions with a chosen width.
+    default head; `square` asks for equal height and width; `takes` lists the kinds of input; `channels`
+    counts the convolutions with a chosen width.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -62,9 +62,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "conv1": _ours(size=(48, 48), smallest=6, hidden=(200,), channels=1),
     "conv2": _ours(size=(48, 48), smallest=16, hidden=(200,), channels=2),
     "mlp": _ours(size=(48, 48), smallest=1, hidden=(20,), takes=("image", "table")),
-    "zhang_alexnet": _ours(
-        size=(576, 720), smallest=307, hidden=(3072, 1526, 100), channels=6
-    ),
+    "zhang_alexnet": _ours(size=(576, 720), smallest=307, hidden=(3072, 1526, 100), channels=6),
     "zhang_vgg": _ours(size=(576, 720), smallest=128, hidden=(5120, 1000, 100), channels=7),
     "autoencoder": _ours(hidden=(10,), takes=("table",), task="reconstruct"),
     "lenet": _ours(size=(72, 90), smallest=18, channels=2),

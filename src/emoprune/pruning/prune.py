@@ -38,7 +38,7 @@ from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.memory import layers_that_fit
 from emoprune.networks.registry import architecture
 from emoprune.networks.statistics.activation_statistics import collect, layer_inputs_of
-from emoprune.networks.types import Checkpoint, Cost, HiddenLayer
+from emoprune.networks.types import Checkpoint, Cost, HiddenLayer, Spec
 from emoprune.pruning import merging, surgery
 from emoprune.pruning.angles import default_center
 from emoprune.pruning.budget import first_step, is_too_much, step_for
@@ -413,10 +413,7 @@ def prepare(
     """
     build.require_finite(original.tensors)
     net = build.restore(original.spec, original.tensors)
-    graph = channel_graph(build.blueprint(original.spec), original.spec.input)
-    require_layers(graph)
-    if architecture(original.spec.arch).source in ("timm", "code"):
-        check_removal(net, graph, torch.zeros(1, *original.spec.input))
+    graph = _followed(original.spec, net)
     masking = METHODS[config.method].weights
     calibration, measured = None, 0
     if data is not None or config.data not in (None, NO_DATA, DRAWN):
@@ -453,6 +450,16 @@ def prepare(
     context = pruning_context(original, graph, layers, weights)
     known = (net, original.spec.input, context, config)
     return PruningRun(*known, images, compare, original, calibration, measured)
+
+
+def _followed(spec: Spec, net: nn.Module) -> ChannelGraph:
+    """The channel graph of a network; UsageFault for one of others from which units cannot be removed."""
+    graph = channel_graph(build.blueprint(spec), spec.input)
+    require_layers(graph)
+    if architecture(spec.arch).source in ("timm", "code"):
+        # our tests have not seen it
+        check_removal(net, graph, torch.zeros(1, *spec.input))
+    return graph
 
 
 def _chosen(

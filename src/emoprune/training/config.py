@@ -11,7 +11,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from emoprune.choices import Activation, DeviceName, Freeze, Keep, Kind, Optimizer, Scale, SplitBy
 from emoprune.data.augmentation import AUGMENTATIONS
 from emoprune.data.config import SplitConfig
-from emoprune.errors import BadSettings, UsageFault
+from emoprune.errors import BadSettings, InvalidRecord, UsageFault
+from emoprune.io import json_records
 from emoprune.networks.config import MEMORY, InputConfig
 from emoprune.networks.registry import ARCHITECTURES, NAMES, USUAL, architecture
 from emoprune.settings import check_limits, check_setting, like, nearest, setting, settings_of
@@ -67,8 +68,8 @@ class TrainConfig:
     arch: str | None = setting(
         None,
         f"{_own('image')} (convolutions, then dense layers); {_own('table')} (for feature tables); "
-        "any torchvision classifier by name; inception_resnet_v1 (of facenet-pytorch); timm/NAME (of timm); or "
-        "package.module:function, which is called with num_classes and returns a network of your own.",
+        "any torchvision classifier by name; inception_resnet_v1 (of facenet-pytorch); timm/NAME (of timm); "
+        "or package.module:function, which is called with num_classes and returns a network of your own.",
         metavar="NAME",
         names=NAMES,
         default_text="; ".join((USUAL["image"], f"for a feature table {USUAL['table']}")),
@@ -181,11 +182,9 @@ class TrainConfig:
             fact = f"`arch_args` is for a function of your own, and {self.network} is not one"
             raise UsageFault(fact, "leave it out")
         try:
-            found = json.loads(self.arch_args)
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict):
-            raise UsageFault("`arch_args` is not a JSON object", 'write {"width": 8}')
+            found = json_records.decode(dict[str, Any], json_records.loads(self.arch_args))
+        except (ValueError, RecursionError, InvalidRecord):
+            raise UsageFault("`arch_args` is not a JSON object", 'write {"width": 8}') from None
         if "num_classes" in found:
             raise UsageFault("`arch_args` has num_classes, which the data decides", "leave it out")
         return found

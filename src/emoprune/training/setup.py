@@ -24,9 +24,9 @@ from emoprune.evaluation import model
 from emoprune.evaluation.seen import content_keys
 from emoprune.io import files
 from emoprune.networks import build, inputs
-from emoprune.networks.losses import task_of
 from emoprune.networks.checkpoint import trusting
 from emoprune.networks.heads import head_name
+from emoprune.networks.losses import task_of
 from emoprune.networks.registry import ARCHITECTURES, USUAL, architecture
 from emoprune.networks.sources import user_networks
 from emoprune.networks.svm import fitted_svm

@@ -12,6 +12,7 @@ from torchvision.models.vision_transformer import interpolate_embeddings
 from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.networks.build import build
 from emoprune.networks.registry import ARCHITECTURES
+from emoprune.networks.sources.user_networks import trusting
 from emoprune.networks.types import Spec
 from emoprune.networks.weights.adoption import Adoption, adopt
 from emoprune.networks.weights.pretrained import Weights
@@ -54,6 +55,26 @@ def finished() -> State:
 def assert_filled(net: nn.Module, tensors: State, *, but: tuple[str, ...] = ()) -> None:
     own = net.state_dict()
     assert all(torch.equal(own[name], tensors[name]) for name in own if not name.startswith(but))
+
+
+def test_adopt_fills_a_network_that_no_layer_ends_but_for_layers_of_other_classes() -> None:
+    def made(classes: int, seed: int) -> nn.Module:
+        spec = Spec("tests.support.own_networks:closed", classes, (3, 12, 12))
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return build(trusting(spec, spec.arch))
+
+    net, same, other = made(3, 0), state_of(made(3, 1)), state_of(made(7, 2))
+    assert load(net, same) == Adoption("", kept=CLASSES)
+    assert_filled(net, same)
+    assert load(net, other) == Adoption("", ("out",))
+    assert_filled(net, other, but=("out.",))
+    assert torch.equal(net.get_submodule("out").state_dict()["weight"], same["out.weight"])
+    with pytest.raises(BadCheckpoint, match="needs tensor stem"):
+        load(net, {name: value for name, value in same.items() if not name.startswith("stem.0")})
+    turned = Weights("w.pth", same, CLASSES[::-1])
+    with pytest.raises(BadCheckpoint, match="its outputs are sad, happy, angry, and the data has angry"):
+        adopt(net, turned, own_head=False, classes=CLASSES)
 
 
 def test_adopt_fills_the_same_architecture(finished: State) -> None:

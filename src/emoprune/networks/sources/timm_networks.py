@@ -88,7 +88,7 @@ def published(spec: Spec, weights: str, *, progress: bool) -> dict[str, Tensor]:
 
 @contextmanager
 def _quiet(*, progress: bool) -> Iterator[None]:
-    """Within, the hub's client does not tell of each try, and shows its progress only where that is asked for."""
+    """Within, the hub's client does not tell of each try, and shows no progress that is not asked for."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.CRITICAL)

@@ -43,7 +43,7 @@ def check_named(spec: Spec, arch: str | None) -> None:
 
 
 def imported(arch: str) -> Callable[..., Any]:
-    """The function `package.module:function`, from where `python -m` would find it; UsageFault without one."""
+    """The function `package.module:function`, where `python -m` would find it; UsageFault without one."""
     module, _, name = arch.partition(":")
     here = os.getcwd()
     if not {"", here} & set(sys.path):
@@ -75,6 +75,7 @@ def _raises(doing: str, error: BaseException) -> UsageFault:
     return UsageFault(f"{doing} raises {kind}" + (f": {said}" if said != kind else ""), CORRECT)
 
 
+@torch.inference_mode(False)
 def build(spec: Spec) -> nn.Module:
     """The network that the function of `spec` makes.
 
@@ -142,7 +143,7 @@ def _head(net: nn.Module, spec: Spec) -> str | None:
     It is one of HEAD_NAMES, or else the last convolution or dense layer with so many outputs.
     """
     layers = {name: each for name, each in net.named_modules() if isinstance(each, nn.Linear | nn.Conv2d)}
-    ends = [name for name, each in layers.items() if len(each.weight) == spec.classes]
+    ends: list[str] = [name for name, each in layers.items() if len(each.weight) == spec.classes]
     candidates = [name for name in HEAD_NAMES if name in dict(net.named_children())] + ends[-1:]
     answers: dict[str, tuple[Any, int]] = {}
 
@@ -167,7 +168,8 @@ def _head(net: nn.Module, spec: Spec) -> str | None:
         form = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         fact = f"{spec.arch} answers {SAMPLES} pictures of {kind} with {form}"
         raise UsageFault(fact, f"let it answer with logits, {(SAMPLES, spec.classes)}")
-    for name, (output, version) in answers.items():
+    for name in candidates:
+        output, version = answers.get(name, (None, 0))
         within = [layer for layer in layers if layer == name or layer.startswith(f"{name}.")]
         # nothing may follow, not even in place
         if output is answer and version == answer._version and within and within[-1] in ends:

@@ -101,7 +101,7 @@ def adopt(
 def _adopt_whole(
     net: nn.Module, found: Mapping[str, Tensor], weights: Weights, *, classes: Sequence[str]
 ) -> Adoption:
-    """Fill a network of which no one layer is the output layer: those with an output per class may not fit."""
+    """Fill a network that no one layer ends: layers with an output for each class need not fit."""
     place, own = weights.place, net.state_dict()
     layers = {name: each for name, each in net.named_modules() if isinstance(each, nn.Linear | nn.Conv2d)}
     ends = tuple(f"{name}." for name, layer in layers.items() if len(layer.weight) == len(classes))
