@@ -50,7 +50,7 @@ def test_trial_settings_refuses_other_values(values: dict[str, Value], says: str
 
 def test_what_varies_is_a_setting_and_fixed_for_no_trial_alone() -> None:
     assert FIXABLE.keys() - SETTINGS.keys() == {"layers"}
-    assert FIXABLE.keys() - SEARCHABLE.keys() == {"classes", "gray", "mean", "std"}
+    assert FIXABLE.keys() - SEARCHABLE.keys() == {"arch_args", "classes", "gray", "mean", "std"}
     assert (FIXABLE["hidden"], FIXABLE["lr"], FIXABLE["size"], FIXABLE["optimizer"]) == (int, float, str, str)
 
 

@@ -171,7 +171,9 @@ class Study:
             with self._stored() as study:
                 handle = study.ask(self._distributions)
                 handle.set_user_attr(WORKER, Path(self._alive.lock_file).name)
-                return Claim(handle.user_attrs[NUMBER], dict(handle.params), handle)
+                # a storage may have been given more: what a trial is made of is for the search to say
+                values = {name: handle.params[name] for name in self._distributions}
+                return Claim(handle.user_attrs[NUMBER], values, handle)
 
     def made(self, claim: Claim, fingerprint: str) -> None:
         """Note the fingerprint of a trial's checkpoint, before the file is written anywhere."""
