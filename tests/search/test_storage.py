@@ -70,6 +70,27 @@ def test_claim_draws_values_in_their_spaces_that_follow_from_the_seed(tmp_path: 
     assert len({values["lr"] for values in found}) == len(found)
 
 
+def test_claim_takes_of_a_storage_only_what_is_searched(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with opened(path):
+        foreign = {"arch": "foreign:make", "lr": 0.1}
+        distributions: dict[str, optuna.distributions.BaseDistribution] = {
+            "arch": optuna.distributions.CategoricalDistribution(["foreign:make"]),
+            "lr": optuna.distributions.FloatDistribution(1e-4, 1.0, log=True),
+        }
+        entry = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.WAITING,
+            params=foreign,
+            distributions=distributions,
+            user_attrs={"trial": 0},
+        )
+        optuna_study(path).add_trial(entry)
+    with opened(path) as study:
+        claim = claimed(study, 1)
+    assert claim.values.keys() == {space.name for space in SPACES}
+    assert claim.values["lr"] == 0.1
+
+
 def test_claim_draws_the_same_when_a_search_continues(tmp_path: Path) -> None:
     drawn(tmp_path / "a", total=2)
     with opened(tmp_path / "a") as study:

@@ -429,6 +429,21 @@ def test_a_network_of_the_users_own_is_trained_and_trained_on_where_it_is_named(
     assert all(torch.equal(value, first.tensors[name]) for name, value in adopted.tensors.items())
 
 
+def test_a_settings_file_only_names_code_and_a_grown_head_is_of_the_named_function(
+    faces: Path, small: Path, tmp_path: Path
+) -> None:
+    path, arch = tmp_path / "run.toml", f"{OWN}:small"
+    path.write_text(f"arch = '{arch}'\narch_args = '{{\"width\": 6}}'\nsize = '16'\nepochs = 1\n")
+    said = refusal(faces, config=path)
+    assert said == f"{path}: its network is made by {arch}, which is code; give `arch={arch}` to run it"
+    first = trained(faces, config=path, arch=arch)
+    assert first.spec.args == {"width": 6}
+    first.save(tmp_path / "m.st")
+    draw_faces(tmp_path / "more", (*first.classes, "sad"), 6)
+    grown = trained(tmp_path / "more", past=tmp_path / "m.st", arch=arch, epochs=0)
+    assert torch.equal(grown.tensors["out.weight"][:3], first.tensors["out.weight"])
+
+
 def test_a_network_without_a_head_of_its_own_is_trained_whole(faces: Path, tmp_path: Path) -> None:
     given: dict[str, Any] = {"size": "16", "epochs": 1, "arch": f"{OWN}:closed"}
     first = trained(faces, **given)

@@ -329,7 +329,7 @@ def _described(data: Data, config: TrainConfig) -> tuple[Spec, Preprocess, tuple
 
 
 def _runnable(spec: Spec, config: TrainConfig) -> Spec:
-    """The spec, which may run the function of the user's own that a caller has named; a file only names it."""
+    """The spec, which may run the function that a caller has named; a file only names it."""
     if config.file and "arch" in config.in_file:
         with at(config.file.place):
             build.check_runs(spec)
