@@ -35,7 +35,13 @@ class FeaturesConfig:
         names=TORCHVISION,
         default_text=USUAL_TORCHVISION,
     )
-    weights: str | None = like(InputConfig, "weights", default_text="imagenet")
+    weights: str | None = like(
+        InputConfig,
+        "weights",
+        help="Of the network: torchvision's ImageNet weights (fetched; the pictures that they were trained on "
+        "are then the default), nothing, or a file, safetensors or PyTorch's.",
+        default_text="imagenet",
+    )
     size: str | None = like(InputConfig, "size", help="What faces are resized to.", default_text=SIZES)
     gray: bool = like(InputConfig, "gray")
     mean: str | None = like(InputConfig, "mean", default_text="ImageNet's")
