@@ -38,8 +38,8 @@ class FeaturesConfig:
     weights: str | None = like(
         InputConfig,
         "weights",
-        help="Of the network: torchvision's ImageNet weights (fetched; the pictures that they were trained on "
-        "are then the default), nothing, or a file, safetensors or PyTorch's.",
+        help="What the network starts from: torchvision's ImageNet weights (fetched; the pictures that they "
+        "were trained on are then the default), nothing, or a file, safetensors or PyTorch's.",
         default_text="imagenet",
     )
     size: str | None = like(InputConfig, "size", help="What faces are resized to.", default_text=SIZES)
