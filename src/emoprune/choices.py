@@ -11,7 +11,11 @@ MethodName = Literal[
     "distinct", "progressive", "reconstruct", "importance", "random-units", "magnitude", "random"
 ]
 Optimizer = Literal["adam", "sgd", "adamw"]
+Schedule = Literal["constant", "cosine", "one-cycle"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Balance = Literal["none", "loss", "sampler"]
 Keep = Literal["best", "last"]
+KeepBy = Literal["accuracy", "balanced-accuracy", "macro-f1", "loss"]
 Freeze = Literal["backbone", "none"]
 Select = Literal["largest", "confident", "center", "all"]
 OnMissing = Literal["skip", "whole", "fail"]

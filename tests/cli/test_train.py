@@ -211,7 +211,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_step(
     Path("mine.st").write_text("mine")
     outputs = (place,) if option == "MODEL" else ("m.st", option, place)
     with monkeypatch.context() as patch:
-        patch.setattr("emoprune.training.train.fit", never)
+        patch.setattr("emoprune.training.run.fit", never)
         emoprune.check_refused("train", table, *outputs, *MLP, says=(says,))
     if place == "mine.st":
         emoprune.done("train", table, *outputs, *MLP, "--force")

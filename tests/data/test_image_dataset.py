@@ -11,8 +11,7 @@ from PIL import Image
 from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
 
-from emoprune.data import image_dataset as samples
-from emoprune.data.image_dataset import Photos, standardize, to_array, to_input, unit_scale
+from emoprune.data.image_dataset import IN_MEMORY, Kept, Photos, standardize, to_array, to_input, unit_scale
 from emoprune.data.types import Preprocess
 from emoprune.errors import BadImage
 from emoprune.io.pictures import images
@@ -26,8 +25,8 @@ def noise(height: int, width: int, *, seed: int = 0) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def photos_of(paths: list[Path], labels: list[int], preprocess: Preprocess) -> Photos:
-    return Photos(lambda index: images.read_photo(paths[index]), labels, preprocess)
+def photos_of(paths: list[Path], labels: list[int], preprocess: Preprocess, kept: Kept = IN_MEMORY) -> Photos:
+    return Photos(lambda index: images.read_photo(paths[index]), labels, preprocess, kept=kept)
 
 
 @pytest.fixture
@@ -83,17 +82,33 @@ def test_batch_returns_pictures_in_the_order_of_indices(paths: list[Path]) -> No
     assert photos.labels.dtype == torch.int64
 
 
-def test_batch_is_the_same_with_and_without_cache(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_is_the_same_with_and_without_cache(paths: list[Path]) -> None:
     everything = torch.arange(len(paths))
     cached = photos_of(paths, [0] * 5, GRAY)
-    monkeypatch.setattr(samples, "CACHE_BYTES", 0)
-    uncached = photos_of(paths, [0] * 5, GRAY)
+    uncached = photos_of(paths, [0] * 5, GRAY, kept=Kept(most=0))
     first = cached.batch(everything)
     assert torch.equal(first, uncached.batch(everything))
     paths[2].unlink()
     assert torch.equal(cached.batch(everything), first)
     with pytest.raises(BadImage, match="no such file"):
         uncached.batch(everything)
+
+
+def test_pictures_are_kept_in_a_file_that_a_later_run_reads(paths: list[Path], tmp_path: Path) -> None:
+    everything, kept = torch.arange(len(paths)), Kept(most=0, file=tmp_path / "pictures.npy")
+    first = photos_of(paths, [0] * 5, GRAY, kept=kept).batch(everything)
+    assert torch.equal(first, photos_of(paths, [0] * 5, GRAY).batch(everything))
+    for path in paths:
+        path.unlink()
+    assert torch.equal(photos_of(paths, [0] * 5, GRAY, kept=kept).batch(everything), first)
+
+
+def test_a_broken_picture_leaves_no_file(paths: list[Path], tmp_path: Path) -> None:
+    paths[3].write_bytes(b"no picture")
+    with pytest.raises(BadImage):
+        photos_of(paths, [0] * 5, GRAY, kept=Kept(most=0, file=tmp_path / "pictures.npy"))
+    assert not list(tmp_path.glob("*.npy"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_batch_does_not_share_memory_with_the_cache(paths: list[Path]) -> None:

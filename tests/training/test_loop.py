@@ -23,7 +23,8 @@ from emoprune.networks.losses import judge, predict
 from emoprune.networks.table_networks import fitted_scaling
 from emoprune.networks.types import Epoch, Spec
 from emoprune.training.config import TrainConfig
-from emoprune.training.loop import fit, training_batches
+from emoprune.training.loop import Feed, fit
+from emoprune.training.steps.batches import training_batches
 
 CPU = torch.device("cpu")
 TABLE = Preprocess(kind="table")
@@ -74,9 +75,15 @@ def blank() -> nn.Linear:
     return net
 
 
-def trained(net: nn.Module, samples: TensorSamples, config: TrainConfig, *, val: int = 0) -> list[Epoch]:
+def feed(net: nn.Module, samples: TensorSamples, val: int = 0, **more: Any) -> Feed:
+    """The first `val` samples validate, the others train."""
     preprocess = TABLE if samples.values.ndim == 2 else PHOTO
-    return list(fit(net, samples, parts_of(samples, val), preprocess, config, CPU))
+    classes = int(samples.labels.max()) + 1
+    return Feed(net, net, samples, parts_of(samples, val), preprocess, classes, **more)
+
+
+def trained(net: nn.Module, samples: TensorSamples, config: TrainConfig, *, val: int = 0) -> list[Epoch]:
+    return list(fit(feed(net, samples, val), config, CPU))
 
 
 def state_of(net: nn.Module) -> dict[str, Tensor]:
@@ -124,7 +131,7 @@ def test_the_global_generator_stays_as_it_was_at_every_epoch() -> None:
     before = torch.random.get_rng_state()
     samples = photos()
     config = dataclasses.replace(CONFIG, augment=("flip",))
-    for _ in fit(conv1(dropout=0.5), samples, parts_of(samples, 6), PHOTO, config, CPU):
+    for _ in fit(feed(conv1(dropout=0.5), samples, 6), config, CPU):
         assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -154,7 +161,7 @@ def watched_run(keep: str, seed: int) -> tuple[list[Epoch], list[dict[str, Tenso
     config = dataclasses.replace(CONFIG, lr=0.3, epochs=8, keep="best" if keep == "best" else "last")
     net = mlp()
     curve, states = [], []
-    for epoch in fit(net, samples, parts_of(samples, 8), TABLE, config, CPU):
+    for epoch in fit(feed(net, samples, 8), config, CPU):
         curve.append(epoch)
         states.append(state_of(net))
     return curve, states, net
@@ -200,7 +207,7 @@ def test_keep_last_and_best_without_a_validation_part_end_at_the_last_epoch() ->
 
 def test_validation_figures_are_those_of_the_network_as_it_is_after_the_epoch() -> None:
     samples, net = clouds(), mlp(dropout=0.5)
-    for epoch in fit(net, samples, parts_of(samples, 12), TABLE, CONFIG, CPU):
+    for epoch in fit(feed(net, samples, 12), CONFIG, CPU):
         net.eval()
         with torch.no_grad():
             logits = net(samples.values[:12])
@@ -246,7 +253,7 @@ def test_a_loss_that_is_not_finite_is_a_training_fault() -> None:
     samples = clouds()
     values = samples.values.clone()
     values[0, 0] = math.inf
-    with pytest.raises(TrainingFault, match="loss is nan after epoch 1"):
+    with pytest.raises(TrainingFault, match="loss is nan in epoch 1, step"):
         trained(mlp(), TensorSamples(values, samples.labels), CONFIG)
     with pytest.raises(TrainingFault, match="lower `lr`"):
         trained(blank(), samples, dataclasses.replace(CONFIG, lr=3e38, optimizer="sgd"))
@@ -282,7 +289,7 @@ def masks_of(net: nn.Module, share: float = 0.5) -> dict[str, Tensor]:
 
 def run(net: nn.Module, config: TrainConfig, masks: Mapping[str, Tensor] | None = None) -> list[Epoch]:
     samples = clouds()
-    return list(fit(net, samples, parts_of(samples, 12), TABLE, config, CPU, masks=masks))
+    return list(fit(feed(net, samples, 12, masks=masks or {}), config, CPU))
 
 
 @pytest.mark.parametrize(
@@ -316,28 +323,6 @@ def test_masks_that_hold_nothing_change_nothing() -> None:
     assert same(state_of(plain), state_of(held))
 
 
-@pytest.mark.parametrize(
-    ("factor", "decay", "epoch", "step", "rate"),
-    [
-        (1.0, 0.0, 7, 900, 0.2),
-        (0.9, 0.0, 0, 5, 0.2),
-        (0.9, 0.0, 1, 5, 0.18),
-        (0.9, 0.0, 3, 5, 0.1458),
-        (1.0, 0.001, 3, 0, 0.2),
-        (1.0, 0.001, 3, 1000, 0.1),
-        (1.0, 0.5, 0, 6, 0.05),
-        (0.5, 0.25, 2, 4, 0.025),
-        (0.0, 0.0, 0, 3, 0.2),
-        (0.0, 0.0, 1, 3, 0.0),
-    ],
-)
-def test_the_rate_is_the_one_computed_by_hand(
-    factor: float, decay: float, epoch: int, step: int, rate: float
-) -> None:
-    config = dataclasses.replace(CONFIG, lr=0.2, lr_factor=factor, lr_decay=decay)
-    assert config.rate(epoch=epoch, step=step) == pytest.approx(rate)
-
-
 def gradients(weight: np.ndarray, bias: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
     """Of the mean cross entropy of a linear layer."""
     logits = x @ weight.T + bias
@@ -365,24 +350,9 @@ def test_steps_of_momentum_use_the_rate_of_their_epoch_and_step(factor: float, d
         **{"weight_decay": 0.05, "lr_factor": factor, "lr_decay": decay},
     }
     config = dataclasses.replace(CONFIG, **changes)
-    list(fit(net, samples, parts_of(samples), TABLE, config, CPU))
+    list(fit(feed(net, samples), config, CPU))
     for value, wanted in zip(net.parameters(), parameters, strict=True):
         np.testing.assert_allclose(value.detach().numpy(), wanted, rtol=1e-4, atol=1e-6)
-
-
-def test_steps_are_counted_on_from_epoch_to_epoch() -> None:
-    rates: list[float] = []
-
-    class Watched(TrainConfig):
-        def rate(self, *, epoch: int, step: int) -> float:
-            rates.append(super().rate(epoch=epoch, step=step))
-            return rates[-1]
-
-    samples = clouds(20)
-    config = Watched(**{**dataclasses.asdict(CONFIG), "epochs": 2, "lr": 1.0, "lr_decay": 1.0})
-    list(fit(mlp(), samples, parts_of(samples), TABLE, config, CPU))
-    # 20 samples in batches of 8 are three steps an epoch
-    assert rates == [1 / (1 + step) for step in range(6)]
 
 
 def low_rank(n: int = 80, seed: int = 0) -> TensorSamples:
@@ -402,8 +372,7 @@ def autoencoder(samples: TensorSamples, units: int) -> nn.Module:
 
 
 def reconstructed(net: nn.Module, samples: TensorSamples, config: TrainConfig, val: int = 0) -> list[Epoch]:
-    parts = parts_of(samples, val)
-    return list(fit(net, samples, parts, TABLE, config, CPU, task="reconstruct"))
+    return list(fit(feed(net, samples, val, task="reconstruct"), config, CPU))
 
 
 def test_a_table_of_rank_two_goes_through_three_units() -> None:
@@ -427,7 +396,7 @@ def test_keep_best_ends_as_the_epoch_of_least_validation_loss() -> None:
         net = autoencoder(samples, 4)
         curve, states = [], []
         parts = parts_of(samples, 6)
-        for epoch in fit(net, samples, parts, TABLE, config, CPU, task="reconstruct"):
+        for epoch in fit(feed(net, samples, 6, task="reconstruct"), config, CPU):
             curve.append(epoch)
             states.append(state_of(net))
         losses = [epoch.val_loss for epoch in curve if epoch.val_loss is not None]

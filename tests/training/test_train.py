@@ -30,7 +30,7 @@ from emoprune.pruning.prune import plan, prune
 from emoprune.pruning.types import PruneConfig
 from emoprune.training.config import TrainConfig, train_config
 from emoprune.training.loop import fit
-from emoprune.training.train import train
+from emoprune.training.train import RECORDED, train
 from tests.conftest import draw_faces
 from tests.support.command_line import opened
 from tests.support.feature_tables import draw_table
@@ -138,18 +138,11 @@ def test_the_checkpoint_holds_the_curve_statistics_and_every_resolved_setting(sm
     assert all(epoch.val_accuracy is not None for epoch in found.training)
     (entry,) = found.history
     assert entry.command == "train"
-    assert entry.parameters == {
+    settings = {name: getattr(TrainConfig(), name) for name in RECORDED}
+    assert entry.parameters == settings | {
         **{"data": str(small), "data_fingerprint": open_data(str(small)).catalog.fingerprint},
-        **{"preset": None, "recipe": None, "weights": "none", "freeze": "none", "scale": "minmax"},
-        **{"epochs": 2, "lr": 0.02, "lr_factor": 1.0, "lr_decay": 0.0, "batch_size": 32, "overfit": None},
-        **{
-            "optimizer": "sgd",
-            "momentum": 0.9,
-            "weight_decay": 0.0,
-            "augment": {},
-            "keep": "best",
-            "seed": 0,
-        },
+        **{"preset": None, "recipe": None, "weights": "none", "scale": "minmax", "augment": {}},
+        **{"precision": "fp32", "epochs": 2, "lr": 0.02, "optimizer": "sgd", "keep": "best"},
     }
     assert (found.preprocess.size, found.preprocess.color, found.preprocess.mean) == (
         (16, 16),
@@ -258,10 +251,11 @@ def test_statistics_behind_a_frozen_backbone_are_those_of_a_pass_over_the_whole_
             read_pictures.append(len(indices))
         return batches(samples, indices, preprocess, *rest)
 
-    monkeypatch.setattr("emoprune.training.train.batches", counted)
+    for reader in ("run", "feature_bank"):
+        monkeypatch.setattr(f"emoprune.training.{reader}.batches", counted)
     frozen = trained(small, **given, freeze="backbone", epochs=1, split="60/20/20")
-    # once for the statistics and answers, once for answers on val, and once for what the answer depends on
-    assert read_pictures == [18, 6, 18]
+    # one to know the width of the features, then once for each, and once for what the answer depends on
+    assert read_pictures == [1, 18, 6, 18]
     frozen.save("frozen.st")
     whole = trained(small, past=Path("frozen.st"), epochs=0)
     assert frozen.layers == whole.layers
@@ -282,10 +276,10 @@ def test_statistics_behind_a_frozen_backbone_are_those_of_the_head_where_all_do_
 ) -> None:
     monkeypatch.setattr(memory, "GIGABYTE", 1e6)
     given: dict[str, Any] = {"arch": "conv2", "size": "24", "gray": True, "hidden": 9, "freeze": "backbone"}
-    found = trained(small, **given, epochs=1, memory=0.02)
+    found = trained(small, **given, epochs=1, memory=0.03)
     assert found.statistics.keys() == {"classifier.hidden1"}
     assert "statistics are measured of 1 of 3 layers: those of all do not fit in memory" in told.text
-    bare = trained(small, **given, epochs=1, memory=0.02, statistics=False)
+    bare = trained(small, **given, epochs=1, memory=0.03, statistics=False)
     assert (bare.layers, bare.statistics, bare.moments) == ((), {}, {})
 
 
@@ -662,11 +656,11 @@ def test_the_few_samples_are_of_the_training_part_and_follow_from_the_seed(
 ) -> None:
     seen: list[list[int]] = []
 
-    def watched(net, samples, parts, *rest, **more):  # type: ignore[no-untyped-def]  # whatever fit takes
-        seen.append(parts["train"].tolist())
-        return fit(net, samples, parts, *rest, **more)
+    def watched(feed, *rest, **more):  # type: ignore[no-untyped-def]  # whatever fit takes
+        seen.append(feed.parts["train"].tolist())
+        return fit(feed, *rest, **more)
 
-    monkeypatch.setattr("emoprune.training.train.fit", watched)
+    monkeypatch.setattr("emoprune.training.run.fit", watched)
     for count, seed in ((6, 0), (6, 0), (6, 1), (None, 0)):
         found = trained(table, **MLP, epochs=1, overfit=count, seed=seed)
     few, again, other, whole = seen

@@ -22,6 +22,7 @@ from emoprune.training.recipes import RECIPES
 from emoprune.training.settings_files import SettingsFile
 
 if TYPE_CHECKING:
+    from emoprune.training.state import StateFile
     from emoprune.training.types import Trained
 
 SCHEMA = "emoprune.train/1"
@@ -120,6 +121,17 @@ Past = Annotated[
         help="Train this checkpoint on: widths stay narrow, zeros zero, its split on the same data.",
     ),
 ]
+TeacherOption = Annotated[
+    str | None,
+    typer.Option(
+        "--teacher",
+        metavar="MODEL",
+        help="Learn the answers of this checkpoint as well as the labels: the network before pruning.",
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from MODEL.state, which an interrupted training has left.")
+]
 SaveInit = Annotated[
     str | None, typer.Option(metavar="FILE", help="Also write the network as it is before the first step.")
 ]
@@ -146,6 +158,8 @@ def command(
     given: options.Given,
     past: Past = None,
     save_config: SaveConfig = None,
+    teacher: TeacherOption = None,
+    resume: Resume = False,
     save_init: SaveInit = None,
     save_split: SaveSplit = None,
     curve: Curve = None,
@@ -165,6 +179,7 @@ def command(
     from emoprune.io import files
     from emoprune.networks import checkpoint
     from emoprune.networks.types import Checkpoint
+    from emoprune.training.loop import Diverged
     from emoprune.training.train import train
 
     written = {name: given.values[name] for name in given.written}
@@ -182,15 +197,25 @@ def command(
     opened = open_data(data)
     if save_split is not None:
         split_files.check_names(opened.catalog)
-    trained = train(
-        opened,
-        chosen,
-        past=checkpoint.read(past) if past else None,
-        past_name=past or "",
-        data_name=data,
-        on_start=partial(saved, path=save_init) if save_init is not None else None,
-    )
+    state = _state_file(output, resume=resume, force=force)
+    fault = None
+    try:
+        trained = train(
+            opened,
+            chosen,
+            past=checkpoint.read(past) if past else None,
+            past_name=past or "",
+            teacher=checkpoint.read(teacher) if teacher else None,
+            teacher_name=teacher or "",
+            data_name=data,
+            state=state,
+            on_start=partial(saved, path=save_init) if save_init is not None else None,
+        )
+    except Diverged as error:
+        trained, fault = error.learned, error
     saved(trained.checkpoint, path=output)
+    if state is not None:
+        state.remove()
     if save_config is not None:
         files.write_bytes(save_config, settings_files.to_toml(trained.settings, SETTINGS), force=force)
     if save_split is not None:
@@ -204,6 +229,21 @@ def command(
     if files.STANDARD not in outputs:
         summary = _summary(data, output, trained)
         console.emit([summary], lambda: _tables(summary), as_json=as_json)
+    if fault is not None:
+        raise fault
+
+
+def _state_file(output: str, *, resume: bool, force: bool) -> StateFile | None:
+    from emoprune.io import files
+    from emoprune.training.state import StateFile
+
+    if output != files.STANDARD:
+        return StateFile(f"{output}.state", resume=resume, force=force)
+    if resume:
+        raise UsageFault(
+            "--resume goes on from the state beside MODEL, and standard output has none", "name MODEL"
+        )
+    return None
 
 
 def _check_curve(curve: str | None, label: str | None, *, epochs: int) -> None:

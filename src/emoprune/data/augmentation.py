@@ -25,6 +25,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "shift": Augmentation(0.1, 1, "move by up to this fraction of the side either way"),
     "brightness": Augmentation(0.2, 1, "add up to this fraction of full brightness either way"),
     "contrast": Augmentation(0.2, 1, "multiply contrast by 1 plus or minus up to this"),
+    "trivial": Augmentation(1, 1, "TrivialAugment, one change of any strength, with this probability"),
+    "erase": Augmentation(0.25, 1, "blank a rectangle with this probability"),
 }
 
 

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from emoprune.data.randomness import drawing_from
 
-def augment(images: Tensor, strengths: dict[str, float], *, generator: torch.Generator) -> Tensor:
+
+def augment(
+    images: Tensor,
+    strengths: Mapping[str, float],
+    *,
+    generator: torch.Generator,
+    fill: Sequence[float] = (0.0,),
+) -> Tensor:
     """Randomly changed copies of `images` (n, channels, height, width) in 0..1.
 
     Turns, mirrors, crops and shifts are one affine map, and one interpolation, per image (elazar2020,
-    section 3.1). Pixels from outside the image repeat its edge.
+    section 3.1). Pixels from outside the image repeat its edge. What is erased becomes `fill`, one number
+    or one for each channel.
     """
 
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(len(images), generator=generator)
 
+    if "trivial" in strengths:
+        chosen = uniform(0, 1) < strengths["trivial"]
+        images = _each_changed(images, chosen, _trivial(), generator)
     if strengths.keys() & {"flip", "rotate", "crop", "shift"}:
         images = _warp(images, strengths, uniform)
     if "contrast" in strengths:
@@ -27,10 +39,46 @@ def augment(images: Tensor, strengths: dict[str, float], *, generator: torch.Gen
     if "brightness" in strengths:
         offset = uniform(-strengths["brightness"], strengths["brightness"])[:, None, None, None]
         images = (images + offset.to(images.device)).clamp(0, 1)
+    if "erase" in strengths:
+        chosen = uniform(0, 1) < strengths["erase"]
+        images = _each_changed(images, chosen, _erasing(fill), generator)
     return images
 
 
-def _warp(images: Tensor, strengths: dict[str, float], uniform: Callable[[float, float], Tensor]) -> Tensor:
+def _trivial() -> Callable[[Tensor], Tensor]:
+    # torchvision takes as long to import as torch itself
+    from torchvision.transforms import v2
+
+    change: Callable[[Tensor], Tensor] = v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR)
+    return change
+
+
+def _erasing(fill: Sequence[float]) -> Callable[[Tensor], Tensor]:
+    from torchvision.transforms import v2
+
+    change: Callable[[Tensor], Tensor] = v2.RandomErasing(p=1, value=list(fill))
+    return change
+
+
+def _each_changed(
+    images: Tensor, chosen: Tensor, change: Callable[[Tensor], Tensor], generator: torch.Generator
+) -> Tensor:
+    """The images with those that are `chosen` changed one by one.
+
+    Torchvision draws from torch's global generator, which is seeded for it and left as it was.
+    """
+    with drawing_from(generator):
+        return torch.stack(
+            [
+                change(image) if wanted else image
+                for image, wanted in zip(images, chosen.tolist(), strict=True)
+            ]
+        )
+
+
+def _warp(
+    images: Tensor, strengths: Mapping[str, float], uniform: Callable[[float, float], Tensor]
+) -> Tensor:
     height, width = images.shape[-2:]
     turn = strengths.get("rotate", 0.0)
     angle = torch.deg2rad(uniform(-turn, turn))

@@ -13,7 +13,7 @@ from emoprune import events
 from emoprune.data import class_names
 from emoprune.data.datasets import Data
 from emoprune.data.formats.image_folders import Folder
-from emoprune.data.image_dataset import Photos
+from emoprune.data.image_dataset import IN_MEMORY, Kept, Photos
 from emoprune.data.loader import TensorSamples, batches
 from emoprune.data.splits import partition
 from emoprune.data.types import Catalog, PartOf, Preprocess, Samples, Table
@@ -36,10 +36,16 @@ if TYPE_CHECKING:
 
 
 def samples(
-    data: Data, preprocess: Preprocess, shape: tuple[int, ...], labels: Tensor | None = None
+    data: Data,
+    preprocess: Preprocess,
+    shape: tuple[int, ...],
+    labels: Tensor | None = None,
+    *,
+    kept: Kept = IN_MEMORY,
 ) -> Samples:
     """The samples of a data set for a network that takes inputs of `shape`; `labels` default to its own.
 
+    `kept` says where decoded pictures are.
     Raises BadData for a table where the network takes photos, the reverse, a table of another width, and
     missing values that the network cannot fill. Where it can, a note says how.
     """
@@ -59,16 +65,16 @@ def samples(
         kind = "a folder of photos" if isinstance(data, Folder) else "a CSV of photos"
         fact = f"is {kind}, and the network takes a feature table"
         raise BadData(fact, "make one with emoprune features", place=place)
-    return Photos(data.picture, labels, preprocess)
+    return Photos(data.picture, labels, preprocess, kept=kept)
 
 
-def samples_for(card: Card, data: Data) -> Samples:
+def samples_for(card: Card, data: Data, kept: Kept = IN_MEMORY) -> Samples:
     """The samples of a data set for the network of `card`, with labels as indices into its classes.
 
     Raises BadData for a class that the network does not know, and where `samples` does.
     """
     labels = labels_for(data, card.classes, task_of(card.spec.arch))
-    return samples(data, card.preprocess, card.spec.input, labels)
+    return samples(data, card.preprocess, card.spec.input, labels, kept=kept)
 
 
 @dataclass(frozen=True)

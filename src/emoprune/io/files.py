@@ -253,7 +253,7 @@ def _is_replaced(name: str, data: bytes, dir_fd: int | None, sync: bool) -> bool
     stream = open(scratch, "xb", opener=opener)  # noqa: SIM115  # what was there before is not ours to remove
     try:
         with stream:
-            if not _held(stream.fileno(), scratch, dir_fd):
+            if not held(stream.fileno(), scratch, dir_fd):
                 return False
             stream.write(data)
             stream.flush()
@@ -268,8 +268,8 @@ def _is_replaced(name: str, data: bytes, dir_fd: int | None, sync: bool) -> bool
             os.unlink(scratch, dir_fd=dir_fd)
 
 
-def _held(descriptor: int, name: str, dir_fd: int | None) -> bool:
-    """Whether a new file is locked and still has its name: another run may take it for a leftover."""
+def held(descriptor: int, name: str, dir_fd: int | None = None) -> bool:
+    """Whether a new file is now locked and still has its name: another run may take it for a leftover."""
     try:
         _lock(descriptor)
     except BlockingIOError:
@@ -355,6 +355,14 @@ def append_line(path: Path, line: bytes) -> None:
                 raise OutputFault("cannot be written whole", "free space", place=str(path))
         finally:
             os.close(descriptor)
+
+
+def made_folder(path: str | Path) -> Path:
+    """A folder, made if it is missing; OutputFault where there can be none."""
+    folder = Path(path)
+    with explained(folder):
+        folder.mkdir(exist_ok=True)
+    return folder
 
 
 def check_files(folder: str, names: Iterable[str], *, force: bool) -> None:

@@ -160,6 +160,8 @@ class Epoch:
     train_accuracy: float | None
     val_loss: float | None = None
     val_accuracy: float | None = None
+    val_balanced_accuracy: float | None = None
+    val_macro_f1: float | None = None
 
 
 @dataclass(frozen=True)

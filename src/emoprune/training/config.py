@@ -8,7 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from emoprune.choices import Activation, DeviceName, Freeze, Keep, Kind, Optimizer, Scale, SplitBy
+from emoprune.choices import (
+    Activation,
+    Balance,
+    DeviceName,
+    Freeze,
+    Keep,
+    KeepBy,
+    Kind,
+    Optimizer,
+    Precision,
+    Scale,
+    Schedule,
+    SplitBy,
+)
 from emoprune.data.augmentation import AUGMENTATIONS
 from emoprune.data.config import SplitConfig
 from emoprune.errors import BadSettings, InvalidRecord, UsageFault
@@ -93,6 +106,23 @@ class TrainConfig:
         default_text="those that it does not know",
     )
     freeze: Freeze = setting("none", "backbone: train the head alone, on features computed once.")
+    views: int = setting(
+        4,
+        "Of a frozen backbone with `augment`: changed copies of each picture whose features are computed "
+        "once, and of which each epoch draws one. 1: pictures as they are.",
+        metavar="N",
+        low=1,
+    )
+    unfreeze_last: int | None = setting(
+        None, "Train the head and the last N blocks of the backbone.", metavar="N", low=1
+    )
+    unfreeze_every: int | None = setting(
+        None,
+        "Start with the head, and let one more block join after so many epochs.",
+        metavar="EPOCHS",
+        low=1,
+    )
+    freeze_bn: bool = setting(False, "Keep the means and variances of batch norms as they are.")
     hidden: tuple[int, ...] = setting(
         (),
         "Width of a dense hidden layer between features and classes; may be repeated.",
@@ -117,14 +147,53 @@ class TrainConfig:
     penalty: float = setting(1.0, "Of svm: how much a misclassified sample costs.", metavar="C", low=1e-6)
     epochs: int = setting(50, "0 adopts finished weights as they are.", metavar="N", low=0)
     lr: float = setting(1e-3, "Learning rate.", metavar="RATE", low=0)
-    lr_factor: float = setting(
-        1.0, "The fraction of `lr` that is left after each epoch.", metavar="FRACTION", low=0, high=1
+    backbone_lr: float | None = setting(
+        None, "Learning rate of all but the head.", metavar="RATE", low=0, default_text="that of the head"
     )
-    lr_decay: float = setting(0.0, "Divide `lr` by 1 + RATE x steps taken.", metavar="RATE", low=0)
+    schedule: Schedule = setting(
+        "constant", "How the rate falls; one-cycle first rises for 30% of the steps."
+    )
+    warmup: float = setting(0.0, "Epochs in which the rate rises from 0.", metavar="EPOCHS", low=0)
+    lr_factor: float = setting(
+        1.0, "Multiply the rate by this every `lr_every` epochs.", metavar="FRACTION", low=0, high=1
+    )
+    lr_every: int = setting(1, "See `lr_factor`.", metavar="EPOCHS", low=1)
+    lr_decay: float = setting(0.0, "Divide the rate by 1 + RATE x steps taken.", metavar="RATE", low=0)
     batch_size: int = setting(32, "0 is the whole training part at once.", metavar="N", low=0)
+    accumulate: int = setting(1, "Batches whose gradients make one step.", metavar="N", low=1)
+    clip_grad: float | None = setting(
+        None, "Longest gradient; longer ones are shortened.", metavar="NORM", low=0
+    )
     optimizer: Optimizer = setting("adam", "How gradients become steps.")
     momentum: float = setting(0.9, "Of sgd.", metavar="FRACTION", low=0, high=1)
     weight_decay: float = setting(0.0, "L2 penalty; decoupled in adamw.", metavar="RATE", low=0)
+    label_smoothing: float = setting(
+        0.0, "Part of each label that goes to all classes alike.", metavar="FRACTION", low=0, high=1
+    )
+    balance: Balance = setting(
+        "none", "Classes with few samples: loss counts each more, sampler draws each more often."
+    )
+    mixup: float = setting(0.0, "Mix pairs of samples and labels; 0.2 is usual.", metavar="ALPHA", low=0)
+    cutmix: float = setting(
+        0.0, "Paste a rectangle of another picture; with `mixup` either by chance.", metavar="ALPHA", low=0
+    )
+    ema: float = setting(
+        0.0,
+        "Average the weights over steps, with this much of the old ones.",
+        metavar="FRACTION",
+        low=0,
+        high=1,
+    )
+    temperature: float = setting(3.0, "Of the answers of a teacher.", metavar="T", low=0.01)
+    teacher_weight: float = setting(
+        0.9, "Of a teacher's answers in the loss; labels have the rest.", metavar="FRACTION", low=0, high=1
+    )
+    match_features: float = setting(
+        0.0, "Weight of the distance from a teacher's last features.", metavar="WEIGHT", low=0
+    )
+    precision: Precision = setting(
+        "auto", "Of training steps; auto is bf16 where this machine is much faster with it."
+    )
     augment: tuple[str, ...] = setting(
         (),
         "May be repeated or joined by commas; none: none. "
@@ -138,8 +207,10 @@ class TrainConfig:
     group_by: str | None = like(SplitConfig, "group_by")
     split_by: SplitBy | None = like(SplitConfig, "split_by")
     keep: Keep | None = setting(
-        None, "Which epoch: best is by validation accuracy.", default_text="best with a val part, else last"
+        None, "Which epoch: best is by `keep_by`.", default_text="best with a val part, else last"
     )
+    keep_by: KeepBy = setting("accuracy", "What of the val part makes an epoch the best.")
+    patience: int | None = setting(None, "Stop after N epochs without a better one.", metavar="N", low=1)
     overfit: int | None = setting(
         None,
         "Sanity check: train on N samples of the training part, and say whether they are learned.",
@@ -151,6 +222,12 @@ class TrainConfig:
         True,
         "Whether to end with the statistics that pruning needs; without them prune gathers them from `data`.",
         option="--statistics/--no-statistics",
+    )
+    save_every: float = setting(
+        5.0, "Longest time between two states to resume from.", metavar="MINUTES", low=0
+    )
+    cache_dir: str | None = setting(
+        None, "A folder for decoded pictures and features, which later trainings read.", metavar="FOLDER"
     )
     memory: float | None = MEMORY
     device: DeviceName = setting("auto", "Where to compute; auto takes CUDA where there is one.")
@@ -198,13 +275,6 @@ class TrainConfig:
     def added_names(self) -> tuple[str, ...]:
         """The names in `new_classes`, likewise."""
         return _names("new_classes", self.new_classes)
-
-    def rate(self, *, epoch: int, step: int) -> float:
-        """The learning rate after so many whole epochs and so many steps in all.
-
-        It falls to `lr_factor` of itself with every epoch, and by 1 / (1 + `lr_decay` t) over t steps.
-        """
-        return self.lr * self.lr_factor**epoch / (1 + self.lr_decay * step)
 
 
 SETTINGS = settings_of(TrainConfig)

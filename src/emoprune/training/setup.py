@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +17,7 @@ from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.config import SplitConfig
 from emoprune.data.datasets import Data
 from emoprune.data.formats.parts import declared_parts
+from emoprune.data.image_dataset import Kept
 from emoprune.data.loader import READING_BATCH
 from emoprune.data.splits import note_split, partition, split_rule
 from emoprune.data.types import Preprocess, Samples, SplitRule, Table
@@ -23,7 +25,7 @@ from emoprune.errors import BadData, UsageFault, at
 from emoprune.evaluation import model
 from emoprune.evaluation.seen import content_keys
 from emoprune.io import files
-from emoprune.networks import build, inputs
+from emoprune.networks import build, inputs, memory
 from emoprune.networks.checkpoint import trusting
 from emoprune.networks.heads import head_name
 from emoprune.networks.losses import task_of
@@ -38,10 +40,23 @@ from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, Tra
 
 UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
     *("epochs", "lr", "lr_factor", "lr_decay", "batch_size", "optimizer", "momentum", "weight_decay"),
-    *("keep", "overfit"),
+    *(
+        "keep",
+        "keep_by",
+        "patience",
+        "overfit",
+        "schedule",
+        "warmup",
+        "lr_every",
+        "backbone_lr",
+        "accumulate",
+    ),
+    *("clip_grad", "label_smoothing", "balance", "mixup", "cutmix", "ema", "precision", "freeze_bn", "views"),
+    *("unfreeze_last", "unfreeze_every", "save_every", "cache_dir"),
 }
 PUBLISHED = {name for entry in ARCHITECTURES.values() for name in entry.weights}
-OF_PHOTOS = {"size", "gray", "mean", "std"}
+OF_PHOTOS = {"size", "gray", "mean", "std", "cutmix"}
+OF_A_TEACHER = {"temperature", "teacher_weight", "match_features"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,12 @@ class Prepared:
     parts: Mapping[str, Tensor]
     past: Past | None
     keys: Tensor | None
+    taught: bool = False
+
+    @property
+    def banked(self) -> bool:
+        """Whether only the head learns, from features that are computed once."""
+        return self.config.freeze == "backbone" and self.config.unfreeze_last is None
 
     @property
     def masks(self) -> Mapping[str, Tensor]:
@@ -91,7 +112,8 @@ class Prepared:
     def settings(self) -> dict[str, Any]:
         """What decides this training, by the names that a settings file has; without what it ignores."""
         config, spec = self.config, self.start.spec
-        ignored = _of_other_kinds(spec) | _unused(spec.arch) | (OF_THE_NETWORK if self.past else set())
+        ignored = _of_other_kinds(spec) | _unused(spec.arch, taught=self.taught)
+        ignored |= OF_THE_NETWORK if self.past else set()
         if config.initial_weights not in (*PUBLISHED, "none") and "scale" not in config.given:
             # the weights may bring the scaling of their columns
             ignored.add("scale")
@@ -106,12 +128,14 @@ def prepare(
     past: Past | None = None,
     rule: SplitRule | None = None,
     data_name: str | None = None,
+    taught: bool = False,
 ) -> Prepared:
     """The training that `config` asks for on `data`; UsageFault or BadData for what cannot be.
 
-    `rule` is how the config splits the data, if that is known.
+    `rule` is how the config splits the data, if that is known; `taught` says that there is a teacher.
     """
     config = _without_unused(data, config, past)
+    _check_settings(config, taught=taught)
     if past is None:
         config = for_data(data, config)
         check(data, config)
@@ -132,9 +156,9 @@ def prepare(
     parts = {name: torch.tensor(indices) for name, indices in dealt.items()}
     if config.overfit:
         parts["train"] = _few(parts["train"], config.overfit, config.seed)
-    if config.keep == "best" and "val" not in parts:
-        raise UsageFault("`keep=best` needs a validation part", "give `split=75/10/15`")
-    start = _fresh(data, config, parts["train"]) if past is None else _continued(data, past)
+    if "val" not in parts:
+        _check_validation(config)
+    start = _fresh(data, config, parts["train"]) if past is None else _continued(data, config, past)
     keep = config.keep or ("best" if "val" in parts else "last")
     config = replace(config, keep=keep, epochs=0 if start.spec.arch == "svm" else config.epochs)
     data_name = data_name or data.catalog.place
@@ -146,7 +170,8 @@ def prepare(
         # training reads the other parts only: refuse a picture now that could not be evaluated later
         for chunk in parts["test"].split(READING_BATCH) if "test" in parts else ():
             start.samples.batch(chunk)
-    return Prepared(config, data_name, start, rule, parts, past, content_keys(data.catalog))
+    keys = content_keys(data.catalog)
+    return Prepared(config, data_name, start, rule, parts, past, keys, taught)
 
 
 def _without_unused(data: Data, config: TrainConfig, past: Past | None) -> TrainConfig:
@@ -162,6 +187,10 @@ def _without_unused(data: Data, config: TrainConfig, past: Past | None) -> Train
     if isinstance(data, Table) and config.augment and "augment" not in config.given:
         events.note("`augment` changes photos, and is left out for a feature table")
         unused["augment"] = ()
+    banked = config.freeze == "backbone" and config.unfreeze_last is None
+    if (isinstance(data, Table) or banked) and config.cutmix and "cutmix" not in config.given:
+        events.note("`cutmix` joins pictures, and is left out where features are read")
+        unused["cutmix"] = 0.0
     return replace(config, **unused)
 
 
@@ -197,20 +226,48 @@ def _check_past(config: TrainConfig, past: Past) -> None:
         raise UsageFault(f"{past.name} is an svm, which is fitted in one go", "train it from scratch")
 
 
-def _unused(arch: str) -> set[str]:
-    """Settings that this architecture ignores."""
-    return {*UNUSED_BY_SVM} if arch == "svm" else {"penalty"}
+def _unused(arch: str, *, taught: bool) -> set[str]:
+    """Settings that this architecture ignores, or that are of a teacher that is not there."""
+    if arch == "svm":
+        return {*UNUSED_BY_SVM, *OF_A_TEACHER}
+    return {"penalty"} if taught else {"penalty", *OF_A_TEACHER}
 
 
 def _check_used(config: TrainConfig, arch: str) -> None:
     """Raise UsageFault for a setting that this architecture ignores."""
-    unused = config.given & _unused(arch)
+    unused = config.given & _unused(arch, taught=True)
     if unused:
         raise UsageFault(f"{arch} ignores `{min(unused)}`", "leave it out")
     if config.recipe and arch == "svm":
         raise UsageFault("svm is fitted in one go, and ignores `recipe`", "leave it out")
     if config.overfit and task_of(arch) != "classify":
         raise UsageFault(f"`overfit` counts right answers, and {arch} does not classify", "leave it out")
+
+
+def _check_settings(config: TrainConfig, *, taught: bool) -> None:
+    """Raise UsageFault for settings that contradict each other whatever the network."""
+    if config.warmup and (config.schedule == "one-cycle" or config.warmup > config.epochs > 0):
+        own = config.schedule == "one-cycle"
+        fact = "`schedule=one-cycle` warms up by itself" if own else "`warmup` is longer than `epochs`"
+        raise UsageFault(fact, "leave out `warmup`" if own else "give fewer epochs of it")
+    if config.unfreeze_every and not config.unfreeze_last:
+        raise UsageFault("`unfreeze_every` says when blocks join, not which", "give `unfreeze_last` as well")
+    banked = config.freeze == "backbone" and config.unfreeze_last is None
+    if taught and banked:
+        raise UsageFault("a teacher needs pictures, and a frozen backbone hides them", "leave out `freeze`")
+    if banked and config.cutmix:
+        raise UsageFault("`cutmix` needs pictures, and a frozen backbone hides them", "give `mixup` instead")
+    alone = config.given & OF_A_TEACHER
+    if alone and not taught:
+        raise UsageFault(f"`{min(alone)}` is of a teacher, and there is none", "give `teacher`")
+
+
+def _check_validation(config: TrainConfig) -> None:
+    """Raise UsageFault for what needs a validation part."""
+    if config.keep == "best":
+        raise UsageFault("`keep=best` needs a validation part", "give `split=75/10/15`")
+    if config.patience is not None:
+        raise UsageFault("`patience` needs a validation part", "give `split=75/10/15`")
 
 
 def _rule_of(data: Data, config: TrainConfig, past: Past | None) -> SplitRule:
@@ -276,15 +333,25 @@ def _with_new_classes(data: Data, config: TrainConfig, past: Past) -> tuple[Past
     return replace(past, checkpoint=made), replace(config, new_classes=new)
 
 
-def _continued(data: Data, past: Past) -> Start:
+def _continued(data: Data, config: TrainConfig, past: Past) -> Start:
     """A copy of the past network; BadData for data that it was not made for."""
     checkpoint = past.checkpoint
-    samples = model.samples_for(checkpoint, data)
+    samples = model.samples_for(checkpoint, data, _kept(data, checkpoint.preprocess, config))
     with at(files.shown(past.name)):
         # training changes tensors in place
         tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
         net = build.restore(checkpoint.spec, tensors)
     return Start(checkpoint.spec, checkpoint.preprocess, net, checkpoint.classes, samples, checkpoint.trained)
+
+
+def _kept(data: Data, preprocess: Preprocess, config: TrainConfig) -> Kept:
+    """Where decoded pictures are kept."""
+    most = memory.limit_bytes(config.memory) // 2
+    if config.cache_dir is None or preprocess.kind == "table":
+        return Kept(most)
+    what = (data.catalog.fingerprint, preprocess.size, preprocess.color, preprocess.channels)
+    key = hashlib.sha256(repr(what).encode()).hexdigest()[:16]
+    return Kept(most, files.made_folder(config.cache_dir) / f"pictures-{key}.npy")
 
 
 def check(data: Data, config: TrainConfig) -> None:
@@ -342,7 +409,7 @@ def _runnable(spec: Spec, config: TrainConfig) -> Spec:
 def _fresh(data: Data, config: TrainConfig, train: Tensor) -> Start:
     """A new network: its weights are pre-trained, its scaling is fitted to the samples `train`."""
     spec, preprocess, outputs = _described(data, config)
-    samples = model.samples(data, preprocess, spec.input)
+    samples = model.samples(data, preprocess, spec.input, kept=_kept(data, preprocess, config))
     scaled, trained = False, None
     if spec.arch != "svm":
         given = {"mean": config.mean, "std": config.std}
@@ -399,9 +466,20 @@ def _of_other_kinds(spec: Spec) -> set[str]:
     return OF_PHOTOS if len(spec.input) == 1 else {"scale"}
 
 
+def _check_reconstruction(spec: Spec, config: TrainConfig) -> None:
+    """Raise UsageFault for a setting of classes."""
+    of_classes = {"label_smoothing", "mixup", "cutmix", "balance", "keep_by"}
+    defaults = TrainConfig()
+    for name in sorted(of_classes):
+        if getattr(config, name) != getattr(defaults, name):
+            raise UsageFault(f"`{name}` is of classes, and {spec.arch} does not classify", "leave it out")
+
+
 def _check_combination(spec: Spec, config: TrainConfig) -> None:
     """Raise UsageFault for settings that contradict the architecture or the data."""
     table, augment = len(spec.input) == 1, parse_augmentations(config.augment)
+    if task_of(spec.arch) != "classify":
+        _check_reconstruction(spec, config)
     if spec.arch in TABLENETS and config.freeze == "backbone":
         raise UsageFault(f"{spec.arch} has no backbone to freeze", "leave out `freeze`")
     if table and augment and "augment" in config.given:

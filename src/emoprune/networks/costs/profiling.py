@@ -22,25 +22,30 @@ from emoprune.networks.types import Checkpoint, Cost
 
 
 def cost(net: nn.Module, input_shape: tuple[int, ...]) -> Cost:
-    """Parameters, non-zero ones, and multiply-accumulates of convolutions, dense layers and attention.
-
-    The latter are those of one sample of `input_shape`.
-    """
+    """Parameters, non-zero ones, and multiply-accumulates for one sample of `input_shape`."""
     parameters = [parameter.detach() for parameter in net.parameters()]
+    return Cost(
+        parameters=sum(parameter.numel() for parameter in parameters),
+        nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in parameters),
+        macs=macs(net, input_shape),
+    )
+
+
+def macs(net: nn.Module, input_shape: tuple[int, ...]) -> int:
+    """Multiply-accumulates of convolutions, dense layers and attention for one sample of `input_shape`.
+
+    The network may be on the meta device.
+    """
     counter = FlopCounterMode(display=False)
     fused = torch.backends.mha.get_fastpath_enabled()
     # the counter does not see what fused attention computes
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH), counter:
-            net(parameters[0].new_zeros(1, *input_shape))
+            net(next(net.parameters()).new_zeros(1, *input_shape))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-    return Cost(
-        parameters=sum(parameter.numel() for parameter in parameters),
-        nonzero_parameters=sum(int(parameter.count_nonzero()) for parameter in parameters),
-        macs=counter.get_total_flops() // 2,
-    )
+    return counter.get_total_flops() // 2
 
 
 def hidden_units(checkpoint: Checkpoint) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ GRAM_BLOCK = 512
 
 WAITING = 1024
 """Patterns that are collected before they are multiplied, because each product adds to a large matrix."""
+
+STATISTICS, MOMENTS = "statistics", "moments"
 
 COPIED = 2**28
 """Bytes of a map that are copied at a time."""
@@ -169,8 +171,31 @@ class Collector:
                 hook.remove()
 
     def finish(self) -> None:
-        """Sum up the statistics of all activations; nothing can be added after."""
-        self.statistics = {layer: sums.statistics() for layer, sums in self._sums.items()}
+        """Sum up the statistics of all activations; to layers that have some nothing can be added after."""
+        self.statistics |= {layer: sums.statistics() for layer, sums in self._sums.items()}
+        self._sums.clear()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is gathered and finished, by names that `restore` knows."""
+        found: dict[str, Mapping[str, Moments]] = {STATISTICS: self.statistics, MOMENTS: self.moments}
+        return {
+            f"{kind}/{name}/{part}": torch.as_tensor(value).contiguous()
+            for kind, entries in found.items()
+            for name, entry in entries.items()
+            for part, value in vars(entry).items()
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take what `tensors` of another collector over the same layers gave."""
+        parts: defaultdict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
+        for key, value in tensors.items():
+            kind, name, part = key.split("/")
+            parts[kind, name][part] = int(value) if part == "count" else value
+        for (kind, name), values in parts.items():
+            if kind == STATISTICS:
+                self.statistics[name] = UnitStatistics(**values)
+            else:
+                self.moments[name] = Moments(**values)
 
 
 def unit_channels(layer_input: LayerInput, span: tuple[int, int]) -> Tensor:

@@ -1,0 +1,1 @@
+"""What a step of training is made of: its batch, loss, rate, number format, and what learns."""

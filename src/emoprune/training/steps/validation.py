@@ -1,0 +1,44 @@
+"""How well a network in training does on the val part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from emoprune.choices import KeepBy, Task
+from emoprune.evaluation.scores import score
+from emoprune.networks.losses import judge, predict
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Mean loss and, where the network classifies, three scores; NaN for outputs that are not finite."""
+
+    loss: float
+    accuracy: float | None = None
+    balanced_accuracy: float | None = None
+    macro_f1: float | None = None
+
+    def merit(self, by: KeepBy) -> float:
+        """What makes one epoch better than another: higher is better."""
+        scores = {"accuracy": self.accuracy, "balanced-accuracy": self.balanced_accuracy}
+        found = {**scores, "macro-f1": self.macro_f1, "loss": None}[by]
+        return -self.loss if found is None else found
+
+
+def validate(
+    net: nn.Module, inputs: Iterator[Tensor], labels: Tensor, task: Task, classes: int
+) -> Validation:
+    """The validation of a network on labeled inputs, in evaluation mode."""
+    if task != "classify":
+        return Validation(judge(net, inputs, labels, task)[0])
+    logits = torch.cat([*predict(net, inputs)])
+    if not bool(logits.isfinite().all()):
+        return Validation(math.nan)
+    found = score(logits, labels, [str(index) for index in range(classes)])
+    recalls = [entry.recall for entry in found["per_class"].values() if entry.recall is not None]
+    return Validation(found["log_loss"], found["accuracy"], sum(recalls) / len(recalls), found["macro_f1"])
