@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,8 @@ from emoprune.training.recipes import RECIPES
 from emoprune.training.settings_files import SettingsFile
 
 if TYPE_CHECKING:
+    from emoprune.data.datasets import Data as OpenedData
+    from emoprune.networks.types import Checkpoint
     from emoprune.training.state import StateFile
     from emoprune.training.types import Trained
 
@@ -173,12 +176,9 @@ def command(
     The checkpoint holds weights, classes, preprocessing, split, learning curve and, for every layer that
     can be pruned, one-pass statistics of its units over the training part.
     """
-    from emoprune.data import split_files
     from emoprune.data.datasets import open_data
-    from emoprune.data.splits import partition
-    from emoprune.io import files
+    from emoprune.io.files import STANDARD
     from emoprune.networks import checkpoint
-    from emoprune.networks.types import Checkpoint
     from emoprune.training.loop import Diverged
     from emoprune.training.train import train
 
@@ -186,19 +186,9 @@ def command(
     chosen = train_config(preset, recipe=recipe, config=config, **written)
     _check_curve(curve, label, epochs=0 if chosen.arch == "svm" and not past else chosen.epochs)
     _note_files(chosen, without=OF_THE_NETWORK if past else frozenset())
-    saved = partial(Checkpoint.save, force=force, keep_paths=keep_paths)
-    outputs = [path for path in (output, save_config, save_init, save_split, curve) if path is not None]
-    files.check_apart(outputs)
-    for path in outputs:
-        files.check_output(path, force=force)
-    # names that no file can hold are refused now, not after hours of work
-    if save_config is not None:
-        settings_files.to_toml({name: getattr(chosen, name) for name in SETTINGS}, SETTINGS)
-    opened = open_data(data)
-    if save_split is not None:
-        split_files.check_names(opened.catalog)
-    state = _state_file(output, resume=resume, force=force)
-    fault = None
+    outputs = _Outputs(output, save_init, save_config, save_split, curve, label, keep_paths, force)
+    opened = outputs.checked(chosen, lambda: open_data(data))
+    state, fault = _state_file(output, resume=resume, force=force), None
     try:
         trained = train(
             opened,
@@ -209,28 +199,76 @@ def command(
             teacher_name=teacher or "",
             data_name=data,
             state=state,
-            on_start=partial(saved, path=save_init) if save_init is not None else None,
+            on_start=partial(outputs.save, path=save_init) if save_init is not None else None,
         )
     except Diverged as error:
         trained, fault = error.learned, error
-    saved(trained.checkpoint, path=output)
+    outputs.write(trained, opened)
     if state is not None:
         state.remove()
-    if save_config is not None:
-        files.write_bytes(save_config, settings_files.to_toml(trained.settings, SETTINGS), force=force)
-    if save_split is not None:
-        parts = partition(opened.catalog, trained.checkpoint.split)
-        files.write_bytes(save_split, split_files.to_bytes(opened.catalog, parts), force=force)
-    if curve is not None:
-        files.write_bytes(curve, _learning_curve(trained, output, label), force=force)
     if trained.verdict is not None:
         trained.verdict.tell()
     _note_next(data, output, trained)
-    if files.STANDARD not in outputs:
+    if STANDARD not in outputs.paths:
         summary = _summary(data, output, trained)
         console.emit([summary], lambda: _tables(summary), as_json=as_json)
     if fault is not None:
         raise fault
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """The files that a training writes, None for those that nobody asked for."""
+
+    model: str
+    init: str | None
+    config: str | None
+    split: str | None
+    curve: str | None
+    label: str | None
+    keep_paths: bool
+    force: bool
+
+    @property
+    def paths(self) -> list[str]:
+        """All of them."""
+        found = (self.model, self.config, self.init, self.split, self.curve)
+        return [path for path in found if path is not None]
+
+    def checked(self, config: TrainConfig, opened: Callable[[], OpenedData]) -> OpenedData:
+        """The data; what cannot be written is refused now, not after hours of work."""
+        from emoprune.data import split_files
+        from emoprune.io import files
+
+        files.check_apart(self.paths)
+        for path in self.paths:
+            files.check_output(path, force=self.force)
+        if self.config is not None:
+            settings_files.to_toml({name: getattr(config, name) for name in SETTINGS}, SETTINGS)
+        data = opened()
+        if self.split is not None:
+            split_files.check_names(data.catalog)
+        return data
+
+    def save(self, made: Checkpoint, path: str) -> None:
+        """Write a checkpoint."""
+        made.save(path, force=self.force, keep_paths=self.keep_paths)
+
+    def write(self, trained: Trained, data: OpenedData) -> None:
+        """Write all that is known at the end."""
+        from emoprune.data import split_files
+        from emoprune.data.splits import partition
+        from emoprune.io.files import write_bytes
+
+        self.save(trained.checkpoint, self.model)
+        if self.config is not None:
+            settings = settings_files.to_toml(trained.settings, SETTINGS)
+            write_bytes(self.config, settings, force=self.force)
+        if self.split is not None:
+            parts = partition(data.catalog, trained.checkpoint.split)
+            write_bytes(self.split, split_files.to_bytes(data.catalog, parts), force=self.force)
+        if self.curve is not None:
+            write_bytes(self.curve, _learning_curve(trained, self.model, self.label), force=self.force)
 
 
 def _state_file(output: str, *, resume: bool, force: bool) -> StateFile | None:

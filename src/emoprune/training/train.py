@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from emoprune import events
 from emoprune.data.augmentation import parse_augmentations
