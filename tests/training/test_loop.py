@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from emoprune.choices import Keep, Optimizer
@@ -24,7 +22,6 @@ from emoprune.networks.table_networks import fitted_scaling
 from emoprune.networks.types import Epoch, Spec
 from emoprune.training.config import TrainConfig
 from emoprune.training.loop import Feed, fit
-from emoprune.training.steps.batches import training_batches
 
 CPU = torch.device("cpu")
 TABLE = Preprocess(kind="table")
@@ -216,18 +213,6 @@ def test_validation_figures_are_those_of_the_network_as_it_is_after_the_epoch() 
         assert epoch.val_accuracy == pytest.approx(
             float((logits.argmax(1) == samples.labels[:12]).float().mean())
         )
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.integers(1, 70), st.integers(0, 80))
-def test_chunks_cover_all_in_order_and_none_of_one_stands_at_the_end(n: int, batch_size: int) -> None:
-    chunks = training_batches(torch.arange(n), batch_size)
-    assert torch.cat(list(chunks)).tolist() == list(range(n))
-    sizes = [len(chunk) for chunk in chunks]
-    assert n == 1 or sizes[-1] > 1
-    size = batch_size or n
-    assert all(length == size for length in sizes[:-1])
-    assert sizes[-1] <= size + 1
 
 
 def test_batch_size_0_is_one_step_on_all_samples() -> None:

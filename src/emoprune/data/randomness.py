@@ -11,7 +11,8 @@ import torch
 
 def generator_at(seed: int, *place: int) -> torch.Generator:
     """A generator for one place of a training, such as its epoch and step."""
-    (state,) = np.random.SeedSequence([seed, *place]).generate_state(1, np.uint64)
+    # as keys, so that (0,) and (0, 0) differ
+    (state,) = np.random.SeedSequence(seed, spawn_key=place).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state))
 
 

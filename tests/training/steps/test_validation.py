@@ -1,0 +1,37 @@
+"""What is said of an epoch on the val part."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
+from torch import nn
+
+from emoprune.data.randomness import generator_at
+from emoprune.training.steps.validation import Validation, validate
+
+
+def test_validate_gives_the_scores_of_scikit_learn() -> None:
+    logits = torch.randn(60, 4, generator=generator_at(0))
+    labels = torch.tensor([0] * 40 + [1] * 12 + [2] * 6 + [3] * 2)
+    found = validate(nn.Identity(), iter(logits.split(7)), labels, "classify", 4)
+    guessed = logits.argmax(1)
+    assert found.accuracy == pytest.approx(float((guessed == labels).float().mean()))
+    assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, guessed))
+    assert found.macro_f1 == pytest.approx(f1_score(labels, guessed, average="macro"))
+    assert found.loss == pytest.approx(log_loss(labels, logits.double().softmax(1).numpy()))
+    assert found.merit("accuracy") == found.accuracy
+    assert found.merit("balanced-accuracy") == found.balanced_accuracy
+    assert found.merit("macro-f1") == found.macro_f1
+    assert found.merit("loss") == -found.loss
+
+
+def test_validate_says_nan_for_outputs_that_are_not_finite() -> None:
+    logits = torch.tensor([[0.0, math.inf]])
+    assert math.isnan(validate(nn.Identity(), iter([logits]), torch.tensor([0]), "classify", 2).loss)
+
+
+def test_merit_of_what_does_not_classify_is_its_loss() -> None:
+    assert Validation(0.25).merit("accuracy") == -0.25
