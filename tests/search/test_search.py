@@ -157,7 +157,7 @@ def test_a_failed_trial_is_reported_and_counted_and_the_rest_goes_on(
     with caplog.at_level("INFO"):
         found, result = searched(table, **config)
     assert [settings(each, "trial", "lr") for each in found] == [(1, 0.01)]
-    assert any("trial 0 failed, the loss is nan after epoch" in text for text in caplog.messages)
+    assert any("trial 0 failed, the loss is nan in epoch" in text for text in caplog.messages)
     assert any("lr=1e+30" in text for text in caplog.messages)
     assert "1 of 2 trials failed" in caplog.messages
     assert searched(table, **config) == ([], result)

@@ -76,6 +76,7 @@ def run(
     feed = Feed(
         net, head, start.samples, prepared.parts, start.preprocess, start.spec.classes, task, prepared.masks
     )
+    assert config.precision != "auto", "chosen before"
     dtype = DTYPES[config.precision]
     if prepared.banked:
         key = backbone_key(prepared)

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from emoprune import events
-from emoprune.choices import Precision
+from emoprune.choices import NumberFormat, Precision
 
-DTYPES: dict[Precision, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES: dict[NumberFormat, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Of products within a training step; None is float32."""
 MUCH_FASTER = 1.3
 """How much faster bf16 has to be: hardware with it is twice as fast, without it half."""
@@ -21,7 +21,7 @@ LEAST_MACS = 10**7
 CHANNELS, SIDE, TURNS = 64, 28, 7
 
 
-def resolved(precision: Precision, *, macs: int, device: torch.device) -> Precision:
+def resolved(precision: Precision, *, macs: int, device: torch.device) -> NumberFormat:
     """The precision of a training, chosen for this machine where it is "auto".
 
     That is bf16 for networks of at least 10 million multiply-accumulates a sample, where a convolution and
