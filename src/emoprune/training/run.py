@@ -15,7 +15,7 @@ from emoprune.data.types import Preprocess
 from emoprune.errors import InvalidRecord, TrainingFault
 from emoprune.networks import build, checkpoint, memory
 from emoprune.networks.graph import channel_graph
-from emoprune.networks.heads import freeze_all_but_head, head_name, head_of
+from emoprune.networks.heads import freeze_all_but_head, has_head, head_alone, head_name, head_of
 from emoprune.networks.losses import predict, task_of
 from emoprune.networks.statistics.activation_statistics import Collector
 from emoprune.networks.statistics.sensitivity import SAMPLES, consumers_of, sensitivities
@@ -71,7 +71,7 @@ def run(
         memory.note_fewer(graph, layers)
     memory.check_statistics(graph, layers, limit=limit, remedy="give `statistics=False`, or free memory")
     seen = Collector(graph, layers)
-    head = net if start.spec.arch in TABLENETS else head_of(net)
+    head = head_of(net) if start.spec.arch not in TABLENETS and has_head(net) else net
     task = task_of(start.spec.arch)
     feed = Feed(
         net, head, start.samples, prepared.parts, start.preprocess, start.spec.classes, task, prepared.masks
@@ -119,7 +119,8 @@ def _head_alone(feed: Feed, backbone: Backbone, config: TrainConfig, seen: Colle
     prefix = f"{head_name(feed.net)}."
     masks = {name.removeprefix(prefix): mask for name, mask in feed.masks.items() if name.startswith(prefix)}
     table = Preprocess(kind="table")
-    return Feed(feed.head, feed.head, bank, parts, table, feed.classes, feed.task, masks)
+    head = head_alone(feed.net)
+    return Feed(head, head, bank, parts, table, feed.classes, feed.task, masks)
 
 
 def _fit(

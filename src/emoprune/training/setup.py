@@ -162,7 +162,7 @@ def prepare(
     keep = config.keep or ("best" if "val" in parts else "last")
     config = replace(config, keep=keep, epochs=0 if start.spec.arch == "svm" else config.epochs)
     data_name = data_name or data.catalog.place
-    if config.freeze == "backbone":
+    if config.freeze == "backbone" or config.unfreeze_last or config.backbone_lr is not None:
         with at(start.spec.arch):
             head_name(start.net)
     with at(data_name):
@@ -187,6 +187,8 @@ def _without_unused(data: Data, config: TrainConfig, past: Past | None) -> Train
     if isinstance(data, Table) and config.augment and "augment" not in config.given:
         events.note("`augment` changes photos, and is left out for a feature table")
         unused["augment"] = ()
+    if config.warmup > config.epochs and "warmup" not in config.given:
+        unused["warmup"] = 0.0
     banked = config.freeze == "backbone" and config.unfreeze_last is None
     if (isinstance(data, Table) or banked) and config.cutmix and "cutmix" not in config.given:
         events.note("`cutmix` joins pictures, and is left out where features are read")
@@ -466,6 +468,14 @@ def _of_other_kinds(spec: Spec) -> set[str]:
     return OF_PHOTOS if len(spec.input) == 1 else {"scale"}
 
 
+def _check_whole(spec: Spec, config: TrainConfig) -> None:
+    """Raise UsageFault for a setting of a backbone, for a network without one."""
+    of_a_backbone = {"freeze": "none", "unfreeze_last": None, "backbone_lr": None}
+    for name, default in of_a_backbone.items():
+        if getattr(config, name) != default:
+            raise UsageFault(f"{spec.arch} has no backbone, of which `{name}` is", "leave it out")
+
+
 def _check_reconstruction(spec: Spec, config: TrainConfig) -> None:
     """Raise UsageFault for a setting of classes."""
     of_classes = {"label_smoothing", "mixup", "cutmix", "balance", "keep_by"}
@@ -480,8 +490,8 @@ def _check_combination(spec: Spec, config: TrainConfig) -> None:
     table, augment = len(spec.input) == 1, parse_augmentations(config.augment)
     if task_of(spec.arch) != "classify":
         _check_reconstruction(spec, config)
-    if spec.arch in TABLENETS and config.freeze == "backbone":
-        raise UsageFault(f"{spec.arch} has no backbone to freeze", "leave out `freeze`")
+    if spec.arch in TABLENETS:
+        _check_whole(spec, config)
     if table and augment and "augment" in config.given:
         raise UsageFault("`augment` changes photos, and this is a feature table", "leave it out")
     misplaced = config.given & _of_other_kinds(spec)

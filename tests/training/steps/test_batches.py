@@ -94,7 +94,7 @@ def test_unchanged_pictures_become_input_as_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("given", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
-def test_mixed_targets_are_fractions_that_follow_from_the_generator(given: dict[str, float]) -> None:
+def test_mixed_targets_are_fractions_that_follow_from_the_generator(given: dict[str, Any]) -> None:
     samples = photos()
     batch, again, other = made(samples, **given), made(samples, **given), made(samples, seed=2, **given)
     assert batch.targets.shape == (8, 4)

@@ -107,7 +107,7 @@ def test_a_teacher_is_not_changed_and_gets_no_gradients() -> None:
     teacher = Teacher.of(made, CLASSES, name="t", device=CPU)
     net = student()
     loss, _ = Criterion.of(net, TrainConfig(match_features=1.0), "classify", teacher=teacher)(net, batch())
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert all(each.grad is None for each in teacher.net.parameters())
     assert all(torch.equal(made.tensors[name], value) for name, value in teacher.net.state_dict().items())
 

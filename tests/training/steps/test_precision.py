@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from emoprune.choices import Precision
 from emoprune.training.steps import precision
 from emoprune.training.steps.precision import LEAST_MACS, resolved
 
@@ -22,7 +23,7 @@ def test_auto_is_bf16_for_large_networks_where_it_is_measured_faster(
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
-def test_a_precision_that_is_asked_for_is_taken(name: precision.Precision) -> None:
+def test_a_precision_that_is_asked_for_is_taken(name: Precision) -> None:
     assert resolved(name, macs=0, device=CPU) == name
 
 

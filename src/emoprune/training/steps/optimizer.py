@@ -48,9 +48,10 @@ def blocks(net: nn.Module) -> list[nn.Module]:
         if module is head or not any(True for _ in module.parameters()):
             return
         plain = type(module) is nn.Sequential and len(module) > 1
-        for child in module.children() if plain else ():
-            add(child)
-        if not plain:
+        if plain or any(part is head for part in module.modules()):
+            for child in module.children():
+                add(child)
+        else:
             found.append(module)
 
     for child in net.children():
