@@ -94,6 +94,9 @@ def train(
     preset: str | None = None,
     recipe: str | None = None,
     config: str | Path | None = None,
+    teacher: Checkpoint | None = None,
+    state: str | Path | None = None,
+    resume: bool = False,
     **settings: Any,
 ) -> Checkpoint:
     """A trained network with the statistics of its layers, ready to be pruned.
@@ -102,16 +105,26 @@ def train(
     `preset` has all of them from a paper; a `recipe` ("paper", "modern") says how to train, whatever the
     network; `config` is a TOML file of settings. What is given wins over the file, the file over the recipe,
     that over the preset. The split is that of the data, if it has one. `start` is a checkpoint to train on:
-    its widths and zeros stay. Raises UsageFault for settings that contradict one another or the data,
-    BadSettings for a file that is not one of settings, TrainingFault where the loss diverges.
+    its widths and zeros stay. `teacher` is one whose answers are learned along; a folder without classes is
+    labeled by them. While it trains, the file `state` has what it needs to go on after an interruption, with
+    `resume`. Raises UsageFault for settings that contradict one another or the data, BadSettings for a file
+    that is not one of settings, TrainingFault where the loss diverges.
     """
+    from emoprune.errors import UsageFault
+    from emoprune.evaluation.taught_data import open_taught
     from emoprune.training.config import train_config
+    from emoprune.training.state import StateFile
     from emoprune.training.train import train as trained
 
-    opened = _opened(data)
+    if resume and state is None:
+        raise UsageFault("`resume` goes on from a state", "give `state`, the name of its file")
+    kept = None if state is None else StateFile(str(state), resume=resume)
+    opened = open_taught(str(data), teacher) if isinstance(data, str | Path) else data
     given = {name: value for name, value in vars(opened.split).items() if value is not None} | settings
     chosen = train_config(preset, recipe=recipe, config=config, **given)
-    found = trained(opened, chosen, past=start)
+    found = trained(opened, chosen, past=start, teacher=teacher, state=kept)
+    if kept is not None:
+        kept.remove()
     if found.verdict is not None:
         found.verdict.tell()
     return found.checkpoint

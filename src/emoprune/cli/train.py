@@ -176,7 +176,7 @@ def command(
     The checkpoint holds weights, classes, preprocessing, split, learning curve and, for every layer that
     can be pruned, one-pass statistics of its units over the training part.
     """
-    from emoprune.data.datasets import open_data
+    from emoprune.evaluation.taught_data import open_taught
     from emoprune.io.files import STANDARD
     from emoprune.networks import checkpoint
     from emoprune.training.loop import Diverged
@@ -187,7 +187,8 @@ def command(
     _check_curve(curve, label, epochs=0 if chosen.arch == "svm" and not past else chosen.epochs)
     _note_files(chosen, without=OF_THE_NETWORK if past else frozenset())
     outputs = _Outputs(output, save_init, save_config, save_split, curve, label, keep_paths, force)
-    opened = outputs.checked(chosen, lambda: open_data(data))
+    taught, named = (_teacher(teacher, chosen.arch) if teacher else None), teacher or ""
+    opened = outputs.checked(chosen, lambda: open_taught(data, taught, name=named, device=chosen.device))
     state, fault = _state_file(output, resume=resume, force=force), None
     try:
         trained = train(
@@ -195,8 +196,8 @@ def command(
             chosen,
             past=checkpoint.read(past) if past else None,
             past_name=past or "",
-            teacher=checkpoint.read(teacher) if teacher else None,
-            teacher_name=teacher or "",
+            teacher=taught,
+            teacher_name=named,
             data_name=data,
             state=state,
             on_start=partial(outputs.save, path=save_init) if save_init is not None else None,
@@ -269,6 +270,14 @@ class _Outputs:
             write_bytes(self.split, split_files.to_bytes(data.catalog, parts), force=self.force)
         if self.curve is not None:
             write_bytes(self.curve, _learning_curve(trained, self.model, self.label), force=self.force)
+
+
+def _teacher(path: str, arch: str | None) -> Checkpoint:
+    from emoprune.networks import checkpoint
+
+    found = checkpoint.read(path)
+    # code of the user that the command line names, too
+    return checkpoint.trusting(found, arch) if found.spec.arch == arch else found
 
 
 def _state_file(output: str, *, resume: bool, force: bool) -> StateFile | None:

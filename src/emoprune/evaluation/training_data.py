@@ -94,7 +94,7 @@ def calibration_data(card: Card, data: Data | str, *, limit: int) -> Calibration
     A folder in which no folder is a class of the model is one of pictures without labels. A note says so, and
     if the model was trained on other data.
     """
-    if isinstance(data, str) and card.preprocess.kind != "table" and _has_no_class(card, data):
+    if isinstance(data, str) and card.preprocess.kind != "table" and has_no_class(card, data):
         pictures = open_unlabeled(data)
         count = len(pictures.paths)
         fact = (
@@ -112,7 +112,8 @@ def calibration_data(card: Card, data: Data | str, *, limit: int) -> Calibration
     return found
 
 
-def _has_no_class(card: Card, place: str) -> bool:
+def has_no_class(card: Card, place: str) -> bool:
+    """Whether a place is a folder in which no folder is a class of the model."""
     if not os.path.isdir(place):
         return False
     try:
