@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from emoprune.errors import BadCheckpoint, OutputFault
+from emoprune.networks import checkpoint
 from emoprune.networks.types import Epoch
 from emoprune.training.state import Progress, State, StateFile, after_epoch, from_bytes, to_bytes
 from tests.support.training import CONV1, trained
@@ -87,6 +88,30 @@ def test_the_state_of_a_training_with_other_settings_is_refused(
     assert trained(small, **CONV1, state=again).training == trained(small, **CONV1).training
     with pytest.raises(BadCheckpoint, match="the state of another training"):
         trained(small, **{**CONV1, **changed}, state=again)
+
+
+def test_a_disk_that_is_full_for_a_while_keeps_the_last_state_and_the_training_goes_on(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+) -> None:
+    kept, calls = StateFile(str(tmp_path / "m.st.state")), list[int]()
+    sync = os.fsync
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > 1:
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", full)
+    # each batch but the last of an epoch leaves a state
+    made = trained(small, **CONV1, batch_size=8, save_every=0, state=kept)
+    assert len(calls) > 2
+    assert told.text.count("No space left on device") == len(calls) - 1
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == ["m.st.state"]
+    again = trained(small, **CONV1, batch_size=8, save_every=0, state=StateFile(kept.path, resume=True))
+    assert "goes on after epoch 0, step 1" in told.text
+    assert checkpoint.to_bytes(again) == checkpoint.to_bytes(made)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the trainings that are killed are forked")

@@ -132,6 +132,24 @@ def test_what_does_not_fit_in_memory_is_refused_before_the_first_epoch(small: Pa
     )
 
 
+def test_pictures_that_do_not_fit_in_memory_are_decoded_again_and_train_the_same(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, told: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(memory, "GIGABYTE", 1e6)
+    # 60 pictures take 553 kB, and half of the memory may be for them
+    given: dict[str, Any] = {
+        "arch": "mlp",
+        "hidden": 1,
+        "size": "96",
+        "gray": True,
+        "epochs": 2,
+        "batch_size": 4,
+    }
+    whole, less = (trained(faces, **given, statistics=False, memory=limit) for limit in (9, 0.5))
+    assert told.text.count("0.000553 GB of pictures do not fit in memory") == 1
+    assert same_tensors(whole, less)
+
+
 def test_the_checkpoint_holds_the_curve_statistics_and_every_resolved_setting(small: Path) -> None:
     found = trained(small, **CONV1, split="60/20/20", optimizer="sgd", lr=0.02)
     assert [epoch.index for epoch in found.training] == [1, 2]

@@ -69,9 +69,11 @@ def test_without_a_val_part_train_is_judged() -> None:
 
 
 def test_best_epoch_is_the_earliest_of_the_highest_accuracy_or_lowest_loss() -> None:
-    assert best_epoch(curve([1, 1, 1], [0.5, 0.7, 0.7])) == 2
-    assert best_epoch(tuple(Epoch(i, 1.0, None, loss) for i, loss in enumerate([3.0, 2.0, 2.5], 1))) == 2
-    assert best_epoch(curve([1, 1])) is best_epoch(()) is None
+    assert best_epoch(curve([1, 1, 1], [0.5, 0.7, 0.7]), "accuracy") == 2
+    assert best_epoch(curve([1, 1, 1], [0.5, 0.7, 0.7]), "loss") == 1
+    losses = tuple(Epoch(i, 1.0, None, loss) for i, loss in enumerate([3.0, 2.0, 2.5], 1))
+    assert best_epoch(losses, "accuracy") == 2
+    assert best_epoch(curve([1, 1]), "accuracy") is best_epoch((), "accuracy") is None
 
 
 @pytest.mark.parametrize(("right", "warned"), [(48, True), (58, True), (62, False), (110, False)])

@@ -38,7 +38,7 @@ from emoprune.training.steps.batches import (
 from emoprune.training.steps.criterion import Criterion, Teacher, matches
 from emoprune.training.steps.optimizer import averaged, optimizer, set_training, unfreeze
 from emoprune.training.steps.schedule import rate_factor
-from emoprune.training.steps.validation import Validation, validate
+from emoprune.training.steps.validation import merit, validate
 from emoprune.training.types import Trained
 
 SAVING = 0.05
@@ -154,14 +154,13 @@ class _Training:
         good = copied(self._shown.state_dict())
         while not self._finished:
             try:
-                epoch, found = self._epoch()
+                epoch = self._epoch()
             except Diverged:
                 restore(self._feed.net, self._best or good)
                 raise
-            best = found is not None and config.keep == "best"
-            merit = found.merit(config.keep_by) if found is not None else None
-            before, self._progress = self._progress, after_epoch(self._progress, epoch, merit)
-            if best and self._progress.merit != before.merit:
+            found = None if epoch.val_loss is None else merit(epoch, config.keep_by)
+            before, self._progress = self._progress, after_epoch(self._progress, epoch, found)
+            if config.keep == "best" and self._progress.merit != before.merit:
                 self._best = copied(self._shown.state_dict())
             good = copied(self._shown.state_dict())
             if time.monotonic() - self._saved >= self._cost / SAVING:
@@ -175,7 +174,7 @@ class _Training:
         waited = config.patience is not None and progress.since >= config.patience
         return len(progress.curve) >= config.epochs or (waited and progress.merit is not None)
 
-    def _epoch(self) -> tuple[Epoch, Validation | None]:
+    def _epoch(self) -> Epoch:
         """The rest of the epoch that has begun, with its validation."""
         feed, config, index = self._feed, self._config, len(self._progress.curve)
         train, labels = feed.parts["train"], feed.samples.labels
@@ -191,12 +190,12 @@ class _Training:
         loss = self._progress.loss_sum / len(train)
         accuracy = self._progress.right / len(train) if feed.task == "classify" else None
         if "val" not in feed.parts:
-            return Epoch(index + 1, loss, accuracy), None
+            return Epoch(index + 1, loss, accuracy)
         inputs = batches(feed.samples, feed.parts["val"], feed.preprocess, self._device)
         found = validate(self._shown, inputs, labels[feed.parts["val"]], feed.task, feed.classes)
         self._require_finite(found.loss, index, len(steps) - 1, len(steps))
         shown = found.loss, found.accuracy, found.balanced_accuracy, found.macro_f1
-        return Epoch(index + 1, loss, accuracy, *shown), found
+        return Epoch(index + 1, loss, accuracy, *shown)
 
     def _prepare(self, index: int) -> None:
         """Set what learns in an epoch."""

@@ -155,8 +155,14 @@ class StateFile:
         return state
 
     def save(self, state: State) -> None:
-        """Write a state in place of the one before, whole or not at all."""
-        files.write_bytes(self.path, to_bytes(state), force=True)
+        """Write a state in place of the one before, whole or not at all.
+
+        A full disk is a warning: the training goes on, and the next state is tried again.
+        """
+        try:
+            files.write_bytes(self.path, to_bytes(state), force=True)
+        except OutputFault as fault:
+            events.warn(f"{fault}; the training goes on, and its last state is older")
 
     def remove(self) -> None:
         """Remove it, once what it was for is written."""

@@ -93,7 +93,9 @@ def train(
     judged = None
     if curve or ran.answers:
         keep = prepared.config.keep or "last"
-        judged = verdict(curve, ran.answers, made.classes, keep=keep, overfit=bool(config.overfit))
+        judged = verdict(
+            curve, ran.answers, made.classes, keep=keep, by=config.keep_by, overfit=bool(config.overfit)
+        )
     trained = Trained(made, parts, prepared.settings, judged)
     if ran.fault is not None:
         ran.fault.kept = trained

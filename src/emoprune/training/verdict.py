@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from emoprune import events
-from emoprune.choices import Keep
+from emoprune.choices import Keep, KeepBy
 from emoprune.evaluation.scores import wilson_interval
 from emoprune.networks.types import Epoch
 from emoprune.training.config import SETTINGS
+from emoprune.training.steps.validation import merit
 
 ONE_CLASS = 0.95
 """Fraction of answers from which nearly all are the same."""
@@ -83,13 +84,15 @@ def verdict(
     classes: Sequence[str],
     *,
     keep: Keep,
+    by: KeepBy = "accuracy",
     overfit: bool = False,
 ) -> Verdict:
     """What to say of a training with this curve, whose network gives these `answers` on "train" and "val".
 
-    Without `answers` it does not classify. With `overfit` a few samples are trained on to be overfit.
+    The best epoch is the best `by` a figure of the val part. Without `answers` the network does not classify.
+    With `overfit` a few samples are trained on to be overfit.
     """
-    best = best_epoch(curve)
+    best = best_epoch(curve, by)
     when = _when(curve, best, keep)
     if not answers:
         fact = f"{when}: loss {_losses(curve, best if keep == 'best' else None)}"
@@ -122,16 +125,10 @@ def verdict(
     )
 
 
-def best_epoch(curve: Sequence[Epoch]) -> int | None:
-    """The first epoch of the highest accuracy on the val part, or without accuracies of the lowest loss."""
+def best_epoch(curve: Sequence[Epoch], by: KeepBy) -> int | None:
+    """The first of the best epochs, None without a val part."""
     judged = [epoch for epoch in curve if epoch.val_loss is not None]
-    if not judged:
-        return None
-
-    def merit(epoch: Epoch) -> float:
-        return -(epoch.val_loss or 0.0) if epoch.val_accuracy is None else epoch.val_accuracy
-
-    return max(judged, key=merit).index
+    return max(judged, key=lambda epoch: merit(epoch, by)).index if judged else None
 
 
 def _when(curve: Sequence[Epoch], best: int | None, keep: Keep) -> str:

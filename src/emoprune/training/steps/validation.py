@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from emoprune.choices import KeepBy, Task
 from emoprune.evaluation.scores import score
 from emoprune.networks.losses import judge, predict
+from emoprune.networks.types import Epoch
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,6 @@ class Validation:
     accuracy: float | None = None
     balanced_accuracy: float | None = None
     macro_f1: float | None = None
-
-    def merit(self, by: KeepBy) -> float:
-        """What makes one epoch better than another: higher is better."""
-        scores = {"accuracy": self.accuracy, "balanced-accuracy": self.balanced_accuracy}
-        found = {**scores, "macro-f1": self.macro_f1, "loss": None}[by]
-        return -self.loss if found is None else found
 
 
 def validate(
@@ -42,3 +37,16 @@ def validate(
     found = score(logits, labels, [str(index) for index in range(classes)])
     recalls = [entry.recall for entry in found["per_class"].values() if entry.recall is not None]
     return Validation(found["log_loss"], found["accuracy"], sum(recalls) / len(recalls), found["macro_f1"])
+
+
+def merit(epoch: Epoch, by: KeepBy) -> float:
+    """What makes one epoch better than another; minus its loss where it has no such score."""
+    assert epoch.val_loss is not None
+    scores: dict[KeepBy, float | None] = {
+        "accuracy": epoch.val_accuracy,
+        "balanced-accuracy": epoch.val_balanced_accuracy,
+        "macro-f1": epoch.val_macro_f1,
+        "loss": None,
+    }
+    found = scores[by]
+    return -epoch.val_loss if found is None else found
