@@ -96,7 +96,7 @@ class Prepared:
     parts: Mapping[str, Tensor]
     past: Past | None
     keys: Tensor | None
-    taught: bool = False
+    teacher: str | None = None
 
     @property
     def banked(self) -> bool:
@@ -112,7 +112,7 @@ class Prepared:
     def settings(self) -> dict[str, Any]:
         """What decides this training, by the names that a settings file has; without what it ignores."""
         config, spec = self.config, self.start.spec
-        ignored = _of_other_kinds(spec) | _unused(spec.arch, taught=self.taught)
+        ignored = _of_other_kinds(spec) | _unused(spec.arch, taught=self.teacher is not None)
         ignored |= OF_THE_NETWORK if self.past else set()
         if config.initial_weights not in (*PUBLISHED, "none") and "scale" not in config.given:
             # the weights may bring the scaling of their columns
@@ -128,14 +128,14 @@ def prepare(
     past: Past | None = None,
     rule: SplitRule | None = None,
     data_name: str | None = None,
-    taught: bool = False,
+    teacher: str | None = None,
 ) -> Prepared:
     """The training that `config` asks for on `data`; UsageFault or BadData for what cannot be.
 
-    `rule` is how the config splits the data, if that is known; `taught` says that there is a teacher.
+    `rule` is how the config splits the data, if that is known; `teacher` names the teacher, if there is one.
     """
     config = _without_unused(data, config, past)
-    _check_settings(config, taught=taught)
+    _check_settings(config, taught=teacher is not None)
     if past is None:
         config = for_data(data, config)
         check(data, config)
@@ -171,7 +171,7 @@ def prepare(
         for chunk in parts["test"].split(READING_BATCH) if "test" in parts else ():
             start.samples.batch(chunk)
     keys = content_keys(data.catalog)
-    return Prepared(config, data_name, start, rule, parts, past, keys, taught)
+    return Prepared(config, data_name, start, rule, parts, past, keys, teacher)
 
 
 def _without_unused(data: Data, config: TrainConfig, past: Past | None) -> TrainConfig:

@@ -64,7 +64,8 @@ def train(
     """
     device = devices.device(config.device)
     earlier = Past(past, past_name) if past else None
-    prepared = prepare(data, config, past=earlier, rule=rule, data_name=data_name, taught=bool(teacher))
+    named = None if teacher is None else teacher_name
+    prepared = prepare(data, config, past=earlier, rule=rule, data_name=data_name, teacher=named)
     prepared = _at_precision(prepared, device)
     first = copy.deepcopy(_checkpoint(prepared, ()))
     if on_start is not None:
@@ -141,6 +142,7 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
         "preset": config.preset,
         "recipe": config.recipe,
         "weights": past.name if past else config.initial_weights,
+        **({"teacher": prepared.teacher} if prepared.teacher else {}),
         **({"classes": config.row_names} if config.classes else {}),
         **({"new_classes": config.new_classes} if config.new_classes else {}),
         "scale": _scale(past.checkpoint) if past else config.scale,
