@@ -8,6 +8,7 @@ from operator import attrgetter
 import pytest
 
 from emoprune.errors import BadMetrics
+from emoprune.evaluation.confidence import Estimate, estimate
 from emoprune.evaluation.types import ClassScore
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting.aggregate import (
@@ -24,8 +25,7 @@ from emoprune.reporting.aggregate import (
     varying,
     with_paper,
 )
-from emoprune.reporting.confidence import estimate
-from emoprune.reporting.types import Estimate, PaperValue
+from emoprune.reporting.types import PaperValue
 from tests.support.runs import pruning, run
 
 WHOLE = [run("whole", accuracy, seed=seed) for seed, accuracy in enumerate((0.5, 0.6, 0.7))]

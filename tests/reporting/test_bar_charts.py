@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from emoprune.evaluation.confidence import Estimate, estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.bar_charts import before_after
-from emoprune.reporting.confidence import estimate
-from emoprune.reporting.types import BarChart, Estimate, Runs
+from emoprune.reporting.types import BarChart, Runs
 from tests.support.runs import run
 
 

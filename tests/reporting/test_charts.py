@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from emoprune.errors import BadMetrics, UsageFault
+from emoprune.evaluation.confidence import estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting.charts import FIGURES, charts, numbers
-from emoprune.reporting.confidence import estimate
 from emoprune.reporting.types import BarChart, HeatChart, Runs
 from tests.support.runs import curve, pruning, run
 

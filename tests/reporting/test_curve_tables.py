@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
+from emoprune.evaluation.confidence import Estimate, estimate
 from emoprune.networks.types import Epoch
 from emoprune.reporting.aggregate import by_label, one_by_one
-from emoprune.reporting.confidence import estimate
 from emoprune.reporting.curve_tables import (
     Curves,
     accuracy,
@@ -18,7 +18,6 @@ from emoprune.reporting.curve_tables import (
     to_records,
 )
 from emoprune.reporting.tables import to_csv
-from emoprune.reporting.types import Estimate
 from emoprune.training.types import LearningCurve
 from tests.support.runs import curve
 

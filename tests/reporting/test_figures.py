@@ -21,13 +21,12 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from emoprune.errors import BadMetrics, OutputFault, UsageFault
+from emoprune.evaluation.confidence import Estimate, estimate
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting import figures
-from emoprune.reporting.confidence import estimate
 from emoprune.reporting.types import (
     BarChart,
     Chart,
-    Estimate,
     HeatChart,
     Line,
     LineChart,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from emoprune.evaluation.confidence import Estimate, estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningStep
-from emoprune.reporting.confidence import estimate
 from emoprune.reporting.line_charts import accuracy_by_setting, compression_by_hidden, curves, steps
-from emoprune.reporting.types import Estimate, LineChart, Runs
+from emoprune.reporting.types import LineChart, Runs
 from tests.support.runs import curve, pruning, run
 
 Lines = dict[str, dict[float, Estimate]]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from emoprune.errors import BadMetrics
+from emoprune.evaluation.confidence import estimate
 from emoprune.evaluation.types import ClassScore, Metrics
-from emoprune.reporting.confidence import estimate
 from emoprune.reporting.model_tables import (
     by_class,
     comparable,

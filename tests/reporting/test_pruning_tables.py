@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from emoprune.cli import output
+from emoprune.evaluation.confidence import estimate
 from emoprune.pruning.types import PruningCurve, PruningStep
 from emoprune.reporting.aggregate import by_units
-from emoprune.reporting.confidence import estimate
 from emoprune.reporting.pruning_tables import (
     Steps,
     flat,

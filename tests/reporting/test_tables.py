@@ -9,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from emoprune.evaluation.confidence import Estimate
 from emoprune.reporting.tables import (
     PERCENT,
     Format,
@@ -20,7 +21,6 @@ from emoprune.reporting.tables import (
     to_lines,
     to_markdown,
 )
-from emoprune.reporting.types import Estimate
 
 
 def test_estimate_writes_a_mean_with_half_its_interval_where_it_has_one() -> None:

@@ -12,10 +12,10 @@ from typing import Any, Generic, TypeVar
 
 from emoprune.choices import ClassMeasure, StepMeasure
 from emoprune.errors import BadMetrics
+from emoprune.evaluation.confidence import Estimate, by_key, estimate, paired
 from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningCurve, PruningStep
-from emoprune.reporting.confidence import by_key, estimate, paired
-from emoprune.reporting.types import Estimate, PaperValue, Run
+from emoprune.reporting.types import PaperValue, Run
 
 SEED = "seed"
 IDENTITY = (SEED, "trial")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from emoprune.evaluation.confidence import estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.aggregate import IDENTITY, label_with, varying
-from emoprune.reporting.confidence import estimate
 from emoprune.reporting.types import BarChart, Runs
 
 PRUNED = "pruned"

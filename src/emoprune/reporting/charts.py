@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from emoprune.errors import BadMetrics, UsageFault
+from emoprune.evaluation.confidence import Estimate
 from emoprune.reporting import aggregate, line_charts
 from emoprune.reporting.bar_charts import before_after
-from emoprune.reporting.types import BarChart, Chart, Estimate, HeatChart, LineChart, Runs
+from emoprune.reporting.types import BarChart, Chart, HeatChart, LineChart, Runs
 
 C = TypeVar("C", bound=Chart)
 ESTIMATE = ("mean", "low", "high", "runs")

@@ -8,10 +8,10 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Literal, get_args
 
+from emoprune.evaluation.confidence import Estimate
 from emoprune.reporting import tables
 from emoprune.reporting.aggregate import Group, View
 from emoprune.reporting.tables import PERCENT, Format, Table
-from emoprune.reporting.types import Estimate
 from emoprune.training.types import LearningCurve
 
 Pick = Literal["last", "best"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
+from emoprune.evaluation.confidence import Estimate, by_key, estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting import aggregate
 from emoprune.reporting.aggregate import IDENTITY, SEED, STEP_KEYS, Group, settings_of, varying
-from emoprune.reporting.confidence import by_key, estimate
-from emoprune.reporting.types import Estimate, Line, LineChart, Panel, Runs
+from emoprune.reporting.types import Line, LineChart, Panel, Runs
 
 HIDDEN = "hidden"
 
@@ -37,16 +38,17 @@ def compression_by_hidden(runs: Runs) -> list[LineChart]:
     return [LineChart("compression-by-hidden", HIDDEN, (panel,))] if _varies(lines) else []
 
 
-def curves(runs: Runs) -> list[LineChart]:
-    """Accuracy per epoch on the training and, where there is one, on the validation part."""
+def curves(runs: Runs, measure: Literal["accuracy", "loss"] = "accuracy") -> list[LineChart]:
+    """Accuracy or loss per epoch on the training and, where there is one, on the validation part."""
     lines = []
     for group in aggregate.by_label(runs.curves):
         epochs = [epoch for curve in group.runs for epoch in curve.training]
         for part in ("train", "val"):
-            values = ((epoch.index, getattr(epoch, f"{part}_accuracy")) for epoch in epochs)
+            values = ((epoch.index, getattr(epoch, f"{part}_{measure}")) for epoch in epochs)
             points = _points((x, y) for x, y in values if y is not None)
             lines += [Line(group.label, points, part)] if points else []
-    return [LineChart("curves", "epoch", (Panel("accuracy", tuple(lines), fraction=True),))] if lines else []
+    panel = Panel(measure, tuple(lines), fraction=measure == "accuracy")
+    return [LineChart("curves", "epoch", (panel,))] if lines else []
 
 
 def steps(runs: Runs) -> list[LineChart]:

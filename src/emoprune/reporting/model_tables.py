@@ -12,10 +12,10 @@ from msgspec import to_builtins
 
 from emoprune import events
 from emoprune.choices import ClassMeasure, Measured
+from emoprune.evaluation.confidence import Estimate, by_key
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting import aggregate, tables
 from emoprune.reporting.aggregate import CLASS_KEYS, Group, View, class_mean, confusion
-from emoprune.reporting.confidence import by_key
 from emoprune.reporting.tables import (
     DECIMALS,
     DIFFERENCE,
@@ -27,7 +27,7 @@ from emoprune.reporting.tables import (
     as_record,
     table,
 )
-from emoprune.reporting.types import Estimate, PaperValue
+from emoprune.reporting.types import PaperValue
 
 SCHEMA, LABELS_SCHEMA = "emoprune.report/1", "emoprune.labels/1"
 

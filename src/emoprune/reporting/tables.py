@@ -9,9 +9,9 @@ from typing import Any
 
 from msgspec import to_builtins
 
+from emoprune.evaluation.confidence import Estimate
 from emoprune.io import csv_text
 from emoprune.io.visible_text import visible
-from emoprune.reporting.types import Estimate
 
 WEIGHTS, FILE = "weights (bytes)", "file (bytes)"
 """What every table calls the bytes of a network's tensors, and those of a file on disk."""

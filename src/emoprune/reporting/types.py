@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from emoprune.choices import ClassMeasure, Measured, StepMeasure
 from emoprune.errors import InvalidRecord, UsageFault
+from emoprune.evaluation.confidence import Estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningCurve
 from emoprune.settings import setting
@@ -63,22 +64,6 @@ class ReportConfig:
     def __post_init__(self) -> None:
         if self.paper is not None and not self.by_label:
             raise UsageFault("`paper` has numbers of labels", "give `by_label=True` as well")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over `n` runs and its 95% interval; one run has no interval."""
-
-    n: int
-    mean: float
-    low: float | None = None
-    high: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.n < 1 or (self.low is None) != (self.high is None) or (self.n == 1) != (self.low is None):
-            raise InvalidRecord(
-                f"an interval of {self.n} runs from {self.low} to {self.high}", "take the mean of two runs"
-            )
 
 
 @dataclass(frozen=True)

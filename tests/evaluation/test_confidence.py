@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from emoprune.reporting.confidence import estimate, paired, t_quantile
-from emoprune.reporting.types import Estimate
+from emoprune.errors import InvalidRecord
+from emoprune.evaluation.confidence import Estimate, estimate, paired, t_quantile
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda found: np.std(found) > 1e-6)
 
@@ -69,3 +69,13 @@ def test_paired_counts_several_runs_of_a_seed_as_their_mean() -> None:
 def test_paired_needs_a_seed_in_common() -> None:
     assert paired([(0, 0.1)], [(1, 0.2)]) is None
     assert paired([], []) is None
+
+
+@pytest.mark.parametrize(
+    ("n", "low", "high"), [(0, None, None), (1, 0.1, 0.2), (2, None, None), (2, 0.1, None)]
+)
+def test_estimate_has_an_interval_only_for_several_runs(
+    n: int, low: float | None, high: float | None
+) -> None:
+    with pytest.raises(InvalidRecord):
+        Estimate(n, 0.15, low, high)

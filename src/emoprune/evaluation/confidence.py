@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from statistics import fmean, stdev
 from typing import TypeVar
 
-from emoprune.reporting.types import Estimate
+from emoprune.errors import InvalidRecord
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over `n` runs and its 95% interval; one run has no interval."""
+
+    n: int
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or (self.low is None) != (self.high is None) or (self.n == 1) != (self.low is None):
+            raise InvalidRecord(
+                f"an interval of {self.n} runs from {self.low} to {self.high}", "take the mean of two runs"
+            )
 
 
 def estimate(values: Iterable[float]) -> Estimate:
