@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune import events
-from emoprune.events import Advance
+from emoprune.events import Advance, Work
 
 
 def test_nothing_is_printed_unless_asked(capfd: pytest.CaptureFixture[str]) -> None:
@@ -53,8 +53,8 @@ def test_tracked_hands_on_every_item_and_moves_on_by_its_steps(items: list[int])
     moved = list[int]()
 
     @contextmanager
-    def hook(label: str, total: int | None) -> Iterator[Advance]:
-        assert (label, total) == ("count", len(items))
+    def hook(work: Work) -> Iterator[Advance]:
+        assert work == Work("count", len(items))
         yield lambda steps=1, text=None: moved.append(steps)
 
     with events.showing(hook):

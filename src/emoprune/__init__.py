@@ -97,6 +97,8 @@ def train(
     teacher: Checkpoint | None = None,
     state: str | Path | None = None,
     resume: bool = False,
+    log_dir: str | Path | None = None,
+    force: bool = False,
     **settings: Any,
 ) -> Checkpoint:
     """A trained network with the statistics of its layers, ready to be pruned.
@@ -107,22 +109,26 @@ def train(
     that over the preset. The split is that of the data, if it has one. `start` is a checkpoint to train on:
     its widths and zeros stay. `teacher` is one whose answers are learned along; a folder without classes is
     labeled by them. While it trains, the file `state` has what it needs to go on after an interruption, with
-    `resume`. Raises UsageFault for settings that contradict one another or the data, BadSettings for a file
-    that is not one of settings, TrainingFault where the loss diverges.
+    `resume`. The folder `log_dir` gets the figures of each epoch in curve.csv, and as events of TensorBoard if
+    that is installed. The state and the log of another training are replaced with `force`. Raises UsageFault
+    for settings that contradict one another or the data, BadSettings for a file that is not one of settings,
+    TrainingFault where the loss diverges.
     """
     from emoprune.errors import UsageFault
     from emoprune.evaluation.taught_data import open_taught
     from emoprune.training.config import train_config
+    from emoprune.training.log_folder import LogFolder
     from emoprune.training.state import StateFile
     from emoprune.training.train import train as trained
 
     if resume and state is None:
         raise UsageFault("`resume` goes on from a state", "give `state`, the name of its file")
-    kept = None if state is None else StateFile(str(state), resume=resume)
+    kept = None if state is None else StateFile(str(state), resume=resume, force=force)
+    log = None if log_dir is None else LogFolder(str(log_dir), resume=resume, force=force)
     opened = open_taught(str(data), teacher) if isinstance(data, str | Path) else data
     given = {name: value for name, value in vars(opened.split).items() if value is not None} | settings
     chosen = train_config(preset, recipe=recipe, config=config, **given)
-    found = trained(opened, chosen, past=start, teacher=teacher, state=kept)
+    found = trained(opened, chosen, past=start, teacher=teacher, state=kept, log=log)
     if kept is not None:
         kept.remove()
     if found.verdict is not None:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -68,12 +69,24 @@ class Advance(Protocol):
         """Move on by `steps`."""
 
 
-ProgressHook = Callable[[str, "int | None"], AbstractContextManager[Advance]]
-"""Called with the label of some work and its total, None where nobody knows it."""
+@dataclass(frozen=True)
+class Work:
+    """Work whose progress is shown: `total` steps, None where nobody knows, of which `done` were done before.
+
+    Where `told`, its first step and its last are in a log too, however short it is.
+    """
+
+    label: str
+    total: int | None
+    done: int = 0
+    told: bool = False
+
+
+ProgressHook = Callable[[Work], AbstractContextManager[Advance]]
 
 
 @contextmanager
-def _silent(label: str, total: int | None) -> Iterator[Advance]:
+def _silent(work: Work) -> Iterator[Advance]:
     yield lambda steps=1, text=None: None
 
 
@@ -90,9 +103,12 @@ def showing(hook: ProgressHook) -> Iterator[None]:
         _hook.reset(token)
 
 
-def progress(label: str, total: int | None) -> AbstractContextManager[Advance]:
-    """The progress of some work; nothing is shown where the total is 0."""
-    return _silent(label, total) if total == 0 else _hook.get()(label, total)
+def progress(
+    label: str, total: int | None, *, done: int = 0, told: bool = False
+) -> AbstractContextManager[Advance]:
+    """The progress of some Work; nothing is shown where the total is 0."""
+    work = Work(label, total, done, told)
+    return _silent(work) if total == 0 else _hook.get()(work)
 
 
 def tracked(

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from emoprune.networks import checkpoint
 from tests.conftest import draw_faces
 from tests.support.command_line import SMALL, Runner, tree
 from tests.support.feature_tables import draw_table
+from tests.support.terminal import bytes_on_terminal, lines_of
 from tests.support.training import CONV1, trained
 
 MLP = ("--arch", "mlp", "--epochs", "1")
@@ -31,7 +33,7 @@ def test_the_summary_says_what_was_trained_and_the_options_are_those_of_the_libr
     assert [summary.pop(name) for name in ("best_epoch", "val_accuracy")] == [None, None]
     assert 0 <= summary.pop("train_accuracy") <= 1
     assert summary.pop("chance") == summary.pop("majority") == pytest.approx(1 / 3)
-    assert result.err.splitlines()[1].startswith("note: epoch 2 is kept, the last: ")
+    assert "\nnote: epoch 2 is kept, the last: " in result.err
     wrote = "note: wrote m.st; next: emoprune prune m.st --method reconstruct --macs 0.5"
     assert result.err.splitlines()[-1] == wrote
     assert list(summary.items()) == [
@@ -125,7 +127,7 @@ def test_parts_of_the_data_are_used_as_they_are(emoprune: Runner, faces_here: Ca
     result = emoprune.done("train", "faces", "m.st", *SMALL)
     assert result.record["parts"] == {"train": 7, "test": 3}
     # the faces of a class are drawn alike in both
-    assert result.err.startswith("warning: faces: holds 3 pictures more than once\nnote: epoch 2 is kept")
+    assert result.err.startswith("warning: faces: holds 3 pictures more than once\nepoch 1/2: ")
 
 
 def test_no_clock_and_no_folder_of_this_machine_is_in_a_checkpoint(
@@ -329,3 +331,40 @@ def test_train_saves_the_split_that_another_run_takes(emoprune: Runner, small: P
         assert scores[0]["confusion"] == scores[1]["confusion"]
     emoprune.check_refused(*argv, "--force", "--save-split", "s.csv", "--split-file", "s.csv", code=2)
     emoprune.check_refused("train", small, "o.st", *SMALL, "--save-split", "o.st", code=2)
+
+
+def test_a_log_has_the_first_epoch_and_the_last(emoprune: Runner, small: Path) -> None:
+    result = emoprune.done("train", small, "m.st", *SMALL, "--epochs", "20", "--split", "60/20/20")
+    first, last = (line for line in result.err.splitlines() if line.startswith("epoch "))
+    figures = r"loss \d\.\d{3}, \d+\.\d%; val \d\.\d{3}, \d+\.\d%; rate 0\.001; [\d,.]+ pictures/s"
+    assert re.fullmatch(rf"epoch 1/20: {figures}; \d+ s left", first)
+    assert re.fullmatch(rf"epoch 20/20: {figures}", last)
+
+
+def test_a_log_folder_gets_a_row_for_each_epoch_and_is_not_overwritten(
+    emoprune: Runner, small: Path, in_folder: Path
+) -> None:
+    emoprune.done("train", small, "m.st", *SMALL, "--log-dir", "log")
+    assert len((in_folder / "log/curve.csv").read_text().splitlines()) == 1 + 2
+    emoprune.check_refused(
+        "train", small, "n.st", *SMALL, "--log-dir", "log", says=("log/curve.csv: exists",)
+    )
+    argv = ("train", small, "log/curve.csv", *SMALL, "--log-dir", "log", "--force")
+    emoprune.check_refused(*argv, code=2, says=("two files at once",))
+    no_epochs = ("train", small, "n.st", *SMALL, "--epochs", "0", "--log-dir", "other")
+    emoprune.check_refused(*no_epochs, code=2, says=("--log-dir needs at least one epoch",))
+
+
+@pytest.mark.parametrize("epochs", [4, 5])
+def test_a_terminal_shows_the_learning_curve_of_five_epochs_or_more(
+    small: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
+    argv = ("train", small, "m.st", *SMALL, "--epochs", epochs)
+    shown = lines_of(bytes_on_terminal(monkeypatch, *argv, columns=150))
+    assert ("accuracy by epoch: t train" in shown) == (epochs == 5)
+    (figures,) = [line for line in shown if line.startswith(" training ")]
+    assert f"index {epochs}, train_loss 1." in figures
+    with (in_folder / "out.json").open("w") as out:
+        shown = lines_of(bytes_on_terminal(monkeypatch, *argv, "--force", columns=150, out=out))
+    assert ("accuracy by epoch: t train" in shown) == (epochs == 5)
+    assert len((in_folder / "out.json").read_text().splitlines()) == 1

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from emoprune import events
-from emoprune.events import Advance
+from emoprune.events import Advance, Work
 from emoprune.faces import manifest
 from emoprune.faces.crop_folder import crop_folder
 from emoprune.faces.types import CropConfig
@@ -58,13 +58,13 @@ def interrupted(after: int) -> Iterator[None]:
     """Within, Ctrl-C is pressed when so many photos are cropped."""
 
     @contextmanager
-    def hook(label: str, total: int | None) -> Iterator[Advance]:
+    def hook(work: Work) -> Iterator[Advance]:
         done = 0
 
         def advance(steps: int = 1, text: str | None = None) -> None:
             nonlocal done
             done += steps
-            if label == "crop" and done >= after:
+            if work.label == "crop" and done >= after:
                 raise KeyboardInterrupt
 
         yield advance

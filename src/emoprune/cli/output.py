@@ -9,20 +9,17 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
-from contextvars import ContextVar
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from emoprune import events
-from emoprune.events import Advance
+from emoprune.cli.progress import progress
 from emoprune.io.files import explained
 from emoprune.io.visible_text import PROSE, visible
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from emoprune.reporting.tables import Table
 
 PLAIN = frozenset(range(ord(" "), ord("~") + 1)) - frozenset(b"\\'")
@@ -111,47 +108,6 @@ def quoted(word: str) -> str:
         return shlex.quote(word)
     letters = (chr(byte) if byte in PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(word))
     return f"$'{''.join(letters)}'"
-
-
-_shown: ContextVar[Progress | None] = ContextVar("_shown", default=None)
-
-
-@contextmanager
-def progress(label: str, total: int | None) -> Iterator[Advance]:
-    """A live line on stderr while long work runs, if stderr is a terminal: a hook of events.
-
-    Within the work of another line it stands below that one, and goes when it is done.
-    """
-    if not sys.stderr.isatty():
-        yield lambda steps=1, text=None: None
-        return
-    outer = _shown.get()
-    with nullcontext(outer) if outer else _lines() as lines:
-        task = lines.add_task(visible(label), total=total, text="")
-
-        def advance(steps: int = 1, text: str | None = None) -> None:
-            lines.advance(task, steps)
-            if text is not None:
-                lines.update(task, text=visible(text))
-
-        token = _shown.set(lines)
-        try:
-            yield advance
-        finally:
-            _shown.reset(token)
-            if outer:
-                lines.remove_task(task)
-
-
-def _lines() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    label = TextColumn("{task.description}", markup=False)
-    beside = TextColumn("{task.fields[text]}", markup=False)
-    columns = (label, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), beside)
-    # lines of data that come meanwhile: above the live ones on a terminal, and else where they belong
-    return Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty())
 
 
 class _StandardError(logging.Handler):

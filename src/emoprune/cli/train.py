@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import partial
+import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,9 +21,7 @@ from emoprune.training.recipes import RECIPES
 from emoprune.training.settings_files import SettingsFile
 
 if TYPE_CHECKING:
-    from emoprune.data.datasets import Data as OpenedData
     from emoprune.networks.types import Checkpoint
-    from emoprune.training.state import StateFile
     from emoprune.training.types import Trained
 
 SCHEMA = "emoprune.train/1"
@@ -33,6 +29,8 @@ JUDGED = ("best_epoch", "train_accuracy", "val_accuracy", "chance", "majority")
 """Of the verdict on a training."""
 FEW = 5
 """Layers beyond which their units are shown in sum."""
+PLOTTED = 5
+"""Epochs from which a learning curve is shown."""
 
 EXAMPLES = """\b
 Examples:
@@ -148,6 +146,14 @@ SaveSplit = Annotated[
     str | None, typer.Option(metavar="FILE", help="Also write the part of every sample, for --split-file.")
 ]
 Label = Annotated[str | None, options.label("What --curve is of, for emoprune report.")]
+LogDir = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Also write curve.csv there, a row after each epoch, and TensorBoard's events where that is "
+        "installed.",
+    ),
+]
 
 
 @options.with_settings(TrainConfig)
@@ -167,6 +173,7 @@ def command(
     save_split: SaveSplit = None,
     curve: Curve = None,
     label: Label = None,
+    log_dir: LogDir = None,
     keep_paths: options.KeepPaths = False,
     force: options.Force = False,
     as_json: options.Json = False,
@@ -180,16 +187,28 @@ def command(
     from emoprune.io.files import STANDARD
     from emoprune.networks import checkpoint
     from emoprune.training.loop import Diverged
+    from emoprune.training.outputs import Outputs
     from emoprune.training.train import train
 
     written = {name: given.values[name] for name in given.written}
     chosen = train_config(preset, recipe=recipe, config=config, **written)
-    _check_curve(curve, label, epochs=0 if chosen.arch == "svm" and not past else chosen.epochs)
+    outputs = Outputs(
+        model=output,
+        save_init=save_init,
+        save_config=save_config,
+        save_split=save_split,
+        curve=curve,
+        label=label,
+        log_dir=log_dir,
+        keep_paths=keep_paths,
+        resume=resume,
+        force=force,
+    )
+    outputs.check(chosen, past=past is not None)
     _note_files(chosen, without=OF_THE_NETWORK if past else frozenset())
-    outputs = _Outputs(output, save_init, save_config, save_split, curve, label, keep_paths, force)
     taught, named = (_teacher(teacher, chosen.arch) if teacher else None), teacher or ""
-    opened = outputs.checked(chosen, lambda: open_taught(data, taught, name=named, device=chosen.device))
-    state, fault = _state_file(output, resume=resume, force=force), None
+    opened, fault = open_taught(data, taught, name=named, device=chosen.device), None
+    outputs.check_names(opened)
     try:
         trained = train(
             opened,
@@ -199,77 +218,22 @@ def command(
             teacher=taught,
             teacher_name=named,
             data_name=data,
-            state=state,
-            on_start=partial(outputs.save, path=save_init) if save_init is not None else None,
+            state=outputs.state,
+            log=outputs.log,
+            on_start=outputs.write_first,
         )
     except Diverged as error:
         trained, fault = error.learned, error
     outputs.write(trained, opened)
-    if state is not None:
-        state.remove()
     if trained.verdict is not None:
         trained.verdict.tell()
     _note_next(data, output, trained)
     if STANDARD not in outputs.paths:
         summary = _summary(data, output, trained)
         console.emit([summary], lambda: _tables(summary), as_json=as_json)
+    _plot(trained, apart=as_json or STANDARD in outputs.paths)
     if fault is not None:
         raise fault
-
-
-@dataclass(frozen=True)
-class _Outputs:
-    """The files that a training writes, None for those that nobody asked for."""
-
-    model: str
-    init: str | None
-    config: str | None
-    split: str | None
-    curve: str | None
-    label: str | None
-    keep_paths: bool
-    force: bool
-
-    @property
-    def paths(self) -> list[str]:
-        """All of them."""
-        found = (self.model, self.config, self.init, self.split, self.curve)
-        return [path for path in found if path is not None]
-
-    def checked(self, config: TrainConfig, opened: Callable[[], OpenedData]) -> OpenedData:
-        """The data; what cannot be written is refused now, not after hours of work."""
-        from emoprune.data import split_files
-        from emoprune.io import files
-
-        files.check_apart(self.paths)
-        for path in self.paths:
-            files.check_output(path, force=self.force)
-        if self.config is not None:
-            settings_files.to_toml({name: getattr(config, name) for name in SETTINGS}, SETTINGS)
-        data = opened()
-        if self.split is not None:
-            split_files.check_names(data.catalog)
-        return data
-
-    def save(self, made: Checkpoint, path: str) -> None:
-        """Write a checkpoint."""
-        made.save(path, force=self.force, keep_paths=self.keep_paths)
-
-    def write(self, trained: Trained, data: OpenedData) -> None:
-        """Write all that is known at the end."""
-        from emoprune.data import split_files
-        from emoprune.data.splits import partition
-        from emoprune.io.files import write_bytes
-
-        self.save(trained.checkpoint, self.model)
-        if self.config is not None:
-            settings = settings_files.to_toml(trained.settings, SETTINGS)
-            write_bytes(self.config, settings, force=self.force)
-        if self.split is not None:
-            parts = partition(data.catalog, trained.checkpoint.split)
-            write_bytes(self.split, split_files.to_bytes(data.catalog, parts), force=self.force)
-        if self.curve is not None:
-            write_bytes(self.curve, _learning_curve(trained, self.model, self.label), force=self.force)
 
 
 def _teacher(path: str, arch: str | None) -> Checkpoint:
@@ -278,26 +242,6 @@ def _teacher(path: str, arch: str | None) -> Checkpoint:
     found = checkpoint.read(path)
     # code of the user that the command line names, too
     return checkpoint.trusting(found, arch) if found.spec.arch == arch else found
-
-
-def _state_file(output: str, *, resume: bool, force: bool) -> StateFile | None:
-    from emoprune.io import files
-    from emoprune.training.state import StateFile
-
-    if output != files.STANDARD:
-        return StateFile(f"{output}.state", resume=resume, force=force)
-    if resume:
-        raise UsageFault(
-            "--resume goes on from the state beside MODEL, and standard output has none", "name MODEL"
-        )
-    return None
-
-
-def _check_curve(curve: str | None, label: str | None, *, epochs: int) -> None:
-    if curve is None and label is not None:
-        raise UsageFault("--label names the curve of --curve, which is missing", "give --curve FILE as well")
-    if curve is not None and not epochs:
-        raise UsageFault("--curve needs at least one epoch", "leave it out")
 
 
 def _note_files(config: TrainConfig, *, without: frozenset[str]) -> None:
@@ -334,13 +278,6 @@ def _words(name: str, value: Any) -> list[str]:
     return [word for each in (value if isinstance(value, tuple) else (value,)) for word in (on, str(each))]
 
 
-def _learning_curve(trained: Trained, model: str, label: str | None) -> bytes:
-    from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
-
-    curve = LearningCurve(model, trained.checkpoint.training, label)
-    return (json.dumps({"schema": TRAINING_SCHEMA, **dataclasses.asdict(curve)}) + "\n").encode()
-
-
 def _summary(data: str, output: str, trained: Trained) -> dict[str, Any]:
     made, found = trained.checkpoint, trained.verdict
     return {
@@ -357,8 +294,8 @@ def _summary(data: str, output: str, trained: Trained) -> dict[str, Any]:
 
 
 def _tables(summary: dict[str, Any]) -> Iterable[tables.Table]:
-    def text(value: Any) -> str:
-        if isinstance(value, dict) and len(value) > FEW:
+    def text(key: str, value: Any) -> str:
+        if key == "layers" and len(value) > FEW:
             return f"{sum(value.values()):,} in {len(value)}"
         if isinstance(value, dict):
             return ", ".join(
@@ -366,5 +303,20 @@ def _tables(summary: dict[str, Any]) -> Iterable[tables.Table]:
             )
         return ", ".join(value) if isinstance(value, tuple) else tables.cell(value)
 
-    rows = [(key, text(value)) for key, value in summary.items() if key != "schema"]
+    rows = [(key, text(key, value)) for key, value in summary.items() if key != "schema"]
     yield tables.table("Trained", ["", ""], rows, left=2)
+
+
+def _plot(trained: Trained, *, apart: bool) -> None:
+    """Show the learning curve on a terminal, once it is long enough; `apart` from standard output."""
+    from emoprune.reporting import line_charts, text_charts
+    from emoprune.reporting.types import Runs
+    from emoprune.training.types import LearningCurve
+
+    epochs, stream = trained.checkpoint.training, sys.stderr if apart else sys.stdout
+    stream = stream if stream.isatty() else sys.stderr
+    if len(epochs) < PLOTTED or not stream.isatty():
+        return
+    runs = Runs(curves=(LearningCurve("", epochs),))
+    for chart in line_charts.curves(runs) or line_charts.curves(runs, "loss"):
+        console.show(text_charts.to_lines(chart), stream)

@@ -183,7 +183,8 @@ class _Training:
         order = epoch_order(train, labels, balance=config.balance, generator=generator)
         chunks = training_batches(order, config.batch_size)
         steps = [chunks[at : at + config.accumulate] for at in range(0, len(chunks), config.accumulate)]
-        for place in range(self._progress.step, len(steps)):
+        places = range(self._progress.step, len(steps))
+        for place in events.tracked(places, "steps", len(places)):
             self._step(steps[place], place, index, per_epoch=len(steps))
             if place + 1 < len(steps) and time.monotonic() - self._saved >= 60 * config.save_every:
                 self._write()

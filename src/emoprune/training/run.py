@@ -23,12 +23,14 @@ from emoprune.networks.table_networks import TABLENETS
 from emoprune.networks.types import Epoch, HiddenLayer
 from emoprune.training.config import TrainConfig
 from emoprune.training.feature_bank import Backbone, feature_bank
+from emoprune.training.log_folder import LogFolder
 from emoprune.training.loop import Diverged, Feed, fit
 from emoprune.training.setup import Prepared
-from emoprune.training.state import StateFile
+from emoprune.training.state import Progress, StateFile
 from emoprune.training.steps.criterion import Teacher
 from emoprune.training.steps.precision import DTYPES
 from emoprune.training.verdict import Answers
+from emoprune.training.watch import Watched, watched
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def run(
     teacher: Teacher | None = None,
     state: StateFile | None = None,
     run_key: str = "",
+    log: LogFolder | None = None,
 ) -> Ran:
     """Train the network of `prepared` in place, and gather its statistics over the training part.
 
@@ -85,7 +88,8 @@ def run(
     elif device.type == "cpu" and config.epochs:
         batch = min(config.batch_size or len(feed.parts["train"]), len(feed.parts["train"]))
         memory.check_training(blueprint, start.spec.input, batch=batch, limit=limit)
-    curve, fault = _fit(feed, config, device, teacher, dtype, state, run_key)
+    noun = "pictures" if pictures else "rows"
+    curve, fault = _fit(feed, config, device, teacher, dtype, state, run_key, log, noun)
     judged = task == "classify" and (bool(curve) or start.spec.arch == "svm")
     try:
         answers = _gather(
@@ -131,31 +135,22 @@ def _fit(
     dtype: torch.dtype | None,
     state: StateFile | None,
     run_key: str,
+    log: LogFolder | None,
+    noun: str,
 ) -> tuple[tuple[Epoch, ...], Diverged | None]:
     start = None if state is None else state.read(run_key)
     save = None if state is None else state.save
     epochs = fit(feed, config, device, teacher=teacher, dtype=dtype, run=run_key, start=start, save=save)
+    training = Watched(config, feed.parts["train"], noun, start.progress if start else Progress())
     curve: list[Epoch] = []
-    with events.progress("train", config.epochs) as advance:
-        try:
-            for epoch in epochs:
-                advance(text=_told(epoch))
-                curve.append(epoch)
-        except Diverged as fault:
-            if not fault.good:
-                raise
-            return fault.good, fault
+    try:
+        for epoch in watched(epochs, training, log):
+            curve.append(epoch)
+    except Diverged as fault:
+        if not fault.good:
+            raise
+        return fault.good, fault
     return tuple(curve), None
-
-
-def _told(epoch: Epoch) -> str:
-    def figures(loss: float, accuracy: float | None) -> str:
-        return f"{loss:.3f}" if accuracy is None else f"{loss:.3f}, {accuracy:.1%}"
-
-    text = f"loss {figures(epoch.train_loss, epoch.train_accuracy)}"
-    if epoch.val_loss is None:
-        return text
-    return f"{text}; val {figures(epoch.val_loss, epoch.val_accuracy)}"
 
 
 def _gather(

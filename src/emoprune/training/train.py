@@ -16,13 +16,14 @@ from emoprune import events
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
 from emoprune.data.types import SplitRule
-from emoprune.errors import at
+from emoprune.errors import UsageFault, at
 from emoprune.evaluation.seen import KNOWN
 from emoprune.io import devices
 from emoprune.networks import build, checkpoint
 from emoprune.networks.costs import profiling
 from emoprune.networks.types import Checkpoint, Epoch
 from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig
+from emoprune.training.log_folder import LogFolder
 from emoprune.training.run import run
 from emoprune.training.setup import Past, Prepared, prepare
 from emoprune.training.state import StateFile
@@ -50,6 +51,7 @@ def train(
     teacher: Checkpoint | None = None,
     teacher_name: str = "the teacher",
     state: StateFile | None = None,
+    log: LogFolder | None = None,
     on_start: Callable[[Checkpoint], None] | None = None,
 ) -> Trained:
     """Train a network, then gather the statistics of its layers over the training part.
@@ -57,16 +59,21 @@ def train(
     `past` is a checkpoint to train on instead of a new network. The history calls it `past_name`, and the
     data `data_name`, by default their place. `rule` is how the config splits the data, if that is known.
     `teacher` is a network whose answers are learned along. `state` is where the training can be resumed from
-    while it runs; it stays until `state.remove`. `on_start` gets the network, without statistics, before its
-    first step. With a frozen backbone the head alone is trained, on features computed once; where the
-    statistics of all layers do not fit in memory, they are those of the head. Raises UsageFault for settings
-    that contradict each other or the data, Diverged, with what was learned before, where the loss does.
+    while it runs; it stays until `state.remove`. `log` gets the figures of each epoch. `on_start` gets the
+    network, without statistics, before its first step. With a frozen backbone the head alone is trained, on
+    features computed once; where the statistics of all layers do not fit in memory, they are those of the
+    head. Raises UsageFault for settings that contradict each other or the data, Diverged, with what was
+    learned before, where the loss does.
     """
     device = devices.device(config.device)
+    if log is not None:
+        log.check()
     earlier = Past(past, past_name) if past else None
     named = None if teacher is None else teacher_name
     prepared = prepare(data, config, past=earlier, rule=rule, data_name=data_name, teacher=named)
     prepared = _at_precision(prepared, device)
+    if log is not None and not prepared.config.epochs:
+        raise UsageFault("`log_dir` needs at least one epoch", "leave it out")
     first = copy.deepcopy(_checkpoint(prepared, ()))
     if on_start is not None:
         on_start(first)
@@ -76,7 +83,8 @@ def train(
     if state is not None:
         state.check()
     with at(prepared.data_name), interruptible(state):
-        ran = run(prepared, device, teacher=learned, state=state, run_key=run_key(first, teacher))
+        key = run_key(first, teacher)
+        ran = run(prepared, device, teacher=learned, state=state, run_key=key, log=log)
     curve, seen = ran.curve, ran.seen
     _report_overfit(config.overfit, curve)
     made = dataclasses.replace(

@@ -16,7 +16,7 @@ from torch import nn
 
 from emoprune import events
 from emoprune.choices import Center, Merge, MethodName, Price, Scope
-from emoprune.events import Advance
+from emoprune.events import Advance, Work
 from emoprune.networks.costs.profiling import Footprint
 from emoprune.networks.types import HiddenLayer
 from emoprune.pruning.context import PruningContext, RemovalStep, Schedule
@@ -112,8 +112,8 @@ def test_a_schedule_of_units_shows_its_progress(maps: Maps, name: MethodName) ->
     shown: list[tuple[str, int | None]] = []
 
     @contextmanager
-    def hook(label: str, total: int | None) -> Iterator[Advance]:
-        yield lambda steps=1, text=None: shown.append((label, total))
+    def hook(work: Work) -> Iterator[Advance]:
+        yield lambda steps=1, text=None: shown.append((work.label, work.total))
 
     with events.showing(hook):
         schedule = maps.schedule(name)
