@@ -47,6 +47,18 @@ def test_what_is_muted_is_told_to_nobody(caplog: pytest.LogCaptureFixture) -> No
     assert caplog.messages == ["two"]
 
 
+def test_what_is_gathered_is_told_later(caplog: pytest.LogCaptureFixture) -> None:
+    # as in a process of its own, where nobody has asked for notes
+    with events.gathered() as found:
+        events.note("100% of {x}")
+        events.warn("two")
+    assert caplog.messages == []
+    with caplog.at_level(logging.INFO, logger="emoprune"):
+        events.tell(found)
+    levels = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert levels == [("INFO", "100% of {x}"), ("WARNING", "two")]
+
+
 @given(st.lists(st.integers(), max_size=20))
 @settings(max_examples=20, deadline=None)
 def test_tracked_hands_on_every_item_and_moves_on_by_its_steps(items: list[int]) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from emoprune.networks.types import Checkpoint
     from emoprune.pruning.prune import PrunePlan
     from emoprune.pruning.types import PruneOutcome, Survey
+    from emoprune.training.repeats import Repeats
 
 __all__ = [
     "EmopruneError",
@@ -39,6 +40,7 @@ __all__ = [
     "prune",
     "prune_module",
     "train",
+    "train_repeats",
 ]
 
 
@@ -109,10 +111,10 @@ def train(
     that over the preset. The split is that of the data, if it has one. `start` is a checkpoint to train on:
     its widths and zeros stay. `teacher` is one whose answers are learned along; a folder without classes is
     labeled by them. While it trains, the file `state` has what it needs to go on after an interruption, with
-    `resume`. The folder `log_dir` gets the figures of each epoch in curve.csv, and as events of TensorBoard if
-    that is installed. The state and the log of another training are replaced with `force`. Raises UsageFault
-    for settings that contradict one another or the data, BadSettings for a file that is not one of settings,
-    TrainingFault where the loss diverges.
+    `resume`. The folder `log_dir` gets the figures of each epoch in curve.csv, and as events of TensorBoard
+    if that is installed. The state and the log of another training are replaced with `force`. Raises
+    UsageFault for settings that contradict one another or the data, BadSettings for a file that is not one of
+    settings, TrainingFault where the loss diverges.
     """
     from emoprune.errors import UsageFault
     from emoprune.evaluation.taught_data import open_taught
@@ -134,6 +136,42 @@ def train(
     if found.verdict is not None:
         found.verdict.tell()
     return found.checkpoint
+
+
+def train_repeats(
+    data: Data | str | Path,
+    path: str | Path,
+    repeats: int,
+    *,
+    jobs: int = 1,
+    start: Checkpoint | None = None,
+    preset: str | None = None,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    **settings: Any,
+) -> Repeats:
+    """The mean accuracy of several trainings, its interval, and what each has come to.
+
+    They have the seed of the settings and those after it, and all the split of the first. Their checkpoints
+    are beside `path`: for "model.st" they are model.seed0.st and so on. `jobs` processes share the work. With
+    `resume` an interrupted call goes on. Other arguments are those of `train`, and so are errors.
+    """
+    from emoprune.training.config import train_config
+    from emoprune.training.outputs import Outputs
+    from emoprune.training.repeats import by_seed
+    from emoprune.training.repeats import train_repeats as repeated
+
+    opened = _opened(data)
+    given = {name: value for name, value in vars(opened.split).items() if value is not None} | settings
+    chosen = train_config(preset, recipe=recipe, config=config, **given)
+    outputs = Outputs(model=str(path), resume=resume, force=force)
+    found = repeated(
+        opened, chosen, by_seed(opened, chosen, repeats, past=start), outputs, jobs=jobs, past=start
+    )
+    found.tell()
+    return found
 
 
 def load(path: str | Path, *, arch: str | None = None) -> Checkpoint:

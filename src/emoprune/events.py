@@ -62,6 +62,34 @@ def muted() -> Iterator[None]:
         LOGGER.removeFilter(is_told)
 
 
+Told = tuple[int, str]
+"""A note or a warning: its level in logging, and its text."""
+
+
+@contextmanager
+def gathered() -> Iterator[list[Told]]:
+    """Within, notes and warnings are gathered for `tell`, in another process perhaps, instead of told."""
+    found, level = list[Told](), LOGGER.level
+
+    def gather(record: logging.LogRecord) -> bool:
+        found.append((record.levelno, record.getMessage()))
+        return False
+
+    LOGGER.addFilter(gather)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield found
+    finally:
+        LOGGER.setLevel(level)
+        LOGGER.removeFilter(gather)
+
+
+def tell(told: Iterable[Told]) -> None:
+    """Tell what was gathered."""
+    for level, text in told:
+        LOGGER.log(level, "%s", text)
+
+
 class Advance(Protocol):
     """Moves a progress line on; `text` replaces what stands beside it."""
 

@@ -368,3 +368,44 @@ def test_a_terminal_shows_the_learning_curve_of_five_epochs_or_more(
         shown = lines_of(bytes_on_terminal(monkeypatch, *argv, "--force", columns=150, out=out))
     assert ("accuracy by epoch: t train" in shown) == (epochs == 5)
     assert len((in_folder / "out.json").read_text().splitlines()) == 1
+
+
+def test_repeats_report_their_mean_and_each_training(emoprune: Runner, small: Path, in_folder: Path) -> None:
+    options = (*SMALL, "--split", "60/20/20", "--seed", "3", "--repeats", "2")
+    result = emoprune.done("train", small, "m.st", *options)
+    record = result.record
+    assert (record["schema"], record["part"], record["n"]) == ("emoprune.repeats/1", "val", 2)
+    assert [each["path"] for each in record["trainings"]] == ["m.seed3.st", "m.seed4.st"]
+    accuracies = [each["val_accuracy"] for each in record["trainings"]]
+    assert record["mean"] == pytest.approx(sum(accuracies) / 2)
+    assert record["best"]["accuracy"] == max(accuracies)
+    assert "best of 2, chosen on val, not an estimate" in result.err.splitlines()[-1]
+    assert "\ntrainings 1/2, epoch 1/2: loss " in result.err
+    assert sorted(path.name for path in in_folder.iterdir()) == ["m.seed3.st", "m.seed4.st"]
+    emoprune.check_refused("train", small, "m.st", *options, says=("m.seed3.st: exists already",))
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("-", "--repeats", "2"), "several files, and standard output is one"),
+        (("m.st", "--jobs", "2"), "give --repeats N"),
+        (("m.st", "--repeats", "1"), "--repeats"),
+        (("m.st", "--repeats", "2", "--label", "x"), "give --curve FILE"),
+        (("m.st", "--repeats", "2", "--curve", "m.seed0.st"), "two files at once"),
+    ],
+)
+def test_repeats_that_make_no_sense_are_refused(
+    emoprune: Runner, small: Path, argv: tuple[str, ...], says: str
+) -> None:
+    emoprune.check_refused("train", small, *argv, *SMALL, code=2, says=(says,))
+
+
+def test_a_terminal_shows_a_table_of_repeats(
+    small: Path, in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ("train", small, "m.st", *SMALL, "--repeats", "2")
+    shown = lines_of(bytes_on_terminal(monkeypatch, *argv, columns=150))
+    (row,) = [line.split() for line in shown if line.startswith(" m.seed1.st")]
+    assert row[:2] == ["m.seed1.st", "1"]
+    assert row[-1].endswith("%")

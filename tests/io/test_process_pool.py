@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
@@ -100,4 +101,17 @@ def test_items_are_taken_as_they_are_needed() -> None:
     found = process_pool.ordered(squared, items(), jobs=2, lost=never)
     assert [next(found) for _ in range(3)] == [0, 1, 4]
     assert len(asked) <= 3 + process_pool.AHEAD * 2
+    found.close()  # type: ignore[attr-defined]
+
+
+def endless(number: int) -> int:
+    if number:
+        threading.Event().wait()
+    return number
+
+
+def test_what_is_abandoned_ends_in_the_middle() -> None:
+    found = process_pool.ordered(endless, range(4), jobs=2, lost=never, abandon=True)
+    assert next(found) == 0
+    # this would wait forever
     found.close()  # type: ignore[attr-defined]

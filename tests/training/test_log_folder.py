@@ -87,6 +87,18 @@ def test_a_training_that_was_interrupted_in_its_first_epoch_starts_again(tmp_pat
     assert len(rows(tmp_path)) == 5
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_a_warning_and_the_training_goes_on(
+    tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    with LogFolder(str(tmp_path)).opened(()) as writer:
+        (tmp_path / CURVE).unlink()
+        (tmp_path / CURVE).symlink_to("/dev/full")
+        writer.add(PLAIN[0], rate=0.1, seconds=1.0)
+    assert "No space left on device" in told.messages[-1]
+    assert told.messages[-1].endswith("the training goes on without the figures of epoch 1")
+
+
 def test_without_tensorboard_a_note_names_what_to_install(
     tmp_path: Path, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,16 +112,17 @@ def test_without_tensorboard_a_note_names_what_to_install(
 def test_tensorboard_reads_each_epoch_once(tmp_path: Path) -> None:
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
-    def scalars(tag: str) -> list[tuple[int, float]]:
+    def scalars(tag: str) -> dict[int, float]:
         found = accumulators.EventAccumulator(str(tmp_path))
         found.Reload()
-        return [(event.step, event.value) for event in found.Scalars(tag)]
+        steps = found.Scalars(tag)
+        assert len({event.step for event in steps}) == len(steps)
+        return {event.step: event.value for event in steps}
 
     write(LogFolder(str(tmp_path)), PLAIN)
     write(LogFolder(str(tmp_path), force=True), EPOCHS[:4])
     assert len(list(tmp_path.glob(EVENTS))) == 1, "what was replaced is gone"
     write(LogFolder(str(tmp_path), resume=True), EPOCHS, known=3)
     for tag, name in (("loss/train", "train_loss"), ("accuracy/val", "val_accuracy")):
-        wanted = [(epoch.index, getattr(epoch, name)) for epoch in EPOCHS]
-        assert scalars(tag) == [(index, pytest.approx(value)) for index, value in wanted]
-    assert scalars("rate")[4] == (5, pytest.approx(0.002))
+        assert scalars(tag) == pytest.approx({epoch.index: getattr(epoch, name) for epoch in EPOCHS})
+    assert scalars("rate")[5] == pytest.approx(0.002)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,12 +21,13 @@ from emoprune.training.recipes import RECIPES
 from emoprune.training.settings_files import SettingsFile
 
 if TYPE_CHECKING:
+    from emoprune.data.datasets import Data as OpenedData
     from emoprune.networks.types import Checkpoint
+    from emoprune.training.outputs import Outputs
+    from emoprune.training.repeats import Repeats
     from emoprune.training.types import Trained
 
 SCHEMA = "emoprune.train/1"
-JUDGED = ("best_epoch", "train_accuracy", "val_accuracy", "chance", "majority")
-"""Of the verdict on a training."""
 FEW = 5
 """Layers beyond which their units are shown in sum."""
 PLOTTED = 5
@@ -146,6 +147,20 @@ SaveSplit = Annotated[
     str | None, typer.Option(metavar="FILE", help="Also write the part of every sample, for --split-file.")
 ]
 Label = Annotated[str | None, options.label("What --curve is of, for emoprune report.")]
+RepeatsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--repeats",
+        metavar="N",
+        min=2,
+        help="Train with N seeds, --seed and those after it, on one split, into MODEL.seed0.st and so on; "
+        "tells mean, standard deviation and 95% interval of the accuracy.",
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", metavar="N", min=1, help="Processes of one thread each, for --repeats."),
+]
 LogDir = Annotated[
     str | None,
     typer.Option(
@@ -174,6 +189,8 @@ def command(
     curve: Curve = None,
     label: Label = None,
     log_dir: LogDir = None,
+    repeats: RepeatsOption = None,
+    jobs: Jobs = None,
     keep_paths: options.KeepPaths = False,
     force: options.Force = False,
     as_json: options.Json = False,
@@ -204,20 +221,30 @@ def command(
         resume=resume,
         force=force,
     )
-    outputs.check(chosen, past=past is not None)
+    if jobs is not None and repeats is None:
+        raise UsageFault("--jobs are processes for --repeats", "give --repeats N as well")
+    if repeats is None:
+        outputs.check(chosen, past=past is not None)
     _note_files(chosen, without=OF_THE_NETWORK if past else frozenset())
     taught, named = (_teacher(teacher, chosen.arch) if teacher else None), teacher or ""
-    opened, fault = open_taught(data, taught, name=named, device=chosen.device), None
+    opened = open_taught(data, taught, name=named, device=chosen.device)
     outputs.check_names(opened)
+    of_others: dict[str, Any] = {
+        "past": checkpoint.read(past) if past else None,
+        "past_name": past or "",
+        "teacher": taught,
+        "teacher_name": named,
+        "data_name": data,
+    }
+    if repeats is not None:
+        _repeat(opened, chosen, outputs, repeats, jobs or 1, of_others, as_json=as_json)
+        return
+    fault = None
     try:
         trained = train(
             opened,
             chosen,
-            past=checkpoint.read(past) if past else None,
-            past_name=past or "",
-            teacher=taught,
-            teacher_name=named,
-            data_name=data,
+            **of_others,
             state=outputs.state,
             log=outputs.log,
             on_start=outputs.write_first,
@@ -225,6 +252,7 @@ def command(
     except Diverged as error:
         trained, fault = error.learned, error
     outputs.write(trained, opened)
+    outputs.remove_state()
     if trained.verdict is not None:
         trained.verdict.tell()
     _note_next(data, output, trained)
@@ -234,6 +262,44 @@ def command(
     _plot(trained, apart=as_json or STANDARD in outputs.paths)
     if fault is not None:
         raise fault
+
+
+def _repeat(
+    data: OpenedData,
+    config: TrainConfig,
+    outputs: Outputs,
+    count: int,
+    jobs: int,
+    of_others: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    """Train several seeds, and show what they come to."""
+    from emoprune.io.files import STANDARD
+    from emoprune.training.repeats import SCHEMA as REPEATS_SCHEMA
+    from emoprune.training.repeats import by_seed, train_repeats
+
+    repeats = by_seed(data, config, count, past=of_others["past"])
+    found = train_repeats(data, config, repeats, outputs, jobs=jobs, **of_others)
+    found.tell()
+    if outputs.curve != STANDARD:
+        named = {"input": of_others["data_name"], "output": outputs.model}
+        summary = {"schema": REPEATS_SCHEMA, **named, **found.record()}
+        console.emit([summary], lambda: _repeats_table(found), as_json=as_json)
+
+
+def _repeats_table(repeats: Repeats) -> Iterator[tables.Table]:
+    rows = list[dict[str, object]]()
+    for each in repeats.outcomes:
+        found = each.verdict
+        row: dict[str, object] = {"": each.path, "seed": each.seed}
+        if found.best_epoch is not None:
+            row["best epoch"] = found.best_epoch
+        for name, value in (("train", found.train_accuracy), ("val", found.val_accuracy)):
+            if value is not None:
+                row[f"{name} accuracy"] = f"{value:.1%}"
+        rows.append(row)
+    yield tables.from_rows(f"{len(rows)} trainings", rows)
 
 
 def _teacher(path: str, arch: str | None) -> Checkpoint:
@@ -279,6 +345,8 @@ def _words(name: str, value: Any) -> list[str]:
 
 
 def _summary(data: str, output: str, trained: Trained) -> dict[str, Any]:
+    from emoprune.training.verdict import JUDGED
+
     made, found = trained.checkpoint, trained.verdict
     return {
         "schema": SCHEMA,

@@ -34,11 +34,13 @@ def ordered(
     jobs: int,
     lost: Callable[[Item], Result],
     preload: Sequence[str] = (),
+    abandon: bool = False,
 ) -> Iterator[Result]:
     """`function` of every item in the order of the items, in `jobs` processes; with 1 in this one.
 
     An item that kills its process gives `lost(item)`, and the others continue. Errors of `function` are
-    raised here. `preload` names modules that all processes need; they are imported once.
+    raised here. `preload` names modules that all processes need; they are imported once. Where the caller
+    stops early, items in work are finished or, with `abandon`, their processes end at once.
     """
     if jobs == 1:
         yield from map(function, items)
@@ -47,10 +49,10 @@ def ordered(
     while True:
         suspects: deque[Item] = deque()
         try:
-            yield from _in_pool(function, rest, suspects, jobs, preload)
+            yield from _in_pool(function, rest, suspects, jobs, preload, abandon)
         except BrokenProcessPool:
             for item in suspects:
-                with _pool(1, preload) as pool:
+                with _pool(1, preload, abandon) as pool:
                     # if even this fails, the item is not the cause
                     pool.submit(os.getpid).result()
                     try:
@@ -68,10 +70,11 @@ def _in_pool(
     pending: deque[Item],
     jobs: int,
     preload: Sequence[str],
+    abandon: bool,
 ) -> Iterator[Result]:
     """Results; `pending` holds the items that have none yet."""
     futures: deque[Future[Result]] = deque()
-    with _pool(jobs, preload) as pool:
+    with _pool(jobs, preload, abandon) as pool:
         while True:
             for item in islice(rest, AHEAD * jobs - len(futures)):
                 pending.append(item)
@@ -84,8 +87,11 @@ def _in_pool(
 
 
 @contextmanager
-def _pool(jobs: int, preload: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
-    """A pool that ends with the block, however it ends; items in work are finished, no others."""
+def _pool(jobs: int, preload: Sequence[str], abandon: bool) -> Iterator[ProcessPoolExecutor]:
+    """A pool that ends with the block, however it ends; items in work are finished, no others.
+
+    With `abandon` they are not, where the block ends with an error.
+    """
     # forked from a server that has imported everything: they start at once and share its memory
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
@@ -96,6 +102,11 @@ def _pool(jobs: int, preload: Sequence[str]) -> Iterator[ProcessPoolExecutor]:
         pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(ends,))
         try:
             yield pool
+        except BaseException:
+            if abandon:
+                # its processes end when nobody holds this
+                held.close()
+            raise
         finally:
             with _without_interrupts():
                 pool.shutdown(cancel_futures=True)

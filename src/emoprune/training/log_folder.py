@@ -87,18 +87,24 @@ class LogWriter:
         self._curve, self._board = curve, board
 
     def add(self, epoch: Epoch, *, rate: float, seconds: float) -> None:
-        """Write what an epoch has come to, so that others can read it now; OutputFault for a full disk."""
-        with files.explained(Path(self._curve)), open(self._curve, "ab") as stream:
-            stream.write(csv_text.to_bytes([_row(epoch, rate, round(seconds, 3))]))
-        if self._board is None:
-            return
+        """Write what an epoch has come to, so that others can read it now; a full disk is a warning."""
+        try:
+            with files.explained(Path(self._curve)), open(self._curve, "ab") as stream:
+                stream.write(csv_text.to_bytes([_row(epoch, rate, round(seconds, 3))]))
+            if self._board is not None:
+                with files.explained(Path(self._curve).parent):
+                    self._add_scalars(self._board, epoch, rate)
+        except OutputFault as fault:
+            events.warn(f"{fault}; the training goes on without the figures of epoch {epoch.index}")
+
+    def _add_scalars(self, board: SummaryWriter, epoch: Epoch, rate: float) -> None:
         for name in FIGURES[1:]:
             part, _, measure = name.partition("_")
             value = getattr(epoch, name)
             if value is not None:
-                self._board.add_scalar(f"{measure}/{part}", value, epoch.index)
-        self._board.add_scalar("rate", rate, epoch.index)
-        self._board.flush()
+                board.add_scalar(f"{measure}/{part}", value, epoch.index)
+        board.add_scalar("rate", rate, epoch.index)
+        board.flush()
 
 
 def _row(epoch: Epoch, rate: float | None = None, seconds: float | None = None) -> list[str]:
@@ -112,7 +118,7 @@ def _board(folder: str, *, after: int) -> SummaryWriter | None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        remedy = "for TensorBoard's events, pip install 'emoprune[tensorboard]'"
-        events.note(f"{folder} gets {CURVE} alone; {remedy}")
+        remedy = "pip install 'emoprune[tensorboard]'"
+        events.note(f"`log_dir` gets {CURVE} alone; for TensorBoard's events, {remedy}")
         return None
     return SummaryWriter(folder, purge_step=after + 1 if after else None)

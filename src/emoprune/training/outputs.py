@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
 
 from emoprune.data import split_files
 from emoprune.data.datasets import Data
@@ -60,32 +61,60 @@ class Outputs:
             return None
         return LogFolder(self.log_dir, resume=self.resume, force=self.force)
 
+    @property
+    def done(self) -> str:
+        """What one of several trainings has come to, until all of them are done."""
+        return f"{self.model}.done"
+
+    def named(self, name: str, *, first: bool) -> Outputs:
+        """Those of one of several trainings, with its name in theirs; the `first` writes what all share.
+
+        All learning curves are in one file, which is none of these. Raises UsageFault for standard output.
+        """
+        return replace(
+            self,
+            model=_with_name(self.model, name),
+            save_init=self.save_init and _with_name(self.save_init, name),
+            save_config=self.save_config if first else None,
+            save_split=self.save_split if first else None,
+            curve=None,
+            label=None,
+            log_dir=self.log_dir and os.path.join(self.log_dir, name),
+        )
+
     def check(self, config: TrainConfig, *, past: bool = False) -> None:
         """Refuse now what could not be written after hours of work; `past`: a checkpoint is trained on.
 
         Raises UsageFault, OutputFault or BadSettings.
         """
-        state, log = self.state, self.log
-        if self.resume and state is None:
+        self.check_asked(config, past=past)
+        files.check_apart([*self.paths, *([self.log.curve] if self.log else [])])
+        self.check_places()
+
+    def check_asked(self, config: TrainConfig, *, past: bool) -> None:
+        """Raise UsageFault or BadSettings for what contradicts the config, or cannot be in such a file."""
+        if self.resume and self.state is None:
             fact = "`resume` goes on from the state beside MODEL, and standard output has none"
             raise UsageFault(fact, "name MODEL")
         if self.curve is None and self.label is not None:
-            raise UsageFault(
-                "`label` names the curve of `curve`, which is missing", "give `curve=FILE` as well"
-            )
+            fact = "`label` names the curve of `curve`, which is missing"
+            raise UsageFault(fact, "give `curve=FILE` as well")
         if self.curve is not None and (not config.epochs or (config.arch == "svm" and not past)):
             raise UsageFault("`curve` needs at least one epoch", "leave it out")
-        files.check_apart([*self.paths, *([log.curve] if log else [])])
+        if self.save_config is not None:
+            settings_files.to_toml({name: getattr(config, name) for name in SETTINGS}, SETTINGS)
+
+    def check_places(self) -> None:
+        """Raise OutputFault for a place that cannot be written, or whose file would be lost."""
+        state, log = self.state, self.log
         # what is there beside a state is of the training that is resumed
-        begun = self.resume and state is not None and os.path.exists(state.path)
+        begun = self.resume and state is not None and any(map(os.path.exists, (state.path, self.done)))
         for path in self.paths:
             files.check_output(path, force=self.force or begun)
         if log is not None:
             log.check()
         if state is not None:
             state.check()
-        if self.save_config is not None:
-            settings_files.to_toml({name: getattr(config, name) for name in SETTINGS}, SETTINGS)
 
     def check_names(self, data: Data) -> None:
         """Raise BadData for names of samples that the file of the split cannot hold."""
@@ -98,7 +127,7 @@ class Outputs:
             self._save(made, self.save_init)
 
     def write(self, trained: Trained, data: Data) -> None:
-        """Write all that is known at the end, after which no state is needed."""
+        """Write all that is known at the end."""
         self._save(trained.checkpoint, self.model)
         if self.save_config is not None:
             settings = settings_files.to_toml(trained.settings, SETTINGS)
@@ -107,6 +136,9 @@ class Outputs:
             parts = partition(data.catalog, trained.checkpoint.split)
             self._write(self.save_split, split_files.to_bytes(data.catalog, parts))
         self.write_curves({self.model: trained.checkpoint.training})
+
+    def remove_state(self) -> None:
+        """Remove what the training could be resumed from."""
         if self.state is not None:
             self.state.remove()
 
@@ -123,3 +155,12 @@ class Outputs:
 
     def _write(self, path: str, data: bytes) -> None:
         files.write_bytes(path, data, force=self.force or self.resume)
+
+
+def _with_name(path: str, name: str) -> str:
+    """A path with the name before its suffix: model.st is model.seed0.st."""
+    if path == files.STANDARD:
+        fact = "several trainings write several files, and standard output is one"
+        raise UsageFault(fact, "name a file")
+    place = PurePath(path)
+    return str(place.with_name(f"{place.stem}.{name}{place.suffix}"))

@@ -272,6 +272,19 @@ def _check_validation(config: TrainConfig) -> None:
         raise UsageFault("`patience` needs a validation part", "give `split=75/10/15`")
 
 
+def rule_of(data: Data, config: TrainConfig, past: Past | None) -> SplitRule:
+    """The split of a training that is given no other."""
+    with events.muted():
+        # the training itself tells what it leaves out
+        config = _without_unused(data, config, past)
+    return _rule_of(data, config, past)
+
+
+def spec_of(data: Data, config: TrainConfig, past: Past | None) -> Spec:
+    """The network of a training."""
+    return past.checkpoint.spec if past else _described(data, for_data(data, config))[0]
+
+
 def _rule_of(data: Data, config: TrainConfig, past: Past | None) -> SplitRule:
     """The split that the config asks for; of a past training its own, so that its test part stays unseen."""
     earlier = past.checkpoint.split if past else None

@@ -21,7 +21,7 @@ from emoprune.evaluation.seen import KNOWN
 from emoprune.io import devices
 from emoprune.networks import build, checkpoint
 from emoprune.networks.costs import profiling
-from emoprune.networks.types import Checkpoint, Epoch
+from emoprune.networks.types import Checkpoint, Epoch, Spec
 from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig
 from emoprune.training.log_folder import LogFolder
 from emoprune.training.run import run
@@ -71,7 +71,8 @@ def train(
     earlier = Past(past, past_name) if past else None
     named = None if teacher is None else teacher_name
     prepared = prepare(data, config, past=earlier, rule=rule, data_name=data_name, teacher=named)
-    prepared = _at_precision(prepared, device)
+    config = at_precision(prepared.config, prepared.start.spec, device)
+    prepared = dataclasses.replace(prepared, config=config)
     if log is not None and not prepared.config.epochs:
         raise UsageFault("`log_dir` needs at least one epoch", "leave it out")
     first = copy.deepcopy(_checkpoint(prepared, ()))
@@ -112,12 +113,12 @@ def train(
     return trained
 
 
-def _at_precision(prepared: Prepared, device: torch.device) -> Prepared:
-    """The training with the precision of its steps chosen."""
-    spec, config = prepared.start.spec, prepared.config
+def at_precision(config: TrainConfig, spec: Spec, device: torch.device) -> TrainConfig:
+    """The config with the precision of the steps of this network chosen."""
     macs = profiling.macs(build.blueprint(spec).eval(), spec.input) if config.epochs else 0
-    chosen = precision.resolved(config.precision, macs=macs, device=device)
-    return dataclasses.replace(prepared, config=dataclasses.replace(config, precision=chosen))
+    return dataclasses.replace(
+        config, precision=precision.resolved(config.precision, macs=macs, device=device)
+    )
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from emoprune.networks.types import Epoch
 from emoprune.training.config import SETTINGS
 from emoprune.training.steps.validation import merit
 
+JUDGED = ("best_epoch", "train_accuracy", "val_accuracy", "chance", "majority")
+"""The figures of a verdict."""
 ONE_CLASS = 0.95
 """Fraction of answers from which nearly all are the same."""
 LARGE_GAP = 0.1
