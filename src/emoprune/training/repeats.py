@@ -29,8 +29,8 @@ from emoprune.training import setup
 from emoprune.training.config import SETTINGS, TrainConfig
 from emoprune.training.loop import Diverged
 from emoprune.training.outputs import Outputs
-from emoprune.training.setup import Past
 from emoprune.training.train import at_precision, train
+from emoprune.training.types import Past
 from emoprune.training.verdict import JUDGED, Verdict
 from emoprune.version import __version__
 

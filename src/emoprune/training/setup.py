@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune import events
-from emoprune.choices import Kind
 from emoprune.data import class_names
-from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.config import SplitConfig
 from emoprune.data.datasets import Data
 from emoprune.data.formats.parts import declared_parts
@@ -32,39 +30,26 @@ from emoprune.networks.losses import task_of
 from emoprune.networks.registry import ARCHITECTURES, USUAL, architecture
 from emoprune.networks.sources import user_networks
 from emoprune.networks.svm import fitted_svm
-from emoprune.networks.table_networks import TABLENETS, fitted_scaling
-from emoprune.networks.types import Checkpoint, Spec
+from emoprune.networks.table_networks import fitted_scaling
+from emoprune.networks.types import Spec
 from emoprune.networks.weights.adoption import Adoption
 from emoprune.networks.weights.growth import grown
-from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig, chosen_files
+from emoprune.training.checks import (
+    check_batch_norm,
+    check_combination,
+    check_kind,
+    check_past,
+    check_settings,
+    check_used,
+    check_validation,
+    kind_of,
+    settings_of_other_kinds,
+    unused_settings,
+)
+from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig
+from emoprune.training.types import Past
 
-UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
-    *("epochs", "lr", "lr_factor", "lr_decay", "batch_size", "optimizer", "momentum", "weight_decay"),
-    *(
-        "keep",
-        "keep_by",
-        "patience",
-        "overfit",
-        "schedule",
-        "warmup",
-        "lr_every",
-        "backbone_lr",
-        "accumulate",
-    ),
-    *("clip_grad", "label_smoothing", "balance", "mixup", "cutmix", "ema", "precision", "freeze_bn", "views"),
-    *("unfreeze_last", "unfreeze_every", "save_every", "cache_dir"),
-}
 PUBLISHED = {name for entry in ARCHITECTURES.values() for name in entry.weights}
-OF_PHOTOS = {"size", "gray", "mean", "std", "cutmix"}
-OF_A_TEACHER = {"temperature", "teacher_weight", "match_features"}
-
-
-@dataclass(frozen=True)
-class Past:
-    """A checkpoint that is trained on, and what messages and the history call it."""
-
-    checkpoint: Checkpoint
-    name: str
 
 
 @dataclass(frozen=True)
@@ -112,7 +97,7 @@ class Prepared:
     def settings(self) -> dict[str, Any]:
         """What decides this training, by the names that a settings file has; without what it ignores."""
         config, spec = self.config, self.start.spec
-        ignored = _of_other_kinds(spec) | _unused(spec.arch, taught=self.teacher is not None)
+        ignored = settings_of_other_kinds(spec) | unused_settings(spec.arch, taught=self.teacher is not None)
         ignored |= OF_THE_NETWORK if self.past else set()
         if config.initial_weights not in (*PUBLISHED, "none") and "scale" not in config.given:
             # the weights may bring the scaling of their columns
@@ -135,7 +120,7 @@ def prepare(
     `rule` is how the config splits the data, if that is known; `teacher` names the teacher, if there is one.
     """
     config = _without_unused(data, config, past)
-    _check_settings(config, taught=teacher is not None)
+    check_settings(config, taught=teacher is not None)
     if past is None:
         config = for_data(data, config)
         check(data, config)
@@ -143,11 +128,11 @@ def prepare(
         if "arch" in config.given - config.in_file:
             with at(files.shown(past.name)):
                 past = replace(past, checkpoint=trusting(past.checkpoint, config.arch))
-        _check_kind(data, config)
-        _check_past(config, past)
+        check_kind(data, config)
+        check_past(config, past)
         past, config = _with_new_classes(data, config, past)
-        _check_used(config, past.checkpoint.spec.arch)
-        _check_combination(past.checkpoint.spec, config)
+        check_used(config, past.checkpoint.spec.arch)
+        check_combination(past.checkpoint.spec, config)
     rule = rule or _rule_of(data, config, past)
     with at(data.catalog.place):
         dealt = partition(data.catalog, rule)
@@ -157,7 +142,7 @@ def prepare(
     if config.overfit:
         parts["train"] = _few(parts["train"], config.overfit, config.seed)
     if "val" not in parts:
-        _check_validation(config)
+        check_validation(config)
     start = _fresh(data, config, parts["train"]) if past is None else _continued(data, config, past)
     keep = config.keep or ("best" if "val" in parts else "last")
     config = replace(config, keep=keep, epochs=0 if start.spec.arch == "svm" else config.epochs)
@@ -166,7 +151,7 @@ def prepare(
         with at(start.spec.arch):
             head_name(start.net)
     with at(data_name):
-        _check_batch_norm(start.net, config, samples=len(parts["train"]))
+        check_batch_norm(start.net, config, samples=len(parts["train"]))
         # training reads the other parts only: refuse a picture now that could not be evaluated later
         for chunk in parts["test"].split(READING_BATCH) if "test" in parts else ():
             start.samples.batch(chunk)
@@ -198,78 +183,7 @@ def _without_unused(data: Data, config: TrainConfig, past: Past | None) -> Train
 
 def for_data(data: Data, config: TrainConfig) -> TrainConfig:
     """The config with a network that reads the data, where it names none."""
-    return replace(config, arch=config.arch or USUAL[_kind(data)])
-
-
-def _kind(data: Data) -> Kind:
-    return "table" if isinstance(data, Table) else "image"
-
-
-def _check_kind(data: Data, config: TrainConfig) -> None:
-    found = _kind(data)
-    kinds = {"image": "photos", "table": "a feature table"}
-    for name, file in chosen_files(config.preset, config.recipe, config.file).items():
-        if file.data not in (None, found):
-            fact = f"{name} is for {kinds[file.data]}, and this is {kinds[found]}"
-            image = file.data == "image"
-            remedy = "give a folder of faces by class" if image else "make one with emoprune features"
-            raise BadData(fact, remedy, place=data.catalog.place)
-
-
-def _check_past(config: TrainConfig, past: Past) -> None:
-    # the architecture may be named again, as a network of the user's own has to be
-    fixed = sorted((config.given - config.in_file) & OF_THE_NETWORK - {"arch"})
-    if fixed:
-        raise UsageFault(f"`{fixed[0]}` and `past` both say what the network is", f"leave out `{fixed[0]}`")
-    if config.file and config.in_file & OF_THE_NETWORK:
-        names = ", ".join(sorted(config.in_file & OF_THE_NETWORK))
-        events.note(f"{config.file.place}: {past.name} decides what the network is, not {names}")
-    if past.checkpoint.spec.arch == "svm":
-        raise UsageFault(f"{past.name} is an svm, which is fitted in one go", "train it from scratch")
-
-
-def _unused(arch: str, *, taught: bool) -> set[str]:
-    """Settings that this architecture ignores, or that are of a teacher that is not there."""
-    if arch == "svm":
-        return {*UNUSED_BY_SVM, *OF_A_TEACHER}
-    return {"penalty"} if taught else {"penalty", *OF_A_TEACHER}
-
-
-def _check_used(config: TrainConfig, arch: str) -> None:
-    """Raise UsageFault for a setting that this architecture ignores."""
-    unused = config.given & _unused(arch, taught=True)
-    if unused:
-        raise UsageFault(f"{arch} ignores `{min(unused)}`", "leave it out")
-    if config.recipe and arch == "svm":
-        raise UsageFault("svm is fitted in one go, and ignores `recipe`", "leave it out")
-    if config.overfit and task_of(arch) != "classify":
-        raise UsageFault(f"`overfit` counts right answers, and {arch} does not classify", "leave it out")
-
-
-def _check_settings(config: TrainConfig, *, taught: bool) -> None:
-    """Raise UsageFault for settings that contradict each other whatever the network."""
-    if config.warmup and (config.schedule == "one-cycle" or config.warmup > config.epochs > 0):
-        own = config.schedule == "one-cycle"
-        fact = "`schedule=one-cycle` warms up by itself" if own else "`warmup` is longer than `epochs`"
-        raise UsageFault(fact, "leave out `warmup`" if own else "give fewer epochs of it")
-    if config.unfreeze_every and not config.unfreeze_last:
-        raise UsageFault("`unfreeze_every` says when blocks join, not which", "give `unfreeze_last` as well")
-    banked = config.freeze == "backbone" and config.unfreeze_last is None
-    if taught and banked:
-        raise UsageFault("a teacher needs pictures, and a frozen backbone hides them", "leave out `freeze`")
-    if banked and config.cutmix:
-        raise UsageFault("`cutmix` needs pictures, and a frozen backbone hides them", "give `mixup` instead")
-    alone = config.given & OF_A_TEACHER
-    if alone and not taught:
-        raise UsageFault(f"`{min(alone)}` is of a teacher, and there is none", "give `teacher`")
-
-
-def _check_validation(config: TrainConfig) -> None:
-    """Raise UsageFault for what needs a validation part."""
-    if config.keep == "best":
-        raise UsageFault("`keep=best` needs a validation part", "give `split=75/10/15`")
-    if config.patience is not None:
-        raise UsageFault("`patience` needs a validation part", "give `split=75/10/15`")
+    return replace(config, arch=config.arch or USUAL[kind_of(data)])
 
 
 def rule_of(data: Data, config: TrainConfig, past: Past | None) -> SplitRule:
@@ -302,13 +216,6 @@ def _few(train: Tensor, count: int, seed: int) -> Tensor:
         raise UsageFault(f"`overfit={count}`, and the training part has {len(train)} samples", "give fewer")
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
     return train[order[:count].sort().values]
-
-
-def _check_batch_norm(net: nn.Module, config: TrainConfig, *, samples: int) -> None:
-    """Raise UsageFault where batch norm would see one sample at a time."""
-    one = config.epochs and config.freeze == "none" and min(config.batch_size or samples, samples) == 1
-    if one and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):
-        raise UsageFault("batch norm cannot learn from one sample", "give `batch_size=2` or more")
 
 
 def _with_new_classes(data: Data, config: TrainConfig, past: Past) -> tuple[Past, TrainConfig]:
@@ -374,10 +281,10 @@ def check(data: Data, config: TrainConfig) -> None:
     config = for_data(data, config)
     if config.new_classes:
         raise UsageFault("`new_classes` are those of a checkpoint that is trained on", "give `past`")
-    _check_kind(data, config)
-    _check_used(config, config.network)
+    check_kind(data, config)
+    check_used(config, config.network)
     spec, _, _ = _described(data, config)
-    _check_combination(spec, config)
+    check_combination(spec, config)
     if config.freeze == "backbone" and config.initial_weights == "none":
         events.warn("the frozen backbone has random weights; `weights` gives it learned ones")
 
@@ -474,41 +381,3 @@ def _tell_adoption(weights: str, made: Adoption | None, *, epochs: int) -> None:
         events.warn(f"{weights} has no weights for {', '.join(made.fresh)}: without epochs they stay random")
     elif made.fresh:
         events.note(f"{weights} has no weights for {', '.join(made.fresh)}: trained from the start{why}")
-
-
-def _of_other_kinds(spec: Spec) -> set[str]:
-    """Settings that only networks of another kind of input have."""
-    return OF_PHOTOS if len(spec.input) == 1 else {"scale"}
-
-
-def _check_whole(spec: Spec, config: TrainConfig) -> None:
-    """Raise UsageFault for a setting of a backbone, for a network without one."""
-    of_a_backbone = {"freeze": "none", "unfreeze_last": None, "backbone_lr": None}
-    for name, default in of_a_backbone.items():
-        if getattr(config, name) != default:
-            raise UsageFault(f"{spec.arch} has no backbone, of which `{name}` is", "leave it out")
-
-
-def _check_reconstruction(spec: Spec, config: TrainConfig) -> None:
-    """Raise UsageFault for a setting of classes."""
-    of_classes = {"label_smoothing", "mixup", "cutmix", "balance", "keep_by"}
-    defaults = TrainConfig()
-    for name in sorted(of_classes):
-        if getattr(config, name) != getattr(defaults, name):
-            raise UsageFault(f"`{name}` is of classes, and {spec.arch} does not classify", "leave it out")
-
-
-def _check_combination(spec: Spec, config: TrainConfig) -> None:
-    """Raise UsageFault for settings that contradict the architecture or the data."""
-    table, augment = len(spec.input) == 1, parse_augmentations(config.augment)
-    if task_of(spec.arch) != "classify":
-        _check_reconstruction(spec, config)
-    if spec.arch in TABLENETS:
-        _check_whole(spec, config)
-    if table and augment and "augment" in config.given:
-        raise UsageFault("`augment` changes photos, and this is a feature table", "leave it out")
-    misplaced = config.given & _of_other_kinds(spec)
-    if misplaced:
-        photos, a_table = "photos", "a feature table"
-        of, this = (photos, f"this is {a_table}") if table else (a_table, f"these are {photos}")
-        raise UsageFault(f"`{min(misplaced)}` is of {of}, and {this}", "leave it out")

@@ -25,11 +25,11 @@ from emoprune.networks.types import Checkpoint, Epoch, Spec
 from emoprune.training.config import OF_THE_NETWORK, OF_THE_SPLIT, SETTINGS, TrainConfig
 from emoprune.training.log_folder import LogFolder
 from emoprune.training.run import run
-from emoprune.training.setup import Past, Prepared, prepare
+from emoprune.training.setup import Prepared, prepare
 from emoprune.training.state import StateFile
 from emoprune.training.steps import precision
 from emoprune.training.steps.criterion import Teacher
-from emoprune.training.types import Trained
+from emoprune.training.types import Past, Trained
 from emoprune.training.verdict import verdict
 
 NOTABLE_BYTES = 100 * 2**20

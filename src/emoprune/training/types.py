@@ -17,6 +17,14 @@ TRAINING_SCHEMA = "emoprune.training/1"
 
 
 @dataclass(frozen=True)
+class Past:
+    """A checkpoint that is trained on, and what messages and the history call it."""
+
+    checkpoint: Checkpoint
+    name: str
+
+
+@dataclass(frozen=True)
 class Trained:
     """The result of a training, with the sizes of the parts.
 
