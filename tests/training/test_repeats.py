@@ -19,11 +19,21 @@ from emoprune import events
 from emoprune.data.datasets import open_data
 from emoprune.data.splits import fold_rules
 from emoprune.errors import BadCheckpoint, EmopruneError, TrainingFault
+from emoprune.evaluation.evaluate import evaluate
+from emoprune.evaluation.types import Metrics
 from emoprune.events import Advance, Work
 from emoprune.networks import checkpoint
 from emoprune.training.config import train_config
 from emoprune.training.outputs import Outputs
-from emoprune.training.repeats import Outcome, Repeat, Repeats, by_seed, train_repeats
+from emoprune.training.repeats import (
+    Outcome,
+    Repeat,
+    Repeats,
+    by_fold,
+    by_seed,
+    train_folds,
+    train_repeats,
+)
 from emoprune.training.train import train
 from emoprune.training.verdict import Verdict
 from tests.support.children import child, wait_until
@@ -253,3 +263,43 @@ def test_what_any_training_could_not_write_is_refused_before_all_work(faces: Pat
     with pytest.raises(EmopruneError, match="standard output is one"):
         train_repeats(data, config, by_seed(data, config, 2), Outputs(model="-"))
     assert tree(tmp_path) == {"model.seed7.st": b"mine"}
+
+
+FOLDS: Mapping[str, Any] = {**CONV1, "epochs": 3, "lr": 0.01}
+
+
+def test_train_folds_answers_each_sample_by_the_network_that_has_not_seen_it(
+    faces: Path, tmp_path: Path
+) -> None:
+    data, config = open_data(faces), train_config(**FOLDS)
+    found, metrics = train_folds(data, config, 3, Outputs(model=str(tmp_path / "m.st")), data_name="faces/")
+    assert [Path(each.path).name for each in found.outcomes] == ["m.fold1.st", "m.fold2.st", "m.fold3.st"]
+    right = 0
+    for each in found.outcomes:
+        made = checkpoint.read(each.path)
+        assert made.history[-1].parameters["keep"] == "last", "the best would be chosen on the fold"
+        own = evaluate(made, data, part="val", device="cpu")
+        assert isinstance(own, Metrics)
+        assert own.accuracy == pytest.approx(each.accuracy)
+        right += round(own.accuracy * own.n)
+    assert (metrics.n, metrics.split, metrics.data) == (60, "out of fold", "faces/")
+    assert metrics.accuracy == pytest.approx(right / 60)
+
+
+def test_by_fold_refuses_a_start_that_has_seen_the_folds_and_warns_of_a_teacher_that_has(
+    faces: Path, model: Path, told: pytest.LogCaptureFixture
+) -> None:
+    data, config, seen = open_data(faces), train_config(**FOLDS), checkpoint.read(str(model))
+    with pytest.raises(EmopruneError, match="have all been seen"):
+        by_fold(data, config, 3, past=seen)
+    by_fold(data, config, 3, teacher=seen)
+    assert "the teacher was trained on this data" in told.text
+    told.clear()
+    by_fold(data, train_config(**FOLDS, patience=1), 3)
+    assert "choose on the fold that is reported" in told.text
+
+
+@pytest.mark.parametrize("count", [1, 21])
+def test_by_fold_refuses_too_few_and_more_than_a_class_has_samples(faces: Path, count: int) -> None:
+    with pytest.raises(EmopruneError, match="2 or more" if count == 1 else "20"):
+        by_fold(open_data(faces), train_config(**FOLDS), count)

@@ -157,9 +157,21 @@ RepeatsOption = Annotated[
         "tells mean, standard deviation and 95% interval of the accuracy.",
     ),
 ]
+FoldsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--folds",
+        metavar="K",
+        min=2,
+        help="Train K networks, each with another of K folds as its val part, into MODEL.fold1.st and so on; "
+        "tells the accuracy on all samples, each answered by the network that has not seen it.",
+    ),
+]
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", metavar="N", min=1, help="Processes of one thread each, for --repeats."),
+    typer.Option(
+        "--jobs", metavar="N", min=1, help="Processes of one thread each, for --repeats and --folds."
+    ),
 ]
 LogDir = Annotated[
     str | None,
@@ -190,6 +202,7 @@ def command(
     label: Label = None,
     log_dir: LogDir = None,
     repeats: RepeatsOption = None,
+    folds: FoldsOption = None,
     jobs: Jobs = None,
     keep_paths: options.KeepPaths = False,
     force: options.Force = False,
@@ -221,9 +234,9 @@ def command(
         resume=resume,
         force=force,
     )
-    if jobs is not None and repeats is None:
-        raise UsageFault("--jobs are processes for --repeats", "give --repeats N as well")
-    if repeats is None:
+    _check_several(repeats, folds, jobs)
+    one = repeats is None and folds is None
+    if one:
         outputs.check(chosen, past=past is not None)
     _note_files(chosen, without=OF_THE_NETWORK if past else frozenset())
     taught, named = (_teacher(teacher, chosen.arch) if teacher else None), teacher or ""
@@ -236,8 +249,8 @@ def command(
         "teacher_name": named,
         "data_name": data,
     }
-    if repeats is not None:
-        _repeat(opened, chosen, outputs, repeats, jobs or 1, of_others, as_json=as_json)
+    if not one:
+        _several(opened, chosen, outputs, (repeats, folds, jobs or 1), of_others, as_json=as_json)
         return
     fault = None
     try:
@@ -264,28 +277,45 @@ def command(
         raise fault
 
 
-def _repeat(
+def _check_several(repeats: int | None, folds: int | None, jobs: int | None) -> None:
+    if repeats is not None and folds is not None:
+        raise UsageFault("--repeats and --folds both say how often to train", "give one of them")
+    if jobs is not None and repeats is None and folds is None:
+        raise UsageFault("--jobs are processes for --repeats and --folds", "give one of them as well")
+
+
+def _several(
     data: OpenedData,
     config: TrainConfig,
     outputs: Outputs,
-    count: int,
-    jobs: int,
+    counts: tuple[int | None, int | None, int],
     of_others: Mapping[str, Any],
     *,
     as_json: bool,
 ) -> None:
-    """Train several seeds, and show what they come to."""
+    """Train several seeds or folds, and show what they come to; `counts` are those and jobs."""
     from emoprune.io.files import STANDARD
+    from emoprune.reporting import records_io
+    from emoprune.reporting.sections import report
+    from emoprune.reporting.types import Runs
     from emoprune.training.repeats import SCHEMA as REPEATS_SCHEMA
-    from emoprune.training.repeats import by_seed, train_repeats
+    from emoprune.training.repeats import by_seed, train_folds, train_repeats
 
-    repeats = by_seed(data, config, count, past=of_others["past"])
-    found = train_repeats(data, config, repeats, outputs, jobs=jobs, **of_others)
+    repeats, folds, jobs = counts
+    metrics = None
+    if folds is not None:
+        found, metrics = train_folds(data, config, folds, outputs, jobs=jobs, **of_others)
+    else:
+        each = by_seed(data, config, repeats or 1, past=of_others["past"])
+        found = train_repeats(data, config, each, outputs, jobs=jobs, **of_others)
     found.tell()
-    if outputs.curve != STANDARD:
-        named = {"input": of_others["data_name"], "output": outputs.model}
-        summary = {"schema": REPEATS_SCHEMA, **named, **found.record()}
-        console.emit([summary], lambda: _repeats_table(found), as_json=as_json)
+    if outputs.curve == STANDARD:
+        return
+    named = {"input": of_others["data_name"], "output": outputs.model}
+    pooled = {} if metrics is None else {"out_of_fold": records_io.to_record(metrics)}
+    summary = {"schema": REPEATS_SCHEMA, **named, **found.record(), **pooled}
+    tables_of = [*_repeats_table(found), *(report(Runs((metrics,))).tables() if metrics else ())]
+    console.emit([summary], lambda: tables_of, as_json=as_json)
 
 
 def _repeats_table(repeats: Repeats) -> Iterator[tables.Table]:

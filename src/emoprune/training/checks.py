@@ -16,22 +16,14 @@ from emoprune.networks.types import Spec
 from emoprune.training.config import OF_THE_NETWORK, TrainConfig, chosen_files
 from emoprune.training.types import Past
 
-UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | {
-    *("epochs", "lr", "lr_factor", "lr_decay", "batch_size", "optimizer", "momentum", "weight_decay"),
-    *(
-        "keep",
-        "keep_by",
-        "patience",
-        "overfit",
-        "schedule",
-        "warmup",
-        "lr_every",
-        "backbone_lr",
-        "accumulate",
-    ),
-    *("clip_grad", "label_smoothing", "balance", "mixup", "cutmix", "ema", "precision", "freeze_bn", "views"),
-    *("unfreeze_last", "unfreeze_every", "save_every", "cache_dir"),
+OF_STEPS = {
+    *("epochs", "lr", "lr_factor", "lr_every", "lr_decay", "schedule", "warmup", "backbone_lr", "batch_size"),
+    *("accumulate", "clip_grad", "optimizer", "momentum", "weight_decay", "ema", "precision", "save_every"),
+    *("label_smoothing", "balance", "mixup", "cutmix", "keep", "keep_by", "patience", "overfit", "freeze_bn"),
+    *("unfreeze_last", "unfreeze_every", "views", "cache_dir"),
 }
+UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | OF_STEPS
+"""It is fitted in one go."""
 OF_PHOTOS = {"size", "gray", "mean", "std", "cutmix"}
 OF_A_TEACHER = {"temperature", "teacher_weight", "match_features"}
 

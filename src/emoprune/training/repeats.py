@@ -15,10 +15,14 @@ import torch
 
 from emoprune import events
 from emoprune.choices import Part
+from emoprune.data.config import SplitConfig
 from emoprune.data.datasets import Data
+from emoprune.data.splits import fold_rules
 from emoprune.data.types import SplitRule
 from emoprune.errors import BadCheckpoint, TrainingFault, UsageFault, at
 from emoprune.evaluation.confidence import Estimate, estimate
+from emoprune.evaluation.folds import evaluate_folds
+from emoprune.evaluation.types import Metrics
 from emoprune.events import Told
 from emoprune.io import content_hash, devices, files, json_records, process_pool
 from emoprune.networks import checkpoint
@@ -145,6 +149,50 @@ def by_seed(
     replace(config, seed=config.seed + count - 1)
     rule = setup.rule_of(data, config, Past(past, "") if past else None)
     return tuple(Repeat(f"seed{seed}", seed, rule) for seed in range(config.seed, config.seed + count))
+
+
+def by_fold(
+    data: Data,
+    config: TrainConfig,
+    count: int,
+    *,
+    past: Checkpoint | None = None,
+    teacher: Checkpoint | None = None,
+) -> tuple[Repeat, ...]:
+    """Trainings with the seed of the config, of which each has another of so many folds as its val part.
+
+    Raises UsageFault where `past` has been trained on the same data, as then no fold is unseen.
+    """
+    if past is not None and past.split.fingerprint == data.catalog.fingerprint:
+        fact = "`folds` of data that `past` was trained on have all been seen"
+        raise UsageFault(fact, "train the folds from the start, or on other data")
+    if teacher is not None and teacher.split.fingerprint == data.catalog.fingerprint:
+        events.warn("the teacher was trained on this data: on folds its pupils look better than they are")
+    if config.keep == "best" or config.patience is not None:
+        events.warn(
+            "`keep=best` and `patience` choose on the fold that is reported: it looks better than it is"
+        )
+    rules = fold_rules(replace(data, split=SplitConfig.of(config)), count, seed=config.seed)
+    return tuple(Repeat(f"fold{number}", config.seed, rule) for number, rule in enumerate(rules, 1))
+
+
+def train_folds(
+    data: Data, config: TrainConfig, count: int, outputs: Outputs, *, jobs: int = 1, **more: Any
+) -> tuple[Repeats, Metrics]:
+    """Train on so many folds, and evaluate all samples, each by the network that has not seen it.
+
+    The last epoch is kept, unless the config asks for another. Arguments are otherwise those of
+    `train_repeats`.
+    """
+    folds = by_fold(data, config, count, past=more.get("past"), teacher=more.get("teacher"))
+    config = replace(config, keep=config.keep or "last")
+    found = train_repeats(data, config, folds, outputs, jobs=jobs, **more)
+    made = (checkpoint.read(each.path, config.arch) for each in found.outcomes)
+    name = more.get("data_name")
+    # what is noted of the data was said when it was trained on
+    with events.muted():
+        metrics = evaluate_folds(made, data, device=config.device, model_name=outputs.model, data_name=name)
+    return found, metrics
 
 
 @dataclass(frozen=True)
