@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,17 @@ def test_a_network_learns_from_a_teacher_without_any_label(loose: Path, model: P
     assert made.classes == teacher.classes
     # how often it names the same class as the teacher
     assert (made.training[-1].train_accuracy or 0) > 0.8
+
+
+def test_pictures_that_are_labeled_otherwise_are_other_data(loose: Path, model: Path) -> None:
+    teacher = checkpoint.read(str(model))
+    swapped = {
+        name: value.flip(0) if name.startswith("classifier.output") else value
+        for name, value in teacher.tensors.items()
+    }
+    other = replace(teacher, tensors=swapped)
+    first, second = (open_taught(str(loose), each).catalog for each in (teacher, other))
+    assert first.labels != second.labels
+    assert first.fingerprint != second.fingerprint
+    assert first.contents == second.contents
+    assert len(set(first.contents)) == 60, "so that a checkpoint knows what it has seen"

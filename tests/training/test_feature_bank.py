@@ -169,3 +169,43 @@ def test_a_training_with_a_cache_gives_the_bytes_of_one_without(small: Path, tmp
         trained(small, **given, cache_dir=cache).save(path)
     assert len({path.read_bytes() for path in paths}) == 1
     assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".npy", ".st"}
+
+
+def test_files_are_of_one_border_between_train_and_val(tmp_path: Path) -> None:
+    """The same pictures in the same order, of which other ones are trained on."""
+    everything, found = torch.arange(10), list[Collector]()
+    for border in (6, 3):
+        parts = {"train": everything[:border], "val": everything[border:]}
+        for cache in (str(tmp_path), None):
+            seen = collector()
+            backbone = Backbone(network(), PHOTO, CPU, None, "k")
+            feature_bank(backbone, photos(), parts, TrainConfig(cache_dir=cache), limit=10**9, seen=seen)
+            found.append(seen)
+    for kept, fresh in (found[:2], found[2:]):
+        sums = fresh.tensors()
+        assert all(torch.equal(value, sums[name]) for name, value in kept.tensors().items())
+
+
+def test_files_are_of_one_computation_though_weights_are_the_same(tmp_path: Path) -> None:
+    class Doubled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features, self.classifier = network().get_submodule("features"), nn.Linear(1, 1)
+
+        def forward(self, images: Tensor) -> Tensor:
+            read: Tensor = self.classifier(2 * self.features(images))
+            return read
+
+    made(cache_dir=str(tmp_path))
+    before = len(list(tmp_path.iterdir()))
+    backbone = Backbone(Doubled(), PHOTO, CPU, None, "k")
+    config = TrainConfig(cache_dir=str(tmp_path))
+    feature_bank(
+        backbone,
+        photos(),
+        PARTS,
+        config,
+        limit=10**9,
+        seen=Collector(channel_graph(network(), (1, 16, 16)), ()),
+    )
+    assert len(list(tmp_path.iterdir())) > before

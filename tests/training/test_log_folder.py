@@ -126,3 +126,12 @@ def test_tensorboard_reads_each_epoch_once(tmp_path: Path) -> None:
     for tag, name in (("loss/train", "train_loss"), ("accuracy/val", "val_accuracy")):
         assert scalars(tag) == pytest.approx({epoch.index: getattr(epoch, name) for epoch in EPOCHS})
     assert scalars("rate")[5] == pytest.approx(0.002)
+
+
+def test_events_of_something_else_are_not_removed_unasked(tmp_path: Path) -> None:
+    mine = tmp_path / "events.out.tfevents.1.mine"
+    mine.write_bytes(b"events")
+    with pytest.raises(OutputFault, match="has the events of something else"):
+        LogFolder(str(tmp_path)).check()
+    assert mine.exists()
+    LogFolder(str(tmp_path), force=True).check()

@@ -21,7 +21,8 @@ from emoprune.networks.losses import judge, predict
 from emoprune.networks.table_networks import fitted_scaling
 from emoprune.networks.types import Epoch, Spec
 from emoprune.training.config import TrainConfig
-from emoprune.training.loop import Feed, fit
+from emoprune.training.loop import Diverged, Feed, fit
+from emoprune.training.state import State, from_bytes, to_bytes
 
 CPU = torch.device("cpu")
 TABLE = Preprocess(kind="table")
@@ -393,3 +394,39 @@ def test_keep_best_ends_as_the_epoch_of_least_validation_loss() -> None:
         assert loss == pytest.approx(losses[best], rel=1e-5)
         middle += 0 < best < 11
     assert middle, "no run had its best in the middle: the test shows nothing"
+
+
+def test_an_fp16_training_goes_on_from_its_state() -> None:
+    config = dataclasses.replace(CONFIG, epochs=2, save_every=0, keep="last")
+    saved: list[bytes] = []
+
+    def keep(state: State) -> None:
+        saved.append(to_bytes(state))
+
+    whole, again = conv1(), conv1()
+    list(fit(feed(whole, photos()), config, CPU, dtype=torch.float16, save=keep))
+    begun = from_bytes(saved[1], run="")
+    assert begun.progress.step
+    list(fit(feed(again, photos()), config, CPU, dtype=torch.float16, start=begun))
+    assert same(state_of(whole), state_of(again))
+
+
+def test_a_loss_that_diverges_after_going_on_falls_back_to_the_epoch_before() -> None:
+    config = dataclasses.replace(CONFIG, epochs=3, save_every=0, keep="last")
+    saved: list[State] = []
+    first = mlp()
+    epochs = fit(
+        feed(first, clouds()),
+        config,
+        CPU,
+        save=lambda state: saved.append(from_bytes(to_bytes(state), run="")),
+    )
+    next(epochs)
+    after_one = state_of(first)
+    next(epochs)
+    begun = next(state for state in saved if len(state.progress.curve) == 1 and state.progress.step > 1)
+    samples, net = clouds(), mlp()
+    broken = TensorSamples(samples.values.clone().fill_(math.inf), samples.labels)
+    with pytest.raises(Diverged):
+        list(fit(feed(net, broken), config, CPU, start=begun))
+    assert same(state_of(net), after_one)

@@ -303,3 +303,13 @@ def test_by_fold_refuses_a_start_that_has_seen_the_folds_and_warns_of_a_teacher_
 def test_by_fold_refuses_too_few_and_more_than_a_class_has_samples(faces: Path, count: int) -> None:
     with pytest.raises(EmopruneError, match="2 or more" if count == 1 else "20"):
         by_fold(open_data(faces), train_config(**FOLDS), count)
+
+
+def test_by_fold_leaves_out_the_split_of_a_preset_for_data_in_parts(faces: Path, tmp_path: Path) -> None:
+    for path in faces.glob("*/*.*"):
+        for part in ("train", "test"):
+            place = tmp_path / part / path.parent.name / path.name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(path)
+    found = by_fold(open_data(tmp_path), train_config("jain2020-conv1"), 2)
+    assert [each.name for each in found] == ["fold1", "fold2"]

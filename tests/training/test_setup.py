@@ -106,6 +106,7 @@ def test_a_file_that_is_not_a_whole_picture_is_refused_in_whatever_part_it_falls
         ({"warmup": 3}, UsageFault, ("`warmup` is longer than `epochs`",)),
         ({"patience": 2}, UsageFault, ("`patience` needs a validation part",)),
         ({"freeze": "backbone", "cutmix": 1.0}, UsageFault, ("`cutmix`", "`mixup`")),
+        ({"arch": "resnet18", "weights": "none", "size": "32", "batch_size": 1}, UsageFault, ("batch norm",)),
         ({"temperature": 2.0}, UsageFault, ("there is none", "`teacher`")),
         ({"penalty": 3}, UsageFault, ("conv1 ignores `penalty`",)),
         ({"overfit": 49}, UsageFault, ("`overfit=49`", "24 samples")),
@@ -409,3 +410,14 @@ def test_a_split_file_replaces_the_split_of_a_preset(faces_here: FacesHere, in_f
         name: [index for index in range(12) if parts[index] == name] for name in ("train", "val", "test")
     }
     assert "`split` and `split_file` both say" in refusal("faces", **CONV1, split="80/20", split_file="s.csv")
+
+
+def test_a_teacher_of_a_feature_table_is_refused(table: Path, model: Path) -> None:
+    with pytest.raises(UsageFault, match="a teacher needs pictures"):
+        trained(table, arch="mlp", teacher=model)
+
+
+def test_batch_norms_that_are_frozen_learn_from_one_sample(small: Path) -> None:
+    given: dict[str, Any] = {"arch": "resnet18", "weights": "none", "size": "32", "epochs": 1}
+    found = trained(small, **given, batch_size=1, freeze_bn=True, overfit=4, statistics=False)
+    assert len(found.training) == 1

@@ -13,6 +13,7 @@ from emoprune.data.formats.image_folders import open_unlabeled
 from emoprune.evaluation.model import Subset, samples
 from emoprune.evaluation.training_data import has_no_class
 from emoprune.io import devices
+from emoprune.io.content_hash import fingerprint
 from emoprune.networks.losses import predict
 from emoprune.networks.types import Checkpoint
 
@@ -38,5 +39,8 @@ def open_taught(
     )
     count = events.counted(len(pictures.paths), "picture")
     events.note(f"{place}: {count} without labels, labeled by the answers of {name}: {found}")
-    catalog = replace(pictures.catalog, labels=tuple(labels.tolist()), classes=teacher.classes)
-    return replace(pictures, catalog=catalog)
+    catalog, answers = pictures.catalog, [teacher.classes[label] for label in labels.tolist()]
+    # other answers are other data
+    print_ = fingerprint(zip(catalog.names, answers, catalog.contents, strict=True))
+    labeled = replace(catalog, labels=tuple(labels.tolist()), classes=teacher.classes, fingerprint=print_)
+    return replace(pictures, catalog=labeled)

@@ -84,10 +84,9 @@ def check_settings(config: TrainConfig, *, taught: bool) -> None:
         raise UsageFault(fact, "leave out `warmup`" if own else "give fewer epochs of it")
     if config.unfreeze_every and not config.unfreeze_last:
         raise UsageFault("`unfreeze_every` says when blocks join, not which", "give `unfreeze_last` as well")
-    banked = config.freeze == "backbone" and config.unfreeze_last is None
-    if taught and banked:
+    if taught and config.banked:
         raise UsageFault("a teacher needs pictures, and a frozen backbone hides them", "leave out `freeze`")
-    if banked and config.cutmix:
+    if config.banked and config.cutmix:
         raise UsageFault("`cutmix` needs pictures, and a frozen backbone hides them", "give `mixup` instead")
     alone = config.given & OF_A_TEACHER
     if alone and not taught:
@@ -104,7 +103,12 @@ def check_validation(config: TrainConfig) -> None:
 
 def check_batch_norm(net: nn.Module, config: TrainConfig, *, samples: int) -> None:
     """Raise UsageFault where batch norm would see one sample at a time."""
-    one = config.epochs and config.freeze == "none" and min(config.batch_size or samples, samples) == 1
+    one = (
+        config.epochs
+        and not config.freeze_bn
+        and config.freeze == "none"
+        and min(config.batch_size or samples, samples) == 1
+    )
     if one and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):
         raise UsageFault("batch norm cannot learn from one sample", "give `batch_size=2` or more")
 

@@ -246,6 +246,11 @@ class TrainConfig:
         return self.arch or USUAL["image"]
 
     @property
+    def banked(self) -> bool:
+        """Whether only the head learns, from features that are computed once."""
+        return self.freeze == "backbone" and self.unfreeze_last is None
+
+    @property
     def initial_weights(self) -> str:
         """Where a new network's weights come from: imagenet, none or a file."""
         return self.weights or architecture(self.network).usual_weights

@@ -99,15 +99,18 @@ def feature_bank(
     ordered = {part: parts[part] for part in ("train", "val") if part in parts}
     train, indices = ordered["train"], torch.cat([*ordered.values()])
     first = next(batches(samples, train[:1], backbone.preprocess, backbone.device))
-    one = backbone.features(first, exact=True).shape[1:]
-    shape, copies = (len(indices), *one), (len(train), views, *one)
+    probe = backbone.features(first, exact=True)
+    shape, copies = (len(indices), *probe.shape[1:]), (len(train), views, *probe.shape[1:])
     needed = 4 * (math.prod(shape) + math.prod(copies))
     if config.cache_dir is None and needed > limit:
         fact = f"the features take {needed / 1e9:.3g} GB, and {limit / 1e9:.3g} GB may be taken"
         raise TooLarge(fact, "give `cache_dir`, fewer `views`, or more `memory`")
 
     reader = _Reader(backbone, samples, ordered, config.seed)
-    key = _digest(backbone.key, indices.tolist(), [each.name for each in seen.layer_inputs])
+    chosen = {part: places.tolist() for part, places in ordered.items()}
+    # the features of one picture stand for code that the key does not know, as of a user's network
+    probed = probe.numpy().tobytes()
+    key = _digest(backbone.key, chosen, [each.name for each in seen.layer_inputs], probed)
     folder = None if config.cache_dir is None else files.made_folder(config.cache_dir)
     known = None if folder is None else folder / f"statistics-{key}.st"
 

@@ -44,6 +44,9 @@ class LogFolder:
     def check(self) -> None:
         """Raise OutputFault for a file that would be lost, and for a folder that cannot be."""
         files.check_files(self.path, [CURVE], force=self.force or self.resume)
+        if not (self.force or os.path.exists(self.curve)) and any(Path(self.path).glob(EVENTS)):
+            remedy = "name another folder, or give `force=True` to replace them"
+            raise OutputFault("has the events of something else", remedy, place=self.path)
 
     @contextmanager
     def opened(self, known: Sequence[Epoch]) -> Iterator[LogWriter]:

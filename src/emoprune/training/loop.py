@@ -17,7 +17,6 @@ from emoprune.data.loader import batches
 from emoprune.data.randomness import drawing_from, generator_at
 from emoprune.data.types import Preprocess, Samples
 from emoprune.errors import TrainingFault
-from emoprune.networks.build import features
 from emoprune.networks.types import Epoch
 from emoprune.training.config import TrainConfig
 from emoprune.training.state import (
@@ -76,13 +75,17 @@ class Diverged(TrainingFault):
         self.good = good
         self.kept: Trained | None = None
 
+    def keeping(self, trained: Trained) -> Diverged:
+        """The same, with what was learned before."""
+        epochs = events.counted(len(self.good), "epoch")
+        self.kept, self.remedy = trained, f"what {epochs} before it have taught is kept; {self.remedy}"
+        return self
+
     @property
     def learned(self) -> Trained:
         """What was learned before; raises this error where that is nothing."""
         if self.kept is None:
             raise self
-        epochs = events.counted(len(self.good), "epoch")
-        self.remedy = f"the network after {epochs} is kept; {self.remedy}"
         return self.kept
 
 
@@ -138,6 +141,7 @@ class _Training:
         )
         self._progress = Progress()
         self._best: dict[str, Tensor] = {}
+        self._good: dict[str, Tensor] = {}
         self._saved, self._cost = time.monotonic(), 0.0
 
     @property
@@ -151,22 +155,22 @@ class _Training:
         if start is not None:
             self._go_on(start)
             yield from self._progress.curve
-        good = copied(self._shown.state_dict())
+        self._good = self._good or copied(self._shown.state_dict())
         while not self._finished:
             try:
                 epoch = self._epoch()
             except Diverged:
-                restore(self._feed.net, self._best or good)
+                restore(self._feed.net, self._best or self._good)
                 raise
             found = None if epoch.val_loss is None else merit(epoch, config.keep_by)
             before, self._progress = self._progress, after_epoch(self._progress, epoch, found)
             if config.keep == "best" and self._progress.merit != before.merit:
                 self._best = copied(self._shown.state_dict())
-            good = copied(self._shown.state_dict())
+            self._good = copied(self._shown.state_dict())
             if time.monotonic() - self._saved >= self._cost / SAVING:
                 self._write()
             yield epoch
-        restore(self._feed.net, self._best or good)
+        restore(self._feed.net, self._best or self._good)
 
     @property
     def _finished(self) -> bool:
@@ -269,6 +273,8 @@ class _Training:
             "net": self._feed.net.state_dict(),
             "average": average,
             "best": self._best,
+            # within an epoch, what a loss that diverges falls back to
+            "good": self._good if self._progress.step and not self._best else {},
             "bridge": self._criterion.bridge.state_dict(),
             "optimizer": dict(optimizer_tensors(self._optimizer)),
         }
@@ -276,19 +282,10 @@ class _Training:
     def _go_on(self, start: State) -> None:
         self._progress = start.progress
         restore(self._feed.net, start.below("net."))
-        self._best = start.below("best.")
+        self._best, self._good = start.below("best."), start.below("good.")
         self._criterion.bridge.load_state_dict(start.below("bridge."))
         restore_optimizer(self._optimizer, start.below("optimizer."))
         self._scaler.load_state_dict(dict(start.progress.scaler))
         if self._average is not None:
             restore(self._average.module, start.below("average."))
             self._average.n_averaged.fill_(start.progress.averaged)
-
-
-def precompute(net: nn.Module, inputs: Iterator[Tensor]) -> Iterator[Tensor]:
-    """The input of the head of `net` for every batch, on the CPU: a frozen backbone runs only once."""
-    net.eval()
-    for batch in inputs:
-        with torch.no_grad():
-            read = features(net, batch).cpu()
-        yield read

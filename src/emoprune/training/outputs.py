@@ -110,7 +110,9 @@ class Outputs:
         # what is there beside a state is of the training that is resumed
         begun = self.resume and state is not None and any(map(os.path.exists, (state.path, self.done)))
         for path in self.paths:
-            files.check_output(path, force=self.force or begun)
+            # an interrupted training has written its first network, and perhaps its last
+            own = path in (self.model, self.save_init) or os.path.exists(self.done)
+            files.check_output(path, force=self.force or (begun and own))
         if log is not None:
             log.check()
         if state is not None:

@@ -172,7 +172,8 @@ def by_fold(
         events.warn(
             "`keep=best` and `patience` choose on the fold that is reported: it looks better than it is"
         )
-    rules = fold_rules(replace(data, split=SplitConfig.of(config)), count, seed=config.seed)
+    asked = setup.without_unused(data, config, Past(past, "") if past else None)
+    rules = fold_rules(replace(data, split=SplitConfig.of(asked)), count, seed=config.seed)
     return tuple(Repeat(f"fold{number}", config.seed, rule) for number, rule in enumerate(rules, 1))
 
 
@@ -186,12 +187,13 @@ def train_folds(
     """
     folds = by_fold(data, config, count, past=more.get("past"), teacher=more.get("teacher"))
     config = replace(config, keep=config.keep or "last")
-    found = train_repeats(data, config, folds, outputs, jobs=jobs, **more)
+    found = train_repeats(data, config, folds, outputs, jobs=jobs, keep_records=True, **more)
     made = (checkpoint.read(each.path, config.arch) for each in found.outcomes)
     name = more.get("data_name")
     # what is noted of the data was said when it was trained on
     with events.muted():
         metrics = evaluate_folds(made, data, device=config.device, model_name=outputs.model, data_name=name)
+    forget(outputs, folds)
     return found, metrics
 
 
@@ -233,11 +235,13 @@ def train_repeats(
     teacher: Checkpoint | None = None,
     teacher_name: str = "the teacher",
     data_name: str | None = None,
+    keep_records: bool = False,
 ) -> Repeats:
     """Train once for each of `repeats`, in `jobs` processes of one thread each; with one in this process.
 
     The outputs of each have its name in theirs. With `resume` finished trainings are not trained again, and
-    interrupted ones go on. Arguments are otherwise those of `train`. Raises what that does, and TrainingFault
+    interrupted ones go on; the records of finished ones are removed at the end, unless they are kept for
+    `forget`. Arguments are otherwise those of `train`. Raises what that does, and TrainingFault
     for the first loss that diverges.
     """
     _check(data, config, past, past_name)
@@ -253,9 +257,15 @@ def train_repeats(
     if outputs.curve is not None:
         curves = {each.path: checkpoint.read(each.path).training for each in outcomes}
         replace(outputs, force=outputs.force or outputs.resume).write_curves(curves)
-    for each in own.values():
-        Path(each.done).unlink(missing_ok=True)
+    if not keep_records:
+        forget(outputs, repeats)
     return Repeats(outcomes)
+
+
+def forget(outputs: Outputs, repeats: Sequence[Repeat]) -> None:
+    """Remove what says which of the trainings are done."""
+    for repeat in repeats:
+        Path(outputs.named(repeat.name, first=False).done).unlink(missing_ok=True)
 
 
 def _check(data: Data, config: TrainConfig, past: Checkpoint | None, past_name: str) -> None:

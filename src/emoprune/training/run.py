@@ -26,11 +26,12 @@ from emoprune.training.feature_bank import Backbone, feature_bank
 from emoprune.training.log_folder import LogFolder
 from emoprune.training.loop import Diverged, Feed, fit
 from emoprune.training.setup import Prepared
-from emoprune.training.state import Progress, StateFile
+from emoprune.training.state import Progress, State, StateFile
 from emoprune.training.steps.criterion import Teacher
 from emoprune.training.steps.precision import DTYPES
 from emoprune.training.verdict import Answers
 from emoprune.training.watch import Watched, watched
+from emoprune.version import __version__
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ def run(
     teacher: Teacher | None = None,
     state: StateFile | None = None,
     run_key: str = "",
+    begun: State | None = None,
     log: LogFolder | None = None,
 ) -> Ran:
     """Train the network of `prepared` in place, and gather its statistics over the training part.
@@ -69,7 +71,7 @@ def run(
     layers = graph.layers if config.statistics else ()
     if config.freeze == "backbone":
         freeze_all_but_head(net)
-    if prepared.banked and memory.statistics_bytes(graph, layers) > limit:
+    if config.banked and memory.statistics_bytes(graph, layers) > limit:
         layers = tuple(layer for layer in layers if layer.name.startswith(f"{head_name(net)}."))
         memory.note_fewer(graph, layers)
     memory.check_statistics(graph, layers, limit=limit, remedy="give `statistics=False`, or free memory")
@@ -81,7 +83,7 @@ def run(
     )
     assert config.precision != "auto", "chosen before"
     dtype = DTYPES[config.precision]
-    if prepared.banked:
+    if config.banked:
         key = backbone_key(prepared)
         feed = _head_alone(feed, Backbone(net, start.preprocess, device, dtype, key), config, seen, limit)
         dtype = None
@@ -89,11 +91,11 @@ def run(
         batch = min(config.batch_size or len(feed.parts["train"]), len(feed.parts["train"]))
         memory.check_training(blueprint, start.spec.input, batch=batch, limit=limit)
     noun = "pictures" if pictures else "rows"
-    curve, fault = _fit(feed, config, device, teacher, dtype, state, run_key, log, noun)
+    curve, fault = _fit(feed, config, device, teacher, dtype, state, run_key, begun, log, noun)
     judged = task == "classify" and (bool(curve) or start.spec.arch == "svm")
     try:
         answers = _gather(
-            feed, seen, device, prefix=f"{head_name(net)}." if prepared.banked else "", judged=judged
+            feed, seen, device, prefix=f"{head_name(net)}." if config.banked else "", judged=judged
         )
         return Ran(curve, layers, seen, _sensitivities(prepared, seen, device), answers, fault)
     except (TrainingFault, InvalidRecord):
@@ -106,7 +108,7 @@ def run(
 def backbone_key(prepared: Prepared) -> str:
     """What decides the features of a frozen backbone: data, pictures, network."""
     start = prepared.start
-    digest = hashlib.sha256(prepared.rule.fingerprint.encode())
+    digest = hashlib.sha256(f"{__version__} {torch.__version__} {prepared.rule.fingerprint}".encode())
     digest.update(checkpoint.canonical([start.spec, start.preprocess]).encode())
     head = f"{head_name(start.net)}."
     kept = {name: value for name, value in start.net.state_dict().items() if not name.startswith(head)}
@@ -135,10 +137,10 @@ def _fit(
     dtype: torch.dtype | None,
     state: StateFile | None,
     run_key: str,
+    start: State | None,
     log: LogFolder | None,
     noun: str,
 ) -> tuple[tuple[Epoch, ...], Diverged | None]:
-    start = None if state is None else state.read(run_key)
     save = None if state is None else state.save
     epochs = fit(feed, config, device, teacher=teacher, dtype=dtype, run=run_key, start=start, save=save)
     training = Watched(config, feed.parts["train"], noun, start.progress if start else Progress())

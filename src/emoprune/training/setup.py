@@ -84,11 +84,6 @@ class Prepared:
     teacher: str | None = None
 
     @property
-    def banked(self) -> bool:
-        """Whether only the head learns, from features that are computed once."""
-        return self.config.freeze == "backbone" and self.config.unfreeze_last is None
-
-    @property
     def masks(self) -> Mapping[str, Tensor]:
         """Of the network that is trained on: bool, false for weights that stay zero."""
         return self.past.checkpoint.masks if self.past else {}
@@ -119,8 +114,10 @@ def prepare(
 
     `rule` is how the config splits the data, if that is known; `teacher` names the teacher, if there is one.
     """
-    config = _without_unused(data, config, past)
+    config = without_unused(data, config, past)
     check_settings(config, taught=teacher is not None)
+    if teacher is not None and isinstance(data, Table):
+        raise UsageFault("a teacher needs pictures, and this is a feature table", "leave out `teacher`")
     if past is None:
         config = for_data(data, config)
         check(data, config)
@@ -159,7 +156,7 @@ def prepare(
     return Prepared(config, data_name, start, rule, parts, past, keys, teacher)
 
 
-def _without_unused(data: Data, config: TrainConfig, past: Past | None) -> TrainConfig:
+def without_unused(data: Data, config: TrainConfig, past: Past | None) -> TrainConfig:
     """The config without what a preset or a recipe sets and this data has no use for."""
     unused = dict[str, Any]()
     if config.split is not None and "split" not in config.given:
@@ -174,8 +171,7 @@ def _without_unused(data: Data, config: TrainConfig, past: Past | None) -> Train
         unused["augment"] = ()
     if config.warmup > config.epochs and "warmup" not in config.given:
         unused["warmup"] = 0.0
-    banked = config.freeze == "backbone" and config.unfreeze_last is None
-    if (isinstance(data, Table) or banked) and config.cutmix and "cutmix" not in config.given:
+    if (isinstance(data, Table) or config.banked) and config.cutmix and "cutmix" not in config.given:
         events.note("`cutmix` joins pictures, and is left out where features are read")
         unused["cutmix"] = 0.0
     return replace(config, **unused)
@@ -190,7 +186,7 @@ def rule_of(data: Data, config: TrainConfig, past: Past | None) -> SplitRule:
     """The split of a training that is given no other."""
     with events.muted():
         # the training itself tells what it leaves out
-        config = _without_unused(data, config, past)
+        config = without_unused(data, config, past)
     return _rule_of(data, config, past)
 
 

@@ -37,7 +37,7 @@ class Progress:
     merit: float | None = None
     since: int = 0
     averaged: int = 0
-    scaler: Mapping[str, float] = field(default_factory=dict)
+    scaler: Mapping[str, int | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -76,16 +76,17 @@ def train(
     if log is not None and not prepared.config.epochs:
         raise UsageFault("`log_dir` needs at least one epoch", "leave it out")
     first = copy.deepcopy(_checkpoint(prepared, ()))
-    if on_start is not None:
-        on_start(first)
     learned = None
     if teacher is not None:
         learned = Teacher.of(teacher, prepared.start.outputs, name=teacher_name, device=device)
+    key, start = run_key(first, teacher), None
     if state is not None:
         state.check()
+        start = state.read(key)
+    if on_start is not None:
+        on_start(first)
     with at(prepared.data_name), interruptible(state):
-        key = run_key(first, teacher)
-        ran = run(prepared, device, teacher=learned, state=state, run_key=key, log=log)
+        ran = run(prepared, device, teacher=learned, state=state, run_key=key, begun=start, log=log)
     curve, seen = ran.curve, ran.seen
     _report_overfit(config.overfit, curve)
     made = dataclasses.replace(
@@ -108,8 +109,7 @@ def train(
         )
     trained = Trained(made, parts, prepared.settings, judged)
     if ran.fault is not None:
-        ran.fault.kept = trained
-        raise ran.fault
+        raise ran.fault.keeping(trained)
     return trained
 
 
@@ -173,6 +173,9 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
 def _trained(prepared: Prepared, *, known: bool) -> Tensor | None:
     """The keys of the samples that the network knows: from before and, if `known`, of this training."""
     keys = [] if prepared.start.trained is None else [prepared.start.trained]
+    if known and prepared.keys is None:
+        # some of what it knows is unknown
+        return None
     if known and prepared.keys is not None:
         keys += [prepared.keys[prepared.parts[name]] for name in KNOWN if name in prepared.parts]
     return torch.cat(keys).unique() if keys else None

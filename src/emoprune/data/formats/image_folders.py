@@ -101,8 +101,9 @@ def open_unlabeled(place: str) -> Folder:
         tell_passed_over(place, [listing])
         names = sorted(listing.pictures)
         paths = tuple(root / name for name in names)
-        print_ = fingerprint((name, "", file_hash(path)) for name, path in zip(names, paths, strict=True))
-    return Folder(Catalog(place, tuple(names), (0,) * len(names), ("",), print_), paths)
+        contents = tuple(map(file_hash, paths))
+        print_ = fingerprint((name, "", content) for name, content in zip(names, contents, strict=True))
+    return Folder(Catalog(place, tuple(names), (0,) * len(names), ("",), print_, contents), paths)
 
 
 def classes_in(place: str, part: str | None = None) -> list[str]:

@@ -127,11 +127,12 @@ class Criterion(nn.Module):
 
     def forward(self, net: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """The mean loss, and the outputs of `net`."""
-        if self.teacher is None or batch.pictures is None:
+        if self.teacher is None:
             outputs = net(batch.inputs).float()
             return self._own(net, batch, outputs), outputs
         with reading_last(net) as last:
             outputs = net(batch.inputs).float()
+        assert batch.pictures is not None, "checked before: a teacher sees pictures"
         logits, features = self.teacher.answer(batch.pictures)
         config = self.config
         soft = nn.functional.kl_div(

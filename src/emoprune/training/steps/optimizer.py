@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from emoprune.networks.heads import head_of
+from emoprune.networks.heads import freeze_all_but_head, head_of
 from emoprune.training.config import TrainConfig
 
 NORMS = nn.modules.batchnorm._BatchNorm
@@ -61,8 +61,7 @@ def blocks(net: nn.Module) -> list[nn.Module]:
 
 def unfreeze(net: nn.Module, last: int) -> None:
     """Let training change the head and the `last` blocks of the backbone alone."""
-    net.requires_grad_(False)
-    head_of(net).requires_grad_(True)
+    freeze_all_but_head(net)
     for block in blocks(net)[-last:] if last else ():
         block.requires_grad_(True)
 
