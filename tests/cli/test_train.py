@@ -389,7 +389,7 @@ def test_repeats_report_their_mean_and_each_training(emoprune: Runner, small: Pa
     ("argv", "says"),
     [
         (("-", "--repeats", "2"), "several files, and standard output is one"),
-        (("m.st", "--jobs", "2"), "give --repeats N"),
+        (("m.st", "--jobs", "2"), "give one of them as well"),
         (("m.st", "--repeats", "1"), "--repeats"),
         (("m.st", "--repeats", "2", "--label", "x"), "give --curve FILE"),
         (("m.st", "--repeats", "2", "--curve", "m.seed0.st"), "two files at once"),
