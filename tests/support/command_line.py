@@ -24,7 +24,7 @@ from tests.conftest import draw_faces
 
 CLASSES = ("angry", "happy", "surprise")
 SMALL = ("--arch", "conv1", "--size", "16", "--gray", "--hidden", "12", "--epochs", "2")
-TOLD = re.compile(r"note: |warning: |(trainings \d+/\d+, )?(epoch|trainings) \d+/\d+: ")
+TOLD = re.compile(r"note: |warning: |(trainings \d+/\d+, )?(epoch|trainings) [\d,]+/[\d,]+: ")
 PROGRAM = (sys.executable, "-m", "emoprune")
 
 
