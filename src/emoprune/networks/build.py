@@ -253,13 +253,14 @@ def features(net: nn.Module, batch: Tensor) -> Tensor:
 
 def penultimate(net: nn.Module, batch: Tensor) -> Tensor:
     """The input of the output layer, (n, features), with maps averaged over their positions."""
-    return _averaged(input_of(net, net.get_submodule(output_name(net)), batch))
+    return over_positions(input_of(net, net.get_submodule(output_name(net)), batch))
 
 
 def backbone(net: nn.Module, batch: Tensor) -> Tensor:
     """The input of the head, (n, features), with maps averaged over their positions."""
-    return _averaged(features(net, batch))
+    return over_positions(features(net, batch))
 
 
-def _averaged(read: Tensor) -> Tensor:
+def over_positions(read: Tensor) -> Tensor:
+    """Maps averaged over their positions, (n, features); features as they are."""
     return read.mean((2, 3)) if read.ndim == 4 else read

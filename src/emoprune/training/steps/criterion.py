@@ -15,6 +15,7 @@ from emoprune.data.image_dataset import standardize
 from emoprune.data.randomness import generator_at
 from emoprune.data.types import Preprocess
 from emoprune.errors import UsageFault
+from emoprune.networks.build import over_positions
 from emoprune.networks.heads import output_name
 from emoprune.networks.losses import LOSSES
 from emoprune.networks.types import Checkpoint
@@ -73,8 +74,7 @@ def reading_last(net: nn.Module) -> Iterator[list[Tensor]]:
     read = list[Tensor]()
 
     def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        found = inputs[0]
-        read[:] = [found.mean((2, 3)) if found.ndim == 4 else found]
+        read[:] = [over_positions(inputs[0])]
 
     hook = net.get_submodule(output_name(net)).register_forward_pre_hook(keep)
     try:

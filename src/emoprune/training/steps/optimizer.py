@@ -29,7 +29,7 @@ def optimizer(
     rate = config.lr if config.backbone_lr is None else config.backbone_lr
     groups = [{"params": [*ends, *beside], "rate": config.lr}, {"params": rest, "rate": rate}]
     groups = [group for group in groups if group["params"]]
-    # one kernel for all of it: it takes a sixth of the time where a network is small
+    # one kernel for all of a step
     shared: dict[str, Any] = {"weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=config.momentum, **shared)
