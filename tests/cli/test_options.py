@@ -62,6 +62,20 @@ def test_help_names_every_choice(emoprune: Runner) -> None:
         assert name in pruning
 
 
+def test_each_option_of_train_stands_once_under_a_heading(emoprune: Runner) -> None:
+    text = emoprune.done("train", "--help").out
+    named = re.findall(r"^  (--[a-z-]+|-h)", text, re.MULTILINE)
+    assert len(named) == len(set(named)) > 60
+    others = text.partition("\nOther options:\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^  (-\S+)", others, re.MULTILINE) == ["-h,"]
+    assert (
+        text.index("\nNetwork:\n")
+        < text.index("  --arch ")
+        < text.index("\nSteps:\n")
+        < text.index("  --lr ")
+    )
+
+
 def test_help_shows_defaults(emoprune: Runner) -> None:
     text = " ".join(emoprune.done("train", "--help").out.split())
     for default in ("50", "32", "conv2", "adam", "sigmoid", "minmax"):

@@ -44,7 +44,8 @@ No photos at hand? emoprune demo draws some and runs all of it.""",
 
 for command in (crop, features, train, search, angles, prune, evaluate, report, export, demo):
     name = command.__name__.rpartition(".")[2]
-    app.command(name, cls=options.FilledCommand, epilog=command.EXAMPLES)(command.command)
+    kind = getattr(command, "Command", options.FilledCommand)
+    app.command(name, cls=kind, epilog=command.EXAMPLES)(command.command)
 
 
 def _print_version(wanted: bool) -> None:

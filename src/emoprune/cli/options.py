@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -48,6 +48,26 @@ class FilledCommand(TyperCommand):
                 name = option if option.startswith("-") else parameter.metavar or option
                 raise UsageFault("is empty", "give it a name or a value", place=name)
         return super().invoke(ctx)
+
+
+def grouped(groups: Mapping[str, Sequence[str]]) -> type[FilledCommand]:
+    """A kind of command whose help has options by their names under these headings, then those in none."""
+    listed = {name for names in groups.values() for name in names}
+
+    class Grouped(FilledCommand):
+        def format_options(self, ctx: Any, formatter: Any) -> None:
+            parameters = {parameter.name: parameter for parameter in self.get_params(ctx)}
+            rest = {"Arguments": list[str](), "Other options": list[str]()}
+            for name, parameter in parameters.items():
+                if name not in listed:
+                    argument = parameter.param_type_name == "argument"
+                    rest["Arguments" if argument else "Other options"].append(name)
+            sections = {"Arguments": rest.pop("Arguments"), **groups, **rest}
+            for heading, names in sections.items():
+                with formatter.section(heading):
+                    formatter.write_dl([parameters[name].get_help_record(ctx) for name in names])
+
+    return Grouped
 
 
 def one_of(names: Collection[str]) -> Callable[[str | None], str | None]:

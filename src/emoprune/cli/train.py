@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -32,6 +32,31 @@ FEW = 5
 """Layers beyond which their units are shown in sum."""
 PLOTTED = 5
 """Epochs from which a learning curve is shown."""
+
+GROUPS: Mapping[str, Sequence[str]] = {
+    "Settings from files": ("preset", "recipe", "config", "save_config"),
+    "Network": (
+        *("arch", "arch_args", "weights", "classes", "past", "new_classes"),
+        *("hidden", "channels", "activation", "dropout", "penalty"),
+    ),
+    "What the network sees": ("size", "gray", "mean", "std", "scale", "augment"),
+    "Parts of the data": ("split", "split_file", "group_by", "split_by", "save_split"),
+    "What learns": ("freeze", "views", "unfreeze_last", "unfreeze_every", "freeze_bn"),
+    "Steps": (
+        *("epochs", "batch_size", "accumulate", "optimizer", "momentum", "weight_decay", "clip_grad"),
+        *("lr", "backbone_lr", "schedule", "warmup", "lr_factor", "lr_every", "lr_decay", "precision"),
+    ),
+    "Loss and averages": ("label_smoothing", "balance", "mixup", "cutmix", "ema"),
+    "Distillation": ("teacher", "temperature", "teacher_weight", "match_features"),
+    "Which epoch is kept": ("keep", "keep_by", "patience"),
+    "Several trainings": ("repeats", "folds", "jobs"),
+    "Running": ("seed", "overfit", "device", "memory", "cache_dir", "resume", "save_every"),
+    "What is written": (
+        *("statistics", "save_init", "curve", "label", "log_dir", "keep_paths", "force", "as_json"),
+    ),
+}
+"""Options by the headings of the help."""
+Command = options.grouped(GROUPS)
 
 EXAMPLES = """\b
 Examples:
