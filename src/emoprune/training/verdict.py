@@ -12,7 +12,6 @@ from emoprune import events
 from emoprune.choices import Keep, KeepBy
 from emoprune.evaluation.scores import wilson_interval
 from emoprune.networks.types import Epoch
-from emoprune.training.config import SETTINGS
 from emoprune.training.steps.validation import merit
 
 JUDGED = ("best_epoch", "train_accuracy", "val_accuracy", "chance", "majority")
@@ -21,7 +20,6 @@ ONE_CLASS = 0.95
 """Fraction of answers from which nearly all are the same."""
 LARGE_GAP = 0.1
 """Between accuracy on train and on val."""
-BALANCE = ", or `balance`" if "balance" in SETTINGS else ""
 BLOWN_UP = 2.0
 """So many times the loss of guessing is far above it."""
 
@@ -108,7 +106,7 @@ def verdict(
     )
     learn, generalize, balance = "another `penalty`", "a lower `penalty`", ""
     if curve:
-        learn, balance = "another `lr`, more `epochs`", BALANCE
+        learn, balance = "another `lr`, more `epochs`", ", or `balance`"
         generalize = "more `weight_decay`, `dropout`, or `augment` for photos"
     warnings = [*_of_the_loss(curve, len(classes))]
     warnings += [f"{text}; try {learn}{balance}" for text in _of_one_class(part, judged, classes)]
