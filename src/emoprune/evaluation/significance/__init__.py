@@ -1,0 +1,1 @@
+"""Whether two classifiers differ on the same images, or only by chance."""
