@@ -90,7 +90,7 @@ def draw(scene: Scene, difference: float, generator: np.random.Generator) -> Dra
     lost = ~gained & (chance < scene.discordant)
     both = ~gained & ~lost & (generator.random(len(films)) < 0.5)
     changes = gained.astype(float) - lost
-    sums, counts = np.bincount(films, changes), np.bincount(films).astype(np.float64)
+    sums, counts = np.bincount(films, changes).astype(np.float64), np.bincount(films).astype(np.float64)
     groups = films if scene.films else None
     return Drawn(changes, sums, counts, change_of(lost | both, gained | both, groups=groups))
 
