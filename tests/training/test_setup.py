@@ -421,3 +421,12 @@ def test_batch_norms_that_are_frozen_learn_from_one_sample(small: Path) -> None:
     given: dict[str, Any] = {"arch": "resnet18", "weights": "none", "size": "32", "epochs": 1}
     found = trained(small, **given, batch_size=1, freeze_bn=True, overfit=4, statistics=False)
     assert len(found.training) == 1
+
+
+def test_batch_norms_are_adapted_only_where_there_are_some(table: Path, small: Path) -> None:
+    assert "conv1 has no batch norms" in refusal(small, **CONV1, adapt_bn=True)
+    with pytest.raises(UsageFault, match="mlp has no batch norms"):
+        trained(table, arch="mlp", adapt_bn=True)
+    given: dict[str, Any] = {"arch": "resnet18", "weights": "none", "size": "32", "freeze_bn": True}
+    with pytest.raises(UsageFault, match="cannot learn from one sample"):
+        trained(small, **given, overfit=1, adapt_bn=True)

@@ -30,6 +30,7 @@ from emoprune.pruning.prune import plan, prune
 from emoprune.pruning.types import PruneConfig
 from emoprune.training.config import TrainConfig, train_config
 from emoprune.training.loop import fit
+from emoprune.training.setup import prepare
 from emoprune.training.train import RECORDED, train
 from tests.conftest import draw_faces
 from tests.support.command_line import opened
@@ -767,3 +768,22 @@ def test_rows_of_a_table_are_kept_as_they_are_read_again(tmp_path: Path) -> None
     svm = trained(table, arch="svm")
     assert svm.trained is not None
     assert len(svm.trained) == 72
+
+
+def test_batch_norms_adapt_to_the_training_part_before_the_first_step(small: Path) -> None:
+    given: dict[str, Any] = {"arch": "resnet18", "weights": "none", "size": "32", "statistics": False}
+    before, after = (trained(small, **given, epochs=0, adapt_bn=adapt) for adapt in (False, True))
+    changed = {name for name, value in after.tensors.items() if not torch.equal(value, before.tensors[name])}
+    assert {name.rpartition(".")[2] for name in changed} == {
+        *("running_mean", "running_var", "num_batches_tracked"),
+    }
+    assert before.trained is None
+    assert after.trained is not None
+    read = prepare(open_data(small), train_config(**given))
+    # one batch has all of them
+    (inputs,) = batches(read.start.samples, read.parts["train"], after.preprocess, torch.device("cpu"))
+    found = after.module().get_submodule("conv1")(inputs)
+    torch.testing.assert_close(after.tensors["bn1.running_mean"], found.mean((0, 2, 3)))
+    torch.testing.assert_close(after.tensors["bn1.running_var"], found.var((0, 2, 3)))
+    kept = trained(small, **given, epochs=1, adapt_bn=True, freeze_bn=True)
+    torch.testing.assert_close(kept.tensors["bn1.running_mean"], after.tensors["bn1.running_mean"])

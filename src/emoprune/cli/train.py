@@ -41,7 +41,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
     ),
     "What the network sees": ("size", "gray", "mean", "std", "scale", "augment"),
     "Parts of the data": ("split", "split_file", "group_by", "split_by", "save_split"),
-    "What learns": ("freeze", "views", "unfreeze_last", "unfreeze_every", "freeze_bn"),
+    "What learns": ("freeze", "views", "unfreeze_last", "unfreeze_every", "adapt_bn", "freeze_bn"),
     "Steps": (
         *("epochs", "batch_size", "accumulate", "optimizer", "momentum", "weight_decay", "clip_grad"),
         *("lr", "backbone_lr", "schedule", "warmup", "lr_factor", "lr_every", "lr_decay", "precision"),

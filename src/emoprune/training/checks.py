@@ -14,13 +14,14 @@ from emoprune.networks.losses import task_of
 from emoprune.networks.table_networks import TABLENETS
 from emoprune.networks.types import Spec
 from emoprune.training.config import OF_THE_NETWORK, TrainConfig, chosen_files
+from emoprune.training.steps.batch_norms import has_norms
 from emoprune.training.types import Past
 
 OF_STEPS = {
     *("epochs", "lr", "lr_factor", "lr_every", "lr_decay", "schedule", "warmup", "backbone_lr", "batch_size"),
     *("accumulate", "clip_grad", "optimizer", "momentum", "weight_decay", "ema", "precision", "save_every"),
     *("label_smoothing", "balance", "mixup", "cutmix", "keep", "keep_by", "patience", "overfit", "freeze_bn"),
-    *("unfreeze_last", "unfreeze_every", "views", "cache_dir"),
+    *("adapt_bn", "unfreeze_last", "unfreeze_every", "views", "cache_dir"),
 }
 UNUSED_BY_SVM = OF_THE_NETWORK - {"arch", "scale"} | OF_STEPS
 """It is fitted in one go."""
@@ -102,14 +103,17 @@ def check_validation(config: TrainConfig) -> None:
 
 
 def check_batch_norm(net: nn.Module, config: TrainConfig, *, samples: int) -> None:
-    """Raise UsageFault where batch norm would see one sample at a time."""
+    """Raise UsageFault where batch norm would see one sample at a time, or should be there and is not."""
+    normed = has_norms(net)
+    if config.adapt_bn and not normed:
+        raise UsageFault(f"`adapt_bn`: {config.network} has no batch norms", "leave it out")
     one = (
         config.epochs
         and not config.freeze_bn
         and config.freeze == "none"
         and min(config.batch_size or samples, samples) == 1
     )
-    if one and any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):
+    if normed and (one or (config.adapt_bn and samples == 1)):
         raise UsageFault("batch norm cannot learn from one sample", "give `batch_size=2` or more")
 
 

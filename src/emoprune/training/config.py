@@ -122,6 +122,11 @@ class TrainConfig:
         metavar="EPOCHS",
         low=1,
     )
+    adapt_bn: bool = setting(
+        False,
+        "Start from the means and variances that batch norms find on the training part; for weights of other "
+        "pictures.",
+    )
     freeze_bn: bool = setting(False, "Keep the means and variances of batch norms as they are.")
     hidden: tuple[int, ...] = setting(
         (),

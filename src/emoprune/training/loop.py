@@ -28,6 +28,7 @@ from emoprune.training.state import (
     restore,
     restore_optimizer,
 )
+from emoprune.training.steps.batch_norms import set_training
 from emoprune.training.steps.batches import (
     BatchMaker,
     class_weights,
@@ -35,7 +36,7 @@ from emoprune.training.steps.batches import (
     training_batches,
 )
 from emoprune.training.steps.criterion import Criterion, Teacher, matches
-from emoprune.training.steps.optimizer import averaged, optimizer, set_training, unfreeze
+from emoprune.training.steps.optimizer import averaged, optimizer, unfreeze
 from emoprune.training.steps.schedule import rate_factor
 from emoprune.training.steps.validation import merit, validate
 from emoprune.training.types import Trained

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from torch import Tensor
 from emoprune import events
 from emoprune.data.augmentation import parse_augmentations
 from emoprune.data.datasets import Data
+from emoprune.data.loader import READING_BATCH, batches
+from emoprune.data.randomness import generator_at
 from emoprune.data.types import SplitRule
 from emoprune.errors import UsageFault, at
 from emoprune.evaluation.seen import KNOWN
@@ -28,6 +31,7 @@ from emoprune.training.run import run
 from emoprune.training.setup import Prepared, prepare
 from emoprune.training.state import StateFile
 from emoprune.training.steps import precision
+from emoprune.training.steps.batch_norms import adapt_norms
 from emoprune.training.steps.criterion import Teacher
 from emoprune.training.types import Past, Trained
 from emoprune.training.verdict import verdict
@@ -35,6 +39,8 @@ from emoprune.training.verdict import verdict
 NOTABLE_BYTES = 100 * 2**20
 LEARNED = 0.99
 """Training accuracy from which a few samples count as learned."""
+ADAPTING = 2**33
+"""Where the generator that mixes pictures for batch norms stands, beyond those of epochs and views."""
 UNRECORDED = {"device", "memory", "new_classes", "penalty", "statistics", "save_every", "cache_dir"}
 RECORDED = SETTINGS.keys() - OF_THE_NETWORK - OF_THE_SPLIT - UNRECORDED
 """Settings in the history; the checkpoint holds what comes of the others."""
@@ -75,6 +81,8 @@ def train(
     prepared = dataclasses.replace(prepared, config=config)
     if log is not None and not prepared.config.epochs:
         raise UsageFault("`log_dir` needs at least one epoch", "leave it out")
+    if config.adapt_bn:
+        _adapt(prepared, device)
     first = copy.deepcopy(_checkpoint(prepared, ()))
     learned = None
     if teacher is not None:
@@ -119,6 +127,16 @@ def at_precision(config: TrainConfig, spec: Spec, device: torch.device) -> Train
     return dataclasses.replace(
         config, precision=precision.resolved(config.precision, macs=macs, device=device)
     )
+
+
+def _adapt(prepared: Prepared, device: torch.device) -> None:
+    """Let the batch norms of the network start from the training part, in batches of all classes."""
+    start, train = prepared.start, prepared.parts["train"]
+    mixed = train[torch.randperm(len(train), generator=generator_at(prepared.config.seed, ADAPTING))]
+    # of nearly one size, so that the last counts no more than others
+    chunks = mixed.tensor_split(math.ceil(len(mixed) / READING_BATCH))
+    inputs = (batch for chunk in chunks for batch in batches(start.samples, chunk, start.preprocess, device))
+    adapt_norms(start.net.to(device), events.tracked(inputs, "batch norms", len(mixed), steps=len))
 
 
 @contextmanager
@@ -166,7 +184,7 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
         history=(*(past.checkpoint.history if past else ()), entry),
         training=curve,
         masks=prepared.masks,
-        trained=_trained(prepared, known=bool(curve) or start.spec.arch == "svm"),
+        trained=_trained(prepared, known=bool(curve) or config.adapt_bn or start.spec.arch == "svm"),
     )
 
 

@@ -10,7 +10,7 @@ from torchvision import models
 
 from emoprune.networks.heads import head_of
 from emoprune.training.config import TrainConfig
-from emoprune.training.steps.optimizer import averaged, blocks, optimizer, set_training, unfreeze
+from emoprune.training.steps.optimizer import averaged, blocks, optimizer, unfreeze
 
 
 def network(name: str = "resnet18") -> nn.Module:
@@ -46,17 +46,6 @@ def test_unfreeze_lets_the_last_blocks_and_the_head_learn() -> None:
     unfreeze(net, 1)
     assert not net.get_parameter("layer4.0.conv1.weight").requires_grad
     assert net.get_parameter("layer4.1.conv1.weight").requires_grad
-
-
-def test_set_training_keeps_the_statistics_of_frozen_parts() -> None:
-    net = network()
-    unfreeze(net, 1)
-    set_training(net, freeze_bn=False)
-    assert net.get_submodule("layer4.1.bn1").training
-    assert not net.get_submodule("layer4.0.bn1").training
-    set_training(net, freeze_bn=True)
-    assert not net.get_submodule("layer4.1.bn1").training
-    assert net.get_submodule("layer4.1").training
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])

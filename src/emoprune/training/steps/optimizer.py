@@ -1,4 +1,4 @@
-"""What is trained when: the optimizer, its groups, and the parts of a network that stay frozen."""
+"""What is trained when: the optimizer, its groups, and the blocks that join."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from emoprune.networks.heads import freeze_all_but_head, head_of
 from emoprune.training.config import TrainConfig
-
-NORMS = nn.modules.batchnorm._BatchNorm
 
 
 def optimizer(
@@ -64,19 +62,6 @@ def unfreeze(net: nn.Module, last: int) -> None:
     freeze_all_but_head(net)
     for block in blocks(net)[-last:] if last else ():
         block.requires_grad_(True)
-
-
-def set_training(module: nn.Module, *, freeze_bn: bool, inherited: bool = True) -> None:
-    """Training mode, but frozen parts keep their batch-norm statistics and drop nothing.
-
-    With `freeze_bn` every batch norm keeps them.
-    """
-    own = list(module.parameters())
-    module.training = any(parameter.requires_grad for parameter in own) if own else inherited
-    for child in module.children():
-        set_training(child, freeze_bn=freeze_bn, inherited=module.training)
-    if freeze_bn and isinstance(module, NORMS):
-        module.training = False
 
 
 def averaged(decay: float) -> Any:
