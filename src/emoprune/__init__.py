@@ -249,15 +249,21 @@ def evaluate(
     arch: str | None = None,
     device: DeviceName = "auto",
     latency: bool = False,
+    group_by: str | None = None,
+    predictions: str | Path | None = None,
+    force: bool = False,
     label: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Metrics | ReconstructionMetrics:
     """How well a model does on a part of the data ("test", else "val", by the model's own split).
 
-    `model` is a checkpoint or the path of one, or of an .onnx file that `export` wrote. With `latency` one
-    sample is timed, too; `label` and `settings` are kept in the metrics, for reports. How often this user has
-    looked at a test part is counted. Raises BadData for data that the model was not trained on, unless the
-    part is "all".
+    `model` is a checkpoint or the path of one, or of an .onnx file that `export` wrote. With `latency` 1 and
+    32 samples at once are timed, too. Samples whose names match `group_by` with the same text are of one film
+    or person, and intervals are over these; by default those of the model's split. `predictions` is a CSV to
+    write, with a row per sample, for `emoprune.evaluation.predictions.read` or pandas; one that exists is
+    replaced with `force`. `label` and `settings` are kept in the metrics, for reports. How often this user
+    has looked at a test part is counted. Raises BadData for data that the model was not trained on, unless
+    the part is "all".
     """
     from emoprune.evaluation.evaluate import evaluate as evaluated
     from emoprune.evaluation.model import load as loaded
@@ -266,7 +272,16 @@ def evaluate(
     found = isinstance(model, str | Path)
     opened = loaded(str(model), chosen(device), arch) if found else _loaded(model, arch)
     return evaluated(
-        opened, _opened(data), part=part, device=device, latency=latency, label=label, settings=settings
+        opened,
+        _opened(data),
+        part=part,
+        device=device,
+        latency=latency,
+        group_by=group_by,
+        predictions=predictions,
+        force=force,
+        label=label,
+        settings=settings,
     )
 
 

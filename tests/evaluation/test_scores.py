@@ -1,4 +1,4 @@
-"""Scores of predictions agree with scikit-learn, scipy and slow literal versions."""
+"""Scores of predictions agree with scikit-learn, statsmodels and slow literal versions."""
 
 import math
 
@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 from sklearn import metrics
+from statsmodels.stats.proportion import proportion_confint
 from torch import Tensor
 
-from emoprune.evaluation.scores import calibration_error, score, wilson_interval
+from emoprune.evaluation.scores import calibration_error, reliability, score, wilson_interval
 
 CLASSES = ("angry", "happy", "sad", "surprise")
 
@@ -52,6 +52,11 @@ def test_score_agrees_with_scikit_learn(case: tuple[Tensor, Tensor, tuple[str, .
     figures = metrics.precision_recall_fscore_support(
         actual, predicted, labels=every, zero_division=np.nan, average=None
     )
+    top2 = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
+    assert found["top2_accuracy"] == pytest.approx((top2 == actual[:, None]).any(1).mean(), abs=1e-9)
+    if len(classes) > 2:
+        theirs = metrics.top_k_accuracy_score(actual, probabilities, k=2, labels=every)
+        assert found["top2_accuracy"] == pytest.approx(theirs, abs=1e-9)
     for index, name in enumerate(classes):
         own = found["per_class"][name]
         for ours, theirs in zip((own.precision, own.recall, own.f1), figures[:3], strict=True):
@@ -117,11 +122,11 @@ def test_score_ignores_a_constant_added_to_logits() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 500), st.data())
-def test_wilson_interval_agrees_with_scipy(trials: int, data: st.DataObject) -> None:
+def test_wilson_interval_agrees_with_statsmodels(trials: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, trials))
-    wanted = binomtest(successes, trials).proportion_ci(confidence_level=0.95, method="wilson")
+    wanted = proportion_confint(successes, trials, method="wilson")
     low, high = wilson_interval(successes, trials)
-    assert (low, high) == pytest.approx((wanted.low, wanted.high), abs=1e-12)
+    assert (low, high) == pytest.approx(wanted, abs=1e-9)
     assert 0 <= low <= successes / trials <= high <= 1
 
 
@@ -155,7 +160,7 @@ def test_calibration_error_agrees_with_a_literal_version(
     logits, labels, classes = case
     probabilities = logits.double().softmax(1)
     wanted = literal_calibration_error(probabilities, labels)
-    assert calibration_error(probabilities, labels) == pytest.approx(wanted, abs=1e-12)
+    assert calibration_error(reliability(probabilities, labels)) == pytest.approx(wanted, abs=1e-12)
     assert score(logits, labels, classes)["calibration_error"] == pytest.approx(wanted, abs=1e-9)
 
 
@@ -176,4 +181,32 @@ def test_calibration_error_of_cases_worked_out_by_hand(
 ) -> None:
     sure = torch.tensor(confidence, dtype=torch.float64)
     labels = torch.tensor([0 if hit else 1 for hit in hits])
-    assert calibration_error(torch.stack([sure, 1 - sure], 1), labels) == pytest.approx(wanted)
+    found = calibration_error(reliability(torch.stack([sure, 1 - sure], 1), labels))
+    assert found == pytest.approx(wanted)
+
+
+def test_reliability_has_the_means_of_each_bin() -> None:
+    sure = torch.tensor([1.0, 0.5, 0.52, 0.9], dtype=torch.float64)
+    bins = reliability(torch.stack([sure, 1 - sure], 1), torch.tensor([0, 0, 1, 1]))
+    assert len(bins) == 15
+    known = {
+        index: (each.count, each.confidence, each.accuracy) for index, each in enumerate(bins) if each.count
+    }
+    # (0.4667, 0.5333], (0.8667, 0.9333], (0.9333, 1]
+    assert known == {7: (2, pytest.approx(0.51), 0.5), 13: (1, 0.9, 0.0), 14: (1, 1.0, 1.0)}
+    assert (bins[0].confidence, bins[0].accuracy) == (None, None)
+
+
+@pytest.mark.parametrize("labels", [[1], [1, 1, 1]])
+def test_score_of_one_class_has_no_auc(labels: list[int]) -> None:
+    found = score(torch.randn(len(labels), 3), torch.tensor(labels), CLASSES[:3])
+    assert found["auc"] is None
+    assert 0 <= found["top2_accuracy"] <= 1
+
+
+def test_score_takes_the_first_of_equally_likely_classes() -> None:
+    logits = torch.zeros(3, 3)
+    found = score(logits, torch.tensor([0, 1, 2]), CLASSES[:3])
+    assert found["accuracy"] == pytest.approx(1 / 3)
+    assert found["top2_accuracy"] == pytest.approx(2 / 3)
+    assert found["auc"] == 0.5

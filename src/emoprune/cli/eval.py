@@ -11,6 +11,7 @@ from emoprune.choices import Part
 from emoprune.cli import options, output
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.types import RECONSTRUCTION_SCHEMA, check_settings
+from emoprune.io.files import STANDARD
 from emoprune.io.key_values import keyed, number_or_text
 from emoprune.reporting.tables import FILE, table
 
@@ -19,6 +20,7 @@ Examples:
   emoprune eval model.st faces/ | emoprune report
   emoprune eval model.onnx faces/ --split test
   emoprune eval model.st other-faces/ --split all > other.json
+  emoprune eval model.st frames/ --group-by '^[^_]+' --predictions p.csv
 
 \b
 One of several runs, for emoprune report --by-label and --figures:
@@ -39,8 +41,26 @@ def command(
         typer.Option(help="Which part of the model's split.  [default: test, else val]", show_default=False),
     ] = None,
     latency: Annotated[
-        bool, typer.Option("--latency", help="Also time one sample: the median of 50 runs, on this machine.")
+        bool,
+        typer.Option("--latency", help="Also time batches of 1 and of 32: p50, p90, p99 of up to 200 runs."),
     ] = False,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Intervals are over groups: files whose names' match is the same are of one film or person, "
+            "'^[^_]+' for film_0001.jpg.  [default: that of the model's split]",
+            show_default=False,
+        ),
+    ] = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Also write a CSV with a row per sample: label, answer, the probability of each class. "
+            "With - nothing else is on standard output.",
+        ),
+    ] = None,
     label: Annotated[
         str | None, options.label("Name of the run, kept in its metrics; report gathers equal labels.")
     ] = None,
@@ -55,6 +75,7 @@ def command(
     ] = None,
     arch: options.Arch = None,
     device: options.Device = "auto",
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Measure how well a model does and what it costs.
@@ -72,20 +93,33 @@ def command(
     from emoprune.evaluation.model import load
     from emoprune.evaluation.types import Metrics
     from emoprune.io import devices
-    from emoprune.reporting import records_io
+    from emoprune.reporting import model_tables, records_io
     from emoprune.reporting.sections import report
     from emoprune.reporting.types import Runs
 
     loaded = load(model, devices.device(device), arch)
     result = evaluate(
-        loaded, open_data(data), part=split, latency=latency, label=label, settings=noted, data_name=data
+        loaded,
+        open_data(data),
+        part=split,
+        latency=latency,
+        group_by=group_by,
+        predictions=predictions,
+        force=force,
+        label=label,
+        settings=noted,
+        data_name=data,
     )
+    if predictions == STANDARD:
+        return
     if isinstance(result, Metrics):
         record, tables = records_io.to_record(result), report(Runs((result,))).tables()
     else:
         fields = asdict(result)
         record = {"schema": RECONSTRUCTION_SCHEMA, **fields}
         parts = fields.pop("per_output").items()
+        del fields["latency"]
         rows = [(FILE if key == "bytes" else key, value) for key, value in fields.items()]
-        tables = [table("Reconstruction", ["", ""], [*rows, *parts])]
+        timed = model_tables.latency_rows([result])
+        tables = [table("Reconstruction", ["", ""], [*rows, *timed, *parts])]
     output.emit([record], lambda: tables, as_json=as_json)

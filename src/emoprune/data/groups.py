@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from emoprune import events
 from emoprune.data.types import Catalog, SplitRule
@@ -33,7 +33,15 @@ def groups(names: Sequence[str], pattern: str) -> list[str]:
 
 
 def members(catalog: Catalog, rule: SplitRule) -> Members:
-    """The samples of each group, by name and by `together`; groups with a common sample are one."""
+    """The samples of each group, by its name."""
+    made = defaultdict[str, list[int]](list)
+    for index, group in enumerate(group_names(catalog, rule)):
+        made[group].append(index)
+    return dict(made)
+
+
+def group_names(catalog: Catalog, rule: SplitRule) -> list[str]:
+    """The group of each sample, by name and by `together`; groups with a common sample are one."""
     count = len(catalog.names)
     if any(group[-1] >= count for group in rule.together):
         raise InvalidRecord(f"its split names samples beyond the {count} that there are", "train again")
@@ -50,13 +58,10 @@ def members(catalog: Catalog, rule: SplitRule) -> Members:
     for indices in rule.together:
         first, *others = sorted({whole(found[index]) for index in indices})
         part_of.update(dict.fromkeys(others, first))
-    made = defaultdict[str, list[int]](list)
-    for index, group in enumerate(found):
-        made[whole(group)].append(index)
-    return dict(made)
+    return [whole(group) for group in found]
 
 
-def too_few(found: Members, rule: SplitRule, needed: str) -> BadData:
+def too_few(found: Collection[str], rule: SplitRule, needed: str) -> BadData:
     """The error for fewer groups than are `needed`: it says how many there are, and what to do."""
     if rule.group_by is None:
         return BadData(f"groups made by `split_by`: {len(found)}, fewer than {needed}", "add samples")

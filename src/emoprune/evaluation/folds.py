@@ -12,8 +12,10 @@ from torch import Tensor
 from emoprune import events
 from emoprune.choices import DeviceName
 from emoprune.data.datasets import Data
+from emoprune.data.groups import group_names
 from emoprune.errors import BadData
 from emoprune.evaluation import model as models
+from emoprune.evaluation.bootstrap import intervals
 from emoprune.evaluation.model import Subset
 from emoprune.evaluation.scores import score
 from emoprune.evaluation.types import Metrics
@@ -34,7 +36,8 @@ def evaluate_folds(
 ) -> Metrics:
     """Metrics over all samples in a fold, each answered by the network whose val part it is in.
 
-    What networks cost is that of the first. Raises BadData for networks whose folds share a sample.
+    What networks cost is that of the first. Groups of the split make intervals wider. Raises BadData for
+    networks whose folds share a sample.
     """
     logits, labels, places = list[Tensor](), list[Tensor](), list[int]()
     digest, first = hashlib.sha256(), None
@@ -51,15 +54,21 @@ def evaluate_folds(
         digest.update(model.fingerprint.encode())
         first = first or model
     assert first is not None
+    card = first.card
     if len(set(places)) < len(places):
         raise BadData("folds that share a sample", "train them together", place=model_name)
+    found, actual, groups = torch.cat(logits), torch.cat(labels), None
+    if card.split.group_by is not None:
+        names = group_names(data.catalog, card.split)
+        groups = [names[place] for place in places]
     return Metrics(
         model=model_name,
         model_fingerprint=digest.hexdigest(),
         data=data_name or data.catalog.place,
         data_fingerprint=data.catalog.fingerprint,
         split=OUT_OF_FOLD,
-        **score(torch.cat(logits), torch.cat(labels), first.card.classes),
+        **score(found, actual, card.classes),
+        intervals=intervals(found.double().numpy(), actual.numpy(), groups),
         **dataclasses.asdict(first.cost),
         bytes=first.bytes,
         units=first.units,

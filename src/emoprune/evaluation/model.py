@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -118,7 +118,8 @@ class LoadedModel:
 
     `place` is the file; `net` is None for an ONNX file, which onnxruntime runs. `logits` maps batches of
     input on `device` to batches of (n, classes). `descent` is a hash of its first training, `trained` the
-    content keys of its samples, each None where the file does not say.
+    content keys of its samples, each None where the file does not say. It runs on so many `threads` of
+    the processor: those of torch, also in onnxruntime.
     """
 
     place: str
@@ -132,6 +133,7 @@ class LoadedModel:
     logits: Callable[[Iterator[Tensor]], Iterator[Tensor]]
     descent: str | None = None
     trained: Tensor | None = None
+    threads: int = field(default_factory=torch.get_num_threads)
 
 
 def load(path: str, device: torch.device, arch: str | None = None) -> LoadedModel:
@@ -171,7 +173,8 @@ def from_checkpoint(checkpoint: Checkpoint, data: bytes, device: torch.device, *
 def _load_onnx(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
     from emoprune.io.onnx_engine import Engine
 
-    engine = Engine(data)
+    threads = torch.get_num_threads()
+    engine = Engine(data, threads=threads)
     text = engine.metadata.get(METADATA_KEY)
     if text is None:
         raise BadCheckpoint("an ONNX file, but not of emoprune", "export the checkpoint with emoprune export")
@@ -186,6 +189,7 @@ def _load_onnx(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
         device=device,
         net=None,
         logits=lambda batches: (engine.logits(batch, outputs) for batch in batches),
+        threads=threads,
     )
 
 

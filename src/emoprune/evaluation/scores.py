@@ -1,4 +1,4 @@
-"""Scores of logits: accuracy with its interval, F1, confusion, calibration."""
+"""Scores of logits: accuracy with its interval, F1, confusion, AUC, calibration."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint
-from emoprune.evaluation.types import ClassScore
+from emoprune.evaluation.roc import macro_auc
+from emoprune.evaluation.types import ClassScore, ReliabilityBin
 
 CALIBRATION_BINS = 15
 Z_95 = 1.959963984540054
@@ -28,6 +30,9 @@ class Scores(TypedDict):
     confusion: tuple[tuple[int, ...], ...]
     log_loss: float
     calibration_error: float
+    top2_accuracy: float
+    auc: float | None
+    reliability: tuple[ReliabilityBin, ...]
 
 
 def score(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Scores:
@@ -46,6 +51,9 @@ def score(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Scores:
     per_class = {name: _class_score(confusion, index) for index, name in enumerate(classes)}
     supported = [entry.f1 or 0.0 for entry in per_class.values() if entry.support]
     own = logits.double().log_softmax(1).gather(1, labels[:, None])
+    likeliest = probabilities.argsort(dim=1, descending=True, stable=True)[:, :2]
+    area = float(macro_auc(probabilities.numpy(), labels.numpy(), np.ones((len(labels), 1)))[0])
+    bins = reliability(probabilities, labels)
     return Scores(
         n=len(labels),
         classes=tuple(classes),
@@ -55,7 +63,10 @@ def score(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Scores:
         per_class=per_class,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         log_loss=float(-own.mean()),
-        calibration_error=calibration_error(probabilities, labels),
+        calibration_error=calibration_error(bins),
+        top2_accuracy=float((likeliest == labels[:, None]).any(1).double().mean()),
+        auc=None if math.isnan(area) else area,
+        reliability=bins,
     )
 
 
@@ -82,10 +93,23 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
     return low, high
 
 
-def calibration_error(probabilities: Tensor, labels: Tensor) -> float:
-    """Expected calibration error over 15 equal bins of confidence (Guo et al. 2017)."""
+def reliability(probabilities: Tensor, labels: Tensor) -> tuple[ReliabilityBin, ...]:
+    """The samples in 15 equal bins of confidence, from the least to the most confident."""
     confidence, predicted = probabilities.max(1)
-    hit = (predicted == labels).double()
     bins = (confidence * CALIBRATION_BINS).ceil().long().clamp(1, CALIBRATION_BINS) - 1
-    gaps = torch.zeros(CALIBRATION_BINS, dtype=torch.float64).index_add(0, bins, hit - confidence)
-    return float(gaps.abs().sum() / len(labels))
+    none = torch.zeros(CALIBRATION_BINS, dtype=torch.float64)
+    sums = (none.index_add(0, bins, each) for each in (confidence, (predicted == labels).double()))
+    counts = bins.bincount(minlength=CALIBRATION_BINS).tolist()
+    return tuple(
+        ReliabilityBin(count, sure / count if count else None, right / count if count else None)
+        for count, sure, right in zip(counts, *(each.tolist() for each in sums), strict=True)
+    )
+
+
+def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """The expected calibration error: how far confidence is from accuracy, the mean over samples.
+
+    By bins of equal width (Guo et al. 2017).
+    """
+    gaps = (each.count * abs((each.accuracy or 0) - (each.confidence or 0)) for each in bins)
+    return math.fsum(gaps) / sum(each.count for each in bins)

@@ -13,7 +13,8 @@ from msgspec import to_builtins
 from emoprune import events
 from emoprune.choices import ClassMeasure, Measured
 from emoprune.evaluation.confidence import Estimate, by_key
-from emoprune.evaluation.types import Metrics
+from emoprune.evaluation.confusion import Confusion, chance, majority, one_recall
+from emoprune.evaluation.types import Intervals, Metrics, ReconstructionMetrics
 from emoprune.reporting import aggregate, tables
 from emoprune.reporting.aggregate import CLASS_KEYS, Group, View, class_mean, confusion
 from emoprune.reporting.tables import (
@@ -50,6 +51,10 @@ class Measure:
         """The number, None where it was not measured."""
         return getattr(run, self.key)
 
+    def interval(self, low: float, high: float) -> str:
+        """The ends of an interval: "35.2 to 84.8%"."""
+        return f"{self.text(low).removesuffix('%')} to {self.text(high)}"
+
     def written(self, value: float | None, first: float | None = None) -> str:
         """A number and, beside a first one, its change: "30.0% (-5.0 pt)"."""
         if value is None or first is None:
@@ -64,7 +69,12 @@ def _count(value: float) -> str:
 
 MEASURES = (
     Measure("accuracy", "accuracy", PERCENT.text, POINTS, "accuracy"),
+    Measure("balanced accuracy", "balanced_accuracy", PERCENT.text, POINTS),
+    Measure("top-2 accuracy", "top2_accuracy", PERCENT.text, POINTS),
     Measure("macro F1", "macro_f1", DECIMALS.text, DIFFERENCE, "macro F1"),
+    Measure("Cohen's kappa", "kappa", DECIMALS.text, DIFFERENCE),
+    Measure("Matthews correlation", "matthews_correlation", DECIMALS.text, DIFFERENCE),
+    Measure("AUC", "auc", DECIMALS.text, DIFFERENCE),
     Measure("log loss", "log_loss", DECIMALS.text, DIFFERENCE),
     Measure("calibration error", "calibration_error", DECIMALS.text, DIFFERENCE),
     Measure("hidden units", "units", _count, name="units"),
@@ -74,6 +84,14 @@ MEASURES = (
     Measure(FILE, "bytes", _count),
     Measure("latency (ms)", "latency_ms", DECIMALS.text),
 )
+
+
+BASELINES: dict[str, Callable[[Confusion], tuple[float, float | None]]] = {
+    "accuracy": lambda found: (chance(found), majority(found)),
+    "balanced_accuracy": lambda found: (chance(found), one_recall(found)),
+    "top2_accuracy": lambda found: (chance(found, 2), majority(found, 2)),
+}
+"""What guessing gets, and always answering the most frequent class, or the two of them."""
 
 
 @dataclass(frozen=True)
@@ -146,14 +164,58 @@ def summary(view: Models) -> Table:
     runs = [run for group in view.groups for run in group.runs]
     rows: list[list[object]] = [["part", *(run.split for run in runs)]]
     rows.append(["samples", *(_count(run.n) for run in runs)])
+    rows += _known("groups", [run.intervals and over_groups(run.intervals) for run in runs])
     for measure in view.measures:
         values = [measure.value(run) for run in runs]
         if any(value is not None for value in values):
             changed = [measure.written(value, values[0]) for value in values[1:]]
             rows.append([measure.heading, measure.written(values[0]), *changed])
-        if measure.name == "accuracy":
-            rows.append(["  95% interval", *(PERCENT.interval(*run.accuracy_interval) for run in runs)])
+            rows += _beside(measure, runs)
     return table("Summary", ["", *(group.label for group in view.groups)], rows)
+
+
+def over_groups(found: Intervals) -> int | None:
+    """How many groups the intervals are over; None for those over samples."""
+    return found.count if found.over == "groups" else None
+
+
+def _beside(measure: Measure, runs: Sequence[Metrics]) -> Iterator[list[object]]:
+    """What belongs to a measure: its interval, and what answering without looking would get."""
+    intervals = [run.intervals.of.get(measure.key) if run.intervals else None for run in runs]
+    written = [found and measure.interval(*found) for found in intervals]
+    if measure.key == "accuracy":
+        yield ["  95% interval", *(measure.interval(*run.accuracy_interval) for run in runs)]
+        yield from _known("  95%, by group", written)
+    else:
+        yield from _known("  95% interval", written)
+    if measure.key in BASELINES:
+        baselines = (BASELINES[measure.key](run.confusion) for run in runs)
+        texts = ([*map(measure.written, each)] for each in baselines)
+        yield ["  chance, majority", *(", ".join(each) for each in texts)]
+    if measure.key == "latency_ms":
+        yield from latency_rows(runs)
+
+
+def _known(heading: str, values: Sequence[object]) -> Iterator[list[object]]:
+    """A row, if some run has the value."""
+    if any(value is not None for value in values):
+        yield [heading, *values]
+
+
+def latency_rows(runs: Sequence[Metrics | ReconstructionMetrics]) -> Iterator[list[object]]:
+    """The percentiles of each batch that was timed, and how."""
+    found = [{each.batch: each for each in run.latency or ()} for run in runs]
+    for batch in dict.fromkeys(batch for timed in found for batch in timed):
+        each = [timed.get(batch) for timed in found]
+        percentiles = [one and (one.p50_ms, one.p90_ms, one.p99_ms) for one in each]
+        yield [
+            f"  batch {batch}: p50, 90, 99",
+            *(texts and ", ".join(map(DECIMALS.text, texts)) for texts in percentiles),
+        ]
+    timed = [next(iter(each.values()), None) for each in found]
+    yield from _known(
+        "  timed on", [one and f"{one.device}, {events.counted(one.threads, 'thread')}" for one in timed]
+    )
 
 
 def _label_cells(view: Models, group: Group[Metrics]) -> Iterator[tuple[str, object]]:
@@ -221,6 +283,18 @@ def _run_row(run: Metrics) -> dict[str, Any]:
         row[measure.key] = measure.value(run)
         if measure.name == "accuracy":
             row["accuracy_low"], row["accuracy_high"] = run.accuracy_interval
+            row |= {"chance": run.chance, "majority": run.majority}
+    if run.intervals:
+        row["groups"] = over_groups(run.intervals)
+        for key, (low, high) in run.intervals.of.items():
+            # Wilson's has those names
+            name = f"{key}_by_group" if key == "accuracy" else key
+            row |= {f"{name}_low": low, f"{name}_high": high}
+    for timed in run.latency or ():
+        row |= {
+            f"latency_batch{timed.batch}_p{each}_ms": getattr(timed, f"p{each}_ms") for each in (50, 90, 99)
+        }
+        row["latency_threads"] = timed.threads
     return row
 
 
@@ -277,7 +351,7 @@ def to_record(view: Models) -> dict[str, Any]:
         row = _run_row(run)
         first = models[0] if models else row
         numbers = [key for key, value in row.items() if isinstance(value, int | float)]
-        changes = {key: row[key] - first[key] for key in numbers if first[key] is not None}
+        changes = {key: row[key] - first[key] for key in numbers if first.get(key) is not None}
         models.append({**row, "change": changes, "per_class": to_builtins(run.per_class)})
     return {"schema": SCHEMA, "comparable": same, "models": models}
 

@@ -28,9 +28,14 @@ CHUNK, LONGEST = 2**20, 2**25
 """Characters that are read at a time, and those of the longest object."""
 
 
+DERIVED = ("chance", "majority", "balanced_accuracy", "kappa", "matthews_correlation")
+"""What metrics say besides their fields. It is written for other programs, and not read again."""
+
+
 def to_record(metrics: Metrics) -> dict[str, Any]:
     """The metrics as a JSON object with its schema first."""
-    return {"schema": SCHEMA, **dataclasses.asdict(metrics)}
+    derived = {name: getattr(metrics, name) for name in DERIVED}
+    return {"schema": SCHEMA, **dataclasses.asdict(metrics), **derived}
 
 
 def read(places: Iterable[str]) -> Runs:

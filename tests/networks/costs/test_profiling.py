@@ -15,7 +15,7 @@ from torchvision import models
 from emoprune.choices import Price
 from emoprune.networks import build
 from emoprune.networks.costs import profiling
-from emoprune.networks.costs.profiling import Footprint, cost, latency_ms, turns_ms
+from emoprune.networks.costs.profiling import Footprint, cost, times_ms, turns_ms
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.types import Cost, Spec
@@ -94,16 +94,21 @@ def test_cost_does_not_change_the_network() -> None:
     assert not net.training
 
 
-def test_latency_ms_is_the_median_after_a_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("slow_s", "runs"), [(0.001, 200), (0.1, 50), (9.0, 20)])
+def test_times_ms_has_as_many_runs_as_there_is_time_for(
+    monkeypatch: pytest.MonkeyPatch, slow_s: float, runs: int
+) -> None:
     clock, calls = [0.0], [0]
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
 
     def run() -> None:
         calls[0] += 1
-        # slow while it warms up, and a third of the rest held up by something else
-        clock[0] += 60.0 if calls[0] <= 5 else 9.0 if calls[0] % 3 == 0 else 0.25
+        # slow while it warms up
+        clock[0] += 60.0 if calls[0] <= 5 else slow_s
 
-    assert latency_ms(run) == pytest.approx(250)
+    times = times_ms(run)
+    assert len(times) == pytest.approx(runs, abs=1)
+    assert times == pytest.approx([1000 * slow_s] * len(times))
 
 
 SPECS = (

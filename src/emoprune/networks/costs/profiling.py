@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -55,7 +54,7 @@ def hidden_units(checkpoint: Checkpoint) -> int:
     return channel_graph(build.blueprint(checkpoint.spec), checkpoint.spec.input).units
 
 
-WARM_UP, REPEATS = 5, 50
+WARM_UP, LEAST_RUNS, MOST_RUNS, LONGEST_RUNS_S = 5, 20, 200, 5.0
 LEAST_TURNS, MOST_TURNS, LONGEST_TURNS_S = 12, 400, 6.0
 
 
@@ -79,16 +78,22 @@ def turns_ms(
     return turns[1:]
 
 
-def latency_ms(run: Callable[[], object]) -> float:
-    """Median wall time of `run` in milliseconds over 50 calls, after 5 warm-up calls."""
+def times_ms(run: Callable[[], object]) -> list[float]:
+    """Milliseconds of wall time of calls of `run`, after 5 that warm up.
+
+    Up to 200 calls within 5 seconds, at least 20.
+    """
     for _ in range(WARM_UP):
         run()
-    times = []
-    for _ in range(REPEATS):
+    times: list[float] = []
+    begun = time.perf_counter()
+    while len(times) < LEAST_RUNS or (
+        len(times) < MOST_RUNS and time.perf_counter() - begun < LONGEST_RUNS_S
+    ):
         start = time.perf_counter()
         run()
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
+        times.append(1000 * (time.perf_counter() - start))
+    return times
 
 
 class Footprint:

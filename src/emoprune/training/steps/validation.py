@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emoprune.choices import KeepBy, Task
+from emoprune.evaluation.confusion import balanced_accuracy
 from emoprune.evaluation.scores import score
 from emoprune.networks.losses import judge, predict
 from emoprune.networks.types import Epoch
@@ -35,8 +36,8 @@ def validate(
     if not bool(logits.isfinite().all()):
         return Validation(math.nan)
     found = score(logits, labels, [str(index) for index in range(classes)])
-    recalls = [entry.recall for entry in found["per_class"].values() if entry.recall is not None]
-    return Validation(found["log_loss"], found["accuracy"], sum(recalls) / len(recalls), found["macro_f1"])
+    balanced = balanced_accuracy(found["confusion"])
+    return Validation(found["log_loss"], found["accuracy"], balanced, found["macro_f1"])
 
 
 def merit(epoch: Epoch, by: KeepBy) -> float:
