@@ -16,7 +16,8 @@ KEYS = [
     *("schema", "model", "model_fingerprint", "data", "data_fingerprint", "split", "n", "classes"),
     *("accuracy", "accuracy_interval", "macro_f1", "per_class", "confusion", "log_loss", "calibration_error"),
     *("parameters", "nonzero_parameters", "macs", "bytes", "units", "latency_ms", "label", "settings"),
-    *("seen", "test_looks"),
+    *("seen", "test_looks", "top2_accuracy", "auc", "reliability", "intervals", "latency"),
+    *("chance", "majority", "balanced_accuracy", "kappa", "matthews_correlation"),
 ]
 
 

@@ -20,7 +20,7 @@ from emoprune.cli.main import main
 from emoprune.data.datasets import open_data
 from emoprune.data.loader import batches
 from emoprune.data.splits import partition
-from emoprune.errors import BadData, UsageFault
+from emoprune.errors import BadData, OutputFault, UsageFault
 from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.model import load, samples
 from emoprune.evaluation.types import Metrics, ReconstructionMetrics
@@ -184,8 +184,12 @@ def test_evaluate_gives_an_onnx_file_the_metrics_of_its_checkpoint(
     assert exported.log_loss == pytest.approx(original.log_loss, abs=1e-5)
     assert exported.bytes == onnx_model.stat().st_size
     assert exported.latency_ms is not None
-    assert exported.latency_ms > 0
-    own = ("model", "model_fingerprint", "bytes", "log_loss", "calibration_error", "latency_ms")
+    assert exported.latency is not None
+    first, second = exported.latency
+    assert (first.batch, second.batch, first.threads) == (1, 32, torch.get_num_threads())
+    assert exported.latency_ms == first.p50_ms > 0
+    own = ("model", "model_fingerprint", "bytes", "log_loss", "calibration_error", "latency_ms", "latency")
+    own += ("reliability", "intervals")
     changes: dict[str, Any] = {name: getattr(original, name) for name in own}
     assert dataclasses.replace(exported, **changes) == original
 
@@ -446,3 +450,36 @@ def test_evaluate_goes_on_where_looks_cannot_be_counted(
     assert evaluated(model, faces).n == 12
     (said,) = (text for text in told.messages if "look" in text)
     assert said.startswith("this look at the test part is not counted: ")
+
+
+def test_evaluate_of_one_sample_has_no_value_for_what_is_undefined(
+    model: Path, faces: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "one" / "happy").mkdir(parents=True)
+    shutil.copy(next((faces / "happy").iterdir()), tmp_path / "one" / "happy")
+    found = evaluated(model, tmp_path / "one", part="all")
+    assert (found.n, found.intervals, found.auc, found.matthews_correlation) == (1, None, None, None)
+    assert found.kappa in (None, 0)
+    assert (found.chance, found.majority, found.balanced_accuracy) == (1 / 3, 1, found.accuracy)
+
+
+def test_evaluate_refuses_outputs_before_it_looks(
+    model: Path, faces: Path, tmp_path: Path, state: Path
+) -> None:
+    (tmp_path / "p.csv").write_text("mine")
+    with pytest.raises(OutputFault, match="exists already"):
+        evaluated(model, faces, predictions=tmp_path / "p.csv")
+    with pytest.raises(BadData, match="does not match `group_by="):
+        evaluated(model, faces, predictions=tmp_path / "q.csv", group_by="^z")
+    assert [path.name for path in tmp_path.iterdir()] == ["p.csv"]
+    assert not (state / "emoprune").exists()
+
+
+@pytest.mark.parametrize("asked", [{"group_by": "^[^_]+"}, {"predictions": "p.csv"}])
+def test_evaluate_refuses_what_a_reconstruction_has_not(
+    compressed: Compressed, in_folder: Path, asked: dict[str, str]
+) -> None:
+    table, network = compressed(0)
+    with pytest.raises(UsageFault, match="reconstructs its input"):
+        evaluate(checkpoints.read(str(network)), open_data(table), **asked)  # type: ignore[arg-type]
+    assert list(in_folder.iterdir()) == []

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 import torch
 
+from emoprune.data.datasets import open_data
 from emoprune.data.types import Catalog, SplitRule
 from emoprune.errors import BadData, UsageFault
+from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.grouping import sample_groups
 from emoprune.evaluation.model import ChosenPart
+from emoprune.evaluation.types import Metrics
+from tests.support.training import CONV1, trained
 
 NAMES = ("x/ann_1.jpg", "x/ann_2.jpg", "y/bob_1.jpg", "y/cid_1.jpg")
 CATALOG = Catalog("faces", NAMES, (0, 0, 1, 1), ("x", "y"), "f")
@@ -69,3 +76,21 @@ def test_sample_groups_warn_of_a_pattern_that_keeps_nothing_together(told: pytes
     assert sample_groups(part(0, 1), rule(), ".*") == ("ann_1.jpg", "ann_2.jpg")
     (said,) = told.messages
     assert "4 groups of one sample each" in said
+
+
+def test_evaluate_takes_groups_from_the_split_of_the_model(
+    faces: Path, tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    grouped = trained(faces, **CONV1, group_by=FILMS, split="40/60")
+    found = evaluate(grouped, open_data(faces))
+    assert isinstance(found, Metrics)
+    assert found.intervals is not None
+    assert (found.intervals.over, found.intervals.count) == ("groups", 3)
+    assert "accuracy" in found.intervals.of
+    other = shutil.copytree(faces / "happy", tmp_path / "other" / "happy").parent
+    told.clear()
+    alone = evaluate(grouped, open_data(other), part="all")
+    assert isinstance(alone, Metrics)
+    assert alone.intervals is not None
+    assert alone.intervals.over == "samples"
+    assert any(text.startswith(f"{other}: intervals take its samples") for text in told.messages)

@@ -5,17 +5,28 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import metrics
 
+from emoprune.data.datasets import open_data
+from emoprune.data.splits import partition
 from emoprune.errors import BadData, EmopruneError, InvalidRecord, OutputFault
+from emoprune.evaluation.bootstrap import intervals
+from emoprune.evaluation.evaluate import evaluate
+from emoprune.evaluation.model import load
 from emoprune.evaluation.predictions import Predictions, read
+from emoprune.evaluation.types import Metrics
+from emoprune.networks import checkpoint as checkpoints
+from tests.support.training import CONV1, trained
 
 ANY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=6)
 """With commas, quotes, line ends and right-to-left letters among them."""
@@ -192,3 +203,65 @@ def test_predictions_are_read_without_torch() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert ended.stdout.split() == ["False", "False"]
+
+
+def scored(model: Path, data: Path | str, **options: Any) -> Metrics:
+    found = evaluate(load(str(model), torch.device("cpu")), open_data(data), **options)
+    assert isinstance(found, Metrics)
+    return found
+
+
+def test_evaluate_writes_the_predictions_that_its_metrics_are_of(
+    model: Path, faces: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "p.csv"
+    found = scored(model, faces, part="train", group_by="^[^_]+", predictions=place, label="mine")
+    (kept,) = read(place)
+    assert (kept.run, kept.model_fingerprint, kept.data_fingerprint, kept.classes) == (
+        *("mine", found.model_fingerprint, found.data_fingerprint, found.classes),
+    )
+    catalog = open_data(faces).catalog
+    indices = partition(catalog, checkpoints.read(str(model)).split)["train"]
+    assert kept.names == tuple(catalog.names[index] for index in indices)
+    assert kept.labels.tolist() == [catalog.labels[index] for index in indices]
+    assert kept.groups == tuple(Path(name).name.partition("_")[0] for name in kept.names)
+    every = range(len(kept.classes))
+    confusion = metrics.confusion_matrix(kept.labels, kept.predicted, labels=every)
+    assert found.confusion == tuple(map(tuple, confusion.tolist()))
+    assert found.log_loss == pytest.approx(metrics.log_loss(kept.labels, kept.probabilities, labels=every))
+    assert found.intervals is not None
+    assert (found.intervals.over, found.intervals.count) == ("groups", 5)
+    again = intervals(np.log(kept.probabilities), kept.labels, kept.groups)
+    assert again is not None
+    for name, ends in again.of.items():
+        assert found.intervals.of[name] == pytest.approx(ends), name
+    plain = scored(model, faces, part="train", predictions=place, force=True)
+    assert plain.intervals is not None
+    assert (plain.intervals.over, plain.intervals.count) == ("samples", 48)
+    assert (read(place)[0].run, read(place)[0].groups) == (str(model), None)
+
+
+def test_evaluate_names_samples_of_a_part_as_the_whole_does(faces_here: Callable[..., Path]) -> None:
+    counts = {f"{part}/{label}": 4 for part in ("train", "test") for label in ("happy", "sad")}
+    faces_here("faces", counts)
+    trained("faces", **CONV1).save("m.st")
+    written = []
+    for number, data in enumerate(("faces:test", "faces")):
+        scored(Path("m.st"), data, predictions=f"{number}.csv")
+        written.append(Path(f"{number}.csv").read_bytes())
+    assert written[0] == written[1]
+    trained("faces:train", **CONV1).save("n.st")
+    found = scored(Path("n.st"), "faces:test", predictions="n.csv")
+    (kept,) = read("n.csv")
+    assert kept.data_fingerprint == found.data_fingerprint
+    assert kept.names[0].startswith("happy/")
+
+
+def test_evaluate_refuses_predictions_of_samples_of_one_name(tmp_path: Path) -> None:
+    rows = [f"{name},{label},{x}" for name, label in ("ax", "ay", "bx", "cy") for x in (1, 2)]
+    (tmp_path / "t.csv").write_text("\n".join(["name,label,x", *rows]))
+    made = trained(str(tmp_path / "t.csv"), arch="mlp", hidden=2, epochs=1, split="50/50")
+    data = open_data(tmp_path / "t.csv")
+    with pytest.raises(InvalidRecord, match=r"t\.csv: a is the name of several samples"):
+        evaluate(made, data, part="all", predictions=tmp_path / "p.csv")
+    assert not (tmp_path / "p.csv").exists()

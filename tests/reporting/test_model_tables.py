@@ -51,6 +51,7 @@ BOTH = one_by_one([BEFORE, AFTER])
 SUMMARY_KEYS = {
     *("model", "data", "split", "n", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "log_loss"),
     *("calibration_error", "units", "parameters", "nonzero_parameters", "macs", "bytes", "latency_ms"),
+    *("chance", "majority", "balanced_accuracy", "top2_accuracy", "kappa", "matthews_correlation", "auc"),
 }
 
 
