@@ -104,3 +104,63 @@ def test_eval_of_a_part_is_eval_with_that_split(emoprune: Runner, faces_here: Ca
     first, second = (emoprune.done("eval", "m.st", "faces:test") for _ in range(2))
     assert (first.record["test_looks"], second.record["test_looks"]) == (0, 1)
     assert "note: faces: its test part was looked at 1 time before, for this same network" in second.err
+
+
+def test_eval_writes_predictions_beside_the_metrics_or_alone(
+    emoprune: Runner, model: Path, faces: Path, in_folder: Path
+) -> None:
+    argv = ("eval", model, faces, "--split", "train", "--group-by", "^[^_]+", "--predictions")
+    metrics = emoprune.done(*argv, "p.csv").record
+    assert (metrics["intervals"]["over"], metrics["intervals"]["count"]) == ("groups", 5)
+    written = (in_folder / "p.csv").read_bytes()
+    assert len(written.splitlines()) == 1 + metrics["n"]
+    assert emoprune.done(*argv, "-").raw == written
+    says = ("p.csv: exists already", "--force")
+    emoprune.check_refused(*argv, "p.csv", says=says)
+    emoprune.done(*argv, "p.csv", "--force", "--label", "again")
+    assert (in_folder / "p.csv").read_bytes() == written.replace(str(model).encode(), b"again")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "code", "says"),
+    [
+        ("(", 2, "--group-by '(' is not a regular expression"),
+        ("^z", 1, "does not match --group-by '^z', as do 59 others; widen the pattern"),
+        ("_", 1, "groups made by --group-by: 1, fewer than the 2 of an interval; choose a pattern"),
+    ],
+)
+def test_eval_refuses_groups_as_train_does(
+    emoprune: Runner, model: Path, faces: Path, pattern: str, code: int, says: str
+) -> None:
+    emoprune.check_refused("eval", model, faces, "--group-by", pattern, code=code, says=(says,))
+
+
+def test_eval_shows_chance_and_majority_below_each_accuracy(
+    emoprune: Runner, monkeypatch: pytest.MonkeyPatch, model: Path, faces: Path
+) -> None:
+    argv = ("eval", model, faces, "--split", "train", "--group-by", "^[^_]+", "--latency")
+    lines = lines_of(bytes_on_terminal(monkeypatch, *argv, columns=80))
+    assert max(map(len, lines)) <= 80
+    shown = lines[: next(index for index, line in enumerate(lines) if line.startswith("Precision"))]
+    headings = [line.strip().partition("  ")[0] for line in shown]
+    for name in ("accuracy", "balanced accuracy", "top-2 accuracy"):
+        place = headings.index(name)
+        assert "chance, majority" in headings[place + 1 : place + 4]
+    of_scores = ("balanced accuracy", "macro F1", "Cohen's kappa", "Matthews correlation", "AUC", "log loss")
+    for name in of_scores:
+        assert headings[headings.index(name) + 1] == "95% interval"
+    assert ["groups", "5"] in [line.split() for line in shown]
+    assert ["timed", "on", "cpu,", "1", "thread"] in [line.split() for line in shown]
+
+
+def test_eval_shows_the_latency_of_a_network_that_reconstructs(
+    emoprune: Runner, monkeypatch: pytest.MonkeyPatch, table: Path
+) -> None:
+    emoprune.done("train", table, "ae.st", "--arch", "autoencoder", "--epochs", "0")
+    lines = lines_of(bytes_on_terminal(monkeypatch, "eval", "ae.st", table, "--latency", columns=120))
+    assert (
+        sum(line.strip().startswith(("batch 1: p50, 90, 99", "batch 32: p50, 90, 99")) for line in lines) == 2
+    )
+    record = emoprune.done("eval", "ae.st", table, "--latency").record
+    assert [each["batch"] for each in record["latency"]] == [1, 32]
+    emoprune.check_refused("eval", "ae.st", table, "--predictions", "p.csv", code=2, says=("--predictions",))

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
         ("model.st", "curve.json"),
     ),
     "prune": (("prune", "model.st", "-o", "out/small.st", "--angle", "60", "--data", "none"), ("small.st",)),
+    "eval": (("eval", "model.st", "table.csv", "--predictions", "out/p.csv"), ("p.csv",)),
     "features": (("features", "faces", "out/f.csv", "--size", "8", "--gray"), ("f.csv",)),
     "features .st": (("features", "faces", "out/f.st", "--size", "8", "--gray"), ("f.st",)),
     "report": (

@@ -188,8 +188,10 @@ def test_evaluate_gives_an_onnx_file_the_metrics_of_its_checkpoint(
     first, second = exported.latency
     assert (first.batch, second.batch, first.threads) == (1, 32, torch.get_num_threads())
     assert exported.latency_ms == first.p50_ms > 0
-    own = ("model", "model_fingerprint", "bytes", "log_loss", "calibration_error", "latency_ms", "latency")
-    own += ("reliability", "intervals")
+    own = (
+        *("model", "model_fingerprint", "bytes", "log_loss", "calibration_error", "latency_ms", "latency"),
+        *("reliability", "intervals"),
+    )
     changes: dict[str, Any] = {name: getattr(original, name) for name in own}
     assert dataclasses.replace(exported, **changes) == original
 

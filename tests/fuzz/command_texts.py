@@ -111,6 +111,7 @@ LINES = [
         "prune none.st -o o.st --method reconstruct --macs 0.5 --round-to 8 --dry-run",
         "prune none.st --method distinct --angle 20 --merge sum --steps --label x",
         "eval none.st none.csv --split test --label x --set a=1 --latency --json",
+        "eval none.onnx none --group-by ^[^_]+ --predictions p.csv --force",
         "report none.json --by-label --paper p.csv --figures f --figure steps --section summary",
         "export none.st o.onnx --tolerance 1e-4 --data none --seed 3",
         "--version",

@@ -35,6 +35,7 @@ from emoprune.data.types import Preprocess, Table
 from emoprune.errors import EmopruneError
 from emoprune.evaluation import looks as ledger
 from emoprune.evaluation import model as models
+from emoprune.evaluation import predictions as answers
 from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.types import Metrics
 from emoprune.faces import contact_sheet, crop_photo, manifest, text_layout
@@ -175,6 +176,12 @@ def split_file(place: Place) -> None:
     partition(data.catalog, rule)
     for found in splits.fold_rules(rule, 2):
         partition(data.catalog, found)
+
+
+def predictions(place: Place) -> None:
+    """As a comparison of runs reads them."""
+    for found in answers.read(place.input):
+        found.to_bytes()
 
 
 def looks(place: Place) -> None:
@@ -398,6 +405,7 @@ READERS: dict[str, Reader] = {
         hostile="hostile workbooks",
     ),
     "split file": Reader(read=split_file, seeds="split files", **OF_CSV),
+    "predictions": Reader(read=predictions, seeds="predictions", **OF_CSV),
     "test looks": Reader(read=looks, seeds="looks", suffix=".jsonl", strategy=strategies.json_files),
     "crops.csv": Reader(read=rows, seeds="manifests", **OF_CSV),
     "failures.csv": Reader(read=boxes, seeds="boxes", **OF_CSV),

@@ -23,6 +23,7 @@ from emoprune.data.formats import feature_tables
 from emoprune.data.formats.fer2013 import USAGES
 from emoprune.deployment.export import export
 from emoprune.evaluation.looks import Look
+from emoprune.evaluation.predictions import Predictions
 from emoprune.faces import manifest
 from emoprune.faces.crop_folder import crop_folder
 from emoprune.faces.output_folder import CropFolder
@@ -79,12 +80,24 @@ def made(room: Path) -> Inputs:
             settings_files.to_toml({"augment": ("flip", 'a"\\'), "lr": 1e-5, "gray": True}, SETTINGS),
         ],
         "split files": list(split_files_of(open_data(str(table)))),
+        "predictions": [*predictions(), b"".join(predictions())],
         "looks": [
             "".join(json.dumps(dataclasses.asdict(look)) + "\n" for look in looks).encode()
             for looks in ([LOOK], [LOOK, dataclasses.replace(LOOK, model="e" * 64, descent=None)])
         ],
         "latencies": [Measured(SCHEMA, "a processor", 1, {"dense 1 widths 16>16": 0.5}).to_bytes()],
     }
+
+
+def predictions() -> list[bytes]:
+    """Of two runs, one of which has groups."""
+    answers: dict[str, Any] = {
+        **{"model_fingerprint": "ab", "data_fingerprint": "cd", "classes": ("angry", 'a "b"')},
+        **{"names": ("a,b", "c"), "labels": np.array([0, 1]), "predicted": np.array([0, 0])},
+        "probabilities": np.array([[0.75, 0.25], [0.5, 0.5]]),
+    }
+    runs_of = (("m.st", None), ("whole, before", ("f1", "f2")))
+    return [Predictions(run=run, groups=groups, **answers).to_bytes() for run, groups in runs_of]
 
 
 def table_csv(rows: int = 12) -> bytes:

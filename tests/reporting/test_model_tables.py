@@ -10,7 +10,7 @@ import pytest
 
 from emoprune.errors import BadMetrics
 from emoprune.evaluation.confidence import estimate
-from emoprune.evaluation.types import ClassScore, Metrics
+from emoprune.evaluation.types import ClassScore, Intervals, Latency, Metrics
 from emoprune.reporting.model_tables import (
     by_class,
     comparable,
@@ -137,6 +137,51 @@ def test_summary_has_latency_only_where_some_model_was_timed() -> None:
     assert cells(summary(one_by_one([BEFORE, timed])), "latency (ms)") == ("-", "1.500")
     slower = dataclasses.replace(BEFORE, latency_ms=3.0)
     assert cells(summary(one_by_one([slower, timed])), "latency (ms)") == ("3.000", "1.500 (-50.0%)")
+
+
+def test_summary_has_intervals_groups_and_what_blind_answers_get() -> None:
+    of = {"accuracy": (0.4, 0.9), "balanced_accuracy": (0.41, 0.89), "log_loss": (0.3, 0.7)}
+    grouped = dataclasses.replace(
+        BEFORE, top2_accuracy=1.0, intervals=Intervals("percentile bootstrap", "groups", 7, 2000, of)
+    )
+    found = summary(one_by_one([grouped, dataclasses.replace(AFTER, confusion=((8, 0), (2, 0)))])).rows
+    below = {heading: list(found[place + 1 : place + 4]) for place, (heading, *_) in enumerate(found)}
+    assert cells(summary(one_by_one([grouped, AFTER])), "groups") == (7, None)
+    assert below["accuracy"] == [
+        ("  95% interval", "49.0 to 94.3%", "49.0 to 94.3%"),
+        ("  95%, by group", "40.0 to 90.0%", None),
+        ("  chance, majority", "50.0%, 60.0%", "50.0%, 80.0%"),
+    ]
+    assert below["balanced accuracy"][:2] == [
+        ("  95% interval", "41.0 to 89.0%", None),
+        ("  chance, majority", "50.0%, 50.0%", "50.0%, 50.0%"),
+    ]
+    assert below["top-2 accuracy"][0] == ("  chance, majority", "100.0%, 100.0%", "100.0%, 100.0%")
+    assert below["log loss"][0] == ("  95% interval", "0.300 to 0.700", None)
+
+
+def test_summary_has_the_percentiles_of_each_batch() -> None:
+    times = (Latency(1, 2, "cpu", 200, 1.0, 2.0, 3.0), Latency(32, 2, "cpu", 90, 10.0, 20.0, 30.0))
+    timed = dataclasses.replace(AFTER, latency_ms=1.0, latency=times)
+    assert summary(one_by_one([BEFORE, timed])).rows[-4:] == (
+        ("latency (ms)", "-", "1.000"),
+        ("  batch 1: p50, 90, 99", None, "1.000, 2.000, 3.000"),
+        ("  batch 32: p50, 90, 99", None, "10.000, 20.000, 30.000"),
+        ("  timed on", None, "cpu, 2 threads"),
+    )
+    (row,) = rows(flat_summary(one_by_one([timed])))
+    assert (row["latency_batch32_p99_ms"], row["latency_threads"]) == (30.0, 2)
+    assert to_record(one_by_one([BEFORE, timed]))["models"][1]["latency_batch1_p90_ms"] == 2.0
+
+
+def test_flat_summary_has_the_ends_of_intervals() -> None:
+    of = {"accuracy": (0.4, 0.9), "kappa": (0.1, 0.5)}
+    grouped = dataclasses.replace(BEFORE, intervals=Intervals("percentile bootstrap", "groups", 7, 2000, of))
+    (row,) = rows(flat_summary(one_by_one([grouped])))
+    assert (row["groups"], row["accuracy_low"], row["accuracy_by_group_low"], row["kappa_high"]) == (
+        *(7, 0.49, 0.4, 0.5),
+    )
+    assert (row["chance"], row["majority"]) == (0.5, 0.6)
 
 
 def test_by_class_has_classes_down_models_across_and_no_value_for_the_undefined() -> None:

@@ -8,11 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emoprune.errors import BadMetrics, EmopruneError, InvalidRecord
-from emoprune.evaluation.types import ClassScore, Metrics
+from emoprune.evaluation.types import ClassScore, Intervals, Latency, Metrics, ReliabilityBin
 from emoprune.reporting import records_io
 
 FLOATS = st.floats(-1e99, 1e99)
 SHARES = st.none() | st.floats(0, 1)
+ENDS = st.tuples(st.floats(-1, 0), st.floats(0, 9))
+INTERVALS = st.builds(
+    Intervals,
+    *(st.text(max_size=6), st.sampled_from(["samples", "groups"]), st.integers(2, 99), st.just(2000)),
+    st.dictionaries(st.text(max_size=6), ENDS, max_size=3),
+)
+TIMES = st.tuples(st.just(Latency(1, 2, "cpu", 20, 0.5, 1.0, 1.5)))
 
 
 @st.composite
@@ -41,6 +48,10 @@ def any_metrics(draw: st.DrawFn) -> Metrics:
         macs=5,
         bytes=7,
         units=1,
+        auc=draw(SHARES),
+        intervals=draw(st.none() | INTERVALS),
+        latency=draw(st.none() | TIMES),
+        reliability=draw(st.sampled_from([None, (ReliabilityBin(sum(map(sum, confusion)), 0.5, None),)])),
     )
 
 
@@ -84,6 +95,18 @@ def good(**changes: Any) -> dict[str, Any]:
 def test_parse_gives_back_what_eval_prints(found: list[Metrics], indent: int | None) -> None:
     text = "\n".join(json.dumps(records_io.to_record(entry), indent=indent) for entry in found)
     assert list(parsed(text, place="here")) == found
+
+
+def test_parse_takes_records_of_older_versions() -> None:
+    (found,) = parsed(json.dumps(good()), place="here")
+    assert (found.top2_accuracy, found.auc, found.reliability, found.intervals, found.latency) == (None,) * 5
+    assert (found.majority, found.balanced_accuracy) == (0.5, 0.5)
+
+
+def test_parse_derives_what_follows_from_the_confusion() -> None:
+    (found,) = parsed(json.dumps(good(kappa=0.9, majority=0.1)), place="here")
+    assert (found.kappa, found.majority) == (0, 0.5)
+    assert records_io.to_record(found)["kappa"] == 0
 
 
 def test_to_record_begins_with_its_schema_and_has_every_key() -> None:
