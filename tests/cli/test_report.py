@@ -39,7 +39,12 @@ GOLDEN = """### Summary
 | samples | 10 | 10 |
 | accuracy | 70.0% | 65.0% (-5.0 pt) |
 |   95% interval | 40.0 to 90.0% | 40.0 to 90.0% |
+|   chance, majority | 50.0%, 60.0% | 50.0%, 60.0% |
+| balanced accuracy | 70.8% | 70.8% (+0.0 pt) |
+|   chance, majority | 50.0%, 50.0% | 50.0%, 50.0% |
 | macro F1 | 0.650 | 0.700 (+0.050) |
+| Cohen's kappa | 0.400 | 0.400 (+0.000) |
+| Matthews correlation | 0.408 | 0.408 (+0.000) |
 | log loss | 0.500 | 0.500 (+0.000) |
 | calibration error | 0.100 | 0.100 (+0.000) |
 | hidden units | 24 | 6 (-75.0%) |

@@ -49,3 +49,13 @@ def test_evaluate_folds_scores_each_sample_by_the_network_that_has_not_seen_it(
 def test_evaluate_folds_refuses_one_fold_twice(faces: Path, folds: list[Checkpoint]) -> None:
     with pytest.raises(BadData, match="folds that share a sample"):
         evaluate_folds([folds[0], folds[0]], open_data(faces), device="cpu")
+
+
+def test_evaluate_folds_has_intervals_over_the_groups_of_the_split(faces: Path) -> None:
+    data = open_data(faces, group_by="^[^_]+")
+    config = train_config(arch="conv1", size="16", gray=True, hidden=8, epochs=1)
+    made = [train(data, config, rule=rule).checkpoint for rule in fold_rules(data, 2)]
+    found = evaluate_folds(made, data, device="cpu").intervals
+    assert found is not None
+    assert (found.over, found.count) == ("groups", 5)
+    assert "accuracy" in found.of
