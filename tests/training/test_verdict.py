@@ -59,6 +59,14 @@ def test_a_training_that_has_learned_is_one_fact_beside_chance_and_the_majority(
     assert judged(keep="last").fact.startswith("epoch 3 is kept, the last (the best on val is 2): ")
 
 
+def test_more_than_the_majority_is_learned_of_val_where_there_is_that_part() -> None:
+    assert judged().learned
+    as_often = Answers((100, 120, 80), (0, 300, 0), 120)
+    assert not judged(val=as_often).learned
+    assert not judged(train=as_often, val=None).learned
+    assert verdict(LEARNING, {}, NAMES, keep="last").learned
+
+
 def test_without_a_val_part_train_is_judged() -> None:
     found = verdict(curve([1.0, 0.5]), {"train": GOOD}, NAMES, keep="last")
     assert (found.best_epoch, found.val_accuracy, found.majority) == (None, None, 0.4)

@@ -382,7 +382,8 @@ def _note_next(data: str, output: str, trained: Trained) -> None:
     if output == STANDARD:
         return
     argv = ["emoprune", "eval", output, data]
-    if trained.checkpoint.statistics:
+    # what has learned nothing is not worth pruning
+    if trained.checkpoint.statistics and (trained.verdict is None or trained.verdict.learned):
         argv = ["emoprune", "prune", output, "--method", "reconstruct", "--macs", "0.5"]
     events.note(f"wrote {output}; next: {' '.join(map(console.quoted, argv))}")
 

@@ -71,6 +71,12 @@ class Verdict:
     fact: str
     warnings: tuple[str, ...]
 
+    @property
+    def learned(self) -> bool:
+        """Whether more is right than by always answering one class; True where nobody knows."""
+        accuracy = self.train_accuracy if self.val_accuracy is None else self.val_accuracy
+        return accuracy is None or self.majority is None or accuracy > self.majority
+
     def tell(self) -> None:
         """Give it to those who listen to events."""
         events.note(self.fact)
