@@ -64,7 +64,7 @@ def test_a_file_of_settings_is_saved_and_read_and_written_options_win(
     assert Path("b.st").read_bytes() == Path("a.st").read_bytes()
     assert Path("again.toml").read_bytes() == text
     recipe, _, file = result.err.splitlines()[:3]
-    assert recipe.startswith("note: recipe modern: --optimizer adamw --weight-decay 0.05 --augment flip")
+    assert recipe.startswith("note: recipe modern: --optimizer adamw --weight-decay 0.05 --schedule ")
     assert file.startswith("note: standard input: --arch conv1 ")
     emoprune.done("train", small, "c.st", "--lr", "0.5", "--config", "run.toml", "--recipe", "paper")
     parameters = checkpoint.read("c.st").history[-1].parameters

@@ -122,7 +122,7 @@ RecipeOption = Annotated[
         callback=_take_defaults,
         autocompletion=options.completing(RECIPES),
         help="How to train, whatever the network, above a preset. paper: as defaults and presets have it; "
-        "modern: adamw with weight decay, and augmentation.",
+        "modern: adamw, cosine rate, mixup, averaged weights, augmentation.",
     ),
 ]
 Config = Annotated[
