@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from emoprune.choices import DeviceName, Part, SplitBy
     from emoprune.data.datasets import Data
     from emoprune.deployment.export import ExportSummary
+    from emoprune.evaluation.predictions import Predictions
+    from emoprune.evaluation.significance.compare import Comparison
     from emoprune.evaluation.types import Metrics, ReconstructionMetrics
     from emoprune.faces.types import CropSummary
     from emoprune.networks.types import Checkpoint
@@ -31,6 +33,7 @@ __all__ = [
     "EmopruneError",
     "__version__",
     "angles",
+    "compare",
     "crop",
     "evaluate",
     "export",
@@ -283,6 +286,23 @@ def evaluate(
         label=label,
         settings=settings,
     )
+
+
+def compare(
+    first: Predictions | str | Path, second: Predictions | str | Path, *, force: bool = False
+) -> Comparison:
+    """A second model against a first one on the same images: accuracy, and the recall of each class.
+
+    Each is a file that `evaluate` wrote as `predictions`, or a run of `emoprune.evaluation.predictions.read`.
+    `sentence(margin_points=1)` of the result says whether the difference is chance. Raises BadData for
+    predictions of other data or images, unless `force`, which compares the images in common; and for classes,
+    labels or groups that contradict one another.
+    """
+    from emoprune.evaluation.predictions import read_one
+    from emoprune.evaluation.significance.pairing import pair
+
+    one, other = (read_one(each) if isinstance(each, str | Path) else each for each in (first, second))
+    return pair(one, other, force=force).compared()
 
 
 def export(

@@ -33,7 +33,9 @@ Scope = Literal["global", "layer"]
 Sampler = Literal["grid", "random", "coarse-to-fine"]
 SpaceKind = Literal["linear", "log", "choice"]
 Price = Literal["macs", "parameters", "nanoseconds", "units"]
-Section = Literal["summary", "classes", "confusion", "steps", "curves"]
+Section = Literal[
+    "summary", "classes", "confusion", "predictions", "verdicts", "payers", "flipped", "steps", "curves"
+]
 Measured = Literal["accuracy", "macro F1", "units", "parameters", "non-zero", "MACs"]
 ClassMeasure = Literal["precision", "recall", "F1"]
 UnitMeasure = Literal["smallest angle", "least importance"]

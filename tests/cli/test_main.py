@@ -20,6 +20,7 @@ from emoprune.networks import checkpoint as checkpoints
 from emoprune.pruning.methods import METHODS
 from emoprune.version import __version__
 from tests.conftest import draw_faces
+from tests.support.answers import answers
 from tests.support.children import child, wait_until
 from tests.support.command_line import PROGRAM, SMALL, Runner, clean_environment, process, scores, tree
 
@@ -349,6 +350,15 @@ def test_report_loads_nothing_heavy(in_folder: Path, option: list[str]) -> None:
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ended.stderr.split() == ["0"]
     assert "accuracy" in ended.stdout
+
+
+@pytest.mark.parametrize("option", [[], ["--baseline", "b.csv"]])
+def test_report_compares_predictions_without_torch(in_folder: Path, option: list[str]) -> None:
+    for name in "bp":
+        (in_folder / f"{name}.csv").write_bytes(answers(name, "aab").to_bytes())
+    script = LOADED.format(argv=["report", "p.csv", *option], heavy=HEAVY - {"numpy", "scipy"})
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.stderr.splitlines()[-1] == "0"
 
 
 def test_report_draws_without_torch(in_folder: Path) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from emoprune.cli.main import main
 from emoprune.reporting.charts import FIGURES
+from tests.support.answers import answers
 from tests.support.command_line import Runner, scores, tree
+from tests.support.terminal import bytes_on_terminal, lines_of
 
 FIRST = scores("big.st")
 SECOND = scores(
@@ -116,7 +118,11 @@ def test_figures_are_drawn_and_the_report_is_printed_too(emoprune: Runner, in_fo
         (("--figures", "out", "--figure", "before-after"), 1, ("before-after", "', before'")),
         (("--figures", "no/out"), 1, ("no: no such folder",)),
         (("no.json",), 1, ("no.json: no such file",)),
-        ((".",), 1, (".: is a folder",)),
+        ((".",), 1, (".: no file in it is of evaluations, steps or curves",)),
+        (("-", "-"), 2, ("standard input can be read once",)),
+        (("--margin", "2"), 2, ("--margin is of a comparison; give --baseline",)),
+        (("--margin", "-1"), 2, ("--margin",)),
+        (("--section", "verdicts"), 1, ("no comparison; give --baseline",)),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
@@ -210,3 +216,82 @@ def test_help_names_every_figure(emoprune: Runner) -> None:
     for name in FIGURES:
         assert f"  {name} " in text
     assert max(map(len, text.partition("Examples:")[2].splitlines())) <= 80
+
+
+@pytest.fixture
+def compared(in_folder: Path) -> Path:
+    """A folder with a baseline, a worse run and metrics."""
+    (in_folder / "runs").mkdir()
+    for name, wrong in (("big", 0), ("small", 20)):
+        (in_folder / "runs" / f"{name}.csv").write_bytes(
+            answers(f"{name}.st", "b" * wrong + "a" * (60 - wrong)).to_bytes()
+        )
+    (in_folder / "runs" / "small.json").write_bytes(stream(SECOND))
+    return in_folder / "runs"
+
+
+ARGV = ("report", "--baseline", "runs/big.csv", "runs")
+# where only one model has images alone, Tango's interval is Wilson's: of 20 of 60, 22.7% to 45.9%
+SAID = "worse by 33.3 points (22.7 to 45.9; p < 0.001); lower recall of a (-33.3 points)"
+
+
+def test_report_says_whether_predictions_differ_by_chance(emoprune: Runner, compared: Path) -> None:
+    result = emoprune.done(*ARGV)
+    assert result.err == "note: big.st is the baseline, and not compared with itself\n"
+    assert [row["verdict"] for row in result.record["verdicts"]] == [SAID]
+    assert len(result.record["flipped"][0]["images"]) == 20
+    assert [model["model"] for model in result.record["models"]] == ["small.st"]
+    rows = csv.DictReader(io.StringIO(emoprune.done(*ARGV, "--section", "flipped", "--format", "csv").out))
+    assert [row["name"] for row in rows] == [f"{number:05d}.jpg" for number in range(20)]
+    assert f"| small.st | {SAID} |\n" in emoprune.done(*ARGV, "--format", "markdown").out
+
+
+def test_the_same_predictions_give_the_same_bytes(emoprune: Runner, compared: Path) -> None:
+    for form in ("json", "markdown", "table"):
+        first = emoprune.done(*ARGV, "--format", form)
+        assert emoprune.done(*ARGV, "--format", form) == first
+
+
+def test_predictions_come_through_standard_input(emoprune: Runner, compared: Path) -> None:
+    data = (compared / "small.csv").read_bytes()
+    for argv in (("--baseline", "runs/big.csv"), ("--baseline", "runs/big.csv", "-")):
+        assert emoprune.done("report", *argv, stdin=data).record["verdicts"][0]["verdict"] == SAID
+    found = emoprune.done("report", "--baseline", "-", "runs/big.csv", stdin=data).record["verdicts"][0]
+    assert (found["run"], found["difference"]) == ("big.st", pytest.approx(1 / 3))
+    emoprune.check_refused("report", "--baseline", "-", code=2, says=("standard input can be read once",))
+
+
+def test_predictions_without_a_baseline_are_listed(emoprune: Runner, compared: Path) -> None:
+    result = emoprune.done("report", "runs", "--section", "predictions", "--format", "csv")
+    assert result.out.splitlines()[0] == "run,images,groups,accuracy"
+    assert result.err == (
+        "note: predictions are only listed; --baseline names the file to compare them with\n"
+    )
+
+
+def test_predictions_of_other_data_are_refused_unless_forced(emoprune: Runner, compared: Path) -> None:
+    (compared / "small.csv").write_bytes(answers("small.st", "a" * 60, data="others").to_bytes())
+    says = ("emoprune: small.st: its data are others, and those of big.st are data;", "or give --force to")
+    emoprune.check_refused(*ARGV, says=says)
+    assert "warning: small.st: its data are others" in emoprune.done(*ARGV, "--force").err
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_verdicts_fit_a_terminal(
+    emoprune: Runner, monkeypatch: pytest.MonkeyPatch, compared: Path, columns: int
+) -> None:
+    lines = lines_of(bytes_on_terminal(monkeypatch, *ARGV, "--margin", "2", columns=columns))
+    assert max(map(len, lines)) <= columns
+    assert "  All are in JSON, and in the section flipped as CSV." in lines
+
+
+def test_a_flattered_run_is_warned_of_in_red_and_in_every_form(
+    emoprune: Runner, monkeypatch: pytest.MonkeyPatch, in_folder: Path
+) -> None:
+    (in_folder / "m.json").write_bytes(stream({**FIRST, "test_looks": 2}))
+    warning = "big.st: its test part was looked at before, 2 times"
+    assert emoprune.done("report", "m.json").record["warnings"] == [warning]
+    assert f"> **Warning:** {warning}\n" in emoprune.done("report", "m.json", "--format", "markdown").out
+    assert f"  warning: {warning}\n" in emoprune.done("report", "m.json", "--format", "table").out
+    shown = bytes_on_terminal(monkeypatch, "report", "m.json", columns=80)
+    assert f"\x1b[1;31m  warning: {warning}".encode() in shown

@@ -51,6 +51,7 @@ from emoprune.pruning import prune
 from emoprune.pruning.angles import survey_layers
 from emoprune.pruning.types import AnglesConfig, PruneConfig
 from emoprune.reporting import error_tables, figures, records_io, sections, tables
+from emoprune.reporting import inputs as given
 from emoprune.reporting.types import ReportConfig, Runs
 from emoprune.search.storage import Study
 from emoprune.training import settings_files
@@ -285,7 +286,7 @@ def _no_detector() -> Any:
 
 def report(place: Place) -> str:
     """As `report` in all formats."""
-    runs = records_io.read([str(place.input)])
+    runs = given.read([str(place.input)])
     text = ""
     for config in (ReportConfig(), ReportConfig(by_label=True)):
         made = sections.report(runs, config)
@@ -300,7 +301,7 @@ def report(place: Place) -> str:
 
 def drawn(place: Place) -> None:
     """As `report` that draws figures; most are only named."""
-    runs = records_io.read([str(place.input)])
+    runs = given.read([str(place.input)])
     blank = {"svg": b"", "png": b""}
     named = mock.patch.object(figures, "render", return_value=blank)
     with contextlib.nullcontext() if number(place) % DRAWN_OF == 0 else named:

@@ -360,3 +360,38 @@ def test_gathered_refuses_different_classes_in_one_label() -> None:
     other = dataclasses.replace(RUNS[0], classes=("happy", "angry"))
     with pytest.raises(BadMetrics, match=r"'whole'.*classes"):
         gathered([*RUNS, other])
+
+
+def looked(model: str, *, looks: int | None = None, seen: int | None = None, split: str = "test") -> Metrics:
+    return dataclasses.replace(BEFORE, model=model, label=model, test_looks=looks, seen=seen, split=split)
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        ([looked("a"), looked("b", looks=0, seen=0)], ()),
+        ([looked("a", looks=1)], ("a: its test part was looked at before, 1 time",)),
+        (
+            [looked(name, looks=number) for number, name in enumerate("abcdef")],
+            ("b, c, d and 2 more: their test parts were looked at before, up to 5 times",),
+        ),
+        ([looked("a", seen=4)], ("a: 4 of its samples were trained on",)),
+        ([looked("a", seen=4), looked("b", seen=2)], ("a, b: up to 4 of their samples were trained on",)),
+        ([looked("a", seen=10, split="train"), looked("b", seen=10, split="val")], ()),
+        (
+            [looked("a", looks=2, seen=4, split="all")],
+            ("a: its test part was looked at before, 2 times", "a: 4 of its samples were trained on"),
+        ),
+    ],
+)
+def test_warnings_name_the_runs_that_are_flattered(runs: list[Metrics], said: tuple[str, ...]) -> None:
+    for made in (one_by_one(runs), gathered(runs)):
+        assert made.warnings == said
+        assert to_record(made)["warnings"] == said
+
+
+def test_flat_summary_has_looks_and_seen_samples_where_they_are_known() -> None:
+    found = rows(flat_summary(one_by_one([looked("a", looks=3, seen=0), looked("b")])))
+    assert [(row["test_looks"], row["seen"]) for row in found] == [(3, 0), (None, None)]
+    record = to_record(one_by_one([looked("a", looks=3), looked("b", looks=5)]))
+    assert "test_looks" not in record["models"][1]["change"]

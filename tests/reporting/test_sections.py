@@ -10,15 +10,18 @@ import pytest
 
 from emoprune import choices
 from emoprune.choices import Section
-from emoprune.errors import BadMetrics, UsageFault
+from emoprune.errors import BadData, BadMetrics, UsageFault
 from emoprune.pruning.types import PruningCurve, PruningStep
 from emoprune.reporting.sections import FLAT, TABLES, report
 from emoprune.reporting.types import ReportConfig, Runs
+from tests.support.answers import answers
 from tests.support.runs import curve, pruning, run
 
 STEPS = (pruning("sum", PruningStep(10, loss=1.5, accuracy=0.6)),)
 EVERYTHING = Runs((run("a", 0.5),), (curve("a", (0.5, None)),), STEPS)
 LABELS = ReportConfig(by_label=True)
+ANSWERS = answers("m", "aab")
+COMPARED: tuple[Section, ...] = ("verdicts", "payers", "flipped")
 
 
 def test_every_section_has_tables_and_flat_rows() -> None:
@@ -27,9 +30,42 @@ def test_every_section_has_tables_and_flat_rows() -> None:
 
 @pytest.mark.parametrize("config", [ReportConfig(), LABELS])
 def test_report_has_the_sections_that_have_something(config: ReportConfig) -> None:
-    assert tuple(report(EVERYTHING, config).sections) == get_args(choices.Section)
+    rest = [name for name in get_args(choices.Section) if name not in ("predictions", *COMPARED)]
+    assert report(EVERYTHING, config).sections == rest
     assert report(Runs(curves=EVERYTHING.curves), config).sections == ["curves"]
     assert report(Runs(prunings=STEPS), config).sections == ["steps"]
+
+
+@pytest.mark.parametrize("by_label", [False, True])
+def test_report_lists_predictions_or_compares_them_with_a_baseline(in_folder: Path, by_label: bool) -> None:
+    runs = replace(EVERYTHING, predictions=(ANSWERS, answers("n", "abb")))
+    assert report(runs, ReportConfig(by_label=by_label)).sections[3] == "predictions"
+    (in_folder / "b.csv").write_bytes(ANSWERS.to_bytes())
+    made = report(runs, ReportConfig(by_label=by_label, baseline="b.csv"))
+    assert [*made.sections] == [name for name in get_args(choices.Section) if name != "predictions"]
+    assert [each.run for each in made.verdicts.found] == ["n"]
+    record = made.to_record()
+    assert [len(record[key]) for key in ("predictions", *COMPARED)] == [2, 1, 1, 1]
+    assert report(EVERYTHING).to_record()["verdicts"] == []
+
+
+def test_report_compares_other_images_with_force(in_folder: Path) -> None:
+    (in_folder / "b.csv").write_bytes(ANSWERS.to_bytes())
+    runs, config = Runs(predictions=(answers("n", "abba"),)), ReportConfig(baseline="b.csv")
+    with pytest.raises(BadData, match="1 image of it and 0 of m are not in the other"):
+        report(runs, config)
+    assert report(runs, config, force=True).verdicts.found[0].comparison.accuracy.images == 3
+
+
+@pytest.mark.parametrize("section", [None, "summary", "classes", "confusion"])
+def test_warnings_on_models_stand_once_below_the_first_table_of_them(section: Section | None) -> None:
+    looked = replace(run("a", 0.5), test_looks=3)
+    made = report(replace(EVERYTHING, evaluations=(looked,)))
+    warning = "m.st: its test part was looked at before, 3 times"
+    first, *rest = made.tables(section)
+    assert first.warnings == (warning,)
+    assert not any(table.warnings for table in (*rest, *made.tables("steps")))
+    assert made.to_record()["warnings"] == (warning,)
 
 
 def test_tables_come_in_the_order_of_sections_or_of_one_alone() -> None:
@@ -59,7 +95,8 @@ def test_to_record_has_all_sections() -> None:
     ("section", "fact"),
     [
         *(("summary", "no metrics"), ("classes", "no metrics"), ("confusion", "no metrics")),
-        *(("steps", "no steps"), ("curves", "no learning curves")),
+        *(("steps", "no steps"), ("curves", "no learning curves"), ("predictions", "no predictions")),
+        *((name, "no comparison") for name in COMPARED),
     ],
 )
 def test_a_section_without_records_is_refused(config: ReportConfig, section: Section, fact: str) -> None:

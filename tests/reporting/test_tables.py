@@ -87,7 +87,7 @@ def test_to_lines_lays_a_table_out_as_rich_does() -> None:
     console.print("Title", reference, sep="\n")
     lines = list(to_lines(made))
     assert "".join(f"{line}\n" for line, _ in lines) == console.file.getvalue()  # type: ignore[attr-defined]
-    assert [line.split() for line, is_heading in lines if is_heading] == [
+    assert [line.split() for line, style in lines if style] == [
         ["Title"],
         ["name", "n", "a", "long", "heading"],
     ]

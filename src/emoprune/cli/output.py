@@ -51,7 +51,7 @@ def emit(
 
 
 def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
-    """Print tables and lines; on a terminal with headings in bold, and no more of them than people read."""
+    """Print tables and lines; on a terminal in its styles, and no more of them than people read."""
     from rich.console import Console
     from rich.text import Text
 
@@ -60,10 +60,11 @@ def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
     stream = stream or sys.stdout
     terminal = Console(file=stream) if stream.isatty() else None
     for part in _beginning(parts) if terminal else parts:
-        for line, is_heading in [(_sentence(part), False)] if isinstance(part, str) else to_lines(part):
-            if terminal and is_heading:
-                # a terminal too narrow wraps whole lines; cells broken or cut short would be figures lost
-                terminal.print(Text(line, style="bold"), soft_wrap=True)
+        width = terminal.width if terminal else None
+        for line, style in [(_sentence(part), "")] if isinstance(part, str) else to_lines(part, width=width):
+            if terminal and style:
+                # a terminal too narrow wraps whole lines; figures broken or cut short would be lost
+                terminal.print(Text(line, style=style), soft_wrap=True)
             else:
                 stream.write(f"{line}\n")
     stream.flush()

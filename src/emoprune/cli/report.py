@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -14,6 +14,7 @@ from emoprune import events
 from emoprune.choices import Section
 from emoprune.cli import options, output
 from emoprune.errors import UsageFault
+from emoprune.io.files import STANDARD
 from emoprune.reporting import tables
 from emoprune.reporting.charts import FIGURES
 from emoprune.reporting.types import ReportConfig
@@ -35,6 +36,14 @@ Labels and figures: label every run, then report them by label.
   emoprune report runs.json --by-label --paper table4.csv
   emoprune report runs.json --figures figures/
   emoprune report runs.json --figures figures/ --figure confusion
+
+\b
+Is the difference chance? Predictions are compared with those of a baseline.
+  for model in big small; do
+    emoprune eval $model.st faces/ --predictions $model.csv > $model.json
+  done
+  emoprune report --baseline big.csv small.csv --margin 2
+  emoprune report --baseline big.csv *.csv --section flipped --format csv
 
 \b
 Steps of prunings and learning curves have sections of their own, with or
@@ -80,7 +89,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="FILES",
-            help="What emoprune eval, prune --steps and train --curve made; - or none: standard input.",
+            help="What emoprune eval, eval --predictions, prune --steps and train --curve made, or folders of"
+            " it; - or none: standard input.",
         ),
     ] = None,
     *,
@@ -90,7 +100,11 @@ def command(
     ] = None,
     section: Annotated[
         Section | None,
-        typer.Option(help="Only this section.  [default: all that have something; in CSV the first]"),
+        typer.Option(
+            metavar="NAME",
+            help=f"Only this section: {', '.join(get_args(Section))}.  "
+            "[default: all that have something; in CSV the first]",
+        ),
     ] = None,
     given: options.Given,
     figures: Annotated[
@@ -108,14 +122,20 @@ def command(
             help="With --figures: only this one; may be repeated.",
         ),
     ] = None,
-    force: options.Force = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Replace figures that exist; compare predictions of other data or images, those in common.",
+        ),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Compare evaluations, prunings and trainings, and draw them.
 
     The summary has accuracy with its 95% interval, cost and file size, each with its change against the first
-    model. Precision, recall and F1 per class, confusion matrices, steps of prunings and learning curves
-    follow.
+    model. Precision, recall and F1 per class, confusion matrices, verdicts on predictions, steps of prunings
+    and learning curves follow.
     """
     config = ReportConfig(**given.values)
     if figure and figures is None:
@@ -124,11 +144,14 @@ def command(
         raise UsageFault(
             "no files, and nothing is piped in", "give files of metrics, or pipe emoprune eval into it"
         )
-    from emoprune.reporting import records_io, sections
+    places = files or [STANDARD]
+    if [*places, config.baseline].count(STANDARD) > 1:
+        raise UsageFault("standard input can be read once", "give a file instead of one -")
+    from emoprune.reporting import inputs, sections
 
     with _uncollected():
-        runs = records_io.read(files or ["-"])
-        made = sections.report(runs, config)
+        runs = inputs.read(places)
+        made = sections.report(runs, config, force=force)
     for text in made.warnings:
         events.warn(text)
     made.chosen(section)

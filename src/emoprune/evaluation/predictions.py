@@ -61,6 +61,11 @@ class Predictions:
         if not ((self.probabilities >= 0) & (self.probabilities <= 1)).all():
             raise InvalidRecord("a probability is not from 0 to 1", HOW)
 
+    @property
+    def accuracy(self) -> float:
+        """The fraction of right answers."""
+        return float((self.labels == self.predicted).mean())
+
     def to_bytes(self) -> bytes:
         """As CSV; the same numbers are read again. Empty cells of the group say that nobody knows it."""
         titles = [*TITLES, *(CLASS + name for name in self.classes)]
@@ -90,8 +95,21 @@ def read(path: str | Path) -> tuple[Predictions, ...]:
     The file may be several, one behind the other, with the titles of each; more columns are passed over.
     Raises BadData, with the line and the column, for a file that is damaged or another.
     """
-    data = files.read_bytes(str(path))
-    with at(files.shown(str(path))):
+    return parse(files.read_bytes(str(path)), place=files.shown(str(path)))
+
+
+def read_one(path: str | Path) -> Predictions:
+    """The predictions in a file of one run; BadData for several runs, and as `read` raises it."""
+    run, *more = read(path)
+    if more:
+        fact = f"has {len(more) + 1} runs: {', '.join(each.run for each in (run, *more[:3]))}"
+        raise BadData(fact, "give a file of one run", place=files.shown(str(path)))
+    return run
+
+
+def parse(data: bytes, *, place: str) -> tuple[Predictions, ...]:
+    """The predictions of every run in the bytes of a file, as `read` gives them."""
+    with at(place):
         check_kind(data, "predictions", remedy=HOW)
         runs: dict[tuple[str, ...], _Run] = {}
         for line, row in _rows(data):

@@ -9,10 +9,8 @@ from emoprune import events
 from emoprune.data.splits import partition
 from emoprune.data.types import Catalog, SplitRule
 from emoprune.evaluation.model import ChosenPart
+from emoprune.evaluation.types import KNOWN
 from emoprune.io.content_hash import content_key
-
-KNOWN = ("train", "val")
-"""Parts that training learns from, or chooses by."""
 
 
 def content_keys(catalog: Catalog) -> Tensor | None:

@@ -17,6 +17,10 @@ COUNTS = ("n", "parameters", "nonzero_parameters", "macs", "bytes", "units")
 PERCENTILE = "percentile bootstrap"
 """The kind of the intervals."""
 MAYBE_COUNTS = ("seen", "test_looks")
+KNOWN = ("train", "val")
+"""Parts that training learns from, or chooses by."""
+MARGIN = 1.0
+"""Percentage points by which a model may be worse, unless a user says otherwise."""
 
 
 @dataclass(frozen=True)

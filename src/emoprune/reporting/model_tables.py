@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
@@ -14,7 +15,7 @@ from emoprune import events
 from emoprune.choices import ClassMeasure, Measured
 from emoprune.evaluation.confidence import Estimate, by_key
 from emoprune.evaluation.confusion import Confusion, chance, majority, one_recall
-from emoprune.evaluation.types import Intervals, Metrics, ReconstructionMetrics
+from emoprune.evaluation.types import KNOWN, MAYBE_COUNTS, Intervals, Metrics, ReconstructionMetrics
 from emoprune.reporting import aggregate, tables
 from emoprune.reporting.aggregate import CLASS_KEYS, Group, View, class_mean, confusion
 from emoprune.reporting.tables import (
@@ -31,6 +32,8 @@ from emoprune.reporting.tables import (
 from emoprune.reporting.types import PaperValue
 
 SCHEMA, LABELS_SCHEMA = "emoprune.report/1", "emoprune.labels/1"
+NAMED = 3
+"""Names of runs in a warning."""
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,40 @@ class Models(View[Group[Metrics]]):
         """What tables have a column of."""
         return [measure for measure in MEASURES if measure.name or not self.by_label]
 
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What flatters the runs: looks at their test part before this one, and samples that they know.
+
+        A line for each of the two, however many runs there are.
+        """
+        looks = {group.label: max(run.test_looks or 0 for run in group.runs) for group in self.ours}
+        # a part to train on was asked for by name
+        asked = {group.label: [run for run in group.runs if run.split not in KNOWN] for group in self.ours}
+        seen = {label: max([run.seen or 0 for run in runs], default=0) for label, runs in asked.items()}
+        return tuple(_warnings(+Counter(looks), +Counter(seen)))
+
     def change(self, group: Group[Metrics], measure: Measure) -> Estimate | None:
         """How a label's measure differs from the first label's, which itself has no change."""
         first = self.groups[0]
         return None if group is first else aggregate.change(group, first, measure.value)
+
+
+def _warnings(looks: Counter[str], seen: Counter[str]) -> Iterator[str]:
+    """A line for test parts that were looked at before, and one for samples that were trained on."""
+    if looks:
+        times = events.counted(max(looks.values()), "time")
+        what = "its test part was" if len(looks) == 1 else "their test parts were"
+        yield f"{_listed(looks)}: {what} looked at before, {'up to ' * (len(looks) > 1)}{times}"
+    if seen:
+        most = max(seen.values())
+        count = f"{most:,} of its" if len(seen) == 1 else f"up to {most:,} of their"
+        yield f"{_listed(seen)}: {count} samples were trained on"
+
+
+def _listed(names: Collection[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
+    return ", ".join([*names][:NAMED]) + more
 
 
 def one_by_one(found: Sequence[Metrics]) -> Models:
@@ -290,6 +323,7 @@ def _run_row(run: Metrics) -> dict[str, Any]:
             # Wilson's has those names
             name = f"{key}_by_group" if key == "accuracy" else key
             row |= {f"{name}_low": low, f"{name}_high": high}
+    row |= {key: value for key in MAYBE_COUNTS if (value := getattr(run, key)) is not None}
     for timed in run.latency or ():
         row |= {
             f"latency_batch{timed.batch}_p{each}_ms": getattr(timed, f"p{each}_ms") for each in (50, 90, 99)
@@ -343,17 +377,20 @@ def flat_confusion(view: Models) -> Table:
 def to_record(view: Models) -> dict[str, Any]:
     """One JSON object: of labels, means with intervals; of single runs, values; changes against the first."""
     same = comparable([run for group in view.ours for run in group.runs])
+    shared = {"comparable": same, "warnings": view.warnings}
     if view.by_label:
         labels = [_label_record(view, group) for group in view.groups]
-        return {"schema": LABELS_SCHEMA, "comparable": same, "labels": labels}
+        return {"schema": LABELS_SCHEMA, **shared, "labels": labels}
     models: list[dict[str, Any]] = []
     for (run,) in (group.runs for group in view.groups):
         row = _run_row(run)
         first = models[0] if models else row
-        numbers = [key for key, value in row.items() if isinstance(value, int | float)]
+        numbers = [
+            key for key, value in row.items() if isinstance(value, int | float) and key not in MAYBE_COUNTS
+        ]
         changes = {key: row[key] - first[key] for key in numbers if first.get(key) is not None}
         models.append({**row, "change": changes, "per_class": to_builtins(run.per_class)})
-    return {"schema": SCHEMA, "comparable": same, "models": models}
+    return {"schema": SCHEMA, **shared, "models": models}
 
 
 def _label_record(view: Models, group: Group[Metrics]) -> dict[str, Any]:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import re
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, TextIO
 
 from emoprune.errors import BadMetrics, at
 from emoprune.evaluation.types import Metrics
-from emoprune.io import files
 from emoprune.io.json_records import decode, decoder
 from emoprune.pruning.types import STEPS_SCHEMA, PruningCurve
-from emoprune.reporting.types import Run, Runs
+from emoprune.reporting.types import Run
 from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
 
 SCHEMA = "emoprune.metrics/1"
@@ -38,32 +36,25 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
     return {"schema": SCHEMA, **dataclasses.asdict(metrics), **derived}
 
 
-def read(places: Iterable[str]) -> Runs:
-    """The records of all files, "-" for standard input, in order."""
-    found: dict[type[Run], list[Any]] = {kind: [] for kind in KINDS.values()}
-    for place in places:
-        with files.reading(place) as stream:
-            # a mark of the byte order is no part of the text
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace", newline="\n")
-            try:
-                for record in parse(text, place=files.shown(place)):
-                    found[type(record)].append(record)
-            finally:
-                # standard input would be closed along with it
-                text.detach()
-    return Runs(*map(tuple, found.values()))
+class Foreign(BadMetrics):
+    """JSON that is not of KINDS."""
 
 
-def parse(text: TextIO, *, place: str) -> Iterator[Run]:
+def parse(text: TextIO, *, place: str) -> Iterator[Run | Foreign]:
     """Every object of a text, of any KINDS: one per line, or one after the other over several lines.
 
-    Raises BadMetrics with the line where a value is not JSON, too long or of an unknown schema.
+    In place of a value of an unknown schema the error that it is. Raises BadMetrics with the line where a
+    value is not JSON, too long or damaged.
     """
     line = 0
     for line, value in _values(text, place):
-        with at(f"{place}, line {line}"):
-            record = _decoded(value)
-        yield record
+        found: Run | Foreign
+        try:
+            with at(f"{place}, line {line}"):
+                found = _decoded(value)
+        except Foreign as error:
+            found = error
+        yield found
     if not line:
         raise BadMetrics("no metrics", HOW, place=place)
 
@@ -114,4 +105,4 @@ def _decoded(record: object) -> Run:
         if schema.rpartition("/")[0] in {known.rpartition("/")[0] for known in KINDS}:
             raise BadMetrics(f"schema {schema!r} is of another version", "use the emoprune that wrote it")
     *others, last = KINDS
-    raise BadMetrics(f"schema {reprlib.repr(schema)}, not {', '.join(others)} or {last}", HOW)
+    raise Foreign(f"schema {reprlib.repr(schema)}, not {', '.join(others)} or {last}", HOW)

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from emoprune.choices import Section
 from emoprune.errors import BadMetrics
-from emoprune.reporting import aggregate, curve_tables, model_tables, paper_values, pruning_tables
+from emoprune.reporting import (
+    aggregate,
+    curve_tables,
+    model_tables,
+    paper_values,
+    pruning_tables,
+    verdict_tables,
+)
 from emoprune.reporting.records_io import HOW
 from emoprune.reporting.tables import Table
 from emoprune.reporting.types import ReportConfig, Runs
+from emoprune.reporting.verdict_tables import Verdicts
 
 EVALUATED = ("no metrics", "give what emoprune eval printed")
+COMPARED = ("no comparison", "give `baseline`, and predictions to compare with it")
 MISSING: dict[Section, tuple[str, str]] = {
     "summary": EVALUATED,
     "classes": EVALUATED,
     "confusion": EVALUATED,
+    "predictions": ("no predictions without a baseline", "give what emoprune eval `predictions` wrote"),
+    "verdicts": COMPARED,
+    "payers": COMPARED,
+    "flipped": COMPARED,
     "steps": ("no steps of a pruning", "give what emoprune prune `steps=True` printed"),
     "curves": ("no learning curves", "give what emoprune train `curve` wrote"),
 }
@@ -31,6 +44,7 @@ class Report:
     models: model_tables.Models
     steps: pruning_tables.Steps
     curves: curve_tables.Curves
+    verdicts: Verdicts
     warnings: tuple[str, ...] = ()
 
     @property
@@ -40,6 +54,8 @@ class Report:
             "summary": self.models.groups,
             "classes": self.models.classes,
             "confusion": self.models.ours,
+            "predictions": self.verdicts.baseline is None and self.verdicts.listed,
+            **dict.fromkeys(("verdicts", "payers", "flipped"), self.verdicts.found),
             "steps": self.steps.groups,
             "curves": self.curves.groups,
         }
@@ -55,7 +71,11 @@ class Report:
 
     def tables(self, section: Section | None = None) -> list[Table]:
         """The tables of a section, or of all, for people."""
-        return [table for name in self.chosen(section) for table in TABLES[name](self)]
+        chosen = self.chosen(section)
+        made = [table for name in chosen for table in TABLES[name](self)]
+        if chosen[0] in OF_MODELS:
+            made[0] = replace(made[0], warnings=self.models.warnings)
+        return made
 
     def flat(self, section: Section | None = None) -> Table:
         """A section, or the first, as one table of raw values, for other programs."""
@@ -65,15 +85,22 @@ class Report:
         """All sections as one JSON object."""
         return {
             **model_tables.to_record(self.models),
+            **verdict_tables.to_record(self.verdicts),
             "steps": pruning_tables.to_records(self.steps),
             "curves": curve_tables.to_records(self.curves),
         }
 
 
+OF_MODELS: tuple[Section, ...] = ("summary", "classes", "confusion")
+"""The first sections: they show the same runs, and what is to be known of these stands below the first."""
 TABLES: dict[Section, Callable[[Report], Iterable[Table]]] = {
     "summary": lambda report: [model_tables.summary(report.models)],
     "classes": lambda report: model_tables.by_class(report.models),
     "confusion": lambda report: model_tables.confusions(report.models),
+    "predictions": lambda report: [verdict_tables.listing(report.verdicts)],
+    "verdicts": lambda report: verdict_tables.verdicts(report.verdicts),
+    "payers": lambda report: verdict_tables.payers(report.verdicts),
+    "flipped": lambda report: verdict_tables.flipped(report.verdicts),
     "steps": lambda report: [pruning_tables.steps_table(report.steps)],
     "curves": lambda report: [curve_tables.curves_table(report.curves)],
 }
@@ -81,6 +108,10 @@ FLAT: dict[Section, Callable[[Report], Table]] = {
     "summary": lambda report: model_tables.flat_summary(report.models),
     "classes": lambda report: model_tables.flat_classes(report.models),
     "confusion": lambda report: model_tables.flat_confusion(report.models),
+    "predictions": lambda report: verdict_tables.flat_listing(report.verdicts),
+    "verdicts": lambda report: verdict_tables.flat_verdicts(report.verdicts),
+    "payers": lambda report: verdict_tables.flat_payers(report.verdicts),
+    "flipped": lambda report: verdict_tables.flat_flipped(report.verdicts),
     "steps": lambda report: pruning_tables.flat(report.steps),
     "curves": lambda report: curve_tables.flat(report.curves),
 }
@@ -89,10 +120,14 @@ FLAT: dict[Section, Callable[[Report], Table]] = {
 SINGLY = ReportConfig()
 
 
-def report(runs: Runs, config: ReportConfig = SINGLY) -> Report:
-    """Every run by itself or, by label, the runs of each label as one, beside what a paper prints."""
+def report(runs: Runs, config: ReportConfig = SINGLY, *, force: bool = False) -> Report:
+    """Every run by itself or, by label, the runs of each label as one, beside what a paper prints.
+
+    With a baseline, also each run of predictions against it; with `force` those of other data and images.
+    """
     if runs == Runs():
         raise BadMetrics("no runs", HOW)
+    verdicts = _verdicts(runs, config, force=force)
     warnings = []
     if not model_tables.comparable(runs.evaluations):
         warnings.append("not all were measured on the same part of the same data")
@@ -101,6 +136,7 @@ def report(runs: Runs, config: ReportConfig = SINGLY) -> Report:
             model_tables.one_by_one(runs.evaluations),
             pruning_tables.one_by_one(runs.prunings),
             curve_tables.Curves(aggregate.one_by_one(runs.curves), by_label=False),
+            verdicts,
             tuple(warnings),
         )
     warnings += [
@@ -116,5 +152,15 @@ def report(runs: Runs, config: ReportConfig = SINGLY) -> Report:
         model_tables.gathered(runs.evaluations, of_evaluations),
         pruning_tables.gathered(steps, of_steps),
         curve_tables.Curves(aggregate.by_label(runs.curves)),
+        verdicts,
         tuple(warnings),
     )
+
+
+def _verdicts(runs: Runs, config: ReportConfig, *, force: bool) -> Verdicts:
+    if not runs.predictions and config.baseline is None:
+        return Verdicts()
+    # it needs numpy and scipy, which take longer to import than the rest of a report takes
+    from emoprune.reporting import comparisons
+
+    return comparisons.verdicts(runs.predictions, config, force=force)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import to_builtins
 
 from emoprune.evaluation.confidence import Estimate
 from emoprune.io import csv_text
-from emoprune.io.visible_text import visible
+from emoprune.io.visible_text import LONGEST, PROSE, visible
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WEIGHTS, FILE = "weights (bytes)", "file (bytes)"
 """What every table calls the bytes of a network's tensors, and those of a file on disk."""
@@ -19,17 +24,45 @@ WEIGHTS, FILE = "weights (bytes)", "file (bytes)"
 
 @dataclass(frozen=True)
 class Table:
-    """A titled table: the first `left` columns are text, the rest numbers."""
+    """A titled table: the first `left` columns are text, the rest numbers.
+
+    `breaks` says that texts, never numbers, go on in another line where a terminal is too narrow for them.
+    `warnings` and `notes` stand below the rows.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
     left: int = 1
+    breaks: bool = False
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]], *, left: int = 1) -> Table:
+class Prose(str):
+    """A sentence in a cell, which may be longer than a name."""
+
+    __slots__ = ()
+
+
+Style = Literal["", "bold", "bold red"]
+"""How a terminal shows a line of a table."""
+
+NARROW = 16
+"""Columns of a terminal that a broken text has at least."""
+
+
+def table(
+    title: str,
+    columns: Iterable[str],
+    rows: Iterable[Iterable[object]],
+    *,
+    left: int = 1,
+    breaks: bool = False,
+    notes: tuple[str, ...] = (),
+) -> Table:
     """A Table of any rows."""
-    return Table(title, tuple(columns), tuple(tuple(row) for row in rows), left)
+    return Table(title, tuple(columns), tuple(tuple(row) for row in rows), left, breaks, notes=notes)
 
 
 def from_rows(title: str, rows: Sequence[Mapping[str, object]]) -> Table:
@@ -44,26 +77,70 @@ def from_cells(title: str, rows: Iterable[Iterable[tuple[str, object]]]) -> Tabl
     return table(title, (name for name, _ in cells[0]), ([value for _, value in row] for row in cells))
 
 
-def to_lines(made: Table) -> Iterator[tuple[str, bool]]:
-    """The lines of a table in columns, for a terminal, and whether each is a heading."""
+def to_lines(made: Table, *, width: int | None = None) -> Iterator[tuple[str, Style]]:
+    """The lines of a table in columns, for a terminal of `width` columns, and how it shows each."""
     lines = [[cell(value) for value in line] for line in (made.columns, *made.rows)]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    if width is not None and made.breaks:
+        widths = _narrowed(widths, lines[0], made.left, width)
 
-    def laid_out(line: Sequence[str]) -> str:
-        cells = []
-        for place, (text, width) in enumerate(zip(line, widths, strict=True)):
-            pad = " " * (width - _width(text))
-            cells.append(text + pad if place < made.left else pad + text)
-        return f" {'  '.join(cells)} "
+    def laid_out(line: Sequence[str]) -> Iterator[str]:
+        for texts in zip_longest(*map(_broken, line, widths), fillvalue=""):
+            cells = []
+            for place, (text, wide) in enumerate(zip(texts, widths, strict=True)):
+                pad = " " * (wide - _width(text))
+                cells.append(text + pad if place < made.left else pad + text)
+            yield f" {'  '.join(cells)} "
 
-    names, *rows = map(laid_out, lines)
+    names = list(laid_out(lines[0]))
     if made.title:
-        yield cell(made.title), True
-    yield " " * _width(names), False
-    yield names, True
-    yield f" {'─' * (_width(names) - 2)} ", False
-    yield from ((row, False) for row in rows)
-    yield " " * _width(names), False
+        title = cell(made.title)
+        yield from ((line, "bold") for line in (_broken(title, width) if width and made.breaks else [title]))
+    yield " " * _width(names[0]), ""
+    yield from ((line, "bold") for line in names)
+    yield f" {'─' * (_width(names[0]) - 2)} ", ""
+    yield from ((line, "") for row in lines[1:] for line in laid_out(row))
+    yield " " * _width(names[0]), ""
+    for style, texts in _below(made):
+        for text in texts:
+            shown = visible(f"  {text}", most=PROSE)
+            yield from ((line, style) for line in (_broken(shown, width) if width else [shown]))
+        if texts:
+            yield "", ""
+
+
+def _below(made: Table) -> Iterator[tuple[Style, Sequence[str]]]:
+    """What stands below the rows."""
+    yield "bold red", [f"warning: {text}" for text in made.warnings]
+    yield "", made.notes
+
+
+def _narrowed(widths: Sequence[int], names: Sequence[str], left: int, width: int) -> list[int]:
+    """Widths of columns that together fit a terminal, if it is enough to break texts; else as they were."""
+    found, excess = [*widths], sum(widths) + 2 * len(widths) - width
+    while excess > 0:
+        widest = max(range(left), key=found.__getitem__)
+        if found[widest] <= max(NARROW, *map(_width, names[:left])):
+            return [*widths]
+        found[widest] -= 1
+        excess -= 1
+    return found
+
+
+def _broken(text: str, width: int) -> list[str]:
+    """Lines of a text, broken between words if possible."""
+    if _width(text) <= width:
+        return [text]
+    from rich.text import Text
+
+    return [line.plain.rstrip() for line in Text(text).wrap(_console(), width)]
+
+
+@cache
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
 
 
 def _width(text: str) -> int:
@@ -84,7 +161,9 @@ def to_markdown(made: Table) -> str:
     align = [":--" if index < made.left else "--:" for index in range(len(made.columns))]
     names, *rows = (f"| {' | '.join(map(_as_text, line))} |" for line in (made.columns, *made.rows))
     body = "\n".join((names, f"| {' | '.join(align)} |", *rows))
-    return f"### {_as_text(made.title)}\n\n{body}\n"
+    below = [f"\n> **Warning:** {_as_text(Prose(text))}\n" for text in made.warnings]
+    below += [f"\n{_as_text(Prose(text))}\n" for text in made.notes]
+    return f"### {_as_text(made.title)}\n\n{body}\n{''.join(below)}"
 
 
 def _as_text(value: object) -> str:
@@ -148,4 +227,5 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     is_count = isinstance(value, int) and not isinstance(value, bool)
-    return visible(f"{value:,}" if is_count else str(value))
+    most = PROSE if isinstance(value, Prose) else LONGEST
+    return visible(f"{value:,}" if is_count else str(value), most=most)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from emoprune.choices import ClassMeasure, Measured, StepMeasure
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.confidence import Estimate
-from emoprune.evaluation.types import Metrics
+from emoprune.evaluation.types import MARGIN, Metrics
 from emoprune.pruning.types import PruningCurve
-from emoprune.settings import setting
+from emoprune.settings import check_limits, setting
 from emoprune.training.types import LearningCurve
+
+if TYPE_CHECKING:
+    from emoprune.evaluation.predictions import Predictions
 
 STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3}){1,4}|\d{1,15}) units?")
 
@@ -44,6 +48,7 @@ class Runs:
     evaluations: tuple[Metrics, ...] = ()
     curves: tuple[LearningCurve, ...] = ()
     prunings: tuple[PruningCurve, ...] = ()
+    predictions: tuple[Predictions, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,23 @@ class ReportConfig:
         "With `by_label`: numbers that a paper prints, shown beside ours; columns label,measure,value,where.",
         metavar="FILE.csv",
     )
+    baseline: str | None = setting(
+        None,
+        "Predictions of the network that those in FILES are compared with, on the same images.",
+        metavar="BASE.csv",
+    )
+    margin: float = setting(
+        MARGIN,
+        "With `baseline`: by how many points of accuracy a network may be worse.",
+        metavar="POINTS",
+        low=0,
+        high=100,
+    )
 
     def __post_init__(self) -> None:
+        check_limits(self)
+        if self.margin != MARGIN and self.baseline is None:
+            raise UsageFault("`margin` is of a comparison", "give `baseline` as well")
         if self.paper is not None and not self.by_label:
             raise UsageFault("`paper` has numbers of labels", "give `by_label=True` as well")
 

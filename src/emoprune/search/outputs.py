@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoprune.errors import OutputFault
+from emoprune.errors import BadMetrics, OutputFault
 from emoprune.io import files
-from emoprune.reporting import records_io
+from emoprune.reporting import inputs
 from emoprune.search.space import Trial
 from emoprune.search.storage import file_of
 
@@ -37,7 +37,9 @@ class Outputs:
             files.check_output(path, force=self.force or Path(path).exists())
         if self.lines and Path(self.lines).is_file() and Path(self.lines).stat().st_size:
             # lines are added to those of an earlier search, not to any file
-            records_io.read([self.lines])
+            found = inputs.read([self.lines])
+            if found.predictions:
+                raise BadMetrics("has predictions", "name a file of metrics", place=self.lines)
         if not Path(storage).exists():
             self.check_best(frozenset())
 

@@ -20,7 +20,7 @@ from emoprune.data.loader import READING_BATCH, batches
 from emoprune.data.randomness import generator_at
 from emoprune.data.types import SplitRule
 from emoprune.errors import UsageFault, at
-from emoprune.evaluation.seen import KNOWN
+from emoprune.evaluation.types import KNOWN
 from emoprune.io import devices
 from emoprune.networks import build, checkpoint
 from emoprune.networks.costs import profiling

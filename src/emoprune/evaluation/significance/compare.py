@@ -22,6 +22,7 @@ from emoprune.evaluation.significance.paired import (
     smallest_difference,
     whole_groups_view,
 )
+from emoprune.evaluation.types import MARGIN
 
 Flags = NDArray[np.bool_]
 Entries = NDArray[Any]
@@ -86,6 +87,12 @@ class Comparison:
         """The classes whose recall is significantly lower, the largest loss first."""
         worse = [item for item in self.recall.items() if item[1].significant and item[1].difference < 0]
         return dict(sorted(worse, key=lambda item: item[1].difference))
+
+    def sentence(self, margin_points: float = MARGIN) -> str:
+        """The verdict in words; `margin_points` are those by which accuracy may fall."""
+        from emoprune.evaluation.significance import sentences
+
+        return sentences.sentence(self, margin_points=margin_points)
 
 
 def compare(

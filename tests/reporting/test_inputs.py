@@ -1,0 +1,130 @@
+"""Files and folders of records and predictions: told apart by what they hold, read in order."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from emoprune import events
+from emoprune.errors import BadData, BadMetrics, EmopruneError
+from emoprune.reporting import inputs
+from tests.reporting.test_records_io import STEPS, TRAINING, good
+from tests.support.answers import answers
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_read_takes_a_mark_of_the_byte_order_and_both_ends_of_lines(
+    tmp_path: Path, encoding: str, end: str
+) -> None:
+    text = "".join(json.dumps(good(label=name), ensure_ascii=False) + end for name in ("é", "表情"))
+    (tmp_path / "runs").write_bytes(text.encode(encoding))
+    assert [run.label for run in inputs.read([str(tmp_path / "runs")]).evaluations] == ["é", "表情"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
+def test_read_refuses_other_encodings(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "runs").write_bytes(json.dumps(good()).encode(encoding))
+    with pytest.raises(BadMetrics, match="not JSON") as caught:
+        inputs.read([str(tmp_path / "runs")])
+    assert caught.value.place == f"{tmp_path / 'runs'}, line 1"
+
+
+def test_read_leaves_standard_input_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(json.dumps(good()).encode()))
+    monkeypatch.setattr("sys.stdin", stream)
+    assert len(inputs.read(["-"]).evaluations) == 1
+    assert not stream.buffer.closed
+
+
+def test_read_gathers_the_kinds_of_all_files_each_in_order(tmp_path: Path) -> None:
+    places = []
+    for number, records in enumerate(((STEPS, good(), TRAINING), (good(model="b"), STEPS))):
+        (tmp_path / str(number)).write_text("\n".join(map(json.dumps, records)))
+        places.append(str(tmp_path / str(number)))
+    found = inputs.read(places)
+    assert [entry.model for entry in found.evaluations] == ["model.st", "b"]
+    (curve,) = found.curves
+    assert (curve.name, curve.training[0].train_accuracy, curve.training[0].val_loss) == ("a", 0.2, None)
+    assert len(found.prunings) == 2
+    pruning = found.prunings[0]
+    assert pruning.name == "m.st, progressive"
+    assert (pruning.steps[0].units, pruning.steps[0].loss, pruning.steps[0].smallest_angle_deg) == (
+        9,
+        None,
+        3.0,
+    )
+
+
+CSV = answers("m.st", "aab").to_bytes()
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf", b"\n\n"])
+@pytest.mark.parametrize("name", ["p.json", "p", "-"])
+def test_read_knows_predictions_by_what_they_hold(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, mark: bytes
+) -> None:
+    Path("m.csv").write_text(json.dumps(good()))
+    if name == "-":
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(mark + CSV)))
+    else:
+        Path(name).write_bytes(mark + CSV)
+    found = inputs.read([name, "m.csv"])
+    assert [each.run for each in found.predictions] == ["m.st"]
+    assert [each.model for each in found.evaluations] == ["model.st"]
+
+
+def test_read_takes_predictions_and_records_larger_than_what_it_looks_at(tmp_path: Path) -> None:
+    many = answers("m.st", "ab" * 5000).to_bytes()
+    (tmp_path / "p.csv").write_bytes(many)
+    (tmp_path / "m.json").write_text("".join(json.dumps(good()) + "\n" for _ in range(400)))
+    assert min(map(os.path.getsize, tmp_path.iterdir())) > 2 * inputs.HEAD
+    found = inputs.read([str(tmp_path)])
+    assert (len(found.evaluations), len(found.predictions[0].names)) == (400, 10_000)
+
+
+def test_read_takes_the_outputs_in_a_folder_by_name_and_counts_the_rest(in_folder: Path) -> None:
+    runs = in_folder / "runs"
+    (runs / "deeper").mkdir(parents=True)
+    (runs / "deeper" / "x.json").write_text(json.dumps(good(model="x")))
+    (runs / "b.JSON").write_text(json.dumps(good(model="b")))
+    (runs / "c.jsonl").write_text('{"schema": "emoprune.prune/1"}\n' + json.dumps(STEPS))
+    (runs / "a.csv").write_bytes(CSV)
+    (runs / "d.json").write_text(json.dumps(TRAINING))
+    (runs / "crops.csv").write_text("source,output\na,b\n")
+    (runs / "package.json").write_text("{}")
+    (runs / "e.txt").write_text(json.dumps(good()))
+    (runs / "f.json").symlink_to("missing")
+    (runs / ".g.json").write_text("{")
+    os.mkfifo(runs / "h.json")
+    with events.gathered() as told:
+        found = inputs.read(["runs"])
+    assert [len(each) for each in (found.evaluations, found.curves, found.prunings, found.predictions)] == [
+        1
+    ] * 4
+    assert [text for _, text in told] == [
+        "runs: 5 files and 1 folder and 1 record of other content passed over"
+    ]
+    (runs / "d.json").write_text(json.dumps({**TRAINING, "training": []}))
+    with pytest.raises(EmopruneError, match="without epochs") as caught:
+        inputs.read(["runs"])
+    assert caught.value.place == "runs/d.json, line 1"
+
+
+def test_read_refuses_a_folder_without_an_output(in_folder: Path) -> None:
+    (in_folder / "a.json").write_text("")
+    with pytest.raises(BadMetrics, match=r"^\.: no file in it is of evaluations, steps or curves; give what"):
+        inputs.read(["."])
+
+
+def test_read_names_the_line_of_damaged_predictions(in_folder: Path) -> None:
+    Path("p.csv").write_bytes(CSV.replace(b",a,", b",x,", 1))
+    with pytest.raises(BadData, match=r"^p\.csv: line 2: label is 'x'"):
+        inputs.read(["p.csv"])
+    Path("p.csv").write_bytes(CSV[:-9])
+    with pytest.raises(BadData, match=r"^p\.csv: line"):
+        inputs.read(["p.csv"])
