@@ -113,6 +113,7 @@ LINES = [
         "eval none.st none.csv --split test --label x --set a=1 --latency --json",
         "eval none.onnx none --group-by ^[^_]+ --predictions p.csv --force",
         "report none.json --by-label --paper p.csv --figures f --figure steps --section summary",
+        "report none.csv --baseline t.csv --margin 2 --section verdicts --format csv",
         "export none.st o.onnx --tolerance 1e-4 --data none --seed 3",
         "--version",
     )

@@ -35,7 +35,6 @@ from emoprune.data.types import Preprocess, Table
 from emoprune.errors import EmopruneError
 from emoprune.evaluation import looks as ledger
 from emoprune.evaluation import model as models
-from emoprune.evaluation import predictions as answers
 from emoprune.evaluation.evaluate import evaluate
 from emoprune.evaluation.types import Metrics
 from emoprune.faces import contact_sheet, crop_photo, manifest, text_layout
@@ -179,10 +178,16 @@ def split_file(place: Place) -> None:
         partition(data.catalog, found)
 
 
-def predictions(place: Place) -> None:
-    """As a comparison of runs reads them."""
-    for found in answers.read(place.input):
-        found.to_bytes()
+def predictions(place: Place) -> str:
+    """As `report`, listed and compared with the first run."""
+    runs = given.read([str(place.input)])
+    text = reported(sections.report(runs))
+    first = next(iter(runs.predictions), None)
+    if first is None or len(runs.predictions) < 2:
+        return text
+    first.write(place.out / "base.csv", force=True)
+    config = ReportConfig(baseline=str(place.out / "base.csv"))
+    return text + reported(sections.report(runs, config, force=bool(number(place) % 2)))
 
 
 def looks(place: Place) -> None:
@@ -289,14 +294,17 @@ def report(place: Place) -> str:
     runs = given.read([str(place.input)])
     text = ""
     for config in (ReportConfig(), ReportConfig(by_label=True)):
-        made = sections.report(runs, config)
-        text += "\n".join(made.warnings)
-        found = made.tables()
-        text += shown(found) + "\n".join(map(tables.to_markdown, found))
-        for section in made.sections:
-            tables.to_csv(made.flat(section))
-        as_lines([made.to_record()])
+        text += reported(sections.report(runs, config))
     return text
+
+
+def reported(made: sections.Report) -> str:
+    """A report in all formats."""
+    found = made.tables()
+    for section in made.sections:
+        tables.to_csv(made.flat(section))
+    as_lines([made.to_record()])
+    return "\n".join([*made.warnings, shown(found), *map(tables.to_markdown, found)])
 
 
 def drawn(place: Place) -> None:

@@ -55,7 +55,9 @@ class Report:
             "classes": self.models.classes,
             "confusion": self.models.ours,
             "predictions": self.verdicts.baseline is None and self.verdicts.listed,
-            **dict.fromkeys(("verdicts", "payers", "flipped"), self.verdicts.found),
+            "verdicts": self.verdicts.found,
+            "payers": self.verdicts.found,
+            "flipped": self.verdicts.found,
             "steps": self.steps.groups,
             "curves": self.curves.groups,
         }
