@@ -6,6 +6,7 @@ import io
 
 import pytest
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
 
@@ -13,6 +14,7 @@ from emoprune.evaluation.confidence import Estimate
 from emoprune.reporting.tables import (
     PERCENT,
     Format,
+    Prose,
     Table,
     cell,
     flat_estimate,
@@ -96,3 +98,60 @@ def test_to_lines_lays_a_table_out_as_rich_does() -> None:
 def test_cell_shows_foreign_names_on_one_short_line() -> None:
     assert cell("a\x1b[2J\nb\u202ec") == r"a\x1b[2J\nb\u202ec"
     assert cell("x" * 300 + "y") == "x" * 100 + "…" + "x" * 98 + "y"
+
+
+WORDS = "worse by 3.1 points (2.3 to 4.0; p < 0.001)"
+
+
+def broken(made: Table, width: int) -> list[str]:
+    return [line.rstrip() for line, _ in to_lines(made, width=width)]
+
+
+def test_to_lines_breaks_texts_and_no_number_where_a_terminal_is_narrow() -> None:
+    made = Table(
+        "A title of five words", ("run", "verdict", "n"), (("a.st", WORDS, 1234567),), 2, breaks=True
+    )
+    assert broken(made, 200) == broken(made, 63) == [line.rstrip() for line, _ in to_lines(made)]
+    assert broken(made, 40) == [
+        "A title of five words",
+        "",
+        " run   verdict                        n",
+        " ──────────────────────────────────────",
+        " a.st  worse by 3.1 points    1,234,567",
+        "       (2.3 to 4.0; p <",
+        "       0.001)",
+        "",
+    ]
+    # where breaking is not enough, or not allowed, lines are whole
+    assert broken(made, 30)[2:] == broken(made, 200)[2:]
+    plain = Table("", made.columns, made.rows, 2)
+    assert broken(plain, 40) == broken(plain, 200)
+
+
+def test_to_lines_breaks_names_without_spaces_and_of_wide_letters() -> None:
+    made = Table("", ("name", "n"), (("x" * 50, 1), ("漢字" * 10, 23)), breaks=True)
+    lines = broken(made, 30)
+    assert max(cell_len(line) for line in lines) <= 30
+    joined = "".join(line.split()[0] for line in lines if line.split())
+    assert "x" * 50 in joined
+    assert "漢字" * 10 in joined
+
+
+def test_warnings_and_notes_stand_below_a_table() -> None:
+    made = Table("T", ("a",), ((1,),), warnings=("`x` was <b>seen</b>\n",), notes=("ten of 20",))
+    assert list(to_lines(made))[-4:] == [
+        (r"  warning: `x` was <b>seen</b>\n", "bold red"),
+        ("", ""),
+        ("  ten of 20", ""),
+        ("", ""),
+    ]
+    assert to_markdown(made).endswith(
+        "| 1 |\n\n> **Warning:** \\`x\\` was \\<b>seen\\</b>\\\\n\n\nten of 20\n"
+    )
+    long = Table("T", ("a",), ((1,),), warnings=("a word " * 30,))
+    assert max(len(line) for line in broken(long, 60)) <= 60
+
+
+def test_a_sentence_may_be_longer_than_a_name() -> None:
+    assert cell(Prose("x" * 300)) == "x" * 300
+    assert len(cell(Prose("x" * 5000))) == 1200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+import emoprune as ep
 from emoprune import events
 from emoprune.errors import BadData
 from emoprune.evaluation.predictions import Predictions
@@ -201,3 +203,14 @@ def test_one_image_or_one_group_has_no_verdict(second: str, groups: str | None, 
         answers(run, text, groups=groups) for run, text in (("m", "a" * len(second)), ("n", second))
     )
     assert pair(first, other).compared().sentence() == said
+
+
+def test_compare_of_the_api_takes_files_and_runs(in_folder: Path) -> None:
+    first, second = answers("m", "a" * 60), answers("n", "a" * 40 + "b" * 20)
+    first.write("m.csv")
+    for one in (first, "m.csv", Path("m.csv")):
+        assert ep.compare(one, second) == pair(first, second).compared()
+    shorter = answers("n", "a" * 40)
+    with pytest.raises(BadData, match="0 images of it and 20 of m"):
+        ep.compare(first, shorter)
+    assert ep.compare(first, shorter, force=True).accuracy.images == 40
