@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from emoprune.choices import Task
 from emoprune.networks.graph.types import LayerInput
 
-SAMPLES = 1000
+SAMPLES = 250
 """As many give the matrices of any layer well enough."""
 
 AT_ONCE = 8
