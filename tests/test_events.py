@@ -59,6 +59,14 @@ def test_what_is_gathered_is_told_later(caplog: pytest.LogCaptureFixture) -> Non
     assert levels == [("INFO", "100% of {x}"), ("WARNING", "two")]
 
 
+def test_what_is_muted_is_not_gathered_around_it() -> None:
+    with events.gathered() as found:
+        with events.muted():
+            events.warn("one")
+        events.warn("two")
+    assert [text for _, text in found] == ["two"]
+
+
 @given(st.lists(st.integers(), max_size=20))
 @settings(max_examples=20, deadline=None)
 def test_tracked_hands_on_every_item_and_moves_on_by_its_steps(items: list[int]) -> None:

@@ -32,6 +32,16 @@ def warn(text: str) -> None:
 
 
 @contextmanager
+def _filtered(accepts: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+    """Within, what a filter refuses is dropped; before those around it have seen it."""
+    LOGGER.filters.insert(0, accepts)
+    try:
+        yield
+    finally:
+        LOGGER.removeFilter(accepts)
+
+
+@contextmanager
 def once() -> Iterator[None]:
     """Within, a repeated note or warning is dropped."""
     seen = set[tuple[int, str]]()
@@ -41,25 +51,16 @@ def once() -> Iterator[None]:
         seen.add(key)
         return len(seen) > known
 
-    LOGGER.addFilter(is_new)
-    try:
+    with _filtered(is_new):
         yield
-    finally:
-        LOGGER.removeFilter(is_new)
 
 
 @contextmanager
 def muted() -> Iterator[None]:
     """Within, notes and warnings are dropped: they are of something that the user did not ask for."""
 
-    def is_told(record: logging.LogRecord) -> bool:
-        return False
-
-    LOGGER.addFilter(is_told)
-    try:
+    with _filtered(lambda record: False):
         yield
-    finally:
-        LOGGER.removeFilter(is_told)
 
 
 Told = tuple[int, str]
@@ -75,13 +76,12 @@ def gathered() -> Iterator[list[Told]]:
         found.append((record.levelno, record.getMessage()))
         return False
 
-    LOGGER.addFilter(gather)
     LOGGER.setLevel(logging.INFO)
     try:
-        yield found
+        with _filtered(gather):
+            yield found
     finally:
         LOGGER.setLevel(level)
-        LOGGER.removeFilter(gather)
 
 
 def tell(told: Iterable[Told]) -> None:
