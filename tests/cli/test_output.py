@@ -233,6 +233,7 @@ def test_show_leaves_out_what_nobody_reads_on_a_terminal(
     output.show(parts)
     assert len(capsys.readouterr().out.splitlines()) == 3002 + 2 * 5
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "1000")
     output.show(parts)
     *_, last = lines = capsys.readouterr().out.splitlines()
     assert last == "  not shown: 1,002 rows and 50 columns; --json prints all"

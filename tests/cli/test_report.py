@@ -295,3 +295,13 @@ def test_a_flattered_run_is_warned_of_in_red_and_in_every_form(
     assert f"  warning: {warning}\n" in emoprune.done("report", "m.json", "--format", "table").out
     shown = bytes_on_terminal(monkeypatch, "report", "m.json", columns=80)
     assert f"\x1b[1;31m  warning: {warning}".encode() in shown
+
+
+def test_many_models_fit_into_eighty_columns(in_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [f"a-long-name-of-a-model-{number}.st" for number in range(7)]
+    (in_folder / "runs.json").write_text("".join(json.dumps(scores(model)) + "\n" for model in models))
+    argv = ("report", "runs.json", "--section", "summary")
+    shown = lines_of(bytes_on_terminal(monkeypatch, *argv, columns=80))
+    assert max(map(len, shown)) <= 80
+    assert [word for line in shown for word in line.split() if word in models] == models
+    assert sum(line.count("70.0%") for line in shown if line.startswith(" accuracy")) == 7

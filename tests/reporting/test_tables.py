@@ -155,3 +155,29 @@ def test_warnings_and_notes_stand_below_a_table() -> None:
 def test_a_sentence_may_be_longer_than_a_name() -> None:
     assert cell(Prose("x" * 300)) == "x" * 300
     assert len(cell(Prose("x" * 5000))) == 1200
+
+
+def test_to_lines_folds_a_table_that_is_too_wide() -> None:
+    made = Table(
+        "Title",
+        ("name", "first", "second", "third"),
+        (("a", 1, 22, 333), ("b", 4, 55, "x" * 30)),
+        notes=("below",),
+    )
+    assert broken(made, 24) == [
+        *(
+            "Title",
+            "",
+            " name  first  second",
+            f" {'─' * 19}",
+            " a         1      22",
+            " b         4      55",
+        ),
+        *("", "", f" name  {'third':>30}", f" {'─' * 36}", f" a     {333:>30}", f" b     {'x' * 30}"),
+        *("", "  below", ""),
+    ]
+    assert broken(made, 100) == [line.rstrip() for line, _ in to_lines(made)]
+    # nothing is lost where no column fits
+    assert [text for line in broken(made, 1) for text in line.split() if text in made.columns] == [
+        *("name", "first", "name", "second", "name", "third")
+    ]

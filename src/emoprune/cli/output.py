@@ -63,7 +63,7 @@ def show(parts: Iterable[Table | str], stream: IO[str] | None = None) -> None:
         width = terminal.width if terminal else None
         for line, style in [(_sentence(part), "")] if isinstance(part, str) else to_lines(part, width=width):
             if terminal and style:
-                # a terminal too narrow wraps whole lines; figures broken or cut short would be lost
+                # a terminal too narrow for a column wraps whole lines; figures cut short would be lost
                 terminal.print(Text(line, style=style), soft_wrap=True)
             else:
                 stream.write(f"{line}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,9 +78,47 @@ def from_cells(title: str, rows: Iterable[Iterable[tuple[str, object]]]) -> Tabl
 
 
 def to_lines(made: Table, *, width: int | None = None) -> Iterator[tuple[str, Style]]:
-    """The lines of a table in columns, for a terminal of `width` columns, and how it shows each."""
+    """The lines of a table in columns, for a terminal of `width` columns, and how it shows each.
+
+    A table that is wider is folded, unless its texts go on in another line.
+    """
+    for piece in [made] if width is None or made.breaks else _folded(made, width):
+        yield from _lines(piece, width)
+
+
+def _cells(made: Table) -> tuple[list[list[str]], list[int]]:
+    """Names and rows as people read them, and the width of each column."""
     lines = [[cell(value) for value in line] for line in (made.columns, *made.rows)]
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    return lines, [max(map(_width, column)) for column in zip(*lines, strict=True)]
+
+
+def _folded(made: Table, width: int) -> Iterator[Table]:
+    """The table in pieces of at most `width`, each with its columns of text; a column is never cut."""
+    _, widths = _cells(made)
+    beside = sum(each + 2 for each in widths[: made.left])
+    pieces: list[list[int]] = [[]]
+    room = width - beside
+    for place in range(made.left, len(widths)):
+        if pieces[-1] and widths[place] + 2 > room:
+            pieces.append([])
+            room = width - beside
+        pieces[-1].append(place)
+        room -= widths[place] + 2
+    for number, numbers in enumerate(pieces, 1):
+        places = [*range(made.left), *numbers]
+        last = number == len(pieces)
+        yield replace(
+            made,
+            title=made.title if number == 1 else "",
+            columns=tuple(made.columns[place] for place in places),
+            rows=tuple(tuple(row[place] for place in places) for row in made.rows),
+            warnings=made.warnings if last else (),
+            notes=made.notes if last else (),
+        )
+
+
+def _lines(made: Table, width: int | None) -> Iterator[tuple[str, Style]]:
+    lines, widths = _cells(made)
     if width is not None and made.breaks:
         widths = _narrowed(widths, lines[0], made.left, width)
 
