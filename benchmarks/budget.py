@@ -34,16 +34,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch_pruning  # type: ignore[import-untyped]
 from torch import nn
 
 from benchmarks.budget_bench import Bench, Result, labeled, unlabeled
 from benchmarks.common import machine, markdown, parser, progress, workplace
 from benchmarks.rivals import RIVALS, reestimated
+from emoprune.choices import Ranking
 from emoprune.errors import UsageFault
-from emoprune.networks.costs import profiling
-from emoprune.networks.heads import output_name
 from emoprune.networks.registry import ARCHITECTURES
+from emoprune.sweeping.rivals import pruned_net
 
 OURS: dict[str, dict[str, Any]] = {
     "emoprune distinct, sum": {"method": "distinct", "merge": "sum"},
@@ -52,12 +51,11 @@ OURS: dict[str, dict[str, Any]] = {
     "emoprune reconstruct, drawn faces": {"method": "reconstruct", "data": "drawn"},
     "emoprune reconstruct": {"method": "reconstruct"},
 }
-THEIRS = {"Torch-Pruning, uniform": False, "Torch-Pruning, global": True}
+THEIRS: dict[str, Ranking] = {"Torch-Pruning, uniform": "uniform", "Torch-Pruning, global": "global"}
 REESTIMATED = ", batch norm re-estimated"
 ALWAYS = ("Model Folding",)
 """Rivals that end with re-estimated batch norms, and have no row without them."""
 WHOLE = (1.0, "whole network")
-BISECTIONS = 14
 
 Results = dict[tuple[float, str], Result | None]
 
@@ -72,33 +70,9 @@ def ours(bench: Bench, budget: float, *, name: str) -> nn.Module | None:
         return None
 
 
-def theirs(bench: Bench, budget: float, *, global_pruning: bool) -> nn.Module:
+def theirs(bench: Bench, budget: float, *, ranking: Ranking) -> nn.Module:
     """Torch-Pruning's network with the smallest ratio within the budget."""
-    spec = bench.spec
-    wanted = profiling.cost(bench.net, spec.input).macs * budget
-
-    def pruned(ratio: float) -> nn.Module:
-        net = bench.net
-        pruner = torch_pruning.pruner.BasePruner(
-            net,
-            torch.zeros(1, *spec.input),
-            importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
-            global_pruning=global_pruning,
-            pruning_ratio=ratio,
-            ignored_layers=[net.get_submodule(output_name(net))],
-        )
-        pruner.step()
-        return net
-
-    low, high, best = 0.0, 1.0, None
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        net = pruned(middle)
-        if profiling.cost(net, spec.input).macs <= wanted:
-            high, best = middle, net
-        else:
-            low = middle
-    return pruned(high) if best is None else best
+    return pruned_net(lambda: bench.net, bench.spec.input, budget, ranking=ranking)
 
 
 @torch.no_grad()
@@ -109,7 +83,7 @@ def rival(bench: Bench, budget: float, *, name: str) -> nn.Module:
 
 METHODS: dict[str, Callable[[Bench, float], nn.Module | None]] = {
     **{name: partial(ours, name=name) for name in OURS},
-    **{name: partial(theirs, global_pruning=ranked) for name, ranked in THEIRS.items()},
+    **{name: partial(theirs, ranking=ranking) for name, ranking in THEIRS.items()},
     **{name: partial(rival, name=name) for name in RIVALS},
 }
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from emoprune.networks.types import Checkpoint
     from emoprune.pruning.prune import PrunePlan
     from emoprune.pruning.types import PruneOutcome, Survey
+    from emoprune.sweeping.sweep import Sweep
     from emoprune.training.repeats import Repeats
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "plan",
     "prune",
     "prune_module",
+    "sweep",
     "train",
     "train_repeats",
 ]
@@ -303,6 +305,38 @@ def compare(
 
     one, other = (read_one(each) if isinstance(each, str | Path) else each for each in (first, second))
     return pair(one, other, force=force).compared()
+
+
+def sweep(
+    model: Checkpoint | str | Path,
+    data: Data | str | Path,
+    path: str | Path | None = None,
+    *,
+    save: str | Path | None = None,
+    jobs: int = 1,
+    resume: bool = False,
+    arch: str | None = None,
+    force: bool = False,
+    **settings: Any,
+) -> Sweep:
+    """The metrics of a model, and of it pruned by several methods to several sizes.
+
+    Settings are those of SweepConfig, as `methods=("distinct", "reconstruct")`, `macs=(0.5, 0.25)` and
+    `heal=2`. All are compared on the val part, else on the test part, unless `part` says another. The file
+    `path` gets a line for each, as `emoprune report` reads them; with `resume` an interrupted call goes on
+    from there, with `force` it is replaced. The folder `save` gets the pruned checkpoints. `jobs` processes
+    share the work. What cannot be met is in `unmet`, with the reason. Raises UsageFault for settings that
+    contradict one another or the file, BadData for data that the model was not trained on.
+    """
+    from emoprune.sweeping.config import SweepConfig
+    from emoprune.sweeping.sweep import Outputs
+    from emoprune.sweeping.sweep import sweep as swept
+
+    name = str(model) if isinstance(model, str | Path) else "model.st"
+    lines, folder = (None if place is None else str(place) for place in (path, save))
+    outputs = Outputs(lines, folder, resume=resume, force=force)
+    loaded, config = _loaded(model, arch), SweepConfig(**settings)
+    return swept(loaded, _opened(data), config, outputs, jobs=jobs, model_name=name)
 
 
 def export(

@@ -25,7 +25,8 @@ class Setting:
     Numbers lie in `low` to `high`, both included; texts are among `names`, where there are any. Completion
     offers those or the `offered`, which are not the only ones. `metavar` stands for the value in help,
     `default_text` for a default that depends on other settings. `option` is how the command line calls it
-    where that is not its name: "--gray/--color".
+    where that is not its name: "--gray/--color". Several values of a list that is `joined` are one text of a
+    command line, with commas between them.
     """
 
     help: str
@@ -36,6 +37,7 @@ class Setting:
     offered: Collection[str] = ()
     default_text: str | None = None
     option: str | None = None
+    joined: bool = False
 
     @property
     def fraction(self) -> bool:

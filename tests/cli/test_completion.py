@@ -15,6 +15,7 @@ from tests.support.command_line import clean_environment
 
 ROOT = Path(__file__).parents[2]
 FILES = {"bash": "emoprune.bash", "zsh": "_emoprune", "fish": "emoprune.fish"}
+RANDOM = ("reconstruct", "random-units", "random")
 ENTRY = "from emoprune.cli.main import run; run()"
 
 
@@ -91,6 +92,7 @@ def in_bash(program: Path, words: str, cwd: Path) -> list[str]:
         ("emoprune features a b --arch conv", {name for name in ARCHITECTURES if name.startswith("convn")}),
         ("emoprune features a b --kind p", {"pixels", "phog"}),
         ("emoprune features a b --kind lpq,p", {"lpq,pixels", "lpq,phog"}),
+        ("emoprune sweep a b --methods distinct,r", {f"distinct,{name}" for name in RANDOM}),
     ],
 )
 def test_bash_completes(program: Path, in_folder: Path, words: str, offered: set[str]) -> None:

@@ -34,6 +34,10 @@ COMMANDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
         ("search", "table.csv", *MLP, "--storage", "out/s", "-o", "out/t.json", "--keep-best", "out/best.st"),
         ("s", "t.json", "best.st", "s.mutex", "s.worker-0", "s.lock"),
     ),
+    "sweep": (
+        ("sweep", "model.st", "table.csv", "--amounts", "0.5", "-o", "out/s.jsonl", "--save", "out"),
+        ("s.jsonl", "model.reconstruct.amount0.5.st"),
+    ),
     "search .db": (("search", "table.csv", *MLP, "--storage", "sqlite:///out/s.db"), ("s.db", "s.db.mutex")),
     "export": (("export", "model.st", "out/model.onnx"), ("model.onnx", "model.onnx.data")),
 }

@@ -25,7 +25,9 @@ from tests.support.children import child, wait_until
 from tests.support.command_line import PROGRAM, SMALL, Runner, clean_environment, process, scores, tree
 
 METRICS = json.dumps(scores("m.st")) + "\n"
-COMMANDS = ("crop", "features", "train", "search", "angles", "prune", "eval", "report", "export", "demo")
+COMMANDS = (
+    *("crop", "features", "train", "search", "angles", "prune", "sweep", "eval", "report", "export", "demo"),
+)
 
 
 def test_the_version_is_printed_on_stdout(emoprune: Runner) -> None:
@@ -145,7 +147,7 @@ def test_a_bug_prints_its_traceback_and_ends_with_70(
     assert result.err.splitlines()[-1].startswith("emoprune: this is a bug")
 
 
-WORDS = {"train": 2, "crop": 2, "features": 2, "eval": 2, "export": 2}
+WORDS = {"train": 2, "crop": 2, "features": 2, "sweep": 2, "eval": 2, "export": 2}
 """Arguments of the commands that take more than one."""
 
 

@@ -110,6 +110,7 @@ LINES = [
         "angles none.st --below 30 --above 150 --layer '*' --format csv --center mean",
         "prune none.st -o o.st --method reconstruct --macs 0.5 --round-to 8 --dry-run",
         "prune none.st --method distinct --angle 20 --merge sum --steps --label x",
+        "sweep none.st none --methods distinct,random-units --macs 0.5,0.25 --merge sum -o o --resume",
         "eval none.st none.csv --split test --label x --set a=1 --latency --json",
         "eval none.onnx none --group-by ^[^_]+ --predictions p.csv --force",
         "report none.json --by-label --paper p.csv --figures f --figure steps --section summary",

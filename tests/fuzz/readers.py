@@ -53,12 +53,13 @@ from emoprune.reporting import error_tables, figures, records_io, sections, tabl
 from emoprune.reporting import inputs as given
 from emoprune.reporting.types import ReportConfig, Runs
 from emoprune.search.storage import Study
+from emoprune.sweeping import lines as sweep_lines
 from emoprune.training import settings_files
 from emoprune.training.config import SETTINGS, train_config
 from tests.fuzz import command_texts, strategies, variants
 from tests.fuzz.engine import Place, Reader
 from tests.fuzz.mutations import checked, repacked
-from tests.fuzz.seeds import BOXES, SPACES, photos, table_csv
+from tests.fuzz.seeds import BOXES, SPACES, SWEEP, photos, table_csv
 
 CPU = torch.device("cpu")
 METHODS = get_args(MethodName)
@@ -343,6 +344,14 @@ def database(place: Place) -> None:
     storage(place, "sqlite:///{}")
 
 
+def swept(place: Place) -> None:
+    """As `sweep` that goes on."""
+    shutil.copy(place.input, place.out / "s.jsonl")
+    found = sweep_lines.read(str(place.out / "s.jsonl"), SWEEP, model="m.st", data="faces")
+    found.add({}, {"more": "cannot be met"})
+    str([(each.name, each.settings, each.accuracy) for each in found.metrics.values()])
+
+
 def latencies(place: Place) -> None:
     """As `prune` with a speed finds the times of layers in the cache."""
     layer_timing.read_cache(str(place.input))
@@ -426,6 +435,7 @@ READERS: dict[str, Reader] = {
     "paper": Reader(read=paper, seeds="papers", **OF_CSV),
     "journal": Reader(read=storage, seeds="journals", strategy=strategies.json_files),
     "database": Reader(read=database, seeds="databases"),
+    "sweep": Reader(read=swept, seeds="sweeps", suffix=".jsonl", strategy=strategies.json_files),
     "latencies": Reader(read=latencies, seeds="latencies", suffix=".json", strategy=strategies.json_files),
     "settings file": Reader(read=settings_file, seeds="settings files", suffix=".toml"),
     "captions": Reader(read=captions, seeds="boxes"),

@@ -36,6 +36,7 @@ from emoprune.pruning.types import STEPS_SCHEMA, PruneConfig, PruningStep
 from emoprune.reporting import records_io
 from emoprune.search.space import Space
 from emoprune.search.storage import Study
+from emoprune.sweeping.lines import WHOLE, Lines
 from emoprune.training import settings_files
 from emoprune.training.config import SETTINGS, train_config
 from emoprune.training.train import train
@@ -48,6 +49,7 @@ from tests.support.films import film
 from tests.support.image_bytes import deep_png, p3_profile
 from tests.support.records import fer2013_csv, noise_pixels, raw_safetensors, workbook
 
+SWEEP = {"model": "ab" * 32, "data": "cd" * 32, "version": "1", "part": "val"}
 SPACES = (Space("lr", "log", 1e-3, 1e-1), Space("hidden", "choice", choices=(4, 8)))
 PHOTOS = ("angry/a.png", "angry/b.png", "happy/c.png", "happy/d.png")
 LOOK = Look("ab" * 32, "cd" * 32, "f" * 64, "a" * 64)
@@ -68,6 +70,7 @@ def made(room: Path) -> Inputs:
         **records(networks["mlp"]),
         **crops(room),
         **storages(room),
+        "sweeps": [swept(room)],
         "checkpoints": [to_bytes(each) for each in networks.values()],
         "pickled weights": list(pickled(networks["mlp"])),
         "safe weights": list(safe_weights(networks["mlp"])),
@@ -330,3 +333,13 @@ def storages(room: Path) -> Inputs:
             study.fail(claims[2], "the loss is nan")
         found[name] = [place.read_bytes()]
     return found
+
+
+def swept(room: Path) -> bytes:
+    """The file of a sweep with two lines and one combination that was not met."""
+    path = room / "s.jsonl"
+    whole, half = runs.run("whole network", 0.5, macs=1), runs.run("reconstruct", 0.4, macs=0.5)
+    Lines(str(path), SWEEP).add(
+        {WHOLE: whole, "reconstruct.macs0.5": half}, {"reconstruct.macs0.1": "cannot be met"}
+    )
+    return path.read_bytes()

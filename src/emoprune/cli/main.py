@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-from emoprune.cli import angles, crop, demo, export, features, options, output, prune, report, search, train
+from emoprune.cli import (
+    angles,
+    crop,
+    demo,
+    export,
+    features,
+    options,
+    output,
+    prune,
+    report,
+    search,
+    sweep,
+    train,
+)
 from emoprune.cli import eval as evaluate
 from emoprune.errors import EmopruneError
 from emoprune.io.visible_text import visible
@@ -42,7 +55,7 @@ A pipeline:
 No photos at hand? emoprune demo draws some and runs all of it.""",
 )
 
-for command in (crop, features, train, search, angles, prune, evaluate, report, export, demo):
+for command in (crop, features, train, search, angles, prune, sweep, evaluate, report, export, demo):
     name = command.__name__.rpartition(".")[2]
     kind = getattr(command, "Command", options.FilledCommand)
     app.command(name, cls=kind, epilog=command.EXAMPLES)(command.command)

@@ -81,19 +81,30 @@ def one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
     return check
 
 
-def list_of(names: Collection[str]) -> Callable[[str], str]:
+def list_of(names: Collection[str]) -> Callable[[str | None], str | None]:
     """A callback that refuses a list, joined by commas, with what is not in `names` or the same twice."""
-    known = one_of(names)
+    return _list_of(one_of(names))
 
-    def check(value: str) -> str:
-        parts = value.split(",")
+
+def _list_of(check_one: Callable[[str], object]) -> Callable[[str | None], str | None]:
+    def check(value: str | None) -> str | None:
+        parts = [] if value is None else value.split(",")
         for part in parts:
-            known(part)
+            check_one(part)
             if parts.count(part) > 1:
                 raise typer.BadParameter(f"{part} is there twice; give each once")
         return value
 
     return check
+
+
+def _check_number(text: str) -> None:
+    try:
+        float(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a number; write numbers with commas between them"
+        ) from None
 
 
 def completing_list(names: Collection[str]) -> Callable[[str], list[str]]:
@@ -175,7 +186,9 @@ def with_settings(*configs: type, without: Collection[str] = ()) -> Callable[[Co
         def wrapped(context: typer.Context, **values: Any) -> None:
             sources = {name: context.get_parameter_source(name) for name in entries}
             written = {name for name, source in sources.items() if source and source.name == "COMMANDLINE"}
-            mine = {name: _as_tuple(values.pop(name), hints[name]) for name in entries}
+            mine = {
+                name: _as_tuple(values.pop(name), entry, hints[name]) for name, (entry, _) in entries.items()
+            }
             command(**values, given=Given(mine, frozenset(written)))
 
         setattr(wrapped, "__signature__", inspect.Signature(parameters))  # noqa: B010  # no type has it
@@ -190,13 +203,18 @@ def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empt
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _as_tuple(value: Any, hint: Any) -> Any:
-    """What was given several times, as the setting has it."""
+def _as_tuple(value: Any, entry: Setting, hint: Any) -> Any:
+    """What was given several times, or as a list in one text, as the setting has it."""
+    if entry.joined:
+        parts = [] if value is None else value.split(",")
+        return tuple(map(float, parts)) if float in get_args(hint) else tuple(parts)
     return tuple(value or ()) if get_origin(hint) is tuple else value
 
 
 def _annotation(name: str, entry: Setting, hint: Any) -> Any:
     """The type of a setting as typer reads it."""
+    if entry.joined:
+        return Annotated[str | None, _list_option(name, entry)]
     kind = types.GenericAlias(list, get_args(hint)[:1]) | None if get_origin(hint) is tuple else hint
     if entry.names and get_origin(hint) is Literal:
         # typer would refuse a Literal, and suggest no name near it
@@ -214,6 +232,18 @@ def _option(name: str, entry: Setting, hint: Any) -> Any:
         more["callback"] = one_of(entry.names)
     if entry.names or entry.offered:
         more["autocompletion"] = completing(entry.names or entry.offered)
+    return _typer_option(name, entry, more)
+
+
+def _list_option(name: str, entry: Setting) -> Any:
+    """The option of a list in one text: of names, or of numbers."""
+    more: dict[str, Any] = {"show_default": False, "callback": _list_of(_check_number)}
+    if entry.names:
+        more |= {"callback": list_of(entry.names), "autocompletion": completing_list(entry.names)}
+    return _typer_option(name, entry, more)
+
+
+def _typer_option(name: str, entry: Setting, more: Mapping[str, Any]) -> Any:
     text = entry.help + (f"  [default: {entry.default_text}]" if entry.default_text else "")
     spelling = entry.option or f"--{name.replace('_', '-')}"
     return typer.Option(spelling, help=output.as_options(text), metavar=entry.metavar, **more)

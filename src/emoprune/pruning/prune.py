@@ -335,7 +335,11 @@ def plan(original: Checkpoint, config: PruneConfig, *, data: Data | None = None)
             surgery.check_rewind(earlier, original)
     # weights that are set back afterwards would be refitted for nothing
     refits = amount.needs_images or config.rewind is None
-    run = prepare(original, config, data, evaluates=amount.needs_images, refits=refits)
+    return plan_of(prepare(original, config, data, evaluates=amount.needs_images, refits=refits), amount)
+
+
+def plan_of(run: PruningRun, amount: Amount) -> PrunePlan:
+    """The plan of a run for an amount; UsageFault for one that cannot be met."""
     decided, speed = decide(run, amount)
     return PrunePlan(run, amount, decided, run.merges(decided), speed)
 
@@ -425,7 +429,7 @@ def prepare(
         measured = calibration.count
     elif not masking:
         note_stale_statistics(original, masking=MASKING)
-    layers, weights = _chosen(original, graph, config)
+    layers, weights = chosen_layers(original, graph, config)
     refits = refits and config.merge == "lstsq" and not masking
     if calibration is None and config.data is None:
         inputs = layer_inputs_of(graph, {layer.name for layer in layers})
@@ -462,7 +466,7 @@ def _followed(spec: Spec, net: nn.Module) -> ChannelGraph:
     return graph
 
 
-def _chosen(
+def chosen_layers(
     original: Checkpoint, graph: ChannelGraph, config: PruneConfig
 ) -> tuple[tuple[HiddenLayer, ...], tuple[str, ...]]:
     """The layers that may lose units, and the weights that may become zero."""

@@ -20,6 +20,8 @@ from emoprune.reporting.types import PaperValue, Run
 SEED = "seed"
 IDENTITY = (SEED, "trial")
 """Settings that number runs, and say nothing about how a network was made."""
+FOUND = ("macs_left", "units_left", "predicted_error")
+"""Settings that say what came of a pruning, not what it was asked for; a sweep writes them."""
 
 CLASS_KEYS: dict[ClassMeasure, str] = {"precision": "precision", "recall": "recall", "F1": "f1"}
 STEP_KEYS: dict[StepMeasure, str] = {
@@ -141,7 +143,7 @@ def by_setting(groups: Iterable[Group[Metrics]]) -> list[Group[Metrics]]:
     """The groups, split where settings differ within a label: a mean over them would mean nothing."""
     found: dict[str, Group[Metrics]] = {}
     for group in groups:
-        for label, runs in split(group, varying(group.runs, but=IDENTITY)).items():
+        for label, runs in split(group, varying(group.runs, but=(*IDENTITY, *FOUND))).items():
             # a user may have written the same label
             numbered = chain([label], (f"{label} ({number})" for number in count(2)))
             name = next(name for name in numbered if name not in found)

@@ -8,7 +8,7 @@ from typing import Literal
 from emoprune.evaluation.confidence import Estimate, by_key, estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting import aggregate
-from emoprune.reporting.aggregate import IDENTITY, SEED, STEP_KEYS, Group, settings_of, varying
+from emoprune.reporting.aggregate import FOUND, IDENTITY, SEED, STEP_KEYS, Group, settings_of, varying
 from emoprune.reporting.types import Line, LineChart, Panel, Runs
 
 HIDDEN = "hidden"
@@ -91,5 +91,5 @@ def _tried(group: Group[Metrics], key: str) -> list[str]:
     `key`, or that differs from seed to seed, is not one of them.
     """
     places = by_key(((run.number(key), run.settings.get(SEED)), run) for run in group.runs).values()
-    tried = {other for place in places for other in varying(place, but=(key, *IDENTITY))}
+    tried = {other for place in places for other in varying(place, but=(key, *IDENTITY, *FOUND))}
     return [other for other in settings_of(group.runs) if other in tried]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-import torch_pruning  # type: ignore[import-untyped]
+import torch_pruning
 from torch import Tensor, nn
 
 from emoprune.networks.build import blueprint, build, restore

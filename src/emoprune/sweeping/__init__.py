@@ -1,0 +1,1 @@
+"""Prunings of one network by several methods to several sizes, side by side."""
