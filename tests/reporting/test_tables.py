@@ -177,6 +177,11 @@ def test_to_lines_folds_a_table_that_is_too_wide() -> None:
         *("", "  below", ""),
     ]
     assert broken(made, 100) == [line.rstrip() for line, _ in to_lines(made)]
+    # the longest row fits as it is, but for the space behind it
+    fitting = max(len(line.rstrip()) for line, _ in to_lines(made))
+    assert broken(made, fitting) == broken(made, 100)
+    assert max(len(line) for line, _ in to_lines(made, width=fitting)) == fitting
+    assert len(broken(made, fitting - 1)) > len(broken(made, 100))
     # nothing is lost where no column fits
     assert [text for line in broken(made, 1) for text in line.split() if text in made.columns] == [
         *("name", "first", "name", "second", "name", "third")

@@ -83,7 +83,9 @@ def to_lines(made: Table, *, width: int | None = None) -> Iterator[tuple[str, St
     A table that is wider is folded, unless its texts go on in another line.
     """
     for piece in [made] if width is None or made.breaks else _folded(made, width):
-        yield from _lines(piece, width)
+        for line, style in _lines(piece, width):
+            # a space beyond the edge would make an empty line
+            yield line.rstrip() if width is not None and _width(line) > width else line, style
 
 
 def _cells(made: Table) -> tuple[list[list[str]], list[int]]:
@@ -97,11 +99,12 @@ def _folded(made: Table, width: int) -> Iterator[Table]:
     _, widths = _cells(made)
     beside = sum(each + 2 for each in widths[: made.left])
     pieces: list[list[int]] = [[]]
-    room = width - beside
+    # the space at the end of a line is cut off beyond the edge
+    room = whole = width + 1 - beside
     for place in range(made.left, len(widths)):
         if pieces[-1] and widths[place] + 2 > room:
             pieces.append([])
-            room = width - beside
+            room = whole
         pieces[-1].append(place)
         room -= widths[place] + 2
     for number, numbers in enumerate(pieces, 1):
