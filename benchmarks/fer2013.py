@@ -6,10 +6,6 @@ DATA has train/ and val/ with a folder per class. Each seed trains a ResNet-18 a
 a look at val: the last epoch is kept. It is pruned to the budget by `reconstruct`, and trained on for
 `--healing` epochs with the whole network as its teacher. Accuracy is on all of val. With --folder the
 checkpoints are kept there, and a run that was interrupted goes on.
-
-The recipe was chosen on part of train:
-
-    emoprune search DATA:train --split 80/20 --set recipe=modern --space mixup=0,0.2 ...
 """
 
 from __future__ import annotations

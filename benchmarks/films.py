@@ -3,9 +3,9 @@
     python -m benchmarks.films FACES WEIGHTS [--seeds 5] [--folds 5] [--only NAME ...]
 
 FACES has a folder of faces per class, whose names begin with that of their film, as those of SFEW do. WEIGHTS
-is a network for faces of the same classes. Each row trains it on with all INGREDIENTS up to its own, without
-those that LEFT_OUT names, on all folds but one, films kept apart. The accuracy is that of all faces, each
-answered by the network that has not seen its film. Every seed deals the films anew.
+is a network for faces of the same classes. Each row trains it on with all INGREDIENTS up to its own, on all
+folds but one, films kept apart. The accuracy is that of all faces, each answered by the network that has not
+seen its film. Every seed makes other folds.
 
 No epoch is chosen: the last one counts. To choose ingredients, take seeds that are not reported (--first).
 """

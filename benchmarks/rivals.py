@@ -42,6 +42,7 @@ from emoprune.networks.graph.recording import record
 from emoprune.networks.graph.types import FROZEN, ChannelGraph, Cut, LayerInput
 from emoprune.pruning import surgery
 from emoprune.pruning.context import stays
+from emoprune.training.steps.batch_norms import adapt_norms
 
 BISECTIONS = 14
 STARTS = 10
@@ -332,16 +333,9 @@ def _solve(layer: nn.Module, pairs: Iterable[tuple[Tensor, Tensor]], kept: Tenso
 
 def reestimated(net: nn.Module, images: Sequence[Tensor]) -> nn.Module:
     """A copy whose batch norms have the statistics of their present input."""
-    net = copy.deepcopy(net).eval()
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.reset_running_stats()
-            # None: the plain mean over all batches
-            module.momentum = None
-            module.train()
-    for batch in images:
-        net(batch)
-    return net.eval()
+    net = copy.deepcopy(net)
+    adapt_norms(net, images)
+    return net
 
 
 RIVALS: dict[str, Callable[[Subject, float], nn.Module]] = {
