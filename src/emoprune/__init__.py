@@ -17,7 +17,7 @@ from emoprune.version import __version__
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from emoprune.choices import DeviceName, Part, SplitBy
+    from emoprune.choices import DeviceName, Part, Section, SplitBy
     from emoprune.data.datasets import Data
     from emoprune.deployment.export import ExportSummary
     from emoprune.evaluation.predictions import Predictions
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from emoprune.networks.types import Checkpoint
     from emoprune.pruning.prune import PrunePlan
     from emoprune.pruning.types import PruneOutcome, Survey
+    from emoprune.reporting.sections import Report
     from emoprune.sweeping.sweep import Sweep
     from emoprune.training.repeats import Repeats
 
@@ -43,6 +44,7 @@ __all__ = [
     "plan",
     "prune",
     "prune_module",
+    "report",
     "sweep",
     "train",
     "train_repeats",
@@ -337,6 +339,35 @@ def sweep(
     outputs = Outputs(lines, folder, resume=resume, force=force)
     loaded, config = _loaded(model, arch), SweepConfig(**settings)
     return swept(loaded, _opened(data), config, outputs, jobs=jobs, model_name=name)
+
+
+def report(
+    files: str | Path | Iterable[str | Path],
+    output: str | Path | None = None,
+    *,
+    title: str | None = None,
+    sections: Iterable[Section] = (),
+    force: bool = False,
+    **settings: Any,
+) -> Report:
+    """What `evaluate`, `sweep` and the other commands have measured, side by side.
+
+    `files` are of metrics, of predictions, of learning curves, or folders of them. `output` is written as its
+    suffix says: .html (a page with figures), .tex, .md, .csv or .json; one that exists is replaced with
+    `force`. `sections` choose what is in it, `title` stands above it. Settings are those of ReportConfig:
+    by_label, paper, baseline, margin. Raises BadMetrics for files of something else, UsageFault for another
+    suffix.
+    """
+    from emoprune.reporting import documents
+    from emoprune.reporting.types import ReportConfig
+
+    places = [str(files)] if isinstance(files, str | Path) else [*map(str, files)]
+    written, config = None if output is None else str(output), ReportConfig(**settings)
+    documents.check(written, None if written is None else documents.form_of(written), title, force=force)
+    made = documents.document(places, config, sections=tuple(sections), title=title, force=force)
+    if written is not None:
+        made.write(written, force=force)
+    return made.report
 
 
 def export(

@@ -37,6 +37,7 @@ Price = Literal["macs", "parameters", "nanoseconds", "units"]
 Section = Literal[
     "summary", "classes", "confusion", "predictions", "verdicts", "payers", "flipped", "steps", "curves"
 ]
+DocumentForm = Literal["html", "tex", "markdown", "csv", "json"]
 Measured = Literal["accuracy", "macro F1", "units", "parameters", "non-zero", "MACs"]
 ClassMeasure = Literal["precision", "recall", "F1"]
 UnitMeasure = Literal["smallest angle", "least importance"]

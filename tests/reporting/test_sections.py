@@ -57,12 +57,12 @@ def test_report_compares_other_images_with_force(in_folder: Path) -> None:
     assert report(runs, config, force=True).verdicts.found[0].comparison.accuracy.images == 3
 
 
-@pytest.mark.parametrize("section", [None, "summary", "classes", "confusion"])
-def test_warnings_on_models_stand_once_below_the_first_table_of_them(section: Section | None) -> None:
+@pytest.mark.parametrize("sections", [(), ("summary",), ("classes",), ("confusion", "classes")])
+def test_warnings_on_models_stand_once_below_the_first_table_of_them(sections: tuple[Section, ...]) -> None:
     looked = replace(run("a", 0.5), test_looks=3)
     made = report(replace(EVERYTHING, evaluations=(looked,)))
     warning = "m.st: its test part was looked at before, 3 times"
-    first, *rest = made.tables(section)
+    first, *rest = made.tables(*sections)
     assert first.warnings == (warning,)
     assert not any(table.warnings for table in (*rest, *made.tables("steps")))
     assert made.to_record()["warnings"] == (warning,)

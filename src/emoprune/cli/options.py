@@ -81,6 +81,18 @@ def one_of(names: Collection[str]) -> Callable[[str | None], str | None]:
     return check
 
 
+def each_of(names: Collection[str]) -> Callable[[list[str] | None], list[str] | None]:
+    """A callback that refuses what is not in `names` of an option that may be repeated."""
+    check_one = one_of(names)
+
+    def check(values: list[str] | None) -> list[str] | None:
+        for value in values or ():
+            check_one(value)
+        return values
+
+    return check
+
+
 def list_of(names: Collection[str]) -> Callable[[str | None], str | None]:
     """A callback that refuses a list, joined by commas, with what is not in `names` or the same twice."""
     return _list_of(one_of(names))

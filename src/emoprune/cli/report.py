@@ -6,24 +6,29 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal, get_args
+from dataclasses import replace
+from typing import Annotated, Literal, cast, get_args
 
 import typer
 
-from emoprune import events
-from emoprune.choices import Section
-from emoprune.cli import options, output
+from emoprune.choices import DocumentForm, Section
+from emoprune.cli import options, repeating
+from emoprune.cli import output as console
 from emoprune.errors import UsageFault
 from emoprune.io.files import STANDARD
-from emoprune.reporting import tables
 from emoprune.reporting.charts import FIGURES
 from emoprune.reporting.types import ReportConfig
 
 EXAMPLES = """\b
 Examples:
   emoprune eval model.st faces/ | emoprune report
-  emoprune report before.json after.json --format markdown > report.md
-  emoprune report runs/*.json --section summary --format csv > runs.csv
+  emoprune report before.json after.json -o report.md
+  emoprune report runs/*.json --section summary -o runs.csv
+
+\b
+A page to hand on: one file of text, figures and tables, for any browser.
+  emoprune sweep model.st faces/
+  emoprune report model.sweep.jsonl -o report.html --title "Pruning on faces"
 
 \b
 Labels and figures: label every run, then report them by label.
@@ -43,7 +48,7 @@ Is the difference chance? Predictions are compared with those of a baseline.
     emoprune eval $model.st faces/ --predictions $model.csv > $model.json
   done
   emoprune report --baseline big.csv small.csv --margin 2
-  emoprune report --baseline big.csv *.csv --section flipped --format csv
+  emoprune report --baseline big.csv *.csv --section flipped -o flipped.csv
 
 \b
 Steps of prunings and learning curves have sections of their own, with or
@@ -85,7 +90,7 @@ Figures (all that the records make, each as .svg, .png and .csv):
 
 @options.with_settings(ReportConfig)
 def command(
-    files: Annotated[
+    paths: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="FILES",
@@ -94,16 +99,33 @@ def command(
         ),
     ] = None,
     *,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write the report there, as its suffix says: .html (a page with figures), .tex, .md, .csv, "
+            ".json.",
+            show_default=False,
+        ),
+    ] = None,
+    title: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="What stands above a page, LaTeX or Markdown.", show_default=False),
+    ] = None,
     form: Annotated[
-        Literal["table", "markdown", "csv", "json"] | None,
-        typer.Option("--format", help="[default: table on a terminal, JSON in a pipe]"),
+        Literal["table", DocumentForm] | None,
+        typer.Option("--format", help="For standard output.  [default: table on a terminal, JSON in a pipe]"),
     ] = None,
     section: Annotated[
-        Section | None,
+        list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"Only this section: {', '.join(get_args(Section))}.  "
-            "[default: all that have something; in CSV the first]",
+            autocompletion=options.completing(get_args(Section)),
+            callback=options.each_of(get_args(Section)),
+            help=f"Only this section; may be repeated: {', '.join(get_args(Section))}.  "
+            "[default: all that have something; in CSV the first, in JSON always all]",
         ),
     ] = None,
     given: options.Given,
@@ -126,7 +148,7 @@ def command(
         bool,
         typer.Option(
             "--force",
-            help="Replace figures that exist; compare predictions of other data or images, those in common.",
+            help="Replace files that exist; compare predictions of other data or images, those in common.",
         ),
     ] = False,
     as_json: options.Json = False,
@@ -138,37 +160,52 @@ def command(
     and learning curves follow.
     """
     config = ReportConfig(**given.values)
+    wanted = _form(output, form, as_json=as_json)
     if figure and figures is None:
         raise UsageFault("--figure names a figure, but no folder", "give --figures DIR as well")
-    if not files and sys.stdin.isatty():
+    if not paths and sys.stdin.isatty():
         raise UsageFault(
             "no files, and nothing is piped in", "give files of metrics, or pipe emoprune eval into it"
         )
-    places = files or [STANDARD]
+    places = paths or [STANDARD]
     if [*places, config.baseline].count(STANDARD) > 1:
         raise UsageFault("standard input can be read once", "give a file instead of one -")
-    from emoprune.reporting import inputs, sections
+    from emoprune.reporting import documents
 
+    documents.check(output, wanted, title, force=force)
+    chosen = cast(tuple[Section, ...], tuple(section or ()))
     with _uncollected():
-        runs = inputs.read(places)
-        made = sections.report(runs, config, force=force)
-    for text in made.warnings:
-        events.warn(text)
-    made.chosen(section)
+        made = documents.document(places, config, sections=chosen, title=title, force=force)
     if figures is not None:
         from emoprune.reporting.figures import save
 
-        save(runs, figures, figure or (), force=force)
-    form = "json" if as_json else form
+        save(made.runs, figures, figure or (), force=force)
     with _uncollected():
-        if form == "markdown":
-            output.write("\n".join(map(tables.to_markdown, made.tables(section))))
-        elif form == "csv":
-            output.write(tables.to_csv(made.flat(section)))
-        elif form == "table":
-            output.show(made.tables(section))
+        if wanted in get_args(DocumentForm):
+            said = {**given.values, "section": chosen, "title": title, "output": output}
+            repeat = [*repeating.of_evaluations(made.runs.evaluations), repeating.of_report(places, said)]
+            whole = replace(made, commands=tuple(repeat))
+            if output is None:
+                console.write(whole.text(cast(DocumentForm, wanted)))
+            else:
+                whole.write(output, force=force)
+        elif wanted == "table":
+            console.show(made.report.tables(*chosen))
         else:
-            output.emit([made.to_record()], lambda: made.tables(section), as_json=form == "json")
+            console.emit([made.report.to_record()], lambda: made.report.tables(*chosen), as_json=False)
+
+
+def _form(output: str | None, form: str | None, *, as_json: bool) -> str | None:
+    """The one form that options and the suffix of a file name, if they do; UsageFault for two."""
+    from emoprune.reporting.documents import form_of
+
+    named = {"--json": "json" if as_json else None, f"--format {form}": form}
+    named |= {f"-o {output}": None if output is None else form_of(output)}
+    found = {name: value for name, value in named.items() if value}
+    if len({*found.values()}) > 1:
+        first, second, *_ = found
+        raise UsageFault(f"{first} and {second} name two formats", "give one of them")
+    return next(iter(found.values()), None)
 
 
 @contextmanager

@@ -26,5 +26,19 @@ def visible(text: str, *, most: int | None = LONGEST) -> str:
     return f"{shown[: most // 2]}…{shown[-(most - most // 2 - 1) :]}"
 
 
+BEGINS, ENDS = "\u2068", "\u2069"
+"""Around a name in a sentence: the direction of its letters changes nothing outside."""
+
+
+def isolated(name: str) -> str:
+    """A foreign name inside a sentence, between BEGINS and ENDS; `visible` leaves neither in a name."""
+    return f"{BEGINS}{visible(name)}{ENDS}"
+
+
+def without_isolates(text: str) -> str:
+    """A sentence without the marks that `isolated` sets."""
+    return text.replace(BEGINS, "").replace(ENDS, "")
+
+
 def _escape(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape").decode("ascii")

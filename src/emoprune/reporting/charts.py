@@ -57,7 +57,7 @@ def charts(runs: Runs, wanted: Sequence[str] = ()) -> list[Chart]:
     A name is a kind's or a figure's. Raises UsageFault for an unknown name, BadMetrics where the records
     lack what a wanted figure needs, or make no figure.
     """
-    made = [(name, chart) for name, kind in FIGURES.items() for chart in _named(kind.charts(runs))]
+    made = [(kind, chart) for kind, found in by_kind(runs).items() for chart in found]
     for name in wanted:
         kind_name = _kind_of(name)
         if not any(name in (kind, chart.name) for kind, chart in made):
@@ -69,6 +69,11 @@ def charts(runs: Runs, wanted: Sequence[str] = ()) -> list[Chart]:
             "give evaluations of one label, learning curves, or steps that measured something",
         )
     return found
+
+
+def by_kind(runs: Runs) -> dict[str, list[Chart]]:
+    """All figures that the records make, by their kind, each with a unique file name."""
+    return {name: [*_named(kind.charts(runs))] for name, kind in FIGURES.items()}
 
 
 def _kind_of(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emoprune.choices import Section
-from emoprune.errors import BadMetrics
+from emoprune.errors import BadMetrics, UsageFault
 from emoprune.reporting import (
     aggregate,
     curve_tables,
@@ -63,25 +63,31 @@ class Report:
         }
         return [section for section, something in there.items() if something]
 
-    def chosen(self, section: Section | None) -> list[Section]:
-        """The section, or all of them; BadMetrics where it has nothing to show."""
-        if section is None:
-            return self.sections
-        if section not in self.sections:
-            raise BadMetrics(*MISSING[section])
-        return [section]
+    def chosen(self, *sections: Section) -> list[Section]:
+        """The sections in their order, or all of them; BadMetrics for one that has nothing to show."""
+        there = self.sections
+        for section in sections:
+            if section not in there:
+                raise BadMetrics(*MISSING[section])
+        return [section for section in there if section in sections] if sections else there
 
-    def tables(self, section: Section | None = None) -> list[Table]:
-        """The tables of a section, or of all, for people."""
-        chosen = self.chosen(section)
-        made = [table for name in chosen for table in TABLES[name](self)]
-        if chosen[0] in OF_MODELS:
-            made[0] = replace(made[0], warnings=self.models.warnings)
+    def tables_by_section(self, *sections: Section) -> dict[Section, list[Table]]:
+        """The tables of some sections, or of all, for people."""
+        made = {name: list(TABLES[name](self)) for name in self.chosen(*sections)}
+        first = next(iter(made))
+        if first in OF_MODELS:
+            made[first][0] = replace(made[first][0], warnings=self.models.warnings)
         return made
 
-    def flat(self, section: Section | None = None) -> Table:
-        """A section, or the first, as one table of raw values, for other programs."""
-        return FLAT[self.chosen(section)[0]](self)
+    def tables(self, *sections: Section) -> list[Table]:
+        """The tables of some sections, or of all, one after the other."""
+        return [table for found in self.tables_by_section(*sections).values() for table in found]
+
+    def flat(self, *sections: Section) -> Table:
+        """A section, or the first, as one table of raw values, for other programs; UsageFault for several."""
+        if len(sections) > 1:
+            raise UsageFault("CSV is one table", "give one `section`")
+        return FLAT[self.chosen(*sections)[0]](self)
 
     def to_record(self) -> dict[str, Any]:
         """All sections as one JSON object."""

@@ -200,14 +200,15 @@ MARKED = re.compile(r"[\\`|\[$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|:(?=//)|(?<=www)\."
 def to_markdown(made: Table) -> str:
     """A heading and a pipe table; what foreign names hold is text, not Markdown."""
     align = [":--" if index < made.left else "--:" for index in range(len(made.columns))]
-    names, *rows = (f"| {' | '.join(map(_as_text, line))} |" for line in (made.columns, *made.rows))
+    names, *rows = (f"| {' | '.join(map(as_text, line))} |" for line in (made.columns, *made.rows))
     body = "\n".join((names, f"| {' | '.join(align)} |", *rows))
-    below = [f"\n> **Warning:** {_as_text(Prose(text))}\n" for text in made.warnings]
-    below += [f"\n{_as_text(Prose(text))}\n" for text in made.notes]
-    return f"### {_as_text(made.title)}\n\n{body}\n{''.join(below)}"
+    below = [f"\n> **Warning:** {as_text(Prose(text))}\n" for text in made.warnings]
+    below += [f"\n{as_text(Prose(text))}\n" for text in made.notes]
+    return f"### {as_text(made.title)}\n\n{body}\n{''.join(below)}"
 
 
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A value as people read it, which Markdown takes for text."""
     return MARKED.sub(lambda found: f"\\{found[0]}", cell(value))
 
 

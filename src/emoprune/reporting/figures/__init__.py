@@ -91,10 +91,10 @@ def render(chart: Chart) -> dict[str, bytes]:
         return found
 
 
-def draw(chart: Chart) -> Figure:
+def draw(chart: Chart, style: dict[str, Any] = STYLE) -> Figure:
     """The chart as a figure of matplotlib, WIDTH_IN wide and as high as it needs."""
     chart = _visible(chart)
-    with context(STYLES):
+    with context(["default", style]):
         figure = Figure(layout="constrained", figsize=(WIDTH_IN, WIDTH_IN))
         FigureCanvasAgg(figure)
         if isinstance(chart, LineChart):

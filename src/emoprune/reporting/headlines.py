@@ -1,0 +1,252 @@
+"""The few sentences that a reader needs first, made from the data of a report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from statistics import fmean
+
+from emoprune.evaluation.confidence import by_key, estimate
+from emoprune.evaluation.types import KNOWN, MARGIN, Metrics
+from emoprune.events import counted
+from emoprune.io.visible_text import isolated
+from emoprune.reporting import aggregate, curve_tables
+from emoprune.reporting.aggregate import FOUND, IDENTITY, STEP_KEYS
+from emoprune.reporting.model_tables import comparable
+from emoprune.reporting.pruning_tables import FORMATS
+from emoprune.reporting.tables import PERCENT
+from emoprune.reporting.types import Runs
+from emoprune.reporting.verdict_tables import Verdict, Verdicts
+
+MOST = 3
+"""Sentences."""
+NAMED = 3
+"""Runs that one sentence names."""
+COSTS: dict[str, Callable[[Metrics], float]] = {
+    "MACs": lambda run: run.macs,
+    "parameters": lambda run: run.parameters,
+    "non-zero parameters": lambda run: run.nonzero_parameters,
+}
+"""What networks cost: the first that differs among them counts."""
+PARTS: tuple[curve_tables.LearningPart, ...] = ("val", "train")
+"""The parts of a training, the more telling first."""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A sentence with its names isolated; one that `warns` says what flatters the numbers."""
+
+    text: str
+    warns: bool = False
+
+
+@dataclass(frozen=True)
+class Network:
+    """The runs of one network, most often one, or several seeds."""
+
+    name: str
+    runs: tuple[Metrics, ...]
+
+    @cached_property
+    def accuracy(self) -> float:
+        """Its mean over the runs."""
+        return fmean(run.accuracy for run in self.runs)
+
+    @property
+    def least_accuracy(self) -> float:
+        """The lower end of the 95% interval, of several runs that of their mean."""
+        low = estimate(run.accuracy for run in self.runs).low
+        return self.runs[0].accuracy_interval[0] if low is None else low
+
+    @property
+    def majority(self) -> float:
+        """The accuracy of always answering the most frequent class."""
+        return max(run.majority or 0 for run in self.runs)
+
+    def cost(self, measure: str) -> float:
+        """Its mean over the runs."""
+        return fmean(map(COSTS[measure], self.runs))
+
+
+def headlines(runs: Runs, verdicts: Verdicts) -> tuple[Headline, ...]:
+    """At most three sentences: what pruning costs, which network to take, what flatters the numbers."""
+    said = [Headline(text) for text in _said(runs, verdicts)]
+    warnings = [Headline(text, warns=True) for text in _warnings(_networks(runs.evaluations))]
+    return (*said[: MOST - min(1, len(warnings))], *warnings)[:MOST]
+
+
+def _said(runs: Runs, verdicts: Verdicts) -> Iterator[str]:
+    if verdicts.found:
+        yield _verdicts(verdicts)
+    networks = _networks(runs.evaluations)
+    if networks and not comparable(runs.evaluations):
+        yield f"{counted(len(networks), 'network')} were measured on different data or parts."
+    elif networks:
+        yield from _of_networks(networks, tested=bool(verdicts.found))
+    elif verdicts.listed and not verdicts.found:
+        best = max(verdicts.listed, key=lambda each: each.accuracy)
+        right = f"{PERCENT.text(best.accuracy)} of {counted(best.images, 'image')}"
+        among = f", the most of {len(verdicts.listed):,} runs" if len(verdicts.listed) > 1 else ""
+        yield f"{isolated(best.run)} has {right} right{among}; {NOT_TESTED}."
+    yield from _of_steps(runs)
+    yield from _of_curves(runs)
+
+
+NOT_TESTED = "whether a difference is chance was not tested (give predictions and a baseline)"
+
+
+def _verdicts(view: Verdicts) -> str:
+    """The verdict on each run, or of many how often each was given."""
+    against = f"Against {isolated(view.baseline or '')}"
+    if len(view.found) <= NAMED:
+        each = (f"{isolated(verdict.run)} is {_verdict(view, verdict)}" for verdict in view.found)
+        return f"{against}, {'; '.join(each)}."
+    counts = Counter(_kind(view, verdict) for verdict in view.found)
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
+    return f"{against}, of {counted(len(view.found), 'run')} there are {kinds}."
+
+
+def _verdict(view: Verdicts, verdict: Verdict) -> str:
+    from emoprune.evaluation.significance.sentences import verdict as in_words
+
+    said = in_words(verdict.comparison.accuracy, margin_points=view.margin_points)
+    # "is no evidence either way" is not English
+    said = f"compared without a result ({said})" if said.startswith("no ") else said
+    paid = [*map(isolated, verdict.comparison.payers)]
+    more = f" and {len(paid) - NAMED:,} more" * (len(paid) > NAMED)
+    return f"{said}, with lower recall of {', '.join(paid[:NAMED])}{more}" if paid else said
+
+
+def _kind(view: Verdicts, verdict: Verdict) -> str:
+    change = verdict.comparison.accuracy
+    if change.significant:
+        return "worse" if change.difference < 0 else "better"
+    return "not worse" if change.not_worse_by(view.margin_points) else "without evidence"
+
+
+def _networks(found: Sequence[Metrics]) -> list[Network]:
+    """The evaluations, those of one label and the same settings but for their seed as one network."""
+    ignored = {*IDENTITY, *FOUND}
+
+    def same(run: Metrics) -> tuple[object, ...]:
+        kept = sorted((key, str(value)) for key, value in run.settings.items() if key not in ignored)
+        # runs that nobody labeled are networks of their own
+        return run.name, run.classes, None if run.label else run.model_fingerprint, *kept
+
+    return [
+        Network(runs[0].label or PurePath(runs[0].model).name, tuple(runs))
+        for runs in by_key((same(run), run) for run in found).values()
+    ]
+
+
+def _of_networks(networks: Sequence[Network], *, tested: bool) -> Iterator[str]:
+    """What the smallest network costs against the first, and which is the smallest that costs little."""
+    first, *others = networks
+    measure = next((name for name in COSTS if len({each.cost(name) for each in networks}) > 1), None)
+    smaller = [each for each in others if measure and each.cost(measure) < first.cost(measure)]
+    if measure is None or not smaller:
+        yield from _of_equals(networks)
+        return
+
+    def at(each: Network) -> str:
+        return f"at {_fraction(each.cost(measure) / first.cost(measure))} of the {measure}"
+
+    smallest = min(smaller, key=lambda each: (each.cost(measure), -each.accuracy))
+    text = f"A{at(smallest)[1:]}, {isolated(smallest.name)} has {_right(smallest)} of the images right"
+    yield f"{text}, {isolated(first.name)} {_right(first)}{f'; {NOT_TESTED}' * (not tested)}."
+    if len(smaller) == 1:
+        return
+    within = [each for each in smaller if each.accuracy >= first.accuracy - MARGIN / 100]
+    if not within:
+        best = max(smaller, key=lambda each: each.accuracy)
+        nearest = f"the nearest is {isolated(best.name)} {at(best)}, with {_right(best)}"
+        yield f"No smaller network is within {MARGIN:g} point of {isolated(first.name)}; {nearest}."
+        return
+    best = min(within, key=lambda each: (each.cost(measure), -each.accuracy))
+    text = f"The smallest within {MARGIN:g} point of {isolated(first.name)} is {isolated(best.name)}"
+    yield f"{text} {at(best)}, with {_right(best)}."
+
+
+def _of_equals(networks: Sequence[Network]) -> Iterator[str]:
+    """The first network alone, or the most accurate of those of which none is smaller than the first."""
+    best = max(networks, key=lambda each: each.accuracy)
+    runs, many = best.runs, len(networks) > 1
+    among = f", the most of {len(networks):,} networks" if many else ""
+    if len(runs) > 1:
+        mean = estimate(run.accuracy for run in runs)
+        interval = f"95% interval of the mean of {len(runs):,} runs {PERCENT.interval(mean.low, mean.high)}"
+    else:
+        interval = f"95% interval {PERCENT.interval(*runs[0].accuracy_interval)}"
+    images = counted(runs[0].n, "image")
+    yield f"{isolated(best.name)} has {_right(best)} of {images} right ({interval}){among}."
+
+
+def _right(network: Network) -> str:
+    return PERCENT.text(network.accuracy)
+
+
+def _fraction(value: float) -> str:
+    """A part of a whole in percent, of two digits."""
+    return f"{100 * value:.0f}%" if value >= 0.0995 else f"{100 * value:.2g}%"
+
+
+def _warnings(networks: Sequence[Network]) -> Iterator[str]:
+    """What flatters the numbers, the worst first."""
+    chance = [each for each in networks if each.least_accuracy <= each.majority]
+    if chance:
+        who = "They are" if len(chance) == len(networks) > 1 else f"{_listed(chance)}:"
+        usual = PERCENT.text(max(each.majority for each in chance))
+        yield f"{who} not shown to be better than always answering the most frequent class ({usual})."
+    runs = [run for each in networks for run in each.runs]
+    seen = max((run.seen or 0 for run in runs if run.split not in KNOWN), default=0)
+    if seen:
+        yield f"Up to {counted(seen, 'image')} measured here were trained on, so that accuracy is flattered."
+    looks = max((run.test_looks or 0 for run in runs), default=0)
+    if looks:
+        times = counted(looks, "time")
+        chosen = "what was chosen by it looks better than it is"
+        yield f"The test part was looked at before, up to {times}: {chosen}."
+    elif len(networks) > 2:
+        parts = " and ".join(sorted({run.split for run in runs}))
+        yield (
+            f"{len(networks):,} networks were compared on the same part ({parts}): the best of them looks "
+            "better than it is, until it is measured on images that chose nothing."
+        )
+
+
+def _listed(networks: Collection[Network]) -> str:
+    names = [*dict.fromkeys(isolated(each.name) for each in networks)]
+    return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
+
+
+def _of_steps(runs: Runs) -> Iterator[str]:
+    """How far each label was pruned, and what of it was measured first and last."""
+    by_label = by_key((group.label, group) for group in aggregate.by_units(runs.prunings))
+    for label, groups in [*by_label.items()][:MOST]:
+        measured = next((name for name in STEP_KEYS if groups[0].measured(name)), None)
+        first, last = groups[0], groups[-1]
+        ends = [each.measured(measured) for each in (first, last)] if measured else [None]
+        text = f"{isolated(label)} was pruned from {counted(first.units, 'unit')} to {last.units:,}"
+        if measured and None not in ends:
+            texts = [FORMATS[measured].text(each.mean) for each in ends if each]
+            text += f", and its {measured} went from {texts[0]} to {texts[-1]}"
+        yield f"{text}."
+
+
+def _of_curves(runs: Runs) -> Iterator[str]:
+    """How the training that ended best has ended."""
+    for part in PARTS:
+        ends = {
+            group.label: found.mean
+            for group in aggregate.by_label(runs.curves)
+            if (found := curve_tables.accuracy(group, part, "last"))
+        }
+        if ends:
+            best = max(ends, key=lambda label: ends[label])
+            among = f", the most of {len(ends):,} trainings" if len(ends) > 1 else ""
+            right = f"{PERCENT.text(ends[best])} of the {part} part right"
+            yield f"{isolated(best)} ends its training with {right}{among}."
+            return
