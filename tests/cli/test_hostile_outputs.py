@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
         ("report", "runs.json", "--figures", "out", "--figure", "confusion"),
         ("confusion-small.svg", "confusion-small.png", "confusion-small.csv"),
     ),
+    "report page": (("report", "runs.json", "-o", "out/page.html"), ("page.html",)),
     "search": (
         ("search", "table.csv", *MLP, "--storage", "out/s", "-o", "out/t.json", "--keep-best", "out/best.st"),
         ("s", "t.json", "best.st", "s.mutex", "s.worker-0", "s.lock"),

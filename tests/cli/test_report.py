@@ -33,7 +33,12 @@ STEPS = {
     "label": "a",
     "steps": [{"units": units, "loss": 0.1} for units in (9, 8)],
 }
-GOLDEN = """### Summary
+GOLDEN = """At 75% of the MACs, small.st has 65.0% of the images right, big.st 70.0%; whether a difference \
+is chance was not tested (give predictions and a baseline).
+
+> **Warning:** No network is shown to be better than always answering the most frequent class (60.0%).
+
+### Summary
 
 |  | big.st | small.st |
 | :-- | --: | --: |
@@ -76,11 +81,38 @@ def test_report_writes_markdown_tables_and_csv(emoprune: Runner) -> None:
     data = stream(FIRST, SECOND)
     assert emoprune.done(*argv, "markdown", stdin=data).out == GOLDEN
     table = emoprune.done(*argv, "table", stdin=data).out
-    assert [" ".join(line.replace("|", " ").split()) for line in GOLDEN.splitlines()[4:]] == [
+    assert [" ".join(line.replace("|", " ").split()) for line in GOLDEN.splitlines()[8:]] == [
         " ".join(line.split()) for line in table.splitlines()[4:] if line.strip()
     ]
     rows = list(csv.DictReader(io.StringIO(emoprune.done("report", "--format", "csv", stdin=data).out)))
     assert [(row["model"], float(row["accuracy"])) for row in rows] == [("big.st", 0.7), ("small.st", 0.65)]
+
+
+@pytest.mark.parametrize("suffix", ["html", "tex", "md", "csv", "json"])
+def test_report_writes_what_the_suffix_says(emoprune: Runner, in_folder: Path, suffix: str) -> None:
+    name, form = f"out.{suffix}", {"md": "markdown"}.get(suffix, suffix)
+    result = emoprune.done("report", "-o", name, "--format", form, stdin=stream(FIRST, SECOND))
+    written = (in_folder / name).read_text()
+    assert (result.out, result.err.splitlines()[-1].startswith(f"note: wrote {name}: ")) == ("", True)
+    begins = {"html": "<!DOCTYPE html>", "tex": "% ", "md": "At 75%", "csv": "model,", "json": '{"schema"'}
+    assert written.startswith(begins[suffix])
+    if suffix != "html":  # its last line has the name of the file
+        assert emoprune.done("report", "--format", form, stdin=stream(FIRST, SECOND)).out == written
+    emoprune.check_refused("report", "-o", name, says=(f"{name}: exists", "--force"), stdin=ALL)
+    emoprune.done("report", "-o", name, "--force", stdin=stream(FIRST))
+    assert (in_folder / name).read_text() != written
+
+
+def test_a_page_has_title_sections_and_the_commands_that_repeat_it(emoprune: Runner, in_folder: Path) -> None:
+    (in_folder / "my runs.json").write_bytes(ALL)
+    argv = ("--by-label", "--section", "summary", "--section", "steps", "--title", "Faces & masks")
+    emoprune.done("report", "my runs.json", *argv, "-o", "a.html")
+    page = (in_folder / "a.html").read_text()
+    assert "<h1><bdi>Faces &amp; masks</bdi></h1>" in page
+    assert ("Steps by label" in page, "Precision" in page) == (True, False)
+    assert "emoprune eval big.st faces --split test" in page
+    line = "emoprune report &#39;my runs.json&#39; --by-label --section summary --section steps"
+    assert f"{line} --title &#39;Faces &amp; masks&#39; --output a.html" in page
 
 
 def test_by_label_and_paper_are_handed_to_the_report(emoprune: Runner, in_folder: Path) -> None:
@@ -113,6 +145,14 @@ def test_figures_are_drawn_and_the_report_is_printed_too(emoprune: Runner, in_fo
     [
         (("--format", "xml"), 2, ("--format", "xml")),
         (("--section", "everything"), 2, ("--section", "everything")),
+        (("--format", "csv", "--section", "summary", "--section", "steps"), 2, ("CSV is one", "--section")),
+        (("-o", "out.pdf"), 2, ("'out.pdf'", ".html, .tex, .md, .csv, .json")),
+        (("-o", "no/out.md"), 1, ("no: no such folder",)),
+        (("-o", "out.md", "--format", "csv"), 2, ("--format csv and -o out.md", "give one")),
+        (("-o", "out.md", "--json"), 2, ("--json and -o out.md",)),
+        (("--json", "--format", "table"), 2, ("--json and --format table",)),
+        (("--title", "T"), 2, ("--title", "--output FILE.html")),
+        (("-o", "out.csv", "--title", "T"), 2, ("--title", "--output FILE.html")),
         (("--figure", "steps"), 2, ("--figures DIR",)),
         (("--figures", "out", "--figure", "pie"), 2, ("'pie'", "choose from accuracy-by-KEY")),
         (("--figures", "out", "--figure", "before-after"), 1, ("before-after", "', before'")),

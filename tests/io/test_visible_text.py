@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emoprune.io.visible_text import visible
+from emoprune.io.visible_text import BEGINS, ENDS, isolated, visible, without_isolates
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,9 @@ def test_visible_cuts_the_middle_of_a_long_text() -> None:
     assert visible(text, most=11) == "begin… ends"
     assert visible(text, most=None) == text
     assert visible("x" * 200) == "x" * 200
+
+
+def test_isolated_names_cannot_end_their_isolation() -> None:
+    name = f"{ENDS}\u05d0{BEGINS}"
+    assert isolated(name) == f"{BEGINS}\\u2069\u05d0\\u2068{ENDS}"
+    assert without_isolates(f"a {isolated('b')} c") == "a b c"

@@ -29,8 +29,7 @@ def sentence(chart: Chart) -> str:
         return _bars(chart)
     if isinstance(chart, HeatChart):
         return _matrix(chart)
-    columns, *rows = numbers(chart)
-    return f"{counted(len(rows), 'row')} of {', '.join(isolated(str(name)) for name in columns)}."
+    return _rows(chart)
 
 
 def _panel(panel: Panel, x: str) -> str:
@@ -92,6 +91,19 @@ def _wrong(chart: HeatChart) -> Iterator[tuple[int, str, str, int]]:
         for predicted, count in zip(chart.classes, row, strict=True):
             if count and actual != predicted:
                 yield count, actual, predicted, sum(row)
+
+
+def _rows(chart: Chart) -> str:
+    """What can be said of any chart: of what it has numbers, and the largest mean where it has means."""
+    columns, *rows = numbers(chart)
+    names = [*map(str, columns)]
+    if not {"label", "mean"} <= {*names} or not rows:
+        return f"{counted(len(rows), 'row')} of {', '.join(map(isolated, names))}."
+    label, mean = names.index("label"), names.index("mean")
+    best = max(rows, key=lambda row: float(str(row[mean])))
+    among = counted(len({row[label] for row in rows}), "label")
+    value = f"{isolated(str(best[label]))}, with {cell(best[mean])}"
+    return f"{counted(len(rows), 'point')} of {among}; the highest is {value}."
 
 
 def _capital(text: str) -> str:

@@ -103,21 +103,23 @@ def _tex(made: Document) -> str:
     from emoprune.reporting.tex import to_tex
 
     found = made.report.tables_by_section(*made.sections)
-    return to_tex(found, title=made.title, sentences=_sentences(made))
+    said = (f"Warning: {text}" if warns else text for text, warns in _said(made))
+    return to_tex(found, title=made.title, sentences=said)
 
 
 def _markdown(made: Document) -> str:
-    head = [] if made.title is None else [f"# {tables.as_text(tables.Prose(made.title))}\n"]
-    head += [f"{tables.as_text(tables.Prose(text))}\n" for text in _sentences(made)]
+    head = [] if made.title is None else [f"# {_as_text(made.title)}\n"]
+    head += ["> **Warning:** " * warns + f"{_as_text(text)}\n" for text, warns in _said(made)]
     return "\n".join([*head, *map(tables.to_markdown, made.report.tables(*made.sections))])
 
 
-def _sentences(made: Document) -> list[str]:
-    return [
-        f"Warning: {text}" if each.warns else text
-        for each in made.headlines()
-        for text in [without_isolates(each.text)]
-    ]
+def _as_text(sentence: str) -> str:
+    return tables.as_text(tables.Prose(sentence))
+
+
+def _said(made: Document) -> list[tuple[str, bool]]:
+    """The headlines, and whether they warn."""
+    return [(without_isolates(each.text), each.warns) for each in made.headlines()]
 
 
 def _csv(made: Document) -> str:

@@ -197,9 +197,12 @@ def _warnings(networks: Sequence[Network]) -> Iterator[str]:
     """What flatters the numbers, the worst first."""
     chance = [each for each in networks if each.least_accuracy <= each.majority]
     if chance:
-        who = "They are" if len(chance) == len(networks) > 1 else f"{_listed(chance)}:"
         usual = PERCENT.text(max(each.majority for each in chance))
-        yield f"{who} not shown to be better than always answering the most frequent class ({usual})."
+        better = f"better than always answering the most frequent class ({usual})"
+        if len(chance) == len(networks) > 1:
+            yield f"No network is shown to be {better}."
+        else:
+            yield f"Not shown to be {better}: {_listed(chance)}."
     runs = [run for each in networks for run in each.runs]
     seen = max((run.seen or 0 for run in runs if run.split not in KNOWN), default=0)
     if seen:

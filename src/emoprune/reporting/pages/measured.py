@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from emoprune.evaluation.confidence import by_key
-from emoprune.evaluation.types import KNOWN, Metrics
+from emoprune.evaluation.types import Metrics
 from emoprune.events import counted
 from emoprune.reporting.tables import Table, table
 from emoprune.reporting.types import Runs
@@ -68,11 +68,6 @@ def intervals(runs: Runs) -> str | None:
         return None
     rest = f"; those of other scores: {'; '.join(sorted(kinds))}" if kinds else ""
     return f"Intervals are of 95%. That of the accuracy of one network is Wilson's, over single images{rest}."
-
-
-def looked_at(runs: Runs) -> bool:
-    """Whether a part was looked at before, or trained on, or chosen by."""
-    return any(run.test_looks or (run.seen and run.split not in KNOWN) for run in runs.evaluations)
 
 
 def parts(runs: Runs) -> str:

@@ -37,17 +37,17 @@ TOPICS = (
     Topic(
         "Accuracy and cost",
         ("summary", "verdicts"),
-        ("front", "accuracy-by-KEY", "before-after"),
+        ("accuracy-against-COST", "loss-of-accuracy", "accuracy-by-KEY", "before-after"),
     ),
     Topic(
         "What was removed",
         ("steps", "layers", "angles"),
-        ("layers", "predicted-error", "compression-by-hidden", "steps", "angles"),
+        ("units-by-layer", "compression-by-hidden", "steps", "angles"),
     ),
     Topic(
         "Who pays",
         ("classes", "confusion", "payers", "flipped"),
-        ("classes", "confusion-difference", "confusion"),
+        ("recall-by-class", "confusion-change", "confusion"),
     ),
     Topic("Training and confidence", ("curves",), ("curves", "reliability")),
 )
@@ -67,6 +67,7 @@ class Figure:
     sentence: str
     drawing: Markup
     numbers: Table
+    wide: bool
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ def _topics(document: Document, found: dict[Section, list[Table]]) -> Iterator[S
 def _figure(chart: Chart, label: str) -> Figure:
     title = chart_sentences.title(chart)
     drawing = svg.inline(chart, prefix=f"{label}-", named_by=f"{label}-says")
-    return Figure(label, title, chart_sentences.sentence(chart), drawing, _numbers(chart, title))
+    says = chart_sentences.sentence(chart)
+    return Figure(label, title, says, drawing, _numbers(chart, title), svg.is_wide(drawing))
 
 
 def _numbers(chart: Chart, title: str) -> Table:

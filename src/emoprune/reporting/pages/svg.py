@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 from matplotlib.style import context
 
-from emoprune.reporting.figures import METADATA, STYLE, draw
+from emoprune.reporting.figures import METADATA, STYLE, WIDTH_IN, draw
 from emoprune.reporting.figures.style import COLORS
 from emoprune.reporting.types import Chart
 
@@ -26,7 +26,7 @@ PAGE_STYLE: dict[str, Any] = {
 }
 COLORS_OF_PAGE: Mapping[str, str] = {
     **{color.lower(): f"var(--series-{number})" for number, color in enumerate(COLORS, 1)},
-    **{INK: "currentColor", "#dddddd": "var(--rule)", "#ffffff": "var(--paper)"},
+    **{INK: "currentColor", "#444444": "var(--soft)", "#dddddd": "var(--rule)", "#ffffff": "var(--paper)"},
 }
 """Colors of drawings, and what a page has instead."""
 
@@ -61,6 +61,12 @@ def inline(chart: Chart, *, prefix: str, named_by: str) -> Markup:
     }
     # made of escaped texts
     return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def is_wide(drawing: str) -> bool:
+    """Whether a drawing is wider than half a page, and its texts small in that."""
+    found = re.search(r'viewBox="0 0 ([\d.]+)', drawing)
+    return found is not None and float(found[1]) > 1.5 * 72 * WIDTH_IN
 
 
 def _drawn(chart: Chart) -> bytes:
