@@ -119,7 +119,10 @@ def test_headlines_have_the_verdicts_against_a_baseline(in_folder: Path) -> None
     found = report(Runs(predictions=(worse, same)), config).verdicts
     (text,) = said(Runs(), found)
     assert text.startswith("Against m, worse is worse by 50 points (")
-    assert "with lower recall of a; same is " in text
+    shows = found.found[1].comparison.accuracy.shows
+    assert shows is not None
+    none = f"there is no evidence either way for same (40 images can show {100 * shows:.0f} points)."
+    assert text.endswith(f"with lower recall of a; {none}")
     many = tuple(answers(f"run {number}", "b" * 20 + "a" * 20) for number in range(5))
     found = report(Runs(predictions=many), config).verdicts
     assert said(Runs(), found) == ["Against m, of 5 runs there are 5 worse."]

@@ -182,7 +182,8 @@ def command(
         save(made.runs, figures, figure or (), force=force)
     with _uncollected():
         if wanted in get_args(DocumentForm):
-            said = {**given.values, "section": chosen, "title": title, "output": output}
+            said = {name: value for name, value in given.values.items() if name in given.written}
+            said |= {"section": chosen, "title": title, "output": output}
             repeat = [*repeating.of_evaluations(made.runs.evaluations), repeating.of_report(places, said)]
             whole = replace(made, commands=tuple(repeat))
             if output is None:

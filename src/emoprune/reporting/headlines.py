@@ -102,8 +102,7 @@ def _verdicts(view: Verdicts) -> str:
     """The verdict on each run, or of many how often each was given."""
     against = f"Against {isolated(view.baseline or '')}"
     if len(view.found) <= NAMED:
-        each = (f"{isolated(verdict.run)} is {_verdict(view, verdict)}" for verdict in view.found)
-        return f"{against}, {'; '.join(each)}."
+        return f"{against}, {'; '.join(_verdict(view, verdict) for verdict in view.found)}."
     counts = Counter(_kind(view, verdict) for verdict in view.found)
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
     return f"{against}, of {counted(len(view.found), 'run')} there are {kinds}."
@@ -113,8 +112,11 @@ def _verdict(view: Verdicts, verdict: Verdict) -> str:
     from emoprune.evaluation.significance.sentences import verdict as in_words
 
     said = in_words(verdict.comparison.accuracy, margin_points=view.margin_points)
-    # "is no evidence either way" is not English
-    said = f"compared without a result ({said})" if said.startswith("no ") else said
+    name = isolated(verdict.run)
+    if said.startswith("no "):
+        what, _, why = said.partition(": ")
+        return f"there is {what} for {name} ({why})"
+    said = f"{name} is {said}"
     paid = [*map(isolated, verdict.comparison.payers)]
     more = f" and {len(paid) - NAMED:,} more" * (len(paid) > NAMED)
     return f"{said}, with lower recall of {', '.join(paid[:NAMED])}{more}" if paid else said

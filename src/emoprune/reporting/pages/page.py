@@ -54,8 +54,8 @@ TOPICS = (
 LARGE: tuple[Section, ...] = ("summary", "classes", "confusion", "predictions")
 """Sections whose tables stand behind all topics: they are of every network and every class."""
 
-FEW = 3
-"""Tables of a section, or rows of a list, that are shown unfolded."""
+FEW, MANY = 3, 15
+"""Tables of a section, or rows of a list, that are shown unfolded; and rows of any other table."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ def to_html(document: Document) -> str:
             commands=document.commands,
             version=__version__,
             few=FEW,
+            many=MANY,
         )
     )
 
