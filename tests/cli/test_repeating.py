@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from emoprune.cli.repeating import MOST, of_evaluations, of_report
-from tests.support.runs import measured, swept
+from tests.support.sweeps import measured, swept
 
 
 def test_of_evaluations_says_what_the_records_say() -> None:

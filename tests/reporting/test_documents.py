@@ -16,7 +16,8 @@ from emoprune.reporting.documents import Document, form_of
 from emoprune.reporting.records_io import to_record
 from emoprune.reporting.sections import report
 from emoprune.reporting.types import ReportConfig, Runs
-from tests.support.runs import curve, measured, swept
+from tests.support.runs import curve
+from tests.support.sweeps import measured, swept
 
 FORMS = {".html": "html", ".tex": "tex", ".md": "markdown", ".csv": "csv", ".json": "json"}
 

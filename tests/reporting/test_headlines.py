@@ -15,7 +15,8 @@ from emoprune.reporting.sections import report
 from emoprune.reporting.types import ReportConfig, Runs
 from emoprune.reporting.verdict_tables import Verdicts
 from tests.support.answers import answers
-from tests.support.runs import curve, measured, pruning, swept
+from tests.support.runs import curve, pruning
+from tests.support.sweeps import measured, swept
 
 NOT_TESTED = "; whether a difference is chance was not tested (give predictions and a baseline)"
 

@@ -9,7 +9,7 @@ import pytest
 from emoprune.reporting.pages import measured as pages_measured
 from emoprune.reporting.types import Runs
 from tests.support.answers import answers
-from tests.support.runs import measured, swept
+from tests.support.sweeps import measured, swept
 
 
 def test_tables_have_a_row_for_each_part_and_each_network() -> None:

@@ -17,7 +17,8 @@ from emoprune.reporting.sections import report
 from emoprune.reporting.types import ReportConfig, Runs
 from tests.support.answers import answers
 from tests.support.browser import Page, Scheme, browsing, needs_browser
-from tests.support.runs import curve, measured, pruning, swept
+from tests.support.runs import curve, pruning
+from tests.support.sweeps import measured, swept
 
 LARGEST = 5_000_000
 HOSTILE = (
