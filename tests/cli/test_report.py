@@ -118,7 +118,7 @@ def test_figures_are_drawn_and_the_report_is_printed_too(emoprune: Runner, in_fo
         (("--figures", "out", "--figure", "before-after"), 1, ("before-after", "', before'")),
         (("--figures", "no/out"), 1, ("no: no such folder",)),
         (("no.json",), 1, ("no.json: no such file",)),
-        ((".",), 1, (".: no file in it is of evaluations, steps or curves",)),
+        ((".",), 1, (".: no file in it is of networks that a report shows",)),
         (("-", "-"), 2, ("standard input can be read once",)),
         (("--margin", "2"), 2, ("--margin is of a comparison; give --baseline",)),
         (("--margin", "-1"), 2, ("--margin",)),
@@ -183,7 +183,7 @@ def test_report_reads_what_eval_and_prune_print(emoprune: Runner, model: Path, f
     [
         (b"", ("no metrics",)),
         (stream(FIRST) + b'{"schema": "emoprune.metr\n' + stream(SECOND), ("line 2", "not JSON")),
-        (stream({"schema": "emoprune.prune/2"}), ("line 1", "emoprune.prune/2")),
+        (stream({"schema": "emoprune.export/2"}), ("line 1", "emoprune.export/2")),
         (stream({**FIRST, "n": "ten"}), ("line 1", "n: expected int")),
         (b"\xff\xfe\x00binary", ("line 1", "not JSON")),
     ],

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from emoprune.choices import ClassMeasure, Measured, StepMeasure
+from emoprune.choices import ClassMeasure, Measured, Merge, StepMeasure
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.confidence import Estimate
-from emoprune.evaluation.types import MARGIN, Metrics
-from emoprune.pruning.types import PruningCurve
+from emoprune.evaluation.types import MARGIN, Metrics, check_counts
+from emoprune.pruning.methods import METHODS
+from emoprune.pruning.types import Change, ErrorEstimate, PruningCurve, Survey
 from emoprune.settings import check_limits, setting
 from emoprune.training.types import LearningCurve
 
@@ -21,7 +22,54 @@ if TYPE_CHECKING:
 STEP_LABEL = re.compile(r"(.+?), (\d{1,3}(?:,\d{3}){1,4}|\d{1,15}) units?")
 
 
-Run = Metrics | LearningCurve | PruningCurve
+@dataclass(frozen=True)
+class PruningSummary:
+    """What a pruning did, as far as a report shows it (schema emoprune.prune/2).
+
+    `output` is None where nothing was written. `amount` is one setting and its value.
+    """
+
+    input: str
+    output: str | None
+    method: str
+    merge: Merge | None
+    amount: Mapping[str, float]
+    units: Change
+    parameters: Change
+    macs: Change
+    layers: tuple[ErrorEstimate, ...]
+    refitted_on: int = 0
+    drawn: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.amount) != 1:
+            raise InvalidRecord("not one amount of pruning", "run emoprune prune again")
+        if self.method not in METHODS:
+            raise InvalidRecord(f"no method is called {self.method!r}", "use the emoprune that wrote it")
+        for layer in self.layers:
+            check_counts(layer.before, layer.after, of="units")
+
+    @property
+    def name(self) -> str:
+        """What is pruned, and how."""
+        ((amount, value),) = self.amount.items()
+        return f"{self.input}, {self.method} {amount.replace('_', ' ')} {value:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerAngles(Survey):
+    """The angles of a layer, and which network it is of (schema emoprune.angles/2)."""
+
+    model: str
+    layer: str
+
+    @property
+    def name(self) -> str:
+        """The network and the layer."""
+        return f"{self.model}, {self.layer}"
+
+
+Run = Metrics | LearningCurve | PruningCurve | PruningSummary | LayerAngles
 
 
 @dataclass(frozen=True)
@@ -49,6 +97,8 @@ class Runs:
     curves: tuple[LearningCurve, ...] = ()
     prunings: tuple[PruningCurve, ...] = ()
     predictions: tuple[Predictions, ...] = ()
+    pruned: tuple[PruningSummary, ...] = ()
+    angles: tuple[LayerAngles, ...] = ()
 
 
 @dataclass(frozen=True)
