@@ -114,7 +114,7 @@ def test_figures_are_drawn_and_the_report_is_printed_too(emoprune: Runner, in_fo
         (("--format", "xml"), 2, ("--format", "xml")),
         (("--section", "everything"), 2, ("--section", "everything")),
         (("--figure", "steps"), 2, ("--figures DIR",)),
-        (("--figures", "out", "--figure", "pie"), 2, ("'pie'", "choose from accuracy-by-KEY")),
+        (("--figures", "out", "--figure", "pie"), 2, ("'pie'", "choose from accuracy-against-COST")),
         (("--figures", "out", "--figure", "before-after"), 1, ("before-after", "', before'")),
         (("--figures", "no/out"), 1, ("no: no such folder",)),
         (("no.json",), 1, ("no.json: no such file",)),

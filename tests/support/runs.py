@@ -68,10 +68,8 @@ def layer_angles(*pairs: tuple[int, int, float], units: int = 3, **other: Any) -
     """The angles between the units of a layer, whose histogram has these pairs."""
     angles = [angle for _, _, angle in pairs]
     bins = [min(int(angle), 179) for angle in angles]
-    similar, complementary = (
-        len({unit for i, j, angle in pairs for unit in (i, j) if wanted(angle)})
-        for wanted in (lambda angle: angle < 15, lambda angle: angle > 165)
-    )
+    similar = len({unit for i, j, angle in pairs for unit in (i, j) if angle < 15})
+    complementary = len({unit for i, j, angle in pairs for unit in (i, j) if angle > 165})
     fields: dict[str, Any] = {
         **{"model": "m.st", "layer": "hidden1", "center": "half", "insignificant": 0},
         **{"smallest_deg": min(angles, default=None), "largest_deg": max(angles, default=None)},

@@ -20,7 +20,7 @@ Z_95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` runs and its 95% interval; one run has no interval."""
+    """A mean over `n` runs and its 95% interval; that of one run, if it has any, is over its samples."""
 
     n: int
     mean: float
@@ -28,7 +28,7 @@ class Estimate:
     high: float | None = None
 
     def __post_init__(self) -> None:
-        if self.n < 1 or (self.low is None) != (self.high is None) or (self.n == 1) != (self.low is None):
+        if self.n < 1 or (self.low is None) != (self.high is None) or (self.n > 1 and self.low is None):
             raise InvalidRecord(
                 f"an interval of {self.n} runs from {self.low} to {self.high}", "take the mean of two runs"
             )

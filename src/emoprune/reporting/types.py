@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from emoprune.choices import ClassMeasure, Measured, Merge, StepMeasure
 from emoprune.errors import InvalidRecord, UsageFault
 from emoprune.evaluation.confidence import Estimate
-from emoprune.evaluation.types import MARGIN, Metrics, check_counts
+from emoprune.evaluation.types import MARGIN, Metrics, ReliabilityBin, check_counts
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import Change, ErrorEstimate, PruningCurve, Survey
 from emoprune.settings import check_limits, setting
@@ -146,12 +146,21 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A value to compare with, and what it is."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
 class Panel:
     """Lines of one quantity; a `fraction` is shown in percent."""
 
     quantity: str
     lines: tuple[Line, ...]
     fraction: bool = False
+    levels: tuple[Level, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -162,6 +171,60 @@ class LineChart:
     x: str
     panels: tuple[Panel, ...]
     falling: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A network: what it costs, and a measure of it; `on_front`: none is both smaller and better."""
+
+    x: float
+    y: Estimate
+    on_front: bool = False
+
+
+Role = Literal["method", "whole", "other"]
+"""What the points of a series are: of one method, the network before pruning, or of minor interest."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points from the cheapest to the dearest, and what they are."""
+
+    label: str
+    points: tuple[Point, ...]
+    role: Role = "method"
+
+
+@dataclass(frozen=True)
+class PointChart:
+    """Measures of networks over what they cost; fractions are shown in percent.
+
+    `axis` names the horizontal axis for people, `x` for programs. `front` says what is on the front, nothing
+    where there is none. `joined`: points of a method are a line.
+    """
+
+    name: str
+    x: str
+    axis: str
+    quantity: str
+    series: tuple[Series, ...]
+    levels: tuple[Level, ...] = ()
+    fraction: bool = False
+    x_fraction: bool = False
+    front: str = ""
+    joined: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReliabilityChart:
+    """The bins of confidence of each label."""
+
+    name: str
+    labels: tuple[str, ...]
+    bins: tuple[tuple[ReliabilityBin, ...], ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,6 +237,7 @@ class BarChart:
     categories: tuple[str, ...]
     series: tuple[str, ...]
     bars: tuple[tuple[Estimate | None, ...], ...]
+    note: str = ""
 
     def __post_init__(self) -> None:
         if {len(row) for row in self.bars} != {len(self.categories)} or len(self.bars) != len(self.series):
@@ -190,4 +254,45 @@ class HeatChart:
     counts: tuple[tuple[int, ...], ...]
 
 
-Chart = LineChart | BarChart | HeatChart
+@dataclass(frozen=True)
+class ChangeChart:
+    """Counts of two networks on the same samples, [actual][predicted]; colors are fractions of a row."""
+
+    name: str
+    labels: tuple[str, str]
+    classes: tuple[str, ...]
+    before: tuple[tuple[int, ...], ...]
+    after: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class LayerChart:
+    """Units of each layer before and after pruning, in the order of the network."""
+
+    name: str
+    label: str
+    layers: tuple[str, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class AngleChart:
+    """Pairs of units of a layer by their angle; `counts` are over bins of `width` degrees from 0 to 180.
+
+    `angles` are those of all pairs in degrees, (units, units), None where a unit has none.
+    """
+
+    name: str
+    label: str
+    counts: tuple[int, ...]
+    width: int
+    below: float
+    above: float
+    angles: tuple[tuple[float | None, ...], ...] | None = None
+    note: str = ""
+
+
+Chart = (
+    LineChart | PointChart | BarChart | HeatChart | ChangeChart | ReliabilityChart | LayerChart | AngleChart
+)
