@@ -189,7 +189,7 @@ def test_numbers_of_a_confusion_are_counts_and_fractions_of_the_actual_class() -
             ],
         ),
         (
-            ReliabilityChart("x", ("a",), (BINS,)),
+            ReliabilityChart("x", ("a",), (BINS,), (1,)),
             [
                 ("label", "bin", "count", "confidence", "accuracy"),
                 ("a", 1, 4, 0.25, 0.5),

@@ -91,7 +91,7 @@ def test_reliability_adds_up_the_bins_of_runs() -> None:
         ),
     ]
     (chart,) = reliability(Runs((*seeds, run("b", 0.5))))
-    assert chart.labels == ("a",)
+    assert (chart.labels, chart.runs) == (("a",), (2,))
     empty, middle, last = chart.bins[0]
     assert (empty.count, empty.confidence) == (0, None)
     assert (middle.count, last.count) == (5, 15)

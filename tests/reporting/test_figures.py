@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from emoprune.errors import BadMetrics, OutputFault, UsageFault
-from emoprune.evaluation.confidence import Estimate, estimate
+from emoprune.evaluation.confidence import Estimate, estimate, wilson_interval
 from emoprune.evaluation.types import ReliabilityBin
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting import figures
@@ -115,7 +115,9 @@ LOSSES = PointChart(
     joined=False,
 )
 BINS = (ReliabilityBin(4, 0.2, 0.5), ReliabilityBin(0, None, None), ReliabilityBin(96, 0.9, 1.0))
-RELIABILITY = ReliabilityChart("reliability", LABELS[:2], (BINS, BINS[::-1]), note="2 more " + "labels " * 20)
+RELIABILITY = ReliabilityChart(
+    "reliability", LABELS[:2], (BINS, BINS[::-1]), (1, 3), note="2 more " + "labels " * 20
+)
 LAYERS = LayerChart("units-by-layer", LABELS[1], ("x" * 50, "conv2", "hidden"), (64, 128, 5), (32, 128, 1))
 ANGLES = AngleChart(
     *("angles-hidden1", "hidden1", (3, 0, 8, 2, 0, 1), 30, 60, 150),
@@ -214,14 +216,20 @@ def test_draw_has_counts_as_numbers_and_fractions_of_rows_as_colors() -> None:
 
 def test_draw_fills_the_points_on_the_front_and_joins_them_by_steps() -> None:
     (axes,) = figures.draw(POINTS).axes
-    single: list[Any] = [drawn for drawn in axes.lines if len(numbers(drawn.get_xdata())) == 1]
-    hollow = {numbers(drawn.get_xdata())[0]: drawn.get_markerfacecolor() == "white" for drawn in single}
-    assert hollow == {1.0: False, 0.0625: True, 0.5: False, 0.3: False}
+    points: list[Any] = [
+        drawn
+        for drawn in axes.lines
+        # bars end in strokes
+        if drawn.get_linestyle() == "None" and drawn.get_marker() != "_"
+    ]
+    filled = [drawn for drawn in points if drawn.get_markerfacecolor() != "white"]
+    hollow = [drawn for drawn in points if drawn.get_markerfacecolor() == "white"]
+    assert [numbers(drawn.get_xdata()) for drawn in filled] == [[1.0], [0.5], [0.5], [0.5], [0.3]]
+    assert [numbers(drawn.get_xdata()) for drawn in hollow] == [[0.0625]] * 3
     (steps,) = (drawn for drawn in axes.lines if drawn.get_drawstyle() == "steps-post")
     assert numbers(steps.get_xdata()) == [0.5, 0.5, 0.5, 1.0]
     assert axes.get_xscale() == "log"
     assert axes.get_ylim()[0] == 0
-    assert numbers(next(drawn for drawn in axes.lines if drawn.get_xdata()[-1] == 1).get_ydata()) == [0.9]  # type: ignore[index]  # an array
     (legend,) = figures.draw(POINTS).legends
     assert "none is both smaller and better" in legend.get_title().get_text().replace("\n", " ")
     assert {"front", "chance", *LABELS} >= {
@@ -258,6 +266,9 @@ def test_draw_has_the_accuracy_and_the_samples_of_each_bin() -> None:
     assert [numbers(drawn.get_ydata())[0] for drawn in single] == [0.5, 1.0, 1.0, 0.5]
     heights = [patch.get_height() for patch in below.patches]  # type: ignore[attr-defined]  # rectangles
     assert heights == [4, 0, 96, 96, 0, 4]
+    first, second = (ends for _, ends in points_and_bars(above))
+    assert np.allclose(first, [wilson_interval(2, 4), wilson_interval(96, 96)])
+    assert second == []
 
 
 def test_draw_has_a_row_for_each_layer_and_grows_with_them() -> None:

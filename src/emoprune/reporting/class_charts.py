@@ -80,6 +80,7 @@ def reliability(runs: Runs) -> list[ReliabilityChart]:
             "reliability",
             tuple(group.label for group in shown),
             tuple(_bins(group) for group in shown),
+            tuple(len(group.runs) for group in shown),
             note=left_out(len(groups), len(shown), "networks"),
         )
     ]

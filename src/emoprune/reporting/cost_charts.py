@@ -96,11 +96,12 @@ def _against(found: Sequence[Metrics], key: str) -> list[PointChart]:
 def loss_of_accuracy(runs: Runs) -> list[PointChart]:
     """How many points of accuracy networks lost over the error that was predicted, a marker per label."""
     found = [run for run in runs.evaluations if not is_whole(run) and run.number(PREDICTED_ERROR) is not None]
+    wholes = [run for run in runs.evaluations if is_whole(run)]
     series = []
     for group in aggregate.evaluations_by_label(found):
         points = []
         for same in aggregate.apart(group).values():
-            pairs = [(run, before) for run in same if (before := _before(run, runs.evaluations)) is not None]
+            pairs = [(run, before) for run in same if (before := _before(run, wholes)) is not None]
             if pairs:
                 x = fmean(run.number(PREDICTED_ERROR) or 0 for run, _ in pairs)
                 points.append(Point(x, estimate(100 * (before - run.accuracy) for run, before in pairs)))
@@ -151,12 +152,10 @@ def _accuracy(found: Sequence[Metrics]) -> Estimate:
     return Estimate(1, run.accuracy, *(over_groups or run.accuracy_interval))
 
 
-def _before(run: Metrics, found: Sequence[Metrics]) -> float | None:
+def _before(run: Metrics, wholes: Sequence[Metrics]) -> float | None:
     """The accuracy of the network before pruning: on the same samples, if possible of the same seed."""
     same = [
-        each
-        for each in found
-        if is_whole(each) and (each.data_fingerprint, each.split) == (run.data_fingerprint, run.split)
+        each for each in wholes if (each.data_fingerprint, each.split) == (run.data_fingerprint, run.split)
     ]
     of_seed = [each for each in same if each.settings.get(aggregate.SEED) == run.settings.get(aggregate.SEED)]
     return fmean(each.accuracy for each in of_seed or same) if same else None

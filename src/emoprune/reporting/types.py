@@ -219,11 +219,12 @@ class PointChart:
 
 @dataclass(frozen=True)
 class ReliabilityChart:
-    """The bins of confidence of each label."""
+    """The bins of confidence of each label, and how many runs on the same samples they add up."""
 
     name: str
     labels: tuple[str, ...]
     bins: tuple[tuple[ReliabilityBin, ...], ...]
+    runs: tuple[int, ...]
     note: str = ""
 
 

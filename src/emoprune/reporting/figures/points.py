@@ -46,18 +46,13 @@ def draw_points(figure: Figure, chart: PointChart) -> None:
     handles: dict[str, Any] = {}
     methods = [each for each in chart.series if each.role == "method"]
     for each in chart.series:
-        if each.role == "other":
-            axes.plot(
-                [point.x for point in each.points],
-                [point.y.mean for point in each.points],
-                ".",
-                color=GRAY,
-                markersize=3,
-                zorder=1,
-            )
-        else:
+        if each.role != "other":
             look = _look(each, methods.index(each) if each in methods else 0)
             handles[each.label] = _draw(axes, each, look, chart)
+    others = [point for each in chart.series if each.role == "other" for point in each.points]
+    small: Any = {"marker": ".", "linestyle": "none", "color": GRAY, "markersize": 3, "zorder": 1}
+    if others:
+        axes.plot([point.x for point in others], [point.y.mean for point in others], **small)
     if chart.front:
         handles["front"] = _draw_front(axes, chart)
     handles |= draw_levels(axes, chart.levels)
@@ -89,14 +84,18 @@ def _draw(axes: Axes, series: Series, look: dict[str, Any], chart: PointChart) -
     look = look if joined else {**look, "linestyle": "none"}
     x = [point.x for point in series.points]
     y = [point.y.mean for point in series.points]
-    axes.plot(x, y, **{**look, "marker": ""})
+    if joined:
+        axes.plot(x, y, **{**look, "marker": ""})
     if len(series.points) <= CROWDED:
         bars = {"fmt": "none", "ecolor": look["color"], "elinewidth": 0.6, "capsize": 1.5, "alpha": 0.55}
         axes.errorbar(x, y, yerr=reaches([point.y for point in series.points]), **bars)
-    for point in series.points:
-        filled = point.on_front or not chart.front or series.role == "whole"
+    for on_front in (False, True):
+        there = [point for point in series.points if point.on_front == on_front]
+        filled = on_front or not chart.front or series.role == "whole"
         face = look["color"] if filled else "white"
-        axes.plot([point.x], [point.y.mean], **{**look, "markerfacecolor": face, "zorder": 3})
+        marks = {**look, "linestyle": "none", "markerfacecolor": face, "zorder": 3}
+        if there:
+            axes.plot([point.x for point in there], [point.y.mean for point in there], **marks)
     hollow = chart.front and series.role == "method"
     return Line2D([], [], **{**look, "markerfacecolor": "white" if hollow else look["color"]})
 

@@ -40,10 +40,10 @@ def draw_reliability(figure: Figure, chart: ReliabilityChart) -> None:
     above.plot([0, 1], [0, 1], **diagonal, zorder=1)
     handles = []
     most = max((each.count for bins in chart.bins for each in bins), default=0) or 1
-    for index, bins in enumerate(chart.bins):
+    for index, (bins, runs) in enumerate(zip(chart.bins, chart.runs, strict=True)):
         aside = (index - (len(chart.bins) - 1) / 2) * APART
         found = [
-            (each.confidence + aside, Estimate(1, each.accuracy, *_interval(each.accuracy, each.count)))
+            (each.confidence + aside, _estimate(each.accuracy, each.count, runs))
             for each in bins
             if each.confidence is not None and each.accuracy is not None
         ]
@@ -85,5 +85,6 @@ def draw_reliability(figure: Figure, chart: ReliabilityChart) -> None:
     figure.set_figheight(PANEL_IN + COUNTS_IN + AXIS_IN + height)
 
 
-def _interval(accuracy: float, count: int) -> tuple[float, float]:
-    return wilson_interval(round(accuracy * count), count)
+def _estimate(accuracy: float, count: int, runs: int) -> Estimate:
+    """An accuracy with its interval over the samples; runs see the same samples, which gives it none."""
+    return Estimate(1, accuracy, *(wilson_interval(round(accuracy * count), count) if runs == 1 else ()))
