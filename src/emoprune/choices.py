@@ -35,7 +35,17 @@ Sampler = Literal["grid", "random", "coarse-to-fine"]
 SpaceKind = Literal["linear", "log", "choice"]
 Price = Literal["macs", "parameters", "nanoseconds", "units"]
 Section = Literal[
-    "summary", "classes", "confusion", "predictions", "verdicts", "payers", "flipped", "steps", "curves"
+    "summary",
+    "classes",
+    "confusion",
+    "predictions",
+    "verdicts",
+    "payers",
+    "flipped",
+    "steps",
+    "layers",
+    "angles",
+    "curves",
 ]
 DocumentForm = Literal["html", "tex", "markdown", "csv", "json"]
 Measured = Literal["accuracy", "macro F1", "units", "parameters", "non-zero", "MACs"]

@@ -1,4 +1,4 @@
-"""Means over runs and paired differences, against scipy and by hand."""
+"""Means over runs, paired differences and proportions, against scipy, statsmodels and by hand."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from emoprune.errors import InvalidRecord
-from emoprune.evaluation.confidence import Estimate, estimate, paired, t_quantile
+from emoprune.evaluation.confidence import Estimate, estimate, paired, t_quantile, wilson_interval
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda found: np.std(found) > 1e-6)
 
@@ -79,3 +80,13 @@ def test_estimate_has_an_interval_only_for_several_runs(
 ) -> None:
     with pytest.raises(InvalidRecord):
         Estimate(n, 0.15, low, high)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 500), st.data())
+def test_wilson_interval_agrees_with_statsmodels(trials: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, trials))
+    wanted = proportion_confint(successes, trials, method="wilson")
+    low, high = wilson_interval(successes, trials)
+    assert (low, high) == pytest.approx(wanted, abs=1e-9)
+    assert 0 <= low <= successes / trials <= high <= 1

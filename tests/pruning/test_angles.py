@@ -87,6 +87,18 @@ def surveyed(statistics: UnitStatistics, **settings: Any) -> Survey:
     return angles.survey(statistics, activation="sigmoid", config=AnglesConfig(**settings))
 
 
+def test_survey_counts_every_pair_by_its_degrees() -> None:
+    statistics = statistics_of(np.random.default_rng(0).uniform(size=(50, 20)))
+    found = surveyed(statistics, everything=True, below=20, above=170)
+    assert found.histogram is not None
+    wanted, _ = np.histogram([pair.angle_deg for pair in found.pairs], bins=180, range=(0, 180))
+    assert found.histogram == tuple(wanted)
+    assert sum(found.histogram) == 20 * 19 / 2
+    assert (found.below_deg, found.above_deg) == (20, 170)
+    alone = surveyed(statistics_of(np.zeros((5, 1))))
+    assert alone.histogram == (0,) * 180
+
+
 def test_default_center_makes_scaled_copies_of_a_relu_unit_similar_and_its_mirror_opposite() -> None:
     h = np.maximum(np.random.default_rng(0).normal(size=500), 0)
     others = np.maximum(np.random.default_rng(1).normal(size=(500, 2)), 0)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from emoprune.errors import BadMetrics, UsageFault
-from emoprune.evaluation.confidence import estimate
-from emoprune.evaluation.types import Metrics
+from emoprune.evaluation.confidence import Estimate, estimate
+from emoprune.evaluation.types import Metrics, ReliabilityBin
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting.charts import FIGURES, charts, numbers
-from emoprune.reporting.types import BarChart, HeatChart, Runs
-from tests.support.runs import curve, pruning, run
+from emoprune.reporting.types import (
+    AngleChart,
+    BarChart,
+    ChangeChart,
+    Chart,
+    HeatChart,
+    LayerChart,
+    Point,
+    PointChart,
+    ReliabilityChart,
+    Runs,
+    Series,
+)
+from tests.support.runs import curve, layer_angles, pruning, run, summary
 
 GRID = [
     run("a", 0.5 + seed / 10, units=hidden if not pruned else hidden // 2, **{"hidden": hidden, "seed": seed})
@@ -18,10 +32,17 @@ GRID = [
     for pruned in (0, 1)
     for seed in (0, 1)
 ]
+BINS = (ReliabilityBin(4, 0.25, 0.5), ReliabilityBin(6, 0.75, None))
+SWEPT = (
+    replace(run("whole", 0.5, units=30, units_left=1), reliability=BINS),
+    *(run("m", 0.4, units=units, method="m", macs=units, predicted_error=units / 100) for units in (3, 7)),
+)
 EVERYTHING = Runs(
-    (*GRID, run("b, before", 0.5), run("b, after", 0.4)),
+    (*GRID, run("b, before", 0.5), run("b, after", 0.4), *SWEPT),
     (curve("a", (0.1, 0.2)),),
     (pruning("a", PruningStep(3, loss=0.1)),),
+    pruned=(summary((4, 3)),),
+    angles=(layer_angles((0, 1, 3.0)),),
 )
 
 
@@ -31,11 +52,15 @@ def names(runs: Runs, *wanted: str) -> list[str]:
 
 def test_charts_are_all_that_the_records_make() -> None:
     assert names(EVERYTHING) == [
-        *("accuracy-by-hidden", "compression-by-hidden", "before-after"),
-        *("confusion-b-before", "confusion-b-after", "curves", "steps"),
+        *("accuracy-against-parameters", "loss-of-accuracy"),
+        *("accuracy-by-hidden", "accuracy-by-macs", "compression-by-hidden", "before-after"),
+        *("confusion-b-before", "confusion-b-after", "confusion-whole"),
+        "confusion-change-a-hidden-20",
+        *("recall-by-class", "reliability", "units-by-layer-m.st-distinct-angle-15", "angles-hidden1"),
+        *("curves", "steps"),
     ]
     assert names(Runs(curves=EVERYTHING.curves)) == ["curves"]
-    assert names(Runs(evaluations=(run("a", 0.5),))) == ["confusion-a"]
+    assert names(Runs(evaluations=(run("a", 0.5),))) == ["confusion-a", "recall-by-class"]
 
 
 @pytest.mark.parametrize("kind", FIGURES)
@@ -83,7 +108,21 @@ def test_charts_refuse_a_wanted_figure_with_what_it_needs(kind: str) -> None:
     assert FIGURES[kind].needs in caught.value.remedy
 
 
-@pytest.mark.parametrize("name", ["accuracy-by-nothing", "confusion-of-nobody"])
+def test_charts_of_two_kinds_have_different_names() -> None:
+    found = names(
+        Runs(tuple(run(label, 0.5) for label in ("a", "b", "change-b"))), "confusion", "confusion-change"
+    )
+    assert len(set(found)) == len(found) == 5
+
+
+def test_charts_know_the_kind_of_a_name_that_begins_as_two_kinds_do() -> None:
+    one = Runs((run("a", 0.5),))
+    for name in ("confusion-change", "confusion-change-b"):
+        with pytest.raises(BadMetrics, match="two networks on the same samples"):
+            charts(one, [name])
+
+
+@pytest.mark.parametrize("name", ["accuracy-by-nothing", "confusion-of-nobody", "angles-nowhere"])
 def test_charts_refuse_a_key_or_label_that_the_records_lack(name: str) -> None:
     with pytest.raises(BadMetrics, match=name):
         charts(EVERYTHING, ["curves", name])
@@ -91,7 +130,7 @@ def test_charts_refuse_a_key_or_label_that_the_records_lack(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["pie", "", "curve", "accuracy"])
 def test_charts_refuse_a_name_that_no_figure_has(name: str) -> None:
-    with pytest.raises(UsageFault, match="choose from accuracy-by-KEY"):
+    with pytest.raises(UsageFault, match="choose from accuracy-against-COST, loss-of-accuracy"):
         charts(EVERYTHING, [name])
 
 
@@ -102,7 +141,7 @@ def test_charts_refuse_records_that_make_no_figure() -> None:
 
 def test_charts_have_file_names_that_differ_on_any_disk() -> None:
     labels = ("whole, 50/50", "Whole 50 50", "../up", "ärger", "$x$", "y" * 300)
-    found = names(Runs(evaluations=tuple(run(label, 0.5) for label in labels)))
+    found = names(Runs(evaluations=tuple(run(label, 0.5) for label in labels)), "confusion")
     assert found[:4] == [
         *("confusion-whole-50-50", "confusion-Whole-50-50-2", "confusion-..-up", "confusion-ärger")
     ]
@@ -135,3 +174,41 @@ def test_numbers_of_a_confusion_are_counts_and_fractions_of_the_actual_class() -
         ("a", "q", "p", 0, None),
         ("a", "q", "q", 0, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("chart", "rows"),
+    [
+        (
+            PointChart(
+                "x", "macs", "MACs", "accuracy", (Series("a", (Point(0.5, Estimate(1, 0.7), True),)),)
+            ),
+            [
+                ("quantity", "label", "macs", "mean", "low", "high", "runs", "on_front"),
+                ("accuracy", "a", 0.5, 0.7, None, None, 1, True),
+            ],
+        ),
+        (
+            ReliabilityChart("x", ("a",), (BINS,), (1,)),
+            [
+                ("label", "bin", "count", "confidence", "accuracy"),
+                ("a", 1, 4, 0.25, 0.5),
+                ("a", 2, 6, 0.75, None),
+            ],
+        ),
+        (
+            LayerChart("x", "m, distinct", ("first",), (9,), (4,)),
+            [("pruning", "layer", "before", "after"), ("m, distinct", "first", 9, 4)],
+        ),
+        (
+            AngleChart("x", "first", (3, 1), 90, 15, 165),
+            [("layer", "from_deg", "to_deg", "pairs"), ("first", 0, 90, 3), ("first", 90, 180, 1)],
+        ),
+        (
+            ChangeChart("x", ("a", "b"), ("p",), ((3,),), ((1,),)),
+            [("actual", "predicted", "before", "after", "change"), ("p", "p", 3, 1, -2)],
+        ),
+    ],
+)
+def test_numbers_are_those_that_are_drawn(chart: Chart, rows: list[tuple[object, ...]]) -> None:
+    assert numbers(chart) == rows

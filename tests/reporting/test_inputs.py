@@ -12,7 +12,7 @@ import pytest
 from emoprune import events
 from emoprune.errors import BadData, BadMetrics, EmopruneError
 from emoprune.reporting import inputs
-from tests.reporting.test_records_io import STEPS, TRAINING, good
+from tests.reporting.test_records_io import ANGLES, PRUNED, STEPS, TRAINING, good
 from tests.support.answers import answers
 
 
@@ -60,6 +60,26 @@ def test_read_gathers_the_kinds_of_all_files_each_in_order(tmp_path: Path) -> No
     )
 
 
+def test_read_takes_what_prune_and_angles_print(tmp_path: Path) -> None:
+    (tmp_path / "runs.jsonl").write_text("\n".join(map(json.dumps, (PRUNED, good(), ANGLES, PRUNED))))
+    for place in (tmp_path, tmp_path / "runs.jsonl"):
+        found = inputs.read([str(place)])
+        assert [len(each) for each in (found.evaluations, found.pruned, found.angles)] == [1, 2, 1]
+
+
+def test_read_passes_over_other_records_of_emoprune_with_a_note(in_folder: Path) -> None:
+    other = json.dumps({"schema": "emoprune.train/1", "input": "faces"})
+    Path("log").write_text("\n".join((other, json.dumps(good()), other)))
+    with events.gathered() as told:
+        assert len(inputs.read(["log"]).evaluations) == 1
+    assert [text for _, text in told] == ["log: 2 records of other content passed over"]
+    Path("log").write_text(other)
+    with pytest.raises(
+        BadMetrics, match=r"^log, line 1: schema 'emoprune\.train/1', not emoprune\.metrics/1"
+    ):
+        inputs.read(["log"])
+
+
 CSV = answers("m.st", "aab").to_bytes()
 
 
@@ -92,7 +112,7 @@ def test_read_takes_the_outputs_in_a_folder_by_name_and_counts_the_rest(in_folde
     (runs / "deeper").mkdir(parents=True)
     (runs / "deeper" / "x.json").write_text(json.dumps(good(model="x")))
     (runs / "b.JSON").write_text(json.dumps(good(model="b")))
-    (runs / "c.jsonl").write_text('{"schema": "emoprune.prune/1"}\n' + json.dumps(STEPS))
+    (runs / "c.jsonl").write_text('{"schema": "emoprune.train/1"}\n' + json.dumps(STEPS))
     (runs / "a.csv").write_bytes(CSV)
     (runs / "d.json").write_text(json.dumps(TRAINING))
     (runs / "crops.csv").write_text("source,output\na,b\n")
@@ -117,7 +137,7 @@ def test_read_takes_the_outputs_in_a_folder_by_name_and_counts_the_rest(in_folde
 
 def test_read_refuses_a_folder_without_an_output(in_folder: Path) -> None:
     (in_folder / "a.json").write_text("")
-    with pytest.raises(BadMetrics, match=r"^\.: no file in it is of evaluations, steps or curves; give what"):
+    with pytest.raises(BadMetrics, match=r"^\.: no file in it is of networks that a report shows; give what"):
         inputs.read(["."])
 
 

@@ -191,7 +191,7 @@ def test_parse_refuses_a_text_without_metrics(text: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [good(schema="emoprune.prune/2"), good(schema=None), good(schema=1), {}, [], [good()], 5, None, "x"],
+    [good(schema="emoprune.export/2"), good(schema=None), good(schema=1), {}, [], [good()], 5, None, "x"],
 )
 def test_parse_refuses_another_schema_or_no_object_by_line(value: object) -> None:
     with pytest.raises(BadMetrics, match=r"schema .*, not emoprune\.metrics/1") as caught:
@@ -253,11 +253,65 @@ STEPS: dict[str, Any] = {
     "label": None,
     "steps": [{"units": 9, "loss": None, "accuracy": 0.5, "smallest_angle_deg": 3, "least_importance": None}],
 }
+PRUNED: dict[str, Any] = {
+    "schema": "emoprune.prune/2",
+    "input": "m.st",
+    "output": None,
+    "method": "reconstruct",
+    "merge": "lstsq",
+    "amount": {"macs": 0.5},
+    "images": 0,
+    "refitted_on": 3,
+    "drawn": True,
+    **{name: {"before": 9, "after": 8} for name in ("units", "parameters", "macs", "bytes")},
+    "layers": [
+        {
+            **{"layer": "first", "before": 9, "after": 8, "similar": 0, "complementary": 0},
+            **{"insignificant": 0, "error_sum": 0.5, "error_lstsq": None, "center": "half"},
+            **{"removed": [3], "merges": {"3": 0}, "spared": False},
+        }
+    ],
+    "frozen": [],
+}
+ANGLES: dict[str, Any] = {
+    **{"schema": "emoprune.angles/2", "model": "m.st", "layer": "first", "units": 2, "center": "half"},
+    **{"similar": 2, "complementary": 0, "insignificant": 0, "smallest_deg": 3.5, "largest_deg": 3.5},
+    "pairs": [{"i": 0, "j": 1, "angle_deg": 3.5}],
+}
+
+
+def test_parse_takes_what_prune_prints() -> None:
+    (found,) = parsed(json.dumps(PRUNED), place="here")
+    assert (found.name, found.units.after) == ("m.st, reconstruct macs 0.5", 8)
+    assert (found.layers[0].layer, found.layers[0].error_sum, found.drawn) == ("first", 0.5, True)
+
+
+def test_parse_takes_what_angles_prints_with_a_histogram_or_of_older_versions() -> None:
+    (found,) = parsed(json.dumps(ANGLES), place="here")
+    assert (found.name, found.pairs[0].angle_deg) == ("m.st, first", 3.5)
+    assert (found.below_deg, found.histogram) == (None, None)
+    counts = [0] * 3 + [1] + [0] * 176
+    (found,) = parsed(json.dumps({**ANGLES, "below_deg": 15, "histogram": counts}), place="here")
+    assert (found.below_deg, found.histogram) == (15, tuple(counts))
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_parse_tells_other_records_of_emoprune_from_foreign_ones(ours: bool) -> None:
+    record = {"schema": "emoprune.train/1" if ours else "other.train/1"}
+    (found,) = records_io.parse(io.StringIO(json.dumps(record)), place="here")
+    assert isinstance(found, Foreign)
+    assert found.ours == ours
 
 
 @pytest.mark.parametrize(
     ("record", "fact"),
     [
+        ({**PRUNED, "amount": {}}, "not one amount"),
+        ({**PRUNED, "method": "x"}, "no method is called 'x'"),
+        ({**PRUNED, "layers": [{**PRUNED["layers"][0], "after": -1}]}, "units cannot be -1"),
+        ({**PRUNED, "schema": "emoprune.prune/1"}, "prune/1' is of another version"),
+        ({**ANGLES, "histogram": [1]}, "a histogram of 1 degrees"),
+        ({**ANGLES, "histogram": [-1] * 180}, "a count of angles cannot be -1"),
         ({**TRAINING, "training": []}, "without epochs"),
         ({**TRAINING, "training": [{"index": 1, "train_loss": 1.0}]}, "lacks training.*train_accuracy"),
         ({**STEPS, "steps": []}, "without steps"),

@@ -15,10 +15,16 @@ from emoprune.pruning.types import PruningCurve, PruningStep
 from emoprune.reporting.sections import FLAT, TABLES, report
 from emoprune.reporting.types import ReportConfig, Runs
 from tests.support.answers import answers
-from tests.support.runs import curve, pruning, run
+from tests.support.runs import curve, layer_angles, pruning, run, summary
 
 STEPS = (pruning("sum", PruningStep(10, loss=1.5, accuracy=0.6)),)
-EVERYTHING = Runs((run("a", 0.5),), (curve("a", (0.5, None)),), STEPS)
+EVERYTHING = Runs(
+    (run("a", 0.5),),
+    (curve("a", (0.5, None)),),
+    STEPS,
+    pruned=(summary((4, 3)),),
+    angles=(layer_angles((0, 1, 3.0)),),
+)
 LABELS = ReportConfig(by_label=True)
 ANSWERS = answers("m", "aab")
 COMPARED: tuple[Section, ...] = ("verdicts", "payers", "flipped")
@@ -71,7 +77,7 @@ def test_warnings_on_models_stand_once_below_the_first_table_of_them(sections: t
 def test_tables_come_in_the_order_of_sections_or_of_one_alone() -> None:
     titles = [table.title for table in report(EVERYTHING).tables()]
     assert [title.split()[0] for title in titles] == [
-        *("Summary", "Precision", "Recall", "F1", "Confusion", "Step", "Learning")
+        *("Summary", "Precision", "Recall", "F1", "Confusion", "Step", "Predicted", "Angles", "Learning")
     ]
     assert [table.title for table in report(EVERYTHING).tables("steps")] == ["Step by step"]
     assert report(EVERYTHING, LABELS).tables()[0].title == "Summary by label"
@@ -85,7 +91,7 @@ def test_flat_is_the_first_section_unless_another_is_wanted() -> None:
 def test_to_record_has_all_sections() -> None:
     record = report(EVERYTHING).to_record()
     assert (record["schema"], len(record["models"])) == ("emoprune.report/1", 1)
-    assert (len(record["steps"]), len(record["curves"])) == (1, 1)
+    assert [len(record[key]) for key in ("steps", "layers", "angles", "curves")] == [1] * 4
     record = report(Runs(prunings=STEPS), LABELS).to_record()
     assert (record["schema"], record["labels"], record["curves"]) == ("emoprune.labels/1", [], [])
 
@@ -95,7 +101,13 @@ def test_to_record_has_all_sections() -> None:
     ("section", "fact"),
     [
         *(("summary", "no metrics"), ("classes", "no metrics"), ("confusion", "no metrics")),
-        *(("steps", "no steps"), ("curves", "no learning curves"), ("predictions", "no predictions")),
+        *(
+            ("steps", "no steps"),
+            ("curves", "no learning curves"),
+            ("layers", "no layers"),
+            ("angles", "no angles"),
+            ("predictions", "no predictions"),
+        ),
         *((name, "no comparison") for name in COMPARED),
     ],
 )

@@ -19,8 +19,8 @@ def test_check_refuses_to_add_lines_to_another_file(in_folder: Path) -> None:
     Outputs("search.journal", lines="runs.json").check()
     for data, fact in (
         (b"hello\n", r"^runs\.json, line 1: not JSON"),
-        (b'{"schema": "emoprune.prune/2"}\n', r"^runs\.json, line 1: schema 'emoprune\.prune/2', not"),
-        (answers("m.st", "ab").to_bytes(), r"^runs\.json: has predictions; name a file of metrics"),
+        (b'{"schema": "emoprune.train/1"}\n', r"^runs\.json, line 1: schema 'emoprune\.train/1', not"),
+        (answers("m.st", "ab").to_bytes(), r"^runs\.json: has more than metrics; name a file of metrics"),
     ):
         lines.write_bytes(data)
         with pytest.raises(BadMetrics, match=fact):

@@ -6,7 +6,8 @@ from typing import Any
 
 from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.networks.types import Epoch
-from emoprune.pruning.types import PruningCurve, PruningStep
+from emoprune.pruning.types import Change, ErrorEstimate, Pair, PruningCurve, PruningStep
+from emoprune.reporting.types import LayerAngles, PruningSummary
 from emoprune.training.types import LearningCurve
 
 
@@ -46,3 +47,33 @@ def curve(label: str, *accuracies: tuple[float, float | None]) -> LearningCurve:
 def pruning(label: str, *steps: PruningStep) -> PruningCurve:
     """A pruning of these steps."""
     return PruningCurve("m.st", "progressive", steps, label)
+
+
+def summary(
+    *units: tuple[int, int], model: str = "m.st", method: str = "distinct", **other: Any
+) -> PruningSummary:
+    """What a pruning did to layers of so many units, before and after."""
+    layers = tuple(
+        ErrorEstimate(f"layer{number}", before, after, before - after, 0, 0, 0.25, 0.125)
+        for number, (before, after) in enumerate(units)
+    )
+    counts = Change(sum(before for before, _ in units), sum(after for _, after in units))
+    fields = {"output": None, "merge": "lstsq", "amount": {"angle": 15.0}, **other}
+    return PruningSummary(
+        **fields, input=model, method=method, units=counts, parameters=counts, macs=counts, layers=layers
+    )
+
+
+def layer_angles(*pairs: tuple[int, int, float], units: int = 3, **other: Any) -> LayerAngles:
+    """The angles between the units of a layer, whose histogram has these pairs."""
+    angles = [angle for _, _, angle in pairs]
+    bins = [min(int(angle), 179) for angle in angles]
+    similar = len({unit for i, j, angle in pairs for unit in (i, j) if angle < 15})
+    complementary = len({unit for i, j, angle in pairs for unit in (i, j) if angle > 165})
+    fields: dict[str, Any] = {
+        **{"model": "m.st", "layer": "hidden1", "center": "half", "insignificant": 0},
+        **{"smallest_deg": min(angles, default=None), "largest_deg": max(angles, default=None)},
+        **{"below_deg": 15.0, "above_deg": 165.0, "histogram": tuple(map(bins.count, range(180)))},
+    }
+    counts = {"units": units, "similar": similar, "complementary": complementary}
+    return LayerAngles(**{**counts, **fields, **other}, pairs=tuple(Pair(*pair) for pair in pairs))

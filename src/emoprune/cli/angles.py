@@ -9,9 +9,7 @@ import typer
 
 from emoprune.cli import options, output
 from emoprune.errors import UsageFault, at
-from emoprune.pruning.types import AnglesConfig
-
-SCHEMA = "emoprune.angles/2"
+from emoprune.pruning.types import ANGLES_SCHEMA, AnglesConfig
 
 EXAMPLES = """\b
 Examples:
@@ -55,6 +53,6 @@ def command(
     elif form == "table":
         output.show(error_tables.angle_tables(surveys))
     else:
-        shared = {"schema": SCHEMA, "model": model}
+        shared = {"schema": ANGLES_SCHEMA, "model": model}
         records = [{**shared, "layer": name, **asdict(survey)} for name, survey in surveys.items()]
         output.emit(records, lambda: error_tables.angle_tables(surveys), as_json=form == "json")

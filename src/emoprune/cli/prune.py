@@ -13,13 +13,12 @@ import typer
 
 from emoprune.cli import options, output
 from emoprune.errors import UsageFault, at
-from emoprune.pruning.types import STEPS_SCHEMA, PruneConfig
+from emoprune.pruning.types import PRUNE_SCHEMA, STEPS_SCHEMA, PruneConfig
 
 if TYPE_CHECKING:
     from emoprune.networks.types import Checkpoint
     from emoprune.pruning.prune import PrunePlan
 
-SCHEMA = "emoprune.prune/2"
 SENSITIVITY_SCHEMA = "emoprune.sensitivity/1"
 
 EXAMPLES = """\b
@@ -173,5 +172,5 @@ def _prune(
     if as_table:
         output.write(f"  wrote {target}\n" if target else "  dry run: nothing written\n")
     else:
-        record = {"schema": SCHEMA, "input": model, "output": target, **planned.settings}
+        record = {"schema": PRUNE_SCHEMA, "input": model, "output": target, **planned.settings}
         output.emit([{**record, **outcome.to_record()}], lambda: (), as_json=True)

@@ -1,4 +1,4 @@
-"""emoprune report: evaluations side by side, steps of prunings and learning curves."""
+"""emoprune report: evaluations side by side, prunings, angles and learning curves."""
 
 from __future__ import annotations
 
@@ -72,7 +72,18 @@ smallest angle (in degrees) and least importance.
   "sum, 9 units",loss,1.62,Figure 3
 
 \b
+What pruning cost: figures of a sweep, of prune and of angles.
+  emoprune sweep model.st faces/ --latency
+  emoprune prune model.st --method reconstruct --macs 0.5 --json > half.json
+  emoprune angles model.st --all --json > angles.json
+  emoprune report model.sweep.jsonl half.json angles.json --figures figures/
+
+\b
 Figures (all that the records make, each as .svg, .png and .csv):
+  accuracy-against-COST  accuracy over macs, parameters, bytes or latency, one
+                         line per label; filled: none is smaller and better
+  loss-of-accuracy       points lost against the whole network, over the
+                         setting predicted_error, which sweep writes
   accuracy-by-KEY        accuracy over a number KEY (eval --set KEY=N) that
                          varies within a label, one line per label; one more
                          line for each other setting tried at one KEY and seed
@@ -83,6 +94,13 @@ Figures (all that the records make, each as .svg, .png and .csv):
                          is the baseline of the others
   confusion              a heatmap per label, its runs added up; none where
                          they differ in more than the setting seed
+  confusion-change       the first network, each other one on the same samples
+                         and what changed, side by side
+  recall-by-class        bars per class of at most 6 networks
+  reliability            accuracy over confidence, of at most 3 networks
+  units-by-layer         units kept and removed, a figure per line of prune
+  angles                 pairs of units by their angle, a figure per layer;
+                         all angles of up to 64 units where angles has --all
   curves                 accuracy per epoch, from lines of emoprune.training/1
   steps                  loss and smallest angle over the units left, from
                          lines of emoprune.steps/1"""
@@ -94,8 +112,8 @@ def command(
         list[str] | None,
         typer.Argument(
             metavar="FILES",
-            help="What emoprune eval, eval --predictions, prune --steps and train --curve made, or folders of"
-            " it; - or none: standard input.",
+            help="What emoprune eval, eval --predictions, sweep, prune, prune --steps, angles and "
+            "train --curve made, or folders of it; - or none: standard input.",
         ),
     ] = None,
     *,
@@ -133,7 +151,8 @@ def command(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="Draw figures into this folder; error bars and bands are 95% intervals over runs.",
+            help="Draw figures into this folder; error bars and bands are 95% intervals over runs or, of one "
+            "run, over its samples.",
         ),
     ] = None,
     figure: Annotated[
@@ -156,8 +175,8 @@ def command(
     """Compare evaluations, prunings and trainings, and draw them.
 
     The summary has accuracy with its 95% interval, cost and file size, each with its change against the first
-    model. Precision, recall and F1 per class, confusion matrices, verdicts on predictions, steps of prunings
-    and learning curves follow.
+    model. Precision, recall and F1 per class, confusion matrices, verdicts on predictions, steps and
+    layers of prunings, angles and learning curves follow.
     """
     config = ReportConfig(**given.values)
     wanted = _form(output, form, as_json=as_json)

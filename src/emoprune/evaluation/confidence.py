@@ -1,4 +1,4 @@
-"""Means over runs with their 95% intervals, and paired differences."""
+"""95% intervals of means over runs, of paired differences and of proportions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 CONFIDENCE = 0.95
+Z_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` runs and its 95% interval; one run has no interval."""
+    """A mean over `n` runs and its 95% interval; that of one run, if it has any, is over its samples."""
 
     n: int
     mean: float
@@ -27,7 +28,7 @@ class Estimate:
     high: float | None = None
 
     def __post_init__(self) -> None:
-        if self.n < 1 or (self.low is None) != (self.high is None) or (self.n == 1) != (self.low is None):
+        if self.n < 1 or (self.low is None) != (self.high is None) or (self.n > 1 and self.low is None):
             raise InvalidRecord(
                 f"an interval of {self.n} runs from {self.low} to {self.high}", "take the mean of two runs"
             )
@@ -56,6 +57,18 @@ def paired(
     before, after = by_key(first), by_key(second)
     differences = [fmean(after[key]) - fmean(before[key]) for key in after if key in before]
     return estimate(differences) if differences else None
+
+
+def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
+    """The 95% score interval of a proportion (Wilson 1927): also for few trials and near 0 or 1."""
+    fraction = successes / trials
+    spread = Z_95**2 / trials
+    middle = (fraction + spread / 2) / (1 + spread)
+    half = math.sqrt(fraction * (1 - fraction) * spread + spread**2 / 4) / (1 + spread)
+    # rounding must not push the interval past 0 or 1
+    low = 0.0 if successes == 0 else middle - half
+    high = 1.0 if successes == trials else middle + half
+    return low, high
 
 
 def by_key(values: Iterable[tuple[K, V]]) -> dict[K, list[V]]:

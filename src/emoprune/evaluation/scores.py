@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint
+from emoprune.evaluation.confidence import wilson_interval
 from emoprune.evaluation.roc import macro_auc
 from emoprune.evaluation.types import ClassScore, ReliabilityBin
 
 CALIBRATION_BINS = 15
-Z_95 = 1.959963984540054
 
 
 class Scores(TypedDict):
@@ -79,18 +79,6 @@ def _class_score(confusion: Tensor, index: int) -> ClassScore:
         f1=2 * hits / (support + predicted) if support + predicted else None,
         support=support,
     )
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95% score interval of a proportion (Wilson 1927): also for few trials and near 0 or 1."""
-    fraction = successes / trials
-    spread = Z_95**2 / trials
-    middle = (fraction + spread / 2) / (1 + spread)
-    half = math.sqrt(fraction * (1 - fraction) * spread + spread**2 / 4) / (1 + spread)
-    # rounding must not push the interval past 0 or 1
-    low = 0.0 if successes == 0 else middle - half
-    high = 1.0 if successes == trials else middle + half
-    return low, high
 
 
 def reliability(probabilities: Tensor, labels: Tensor) -> tuple[ReliabilityBin, ...]:

@@ -12,7 +12,7 @@ from emoprune.evaluation.training_data import NO_DATA, matching_layers, note_sta
 from emoprune.networks.statistics.activation_statistics import layer_range
 from emoprune.networks.types import Checkpoint, UnitStatistics
 from emoprune.pruning.methods import MASKING
-from emoprune.pruning.types import AnglesConfig, Pair, Survey
+from emoprune.pruning.types import LARGEST_DEG, AnglesConfig, Pair, Survey
 
 INSIGNIFICANT_SHARE = 0.01
 """A unit is insignificant if it is shorter, or varies less, than this fraction of its layer's range."""
@@ -129,7 +129,15 @@ def survey(statistics: UnitStatistics, *, activation: str, config: AnglesConfig 
         smallest_deg=float(measured.min()) if len(measured) else None,
         largest_deg=float(measured.max()) if len(measured) else None,
         pairs=tuple(Pair(*entry) for entry in ordered(angles, listed)),
+        below_deg=config.below,
+        above_deg=config.above,
+        histogram=_histogram(measured),
     )
+
+
+def _histogram(measured: Tensor) -> tuple[int, ...]:
+    """Pairs by degrees, 180 with those under it; both angles of a pair are measured."""
+    return tuple(int(count) // 2 for count in torch.histc(measured, LARGEST_DEG, 0, LARGEST_DEG).tolist())
 
 
 def survey_layers(checkpoint: Checkpoint, config: AnglesConfig) -> dict[str, Survey]:

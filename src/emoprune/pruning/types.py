@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from emoprune.networks.graph.types import Obstacle
 
 STEPS_SCHEMA = "emoprune.steps/1"
+PRUNE_SCHEMA = "emoprune.prune/2"
+ANGLES_SCHEMA = "emoprune.angles/2"
 
 DEFAULT_ANGLE_DEG = 15.0
+LARGEST_DEG = 180
 LARGEST_ERROR = 0.5
 """Error at the next layer's input, relative to its spread, beyond which little of it is left."""
 STRUCTURAL = ("units", "macs", "params", "latency_ms")
@@ -311,7 +314,9 @@ class Survey:
     """The angles of one layer at a glance; its fields are keys of schema emoprune.angles/2.
 
     `similar` and `complementary` count the units that stand in at least one such pair; the smallest and
-    largest angle are over all pairs, None where no two units have an angle.
+    largest angle are over all pairs, None where no two units have an angle. `below_deg` and `above_deg` are
+    the thresholds; `histogram` counts all pairs by their angle, in bins of one degree from 0 to 180. Older
+    records have none of these three.
     """
 
     units: int
@@ -322,6 +327,14 @@ class Survey:
     smallest_deg: float | None
     largest_deg: float | None
     pairs: tuple[Pair, ...]
+    below_deg: float | None = None
+    above_deg: float | None = None
+    histogram: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.histogram is not None and len(self.histogram) != LARGEST_DEG:
+            raise InvalidRecord(f"a histogram of {len(self.histogram)} degrees", "run emoprune angles again")
+        check_counts(self.units, *(self.histogram or ()), of="a count of angles")
 
 
 @dataclass(frozen=True)

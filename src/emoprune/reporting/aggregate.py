@@ -143,7 +143,7 @@ def by_setting(groups: Iterable[Group[Metrics]]) -> list[Group[Metrics]]:
     """The groups, split where settings differ within a label: a mean over them would mean nothing."""
     found: dict[str, Group[Metrics]] = {}
     for group in groups:
-        for label, runs in split(group, varying(group.runs, but=(*IDENTITY, *FOUND))).items():
+        for label, runs in apart(group).items():
             # a user may have written the same label
             numbered = chain([label], (f"{label} ({number})" for number in count(2)))
             name = next(name for name in numbered if name not in found)
@@ -162,6 +162,11 @@ def split(group: Group[Metrics], keys: Sequence[str]) -> dict[str, list[Metrics]
 def label_with(label: str, settings: Mapping[str, object]) -> str:
     """A label and settings: "pruned, hidden 200"."""
     return ", ".join([*([label] if label else []), *(f"{key} {value}" for key, value in settings.items())])
+
+
+def apart(group: Group[Metrics]) -> dict[str, list[Metrics]]:
+    """The runs of a group by all settings that vary, but those that number runs or follow from others."""
+    return split(group, varying(group.runs, but=(*IDENTITY, *FOUND)))
 
 
 def settings_of(runs: Sequence[Metrics]) -> list[str]:

@@ -9,42 +9,65 @@ from typing import NamedTuple, TypeVar
 
 from emoprune.errors import BadMetrics, UsageFault
 from emoprune.evaluation.confidence import Estimate
-from emoprune.reporting import aggregate, line_charts
+from emoprune.reporting import class_charts, cost_charts, layer_charts, line_charts
 from emoprune.reporting.bar_charts import before_after
-from emoprune.reporting.types import BarChart, Chart, HeatChart, LineChart, Runs
+from emoprune.reporting.types import (
+    AngleChart,
+    BarChart,
+    ChangeChart,
+    Chart,
+    LayerChart,
+    LineChart,
+    PointChart,
+    ReliabilityChart,
+    Runs,
+)
 
 C = TypeVar("C", bound=Chart)
 ESTIMATE = ("mean", "low", "high", "runs")
 
 
 class Kind(NamedTuple):
-    """Makes the figures of a kind, none without the records that it `needs`."""
+    """Makes the figures of a kind, none without the records that it `needs`.
+
+    Where it makes several, their names begin with `begins`.
+    """
 
     charts: Callable[[Runs], Sequence[Chart]]
     needs: str
-
-
-def confusion(runs: Runs) -> list[HeatChart]:
-    """One heatmap per label, its runs added up; none where the runs differ in more than their seed.
-
-    The runs of a search, or over several hidden widths, are not repetitions of one network.
-    """
-    return [
-        HeatChart(f"confusion-{group.label}", group.label, group.runs[0].classes, aggregate.confusion(group))
-        for group in aggregate.evaluations_by_label(runs.evaluations)
-        if not aggregate.varying(group.runs, but=aggregate.IDENTITY)
-    ]
+    begins: str = ""
 
 
 FIGURES: dict[str, Kind] = {
-    "accuracy-by-KEY": Kind(line_charts.accuracy_by_setting, "a setting KEY with several numbers in a label"),
+    "accuracy-against-COST": Kind(
+        cost_charts.accuracy_against, "evaluations of networks with different costs", "accuracy-against-"
+    ),
+    "loss-of-accuracy": Kind(
+        cost_charts.loss_of_accuracy, "a setting predicted_error of networks, and the network before pruning"
+    ),
+    "accuracy-by-KEY": Kind(
+        line_charts.accuracy_by_setting, "a setting KEY with several numbers in a label", "accuracy-by-"
+    ),
     "compression-by-hidden": Kind(
         line_charts.compression_by_hidden, "runs whose setting hidden, their units before pruning, varies"
     ),
     "before-after": Kind(
         before_after, "labels ending in ', before' and ', after', or a setting pruned of 0 and of more"
     ),
-    "confusion": Kind(confusion, "a label whose evaluations differ in no setting but seed"),
+    "confusion": Kind(
+        class_charts.confusion, "a label whose evaluations differ in no setting but seed", "confusion-"
+    ),
+    "confusion-change": Kind(
+        class_charts.confusion_change, "two networks on the same samples", "confusion-change-"
+    ),
+    "recall-by-class": Kind(class_charts.recall_by_class, "evaluations"),
+    "reliability": Kind(class_charts.reliability, "evaluations with bins of confidence"),
+    "units-by-layer": Kind(
+        layer_charts.units_by_layer,
+        "prunings of units (schema emoprune.prune/2)",
+        "units-by-layer-",
+    ),
+    "angles": Kind(layer_charts.angles, "angles with their histogram (schema emoprune.angles/2)", "angles-"),
     "curves": Kind(line_charts.curves, "learning curves (schema emoprune.training/1)"),
     "steps": Kind(line_charts.steps, "steps of a pruning that measured something (schema emoprune.steps/1)"),
 }
@@ -73,19 +96,23 @@ def charts(runs: Runs, wanted: Sequence[str] = ()) -> list[Chart]:
 
 def by_kind(runs: Runs) -> dict[str, list[Chart]]:
     """All figures that the records make, by their kind, each with a unique file name."""
-    return {name: [*_named(kind.charts(runs))] for name, kind in FIGURES.items()}
+    taken: set[str] = set()
+    return {name: [*_named(kind.charts(runs), taken)] for name, kind in FIGURES.items()}
 
 
 def _kind_of(name: str) -> str:
-    for kind in FIGURES:
-        if name == kind or (name.startswith(("accuracy-by-", "confusion-")) and name[:8] == kind[:8]):
-            return kind
+    if name in FIGURES:
+        return name
+    several = {kind.begins: title for title, kind in FIGURES.items() if kind.begins}
+    # a name that begins as two kinds do is of the longer one
+    for begins in sorted(several, key=len, reverse=True):
+        if name.startswith(begins):
+            return several[begins]
     raise UsageFault(f"no figure is called {name!r}", f"choose from {', '.join(FIGURES)}")
 
 
-def _named(found: Sequence[C]) -> Iterator[C]:
-    """Charts with names that files can have, unique even where case does not matter."""
-    taken: set[str] = set()
+def _named(found: Sequence[C], taken: set[str]) -> Iterator[C]:
+    """Charts with names that files can have, none of those taken even where case does not matter."""
     for chart in found:
         # letters of some scripts take four bytes, and names have 255 of them
         plain = (
@@ -108,6 +135,13 @@ def numbers(chart: Chart) -> list[tuple[object, ...]]:
             for line in panel.lines
             for x, found in line.points.items()
         ]
+    elif isinstance(chart, PointChart):
+        header = ("quantity", "label", chart.x, *ESTIMATE, "on_front")
+        rows = [
+            (chart.quantity, each.label, point.x, *_cells(point.y), point.on_front)
+            for each in chart.series
+            for point in each.points
+        ]
     elif isinstance(chart, BarChart):
         header = ("quantity", chart.x or "label", "bar", *ESTIMATE)
         rows = [
@@ -115,6 +149,31 @@ def numbers(chart: Chart) -> list[tuple[object, ...]]:
             for name, row in zip(chart.series, chart.bars, strict=True)
             for category, bar in zip(chart.categories, row, strict=True)
             if bar is not None
+        ]
+    elif isinstance(chart, ReliabilityChart):
+        header = ("label", "bin", "count", "confidence", "accuracy")
+        rows = [
+            (label, number, each.count, each.confidence, each.accuracy)
+            for label, bins in zip(chart.labels, chart.bins, strict=True)
+            for number, each in enumerate(bins, start=1)
+        ]
+    elif isinstance(chart, LayerChart):
+        header = ("pruning", "layer", "before", "after")
+        counts = zip(chart.layers, chart.before, chart.after, strict=True)
+        rows = [(chart.label, *each) for each in counts]
+    elif isinstance(chart, AngleChart):
+        header = ("layer", "from_deg", "to_deg", "pairs")
+        starts = (place * chart.width for place in range(len(chart.counts)))
+        rows = [
+            (chart.label, start, start + chart.width, count)
+            for start, count in zip(starts, chart.counts, strict=True)
+        ]
+    elif isinstance(chart, ChangeChart):
+        header = ("actual", "predicted", "before", "after", "change")
+        rows = [
+            (actual, predicted, before, after, after - before)
+            for actual, old, new in zip(chart.classes, chart.before, chart.after, strict=True)
+            for predicted, before, after in zip(chart.classes, old, new, strict=True)
         ]
     else:
         header = ("label", "actual", "predicted", "count", "share")

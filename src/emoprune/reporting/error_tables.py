@@ -9,7 +9,14 @@ from emoprune import events
 from emoprune.choices import Merge
 from emoprune.networks.graph.types import Obstacle
 from emoprune.pruning.methods import METHODS
-from emoprune.pruning.types import Change, LayerOutcome, PruneOutcome, PruningCurve, Survey, SweptLayer
+from emoprune.pruning.types import (
+    Change,
+    ErrorEstimate,
+    PruneOutcome,
+    PruningCurve,
+    Survey,
+    SweptLayer,
+)
 from emoprune.reporting.aggregate import STEP_KEYS
 from emoprune.reporting.tables import WEIGHTS, Table, cell, table
 
@@ -23,7 +30,12 @@ SHOWN_PAIRS = 40
 def error_tables(settings: Mapping[str, Any], outcome: PruneOutcome) -> Iterable[Table | str]:
     """What each layer loses and the predicted error of it; then the totals of the network."""
     masks = METHODS[settings["method"]].weights
-    yield from _layers(settings, outcome.layers, masks=masks)
+    layers = layers_table(settings, outcome.layers)
+    if layers.rows:
+        yield layers
+    else:
+        yield layers.title
+        yield from (f"  {note}" for note in layers.notes)
     yield table("", ["", "before", "after", "change"], _totals(outcome))
     if outcome.answers:
         yield from (f"  {line}" for line in str(outcome.answers).split("; "))
@@ -31,13 +43,11 @@ def error_tables(settings: Mapping[str, Any], outcome: PruneOutcome) -> Iterable
         yield from _obstacles(outcome.frozen)
 
 
-def _layers(
-    settings: Mapping[str, Any], layers: Sequence[LayerOutcome], *, masks: bool
-) -> Iterable[Table | str]:
-    """A row for every layer that loses something; one line for those that lose nothing."""
+def layers_table(settings: Mapping[str, Any], layers: Sequence[ErrorEstimate], of: str = "") -> Table:
+    """A row for every layer that loses something; a note counts those that lose nothing."""
     ((name, value),) = settings["amount"].items()
+    masks = METHODS[settings["method"]].weights
     merge = "" if masks else f", {settings['merge']}"
-    title = f"Predicted error ({settings['method']}, {name.replace('_', ' ')} {value:g}{merge})"
     # of single weights, those count whose next layers compute something else or nobody knows what
     losing = [layer for layer in layers if layer.before > layer.after or (masks and layer.error_sum != 0)]
     reasons = [key for key in REASONS if any(getattr(layer, key) for layer in losing)]
@@ -51,15 +61,20 @@ def _layers(
         ]
         for layer in losing
     )
-    columns = ["layer", "units", *(REASONS[key] for key in reasons), *headings]
-    yield table(title, columns, rows) if losing else title
-    whole = len(layers) - len(losing)
-    if whole:
+    notes = []
+    if whole := len(layers) - len(losing):
         more, lose = "more " if losing else "", "loses" if whole == 1 else "lose"
-        yield f"  {events.counted(whole, f'{more}layer')} {lose} nothing"
+        notes.append(f"{events.counted(whole, f'{more}layer')} {lose} nothing")
     if settings["refitted_on"] and losing:
         images = events.counted(settings["refitted_on"], "drawn face" if settings["drawn"] else "image")
-        yield f"  errors are predicted without images; refitted on {images}, the network is better"
+        notes.append(f"errors are predicted without images; refitted on {images}, the network is better")
+    how = f"{settings['method']}, {name.replace('_', ' ')} {value:g}{merge}"
+    return table(
+        f"Predicted error of {of} ({how})" if of else f"Predicted error ({how})",
+        ["layer", "units", *(REASONS[key] for key in reasons), *headings],
+        rows,
+        notes=tuple(notes),
+    )
 
 
 def _error(error: float | None) -> str:
@@ -151,12 +166,7 @@ def _measure(key: str, value: float | None) -> object:
 
 def angle_tables(surveys: Mapping[str, Survey]) -> Iterable[Table | str]:
     """A row for every layer and, of one layer alone, a row for each pair."""
-    keys = ("units", "center", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
-    yield table(
-        "Angles between the units of a layer, in degrees",
-        ["layer", "units", "center", "similar", "compl.", "insign.", "least", "most"],
-        ([name, *(_degrees(getattr(survey, key)) for key in keys)] for name, survey in surveys.items()),
-    )
+    yield surveys_table(surveys)
     count = sum(len(survey.pairs) for survey in surveys.values())
     if len(surveys) > 1 and count:
         yield f"  {events.counted(count, 'pair')}: `layer=NAME` shows those of a layer, `format=csv` all"
@@ -166,6 +176,16 @@ def angle_tables(surveys: Mapping[str, Survey]) -> Iterable[Table | str]:
         yield table(f"Pairs of {name}: {count:,}", ["unit i", "unit j", "angle (degrees)"], rows, left=0)
         if count > SHOWN_PAIRS:
             yield f"  ... and {count - SHOWN_PAIRS:,} more: `format=csv` prints them all"
+
+
+def surveys_table(surveys: Mapping[str, Survey], of: str = "") -> Table:
+    """A row for every layer."""
+    keys = ("units", "center", "similar", "complementary", "insignificant", "smallest_deg", "largest_deg")
+    return table(
+        f"Angles between the units of a layer{f' of {of}' if of else ''}, in degrees",
+        ["layer", "units", "center", "similar", "compl.", "insign.", "least", "most"],
+        ([name, *(_degrees(getattr(survey, key)) for key in keys)] for name, survey in surveys.items()),
+    )
 
 
 def _degrees(value: object) -> object:

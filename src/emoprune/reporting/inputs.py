@@ -33,12 +33,29 @@ def read(places: Iterable[str]) -> Runs:
     records: dict[type[Any], list[Any]] = {kind: [] for kind in KINDS.values()}
     answers: list[Predictions] = []
     for place in places:
-        for found in _in_folder(place) if os.path.isdir(place) else _in_file(place):
-            if isinstance(found, Foreign):
-                raise found
+        for found in _in_folder(place) if os.path.isdir(place) else _in_place(place):
             records.get(type(found), answers).append(found)
-    evaluations, curves, prunings = map(tuple, records.values())
-    return Runs(evaluations, curves, prunings, tuple(answers))
+    evaluations, curves, prunings, pruned, angles = map(tuple, records.values())
+    return Runs(evaluations, curves, prunings, tuple(answers), pruned, angles)
+
+
+def _in_place(place: str) -> Iterator[Run | Predictions]:
+    """What a file holds; a note counts records of emoprune that a report does not show."""
+    first, passed_over, shown = None, 0, 0
+    for found in _in_file(place):
+        if not isinstance(found, Foreign):
+            shown += 1
+            yield found
+        elif not found.ours:
+            raise found
+        else:
+            first = first or found
+            passed_over += 1
+    if first and not shown:
+        raise first
+    if passed_over:
+        records = events.counted(passed_over, "record")
+        events.note(f"{files.shown(place)}: {records} of other content passed over")
 
 
 def _in_file(place: str) -> Iterator[Run | Predictions | Foreign]:
@@ -84,7 +101,7 @@ def _in_folder(folder: str) -> Iterator[Run | Predictions]:
             else:
                 yield found
     if not ours:
-        raise BadMetrics("no file in it is of evaluations, steps or curves", HOW, place=folder)
+        raise BadMetrics("no file in it is of networks that a report shows", HOW, place=folder)
     if passed_over:
         counts = " and ".join(events.counted(count, noun) for noun, count in sorted(passed_over.items()))
         events.note(f"{folder}: {counts} of other content passed over")

@@ -7,20 +7,29 @@ from typing import Literal
 
 from emoprune.evaluation.confidence import Estimate, by_key, estimate
 from emoprune.evaluation.types import Metrics
+from emoprune.events import counted
 from emoprune.reporting import aggregate
 from emoprune.reporting.aggregate import FOUND, IDENTITY, SEED, STEP_KEYS, Group, settings_of, varying
+from emoprune.reporting.cost_charts import MOST, chance
 from emoprune.reporting.types import Line, LineChart, Panel, Runs
 
 HIDDEN = "hidden"
 
 
 def accuracy_by_setting(runs: Runs) -> list[LineChart]:
-    """Accuracy over every numeric setting that varies within a label; means are over seeds."""
-    return [
-        LineChart(f"accuracy-by-{key}", key, (Panel("accuracy", tuple(lines), fraction=True),))
-        for key in settings_of(runs.evaluations)
-        if key not in IDENTITY and _varies(lines := _over(runs.evaluations, key, lambda run: run.accuracy))
-    ]
+    """Accuracy over every numeric setting that varies within a label; means are over seeds.
+
+    Not over what came of a pruning, as the fraction of the units left: see `cost_charts`.
+    """
+    charts = []
+    for key in settings_of(runs.evaluations):
+        lines = _over(runs.evaluations, key, lambda run: run.accuracy)
+        if key not in (*IDENTITY, *FOUND) and _varies(lines):
+            levels = chance([run for run in runs.evaluations if run.number(key) is not None])
+            shown, note = _foremost(lines)
+            panel = Panel("accuracy", shown, fraction=True, levels=levels)
+            charts.append(LineChart(f"accuracy-by-{key}", key, (panel,), note=note))
+    return charts
 
 
 def compression_by_hidden(runs: Runs) -> list[LineChart]:
@@ -34,27 +43,33 @@ def compression_by_hidden(runs: Runs) -> list[LineChart]:
         return []
     lines = _over(found, HIDDEN, lambda run: 1 - run.units / (run.number(HIDDEN) or 1))
     lines = [line for line in lines if any(point.mean > 0 for point in line.points.values())]
-    panel = Panel("compression rate", tuple(lines), fraction=True)
-    return [LineChart("compression-by-hidden", HIDDEN, (panel,))] if _varies(lines) else []
+    shown, note = _foremost(lines)
+    panel = Panel("compression rate", shown, fraction=True)
+    return [LineChart("compression-by-hidden", HIDDEN, (panel,), note=note)] if _varies(lines) else []
 
 
 def curves(runs: Runs, measure: Literal["accuracy", "loss"] = "accuracy") -> list[LineChart]:
     """Accuracy or loss per epoch on the training and, where there is one, on the validation part."""
     lines = []
-    for group in aggregate.by_label(runs.curves):
+    groups = aggregate.by_label(runs.curves)
+    # the two parts of a label are two lines
+    for group in groups[: MOST // 2]:
         epochs = [epoch for curve in group.runs for epoch in curve.training]
         for part in ("train", "val"):
             values = ((epoch.index, getattr(epoch, f"{part}_{measure}")) for epoch in epochs)
             points = _points((x, y) for x, y in values if y is not None)
             lines += [Line(group.label, points, part)] if points else []
     panel = Panel(measure, tuple(lines), fraction=measure == "accuracy")
-    return [LineChart("curves", "epoch", (panel,))] if lines else []
+    note = _left_out(len(groups) - MOST // 2, "label", "after the first")
+    return [LineChart("curves", "epoch", (panel,), note=note)] if lines else []
 
 
 def steps(runs: Runs) -> list[LineChart]:
     """Every quantity that a pruning measured, each over the units left, in a panel of its own."""
     panels = []
-    by_label = by_key((group.label, group) for group in aggregate.by_units(runs.prunings))
+    every = by_key((group.label, group) for group in aggregate.by_units(runs.prunings))
+    by_label = dict([*every.items()][:MOST])
+    note = _left_out(len(every) - MOST, "label", "after the first")
     for measure in STEP_KEYS:
         lines = []
         for label, groups in by_label.items():
@@ -63,7 +78,23 @@ def steps(runs: Runs) -> list[LineChart]:
             lines += [Line(label, points)] if points else []
         title = "smallest angle (degrees)" if measure == "smallest angle" else measure
         panels += [Panel(title, tuple(lines), fraction=measure == "accuracy")] if lines else []
-    return [LineChart("steps", "units", tuple(panels), falling=True)] if panels else []
+    return [LineChart("steps", "units", tuple(panels), falling=True, note=note)] if panels else []
+
+
+def _foremost(lines: Sequence[Line]) -> tuple[tuple[Line, ...], str]:
+    """At most MOST lines in their order: those with the most points, then those with the highest; a note."""
+
+    def usefulness(place: int) -> tuple[int, float]:
+        points = lines[place].points.values()
+        return len(points), max(point.mean for point in points)
+
+    places = sorted(range(len(lines)), key=usefulness, reverse=True)[:MOST]
+    note = _left_out(len(lines) - MOST, "line", "with fewer or lower points")
+    return tuple(lines[place] for place in sorted(places)), note
+
+
+def _left_out(count: int, noun: str, which: str) -> str:
+    return f"left out: {counted(count, noun)} {which}" if count > 0 else ""
 
 
 def _points(values: Iterable[tuple[float, float]]) -> dict[float, Estimate]:

@@ -1,4 +1,4 @@
-"""Evaluations, learning curves and steps of prunings as JSON lines."""
+"""What emoprune says of networks as JSON lines: evaluations, learning curves, prunings, angles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ from typing import Any, TextIO
 from emoprune.errors import BadMetrics, at
 from emoprune.evaluation.types import Metrics
 from emoprune.io.json_records import decode, decoder
-from emoprune.pruning.types import STEPS_SCHEMA, PruningCurve
-from emoprune.reporting.types import Run
+from emoprune.pruning.types import ANGLES_SCHEMA, PRUNE_SCHEMA, STEPS_SCHEMA, PruningCurve
+from emoprune.reporting.types import LayerAngles, PruningSummary, Run
 from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
 
 SCHEMA = "emoprune.metrics/1"
-KINDS: dict[str, type[Run]] = {SCHEMA: Metrics, TRAINING_SCHEMA: LearningCurve, STEPS_SCHEMA: PruningCurve}
-HOW = "give what emoprune eval, prune `steps=True` or train `curve` made"
+KINDS: dict[str, type[Run]] = {
+    SCHEMA: Metrics,
+    TRAINING_SCHEMA: LearningCurve,
+    STEPS_SCHEMA: PruningCurve,
+    PRUNE_SCHEMA: PruningSummary,
+    ANGLES_SCHEMA: LayerAngles,
+}
+HOW = "give what emoprune eval, sweep, prune, angles or train `curve` made"
 
 DECODER = decoder()
 INK = re.compile(r"\S")
@@ -37,7 +43,9 @@ def to_record(metrics: Metrics) -> dict[str, Any]:
 
 
 class Foreign(BadMetrics):
-    """JSON that is not of KINDS."""
+    """JSON that is not of KINDS; `ours` where it is another record of emoprune."""
+
+    ours: bool = False
 
 
 def parse(text: TextIO, *, place: str) -> Iterator[Run | Foreign]:
@@ -105,4 +113,6 @@ def _decoded(record: object) -> Run:
         if schema.rpartition("/")[0] in {known.rpartition("/")[0] for known in KINDS}:
             raise BadMetrics(f"schema {schema!r} is of another version", "use the emoprune that wrote it")
     *others, last = KINDS
-    raise Foreign(f"schema {reprlib.repr(schema)}, not {', '.join(others)} or {last}", HOW)
+    foreign = Foreign(f"schema {reprlib.repr(schema)}, not {', '.join(others)} or {last}", HOW)
+    foreign.ours = isinstance(schema, str) and schema.startswith("emoprune.")
+    raise foreign

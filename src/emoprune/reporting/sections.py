@@ -11,6 +11,7 @@ from emoprune.errors import BadMetrics, UsageFault
 from emoprune.reporting import (
     aggregate,
     curve_tables,
+    layer_tables,
     model_tables,
     paper_values,
     pruning_tables,
@@ -18,7 +19,7 @@ from emoprune.reporting import (
 )
 from emoprune.reporting.records_io import HOW
 from emoprune.reporting.tables import Table
-from emoprune.reporting.types import ReportConfig, Runs
+from emoprune.reporting.types import LayerAngles, PruningSummary, ReportConfig, Runs
 from emoprune.reporting.verdict_tables import Verdicts
 
 EVALUATED = ("no metrics", "give what emoprune eval printed")
@@ -32,6 +33,8 @@ MISSING: dict[Section, tuple[str, str]] = {
     "payers": COMPARED,
     "flipped": COMPARED,
     "steps": ("no steps of a pruning", "give what emoprune prune `steps=True` printed"),
+    "layers": ("no layers of a pruning", "give what emoprune prune printed"),
+    "angles": ("no angles", "give what emoprune angles printed"),
     "curves": ("no learning curves", "give what emoprune train `curve` wrote"),
 }
 """The fact and the remedy where a section has nothing to show."""
@@ -46,6 +49,8 @@ class Report:
     curves: curve_tables.Curves
     verdicts: Verdicts
     warnings: tuple[str, ...] = ()
+    pruned: tuple[PruningSummary, ...] = ()
+    angles: tuple[LayerAngles, ...] = ()
 
     @property
     def sections(self) -> list[Section]:
@@ -59,6 +64,8 @@ class Report:
             "payers": self.verdicts.found,
             "flipped": self.verdicts.found,
             "steps": self.steps.groups,
+            "layers": self.pruned,
+            "angles": self.angles,
             "curves": self.curves.groups,
         }
         return [section for section, something in there.items() if something]
@@ -95,6 +102,8 @@ class Report:
             **model_tables.to_record(self.models),
             **verdict_tables.to_record(self.verdicts),
             "steps": pruning_tables.to_records(self.steps),
+            "layers": layer_tables.layers_to_records(self.pruned),
+            "angles": layer_tables.angles_to_records(self.angles),
             "curves": curve_tables.to_records(self.curves),
         }
 
@@ -110,6 +119,8 @@ TABLES: dict[Section, Callable[[Report], Iterable[Table]]] = {
     "payers": lambda report: verdict_tables.payers(report.verdicts),
     "flipped": lambda report: verdict_tables.flipped(report.verdicts),
     "steps": lambda report: [pruning_tables.steps_table(report.steps)],
+    "layers": lambda report: layer_tables.layers(report.pruned),
+    "angles": lambda report: layer_tables.angles(report.angles),
     "curves": lambda report: [curve_tables.curves_table(report.curves)],
 }
 FLAT: dict[Section, Callable[[Report], Table]] = {
@@ -121,6 +132,8 @@ FLAT: dict[Section, Callable[[Report], Table]] = {
     "payers": lambda report: verdict_tables.flat_payers(report.verdicts),
     "flipped": lambda report: verdict_tables.flat_flipped(report.verdicts),
     "steps": lambda report: pruning_tables.flat(report.steps),
+    "layers": lambda report: layer_tables.flat_layers(report.pruned),
+    "angles": lambda report: layer_tables.flat_angles(report.angles),
     "curves": lambda report: curve_tables.flat(report.curves),
 }
 
@@ -146,6 +159,8 @@ def report(runs: Runs, config: ReportConfig = SINGLY, *, force: bool = False) ->
             curve_tables.Curves(aggregate.one_by_one(runs.curves), by_label=False),
             verdicts,
             tuple(warnings),
+            runs.pruned,
+            runs.angles,
         )
     warnings += [
         f"steps of label {group.label!r} differ in method; their mean is over all of these"
@@ -162,6 +177,8 @@ def report(runs: Runs, config: ReportConfig = SINGLY, *, force: bool = False) ->
         curve_tables.Curves(aggregate.by_label(runs.curves)),
         verdicts,
         tuple(warnings),
+        runs.pruned,
+        runs.angles,
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from emoprune.errors import BadMetrics, OutputFault
 from emoprune.io import files
 from emoprune.reporting import inputs
+from emoprune.reporting.types import Runs
 from emoprune.search.space import Trial
 from emoprune.search.storage import file_of
 
@@ -38,8 +39,8 @@ class Outputs:
         if self.lines and Path(self.lines).is_file() and Path(self.lines).stat().st_size:
             # lines are added to those of an earlier search, not to any file
             found = inputs.read([self.lines])
-            if found.predictions:
-                raise BadMetrics("has predictions", "name a file of metrics", place=self.lines)
+            if found != Runs(evaluations=found.evaluations):
+                raise BadMetrics("has more than metrics", "name a file of metrics", place=self.lines)
         if not Path(storage).exists():
             self.check_best(frozenset())
 

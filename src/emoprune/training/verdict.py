@@ -10,7 +10,7 @@ from torch import Tensor
 
 from emoprune import events
 from emoprune.choices import Keep, KeepBy
-from emoprune.evaluation.scores import wilson_interval
+from emoprune.evaluation.confidence import wilson_interval
 from emoprune.networks.types import Epoch
 from emoprune.training.steps.validation import merit
 

@@ -16,13 +16,29 @@ from emoprune import events
 from emoprune.io import csv_text, files
 from emoprune.io.visible_text import visible
 from emoprune.reporting.charts import charts, numbers
+from emoprune.reporting.figures.angles import draw_angles
 from emoprune.reporting.figures.bars import draw_bars
-from emoprune.reporting.figures.heatmap import draw_heat
+from emoprune.reporting.figures.heatmap import draw_change, draw_heat
+from emoprune.reporting.figures.layers import draw_layers
 from emoprune.reporting.figures.lines import draw_lines
-from emoprune.reporting.types import BarChart, Chart, LineChart, Runs
+from emoprune.reporting.figures.points import draw_points
+from emoprune.reporting.figures.reliability import draw_reliability
+from emoprune.reporting.types import (
+    AngleChart,
+    BarChart,
+    ChangeChart,
+    Chart,
+    LayerChart,
+    LineChart,
+    PointChart,
+    ReliabilityChart,
+    Runs,
+)
 
 WIDTH_IN = 3.4
 """Half a page of two columns."""
+WIDE_IN = 7.0
+"""A whole page."""
 
 STYLE: dict[str, Any] = {
     "savefig.dpi": 300,
@@ -92,15 +108,26 @@ def render(chart: Chart) -> dict[str, bytes]:
 
 
 def draw(chart: Chart, style: dict[str, Any] = STYLE) -> Figure:
-    """The chart as a figure of matplotlib, WIDTH_IN wide and as high as it needs."""
+    """The chart as a figure of matplotlib, WIDTH_IN wide (a change: WIDE_IN), and as high as it needs."""
     chart = _visible(chart)
     with context(["default", style]):
         figure = Figure(layout="constrained", figsize=(WIDTH_IN, WIDTH_IN))
         FigureCanvasAgg(figure)
         if isinstance(chart, LineChart):
             draw_lines(figure, chart)
+        elif isinstance(chart, PointChart):
+            draw_points(figure, chart)
         elif isinstance(chart, BarChart):
             draw_bars(figure, chart)
+        elif isinstance(chart, ReliabilityChart):
+            draw_reliability(figure, chart)
+        elif isinstance(chart, LayerChart):
+            draw_layers(figure, chart)
+        elif isinstance(chart, AngleChart):
+            draw_angles(figure, chart)
+        elif isinstance(chart, ChangeChart):
+            figure.set_figwidth(WIDE_IN)
+            draw_change(figure, chart)
         else:
             draw_heat(figure, chart)
         return figure

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from emoprune.reporting.figures.style import (
     COLORS,
+    FULL,
     HATCHES,
     LETTERS,
     LINE_IN,
@@ -19,7 +20,7 @@ from emoprune.reporting.figures.style import (
 from emoprune.reporting.types import BarChart
 
 ROW_IN, AXIS_IN = 1.75, 0.25
-ABREAST = 18
+ABREAST = 24
 """Most bars side by side; more are drawn in further rows."""
 
 GROUP = 0.8
@@ -38,9 +39,9 @@ def draw_bars(figure: Figure, chart: BarChart) -> None:
         handles = _draw_row(axes, chart, slice(start, start + each))
         axes.set_xlim(-0.5, each - 0.5)
         height += ROW_IN + _name(axes, chart.categories[start : start + each], each)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, min(axes.get_ylim()[1], FULL))
     axes.set_xlabel(chart.x)
-    figure.set_figheight(height + AXIS_IN + legend(figure, handles, chart.series))
+    figure.set_figheight(height + AXIS_IN + legend(figure, handles, chart.series, note=chart.note))
 
 
 def _draw_row(axes: Axes, chart: BarChart, chosen: slice) -> list[BarContainer]:

@@ -12,7 +12,19 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from emoprune.reporting.figures.style import COLORS, DASHES, MARKERS, STEPS, legend, reaches, set_upright
+from emoprune.reporting.figures.style import (
+    COLORS,
+    DASHES,
+    HATCHES,
+    MARKERS,
+    STEPS,
+    draw_levels,
+    legend,
+    reaches,
+    set_upright,
+    show_start,
+    spoken,
+)
 from emoprune.reporting.types import Line, LineChart
 
 MANY = 15
@@ -37,16 +49,21 @@ def draw_lines(figure: Figure, chart: LineChart) -> None:
         for line in panel.lines:
             look = _look(line, labels, parts)
             place = labels.index(line.label) - (len(labels) - 1) / 2
-            _draw(axes, line, look, aside_pt=min(ASIDE_PT, WIDEST_PT / len(labels)) * place)
+            aside = min(ASIDE_PT, WIDEST_PT / len(labels)) * place
+            hatch = HATCHES[panel.lines.index(line) % len(HATCHES)]
+            _draw(axes, line, look, aside_pt=aside, hatch=hatch)
             name = f"{line.label}, {line.part}" if line.part else line.label
             handles[name] = Line2D([], [], **look)
+        handles |= draw_levels(axes, panel.levels)
+        if panel.fraction:
+            show_start(axes)
     bottom = rows[-1][0]
-    bottom.set_xlabel(chart.x)
+    bottom.set_xlabel(spoken(chart.x))
     _set_ticks(bottom, sorted({x for panel in chart.panels for line in panel.lines for x in line.points}))
     if chart.falling:
         bottom.invert_xaxis()
     figure.align_ylabels()
-    below = legend(figure, list(handles.values()), list(handles))
+    below = legend(figure, list(handles.values()), list(handles), note=chart.note)
     figure.set_figheight(PANEL_IN * len(chart.panels) + AXIS_IN + below)
 
 
@@ -61,20 +78,23 @@ def _look(line: Line, labels: list[str], parts: list[str]) -> dict[str, Any]:
     return {"color": color, "linestyle": dashes, "marker": MARKERS[index % len(MARKERS)]}
 
 
-def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float) -> None:
-    """Draw a line, shifted sideways by `aside_pt` points of paper so that error bars do not overlap."""
+def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float, hatch: str) -> None:
+    """Draw a line, shifted sideways by `aside_pt` points of paper so that error bars do not overlap.
+
+    A band has the hatch.
+    """
     x, found = list(line.points), list(line.points.values())
     y = [entry.mean for entry in found]
-    reach = reaches(found)
+    below, above = reaches(found)
     if len(x) < MANY:
-        crowded = any(map(isfinite, reach))
+        crowded = any(map(isfinite, above))
         aside = ScaledTranslation(aside_pt / 72 * crowded, 0, axes.figure.dpi_scale_trans)
-        axes.errorbar(x, y, yerr=reach, elinewidth=0.8, transform=axes.transData + aside, **look)
+        axes.errorbar(x, y, yerr=(below, above), elinewidth=0.8, transform=axes.transData + aside, **look)
         # matplotlib ignores what is drawn with an offset when it sets the axes' limits
         ends = [
             (place, end)
-            for place, mean, half in zip(x, y, reach, strict=True)
-            for end in (mean - half, mean, mean + half)
+            for place, mean, down, up in zip(x, y, below, above, strict=True)
+            for end in (mean - down, mean, mean + up)
         ]
         axes.update_datalim([end for end in ends if isfinite(end[1])])
         axes.autoscale_view()
@@ -83,7 +103,8 @@ def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float) -> N
     low = [entry.mean if entry.low is None else entry.low for entry in found]
     high = [entry.mean if entry.high is None else entry.high for entry in found]
     if low != high:
-        axes.fill_between(x, low, high, color=look["color"], alpha=0.2, linewidth=0)
+        band: Any = {"facecolor": look["color"], "alpha": 0.25, "linewidth": 0, "hatch": hatch}
+        axes.fill_between(x, low, high, edgecolor=look["color"], **band)
 
 
 def _set_ticks(axes: Axes, places: list[float]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from math import nan
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from emoprune.evaluation.confidence import Estimate
+from emoprune.reporting.types import Level
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe & Ito 2008, without the yellow, which is too light for lines on white."""
@@ -18,6 +21,11 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)))
 HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++", "oooo")
+
+GRAY = "#aaaaaa"
+
+FULL, EMPTY = 1.03, 0.35
+"""The top of an axis of fractions at most, and the part of it below the lowest value that may stay empty."""
 
 STEPS = (1, 2, 2.5, 5, 10)
 """Steps between ticks, times a power of ten."""
@@ -35,6 +43,25 @@ def wrapped(text: str, letters: int, *, cut: bool = True) -> str:
     return "\n".join(lines) or text
 
 
+SPOKEN = {
+    "hidden": "hidden units",
+    "macs": "multiply-accumulates to keep",
+    "params": "parameters to keep",
+    "amount": "fraction removed",
+    "angle": "angle (degrees)",
+    "heal": "epochs of healing",
+    "lr": "learning rate",
+    "pruned": "pruned",
+    "units": "units left",
+}
+"""What settings are called below an axis."""
+
+
+def spoken(key: str) -> str:
+    """The name of a setting as people say it."""
+    return SPOKEN.get(key, key.replace("_", " "))
+
+
 def percent(fraction: float, _: object = None) -> str:
     """A fraction as a tick writes it, with no more decimals than it has."""
     return f"{round(100 * fraction, 6):g}%"
@@ -49,18 +76,47 @@ def set_upright(axes: Axes, quantity: str, *, fraction: bool) -> None:
         axes.yaxis.set_major_formatter(percent)
 
 
-def reaches(found: Sequence[Estimate]) -> list[float]:
-    """Half the width of each estimate's interval, NaN where it has none."""
-    return [float("nan") if entry.high is None else entry.high - entry.mean for entry in found]
+def reaches(found: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """How far each estimate's interval goes below and above its mean, NaN where it has none."""
+    below = [nan if entry.low is None else entry.mean - entry.low for entry in found]
+    above = [nan if entry.high is None else entry.high - entry.mean for entry in found]
+    return below, above
 
 
-def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> float:
-    """Draw a legend below the axes, in as many columns as fit; its height in inches."""
+def draw_levels(axes: Axes, levels: Sequence[Level]) -> dict[str, Line2D]:
+    """Draw values to compare with across the axes; their handles for a legend, by name."""
+    look: Any = {"color": "#444444", "linewidth": 0.8, "linestyle": (0, (1, 2))}
+    for level in levels:
+        axes.axhline(level.value, **look, zorder=1)
+    return {level.name: Line2D([], [], **look) for level in levels}
+
+
+def show_start(axes: Axes) -> None:
+    """Begin a vertical axis of fractions at 0 where little space is lost, else mark that it is cut."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(top=min(high, FULL))
+    if low <= min(high, FULL) * EMPTY:
+        axes.set_ylim(bottom=0)
+        return
+    slash: Any = {"marker": [(-1, -0.5), (1, 0.5)], "markersize": 5, "linestyle": "none", "color": "black"}
+    axes.plot([0, 0], [0.03, 0.06], transform=axes.transAxes, clip_on=False, zorder=5, **slash)
+
+
+def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], *, note: str = "") -> float:
+    """Draw a legend below the axes, in as many columns as fit, under a note; its height in inches."""
     texts = [wrapped(label, LETTERS - 8) for label in labels]
     longest = max(len(line) for text in texts for line in text.split("\n"))
-    columns = max(1, min(len(texts), LETTERS // (longest + 8)))
+    columns = max(1, min(len(texts), LETTERS // (longest + 7)))
     figure.legend(
-        list(handles), texts, loc="outside lower center", ncols=columns, columnspacing=1.2, borderpad=0.1
+        list(handles),
+        texts,
+        loc="outside lower center",
+        ncols=columns,
+        columnspacing=1.2,
+        borderpad=0.1,
+        title=(said := wrapped(note, LETTERS - 2)) or None,
+        title_fontsize=7,
     )
     rows = [texts[start : start + columns] for start in range(0, len(texts), columns)]
-    return LINE_IN * sum(max(text.count("\n") + 1 for text in row) for row in rows)
+    lines = sum(max(text.count("\n") + 1 for text in row) for row in rows)
+    return LINE_IN * (lines + (said.count("\n") + 1 if said else 0))
