@@ -5,9 +5,24 @@ from __future__ import annotations
 import pytest
 
 from emoprune.evaluation.confidence import estimate
+from emoprune.evaluation.types import ReliabilityBin
 from emoprune.io.visible_text import isolated, without_isolates
 from emoprune.reporting.chart_sentences import sentence, title
-from emoprune.reporting.types import BarChart, Chart, HeatChart, Line, LineChart, Panel
+from emoprune.reporting.types import (
+    AngleChart,
+    BarChart,
+    ChangeChart,
+    Chart,
+    HeatChart,
+    LayerChart,
+    Line,
+    LineChart,
+    Panel,
+    Point,
+    PointChart,
+    ReliabilityChart,
+    Series,
+)
 
 
 def line(label: str, *values: float, part: str = "") -> Line:
@@ -53,6 +68,44 @@ def lines(quantity: str, *found: Line, x: str = "macs", fraction: bool = True) -
             ),
             "Accuracy of 2 groups of bars (before, after): the highest is m, before, with 90.0%, the lowest "
             "m, after, with 40.0%.",
+        ),
+        (
+            PointChart(
+                "p",
+                "macs",
+                "MACs",
+                "accuracy",
+                (
+                    Series("a", (Point(500, estimate([0.4]), True), Point(900, estimate([0.3])))),
+                    Series("b", (Point(2000, estimate([0.6]), True),), "whole"),
+                ),
+                fraction=True,
+            ),
+            "Accuracy over MACs for 3 networks; the smallest on the front is a with 40.0% at 500, the "
+            "highest is b with 60.0% at 2,000.",
+        ),
+        (
+            ChangeChart("c", ("a", "b"), ("sad", "happy"), ((3, 1), (2, 2)), ((1, 3), (2, 2))),
+            "a has 5 of 8 images right, b 3; what changes most is sad as sad, by -2.",
+        ),
+        (
+            ChangeChart("c", ("a", "b"), ("sad",), ((3,),), ((3,),)),
+            "a has 3 of 3 images right, b 3; no answer of a class changes in number.",
+        ),
+        (
+            ReliabilityChart(
+                "r", ("a",), ((ReliabilityBin(3, 0.6, 0.5), ReliabilityBin(1, 0.9, 1.0)),), (1,)
+            ),
+            "Confidence and accuracy differ on average: a by 10.0 points.",
+        ),
+        (
+            LayerChart("l", "a", ("x", "y"), (10, 20), (9, 5)),
+            "a keeps 14 of 30 units; most are removed from y, 15 of 20.",
+        ),
+        (LayerChart("l", "a", ("x",), (10,), (10,)), "a keeps 10 of 10 units."),
+        (
+            AngleChart("g", "a", (4, 2, 0, 3), 45, 45, 135),
+            "Of 9 pairs of units of a, about 4 are under 45 degrees and 3 over 135.",
         ),
     ],
 )

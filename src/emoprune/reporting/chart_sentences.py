@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from emoprune.events import counted
 from emoprune.io.visible_text import isolated
-from emoprune.reporting.charts import numbers
 from emoprune.reporting.tables import PERCENT, cell
-from emoprune.reporting.types import BarChart, Chart, HeatChart, Line, LineChart, Panel
+from emoprune.reporting.types import (
+    AngleChart,
+    BarChart,
+    ChangeChart,
+    Chart,
+    HeatChart,
+    LayerChart,
+    Line,
+    LineChart,
+    Panel,
+    PointChart,
+    ReliabilityChart,
+)
 
 LOW_IS_GOOD = ("loss", "error")
 """What quantities are called of which the lowest is the best."""
@@ -18,18 +30,23 @@ def title(chart: Chart) -> str:
     """What stands above a chart; names in it are isolated."""
     if isinstance(chart, HeatChart):
         return f"Confusion of {isolated(chart.label)}"
+    if isinstance(chart, ChangeChart):
+        return f"Confusion of {' and of '.join(map(isolated, chart.labels))}"
+    if isinstance(chart, PointChart):
+        return f"{_capital(chart.quantity)} against {isolated(chart.axis)}"
+    if isinstance(chart, LayerChart | AngleChart):
+        kind = "Units by layer" if isinstance(chart, LayerChart) else "Angles"
+        return f"{kind} of {isolated(chart.label)}"
     return isolated(_capital(chart.name.replace("-", " ").replace("_", " ")))
 
 
 def sentence(chart: Chart) -> str:
     """One sentence for each panel, made of the numbers in the chart; names in it are isolated."""
-    if isinstance(chart, LineChart):
-        return " ".join(_panel(panel, chart.x) for panel in chart.panels)
-    if isinstance(chart, BarChart):
-        return _bars(chart)
-    if isinstance(chart, HeatChart):
-        return _matrix(chart)
-    return _rows(chart)
+    return SENTENCES[type(chart)](chart)
+
+
+def _lines(chart: LineChart) -> str:
+    return " ".join(_panel(panel, chart.x) for panel in chart.panels)
 
 
 def _panel(panel: Panel, x: str) -> str:
@@ -93,18 +110,86 @@ def _wrong(chart: HeatChart) -> Iterator[tuple[int, str, str, int]]:
                 yield count, actual, predicted, sum(row)
 
 
-def _rows(chart: Chart) -> str:
-    """What can be said of any chart: of what it has numbers, and the largest mean where it has means."""
-    columns, *rows = numbers(chart)
-    names = [*map(str, columns)]
-    if not {"label", "mean"} <= {*names} or not rows:
-        return f"{counted(len(rows), 'row')} of {', '.join(map(isolated, names))}."
-    label, mean = names.index("label"), names.index("mean")
-    best = max(rows, key=lambda row: float(str(row[mean])))
-    among = counted(len({row[label] for row in rows}), "label")
-    value = f"{isolated(str(best[label]))}, with {cell(best[mean])}"
-    return f"{counted(len(rows), 'point')} of {among}; the highest is {value}."
+def _points(chart: PointChart) -> str:
+    """The smallest network on the front, and the best of all."""
+    found = [(each.label, point) for each in chart.series for point in each.points]
+    begin = f"{_capital(chart.quantity)} over {isolated(chart.axis)} for {counted(len(found), 'network')}"
+
+    def text(label: str, value: float, x: float) -> str:
+        said = PERCENT.text(value) if chart.fraction else cell(value)
+        return f"{isolated(label)} with {said} at {PERCENT.text(x) if chart.x_fraction else f'{x:,.4g}'}"
+
+    best = max(found, key=lambda each: each[1].y.mean)
+    ends = f"the highest is {text(best[0], best[1].y.mean, best[1].x)}"
+    front = [each for each in found if each[1].on_front]
+    if not front:
+        return f"{begin}; {ends}."
+    label, point = min(front, key=lambda each: each[1].x)
+    return f"{begin}; the smallest on the front is {text(label, point.y.mean, point.x)}, {ends}."
+
+
+def _change(chart: ChangeChart) -> str:
+    """How many are right before and after, and the cell that changes most."""
+    places = range(len(chart.classes))
+    before, after = (sum(counts[each][each] for each in places) for counts in (chart.before, chart.after))
+    names = [*map(isolated, chart.labels)]
+    begin = f"{names[0]} has {before:,} of {counted(sum(map(sum, chart.before)), 'image')} right"
+    begin += f", {names[1]} {after:,}"
+    moved = [
+        (chart.after[actual][predicted] - chart.before[actual][predicted], actual, predicted)
+        for actual in places
+        for predicted in places
+    ]
+    change, actual, predicted = max(moved, key=lambda each: abs(each[0]))
+    if not change:
+        return f"{begin}; no answer of a class changes in number."
+    pair = f"{isolated(chart.classes[actual])} as {isolated(chart.classes[predicted])}"
+    return f"{begin}; what changes most is {pair}, by {change:+,}."
+
+
+def _reliability(chart: ReliabilityChart) -> str:
+    """How far confidence is from accuracy."""
+    said = []
+    for label, bins in zip(chart.labels, chart.bins, strict=True):
+        total = sum(each.count for each in bins)
+        apart = sum(each.count * abs((each.confidence or 0) - (each.accuracy or 0)) for each in bins)
+        said.append(f"{isolated(label)} by {100 * apart / (total or 1):.1f} points")
+    return f"Confidence and accuracy differ on average: {', '.join(said)}."
+
+
+def _layers(chart: LayerChart) -> str:
+    """What is left, and which layer loses most."""
+    begin = f"{isolated(chart.label)} keeps {sum(chart.after):,} of {counted(sum(chart.before), 'unit')}"
+    lost = [old - new for old, new in zip(chart.before, chart.after, strict=True)]
+    if not any(lost):
+        return f"{begin}."
+    most = max(range(len(lost)), key=lost.__getitem__)
+    name = isolated(chart.layers[most])
+    return f"{begin}; most are removed from {name}, {lost[most]:,} of {chart.before[most]:,}."
+
+
+def _angles(chart: AngleChart) -> str:
+    """How many pairs are similar, how many complementary."""
+    starts = [place * chart.width for place in range(len(chart.counts))]
+    under = sum(many for start, many in zip(starts, chart.counts, strict=True) if start < chart.below)
+    over = sum(many for start, many in zip(starts, chart.counts, strict=True) if start >= chart.above)
+    pairs = counted(sum(chart.counts), "pair")
+    ends = f"{under:,} are under {chart.below:g} degrees and {over:,} over {chart.above:g}"
+    return f"Of {pairs} of units of {isolated(chart.label)}, about {ends}."
 
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+SENTENCES: dict[type, Callable[[Any], str]] = {
+    LineChart: _lines,
+    BarChart: _bars,
+    HeatChart: _matrix,
+    PointChart: _points,
+    ChangeChart: _change,
+    ReliabilityChart: _reliability,
+    LayerChart: _layers,
+    AngleChart: _angles,
+}
+"""What is said of each kind of chart."""
