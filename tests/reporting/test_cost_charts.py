@@ -60,10 +60,17 @@ def test_accuracy_against_has_lines_by_label_sorted_by_cost_with_the_front() -> 
     assert chart.front == "none is both smaller and better"
 
 
+def test_accuracy_against_takes_pruned_0_of_a_label_for_the_network_before() -> None:
+    found = [network(run("a", 0.5, pruned=pruned), 4000 - 2000 * pruned) for pruned in (0, 1)]
+    chart = against(*found)
+    assert [(each.label, each.role) for each in chart.series] == [("a", "method")]
+    assert [point.x for point in chart.series[0].points] == [0.5, 1.0]
+
+
 def test_accuracy_against_is_absolute_where_no_record_says_what_is_whole() -> None:
     chart = against(*SWEEP[1:])
     assert points_of(chart)["distinct"] == [(1100, 0.5, False), (2000, 0.8, False)]
-    assert (chart.axis, chart.x_fraction) == ("MACs", False)
+    assert (chart.axis, chart.x, chart.x_fraction) == ("MACs", "macs", False)
     # two networks before pruning, of different sizes
     other = replace(WHOLE, macs=8000, label="whole, large")
     assert not against(*SWEEP, other).x_fraction
@@ -90,11 +97,12 @@ def test_accuracy_against_has_no_front_over_different_samples() -> None:
 
 
 def test_accuracy_against_latency_is_in_milliseconds_and_needs_it() -> None:
-    assert [chart.x for chart in accuracy_against(Runs(SWEEP))] == ["macs", "parameters"]
+    assert [chart.x for chart in accuracy_against(Runs(SWEEP))] == ["macs_left", "parameters_left"]
     timed = [replace(each, latency_ms=float(place)) for place, each in enumerate(SWEEP, start=1)]
     chart = against(*timed, cost="latency")
     assert points_of(chart)["whole network"][0][0] == 1
-    assert (chart.axis, chart.front) == ("latency (ms)", "none is both faster and better")
+    assert (chart.axis, chart.x) == ("latency (ms)", "latency_ms")
+    assert chart.front == "none is both faster and better"
 
 
 @pytest.mark.parametrize("found", [(), (WHOLE,), (WHOLE, replace(WHOLE, label="b"))])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from emoprune.evaluation.confidence import Estimate, estimate
-from emoprune.evaluation.types import Metrics
+from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.pruning.types import PruningStep
+from emoprune.reporting.cost_charts import MOST
 from emoprune.reporting.line_charts import accuracy_by_setting, compression_by_hidden, curves, steps
-from emoprune.reporting.types import LineChart, Runs
+from emoprune.reporting.types import Level, LineChart, Runs
 from tests.support.runs import curve, pruning, run
 
 Lines = dict[str, dict[float, Estimate]]
@@ -112,3 +115,48 @@ def test_steps_count_a_pruning_once_at_a_number_of_units() -> None:
 def test_charts_need_their_records() -> None:
     assert curves(Runs()) == steps(Runs()) == accuracy_by_setting(Runs()) == []
     assert steps(Runs(prunings=(pruning("a", PruningStep(3)),))) == []
+
+
+def test_accuracy_by_setting_has_chance_where_it_is_one_value() -> None:
+    found = [run("a", 0.5, hidden=hidden) for hidden in (1, 2)]
+    (chart,) = accuracy_by_setting(runs(*found))
+    assert chart.panels[0].levels == (Level("chance", 0.5),)
+    third = ClassScore(None, None, None, 0)
+    other = replace(
+        run("b", 0.5, hidden=1),
+        classes=("x", "y", "z"),
+        per_class=dict.fromkeys("xyz", third),
+        confusion=((10, 0, 0), (0, 0, 0), (0, 0, 0)),
+    )
+    (chart,) = accuracy_by_setting(runs(*found, other))
+    assert chart.panels[0].levels == ()
+
+
+def test_accuracy_by_setting_is_not_over_what_came_of_a_pruning() -> None:
+    found = [
+        run("a", 0.5, macs=macs, macs_left=macs, units_left=macs, predicted_error=macs) for macs in (0.5, 1)
+    ]
+    assert [chart.name for chart in accuracy_by_setting(runs(*found))] == ["accuracy-by-macs"]
+
+
+def test_accuracy_by_setting_has_at_most_so_many_lines_and_says_which() -> None:
+    found = [
+        run(f"m{place}", place / 100, hidden=hidden)
+        for place in range(MOST + 2)
+        for hidden in ((1,) if place == MOST else (1, 2))
+    ]
+    (chart,) = accuracy_by_setting(runs(*found))
+    # the one with a single point, and the lowest
+    kept = [f"m{place}" for place in range(MOST + 2) if place not in (0, MOST)]
+    assert list(lines_of(chart)) == kept
+    assert chart.note == "left out: 2 lines with fewer or lower points"
+
+
+def test_curves_and_steps_have_the_first_labels() -> None:
+    labels = [f"m{place}" for place in range(MOST + 1)]
+    (chart,) = curves(Runs(curves=tuple(curve(label, (0.5, 0.4)) for label in labels)))
+    assert len(chart.panels[0].lines) == 2 * (MOST // 2)
+    assert chart.note == f"left out: {MOST + 1 - MOST // 2} labels after the first"
+    (chart,) = steps(Runs(prunings=tuple(pruning(label, PruningStep(8, loss=0.5)) for label in labels)))
+    assert list(lines_of(chart)) == labels[:MOST]
+    assert chart.note == "left out: 1 label after the first"

@@ -22,13 +22,18 @@ PREDICTED_ERROR = "predicted_error"
 
 
 class Cost(NamedTuple):
-    """A cost: its value, None where it was not measured; its name and the words for millions of it."""
+    """A cost: its value, None where it was not measured; its name, and units by thousands.
+
+    `relative`: it is exact, so that fractions of it are. `front` says how the front beats others, `column`
+    what programs call it.
+    """
 
     value: Callable[[Metrics], float | None]
     axis: str
     units: tuple[str, str, str, str]
     relative: bool = True
     front: str = "smaller"
+    column: str = ""
 
 
 COUNTS = ("", " thousand", " million", " billion")
@@ -37,7 +42,14 @@ COSTS: dict[str, Cost] = {
     "parameters": Cost(lambda run: run.parameters, "parameters", COUNTS),
     "bytes": Cost(lambda run: run.bytes, "bytes of the file", (" bytes", " kB", " MB", " GB")),
     # two measurements of one network differ, so that no fraction of it is exact
-    "latency": Cost(lambda run: run.latency_ms, "latency (ms)", (" ms",) * 4, relative=False, front="faster"),
+    "latency": Cost(
+        lambda run: run.latency_ms,
+        "latency (ms)",
+        (" ms",) * 4,
+        relative=False,
+        front="faster",
+        column="latency_ms",
+    ),
 }
 
 
@@ -66,21 +78,19 @@ def _against(found: Sequence[Metrics], key: str) -> list[PointChart]:
     front = on_front([(x, y.mean) for x, y in zip(places, accuracies, strict=True)])
     whole = _one([cost.value(run) or 0 for run in measured if is_whole(run)]) if cost.relative else None
     made: dict[str, list[Point]] = {}
-    wholes = {group.label for group in groups if all(map(is_whole, group.runs))}
+    pruned = {group.label for group in groups if not all(map(is_whole, group.runs))}
     for group, x, y, ahead in zip(groups, places, accuracies, front, strict=True):
         point = Point(x / whole if whole else x, y, on_front=ahead and same_samples)
         made.setdefault(group.label, []).append(point)
     series = [
-        Series(
-            label, tuple(sorted(points, key=lambda point: point.x)), "whole" if label in wholes else "method"
-        )
+        Series(label, _sorted(points), "method" if label in pruned else "whole")
         for label, points in made.items()
     ]
     series = _with_others(series)
     return [
         PointChart(
             f"accuracy-against-{key}",
-            key,
+            f"{key}_left" if whole else cost.column or key,
             f"{cost.axis} (100% = {amount(whole, cost.units)})" if whole else cost.axis,
             "accuracy",
             tuple(series),
@@ -106,7 +116,7 @@ def loss_of_accuracy(runs: Runs) -> list[PointChart]:
                 x = fmean(run.number(PREDICTED_ERROR) or 0 for run, _ in pairs)
                 points.append(Point(x, estimate(100 * (before - run.accuracy) for run, before in pairs)))
         if points:
-            series.append(Series(group.label, tuple(sorted(points, key=lambda point: point.x))))
+            series.append(Series(group.label, _sorted(points)))
     if len({point.x for each in series for point in each.points}) < 2:
         return []
     series = _with_others(series)
@@ -164,6 +174,10 @@ def _before(run: Metrics, wholes: Sequence[Metrics]) -> float | None:
 def _one(values: Sequence[float]) -> float | None:
     """The mean of values that are nearly the same; None for others, and without any."""
     return fmean(values) if values and max(values) < SAME * min(values) else None
+
+
+def _sorted(points: Sequence[Point]) -> tuple[Point, ...]:
+    return tuple(sorted(points, key=lambda point: point.x))
 
 
 def _with_others(series: Sequence[Series]) -> list[Series]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emoprune import events
 from emoprune.choices import Merge
-from emoprune.networks.graph.types import Obstacle
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import (
     Change,
@@ -19,6 +18,9 @@ from emoprune.pruning.types import (
 )
 from emoprune.reporting.aggregate import STEP_KEYS
 from emoprune.reporting.tables import WEIGHTS, Table, cell, table
+
+if TYPE_CHECKING:
+    from emoprune.networks.graph.types import Obstacle
 
 REASONS = {"similar": "similar", "complementary": "compl.", "insignificant": "insign."}
 ERRORS = {"error_sum": "error: sum", "error_lstsq": "lstsq"}
