@@ -25,16 +25,7 @@ from emoprune.evaluation.confidence import estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.networks.types import Checkpoint
 
-SETTINGS: dict[str, Any] = {
-    "optimizer": "adamw",
-    "lr": 1e-3,
-    "weight_decay": 0.05,
-    "schedule": "one-cycle",
-    "batch_size": 64,
-    "augment": ("flip", "rotate:10", "crop:0.85"),
-    "keep": "last",
-    "statistics": False,
-}
+SETTINGS: dict[str, Any] = {"recipe": "heal", "statistics": False}
 WAYS = ("with its teacher", "without", "from scratch")
 
 
