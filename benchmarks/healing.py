@@ -79,7 +79,7 @@ def print_table(given: argparse.Namespace) -> None:
     goal = accuracy(whole, data)
     rows = []
     for budget in given.budgets:
-        pruned = ep.prune(whole, data=data, method="reconstruct", macs=budget, max_drop=100)
+        pruned = ep.prune(whole, data=data, method="reconstruct", macs=budget)
         at_once = accuracy(pruned, data)
         progress(f"{budget:g} of the MACs: {at_once:.2f}% of {goal:.2f}%")
         found: dict[str, list[float]] = {way: [] for way in WAYS}
