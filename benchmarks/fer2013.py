@@ -63,7 +63,7 @@ def print_table(given: argparse.Namespace, folder: Path) -> None:
     for seed in range(given.seeds):
         began = time.process_time()
         whole = kept(folder / f"whole{seed}.st", data=data, **WHOLE, epochs=given.epochs, seed=seed)
-        pruned = ep.prune(whole, data=data, method="reconstruct", macs=given.budget, max_drop=100)
+        pruned = ep.prune(whole, data=data, method="reconstruct", macs=given.budget)
         healing = {**SETTINGS, "epochs": given.healing, "seed": seed}
         small = kept(folder / f"small{seed}.st", data=data, start=pruned, teacher=whole, **healing)
         values = (accuracy(whole, data), accuracy(pruned, data), accuracy(small, data))

@@ -25,16 +25,7 @@ from emoprune.evaluation.confidence import estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.networks.types import Checkpoint
 
-SETTINGS: dict[str, Any] = {
-    "optimizer": "adamw",
-    "lr": 1e-3,
-    "weight_decay": 0.05,
-    "schedule": "one-cycle",
-    "batch_size": 64,
-    "augment": ("flip", "rotate:10", "crop:0.85"),
-    "keep": "last",
-    "statistics": False,
-}
+SETTINGS: dict[str, Any] = {"recipe": "heal", "statistics": False}
 WAYS = ("with its teacher", "without", "from scratch")
 
 
@@ -88,7 +79,7 @@ def print_table(given: argparse.Namespace) -> None:
     goal = accuracy(whole, data)
     rows = []
     for budget in given.budgets:
-        pruned = ep.prune(whole, data=data, method="reconstruct", macs=budget, max_drop=100)
+        pruned = ep.prune(whole, data=data, method="reconstruct", macs=budget)
         at_once = accuracy(pruned, data)
         progress(f"{budget:g} of the MACs: {at_once:.2f}% of {goal:.2f}%")
         found: dict[str, list[float]] = {way: [] for way in WAYS}

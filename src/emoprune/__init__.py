@@ -113,15 +113,15 @@ def train(
     """A trained network with the statistics of its layers, ready to be pruned.
 
     Settings are those of TrainConfig: arch, weights, epochs, lr, hidden, freeze, augment, seed and others. A
-    `preset` has all of them from a paper; a `recipe` ("paper", "modern") says how to train, whatever the
-    network; `config` is a TOML file of settings. What is given wins over the file, the file over the recipe,
-    that over the preset. The split is that of the data, if it has one. `start` is a checkpoint to train on:
-    its widths and zeros stay. `teacher` is one whose answers are learned along; a folder without classes is
-    labeled by them. While it trains, the file `state` has what it needs to go on after an interruption, with
-    `resume`. The folder `log_dir` gets the figures of each epoch in curve.csv, and as events of TensorBoard
-    if that is installed. The state and the log of another training are replaced with `force`. Raises
-    UsageFault for settings that contradict one another or the data, BadSettings for a file that is not one of
-    settings, TrainingFault where the loss diverges.
+    `preset` has all of them from a paper; a `recipe` ("paper", "modern", "heal") says how to train, whatever
+    the network; `config` is a TOML file of settings. What is given wins over the file, the file over the
+    recipe, that over the preset. The split is that of the data, if it has one. `start` is a checkpoint to
+    train on: its widths and zeros stay. `teacher` is one whose answers are learned along; a folder without
+    classes is labeled by them. While it trains, the file `state` has what it needs to go on after an
+    interruption, with `resume`. The folder `log_dir` gets the figures of each epoch in curve.csv, and as
+    events of TensorBoard if that is installed. The state and the log of another training are replaced with
+    `force`. Raises UsageFault for settings that contradict one another or the data, BadSettings for a file
+    that is not one of settings, TrainingFault where the loss diverges.
     """
     from emoprune.errors import UsageFault
     from emoprune.evaluation.taught_data import open_taught

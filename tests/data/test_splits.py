@@ -193,6 +193,8 @@ def test_partition_ignores_a_class_without_samples() -> None:
 def test_part_sizes_name_two_or_three_parts() -> None:
     assert list(part_sizes("80/20", 50)) == ["train", "test"]
     assert list(part_sizes("75/10/15", 100)) == list(PARTS)
+    assert part_sizes("80/20/0", 50) == {"train": 40, "val": 10}
+    assert part_sizes("30/20/0", 50) == {"train": 30, "val": 20}
 
 
 def test_part_sizes_take_percentages() -> None:
@@ -226,6 +228,7 @@ def test_part_sizes_refuse_counts_that_do_not_add_up() -> None:
     "text",
     [
         *("", "80", "80/", "/20", "80/20/", "80-20", "0/100", "100/0", "-80/180", "80.0/20.0", "80/10/5/5"),
+        *("80/0/20", "80/20/00", "80/0", "100/0/0"),
         *("a/b", " 80/20", "80/20\n", "80 / 20", "folder", "+80/20"),
     ],
 )

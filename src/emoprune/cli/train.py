@@ -122,7 +122,8 @@ RecipeOption = Annotated[
         callback=_take_defaults,
         autocompletion=options.completing(RECIPES),
         help="How to train, whatever the network, above a preset. paper: as defaults and presets have it; "
-        "modern: adamw, cosine rate, mixup, averaged weights, augmentation.",
+        "modern: adamw, cosine rate, mixup, averaged weights, augmentation. heal: two epochs of a "
+        "pruned network.",
     ),
 ]
 Config = Annotated[

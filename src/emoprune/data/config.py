@@ -15,7 +15,7 @@ class SplitConfig:
 
     split: str | None = setting(
         None,
-        "Train/test or train/val/test, in percent or counts.",
+        "Train/test or train/val/test, in percent or counts; 80/20/0 has no test part.",
         metavar="80/20|75/10/15|346/329",
         default_text="the data's own train/, val/, test/ folders, else 80/20",
     )

@@ -84,7 +84,7 @@ def _check_groups(catalog: Catalog, parts: Parts, rule: SplitRule) -> None:
 
 
 def parse_shares(shares: str) -> list[int]:
-    """The numbers of "80/20", "75/10/15" or "346/329"; UsageFault for anything else."""
+    """The numbers of "80/20", "75/10/15", "80/20/0" or "346/329"; UsageFault for anything else."""
     if shares in PARTS:
         why = ", which is kept for eval" if shares == "test" else ""
         fact = f"`split={shares}` names the {shares} part{why}, and not how to split"
@@ -95,7 +95,10 @@ def parse_shares(shares: str) -> list[int]:
 
 
 def part_sizes(shares: str, samples: int) -> dict[str, int]:
-    """Samples per part for "80/20" (percent) or "346/329" (counts); train takes what rounding leaves."""
+    """Samples per part for "80/20" (percent) or "346/329" (counts); train takes what rounding leaves.
+
+    A third number of 0 means no test part.
+    """
     numbers = parse_shares(shares)
     names = PARTS if len(numbers) == 3 else ("train", "test")
     if sum(numbers) == 100:
@@ -106,9 +109,10 @@ def part_sizes(shares: str, samples: int) -> dict[str, int]:
     else:
         fact = f"has {samples} samples, and `split={shares}` adds up to {sum(numbers)}"
         raise BadData(fact, f"give percentages, or counts that add up to {samples}")
-    if min(sizes) < 1:
+    made = {name: size for name, size, number in zip(names, sizes, numbers, strict=True) if number}
+    if min(made.values()) < 1:
         raise BadData(f"has {samples} samples, too few for `split={shares}`", "add samples")
-    return dict(zip(names, sizes, strict=True))
+    return made
 
 
 def _stratified(catalog: Catalog, sizes: dict[str, int], seed: int) -> Parts:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FOLDERS, FILE, WHOLE = "folders", "file", "all"
 """In place of shares: parts came with the data, from a file, or there is one."""
-SHARES = r"[1-9]\d{0,8}(/[1-9]\d{0,8}){1,2}"
+SHARES = r"[1-9]\d{0,8}/[1-9]\d{0,8}(/(0|[1-9]\d{0,8}))?"
 ASSIGNED = r"(?:[tve](?:[1-9]\d{0,8})?)+"
 HOW_TO_SPLIT = "write 80/20, 75/10/15 or counts as 346/329"
 LARGEST_SIDE = 4096
@@ -163,12 +163,12 @@ class Preprocess:
 class SplitRule:
     """How a data set falls into parts, so that anyone with the data can redo it.
 
-    `shares` is "80/20", "75/10/15", "346/329" or "folders" (the data came as train/, val/, test/);
-    `group_by` is a regular expression: samples whose match is the same stay on one side. So do the groups of
-    indices in `together`, in ascending order: near-duplicates, kept because a later run may lack their
-    hashes. With "file" `assigned` has the part of each sample, as `split_files.packed` writes it. `fold` (3,
-    5) is the third of five folds of what is not test: it is the val part, and the others are train; "all"
-    has no test part.
+    `shares` is "80/20", "75/10/15", "80/20/0" (no test part), "346/329" or "folders" (the data came as
+    train/, val/, test/); `group_by` is a regular expression: samples whose match is the same stay on one
+    side. So do the groups of indices in `together`, in ascending order: near-duplicates, kept because a
+    later run may lack their hashes. With "file" `assigned` has the part of each sample, as
+    `split_files.packed` writes it. `fold` (3, 5) is the third of five folds of what is not test: it is the
+    val part, and the others are train; "all" has no test part.
     """
 
     shares: str

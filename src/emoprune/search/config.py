@@ -85,7 +85,8 @@ class SearchConfig:
     )
     split: str | None = setting(
         None,
-        "Train/val/test, in percent or counts; trials are compared on val, and test is not measured.",
+        "Train/val/test, in percent or counts; 80/20/0 has no test part. Trials are compared on val, and "
+        "test is not measured.",
         metavar="75/10/15",
         default_text=f"the data's own folders, else the preset's with a val part, else {DEFAULT_SPLIT}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,6 @@ AMOUNTS = {"macs": "macs", "params": "params", "amounts": "amount", "angles": "a
 """Lists of a sweep, and the setting of PruneConfig that each value stands for."""
 ANY_ERROR = 1e9
 """No predicted error is too large for a sweep: that a rule destroys a network is what it shows."""
-HEAL: Mapping[str, Any] = {"optimizer": "adamw", "lr": 5e-4, "keep": "last"}
-"""How pruned networks are trained on. The last epoch is kept: the best on val would flatter on val."""
 
 _FRACTIONS: Any = {"metavar": "LIST", "low": 0.001, "high": 1, "joined": True}
 

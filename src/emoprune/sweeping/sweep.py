@@ -37,7 +37,7 @@ from emoprune.pruning.several import plan_again, shared_run
 from emoprune.pruning.types import PruneConfig, PruneOutcome
 from emoprune.sweeping import lines as sweep_lines
 from emoprune.sweeping import rivals
-from emoprune.sweeping.config import HEAL, Combination, Rival, SweepConfig
+from emoprune.sweeping.config import Combination, Rival, SweepConfig
 from emoprune.sweeping.lines import WHOLE, Lines
 from emoprune.training.config import train_config
 from emoprune.training.train import train
@@ -427,7 +427,7 @@ def _line(work: _Work, network: Checkpoint, name: str, label: str, settings: Map
 def _healed(work: _Work, pruned: Checkpoint, name: str) -> Checkpoint:
     """A pruned network after some epochs with the whole one as its teacher."""
     config = train_config(
-        **HEAL,
+        recipe="heal",
         epochs=work.config.heal,
         seed=work.config.seed,
         device=work.config.device,

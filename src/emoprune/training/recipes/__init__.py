@@ -7,4 +7,4 @@ from __future__ import annotations
 
 from emoprune.training.settings_files import Shipped
 
-RECIPES = Shipped("recipes", ("paper", "modern"))
+RECIPES = Shipped("recipes", ("paper", "modern", "heal"))
