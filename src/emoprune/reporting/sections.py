@@ -14,6 +14,8 @@ from emoprune.reporting import (
     model_tables,
     paper_values,
     pruning_tables,
+    summary_tables,
+    tables,
     verdict_tables,
 )
 from emoprune.reporting.records_io import HOW
@@ -74,7 +76,7 @@ class Report:
     def tables(self, section: Section | None = None) -> list[Table]:
         """The tables of a section, or of all, for people."""
         chosen = self.chosen(section)
-        made = [table for name in chosen for table in TABLES[name](self)]
+        made = [tables.telling(table) for name in chosen for table in TABLES[name](self)]
         if chosen[0] in OF_MODELS:
             made[0] = replace(made[0], warnings=self.models.warnings)
         return made
@@ -96,7 +98,7 @@ class Report:
 OF_MODELS: tuple[Section, ...] = ("summary", "classes", "confusion")
 """The first sections: they show the same runs, and what is to be known of these stands below the first."""
 TABLES: dict[Section, Callable[[Report], Iterable[Table]]] = {
-    "summary": lambda report: [model_tables.summary(report.models)],
+    "summary": lambda report: [summary_tables.summary(report.models)],
     "classes": lambda report: model_tables.by_class(report.models),
     "confusion": lambda report: model_tables.confusions(report.models),
     "predictions": lambda report: [verdict_tables.listing(report.verdicts)],

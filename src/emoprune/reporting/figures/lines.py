@@ -65,16 +65,16 @@ def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float) -> N
     """Draw a line, shifted sideways by `aside_pt` points of paper so that error bars do not overlap."""
     x, found = list(line.points), list(line.points.values())
     y = [entry.mean for entry in found]
-    reach = reaches(found)
+    below, above = reaches(found)
     if len(x) < MANY:
-        crowded = any(map(isfinite, reach))
+        crowded = any(map(isfinite, above))
         aside = ScaledTranslation(aside_pt / 72 * crowded, 0, axes.figure.dpi_scale_trans)
-        axes.errorbar(x, y, yerr=reach, elinewidth=0.8, transform=axes.transData + aside, **look)
+        axes.errorbar(x, y, yerr=(below, above), elinewidth=0.8, transform=axes.transData + aside, **look)
         # matplotlib ignores what is drawn with an offset when it sets the axes' limits
         ends = [
             (place, end)
-            for place, mean, half in zip(x, y, reach, strict=True)
-            for end in (mean - half, mean, mean + half)
+            for place, mean, down, up in zip(x, y, below, above, strict=True)
+            for end in (mean - down, mean, mean + up)
         ]
         axes.update_datalim([end for end in ends if isfinite(end[1])])
         axes.autoscale_view()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from math import nan
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -49,9 +50,11 @@ def set_upright(axes: Axes, quantity: str, *, fraction: bool) -> None:
         axes.yaxis.set_major_formatter(percent)
 
 
-def reaches(found: Sequence[Estimate]) -> list[float]:
-    """Half the width of each estimate's interval, NaN where it has none."""
-    return [float("nan") if entry.high is None else entry.high - entry.mean for entry in found]
+def reaches(found: Sequence[Estimate]) -> tuple[list[float], list[float]]:
+    """How far each estimate's interval goes below and above its mean, NaN where it has none."""
+    below = [nan if entry.low is None else entry.mean - entry.low for entry in found]
+    above = [nan if entry.high is None else entry.high - entry.mean for entry in found]
+    return below, above
 
 
 def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> float:
