@@ -306,3 +306,39 @@ def test_many_models_fit_into_eighty_columns(in_folder: Path, monkeypatch: pytes
     # each has a row, in every piece of the folded table
     assert [word for line in shown for word in line.split() if word in models] == models * 2
     assert sum(line.count(" 70.0%") for line in shown) == 7
+
+
+@pytest.mark.parametrize("argv", [(), ("--by-label",), ("--by-label", "--paper", "p.csv")])
+@pytest.mark.parametrize("classes", [2, 7, 20])
+def test_nothing_wraps_in_eighty_columns(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], classes: int
+) -> None:
+    labels = ["whole", "reconstruct, 0.25 of the MACs", "distinct", "magnitude", "random", "l" * 199 + "x"]
+    names = [f"surprise{number:02}" for number in range(classes)]
+    score = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 9}
+    of = {
+        "classes": names,
+        "per_class": dict.fromkeys(names, score),
+        "confusion": [[9 if row == column else 1 for column in names] for row in names],
+        "n": classes * (classes + 8),
+    }
+    found = [
+        {
+            **FIRST,
+            **of,
+            "label": label,
+            "settings": {"seed": seed},
+            "accuracy": 0.8 + seed / 10,
+            "units": seed,
+        }
+        for label in labels
+        for seed in (0, 1)
+    ]
+    (in_folder / "runs.json").write_bytes(stream(*found))
+    (in_folder / "p.csv").write_text("label,measure,value,where\nwhole,accuracy,34.5%,Table 4\n")
+    shown = lines_of(bytes_on_terminal(monkeypatch, "report", "runs.json", *argv, columns=80))
+    assert max(map(len, shown)) <= 80
+    text = "\n".join(shown)
+    assert ("The matrix of 20 classes is in JSON" in text) == (classes == 20)
+    assert "-0.0" not in text
+    assert "+0.0" not in text

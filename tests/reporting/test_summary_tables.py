@@ -113,8 +113,8 @@ def test_summary_of_many_models_has_a_row_each_and_says_once_what_all_share() ->
         "accuracy: chance 50.0%, always the most frequent class 60.0%",
         "balanced accuracy: chance 50.0%, always one class 50.0%",
         "in brackets: change against the first model",
-        "in every row: part test, samples 10, MACs 1,000",
-        "other scores and costs: in JSON and CSV",
+        "in every row: part test, samples 10, MACs 1,000, file (bytes) 1",
+        "other scores: in JSON and CSV",
     )
 
 
@@ -140,8 +140,8 @@ def test_summary_by_label_has_means_intervals_and_paired_differences() -> None:
         "accuracy: chance 50.0%, always the most frequent class 50.0%",
         "balanced accuracy: chance 50.0%, always one class 50.0%",
         "change: against the first label, over runs of the same seed",
-        "in every row: MACs 1,000",
-        "other scores and costs: in JSON and CSV",
+        "in every row: MACs 1,000, file (bytes) 1",
+        "other scores: in JSON and CSV",
     )
 
 

@@ -73,7 +73,7 @@ def _accuracy(heading: str, key: str, **more: Any) -> Measure:
 
 
 def _cost(heading: str, key: str, name: Measured | None = None) -> Measure:
-    return Measure(heading, key, _count, name=name, in_rows=name is not None, count=True)
+    return Measure(heading, key, _count, name=name, in_rows=True, count=True)
 
 
 PARAMETERS = _cost("parameters", "parameters", "parameters")

@@ -23,7 +23,7 @@ from emoprune.reporting.tables import (
 )
 
 AGAINST = "change: against the first label, over runs of the same seed"
-ELSEWHERE = "other scores and costs: in JSON and CSV"
+ELSEWHERE = "other scores: in JSON and CSV"
 
 
 def summary(view: Models) -> Table:
