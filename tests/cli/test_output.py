@@ -217,6 +217,7 @@ def test_a_terminal_gets_data_without_control_characters(monkeypatch: pytest.Mon
     monkeypatch.setattr(shown, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdout", shown)
     output.write("a,b\n\x1b[2J,2\n")
+    monkeypatch.setenv("COLUMNS", "1000")
     output.show([EVIL, tables.table(EVIL, [EVIL], [[EVIL]])])
     assert shown.getvalue().startswith("a,b\n\\x1b[2J,2\n")
     assert shown.getvalue().count(ESCAPED) == 4

@@ -47,18 +47,18 @@ is chance was not tested (give predictions and a baseline).
 | accuracy | 70.0% | 65.0% (-5.0 pt) |
 |   95% interval | 40.0 to 90.0% | 40.0 to 90.0% |
 |   chance, majority | 50.0%, 60.0% | 50.0%, 60.0% |
-| balanced accuracy | 70.8% | 70.8% (+0.0 pt) |
+| balanced accuracy | 70.8% | 70.8% (0.0 pt) |
 |   chance, majority | 50.0%, 50.0% | 50.0%, 50.0% |
 | macro F1 | 0.650 | 0.700 (+0.050) |
-| Cohen's kappa | 0.400 | 0.400 (+0.000) |
-| Matthews correlation | 0.408 | 0.408 (+0.000) |
-| log loss | 0.500 | 0.500 (+0.000) |
-| calibration error | 0.100 | 0.100 (+0.000) |
+| Cohen's kappa | 0.400 | 0.400 (0.000) |
+| Matthews correlation | 0.408 | 0.408 (0.000) |
+| log loss | 0.500 | 0.500 (0.000) |
+| calibration error | 0.100 | 0.100 (0.000) |
 | hidden units | 24 | 6 (-75.0%) |
 | parameters | 2,000 | 500 (-75.0%) |
 | non-zero | 1,990 | 500 (-74.9%) |
 | MACs | 40,000 | 30,000 (-25.0%) |
-| file (bytes) | 9,000 | 9,000 (+0.0%) |
+| file (bytes) | 9,000 | 9,000 (0.0%) |
 """
 
 
@@ -303,7 +303,7 @@ def test_predictions_come_through_standard_input(emoprune: Runner, compared: Pat
 
 def test_predictions_without_a_baseline_are_listed(emoprune: Runner, compared: Path) -> None:
     result = emoprune.done("report", "runs", "--section", "predictions", "--format", "csv")
-    assert result.out.splitlines()[0] == "run,images,groups,accuracy"
+    assert result.out.splitlines()[0] == "run,images,groups,accuracy,chance,majority"
     assert result.err == (
         "note: predictions are only listed; --baseline names the file to compare them with\n"
     )
@@ -343,5 +343,42 @@ def test_many_models_fit_into_eighty_columns(in_folder: Path, monkeypatch: pytes
     argv = ("report", "runs.json", "--section", "summary")
     shown = lines_of(bytes_on_terminal(monkeypatch, *argv, columns=80))
     assert max(map(len, shown)) <= 80
-    assert [word for line in shown for word in line.split() if word in models] == models
-    assert sum(line.count("70.0%") for line in shown if line.startswith(" accuracy")) == 7
+    # each has a row, in every piece of the folded table
+    assert [word for line in shown for word in line.split() if word in models] == models * 2
+    assert sum(line.count(" 70.0%") for line in shown) == 7
+
+
+@pytest.mark.parametrize("argv", [(), ("--by-label",), ("--by-label", "--paper", "p.csv")])
+@pytest.mark.parametrize("classes", [2, 7, 20])
+def test_nothing_wraps_in_eighty_columns(
+    in_folder: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], classes: int
+) -> None:
+    labels = ["whole", "reconstruct, 0.25 of the MACs", "distinct", "magnitude", "random", "l" * 199 + "x"]
+    names = [f"surprise{number:02}" for number in range(classes)]
+    score = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 9}
+    of = {
+        "classes": names,
+        "per_class": dict.fromkeys(names, score),
+        "confusion": [[9 if row == column else 1 for column in names] for row in names],
+        "n": classes * (classes + 8),
+    }
+    found = [
+        {
+            **FIRST,
+            **of,
+            "label": label,
+            "settings": {"seed": seed},
+            "accuracy": 0.8 + seed / 10,
+            "units": seed,
+        }
+        for label in labels
+        for seed in (0, 1)
+    ]
+    (in_folder / "runs.json").write_bytes(stream(*found))
+    (in_folder / "p.csv").write_text("label,measure,value,where\nwhole,accuracy,34.5%,Table 4\n")
+    shown = lines_of(bytes_on_terminal(monkeypatch, "report", "runs.json", *argv, columns=80))
+    assert max(map(len, shown)) <= 80
+    text = "\n".join(shown)
+    assert ("The matrix of 20 classes is in JSON" in text) == (classes == 20)
+    assert "-0.0" not in text
+    assert "+0.0" not in text

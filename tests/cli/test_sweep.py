@@ -39,7 +39,7 @@ def test_a_terminal_shows_what_is_left(
     shown = [line for line in lines_of(bytes_on_terminal(monkeypatch, *argv, columns=80)) if line]
     start = shown.index("3 networks on the test part")
     assert shown[start + 1].split() == ["asked", "MACs", "parameters", "accuracy", "change", "ms"]
-    rows = [line.split() for line in shown[start + 3 :]]
+    rows = [line.split() for line in shown[start + 3 : -1]]
     assert [row[0] for row in rows] == ["whole", "importance,", "distinct,"]
     assert max(map(len, shown[start:])) <= 80
 

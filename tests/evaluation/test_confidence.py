@@ -12,7 +12,15 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from emoprune.errors import InvalidRecord
-from emoprune.evaluation.confidence import Estimate, estimate, paired, t_quantile, wilson_interval
+from emoprune.evaluation.confidence import (
+    CORRELATION,
+    FRACTION,
+    Estimate,
+    estimate,
+    paired,
+    t_quantile,
+    wilson_interval,
+)
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda found: np.std(found) > 1e-6)
 
@@ -52,6 +60,44 @@ def test_estimate_of_one_run_has_no_interval() -> None:
 
 def test_estimate_of_equal_runs_has_an_interval_of_zero_width() -> None:
     assert estimate([3.0, 3.0]) == Estimate(2, 3.0, 3.0, 3.0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
+def test_estimate_of_fractions_is_a_fraction_and_has_its_mean_within(values: list[float]) -> None:
+    found, whole = estimate(values, limits=FRACTION), estimate(values)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+    assert (found.low, found.high) == (max(0, whole.low or 0), min(1, whole.high or 0))
+
+
+@pytest.mark.parametrize("runs", [3, 5, 10])
+@pytest.mark.parametrize(
+    ("mean", "deviation", "least"),
+    # nearer to 1 fractions are skewed, which Student's interval does not expect
+    [(0.6, 0.05, 0.94), (0.95, 0.03, 0.91), (0.98, 0.015, 0.89)],
+)
+def test_estimate_of_fractions_contains_the_true_mean_as_often_as_the_interval_before_its_cut(
+    runs: int, mean: float, deviation: float, least: float
+) -> None:
+    scale = mean * (1 - mean) / deviation**2 - 1
+    drawn = np.random.default_rng(0).beta(mean * scale, (1 - mean) * scale, (4000, runs)).tolist()
+
+    def coverage(**limits: tuple[float, float]) -> float:
+        found = [estimate(values, **limits) for values in drawn]
+        return float(np.mean([(each.low or 0) <= mean <= (each.high or 0) for each in found]))
+
+    assert coverage(limits=FRACTION) == coverage()
+    # 0.01 is three standard errors
+    assert least - 0.01 < coverage(limits=FRACTION) < 0.96
+
+
+def test_paired_differences_of_fractions_are_within_one() -> None:
+    before, after = [(0, 0.0), (1, 0.9)], [(0, 0.9), (1, 0.9)]
+    assert paired(before, after, limits=FRACTION) == Estimate(2, 0.45, -1.0, 1.0)
+    whole = paired(before, after, limits=CORRELATION)
+    assert whole
+    assert (whole.low, whole.high) == (-2.0, 2.0)
 
 
 def test_paired_takes_differences_within_seeds() -> None:

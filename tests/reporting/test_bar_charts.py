@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emoprune.evaluation.confidence import Estimate, estimate
+from emoprune.evaluation.confidence import FRACTION, Estimate, estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.bar_charts import before_after
 from emoprune.reporting.types import BarChart, Runs
@@ -23,7 +23,10 @@ def test_before_after_reads_labels_that_end_in_before_and_after() -> None:
     ]
     chart = chart_of(*found, run("other", 0.9), run("c, before", 0.9))
     assert (chart.categories, chart.series, chart.x) == (("b", "a"), ("before", "after"), "")
-    assert chart.bars == ((estimate([0.5, 0.6]),) * 2, (estimate([0.3, 0.4]),) * 2)
+    assert chart.bars == (
+        (estimate([0.5, 0.6], limits=FRACTION),) * 2,
+        (estimate([0.3, 0.4], limits=FRACTION),) * 2,
+    )
 
 
 def test_before_after_reads_amounts_from_a_setting_with_a_bar_each() -> None:

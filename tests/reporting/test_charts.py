@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from emoprune.errors import BadMetrics, UsageFault
-from emoprune.evaluation.confidence import Estimate, estimate
+from emoprune.evaluation.confidence import FRACTION, Estimate, estimate
 from emoprune.evaluation.types import Metrics, ReliabilityBin
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting.charts import FIGURES, charts, numbers
@@ -153,13 +153,20 @@ def test_numbers_of_lines_are_those_of_the_chart() -> None:
     (chart,) = charts(EVERYTHING, ["accuracy-by-hidden"])
     header, *rows = numbers(chart)
     assert header == ("quantity", "label", "part", "hidden", "mean", "low", "high", "runs")
-    expected = estimate([0.5, 0.6, 0.5, 0.6])
+    expected = estimate([0.5, 0.6, 0.5, 0.6], limits=FRACTION)
     cells = (expected.mean, expected.low, expected.high, 4)
     assert rows == [("accuracy", "a", "", 10.0, *cells), ("accuracy", "a", "", 20.0, *cells)]
 
 
 def test_numbers_of_bars_leave_out_missing_bars() -> None:
-    bars = BarChart("x", "hidden", "accuracy", ("1", "2"), ("u", "v"), ((estimate([1]), None), (None,) * 2))
+    bars = BarChart(
+        "x",
+        "hidden",
+        "accuracy",
+        ("1", "2"),
+        ("u", "v"),
+        ((estimate([1], limits=FRACTION), None), (None,) * 2),
+    )
     assert numbers(bars) == [
         ("quantity", "hidden", "bar", "mean", "low", "high", "runs"),
         ("accuracy", "1", "u", 1.0, None, None, 1),

@@ -98,8 +98,11 @@ def test_without_a_baseline_predictions_are_listed(in_folder: Path) -> None:
     with events.gathered() as told:
         made = verdicts([WORSE, answers("films", "ab", groups=("x", "y"))], ReportConfig())
     assert [vars(each) for each in made.listed] == [
-        {"run": "worse", "images": 60, "groups": None, "accuracy": pytest.approx(40 / 60)},
-        {"run": "films", "images": 2, "groups": 2, "accuracy": 0.5},
+        {
+            **{"run": "worse", "images": 60, "groups": None, "accuracy": pytest.approx(40 / 60)},
+            **{"chance": 0.5, "majority": 1.0},
+        },
+        {"run": "films", "images": 2, "groups": 2, "accuracy": 0.5, "chance": 0.5, "majority": 1.0},
     ]
     assert [text for _, text in told] == [
         "predictions are only listed; `baseline` names the file to compare them with"

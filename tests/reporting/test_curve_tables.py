@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from emoprune.evaluation.confidence import Estimate, estimate
+from emoprune.evaluation.confidence import FRACTION, Estimate, estimate
 from emoprune.networks.types import Epoch
 from emoprune.reporting.aggregate import by_label, one_by_one
 from emoprune.reporting.curve_tables import (
@@ -26,6 +26,7 @@ CURVES = (
     curve("whole", (0.5, 0.4), (0.4, 0.4)),
     curve("b", (0.5, 0.1)),
 )
+ENDS = (("55.0", "100.0"), ("30.0", "100.0"), ("35.0", "98.5"))
 SINGLE = Curves(one_by_one(CURVES), by_label=False)
 
 
@@ -74,11 +75,11 @@ def test_curves_are_a_row_each() -> None:
 
 def test_curves_by_label_are_a_row_per_label() -> None:
     table = curves_table(Curves(by_label(CURVES)))
-    assert table.title == "Learning curves by label: accuracy (± 95% interval over runs)"
+    assert table.title == "Learning curves by label: accuracy (with 95% interval over runs)"
     assert table.columns[:3] == ("label", "runs", "epochs")
-    # of two values 0.1 and 0.2 apart: 12.706 times 0.05 and 0.1
+    # of two values 0.1 and 0.2 apart: 12.706 times 0.05 and 0.1, cut at 0 and 100%
     assert table.rows == (
-        ("whole", 2, 2, "50.0 ± 127.1%", "55.0 ± 63.5%", "30.0 ± 127.1%", "35.0 ± 63.5%"),
+        ("whole", 2, 2, "50.0 ± 50.0%", *(f"{mean} (0.0 to {high}%)" for mean, high in ENDS)),
         ("b", 1, 1, "50.0%", "50.0%", "10.0%", "10.0%"),
     )
 
@@ -97,7 +98,7 @@ def test_csv_and_json_have_the_raw_values_of_every_curve() -> None:
 
 def test_csv_and_json_by_label_have_means_and_intervals() -> None:
     whole, _ = to_records(Curves(by_label(CURVES)))
-    assert (whole["runs"], whole["val_accuracy_best"]) == (2, vars(estimate([0.3, 0.4])))
+    assert (whole["runs"], whole["val_accuracy_best"]) == (2, vars(estimate([0.3, 0.4], limits=FRACTION)))
     table = flat(Curves(by_label(CURVES)))
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert row["val_accuracy_best_low"] == whole["val_accuracy_best"]["low"]

@@ -21,7 +21,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from emoprune.errors import BadMetrics, OutputFault, UsageFault
-from emoprune.evaluation.confidence import Estimate, estimate, wilson_interval
+from emoprune.evaluation.confidence import FRACTION, Estimate, estimate, wilson_interval
 from emoprune.evaluation.types import ReliabilityBin
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting import figures
@@ -407,7 +407,7 @@ def test_save_writes_three_files_of_every_figure(tmp_path: Path, caplog: pytest.
     assert set(tree(tmp_path / "out")) == {f"{name}.{suffix}" for name in NAMES for suffix in suffixes}
     assert caplog.messages == [f"{tmp_path}/out/{name}: .svg, .png, .csv" for name in NAMES]
     rows = list(csv.DictReader((tmp_path / "out" / "accuracy-by-hidden.csv").read_text().splitlines()))
-    wanted = estimate([0.5, 0.6])
+    wanted = estimate([0.5, 0.6], limits=FRACTION)
     assert [(row["label"], float(row["hidden"]), float(row["mean"])) for row in rows] == [
         ("a", 10, wanted.mean),
         ("a", 20, wanted.mean),

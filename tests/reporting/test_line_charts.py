@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from emoprune.evaluation.confidence import Estimate, estimate
+from emoprune.evaluation.confidence import FRACTION, Estimate, estimate
 from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting.cost_charts import MOST
@@ -36,7 +36,7 @@ def test_accuracy_by_setting_is_a_mean_over_seeds() -> None:
     assert (chart.name, chart.x, chart.falling) == ("accuracy-by-hidden", "hidden", False)
     found_lines = lines_of(chart)
     assert list(found_lines["a"]) == [50, 200]
-    assert found_lines["a"][50] == estimate([0.05, 0.15, 0.1 * 2 + 0.05])
+    assert found_lines["a"][50] == estimate([0.05, 0.15, 0.1 * 2 + 0.05], limits=FRACTION)
     assert found_lines["b"] == {70: Estimate(1, 0.9)}
 
 
@@ -70,7 +70,10 @@ def test_compression_is_the_fraction_of_hidden_units_removed() -> None:
     (chart,) = compression_by_hidden(runs(*found, *whole))
     assert chart.name == "compression-by-hidden"
     assert lines_of(chart) == {
-        "small": {100: estimate([1 - 90 / 100, 1 - 80 / 100]), 200: Estimate(2, 0.5, 0.5, 0.5)}
+        "small": {
+            100: estimate([1 - 90 / 100, 1 - 80 / 100], limits=FRACTION),
+            200: Estimate(2, 0.5, 0.5, 0.5),
+        }
     }
 
 
@@ -84,8 +87,8 @@ def test_curves_have_a_line_per_part_and_leave_out_what_was_not_measured() -> No
     first = curve("a", (0.2, 0.1), (0.4, 0.3))
     (chart,) = curves(Runs(curves=(first, curve("b", (0.5, None)), curve("a", (0.4, 0.3)))))
     assert lines_of(chart) == {
-        "a, train": {1: estimate([0.2, 0.4]), 2: Estimate(1, 0.4)},
-        "a, val": {1: estimate([0.1, 0.3]), 2: Estimate(1, 0.3)},
+        "a, train": {1: estimate([0.2, 0.4], limits=FRACTION), 2: Estimate(1, 0.4)},
+        "a, val": {1: estimate([0.1, 0.3], limits=FRACTION), 2: Estimate(1, 0.3)},
         "b, train": {1: Estimate(1, 0.5)},
     }
 

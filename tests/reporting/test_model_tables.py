@@ -1,4 +1,4 @@
-"""Evaluations side by side or by label: names that distinguish them, values, changes, a paper's numbers."""
+"""Evaluations by class, as CSV and as JSON: names, values, changes, a paper's numbers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from emoprune.errors import BadMetrics
-from emoprune.evaluation.confidence import estimate
-from emoprune.evaluation.types import ClassScore, Intervals, Latency, Metrics
+from emoprune.evaluation.confidence import FRACTION, estimate
+from emoprune.evaluation.types import ClassScore, Intervals, Metrics
 from emoprune.reporting.model_tables import (
     by_class,
     comparable,
@@ -21,32 +21,11 @@ from emoprune.reporting.model_tables import (
     gathered,
     headings,
     one_by_one,
-    summary,
     to_record,
 )
-from emoprune.reporting.tables import Table
-from emoprune.reporting.types import PaperValue
+from tests.support.evaluations import AFTER, BEFORE, PAPER, RUNS, WHOLE, cells, rows
 from tests.support.runs import run
 
-BEFORE = dataclasses.replace(
-    run("before", 0.8, units=200),
-    model="runs/model.st",
-    accuracy_interval=(0.49, 0.943),
-    macro_f1=0.75,
-    per_class={"angry": ClassScore(0.7, 0.9, 0.7875, 5), "happy": ClassScore(None, 0.0, 0.0, 5)},
-    confusion=((4, 2), (1, 3)),
-    macs=1_234_567,
-)
-AFTER = dataclasses.replace(
-    BEFORE,
-    model="runs/pruned.st",
-    accuracy=0.7,
-    macro_f1=0.8,
-    log_loss=0.625,
-    parameters=10_000,
-    nonzero_parameters=10_000,
-    units=50,
-)
 BOTH = one_by_one([BEFORE, AFTER])
 SUMMARY_KEYS = {
     *("model", "data", "split", "n", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "log_loss"),
@@ -57,15 +36,6 @@ SUMMARY_KEYS = {
 
 def named(*models: str, split: str = "test") -> list[Metrics]:
     return [dataclasses.replace(BEFORE, model=model, split=split) for model in models]
-
-
-def cells(table: Table, first: str) -> tuple[object, ...]:
-    [row] = [row for row in table.rows if row[0] == first]
-    return row[1:]
-
-
-def rows(table: Table) -> list[dict[str, Any]]:
-    return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
 @pytest.mark.parametrize(
@@ -99,79 +69,6 @@ def test_comparable_needs_the_same_part_of_the_same_data() -> None:
     assert not comparable([BEFORE, dataclasses.replace(AFTER, split="val")])
     assert not comparable([BEFORE, dataclasses.replace(AFTER, data_fingerprint="e" * 64)])
     assert comparable([BEFORE, dataclasses.replace(AFTER, data="elsewhere/")])
-
-
-def test_summary_has_one_column_a_model_and_the_change_from_the_second_on() -> None:
-    table = summary(BOTH)
-    assert table.columns == ("", "model.st", "pruned.st")
-    assert all(len(row) == 3 for row in table.rows)
-    assert cells(table, "accuracy") == ("80.0%", "70.0% (-10.0 pt)")
-    assert cells(table, "macro F1") == ("0.750", "0.800 (+0.050)")
-    assert cells(table, "log loss") == ("0.500", "0.625 (+0.125)")
-    assert cells(table, "hidden units") == ("200", "50 (-75.0%)")
-    assert cells(table, "parameters") == ("20,000", "10,000 (-50.0%)")
-    assert cells(table, "MACs") == ("1,234,567", "1,234,567 (+0.0%)")
-    assert cells(table, "part") == ("test", "test")
-    assert cells(table, "samples") == ("10", "10")
-
-
-def test_summary_changes_are_against_the_first_model_and_not_the_one_before() -> None:
-    third = dataclasses.replace(AFTER, parameters=5000)
-    assert cells(summary(one_by_one([BEFORE, AFTER, third])), "parameters")[2] == "5,000 (-75.0%)"
-
-
-def test_summary_has_the_interval_below_the_accuracy() -> None:
-    found = summary(one_by_one([BEFORE])).rows
-    place = next(index for index, row in enumerate(found) if row[0] == "accuracy")
-    assert found[place + 1][1:] == ("49.0 to 94.3%",)
-
-
-def test_summary_has_no_relative_change_from_nothing() -> None:
-    without = dataclasses.replace(BEFORE, units=0)
-    assert cells(summary(one_by_one([without, AFTER])), "hidden units") == ("0", "50 (-)")
-
-
-def test_summary_has_latency_only_where_some_model_was_timed() -> None:
-    assert not any(str(row[0]).startswith("latency") for row in summary(BOTH).rows)
-    timed = dataclasses.replace(AFTER, latency_ms=1.5)
-    assert cells(summary(one_by_one([BEFORE, timed])), "latency (ms)") == ("-", "1.500")
-    slower = dataclasses.replace(BEFORE, latency_ms=3.0)
-    assert cells(summary(one_by_one([slower, timed])), "latency (ms)") == ("3.000", "1.500 (-50.0%)")
-
-
-def test_summary_has_intervals_groups_and_what_blind_answers_get() -> None:
-    of = {"accuracy": (0.4, 0.9), "balanced_accuracy": (0.41, 0.89), "log_loss": (0.3, 0.7)}
-    grouped = dataclasses.replace(
-        BEFORE, top2_accuracy=1.0, intervals=Intervals("percentile bootstrap", "groups", 7, 2000, of)
-    )
-    found = summary(one_by_one([grouped, dataclasses.replace(AFTER, confusion=((8, 0), (2, 0)))])).rows
-    below = {heading: list(found[place + 1 : place + 4]) for place, (heading, *_) in enumerate(found)}
-    assert cells(summary(one_by_one([grouped, AFTER])), "groups") == (7, None)
-    assert below["accuracy"] == [
-        ("  95% interval", "49.0 to 94.3%", "49.0 to 94.3%"),
-        ("  95%, by group", "40.0 to 90.0%", None),
-        ("  chance, majority", "50.0%, 60.0%", "50.0%, 80.0%"),
-    ]
-    assert below["balanced accuracy"][:2] == [
-        ("  95% interval", "41.0 to 89.0%", None),
-        ("  chance, majority", "50.0%, 50.0%", "50.0%, 50.0%"),
-    ]
-    assert below["top-2 accuracy"][0] == ("  chance, majority", "100.0%, 100.0%", "100.0%, 100.0%")
-    assert below["log loss"][0] == ("  95% interval", "0.300 to 0.700", None)
-
-
-def test_summary_has_the_percentiles_of_each_batch() -> None:
-    times = (Latency(1, 2, "cpu", 200, 1.0, 2.0, 3.0), Latency(32, 2, "cpu", 90, 10.0, 20.0, 30.0))
-    timed = dataclasses.replace(AFTER, latency_ms=1.0, latency=times)
-    assert summary(one_by_one([BEFORE, timed])).rows[-4:] == (
-        ("latency (ms)", "-", "1.000"),
-        ("  batch 1: p50, 90, 99", None, "1.000, 2.000, 3.000"),
-        ("  batch 32: p50, 90, 99", None, "10.000, 20.000, 30.000"),
-        ("  timed on", None, "cpu, 2 threads"),
-    )
-    (row,) = rows(flat_summary(one_by_one([timed])))
-    assert (row["latency_batch32_p99_ms"], row["latency_threads"]) == (30.0, 2)
-    assert to_record(one_by_one([BEFORE, timed]))["models"][1]["latency_batch1_p90_ms"] == 2.0
 
 
 def test_flat_summary_has_the_ends_of_intervals() -> None:
@@ -213,6 +110,36 @@ def test_confusions_have_every_actual_class_with_its_support() -> None:
     assert table.title == "Confusion of model.st (down: actual, across: predicted)"
     assert table.columns == ("actual", "angry", "happy", "support")
     assert table.rows == (("angry", 4, 2, 6), ("happy", 1, 3, 4))
+
+
+def wide(count: int, **more: Any) -> Metrics:
+    """An evaluation of so many classes, the last of which is taken for the first twice."""
+    names = tuple(f"c{number}" for number in range(count))
+    matrix = [[int(row == column) for column in range(count)] for row in range(count)]
+    matrix[-1][0], matrix[0][1] = 2, 1
+    score = ClassScore(0.5, 0.5, 0.5, 1)
+    own: dict[str, Any] = {"classes": names, "per_class": dict.fromkeys(names, score), "n": count + 3}
+    return dataclasses.replace(BEFORE, confusion=tuple(map(tuple, matrix)), **own, **more)
+
+
+def test_confusions_of_many_classes_are_the_most_frequent_errors_and_say_where_the_matrix_is() -> None:
+    [table] = confusions(one_by_one([wide(20)]))
+    assert table.title == "Confusion of model.st: most frequent errors"
+    assert table.columns == ("actual", "predicted", "samples", "support")
+    assert table.rows == (("c19", "c0", 2, 3), ("c0", "c1", 1, 2))
+    assert table.notes == (
+        "The matrix of 20 classes is in JSON, in the section confusion as CSV, and among the figures.",
+    )
+    assert len(flat_confusion(one_by_one([wide(20)])).rows) == 400
+    assert len(next(confusions(one_by_one([wide(12)]))).rows) == 12
+
+
+def test_by_class_has_many_models_down_unless_classes_are_more_than_fit_across() -> None:
+    recall = by_class(one_by_one(named("a", "b", "c", "d")))[1]
+    assert recall.columns == ("model", "angry", "happy")
+    assert recall.rows == tuple((name, "0.900", "0.000") for name in "abcd")
+    many = by_class(one_by_one([wide(20, model=name) for name in "abcd"]))[1]
+    assert many.columns == ("class", *"abcd")
 
 
 def test_flat_summary_has_one_row_a_model_and_raw_values() -> None:
@@ -260,38 +187,12 @@ def test_to_record_has_no_change_where_one_side_was_not_timed() -> None:
         assert to_record(one_by_one(found))["models"][1]["change"].get("latency_ms") == wanted
 
 
-WHOLE, SMALL = (0.5, 0.6, 0.7), (0.45, 0.5, 0.7)
-RUNS = [
-    *(run("whole", accuracy, units=24, seed=seed) for seed, accuracy in enumerate(WHOLE)),
-    *(run("small", accuracy, units=6 + seed, seed=seed) for seed, accuracy in enumerate(SMALL)),
-    run("alone", 0.4),
-]
-PAPER = (
-    PaperValue("whole", "accuracy", 0.345, "Table 4"),
-    PaperValue("theirs", "accuracy", 0.3, "Table 1"),
-    PaperValue("theirs", "units", 99, ""),
-    PaperValue("whole", "precision", 0.41, "Table 5", "angry"),
-    PaperValue("theirs", "recall", 0.22, "Fig. 1", "bored"),
-)
-
-
-def test_summary_by_label_has_means_intervals_and_paired_differences() -> None:
-    table = summary(gathered(RUNS))
-    assert table.columns[2:6] == ("accuracy", "95% interval", "against the first", "95% interval")
-    assert table.columns[6:] == ("macro F1", "hidden units", "parameters", "non-zero", "MACs")
-    # 0.6 +- 4.303 * 0.1 / sqrt(3); differences -0.05, -0.1, 0: -0.05 +- 4.303 * 0.05 / sqrt(3)
-    assert table.rows[0][:6] == ("whole", 3, "60.0%", "35.2 to 84.8%", None, None)
-    assert table.rows[1][:6] == ("small", 3, "55.0%", "22.1 to 87.9%", "-5.0 pt", "-17.4 to +7.4 pt")
-    assert table.rows[1][6:] == ("0.275", "7", "700", "630", "1,000")
-    assert table.rows[2][:6] == ("alone", 1, "40.0%", None, None, None)
-
-
 def test_csv_and_json_by_label_have_the_same_raw_values() -> None:
     record = to_record(gathered(RUNS))
     assert (record["schema"], record["comparable"]) == ("emoprune.labels/1", True)
     whole, small, alone = record["labels"]
     assert (whole["label"], whole["runs"], whole["change"]) == ("whole", 3, {})
-    assert whole["accuracy"] == vars(estimate(WHOLE))
+    assert whole["accuracy"] == vars(estimate(WHOLE, limits=FRACTION))
     assert small["change"]["accuracy"] == pytest.approx(vars(estimate([-0.05, -0.1, 0])), abs=1e-12)
     assert small["change"]["units"]["mean"] == -17
     assert (alone["accuracy"]["low"], alone["change"]) == (None, {})
@@ -301,8 +202,28 @@ def test_csv_and_json_by_label_have_the_same_raw_values() -> None:
         assert row["accuracy"] == label["accuracy"]["mean"]
         assert row["accuracy_low"] == label["accuracy"]["low"]
         assert row["nonzero_parameters"] == label["nonzero_parameters"]["mean"]
+    assert found[0]["accuracy_runs"] == 3
     assert found[1]["accuracy_change_high"] == small["change"]["accuracy"]["high"]
     assert [row["pairs"] for row in found] == [None, 3, None]
+
+
+def test_csv_and_json_by_label_have_every_measure_of_a_run() -> None:
+    (single,) = to_record(one_by_one(RUNS[:1]))["models"]
+    keys = {*single} - {
+        *("model", "data", "split", "n", "change", "per_class", "accuracy_low"),
+        "accuracy_high",
+    }
+    scored = [dataclasses.replace(one, auc=auc) for one, auc in zip(RUNS[:3], (0.9, 1.0, None), strict=True)]
+    (record,), (row,) = to_record(gathered(scored))["labels"], rows(flat_summary(gathered(scored)))
+    assert keys <= set(record)
+    assert keys <= set(row)
+    # of two values Student's interval is wider than a fraction can be
+    assert record["auc"] == {"n": 2, "mean": 0.95, "low": pytest.approx(0.95 - 12.7062 * 0.05), "high": 1.0}
+    assert [row[f"auc{end}"] for end in ("", "_low", "_high", "_runs")] == [
+        record["auc"][key] for key in ("mean", "low", "high", "n")
+    ]
+    assert (record["top2_accuracy"], row["top2_accuracy"], row["top2_accuracy_runs"]) == (None, None, 0)
+    assert (record["chance"], record["majority"], row["majority"]) == (0.5, 0.5, 0.5)
 
 
 def test_classes_by_label_are_means_and_confusions_sums() -> None:
@@ -320,18 +241,16 @@ def test_classes_by_label_are_means_and_confusions_sums() -> None:
     assert (happy["class"], happy["runs"], happy["precision"], happy["recall"]) == ("happy", 3, None, 0.0)
 
 
-def test_tables_have_a_papers_numbers_where_it_has_any() -> None:
-    view = gathered(RUNS, PAPER)
-    table = summary(view)
-    assert [index for index, name in enumerate(table.columns) if name == "paper"] == [6, 9]
-    assert [row[6] for row in table.rows] == ["34.5% (Table 4)", None, None, "30.0% (Table 1)"]
-    assert cells(table, "theirs") == (*[None] * 5, "30.0% (Table 1)", None, None, "99", *[None] * 3)
-    precision, recall, f1 = by_class(view)
-    assert precision.columns == ("class", "whole", "whole (paper)", "small", "alone")
-    assert cells(precision, "angry") == ("0.500", "0.410 (Table 5)", "0.500", "0.500")
-    assert recall.columns == ("class", "whole", "small", "alone", "theirs (paper)")
-    assert cells(recall, "bored") == (None, None, None, "0.220 (Fig. 1)")
+def test_by_class_has_a_papers_numbers_where_it_has_any() -> None:
+    precision, recall, f1 = by_class(gathered([one for one in RUNS if one.label != "alone"], PAPER))
+    assert precision.columns == ("class", "whole", "whole (paper)", "small")
+    assert cells(precision, "angry") == ("0.500", "0.410 (Table 5)", "0.500")
+    assert recall.columns == ("class", "whole", "small", "theirs (paper)")
+    assert cells(recall, "bored") == (None, None, "0.220 (Fig. 1)")
     assert not any("paper" in column for column in f1.columns)
+    many, _, _ = by_class(gathered(RUNS, PAPER))
+    assert many.columns == ("label", "angry", "happy", "bored")
+    assert cells(many, "whole (paper)") == ("0.410 (Table 5)", None, None)
 
 
 def test_flat_rows_and_records_have_a_papers_numbers() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from emoprune.cli import output
-from emoprune.evaluation.confidence import estimate
+from emoprune.evaluation.confidence import FRACTION, estimate
 from emoprune.pruning.types import PruningCurve, PruningStep
 from emoprune.reporting.aggregate import by_units
 from emoprune.reporting.pruning_tables import (
@@ -42,7 +42,7 @@ def rows(table: Table) -> list[dict[str, Any]]:
 
 def test_steps_by_label_are_a_row_of_means_with_intervals_per_number_of_units() -> None:
     table = steps_table(STEPS)
-    assert table.title == "Steps by label (± 95% interval over runs)"
+    assert table.title == "Steps by label (with 95% interval over runs)"
     assert table.columns == (
         *("label", "units", "runs", "loss", "accuracy", "smallest angle", "least importance"),
     )
@@ -86,7 +86,7 @@ def test_csv_and_json_of_steps_by_label_have_the_same_raw_values() -> None:
     first, second, third = to_records(STEPS)
     assert (first["label"], first["units"], first["runs"], first["paper"]) == ("sum", 10, 3, [])
     assert (first["loss"], first["accuracy"]) == (
-        *(vars(estimate([1.4, 1.5, 1.6])), vars(estimate([0.5, 0.6, 0.7]))),
+        *(vars(estimate([1.4, 1.5, 1.6])), vars(estimate([0.5, 0.6, 0.7], limits=FRACTION))),
     )
     assert (second["units"], second["accuracy"], third["loss"]) == (9, None, None)
     assert third["least_importance"] == {"n": 1, "mean": 0.25, "low": None, "high": None}

@@ -80,7 +80,7 @@ def test_tables_come_in_the_order_of_sections_or_of_one_alone() -> None:
         *("Summary", "Precision", "Recall", "F1", "Confusion", "Step", "Predicted", "Angles", "Learning")
     ]
     assert [table.title for table in report(EVERYTHING).tables("steps")] == ["Step by step"]
-    assert report(EVERYTHING, LABELS).tables()[0].title == "Summary by label"
+    assert report(EVERYTHING, LABELS).tables()[0].title == "Summary by label: means over runs"
 
 
 def test_flat_is_the_first_section_unless_another_is_wanted() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
@@ -19,9 +21,12 @@ from emoprune.reporting.tables import (
     cell,
     flat_estimate,
     from_rows,
+    shortened,
+    telling,
     to_csv,
     to_lines,
     to_markdown,
+    transposed,
 )
 
 
@@ -30,6 +35,7 @@ def test_estimate_writes_a_mean_with_half_its_interval_where_it_has_one() -> Non
     assert PERCENT.estimate(several) == "60.0 ± 24.8%"
     assert Format(".2f", suffix="°").estimate(Estimate(2, 12.5, 12.0, 13.0)) == "12.50 ± 0.50°"
     assert PERCENT.estimate(Estimate(1, 0.6)) == "60.0%"
+    assert PERCENT.estimate(Estimate(3, 0.9, 0.753, 1.0)) == "90.0 (75.3 to 100.0%)"
     assert PERCENT.estimate(None) is None
     assert flat_estimate("loss", several) == {"loss": 0.6, "loss_low": 0.352, "loss_high": 0.848}
     assert flat_estimate("loss", Estimate(1, 0.6)) == {"loss": 0.6, "loss_low": None, "loss_high": None}
@@ -100,6 +106,7 @@ def test_cell_shows_foreign_names_on_one_short_line() -> None:
     assert cell("x" * 300 + "y") == "x" * 100 + "…" + "x" * 98 + "y"
 
 
+SHORT = "xxxxxxxx…xxxxxxx"
 WORDS = "worse by 3.1 points (2.3 to 4.0; p < 0.001)"
 
 
@@ -122,10 +129,10 @@ def test_to_lines_breaks_texts_and_no_number_where_a_terminal_is_narrow() -> Non
         "       0.001)",
         "",
     ]
-    # where breaking is not enough, or not allowed, lines are whole
+    # where breaking is not enough lines are whole, and where it is not allowed texts are shortened
     assert broken(made, 30)[2:] == broken(made, 200)[2:]
     plain = Table("", made.columns, made.rows, 2)
-    assert broken(plain, 40) == broken(plain, 200)
+    assert broken(plain, 40)[3] == " a.st  worse by… 0.001)  1,234,567"
 
 
 def test_to_lines_breaks_names_without_spaces_and_of_wide_letters() -> None:
@@ -173,7 +180,7 @@ def test_to_lines_folds_a_table_that_is_too_wide() -> None:
             " a         1      22",
             " b         4      55",
         ),
-        *("", "", f" name  {'third':>30}", f" {'─' * 36}", f" a     {333:>30}", f" b     {'x' * 30}"),
+        *("", "", f" name  {'third':>16}", f" {'─' * 22}", f" a     {333:>16}", f" b     {SHORT}"),
         *("", "  below", ""),
     ]
     assert broken(made, 100) == [line.rstrip() for line, _ in to_lines(made)]
@@ -181,8 +188,72 @@ def test_to_lines_folds_a_table_that_is_too_wide() -> None:
     fitting = max(len(line.rstrip()) for line, _ in to_lines(made))
     assert broken(made, fitting) == broken(made, 100)
     assert max(len(line) for line, _ in to_lines(made, width=fitting)) == fitting
-    assert len(broken(made, fitting - 1)) > len(broken(made, 100))
+    # a shortened text is enough where little is missing
+    assert any("…" in line for line in broken(made, fitting - 1))
+    assert len(broken(made, 30)) > len(broken(made, 100))
     # nothing is lost where no column fits
     assert [text for line in broken(made, 1) for text in line.split() if text in made.columns] == [
         *("name", "first", "name", "second", "name", "third")
     ]
+
+
+def test_telling_leaves_out_columns_that_say_nothing() -> None:
+    columns = ("name", "empty", "runs", "change", "95% interval", "dash", "95% interval", "change")
+    rows = (
+        ("a", None, 3, None, None, "-", "1 to 2", None),
+        ("b", "", 3, "0.0 pt", "0.0 to 0.0 pt", "-", None, "0.0%"),
+    )
+    made = telling(Table("T", columns, rows, notes=("below",)))
+    wanted = (("a", 3, "1 to 2"), ("b", 3, None))
+    assert (made.columns, made.rows) == (("name", "runs", "95% interval"), wanted)
+    assert made.notes == ("below",)
+    assert telling(made) == made
+
+
+@pytest.mark.parametrize(
+    ("change", "interval"),
+    [("+0.1 pt", "0.0 to 0.0 pt"), ("0.0 pt", "-1.0 to +1.0 pt"), ("0.0 pt", "0.0 to +0.1 pt")],
+)
+def test_telling_keeps_a_change_with_its_interval_where_one_is_not_zero(change: str, interval: str) -> None:
+    rows = (("a", change, interval), ("b", "0.0 pt", "0.0 to 0.0 pt"))
+    made = Table("T", ("name", "change", "95% interval"), rows)
+    assert telling(made) == made
+
+
+def test_telling_keeps_names_and_tables_without_rows() -> None:
+    assert telling(Table("T", ("name", "n"), ())) == Table("T", ("name", "n"), ())
+    assert telling(Table("T", ("", "n"), (("", 1),))).columns == ("", "n")
+
+
+def test_transposed_has_columns_as_rows() -> None:
+    made = transposed(Table("T", ("class", "a", "b"), (("x", 1, 2), ("y", 3, None), ("z", 5, 6))), "model")
+    assert (made.columns, made.rows) == (("model", "x", "y", "z"), (("a", 1, 3, 5), ("b", 2, None, 6)))
+
+
+LETTERS = st.characters(codec="utf-8", categories=["L", "N", "P"])
+
+
+@given(st.lists(st.text(LETTERS, max_size=60)), st.integers(16, 40))
+def test_shortened_names_fit_and_differ_where_they_did(names: list[str], most: int) -> None:
+    short = shortened(names, most)
+    assert all(cell_len(text) <= most for text in short)
+    kept = [text for name, text in zip(names, short, strict=True) if cell_len(name) <= most]
+    assert kept == [name for name in names if cell_len(name) <= most]
+    assert len(set(short)) == len(set(names))
+
+
+def test_shortened_names_keep_both_ends() -> None:
+    assert shortened(["short", "a" + "x" * 40 + "z"], 16) == ["short", "axxxxxxx…xxxxxxz"]
+    taken = "axxxxx…yyyyyz #1"
+    same = [f"a{'x' * 40}{number}{'y' * 40}z" for number in (1, 2, 1)]
+    assert shortened(same, 16) == ["axxxxx…yyyyyz #1", "axxxxx…yyyyyz #2", "axxxxx…yyyyyz #1"]
+    assert shortened([taken, *same[:2]], 16) == [taken, "axxxxx…yyyyyz #2", "axxxxx…yyyyyz #3"]
+
+
+def test_to_lines_keeps_what_belongs_together_when_it_folds() -> None:
+    made = Table("", ("name", "accuracy", "95% interval", "paper", "n"), (("a", "1" * 12, "2", "3", "4"),))
+    heads = [line.split() for line in broken(made, 42) if line.startswith(" name")]
+    assert heads == [["name", "accuracy", "95%", "interval", "paper"], ["name", "n"]]
+    # nothing is kept together that does not fit
+    heads = [line.split() for line in broken(made, 30) if line.startswith(" name")]
+    assert heads == [["name", "accuracy"], ["name", "95%", "interval", "paper", "n"]]

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from emoprune.evaluation.predictions import Predictions
 from emoprune.evaluation.significance.compare import adjust_all
 from emoprune.evaluation.significance.pairing import pair
 from emoprune.reporting import tables
+from emoprune.reporting.measures import Baseline
 from emoprune.reporting.tables import Table
 from emoprune.reporting.verdict_tables import (
     Listed,
@@ -35,8 +37,11 @@ LABELS = "a" * 400 + "b" * 400
 def view(*runs: Predictions, base: Predictions, margin: float = 1.0) -> Verdicts:
     pairs = [pair(base, run) for run in runs]
     found = adjust_all([each.compared() for each in pairs])
-    made = [Verdict(run.run, one, both.flips()) for run, one, both in zip(runs, found, pairs, strict=True)]
-    listed = [Listed(each.run, len(each.names), None, each.accuracy) for each in (base, *runs)]
+    made = [
+        Verdict(run.run, one, both.flips(), Baseline(0.5, 0.6))
+        for run, one, both in zip(runs, found, pairs, strict=True)
+    ]
+    listed = [Listed(each.run, len(each.names), None, each.accuracy, 0.5, 0.6) for each in (base, *runs)]
     return Verdicts(listed, base.run, margin, made)
 
 
@@ -75,7 +80,7 @@ def test_verdicts_have_a_sentence_numbers_and_images_of_each_run() -> None:
             "Accuracy against base.st",
             (
                 ("small.st", "100.0%", "95.0%", "-5.0 pt", "-6.7 to -3.7", "<0.001", "<0.001"),
-                ("same.st", "100.0%", "100.0%", "+0.0 pt", "-0.5 to +0.5", "1.000", "1.000"),
+                ("same.st", "100.0%", "100.0%", "0.0 pt", "-0.5 to +0.5", "1.000", "1.000"),
             ),
         ),
         (
@@ -90,7 +95,7 @@ def test_payers_have_a_table_per_run_and_a_word_for_what_is_significant() -> Non
     assert first.title == "Who pays: recall of small.st against base.st"
     assert first.rows == (
         ("angry", "100.0%", "90.0%", "-10.0 pt", "-13.3 to -7.4", "<0.001", "<0.001", "lower"),
-        ("surprise", "100.0%", "100.0%", "+0.0 pt", "-1.0 to +1.0", "1.000", "1.000", None),
+        ("surprise", "100.0%", "100.0%", "0.0 pt", "-1.0 to +1.0", "1.000", "1.000", None),
     )
     assert [row[-1] for row in second.rows] == [None, None]
     (back,) = payers(view(BASE, base=WORSE))
@@ -133,7 +138,7 @@ def test_flat_rows_have_raw_values_and_all_flipped_images() -> None:
     assert (found.columns[2:4], len(found.rows)) == (("flip", "name"), 40)
     assert {row[2] for row in found.rows} == {"right to wrong"}
     assert flat_flipped(view(BASE, base=BASE)).columns == found.columns
-    assert flat_listing(BOTH).rows[1] == ("small.st", 800, None, 0.95)
+    assert flat_listing(BOTH).rows[1] == ("small.st", 800, None, 0.95, 0.5, 0.6)
 
 
 def test_to_record_says_the_same_as_the_flat_rows() -> None:
@@ -188,3 +193,15 @@ def test_hostile_names_are_text_everywhere() -> None:
     rows = [*csv.reader(io.StringIO(tables.to_csv(flat_flipped(made))))]
     assert {row[3] for row in rows[1:]} == set(names)
     assert {len(row) for row in rows} == {len(rows[0])}
+
+
+def test_accuracies_of_predictions_have_what_guessing_gets_beside_them() -> None:
+    once = ("accuracy: chance 50.0%, always the most frequent class 60.0%",)
+    assert listing(BOTH).notes == once
+    assert [table.notes for table in verdicts(BOTH)] == [(), once, ()]
+    found = [replace(BOTH.found[0], blind=Baseline(0.5, 0.7)), BOTH.found[1]]
+    other = replace(BOTH, listed=[replace(BOTH.listed[0], majority=0.7), *BOTH.listed[1:]], found=found)
+    assert [row[-1] for row in listing(other).rows] == ["50.0%, 70.0%", "50.0%, 60.0%", "50.0%, 60.0%"]
+    _, accuracy, images = verdicts(other)
+    assert accuracy.notes == ()
+    assert [row[-1] for row in images.rows] == ["50.0%, 70.0%", "50.0%, 60.0%"]

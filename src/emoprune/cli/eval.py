@@ -93,7 +93,7 @@ def command(
     from emoprune.evaluation.model import load
     from emoprune.evaluation.types import Metrics
     from emoprune.io import devices
-    from emoprune.reporting import model_tables, records_io
+    from emoprune.reporting import records_io, summary_tables
     from emoprune.reporting.sections import report
     from emoprune.reporting.types import Runs
 
@@ -120,6 +120,6 @@ def command(
         parts = fields.pop("per_output").items()
         del fields["latency"]
         rows = [(FILE if key == "bytes" else key, value) for key, value in fields.items()]
-        timed = model_tables.latency_rows([result])
+        timed = summary_tables.latency_rows([result])
         tables = [table("Reconstruction", ["", ""], [*rows, *timed, *parts])]
     output.emit([record], lambda: tables, as_json=as_json)

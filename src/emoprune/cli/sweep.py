@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from emoprune.cli import options
 from emoprune.cli import output as console
 from emoprune.errors import UsageFault, at
 from emoprune.reporting import tables
+from emoprune.reporting.measures import ACCURACY, BASELINES
 from emoprune.sweeping.config import SweepConfig
 
 if TYPE_CHECKING:
@@ -120,4 +122,7 @@ def _table(found: Sequence[Metrics], amount: str) -> Iterator[tables.Table]:
         if each.latency_ms is not None:
             row["ms"] = tables.DECIMALS.text(each.latency_ms)
         rows.append(row)
-    yield tables.from_rows(f"{len(rows)} networks on the {whole.split} part", rows)
+    made = tables.from_rows(f"{len(rows)} networks on the {whole.split} part", rows)
+    baselines = BASELINES[ACCURACY.key]
+    _, once = baselines.column(ACCURACY, [baselines.mean([whole])])
+    yield replace(made, notes=(once,) if once else ())

@@ -17,6 +17,12 @@ V = TypeVar("V")
 CONFIDENCE = 0.95
 Z_95 = 1.959963984540054
 
+Limits = tuple[float, float]
+"""The least and the largest value that a quantity can have."""
+ANY: Limits = (-math.inf, math.inf)
+FRACTION: Limits = (0.0, 1.0)
+CORRELATION: Limits = (-1.0, 1.0)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -34,29 +40,39 @@ class Estimate:
             )
 
 
-def estimate(values: Iterable[float]) -> Estimate:
-    """The mean of one value per run, with Student's 95% interval; one run has no interval.
+def estimate(values: Iterable[float], *, limits: Limits = ANY) -> Estimate:
+    """The mean of one value per run, with Student's 95% interval, cut at the limits of the values.
 
-    The interval is of the mean over runs (seeds), not of one run's accuracy, and is not clipped to 0 and 1.
+    One run has no interval. The interval is of the mean over runs (seeds), not of one run's accuracy. The
+    mean over all seeds is within the limits, so that the cut interval contains it exactly as often as the
+    whole one (Mandelkern 2002, Statistical Science 17, 149-172): of fractions around 60% in 95% of cases, of
+    such around 98%, which are skewed, in about 92%. Student's interval of logits stays within 0 and 1
+    without a cut, but is of another mean, does not always contain that of the runs, is undefined at 0 and 1,
+    and gets worse with more runs: of ten around 98% it contains the mean in 87%.
     """
     values = list(values)
     mean = fmean(values)
     if len(values) == 1:
         return Estimate(1, mean)
     reach = t_quantile(len(values) - 1) * stdev(values) / math.sqrt(len(values))
-    return Estimate(len(values), mean, mean - reach, mean + reach)
+    low, high = limits
+    return Estimate(len(values), mean, max(low, mean - reach), min(high, mean + reach))
 
 
 def paired(
-    first: Iterable[tuple[Hashable, float]], second: Iterable[tuple[Hashable, float]]
+    first: Iterable[tuple[Hashable, float]],
+    second: Iterable[tuple[Hashable, float]],
+    *,
+    limits: Limits = ANY,
 ) -> Estimate | None:
     """The mean of second minus first over the keys (seeds) that both have; None without such keys.
 
-    Several values of one key count as their mean.
+    Several values of one key count as their mean. The limits are those of the values.
     """
     before, after = by_key(first), by_key(second)
     differences = [fmean(after[key]) - fmean(before[key]) for key in after if key in before]
-    return estimate(differences) if differences else None
+    low, high = limits
+    return estimate(differences, limits=(low - high, high - low)) if differences else None
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from emoprune.choices import ClassMeasure, StepMeasure
 from emoprune.errors import BadMetrics
-from emoprune.evaluation.confidence import Estimate, by_key, estimate, paired
+from emoprune.evaluation.confidence import ANY, FRACTION, Estimate, Limits, by_key, estimate, paired
 from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningCurve, PruningStep
 from emoprune.reporting.types import PaperValue, Run
@@ -48,10 +48,10 @@ class Group(Generic[T]):
         """What a paper's number is of: the label."""
         return self.label
 
-    def mean(self, value: Callable[[T], float | None]) -> Estimate | None:
-        """The mean of a value over the runs that have it; None where no run has."""
+    def mean(self, value: Callable[[T], float | None], limits: Limits = ANY) -> Estimate | None:
+        """The mean of a value within limits over the runs that have it; None where no run has."""
         found = [each for each in map(value, self.runs) if each is not None]
-        return estimate(found) if found else None
+        return estimate(found, limits=limits) if found else None
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class StepGroup(Group[PruningStep]):
 
     def measured(self, measure: StepMeasure) -> Estimate | None:
         """The mean of a measure, angles in degrees."""
-        return self.mean(attrgetter(STEP_KEYS[measure]))
+        return self.mean(attrgetter(STEP_KEYS[measure]), FRACTION if measure == "accuracy" else ANY)
 
 
 G = TypeVar("G", bound=Group[Any])
@@ -184,19 +184,29 @@ def varying(runs: Sequence[Metrics], *, but: Collection[str]) -> list[str]:
 
 
 def change(
-    group: Group[Metrics], first: Group[Metrics], value: Callable[[Metrics], float]
+    group: Group[Metrics],
+    first: Group[Metrics],
+    value: Callable[[Metrics], float | None],
+    limits: Limits = ANY,
 ) -> Estimate | None:
-    """How a value differs from `first`'s in runs of the same setting `seed`; None without such runs."""
+    """How a value within limits differs from `first`'s in runs of the same setting `seed`.
+
+    None without such runs that have it.
+    """
     before, after = (
-        [(run.settings[SEED], value(run)) for run in each.runs if SEED in run.settings]
+        [
+            (run.settings[SEED], found)
+            for run in each.runs
+            if SEED in run.settings and (found := value(run)) is not None
+        ]
         for each in (first, group)
     )
-    return paired(before, after)
+    return paired(before, after, limits=limits)
 
 
 def class_mean(group: Group[Metrics], measure: ClassMeasure, name: str) -> Estimate | None:
     """The mean of a class's measure over the runs where it is defined."""
-    return group.mean(lambda run: getattr(run.per_class.get(name), CLASS_KEYS[measure], None))
+    return group.mean(lambda run: getattr(run.per_class.get(name), CLASS_KEYS[measure], None), FRACTION)
 
 
 def confusion(group: Group[Metrics]) -> tuple[tuple[int, ...], ...]:

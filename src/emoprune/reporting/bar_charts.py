@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from emoprune.evaluation.confidence import estimate
+from emoprune.evaluation.confidence import FRACTION, estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.reporting.aggregate import IDENTITY, label_with, varying
 from emoprune.reporting.types import BarChart, Runs
@@ -49,7 +49,10 @@ def before_after(runs: Runs) -> list[BarChart]:
             tuple(_category(name, keys, values, single=single) for name, values in places),
             series,
             tuple(
-                tuple(estimate(pairs[place][bar]) if bar in pairs[place] else None for place in places)
+                tuple(
+                    estimate(pairs[place][bar], limits=FRACTION) if bar in pairs[place] else None
+                    for place in places
+                )
                 for bar in series
             ),
         )

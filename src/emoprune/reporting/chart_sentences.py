@@ -117,7 +117,8 @@ def _points(chart: PointChart) -> str:
 
     def text(label: str, value: float, x: float) -> str:
         said = PERCENT.text(value) if chart.fraction else cell(value)
-        return f"{isolated(label)} with {said} at {PERCENT.text(x) if chart.x_fraction else f'{x:,.4g}'}"
+        place = PERCENT.text(x) if chart.x_fraction else f"{x:,.0f}" if x >= 1000 else f"{x:g}"
+        return f"{isolated(label)} with {said} at {place}"
 
     best = max(found, key=lambda each: each[1].y.mean)
     ends = f"the highest is {text(best[0], best[1].y.mean, best[1].x)}"

@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from emoprune import events
 from emoprune.errors import BadMetrics
 from emoprune.evaluation import predictions
 from emoprune.evaluation.predictions import Predictions
 from emoprune.evaluation.significance.compare import adjust_all
 from emoprune.evaluation.significance.pairing import pair
+from emoprune.reporting.measures import ACCURACY, BASELINES, Baseline
 from emoprune.reporting.types import ReportConfig
 from emoprune.reporting.verdict_tables import Listed, Verdict, Verdicts
 
@@ -41,12 +45,24 @@ def verdicts(found: Sequence[Predictions], config: ReportConfig, *, force: bool 
         [*map(_listed, named)],
         baseline.run,
         config.margin,
-        [Verdict(run.run, comparison, both.flips()) for run, comparison, both in rows],
+        [
+            Verdict(run.run, comparison, both.flips(), _blind(both.labels, len(both.classes)))
+            for run, comparison, both in rows
+        ],
     )
 
 
 def _listed(run: Predictions) -> Listed:
-    return Listed(run.run, len(run.names), len(set(run.groups)) if run.groups else None, run.accuracy)
+    groups = len(set(run.groups)) if run.groups else None
+    blind = _blind(run.labels, len(run.classes))
+    return Listed(run.run, len(run.names), groups, run.accuracy, blind.chance, blind.always)
+
+
+def _blind(labels: NDArray[np.int64], classes: int) -> Baseline:
+    """What guessing gets on these labels."""
+    support = np.bincount(labels, minlength=classes).tolist()
+    # of a confusion matrix only the sums of its rows count
+    return BASELINES[ACCURACY.key].of([[count] for count in support])
 
 
 def _distinct(found: Sequence[Predictions]) -> list[Predictions]:

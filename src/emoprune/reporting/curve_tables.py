@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any, Literal, get_args
 
-from emoprune.evaluation.confidence import Estimate
+from emoprune.evaluation.confidence import FRACTION, Estimate
 from emoprune.reporting import tables
 from emoprune.reporting.aggregate import Group, View
 from emoprune.reporting.tables import PERCENT, Format, Table
@@ -33,7 +33,7 @@ def accuracy(group: Group[LearningCurve], part: LearningPart, pick: Pick) -> Est
         measured = [value for value in found if value is not None]
         return PICKS[pick](measured) if measured else None
 
-    return group.mean(picked)
+    return group.mean(picked, FRACTION)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Curves(View[Group[LearningCurve]]):
 
 def curves_table(view: Curves) -> Table:
     """One row per group; of several runs means and half the widths of their 95% intervals."""
-    title = "Learning curves by label: accuracy (± 95% interval over runs)"
+    title = "Learning curves by label: accuracy (with 95% interval over runs)"
     rows = (_cells(view, group) for group in view.groups)
     return tables.from_cells(title if view.by_label else "Learning curves: accuracy", rows)
 

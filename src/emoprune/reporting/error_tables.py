@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from emoprune import events
 from emoprune.choices import Merge
+from emoprune.io.number_text import number_text
 from emoprune.pruning.methods import METHODS
 from emoprune.pruning.types import (
     Change,
@@ -89,7 +90,7 @@ def _totals(outcome: PruneOutcome) -> Iterable[tuple[object, ...]]:
     for name in ("units", "parameters", "nonzero_parameters", "macs", "bytes"):
         counts: Change = getattr(outcome, name)
         if name != "nonzero_parameters" or counts != outcome.parameters:
-            change = f"{(counts.after or 0) / counts.before - 1:+.1%}" if counts.before else "-"
+            change = number_text((counts.after or 0) / counts.before - 1, "+.1%") if counts.before else "-"
             yield WEIGHTS if name == "bytes" else name.replace("_", " "), counts.before, counts.after, change
     if outcome.speed is not None:
         speed = outcome.speed
@@ -101,9 +102,13 @@ def _totals(outcome: PruneOutcome) -> Iterable[tuple[object, ...]]:
         return
     part = outcome.evaluated_on.part
     if accuracy.before is not None and accuracy.after is not None:
-        points = f"{100 * (accuracy.after - accuracy.before):+.1f} points"
+        points = f"{number_text(100 * (accuracy.after - accuracy.before), '+.1f')} points"
         yield f"accuracy ({part})", f"{accuracy.before:.1%}", f"{accuracy.after:.1%}", points
-    grown = "-" if None in (loss.before, loss.after) else f"{(loss.after or 0) - (loss.before or 0):+.4f}"
+    grown = (
+        "-"
+        if None in (loss.before, loss.after)
+        else number_text((loss.after or 0) - (loss.before or 0), "+.4f")
+    )
     yield f"loss ({part})", loss.before, loss.after, grown
 
 

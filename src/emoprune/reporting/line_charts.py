@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
-from emoprune.evaluation.confidence import Estimate, by_key, estimate
+from emoprune.evaluation.confidence import ANY, FRACTION, Estimate, Limits, by_key, estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.events import counted
 from emoprune.reporting import aggregate
@@ -57,7 +57,8 @@ def curves(runs: Runs, measure: Literal["accuracy", "loss"] = "accuracy") -> lis
         epochs = [epoch for curve in group.runs for epoch in curve.training]
         for part in ("train", "val"):
             values = ((epoch.index, getattr(epoch, f"{part}_{measure}")) for epoch in epochs)
-            points = _points((x, y) for x, y in values if y is not None)
+            limits = FRACTION if measure == "accuracy" else ANY
+            points = _points(((x, y) for x, y in values if y is not None), limits)
             lines += [Line(group.label, points, part)] if points else []
     panel = Panel(measure, tuple(lines), fraction=measure == "accuracy")
     note = _left_out(len(groups) - MOST // 2, "label", "after the first")
@@ -97,9 +98,10 @@ def _left_out(count: int, noun: str, which: str) -> str:
     return f"left out: {counted(count, noun)} {which}" if count > 0 else ""
 
 
-def _points(values: Iterable[tuple[float, float]]) -> dict[float, Estimate]:
-    """The estimate of all values at each x."""
-    return {x: estimate(found) for x, found in sorted(by_key((float(x), y) for x, y in values).items())}
+def _points(values: Iterable[tuple[float, float]], limits: Limits) -> dict[float, Estimate]:
+    """The estimate of all values, which are within limits, at each x."""
+    by_x = sorted(by_key((float(x), y) for x, y in values).items())
+    return {x: estimate(found, limits=limits) for x, found in by_x}
 
 
 def _varies(lines: Sequence[Line]) -> bool:
@@ -107,9 +109,9 @@ def _varies(lines: Sequence[Line]) -> bool:
 
 
 def _over(found: Sequence[Metrics], key: str, value: Callable[[Metrics], float]) -> list[Line]:
-    """A line per label over the setting `key`, or per label and what else was tried at one value of it."""
+    """A line of fractions per label over the setting `key`, or per label and what else was tried there."""
     return [
-        Line(label, _points((run.number(key) or 0, value(run)) for run in runs))
+        Line(label, _points(((run.number(key) or 0, value(run)) for run in runs), FRACTION))
         for group in aggregate.evaluations_by_label(run for run in found if run.number(key) is not None)
         for label, runs in aggregate.split(group, _tried(group, key)).items()
     ]

@@ -1,4 +1,4 @@
-"""Evaluations as tables, flat rows and records: each run by itself, or the runs of a label as one."""
+"""Evaluations by class, as flat rows and records: each run by itself, or the runs of a label as one."""
 
 from __future__ import annotations
 
@@ -12,89 +12,23 @@ from typing import Any
 from msgspec import to_builtins
 
 from emoprune import events
-from emoprune.choices import ClassMeasure, Measured
+from emoprune.choices import ClassMeasure
 from emoprune.evaluation.confidence import Estimate, by_key
-from emoprune.evaluation.confusion import Confusion, chance, majority, one_recall
-from emoprune.evaluation.types import KNOWN, MAYBE_COUNTS, Intervals, Metrics, ReconstructionMetrics
+from emoprune.evaluation.confusion import Confusion
+from emoprune.evaluation.types import KNOWN, MAYBE_COUNTS, Intervals, Metrics
 from emoprune.reporting import aggregate, tables
 from emoprune.reporting.aggregate import CLASS_KEYS, Group, View, class_mean, confusion
-from emoprune.reporting.tables import (
-    DECIMALS,
-    DIFFERENCE,
-    FILE,
-    PERCENT,
-    POINTS,
-    Format,
-    Table,
-    as_record,
-    table,
-)
+from emoprune.reporting.measures import ACCURACY, BASELINES, MEASURES, Measure
+from emoprune.reporting.tables import DECIMALS, Table, as_record, table
 from emoprune.reporting.types import PaperValue
 
 SCHEMA, LABELS_SCHEMA = "emoprune.report/1", "emoprune.labels/1"
 NAMED = 3
 """Names of runs in a warning."""
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number of an evaluation: its heading, its field of Metrics, how it and its difference are written.
-
-    Changes without a `difference` are in percent. `name` is what a paper's table calls it; measures without
-    one are not in tables by label.
-    """
-
-    heading: str
-    key: str
-    text: Callable[[float], str]
-    difference: Format | None = None
-    name: Measured | None = None
-
-    def value(self, run: Metrics) -> Any:
-        """The number, None where it was not measured."""
-        return getattr(run, self.key)
-
-    def interval(self, low: float, high: float) -> str:
-        """The ends of an interval: "35.2 to 84.8%"."""
-        return f"{self.text(low).removesuffix('%')} to {self.text(high)}"
-
-    def written(self, value: float | None, first: float | None = None) -> str:
-        """A number and, beside a first one, its change: "30.0% (-5.0 pt)"."""
-        if value is None or first is None:
-            return "-" if value is None else self.text(value)
-        relative = f"{value / first - 1:+.1%}" if first else "-"
-        return f"{self.text(value)} ({self.difference.text(value - first) if self.difference else relative})"
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
-
-
-MEASURES = (
-    Measure("accuracy", "accuracy", PERCENT.text, POINTS, "accuracy"),
-    Measure("balanced accuracy", "balanced_accuracy", PERCENT.text, POINTS),
-    Measure("top-2 accuracy", "top2_accuracy", PERCENT.text, POINTS),
-    Measure("macro F1", "macro_f1", DECIMALS.text, DIFFERENCE, "macro F1"),
-    Measure("Cohen's kappa", "kappa", DECIMALS.text, DIFFERENCE),
-    Measure("Matthews correlation", "matthews_correlation", DECIMALS.text, DIFFERENCE),
-    Measure("AUC", "auc", DECIMALS.text, DIFFERENCE),
-    Measure("log loss", "log_loss", DECIMALS.text, DIFFERENCE),
-    Measure("calibration error", "calibration_error", DECIMALS.text, DIFFERENCE),
-    Measure("hidden units", "units", _count, name="units"),
-    Measure("parameters", "parameters", _count, name="parameters"),
-    Measure("non-zero", "nonzero_parameters", _count, name="non-zero"),
-    Measure("MACs", "macs", _count, name="MACs"),
-    Measure(FILE, "bytes", _count),
-    Measure("latency (ms)", "latency_ms", DECIMALS.text),
-)
-
-
-BASELINES: dict[str, Callable[[Confusion], tuple[float, float | None]]] = {
-    "accuracy": lambda found: (chance(found), majority(found)),
-    "balanced_accuracy": lambda found: (chance(found), one_recall(found)),
-    "top2_accuracy": lambda found: (chance(found, 2), majority(found, 2)),
-}
-"""What guessing gets, and always answering the most frequent class, or the two of them."""
+ACROSS, MOST_CLASSES = 3, 12
+"""Models, and classes, that fit side by side into 80 columns; more go down, or are left to other forms."""
+MOST_CONFUSED = 10
+"""Pairs of classes that people see instead of a matrix that is too wide."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +51,6 @@ class Models(View[Group[Metrics]]):
         """What the paper prints, by label."""
         return by_key((entry.label, entry) for entry in self.printed)
 
-    @property
-    def measures(self) -> list[Measure]:
-        """What tables have a column of."""
-        return [measure for measure in MEASURES if measure.name or not self.by_label]
-
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What flatters the runs: looks at their test part before this one, and samples that they know.
@@ -137,7 +66,7 @@ class Models(View[Group[Metrics]]):
     def change(self, group: Group[Metrics], measure: Measure) -> Estimate | None:
         """How a label's measure differs from the first label's, which itself has no change."""
         first = self.groups[0]
-        return None if group is first else aggregate.change(group, first, measure.value)
+        return None if group is first else aggregate.change(group, first, measure.value, measure.limits)
 
 
 def _warnings(looks: Counter[str], seen: Counter[str]) -> Iterator[str]:
@@ -190,98 +119,28 @@ def comparable(found: Sequence[Metrics]) -> bool:
     return len({(metrics.data_fingerprint, metrics.split) for metrics in found}) <= 1
 
 
-def summary(view: Models) -> Table:
-    """Of labels, one row each; of single runs, one column each, from the second on with its change."""
-    if view.by_label:
-        return tables.from_cells("Summary by label", (_label_cells(view, group) for group in view.groups))
-    runs = [run for group in view.groups for run in group.runs]
-    rows: list[list[object]] = [["part", *(run.split for run in runs)]]
-    rows.append(["samples", *(_count(run.n) for run in runs)])
-    rows += _known("groups", [run.intervals and over_groups(run.intervals) for run in runs])
-    for measure in view.measures:
-        values = [measure.value(run) for run in runs]
-        if any(value is not None for value in values):
-            changed = [measure.written(value, values[0]) for value in values[1:]]
-            rows.append([measure.heading, measure.written(values[0]), *changed])
-            rows += _beside(measure, runs)
-    return table("Summary", ["", *(group.label for group in view.groups)], rows)
-
-
 def over_groups(found: Intervals) -> int | None:
     """How many groups the intervals are over; None for those over samples."""
     return found.count if found.over == "groups" else None
 
 
-def _beside(measure: Measure, runs: Sequence[Metrics]) -> Iterator[list[object]]:
-    """What belongs to a measure: its interval, and what answering without looking would get."""
-    intervals = [run.intervals.of.get(measure.key) if run.intervals else None for run in runs]
-    written = [found and measure.interval(*found) for found in intervals]
-    if measure.key == "accuracy":
-        yield ["  95% interval", *(measure.interval(*run.accuracy_interval) for run in runs)]
-        yield from _known("  95%, by group", written)
-    else:
-        yield from _known("  95% interval", written)
-    if measure.key in BASELINES:
-        baselines = (BASELINES[measure.key](run.confusion) for run in runs)
-        texts = ([*map(measure.written, each)] for each in baselines)
-        yield ["  chance, majority", *(", ".join(each) for each in texts)]
-    if measure.key == "latency_ms":
-        yield from latency_rows(runs)
-
-
-def _known(heading: str, values: Sequence[object]) -> Iterator[list[object]]:
-    """A row, if some run has the value."""
-    if any(value is not None for value in values):
-        yield [heading, *values]
-
-
-def latency_rows(runs: Sequence[Metrics | ReconstructionMetrics]) -> Iterator[list[object]]:
-    """The percentiles of each batch that was timed, and how."""
-    found = [{each.batch: each for each in run.latency or ()} for run in runs]
-    for batch in dict.fromkeys(batch for timed in found for batch in timed):
-        each = [timed.get(batch) for timed in found]
-        percentiles = [one and (one.p50_ms, one.p90_ms, one.p99_ms) for one in each]
-        yield [
-            f"  batch {batch}: p50, 90, 99",
-            *(texts and ", ".join(map(DECIMALS.text, texts)) for texts in percentiles),
-        ]
-    timed = [next(iter(each.values()), None) for each in found]
-    yield from _known(
-        "  timed on", [one and f"{one.device}, {events.counted(one.threads, 'thread')}" for one in timed]
-    )
-
-
-def _label_cells(view: Models, group: Group[Metrics]) -> Iterator[tuple[str, object]]:
-    """Runs, means, the accuracy's interval and its paired difference from the first."""
-    yield "label", group.label
-    yield "runs", len(group.runs) or None
-    for measure in view.measures:
-        found = group.mean(measure.value)
-        yield measure.heading, found and measure.text(found.mean)
-        if measure.name == "accuracy":
-            yield "95% interval", found and PERCENT.interval(found.low, found.high)
-            if len(view.ours) > 1:
-                change = view.change(group, measure)
-                yield "against the first", change and POINTS.text(change.mean)
-                yield "95% interval", change and POINTS.interval(change.low, change.high)
-        if view.has(measure.name):
-            yield "paper", _printed(view.paper(group, measure.name), measure.text)
-
-
-def _printed(entry: PaperValue | None, text: Callable[[float], str]) -> str | None:
+def printed(entry: PaperValue | None, text: Callable[[float], str]) -> str | None:
+    """What a paper prints, and where: "34.5% (Table 4)"."""
     if entry is None:
         return None
     return text(entry.value) + (f" ({entry.where})" if entry.where else "")
 
 
 def by_class(view: Models) -> list[Table]:
-    """Precision, recall and F1 per class: classes down, labels across, the paper's beside ours."""
-    return [
+    """Precision, recall and F1 per class: classes down, few labels across, the paper's beside ours."""
+    made = [
         tables.from_cells(
             f"{measure.capitalize()} by class", (_class_cells(view, measure, name) for name in view.classes)
         )
         for measure in CLASS_KEYS
     ]
+    few = len(view.groups) <= ACROSS or len(view.classes) > MOST_CLASSES
+    return made if few else [tables.transposed(each, "label" if view.by_label else "model") for each in made]
 
 
 def _class_cells(view: Models, measure: ClassMeasure, name: str) -> Iterator[tuple[str, object]]:
@@ -291,17 +150,39 @@ def _class_cells(view: Models, measure: ClassMeasure, name: str) -> Iterator[tup
             found = class_mean(group, measure, name)
             yield group.label, found and DECIMALS.text(found.mean)
         if view.has(measure, group.label):
-            yield f"{group.label} (paper)", _printed(view.paper(group, measure, name), DECIMALS.text)
+            yield f"{group.label} (paper)", printed(view.paper(group, measure, name), DECIMALS.text)
 
 
 def confusions(view: Models) -> Iterator[Table]:
-    """The confusion matrix of each group, added up over its runs, with each class's support."""
+    """The confusion matrix of each group, added up over its runs, with each class's support.
+
+    Of many classes the most frequent confusions.
+    """
     for group in view.ours:
-        classes = group.runs[0].classes
+        classes, counts = group.runs[0].classes, confusion(group)
         runs = f", {events.counted(len(group.runs), 'run')}" if view.by_label else ""
-        title = f"Confusion of {group.label}{runs} (down: actual, across: predicted)"
-        rows = ((actual, *row, sum(row)) for actual, row in zip(classes, confusion(group), strict=True))
-        yield table(title, ("actual", *classes, "support"), rows)
+        title = f"Confusion of {group.label}{runs}"
+        if len(classes) > MOST_CLASSES:
+            yield _most_confused(title, classes, counts)
+        else:
+            rows = ((actual, *row, sum(row)) for actual, row in zip(classes, counts, strict=True))
+            down = f"{title} (down: actual, across: predicted)"
+            yield table(down, ("actual", *classes, "support"), rows)
+
+
+def _most_confused(title: str, classes: Sequence[str], counts: Confusion) -> Table:
+    """The pairs of classes that are confused most often; ties in the order of the classes."""
+    wrong = [
+        (actual, predicted, count, sum(row))
+        for actual, row in zip(classes, counts, strict=True)
+        for predicted, count in zip(classes, row, strict=True)
+        if count and predicted != actual
+    ]
+    wrong.sort(key=lambda entry: -entry[2])
+    columns = ("actual", "predicted", "samples", "support")
+    where = "in JSON, in the section confusion as CSV, and among the figures"
+    note = f"The matrix of {len(classes)} classes is {where}."
+    return table(f"{title}: most frequent errors", columns, wrong[:MOST_CONFUSED], left=2, notes=(note,))
 
 
 def flat_summary(view: Models) -> Table:
@@ -314,7 +195,7 @@ def _run_row(run: Metrics) -> dict[str, Any]:
     row = {key: getattr(run, key) for key in ("model", "data", "split", "n")}
     for measure in MEASURES:
         row[measure.key] = measure.value(run)
-        if measure.name == "accuracy":
+        if measure is ACCURACY:
             row["accuracy_low"], row["accuracy_high"] = run.accuracy_interval
             row |= {"chance": run.chance, "majority": run.majority}
     if run.intervals:
@@ -334,13 +215,15 @@ def _run_row(run: Metrics) -> dict[str, Any]:
 
 def _label_row(view: Models, group: Group[Metrics]) -> dict[str, Any]:
     row: dict[str, Any] = {"label": group.label, "runs": len(group.runs)}
-    for measure in view.measures:
-        found = group.mean(measure.value)
-        if measure.name == "accuracy":
+    for measure in MEASURES:
+        found = group.mean(measure.value, measure.limits)
+        row |= tables.flat_estimate(measure.key, found) | {f"{measure.key}_runs": found.n if found else 0}
+        if measure is ACCURACY:
             change = view.change(group, measure)
-            row |= tables.flat_estimate(measure.key, found) | tables.flat_estimate("accuracy_change", change)
-            row["pairs"] = change and change.n
-        row |= tables.flat_mean(measure.key, found) | view.flat_paper(measure.key, group, measure.name)
+            row |= tables.flat_estimate("accuracy_change", change) | {"pairs": change and change.n}
+            blind = BASELINES[measure.key].mean(group.runs)
+            row |= {"chance": blind and blind.chance, "majority": blind and blind.always}
+        row |= view.flat_paper(measure.key, group, measure.name)
     return row
 
 
@@ -396,8 +279,10 @@ def to_record(view: Models) -> dict[str, Any]:
 def _label_record(view: Models, group: Group[Metrics]) -> dict[str, Any]:
     record: dict[str, Any] = {"label": group.label, "runs": len(group.runs)}
     if group.runs:
-        changes = {measure.key: view.change(group, measure) for measure in view.measures}
-        record |= {measure.key: as_record(group.mean(measure.value)) for measure in view.measures}
+        changes = {measure.key: view.change(group, measure) for measure in MEASURES}
+        record |= {measure.key: as_record(group.mean(measure.value, measure.limits)) for measure in MEASURES}
+        blind = BASELINES[ACCURACY.key].mean(group.runs)
+        record |= {"chance": blind and blind.chance, "majority": blind and blind.always}
         record["change"] = {key: as_record(found) for key, found in changes.items() if found}
         record["per_class"] = {
             name: {key: as_record(class_mean(group, measure, name)) for measure, key in CLASS_KEYS.items()}

@@ -62,7 +62,7 @@ def gathered(found: Sequence[StepGroup], printed: Sequence[PaperValue] = ()) -> 
 
 def steps_table(view: Steps) -> Table:
     """One row per group; of several runs means and half the widths of their 95% intervals."""
-    title = "Steps by label (± 95% interval over runs)" if view.by_label else "Step by step"
+    title = "Steps by label (with 95% interval over runs)" if view.by_label else "Step by step"
     return tables.from_cells(title, (_cells(view, group) for group in view.groups))
 
 

@@ -15,6 +15,8 @@ from emoprune.reporting import (
     model_tables,
     paper_values,
     pruning_tables,
+    summary_tables,
+    tables,
     verdict_tables,
 )
 from emoprune.reporting.records_io import HOW
@@ -80,7 +82,7 @@ class Report:
 
     def tables_by_section(self, *sections: Section) -> dict[Section, list[Table]]:
         """The tables of some sections, or of all, for people."""
-        made = {name: list(TABLES[name](self)) for name in self.chosen(*sections)}
+        made = {name: list(map(tables.telling, TABLES[name](self))) for name in self.chosen(*sections)}
         first = next(iter(made))
         if first in OF_MODELS:
             made[first][0] = replace(made[first][0], warnings=self.models.warnings)
@@ -111,7 +113,7 @@ class Report:
 OF_MODELS: tuple[Section, ...] = ("summary", "classes", "confusion")
 """The first sections: they show the same runs, and what is to be known of these stands below the first."""
 TABLES: dict[Section, Callable[[Report], Iterable[Table]]] = {
-    "summary": lambda report: [model_tables.summary(report.models)],
+    "summary": lambda report: [summary_tables.summary(report.models)],
     "classes": lambda report: model_tables.by_class(report.models),
     "confusion": lambda report: model_tables.confusions(report.models),
     "predictions": lambda report: [verdict_tables.listing(report.verdicts)],

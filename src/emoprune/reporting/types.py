@@ -107,8 +107,8 @@ class ReportConfig:
 
     by_label: bool = setting(
         False,
-        "One row per label: means over its runs with Student's 95% interval, and the difference from the "
-        "first label in runs of the same setting seed.",
+        "One row per label: means over its runs with Student's 95% interval, of fractions cut at 0 and 100%, "
+        "and the difference from the first label in runs of the same setting seed.",
     )
     paper: str | None = setting(
         None,

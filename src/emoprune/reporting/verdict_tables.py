@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from emoprune.events import counted
-from emoprune.reporting.tables import PERCENT, POINTS, Format, Prose, Table, table
+from emoprune.io.number_text import number_text
+from emoprune.reporting import tables
+from emoprune.reporting.measures import ACCURACY, BASELINES, Baseline
+from emoprune.reporting.tables import (
+    BLIND,
+    CHANGE,
+    INTERVAL,
+    PERCENT,
+    POINTS,
+    Format,
+    Prose,
+    Table,
+    table,
+)
 
 if TYPE_CHECKING:
     from emoprune.evaluation.significance.compare import Change, Comparison
     from emoprune.evaluation.significance.pairing import Flip
 
-CELLS = ("before", "after", "change", "95% interval", "p", "adjusted p")
+CELLS = ("before", "after", CHANGE, INTERVAL, "p", "adjusted p")
 SHOWN = 10
 """Flipped images of a run that people see."""
+_BLIND = BASELINES[ACCURACY.key]
 ENDS, SIZE = Format("+.1f", 100), Format(".1f", 100, " pt")
 
 
@@ -27,15 +41,18 @@ class Listed:
     images: int
     groups: int | None
     accuracy: float
+    chance: float
+    majority: float | None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A run against the baseline."""
+    """A run against the baseline; `blind` is the accuracy on their images without looking at them."""
 
     run: str
     comparison: Comparison
     flips: Sequence[Flip]
+    blind: Baseline
 
     @property
     def gained(self) -> int:
@@ -65,7 +82,15 @@ class Verdicts:
 def listing(view: Verdicts) -> Table:
     """A row per run of predictions."""
     rows = ((each.run, each.images, each.groups, PERCENT.text(each.accuracy)) for each in view.listed)
-    return table("Predictions", ("run", "images", "groups", "accuracy"), rows, breaks=True)
+    made = table("Predictions", ("run", "images", "groups", "accuracy"), rows, breaks=True)
+    texts, once = _BLIND.column(ACCURACY, [Baseline(each.chance, each.majority) for each in view.listed])
+    return replace(made, notes=(once,)) if once else _beside(made, texts)
+
+
+def _beside(made: Table, blind: Sequence[str | None]) -> Table:
+    """The table with a column of what guessing gets."""
+    rows = tuple((*row, text) for row, text in zip(made.rows, blind, strict=True))
+    return replace(made, columns=(*made.columns, BLIND), rows=rows)
 
 
 def verdicts(view: Verdicts) -> Iterator[Table]:
@@ -74,13 +99,16 @@ def verdicts(view: Verdicts) -> Iterator[Table]:
     said = ((each.run, Prose(view.sentence(each))) for each in view.found)
     yield table(f"Verdicts against {view.baseline}", ("run", "verdict"), said, left=2, breaks=True)
     numbers = ((each.run, *_cells(change)) for each, change in changes)
-    yield table(f"Accuracy against {view.baseline}", ("run", *CELLS), numbers, breaks=True)
+    texts, once = _BLIND.column(ACCURACY, [each.blind for each in view.found])
+    below = (once,) if once else ()
+    yield table(f"Accuracy against {view.baseline}", ("run", *CELLS), numbers, breaks=True, notes=below)
     samples = (
         (each.run, change.images, change.groups, None if change.shows is None else SIZE.text(change.shows))
         for each, change in changes
     )
     columns = ("run", "images", "groups", "smallest difference shown")
-    yield table("Images that both have", columns, samples, breaks=True)
+    images = table("Images that both have", columns, samples, breaks=True)
+    yield images if once else _beside(images, texts)
 
 
 def _cells(change: Change) -> tuple[object, ...]:
@@ -99,7 +127,7 @@ def _chance(p: float | None) -> str | None:
     """A p-value as people read it."""
     if p is None:
         return None
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    return "<0.001" if p < 0.001 else number_text(p, ".3f")
 
 
 def _way(change: Change) -> str | None:
@@ -143,11 +171,7 @@ def _answers(flip: Flip) -> tuple[str, ...]:
 
 def flat_listing(view: Verdicts) -> Table:
     """Raw values, a row per run of predictions."""
-    return table("predictions", ("run", "images", "groups", "accuracy"), map(_values, view.listed))
-
-
-def _values(listed: Listed) -> tuple[object, ...]:
-    return listed.run, listed.images, listed.groups, listed.accuracy
+    return tables.from_rows("predictions", [asdict(each) for each in view.listed])
 
 
 NUMBERS = (

@@ -20,7 +20,7 @@ from emoprune.data.datasets import Data
 from emoprune.data.splits import fold_rules
 from emoprune.data.types import SplitRule
 from emoprune.errors import BadCheckpoint, TrainingFault, UsageFault, at
-from emoprune.evaluation.confidence import Estimate, estimate
+from emoprune.evaluation.confidence import FRACTION, Estimate, estimate
 from emoprune.evaluation.folds import evaluate_folds
 from emoprune.evaluation.types import Metrics
 from emoprune.events import Told
@@ -90,8 +90,8 @@ class Repeats:
 
     @property
     def accuracy(self) -> Estimate:
-        """The mean, with the 95% interval of a mean over trainings (Student's t)."""
-        return estimate(outcome.accuracy for outcome in self.outcomes)
+        """The mean, with the 95% interval of a mean over trainings (Student's t, cut at 0 and 100%)."""
+        return estimate((outcome.accuracy for outcome in self.outcomes), limits=FRACTION)
 
     @property
     def deviation(self) -> float:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from emoprune.evaluation.significance.compare import Change, Comparison
 from emoprune.events import counted
+from emoprune.io.number_text import number_text
 
 
 def sentence(comparison: Comparison, *, margin_points: float) -> str:
     """The verdict on accuracy, and the classes that pay: those whose recall is significantly lower."""
     said = verdict(comparison.accuracy, margin_points=margin_points)
-    paid = (f"{name} ({100 * each.difference:+.1f} points)" for name, each in comparison.payers.items())
+    paid = (
+        f"{name} ({number_text(100 * each.difference, '+.1f')} points)"
+        for name, each in comparison.payers.items()
+    )
     return f"{said}; lower recall of {', '.join(paid)}" if comparison.payers else said
 
 
