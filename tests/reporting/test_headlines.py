@@ -125,8 +125,10 @@ def test_headlines_have_the_verdicts_against_a_baseline(in_folder: Path) -> None
     none = f"there is no evidence either way for same (40 images can show {100 * shows:.0f} points)."
     assert text.endswith(f"with lower recall of a; {none}")
     many = tuple(answers(f"run {number}", "b" * 20 + "a" * 20) for number in range(5))
-    found = report(Runs(predictions=many), config).verdicts
-    assert said(Runs(), found) == ["Against m, of 5 runs there are 5 worse."]
+    found = report(Runs(predictions=(*many, same)), config).verdicts
+    assert said(Runs(), found) == [
+        "Against m, worse: run 0, run 1, run 2 and 2 more; no evidence either way: same."
+    ]
 
 
 def test_headlines_of_other_runs_are_what_fits() -> None:

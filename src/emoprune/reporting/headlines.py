@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
@@ -99,13 +98,15 @@ NOT_TESTED = "whether a difference is chance was not tested (give predictions an
 
 
 def _verdicts(view: Verdicts) -> str:
-    """The verdict on each run, or of many how often each was given."""
+    """The verdict on each run, or of many the runs of each verdict."""
     against = f"Against {isolated(view.baseline or '')}"
     if len(view.found) <= NAMED:
         return f"{against}, {'; '.join(_verdict(view, verdict) for verdict in view.found)}."
-    counts = Counter(_kind(view, verdict) for verdict in view.found)
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
-    return f"{against}, of {counted(len(view.found), 'run')} there are {kinds}."
+    from emoprune.evaluation.significance.sentences import kind
+
+    margin = view.margin_points
+    kinds = by_key((kind(each.comparison.accuracy, margin_points=margin), each.run) for each in view.found)
+    return f"{against}, {'; '.join(f'{said}: {_listed(names)}' for said, names in kinds.items())}."
 
 
 def _verdict(view: Verdicts, verdict: Verdict) -> str:
@@ -120,13 +121,6 @@ def _verdict(view: Verdicts, verdict: Verdict) -> str:
     paid = [*map(isolated, verdict.comparison.payers)]
     more = f" and {len(paid) - NAMED:,} more" * (len(paid) > NAMED)
     return f"{said}, with lower recall of {', '.join(paid[:NAMED])}{more}" if paid else said
-
-
-def _kind(view: Verdicts, verdict: Verdict) -> str:
-    change = verdict.comparison.accuracy
-    if change.significant:
-        return "worse" if change.difference < 0 else "better"
-    return "not worse" if change.not_worse_by(view.margin_points) else "without evidence"
 
 
 def _networks(found: Sequence[Metrics]) -> list[Network]:
@@ -204,7 +198,7 @@ def _warnings(networks: Sequence[Network]) -> Iterator[str]:
         if len(chance) == len(networks) > 1:
             yield f"No network is shown to be {better}."
         else:
-            yield f"Not shown to be {better}: {_listed(chance)}."
+            yield f"Not shown to be {better}: {_listed(each.name for each in chance)}."
     runs = [run for each in networks for run in each.runs]
     seen = max((run.seen or 0 for run in runs if run.split not in KNOWN), default=0)
     if seen:
@@ -222,8 +216,8 @@ def _warnings(networks: Sequence[Network]) -> Iterator[str]:
         )
 
 
-def _listed(networks: Collection[Network]) -> str:
-    names = [*dict.fromkeys(isolated(each.name) for each in networks)]
+def _listed(found: Iterable[str]) -> str:
+    names = [*dict.fromkeys(map(isolated, found))]
     return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
 
 

@@ -41,6 +41,17 @@ def verdict(change: Change, *, margin_points: float) -> str:
     return f"no evidence either way: {_sample(change)} can{shown}"
 
 
+def kind(change: Change, *, margin_points: float) -> str:
+    """Which of the verdicts holds, without its figures, so that runs can be gathered by it."""
+    if change.interval is None:
+        return "no verdict"
+    if change.significant:
+        return "worse" if change.difference < 0 else "better"
+    if change.not_worse_by(margin_points):
+        return f"not worse by more than {_points(margin_points)}"
+    return "no evidence either way"
+
+
 def _significant(change: Change) -> str:
     """Worse or better, by how much, between which limits, and how sure."""
     assert change.interval is not None
@@ -49,8 +60,8 @@ def _significant(change: Change) -> str:
     low, high = sorted(100 * sign * limit for limit in change.interval)
     size = 100 * abs(change.difference)
     digits = 1 if size >= 0.1 else 2
-    kind = "p" if change.adjusted_p == change.p else "adjusted p"
-    chance = f"{kind} < 0.001" if change.adjusted_p < 0.001 else f"{kind} = {change.adjusted_p:.3f}"
+    name = "p" if change.adjusted_p == change.p else "adjusted p"
+    chance = f"{name} < 0.001" if change.adjusted_p < 0.001 else f"{name} = {change.adjusted_p:.3f}"
     way = "worse" if sign < 0 else "better"
     return f"{way} by {_points(round(size, digits))} ({low:.{digits}f} to {high:.{digits}f}; {chance})"
 
