@@ -15,18 +15,18 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 need train val
 begin
-model="$out/whole.st"
+model="$out/whole.st" curve=(--curve "$out/curve.jsonl" --label whole)
 if [ -n "$quick" ]; then
-  network=(--arch conv2 --size 48 --gray --keep last --epochs 2)
+  network=(--arch conv2 --size 48 --gray --keep last --epochs 2 "${curve[@]}")
 else
   network=(--arch resnet18 --size 64 --mean 0.5 --std 0.25)
   if [ -n "$weights" ]; then
     network+=(--weights "$weights" --epochs 0)
   else
-    network+=(--weights none --recipe modern --keep last --batch-size 64 --epochs 30)
+    network+=(--weights none --recipe modern --keep last --batch-size 64 --epochs 30 "${curve[@]}")
   fi
 fi
-run emoprune train "$data" "$model" "${network[@]}" --curve "$out/curve.jsonl" --label whole
+run emoprune train "$data" "$model" "${network[@]}"
 
 half="$out/half.st" quarter="$out/quarter.st" healed="$out/healed.st" rule="$out/rule.st"
 run emoprune sweep "$model" "$data" --methods distinct,importance,reconstruct --merge sum,lstsq \
