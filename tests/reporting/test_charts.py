@@ -53,7 +53,7 @@ def names(runs: Runs, *wanted: str) -> list[str]:
 def test_charts_are_all_that_the_records_make() -> None:
     assert names(EVERYTHING) == [
         *("accuracy-against-parameters", "loss-of-accuracy"),
-        *("accuracy-by-hidden", "accuracy-by-macs", "compression-by-hidden", "before-after"),
+        *("accuracy-by-hidden", "compression-by-hidden", "before-after"),
         *("confusion-b-before", "confusion-b-after", "confusion-whole"),
         "confusion-change-a-hidden-20",
         *("recall-by-class", "reliability", "units-by-layer-m.st-distinct-angle-15", "angles-hidden1"),

@@ -135,11 +135,12 @@ def test_accuracy_by_setting_has_chance_where_it_is_one_value() -> None:
     assert chart.panels[0].levels == ()
 
 
-def test_accuracy_by_setting_is_not_over_what_came_of_a_pruning() -> None:
+def test_accuracy_by_setting_is_not_over_a_budget_or_what_came_of_it() -> None:
     found = [
-        run("a", 0.5, macs=macs, macs_left=macs, units_left=macs, predicted_error=macs) for macs in (0.5, 1)
+        run("a", 0.5, angle=10 * left, params=left, macs=left, macs_left=left, units_left=left)
+        for left in (0.5, 1)
     ]
-    assert [chart.name for chart in accuracy_by_setting(runs(*found))] == ["accuracy-by-macs"]
+    assert [chart.name for chart in accuracy_by_setting(runs(*found))] == ["accuracy-by-angle"]
 
 
 def test_accuracy_by_setting_has_at_most_so_many_lines_and_says_which() -> None:

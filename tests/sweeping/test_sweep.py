@@ -87,7 +87,7 @@ def test_each_line_is_what_prune_and_eval_say(little: tuple[Path, Path], in_fold
         "predicted_error": pytest.approx(max(_errors(alone)), abs=1e-6),
     }
     names = [chart.name for chart in charts.charts(inputs.read(["s.jsonl"]))]
-    assert "accuracy-by-macs" in names
+    assert "accuracy-against-macs" in names
 
 
 def _errors(pruned: Checkpoint) -> list[float]:

@@ -22,6 +22,8 @@ IDENTITY = (SEED, "trial")
 """Settings that number runs, and say nothing about how a network was made."""
 FOUND = ("macs_left", "units_left", "predicted_error")
 """Settings that say what came of a pruning, not what it was asked for; a sweep writes them."""
+BUDGETS = ("macs", "params")
+"""Settings that say what a pruning was to leave; a network's own costs say what it left."""
 
 CLASS_KEYS: dict[ClassMeasure, str] = {"precision": "precision", "recall": "recall", "F1": "f1"}
 STEP_KEYS: dict[StepMeasure, str] = {

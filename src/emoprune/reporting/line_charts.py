@@ -9,7 +9,16 @@ from emoprune.evaluation.confidence import ANY, FRACTION, Estimate, Limits, by_k
 from emoprune.evaluation.types import Metrics
 from emoprune.events import counted
 from emoprune.reporting import aggregate
-from emoprune.reporting.aggregate import FOUND, IDENTITY, SEED, STEP_KEYS, Group, settings_of, varying
+from emoprune.reporting.aggregate import (
+    BUDGETS,
+    FOUND,
+    IDENTITY,
+    SEED,
+    STEP_KEYS,
+    Group,
+    settings_of,
+    varying,
+)
 from emoprune.reporting.cost_charts import MOST, chance
 from emoprune.reporting.types import Line, LineChart, Panel, Runs
 
@@ -19,12 +28,12 @@ HIDDEN = "hidden"
 def accuracy_by_setting(runs: Runs) -> list[LineChart]:
     """Accuracy over every numeric setting that varies within a label; means are over seeds.
 
-    Not over what came of a pruning, as the fraction of the units left: see `cost_charts`.
+    Not over what a pruning was to leave, or what came of it: see `cost_charts`.
     """
     charts = []
     for key in settings_of(runs.evaluations):
         lines = _over(runs.evaluations, key, lambda run: run.accuracy)
-        if key not in (*IDENTITY, *FOUND) and _varies(lines):
+        if key not in (*IDENTITY, *FOUND, *BUDGETS) and _varies(lines):
             levels = chance([run for run in runs.evaluations if run.number(key) is not None])
             shown, note = _foremost(lines)
             panel = Panel("accuracy", shown, fraction=True, levels=levels)
