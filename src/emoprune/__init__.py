@@ -346,6 +346,7 @@ def report(
     output: str | Path | None = None,
     *,
     title: str | None = None,
+    note: str | None = None,
     sections: Iterable[Section] = (),
     force: bool = False,
     **settings: Any,
@@ -354,17 +355,18 @@ def report(
 
     `files` are of metrics, of predictions, of learning curves, or folders of them. `output` is written as its
     suffix says: .html (a page with figures), .tex, .md, .csv or .json; one that exists is replaced with
-    `force`. `sections` choose what is in it, `title` stands above it. Settings are those of ReportConfig:
-    by_label, paper, baseline, margin. Raises BadMetrics for files of something else, UsageFault for another
-    suffix.
+    `force`. `sections` choose what is in it, `title` and `note` stand above it. Settings are those of
+    ReportConfig: by_label, paper, baseline, margin. Raises BadMetrics for files of something else,
+    UsageFault for another suffix.
     """
     from emoprune.reporting import documents
     from emoprune.reporting.types import ReportConfig
 
     places = [str(files)] if isinstance(files, str | Path) else [*map(str, files)]
     written, config = None if output is None else str(output), ReportConfig(**settings)
-    documents.check(written, None if written is None else documents.form_of(written), title, force=force)
-    made = documents.document(places, config, sections=tuple(sections), title=title, force=force)
+    heading = documents.Heading(title, note)
+    documents.check(written, None if written is None else documents.form_of(written), heading, force=force)
+    made = documents.document(places, config, sections=tuple(sections), heading=heading, force=force)
     if written is not None:
         made.write(written, force=force)
     return made.report

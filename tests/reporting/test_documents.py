@@ -12,7 +12,7 @@ import emoprune as ep
 from emoprune.choices import DocumentForm
 from emoprune.errors import BadMetrics, OutputFault, UsageFault
 from emoprune.reporting import documents
-from emoprune.reporting.documents import Document, form_of
+from emoprune.reporting.documents import Document, Heading, form_of
 from emoprune.reporting.records_io import to_record
 from emoprune.reporting.sections import report
 from emoprune.reporting.types import ReportConfig, Runs
@@ -43,7 +43,7 @@ def test_form_of_refuses_another_suffix_with_the_list(path: str) -> None:
 
 def test_sentences_stand_above_the_tables_of_latex_and_markdown() -> None:
     runs = Runs((measured("a_1", 0.9, macs=100), measured("b", 0.9, macs=50, data_fingerprint="e")))
-    made = Document(report(runs), runs, ("summary",), "About *this*")
+    made = Document(report(runs), runs, ("summary",), Heading("About *this*"))
     text = made.text("markdown")
     assert text.startswith("# About *this*\n\n2 networks were measured on different data or parts.\n")
     assert "> **Warning:** Not all were measured on the same part of the same data.\n" in text
@@ -72,8 +72,21 @@ def test_report_of_the_api_writes_a_file_and_returns_the_report(runs_file: Path,
     assert output.read_bytes() == first
 
 
+@pytest.mark.parametrize(("form", "second"), [("html", "&amp;"), ("tex", "\\&"), ("markdown", "&")])
+def test_a_note_stands_below_the_title_in_paragraphs(form: DocumentForm, second: str) -> None:
+    runs = Runs((measured("a", 0.5),))
+    heading = Heading("Above", " One\n line\n \n\nA & B\n")
+    text = Document(report(runs), runs, heading=heading).text(form)
+    shown = ["Above", "One line", f"A {second} B", "49.5"]
+    assert re.search(".+".join(map(re.escape, shown)), text, re.DOTALL)
+    assert "One line A" not in text
+
+
 def test_report_of_the_api_refuses_before_it_reads(in_folder: Path) -> None:
-    for arguments in ({"output": "x.pdf"}, {"title": "T"}, {"output": "x.csv", "title": "T"}, {"margin": 2}):
+    for arguments in (
+        *({"output": "x.pdf"}, {"title": "T"}, {"output": "x.csv", "title": "T"}, {"margin": 2}),
+        *({"note": "N"}, {"output": "x.json", "note": "N"}),
+    ):
         with pytest.raises(UsageFault):
             ep.report("missing.json", **arguments)
     with pytest.raises(BadMetrics, match="no comparison"):

@@ -132,6 +132,14 @@ def command(
         str | None,
         typer.Option(metavar="TEXT", help="What stands above a page, LaTeX or Markdown.", show_default=False),
     ] = None,
+    note: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="What stands below the title, as what was measured and how; empty lines part paragraphs.",
+            show_default=False,
+        ),
+    ] = None,
     form: Annotated[
         Literal["table", DocumentForm] | None,
         typer.Option("--format", help="For standard output.  [default: table on a terminal, JSON in a pipe]"),
@@ -191,10 +199,11 @@ def command(
         raise UsageFault("standard input can be read once", "give a file instead of one -")
     from emoprune.reporting import documents
 
-    documents.check(output, wanted, title, force=force)
+    heading = documents.Heading(title, note)
+    documents.check(output, wanted, heading, force=force)
     chosen = cast(tuple[Section, ...], tuple(section or ()))
     with _uncollected():
-        made = documents.document(places, config, sections=chosen, title=title, force=force)
+        made = documents.document(places, config, sections=chosen, heading=heading, force=force)
     if figures is not None:
         from emoprune.reporting.figures import save
 
@@ -202,7 +211,7 @@ def command(
     with _uncollected():
         if wanted in get_args(DocumentForm):
             said = {name: value for name, value in given.values.items() if name in given.written}
-            said |= {"section": chosen, "title": title, "output": output}
+            said |= {"section": chosen, "title": title, "note": note, "output": output}
             repeat = [*repeating.of_evaluations(made.runs.evaluations), repeating.of_report(places, said)]
             whole = replace(made, commands=tuple(repeat))
             if output is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -34,21 +35,38 @@ def form_of(path: str) -> DocumentForm:
     return SUFFIXES[suffix]
 
 
-TITLED: tuple[DocumentForm, ...] = ("html", "tex", "markdown")
-"""Forms that have a title."""
+HEADED: tuple[DocumentForm, ...] = ("html", "tex", "markdown")
+"""Forms that have a heading."""
 
 
-def check(output: str | None, form: str | None, title: str | None, *, force: bool) -> None:
-    """Raise now, before anything is read, for a title that would be lost, or an `output` that is refused."""
-    if title is not None and form not in TITLED:
-        raise UsageFault("`title` stands above a page, LaTeX or Markdown", "give `output=FILE.html`")
+@dataclass(frozen=True)
+class Heading:
+    """What stands above a report: a title, and a `note` below it, in paragraphs between empty lines."""
+
+    title: str | None = None
+    note: str | None = None
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """Those of the note, each in one line."""
+        return [" ".join(text.split()) for text in re.split(r"\n\s*\n", self.note or "") if text.strip()]
+
+
+NOTHING = Heading()
+
+
+def check(output: str | None, form: str | None, heading: Heading, *, force: bool) -> None:
+    """Raise now, before anything is read, for a heading that would be lost or an `output` that is refused."""
+    for name in ("title", "note"):
+        if getattr(heading, name) is not None and form not in HEADED:
+            raise UsageFault(f"`{name}` stands above a page, LaTeX or Markdown", "give `output=FILE.html`")
     if output is not None:
         files.check_output(output, force=force)
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a report shows, of some `sections` or of all, below a title.
+    """What a report shows, of some `sections` or of all, below a heading.
 
     `commands` are command lines that repeat it, for a page.
     """
@@ -56,7 +74,7 @@ class Document:
     report: Report
     runs: Runs
     sections: tuple[Section, ...] = ()
-    title: str | None = None
+    heading: Heading = NOTHING
     commands: tuple[str, ...] = ()
 
     def headlines(self) -> tuple[Headline, ...]:
@@ -80,7 +98,7 @@ def document(
     config: ReportConfig,
     *,
     sections: tuple[Section, ...] = (),
-    title: str | None = None,
+    heading: Heading = NOTHING,
     force: bool = False,
 ) -> Document:
     """What some files come to; warns of what its reader should know. With `force` as `report` has it."""
@@ -89,7 +107,7 @@ def document(
     for text in made.warnings:
         events.warn(text)
     made.chosen(*sections)
-    return Document(made, runs, sections, title)
+    return Document(made, runs, sections, heading)
 
 
 def _html(made: Document) -> str:
@@ -104,11 +122,12 @@ def _tex(made: Document) -> str:
 
     found = made.report.tables_by_section(*made.sections)
     said = (f"Warning: {text}" if warns else text for text, warns in _said(made))
-    return to_tex(found, title=made.title, sentences=said)
+    return to_tex(found, title=made.heading.title, sentences=[*made.heading.paragraphs, *said])
 
 
 def _markdown(made: Document) -> str:
-    head = [] if made.title is None else [f"# {_as_text(made.title)}\n"]
+    head = [] if made.heading.title is None else [f"# {_as_text(made.heading.title)}\n"]
+    head += [f"{_as_text(text)}\n" for text in made.heading.paragraphs]
     head += ["> **Warning:** " * warns + f"{_as_text(text)}\n" for text, warns in _said(made)]
     return "\n".join([*head, *map(tables.to_markdown, made.report.tables(*made.sections))])
 

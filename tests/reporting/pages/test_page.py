@@ -12,7 +12,7 @@ import pytest
 
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting.charts import by_kind
-from emoprune.reporting.documents import Document
+from emoprune.reporting.documents import Document, Heading
 from emoprune.reporting.sections import report
 from emoprune.reporting.types import ReportConfig, Runs
 from tests.support.answers import answers
@@ -45,6 +45,9 @@ ONE = measured("one", 1, classes=("happy",), n=1, confusion=((1,),), accuracy=1.
 ONE = replace(ONE, per_class={"happy": replace(ONE.per_class["happy"], support=1)})
 
 
+NOTE = "Of drawn faces,\nand of no others.\n\n<b>Not</b> of photos."
+
+
 def page(runs: Runs, config: ReportConfig | None = None, **more: object) -> str:
     made = Document(report(runs, config or ReportConfig()), runs, **more)  # type: ignore[arg-type]
     return made.text("html")
@@ -59,8 +62,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     compared = Runs((), (), (), (answers("other", "aabb" * 10, labels="ab" * 20),))
     commands = ("emoprune report runs.json --output page.html", "# " + "x" * 300)
     texts = {
-        "everything": page(EVERYTHING, title="Pruning on faces", commands=commands),
-        "strange": page(STRANGE, title=HOSTILE[0] + HOSTILE[2] + HOSTILE[5]),
+        "everything": page(EVERYTHING, heading=Heading("Pruning on faces", NOTE), commands=commands),
+        "strange": page(STRANGE, heading=Heading(HOSTILE[0] + HOSTILE[2] + HOSTILE[5], HOSTILE[0])),
         "one": page(Runs((ONE,))),
         "compared": page(compared, config),
     }
@@ -148,7 +151,7 @@ def test_names_are_text_and_kept_to_themselves(pages: dict[str, Path]) -> None:
 @pytest.mark.parametrize("sections", [("summary",), ("confusion",), ("curves", "steps")])
 def test_sections_choose_tables_and_the_figures_about_them(sections: tuple[str, ...]) -> None:
     text = page(EVERYTHING, sections=sections)
-    assert ("Accuracy by macs." in re.sub("</?bdi>", "", text)) == ("summary" in sections)
+    assert ("Accuracy against MACs" in re.sub("</?bdi>", "", text)) == ("summary" in sections)
     assert ("Precision by class" in text, "Learning curves" in text) == (False, "curves" in sections)
 
 

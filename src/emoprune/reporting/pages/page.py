@@ -97,7 +97,8 @@ def to_html(document: Document) -> str:
         _environment()
         .get_template("page.html")
         .render(
-            title=document.title or usual,
+            title=document.heading.title or usual,
+            notes=document.heading.paragraphs,
             of=measured.parts(runs),
             headlines=document.headlines(),
             topics=[*_topics(document, found)],
