@@ -107,13 +107,21 @@ whatever_it_costs=(--max-error 1000) # the papers do not predict the error of a 
 
 figures=() # --figure NAME ..., to draw only these
 
-report() { # report PAPER [SECTION ...]: tables beside the paper's, and figures; SECTIONs on screen
+remark='' # what stood in for what, in this run
+
+note() { # what a page is of: the command, the remark, and all of the usage but how to call it
+  local command="recipes/${0##*/} DATA OUT${quick:+ --quick}${seeds:+ --seeds '$seeds'}"
+  printf '%s\n\n' "Made by $command${weights:+ --weights ${weights##*/}}.${remark:+ $remark}"
+  awk -v RS= -v ORS='\n\n' 'NR == 1 || NR > 3' <<< "$usage"
+}
+
+report() { # report PAPER [SECTION ...]: a page of tables beside the paper's; figures as files; SECTIONs on screen
   local paper=$1 section
   shift
   run emoprune report "$out"/*.jsonl --by-label --paper "$paper" --figures "$out/figures" \
-    ${figures[@]+"${figures[@]}"} --format markdown > "$out/report.md"
+    ${figures[@]+"${figures[@]}"} -o "$out/report.html" --title "${usage%% (*}" --note "$(note)"
   for section in "${@:-summary}"; do
     emoprune report "$out"/*.jsonl --by-label --paper "$paper" --section "$section" --format table
   done
-  echo "all tables: $out/report.md; figures and their numbers: $out/figures" >&2
+  echo "all tables and figures: $out/report.html; figures and their numbers: $out/figures" >&2
 }

@@ -5,7 +5,7 @@ the Wild dataset).
   recipes/elazar2020.sh DATA OUT [--quick] [--seeds '0 1 2'] [--weights FILE]
 
   DATA   has sfew/frames (a folder of frames by class)
-  OUT    a new folder for faces, checkpoints, runs, report.md, figures
+  OUT    a new folder for faces, checkpoints, runs, report.html, figures
   FILE   a ResNet-18 trained on faces of 64 pixels, with mean 0.5 and deviation 0.25; without it torchvision
          downloads ImageNet's, for 224 pixels
 

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-usage="What pruning costs, as one page: recipes/evidence.sh DATA OUT [--quick] [--weights FILE]
+usage="What pruning a network costs, as one page.
+
+  recipes/evidence.sh DATA OUT [--quick] [--weights FILE]
 
   DATA   train/ and val/, each with a folder of faces per class
-  OUT    a new folder for checkpoints, predictions, records and evidence.html
+  OUT    a new folder for checkpoints, predictions, records, evidence.html
+  FILE   weights of torchvision's resnet18 for the classes of DATA; without it, one is trained
 
-Trains a ResNet-18 at 64 pixels on train, or starts from the weights of one (--weights FILE, of torchvision's resnet18
-for the classes of DATA). The last epoch is kept, so that nothing is chosen on val. Sweeps three methods, two merges
-and four budgets. Four networks that are named beforehand are compared with the whole one on the same images of val:
-half and a quarter of the multiply-accumulates by reconstruct, the quarter healed for two epochs with the whole network
-as its teacher, and the published rule at 15 degrees. The page says in words whether each is worse.
+A ResNet-18 at 64 pixels learns from train, and its last epoch is kept: nothing is chosen on val. Three methods, two
+merges and four budgets are compared on val. Four networks that are named beforehand are compared with the whole one
+image by image: half and a quarter of the multiply-accumulates by reconstruct, the quarter healed for two epochs with
+the whole network as its teacher, and the published rule at 15 degrees.
+
 --quick: two epochs of a small network, and two budgets. JOBS=2 prunes in two processes."
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/common.sh"
@@ -49,5 +52,5 @@ for name in whole half quarter healed rule; do
 done
 compared=("$out"/{half,quarter,healed,rule}.csv --baseline "$out/whole.csv" --margin 1.5)
 run emoprune report "$out"/*.jsonl "$out"/{healed,rule}.json "${compared[@]}" -o "$out/evidence.html" \
-  --title "What pruning a ${network[1]} costs"
+  --title "What pruning a ${network[1]} costs" --note "$(note)"
 emoprune report "${compared[@]}" --section verdicts --format table

@@ -5,7 +5,7 @@ classifying faces-emotion via transfer learning), and the baseline of Dhall et a
   recipes/jain2020.sh DATA OUT [--quick] [--seeds '0 1 2'] [--weights FOLDER]
 
   DATA     has sfew/frames (a folder of frames by class) and sfew/SFEW.xlsx (the published sheet)
-  OUT      a new folder for faces, tables, checkpoints, runs, report.md, figures
+  OUT      a new folder for faces, tables, checkpoints, runs, report.html, figures
   FOLDER   ImageNet weights, in files named after torchvision's networks: mobilenet_v2_imagenet.safetensors.
            The recipe uses those it finds of alexnet, vgg13, resnet18, resnet50, resnet152, mobilenet_v2 and
            squeezenet1_1, the first in AlexNet's place. Without FOLDER torchvision downloads the first five.
@@ -38,6 +38,8 @@ if [ -n "$weights" ]; then
   echo "ImageNet weights found of:$networks" >&2
 fi
 first=$(set -- $networks && echo "$1")
+remark="Networks: $networks."
+[ "$first" = alexnet ] || remark="$remark $first stands in for AlexNet."
 
 features() { # features NETWORK FACES TABLE: the input of its head; of AlexNet the paper's 9,216 numbers
   local file=imagenet files=("${weights:-/nowhere}/${1}_imagenet"*)

@@ -5,7 +5,7 @@ technology application based on SFEW database).
   recipes/luan2020.sh DATA OUT [--quick] [--seeds '0 1 2']
 
   DATA   has sfew/frames (a folder of frames by class) and sfew/SFEW.xlsx or sfew/SFEW.csv (the published sheet)
-  OUT    a new folder for checkpoints, runs, report.md, figures
+  OUT    a new folder for checkpoints, runs, report.html, figures
 
 Two systems. The compression network 11-10-11 on the sheet: its hidden units are pruned one by one, the smallest
 angle first, by the published merge and by least squares. The LeNet on gray frames of 90x72, with its four

@@ -5,7 +5,7 @@ classification of facial expressions).
   recipes/wright2019.sh DATA OUT [--quick] [--seeds '0 1 2']
 
   DATA   has fer2013 (folders train and val, maybe test, of faces by class) or fer2013.csv (as published)
-  OUT    a new folder for checkpoints, runs, report.md, figures
+  OUT    a new folder for checkpoints, runs, report.html, figures
 
 The sanity check on 50 samples, the search for hyper-parameters from coarse to fine, the feed-forward network
 with two layers of 1,000 units, and the convolutional network. Evaluated on the test part if there is one, else on

@@ -5,7 +5,7 @@ database).
   recipes/zhang2020.sh DATA OUT [--quick] [--seeds '0 1 2']
 
   DATA   has sfew/frames (a folder of frames by class)
-  OUT    a new folder for checkpoints, runs, report.md, figures
+  OUT    a new folder for checkpoints, runs, report.html, figures
 
 The modified AlexNet and VGG on whole frames, ten epochs. Their dense layer of 100 units is pruned at 15, 10 and 5
 degrees by the published merge, and at 15 degrees by least squares. Rates and batch sizes of the VGG as in its

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -44,14 +46,30 @@ def test_recipe_makes_tables_and_figures(
     assert len(labels) >= 2
     # runs have the labels of the paper's numbers
     assert any(entry == label or entry.startswith(f"{label}, ") for label in labels for entry in printed)
-    report = (out / "report.md").read_text()
-    assert all(label in report for label in labels)
-    assert "Table" in report or "section" in report
+    page = re.sub("<wbr>", "", html.unescape((out / "report.html").read_text()))
+    assert all(label in page for label in labels)
+    assert f"The systems of {name}" in page
+    assert f"Made by recipes/{name}.sh DATA OUT --quick" in page
+    assert "Table" in page or "section" in page
     folder = out / "figures"
     drawn = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.svg")}
     assert drawn >= set(FIGURES[name])
     assert any(stem.startswith("confusion") for stem in drawn)
     assert done.stdout.strip().splitlines()
+
+
+def test_evidence_makes_a_page_with_verdicts_on_networks_named_beforehand(
+    recipe: Recipe, data: Path, tmp_path: Path
+) -> None:
+    done = recipe("evidence", data / "fer2013", tmp_path / "out", "--quick")
+    assert done.returncode == 0, done.stderr[-3000:]
+    page = (tmp_path / "out" / "evidence.html").read_text()
+    assert "What pruning a conv2 costs" in page
+    assert all(f">{name}" in page for name in ("half", "quarter", "healed", "rule"))
+    lines = (tmp_path / "out" / "sweep.jsonl").read_text().splitlines()
+    # the whole network, and three methods with two merges at two budgets
+    assert len(lines) == 1 + 3 * 2 * 2
+    assert "Verdicts against whole" in done.stdout
 
 
 def test_wright2019_refuses_a_csv_without_a_split_before_anything_runs(
