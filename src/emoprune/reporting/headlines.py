@@ -10,7 +10,7 @@ from statistics import fmean
 
 from emoprune.evaluation.confidence import by_key, estimate
 from emoprune.evaluation.types import KNOWN, MARGIN, Metrics
-from emoprune.events import counted
+from emoprune.events import counted, listed
 from emoprune.io.visible_text import isolated
 from emoprune.reporting import aggregate, curve_tables
 from emoprune.reporting.aggregate import FOUND, IDENTITY, STEP_KEYS
@@ -118,9 +118,8 @@ def _verdict(view: Verdicts, verdict: Verdict) -> str:
         what, _, why = said.partition(": ")
         return f"there is {what} for {name} ({why})"
     said = f"{name} is {said}"
-    paid = [*map(isolated, verdict.comparison.payers)]
-    more = f" and {len(paid) - NAMED:,} more" * (len(paid) > NAMED)
-    return f"{said}, with lower recall of {', '.join(paid[:NAMED])}{more}" if paid else said
+    paid = verdict.comparison.payers
+    return f"{said}, with lower recall of {_listed(paid)}" if paid else said
 
 
 def _networks(found: Sequence[Metrics]) -> list[Network]:
@@ -217,8 +216,7 @@ def _warnings(networks: Sequence[Network]) -> Iterator[str]:
 
 
 def _listed(found: Iterable[str]) -> str:
-    names = [*dict.fromkeys(map(isolated, found))]
-    return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
+    return listed(dict.fromkeys(map(isolated, found)), NAMED)
 
 
 def _of_steps(runs: Runs) -> Iterator[str]:
