@@ -88,3 +88,8 @@ def test_tracked_hands_on_every_item_and_moves_on_by_its_steps(items: list[int])
 )
 def test_one_is_singular(number: int, text: str) -> None:
     assert events.counted(number, "layer") == text
+
+
+def test_listed_names_the_first_of_many_and_counts_the_rest() -> None:
+    assert events.listed("abc", 3) == "a, b, c"
+    assert events.listed(map(str, range(1004)), 2) == "0, 1 and 1,002 more"

@@ -152,3 +152,10 @@ def tracked(
 def counted(number: int, noun: str) -> str:
     """A number with its noun, in the plural unless it is 1: "1 layer", "1,024 layers"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names for a sentence; of many the first, and how many more there are."""
+    names = [*names]
+    more = f" and {len(names) - most:,} more" * (len(names) > most)
+    return ", ".join(names[:most]) + more

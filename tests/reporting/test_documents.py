@@ -45,8 +45,9 @@ def test_sentences_stand_above_the_tables_of_latex_and_markdown() -> None:
     runs = Runs((measured("a_1", 0.9, macs=100), measured("b", 0.9, macs=50, data_fingerprint="e")))
     made = Document(report(runs), runs, ("summary",), Heading("About *this*"))
     text = made.text("markdown")
-    assert text.startswith("# About *this*\n\n2 networks were measured on different data or parts.\n")
-    assert "> **Warning:** Not all were measured on the same part of the same data.\n" in text
+    assert text.startswith(
+        "# About *this*\n\n> **Warning:** Not all were measured on the same part of the same data.\n"
+    )
     assert (text.count("### "), "\u2068" in text) == (1, False)
     assert "Warning: Not all were measured" in made.text("tex")
 

@@ -109,8 +109,16 @@ def test_headlines_warn_of_what_flatters_the_numbers(changes: dict[str, Any], wa
 
 
 def test_headlines_compare_nothing_of_different_data() -> None:
-    runs = (measured("a", 0.9, macs=900), measured("b", 0.8, data_fingerprint="other"))
-    assert said(Runs(runs)) == ["2 networks were measured on different data or parts."]
+    elsewhere = [measured(name, 0.8, data_fingerprint="other") for name in "bc"]
+    assert said(Runs((measured("a", 0.9, macs=900), *elsewhere))) == []
+
+
+def test_headlines_give_the_mean_of_runs_with_its_interval_within_100_percent() -> None:
+    runs = tuple(measured("a", 0.9, accuracy=right, settings={"seed": right}) for right in (1.0, 0.8))
+    assert said(Runs(runs)) == [
+        "a has 90.0% of 210 images right (95% interval of the mean of 2 runs 0.0 to 100.0%).",
+        "! Not shown to be better than always answering the most frequent class (14.3%): a.",
+    ]
 
 
 def test_headlines_have_the_verdicts_against_a_baseline(in_folder: Path) -> None:

@@ -211,6 +211,15 @@ def class_mean(group: Group[Metrics], measure: ClassMeasure, name: str) -> Estim
     return group.mean(lambda run: getattr(run.per_class.get(name), CLASS_KEYS[measure], None), FRACTION)
 
 
+def accuracy(runs: Sequence[Metrics]) -> Estimate:
+    """The mean over runs or, of one run, its accuracy with the interval over its groups or samples."""
+    if len(runs) > 1:
+        return estimate((run.accuracy for run in runs), limits=FRACTION)
+    (run,) = runs
+    over_groups = run.intervals.of.get("accuracy") if run.intervals else None
+    return Estimate(1, run.accuracy, *(over_groups or run.accuracy_interval))
+
+
 def confusion(group: Group[Metrics]) -> tuple[tuple[int, ...], ...]:
     """The confusion matrices of a group added up, [actual][predicted]."""
     matrices = [run.confusion for run in group.runs]

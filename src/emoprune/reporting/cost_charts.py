@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import NamedTuple
 
-from emoprune.evaluation.confidence import Estimate, estimate
+from emoprune.evaluation.confidence import estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.events import counted
 from emoprune.reporting import aggregate
@@ -72,7 +72,7 @@ def _against(found: Sequence[Metrics], key: str) -> list[PointChart]:
     places = [fmean(cost.value(run) or 0 for run in group.runs) for group in groups]
     if len(set(places)) < 2:
         return []
-    accuracies = [_accuracy(group.runs) for group in groups]
+    accuracies = [aggregate.accuracy(group.runs) for group in groups]
     # on other samples another accuracy is not a better one
     same_samples = len({(run.data_fingerprint, run.split) for run in measured}) == 1
     front = on_front([(x, y.mean) for x, y in zip(places, accuracies, strict=True)])
@@ -114,7 +114,8 @@ def loss_of_accuracy(runs: Runs) -> list[PointChart]:
             pairs = [(run, before) for run in same if (before := _before(run, wholes)) is not None]
             if pairs:
                 x = fmean(run.number(PREDICTED_ERROR) or 0 for run, _ in pairs)
-                points.append(Point(x, estimate(100 * (before - run.accuracy) for run, before in pairs)))
+                lost = (100 * (before - run.accuracy) for run, before in pairs)
+                points.append(Point(x, estimate(lost, limits=(-100, 100))))
         if points:
             series.append(Series(group.label, _sorted(points)))
     if len({point.x for each in series for point in each.points}) < 2:
@@ -151,15 +152,6 @@ def amount(value: float, units: Sequence[str]) -> str:
     while place < len(units) - 1 and abs(value) >= 999.5:
         value, place = value / 1000, place + 1
     return f"{value:.3g}{units[place]}"
-
-
-def _accuracy(found: Sequence[Metrics]) -> Estimate:
-    """The mean over runs or, of one run, its accuracy with the interval over its groups or samples."""
-    if len(found) > 1:
-        return estimate(run.accuracy for run in found)
-    (run,) = found
-    over_groups = run.intervals.of.get("accuracy") if run.intervals else None
-    return Estimate(1, run.accuracy, *(over_groups or run.accuracy_interval))
 
 
 def _before(run: Metrics, wholes: Sequence[Metrics]) -> float | None:

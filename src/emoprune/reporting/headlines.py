@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import PurePath
 from statistics import fmean
 
-from emoprune.evaluation.confidence import by_key, estimate
+from emoprune.evaluation.confidence import Estimate, by_key
 from emoprune.evaluation.types import KNOWN, MARGIN, Metrics
-from emoprune.events import counted
+from emoprune.events import counted, listed
 from emoprune.io.visible_text import isolated
 from emoprune.reporting import aggregate, curve_tables
 from emoprune.reporting.aggregate import FOUND, IDENTITY, STEP_KEYS
@@ -50,15 +50,14 @@ class Network:
     runs: tuple[Metrics, ...]
 
     @cached_property
-    def accuracy(self) -> float:
-        """Its mean over the runs."""
-        return fmean(run.accuracy for run in self.runs)
+    def measured(self) -> Estimate:
+        """The accuracy with its interval, of several runs their mean."""
+        return aggregate.accuracy(self.runs)
 
     @property
-    def least_accuracy(self) -> float:
-        """The lower end of the 95% interval, of several runs that of their mean."""
-        low = estimate(run.accuracy for run in self.runs).low
-        return self.runs[0].accuracy_interval[0] if low is None else low
+    def accuracy(self) -> float:
+        """Its mean over the runs."""
+        return self.measured.mean
 
     @property
     def majority(self) -> float:
@@ -81,11 +80,9 @@ def _said(runs: Runs, verdicts: Verdicts) -> Iterator[str]:
     if verdicts.found:
         yield _verdicts(verdicts)
     networks = _networks(runs.evaluations)
-    if networks and not comparable(runs.evaluations):
-        yield f"{counted(len(networks), 'network')} were measured on different data or parts."
-    elif networks:
+    if networks and comparable(runs.evaluations):
         yield from _of_networks(networks, tested=bool(verdicts.found))
-    elif verdicts.listed and not verdicts.found:
+    elif not networks and verdicts.listed and not verdicts.found:
         best = max(verdicts.listed, key=lambda each: each.accuracy)
         right = f"{PERCENT.text(best.accuracy)} of {counted(best.images, 'image')}"
         among = f", the most of {len(verdicts.listed):,} runs" if len(verdicts.listed) > 1 else ""
@@ -118,9 +115,8 @@ def _verdict(view: Verdicts, verdict: Verdict) -> str:
         what, _, why = said.partition(": ")
         return f"there is {what} for {name} ({why})"
     said = f"{name} is {said}"
-    paid = [*map(isolated, verdict.comparison.payers)]
-    more = f" and {len(paid) - NAMED:,} more" * (len(paid) > NAMED)
-    return f"{said}, with lower recall of {', '.join(paid[:NAMED])}{more}" if paid else said
+    paid = verdict.comparison.payers
+    return f"{said}, with lower recall of {_listed(paid)}" if paid else said
 
 
 def _networks(found: Sequence[Metrics]) -> list[Network]:
@@ -148,22 +144,22 @@ def _of_networks(networks: Sequence[Network], *, tested: bool) -> Iterator[str]:
         return
 
     def at(each: Network) -> str:
-        return f"at {_fraction(each.cost(measure) / first.cost(measure))} of the {measure}"
+        return f"{_fraction(each.cost(measure) / first.cost(measure))} of the {measure}"
 
     smallest = min(smaller, key=lambda each: (each.cost(measure), -each.accuracy))
-    text = f"A{at(smallest)[1:]}, {isolated(smallest.name)} has {_right(smallest)} of the images right"
+    text = f"At {at(smallest)}, {isolated(smallest.name)} has {_right(smallest)} of the images right"
     yield f"{text}, {isolated(first.name)} {_right(first)}{f'; {NOT_TESTED}' * (not tested)}."
     if len(smaller) == 1:
         return
     within = [each for each in smaller if each.accuracy >= first.accuracy - MARGIN / 100]
     if not within:
         best = max(smaller, key=lambda each: each.accuracy)
-        nearest = f"the nearest is {isolated(best.name)} {at(best)}, with {_right(best)}"
+        nearest = f"the nearest is {isolated(best.name)} at {at(best)}, with {_right(best)}"
         yield f"No smaller network is within {MARGIN:g} point of {isolated(first.name)}; {nearest}."
         return
     best = min(within, key=lambda each: (each.cost(measure), -each.accuracy))
     text = f"The smallest within {MARGIN:g} point of {isolated(first.name)} is {isolated(best.name)}"
-    yield f"{text} {at(best)}, with {_right(best)}."
+    yield f"{text} at {at(best)}, with {_right(best)}."
 
 
 def _of_equals(networks: Sequence[Network]) -> Iterator[str]:
@@ -171,11 +167,8 @@ def _of_equals(networks: Sequence[Network]) -> Iterator[str]:
     best = max(networks, key=lambda each: each.accuracy)
     runs, many = best.runs, len(networks) > 1
     among = f", the most of {len(networks):,} networks" if many else ""
-    if len(runs) > 1:
-        mean = estimate(run.accuracy for run in runs)
-        interval = f"95% interval of the mean of {len(runs):,} runs {PERCENT.interval(mean.low, mean.high)}"
-    else:
-        interval = f"95% interval {PERCENT.interval(*runs[0].accuracy_interval)}"
+    of_mean = f" of the mean of {len(runs):,} runs" * (len(runs) > 1)
+    interval = f"95% interval{of_mean} {PERCENT.interval(best.measured.low, best.measured.high)}"
     images = counted(runs[0].n, "image")
     yield f"{isolated(best.name)} has {_right(best)} of {images} right ({interval}){among}."
 
@@ -191,7 +184,7 @@ def _fraction(value: float) -> str:
 
 def _warnings(networks: Sequence[Network]) -> Iterator[str]:
     """What flatters the numbers, the worst first."""
-    chance = [each for each in networks if each.least_accuracy <= each.majority]
+    chance = [each for each in networks if (each.measured.low or 0) <= each.majority]
     if chance:
         usual = PERCENT.text(max(each.majority for each in chance))
         better = f"better than always answering the most frequent class ({usual})"
@@ -208,17 +201,15 @@ def _warnings(networks: Sequence[Network]) -> Iterator[str]:
         times = counted(looks, "time")
         chosen = "what was chosen by it looks better than it is"
         yield f"The test part was looked at before, up to {times}: {chosen}."
-    elif len(networks) > 2:
-        parts = " and ".join(sorted({run.split for run in runs}))
+    elif len(networks) > 2 and comparable(runs):
         yield (
-            f"{len(networks):,} networks were compared on the same part ({parts}): the best of them looks "
-            "better than it is, until it is measured on images that chose nothing."
+            f"{len(networks):,} networks were compared on the same part ({runs[0].split}): the best of them "
+            "looks better than it is, until it is measured on images that chose nothing."
         )
 
 
 def _listed(found: Iterable[str]) -> str:
-    names = [*dict.fromkeys(map(isolated, found))]
-    return ", ".join(names[:NAMED]) + f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
+    return listed(dict.fromkeys(map(isolated, found)), NAMED)
 
 
 def _of_steps(runs: Runs) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
@@ -74,17 +74,11 @@ def _warnings(looks: Counter[str], seen: Counter[str]) -> Iterator[str]:
     if looks:
         times = events.counted(max(looks.values()), "time")
         what = "its test part was" if len(looks) == 1 else "their test parts were"
-        yield f"{_listed(looks)}: {what} looked at before, {'up to ' * (len(looks) > 1)}{times}"
+        yield f"{events.listed(looks, NAMED)}: {what} looked at before, {'up to ' * (len(looks) > 1)}{times}"
     if seen:
         most = max(seen.values())
         count = f"{most:,} of its" if len(seen) == 1 else f"up to {most:,} of their"
-        yield f"{_listed(seen)}: {count} samples were trained on"
-
-
-def _listed(names: Collection[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - NAMED:,} more" * (len(names) > NAMED)
-    return ", ".join([*names][:NAMED]) + more
+        yield f"{events.listed(seen, NAMED)}: {count} samples were trained on"
 
 
 def one_by_one(found: Sequence[Metrics]) -> Models:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from emoprune.errors import UsageFault
-from emoprune.networks.weights.head_rows import OutputLayer, TakenRows, listed, taken_rows
+from emoprune.networks.weights.head_rows import OutputLayer, TakenRows, taken_rows
 from emoprune.networks.weights.pretrained import Weights
 
 CLASSES = ("angry", "happy", "sad")
@@ -124,7 +124,3 @@ def test_own_rows_are_not_changed_in_place() -> None:
     taken_rows(own, [layer(3)], Weights("w.pth", {}), classes=CLASSES)
     assert own.bias is not None
     assert own.bias.tolist() == [0, 1, 2]
-
-
-def test_listed_names_the_first_of_many() -> None:
-    assert listed([str(number) for number in range(14)]).endswith("10, 11 and 2 more")

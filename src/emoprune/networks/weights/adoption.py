@@ -15,7 +15,7 @@ from emoprune.data.types import LARGEST_SIDE
 from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.networks.heads import fresh_layers, has_head, head_name, output_name
 from emoprune.networks.table_networks import LATER
-from emoprune.networks.weights.head_rows import OutputLayer, listed, taken_rows
+from emoprune.networks.weights.head_rows import OutputLayer, taken_rows
 from emoprune.networks.weights.pretrained import Weights
 from emoprune.networks.weights.tensor_kinds import dense, form, note_conversions, require_real
 from emoprune.networks.weights.tensor_names import SAME_ARCHITECTURE, Named, named_for
@@ -114,10 +114,10 @@ def _adopt_whole(
     ]
     chosen = {name: _fitting(found, name, tensor) for name, tensor in own.items() if name not in fresh}
     if not fresh and weights.classes not in ((), tuple(classes)):
-        fact = f"its outputs are {listed(weights.classes)}, and the data has {listed(classes)}"
+        fact = f"its outputs are {events.listed(weights.classes)}, and the data has {events.listed(classes)}"
         raise BadCheckpoint(fact, "give data of the same classes")
     if not fresh and not weights.classes:
-        events.note(f"{place}: outputs are taken as {listed(classes)}")
+        events.note(f"{place}: outputs are taken as {events.listed(classes)}")
     note_conversions(chosen.values(), place=place)
     _copy(chosen, own)
     kept = () if fresh else tuple(classes)

@@ -16,8 +16,6 @@ from emoprune.networks.weights.tensor_kinds import dense, form, require_real
 
 LEFT_BEHIND = frozenset((1000, 11_821, 21_841, 21_843, 8631, 10_575))
 """Rows of a head that every transfer to other classes leaves behind: objects of ImageNet, or people."""
-SHOWN = 12
-"""Names that a message lists."""
 TRAIN_IT = "give `epochs` to train it"
 NAME_THEM = f"say with `classes` what its rows are called here, or {TRAIN_IT}"
 
@@ -75,7 +73,7 @@ def taken_rows(
     if not found:
         return TakenRows()
     if len(found) > 1:
-        names = listed([layer.name for layer in found])
+        names = events.listed([layer.name for layer in found])
         fact = f"its head has several layers ({names}), and {own.name} is one"
         return TakenRows(fault=BadCheckpoint(fact, TRAIN_IT))
     (layer,), place = found, weights.place
@@ -124,7 +122,7 @@ def _rows(
     if given or stated:
         return _rows_by_name(layer.name, place, given or stated, classes=classes, given=bool(given))
     if count == len(classes):
-        order = f"rows of {layer.name} are taken as {listed(classes)}; `classes` gives another order"
+        order = f"rows of {layer.name} are taken as {events.listed(classes)}; `classes` gives another order"
         events.note(f"{place}: {order}")
         return tuple(range(count)), None
     fact = f"{layer.name} has {count} rows without names, and there are {len(classes)} classes"
@@ -138,21 +136,15 @@ def _rows_by_name(
     lacking = [name for name, row in zip(classes, rows, strict=True) if row is None]
     spare = [name for row, name in enumerate(names) if row not in rows]
     if given and lacking and spare:
-        fact = f"`classes` names {listed(spare)}, and the data has {listed(lacking)}"
+        fact = f"`classes` names {events.listed(spare)}, and the data has {events.listed(lacking)}"
         raise UsageFault(fact, "name the rows as the data names its classes")
     if lacking:
         return rows, BadCheckpoint(
-            f"has no rows for {listed(lacking)}: its classes are {listed(names)}", NAME_THEM
+            f"has no rows for {events.listed(lacking)}: its classes are {events.listed(names)}", NAME_THEM
         )
     respelled = class_names.respelled(classes, names)
     if respelled:
         events.note(f"{place}: classes are matched by name, {respelled}")
     if spare:
-        events.note(f"{place}: rows of {layer} for {listed(spare)} are left out")
+        events.note(f"{place}: rows of {layer} for {events.listed(spare)} are left out")
     return rows, None
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names for a message; the first of many."""
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
