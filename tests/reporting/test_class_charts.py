@@ -56,7 +56,7 @@ def test_recall_by_class_has_the_interval_of_its_samples_or_over_runs() -> None:
     assert (chart.categories, chart.series) == (("angry", "happy"), ("a", "b"))
     one, many = chart.bars
     assert one == (Estimate(1, 0.6, *wilson_interval(3, 5)), Estimate(1, 0.0, *wilson_interval(0, 5)))
-    assert many[0] == estimate([0.4, 0.6])
+    assert many[0] == estimate([0.4, 0.6], limits=(0, 1))
 
 
 def test_recall_by_class_has_no_bar_without_samples_nor_for_other_classes() -> None:
@@ -72,7 +72,7 @@ def test_recall_by_class_has_no_bar_without_samples_nor_for_other_classes() -> N
 def test_recall_by_class_says_how_many_are_left_out() -> None:
     (chart,) = recall_by_class(Runs(tuple(run(f"m{place}", place / 10) for place in range(MOST_BARS + 3))))
     assert chart.series == ("m0", *(f"m{place}" for place in range(4, MOST_BARS + 3)))
-    assert chart.note.startswith("3 more networks left out")
+    assert chart.note.startswith("left out: 3 networks off the front")
 
 
 BINS = (ReliabilityBin(0, None, None), ReliabilityBin(4, 0.5, 0.25), ReliabilityBin(6, 0.9, 1.0))

@@ -39,5 +39,6 @@ def test_foremost_are_the_first_the_front_and_the_most_accurate_in_their_order()
 
 
 def test_left_out_says_how_many_and_by_which_rule() -> None:
-    assert left_out(5, 5, "networks") == ""
-    assert left_out(9, 5, "networks").startswith("4 more networks left out: off the front")
+    assert left_out(0, "network") == left_out(-2, "network") == ""
+    assert left_out(1, "network").startswith("left out: 1 network off the front")
+    assert left_out(4, "line", "with fewer points") == "left out: 4 lines with fewer points"

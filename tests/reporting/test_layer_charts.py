@@ -65,4 +65,4 @@ def test_angles_of_several_networks_name_them_and_many_layers_are_the_most_simil
     layers = [layer_angles(*PAIRS, layer=f"l{place}", similar=place) for place in range(MOST_LAYERS + 2)]
     charts = angles(Runs(angles=tuple(layers)))
     assert [chart.label for chart in charts] == [f"l{place}" for place in range(2, MOST_LAYERS + 2)]
-    assert charts[0].note == "8 of 10 layers, the most similar ones"
+    assert charts[0].note == "left out: 2 layers with fewer similar and complementary units"

@@ -62,7 +62,7 @@ def recall_by_class(runs: Runs) -> list[BarChart]:
             classes,
             tuple(group.label for group in shown),
             tuple(tuple(_recall(group, name) for name in classes) for group in shown),
-            note=left_out(len(groups), len(shown), "networks"),
+            note=left_out(len(groups) - len(shown), "network"),
         )
     ]
 
@@ -81,7 +81,7 @@ def reliability(runs: Runs) -> list[ReliabilityChart]:
             tuple(group.label for group in shown),
             tuple(_bins(group) for group in shown),
             tuple(len(group.runs) for group in shown),
-            note=left_out(len(groups), len(shown), "networks"),
+            note=left_out(len(groups) - len(shown), "network"),
         )
     ]
 

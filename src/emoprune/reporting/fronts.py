@@ -1,18 +1,19 @@
-"""Networks that no other one is both smaller and better than (the Pareto front), and which to show first."""
+"""The Pareto front of costs and accuracies, and what a figure shows of many networks, lines or layers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from emoprune.evaluation.types import Metrics
+from emoprune.events import counted
 from emoprune.reporting.aggregate import Group
 
 T = TypeVar("T")
 
 REST = "off the front of MACs and accuracy, or less accurate"
-"""What is left out, as a note of a figure says it."""
+"""Which networks `foremost` leaves out."""
 
 
 def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
@@ -27,6 +28,12 @@ def on_front(points: Sequence[tuple[float, float]]) -> list[bool]:
     return [point in front for point in points]
 
 
+def kept(items: Sequence[T], most: int, usefulness: Callable[[int], Any]) -> list[T]:
+    """At most so many items in their order: those whose places are the most useful, of equals the first."""
+    places = sorted(range(len(items)), key=usefulness, reverse=True)[:most]
+    return [items[place] for place in sorted(places)]
+
+
 def foremost(groups: Sequence[Group[Metrics]], most: int) -> list[Group[Metrics]]:
     """At most so many of the groups, in their order.
 
@@ -36,10 +43,9 @@ def foremost(groups: Sequence[Group[Metrics]], most: int) -> list[Group[Metrics]
         (fmean(run.macs for run in group.runs), fmean(run.accuracy for run in group.runs)) for group in groups
     ]
     front = on_front(worth)
-    order = sorted(range(len(groups)), key=lambda place: (place > 0, not front[place], -worth[place][1]))
-    return [groups[place] for place in sorted(order[:most])]
+    return kept(groups, most, lambda place: (place == 0, front[place], worth[place][1]))
 
 
-def left_out(all_of: int, shown: int, noun: str) -> str:
-    """The note of a figure that shows only the foremost; empty where it shows all."""
-    return f"{all_of - shown} more {noun} left out: {REST}" if all_of > shown else ""
+def left_out(count: int, noun: str, which: str = REST) -> str:
+    """The note of a figure that leaves something out; empty where it shows all."""
+    return f"left out: {counted(count, noun)} {which}" if count > 0 else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import comb
 
+from emoprune.reporting.fronts import kept, left_out
 from emoprune.reporting.types import AngleChart, LayerAngles, LayerChart, Runs
 
 LARGEST_MATRIX = 64
@@ -31,7 +32,7 @@ def units_by_layer(runs: Runs) -> list[LayerChart]:
 
 
 def angles(runs: Runs) -> list[AngleChart]:
-    """The angles between the units of each layer; of many layers those with the most similar units."""
+    """The angles between the units of each layer; of many those with the most similar and complementary."""
     found = [each for each in runs.angles if each.histogram and any(each.histogram)]
     models = list(dict.fromkeys(each.model for each in found))
     return [
@@ -46,9 +47,8 @@ def _foremost(found: Sequence[LayerAngles]) -> tuple[list[LayerAngles], str]:
     def usefulness(place: int) -> int:
         return found[place].similar + found[place].complementary
 
-    places = sorted(range(len(found)), key=usefulness, reverse=True)[:MOST_LAYERS]
-    note = "" if len(places) == len(found) else f"{len(places)} of {len(found)} layers, the most similar ones"
-    return [found[place] for place in sorted(places)], note
+    note = left_out(len(found) - MOST_LAYERS, "layer", "with fewer similar and complementary units")
+    return kept(found, MOST_LAYERS, usefulness), note
 
 
 def _of_layer(layer: LayerAngles, name: str, note: str) -> AngleChart:

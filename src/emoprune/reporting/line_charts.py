@@ -7,7 +7,6 @@ from typing import Literal
 
 from emoprune.evaluation.confidence import ANY, FRACTION, Estimate, Limits, by_key, estimate
 from emoprune.evaluation.types import Metrics
-from emoprune.events import counted
 from emoprune.reporting import aggregate
 from emoprune.reporting.aggregate import (
     BUDGETS,
@@ -20,6 +19,7 @@ from emoprune.reporting.aggregate import (
     varying,
 )
 from emoprune.reporting.cost_charts import MOST, chance
+from emoprune.reporting.fronts import kept, left_out
 from emoprune.reporting.types import Line, LineChart, Panel, Runs
 
 HIDDEN = "hidden"
@@ -70,7 +70,7 @@ def curves(runs: Runs, measure: Literal["accuracy", "loss"] = "accuracy") -> lis
             points = _points(((x, y) for x, y in values if y is not None), limits)
             lines += [Line(group.label, points, part)] if points else []
     panel = Panel(measure, tuple(lines), fraction=measure == "accuracy")
-    note = _left_out(len(groups) - MOST // 2, "label", "after the first")
+    note = left_out(len(groups) - MOST // 2, "label", "after the first")
     return [LineChart("curves", "epoch", (panel,), note=note)] if lines else []
 
 
@@ -79,7 +79,7 @@ def steps(runs: Runs) -> list[LineChart]:
     panels = []
     every = by_key((group.label, group) for group in aggregate.by_units(runs.prunings))
     by_label = dict([*every.items()][:MOST])
-    note = _left_out(len(every) - MOST, "label", "after the first")
+    note = left_out(len(every) - MOST, "label", "after the first")
     for measure in STEP_KEYS:
         lines = []
         for label, groups in by_label.items():
@@ -98,13 +98,8 @@ def _foremost(lines: Sequence[Line]) -> tuple[tuple[Line, ...], str]:
         points = lines[place].points.values()
         return len(points), max(point.mean for point in points)
 
-    places = sorted(range(len(lines)), key=usefulness, reverse=True)[:MOST]
-    note = _left_out(len(lines) - MOST, "line", "with fewer or lower points")
-    return tuple(lines[place] for place in sorted(places)), note
-
-
-def _left_out(count: int, noun: str, which: str) -> str:
-    return f"left out: {counted(count, noun)} {which}" if count > 0 else ""
+    note = left_out(len(lines) - MOST, "line", "with fewer or lower points")
+    return tuple(kept(lines, MOST, usefulness)), note
 
 
 def _points(values: Iterable[tuple[float, float]], limits: Limits) -> dict[float, Estimate]:
