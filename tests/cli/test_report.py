@@ -225,7 +225,7 @@ def test_report_reads_what_eval_and_prune_print(emoprune: Runner, model: Path, f
         (stream(FIRST) + b'{"schema": "emoprune.metr\n' + stream(SECOND), ("line 2", "not JSON")),
         (stream({"schema": "emoprune.export/2"}), ("line 1", "emoprune.export/2")),
         (stream({**FIRST, "n": "ten"}), ("line 1", "n: expected int")),
-        (b"\xff\xfe\x00binary", ("line 1", "not JSON")),
+        (b"\xff\xfe\x00binary", ("UTF-16 text, not measurements",)),
     ],
 )
 def test_a_stream_that_is_not_metrics_is_refused_whole(

@@ -81,12 +81,12 @@ def lines(quantity: str, *found: Line, x: str = "macs", fraction: bool = True) -
                 ),
                 fraction=True,
             ),
-            "Accuracy over MACs for 3 networks; the smallest on the front is a with 40.0% at 500, the "
+            "Accuracy over MACs for 3 networks; the cheapest on the front is a with 40.0% at 500, the "
             "highest is b with 60.0% at 2,000.",
         ),
         (
             ChangeChart("c", ("a", "b"), ("sad", "happy"), ((3, 1), (2, 2)), ((1, 3), (2, 2))),
-            "a has 5 of 8 images right, b 3; what changes most is sad as sad, by -2.",
+            "a has 5 of 8 images right, b 3; most changes how often sad is taken for sad, from 3 to 1 of 4.",
         ),
         (
             ChangeChart("c", ("a", "b"), ("sad",), ((3,),), ((3,),)),

@@ -38,13 +38,16 @@ def test_confusion_change_compares_the_first_network_with_each_other() -> None:
 
 def test_confusion_change_has_networks_of_as_many_runs() -> None:
     seeds = [run("a", 0.5, seed=seed) for seed in (0, 1)]
-    assert confusion_change(Runs((*seeds, run("b", 0.4, seed=0)))) == []
-    assert len(confusion_change(Runs((*seeds, *(run("b", 0.4, seed=seed) for seed in (0, 1)))))) == 1
+    others = [replace(run("b", 0.4, seed=seed), confusion=((2, 3), (5, 0))) for seed in (0, 1)]
+    assert confusion_change(Runs((*seeds, others[0]))) == []
+    assert len(confusion_change(Runs((*seeds, *others)))) == 1
+    assert confusion_change(Runs((*seeds, *(run("same", 0.5, seed=seed) for seed in (0, 1))))) == []
     assert confusion_change(Runs()) == confusion_change(Runs((run("a", 0.5),))) == []
 
 
 def test_confusion_change_tells_settings_of_a_label_apart_and_is_of_the_foremost() -> None:
-    found = [run("whole", 0.9), *(run("m", place / 100, macs=place) for place in range(1, MOST_CHANGES + 3))]
+    whole = replace(run("whole", 0.9), confusion=((2, 3), (5, 0)))
+    found = [whole, *(run("m", place / 100, macs=place) for place in range(1, MOST_CHANGES + 3))]
     charts = confusion_change(Runs(tuple(found)))
     assert len(charts) == MOST_CHANGES
     assert charts[0].labels == ("whole", "m, macs 3")

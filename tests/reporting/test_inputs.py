@@ -15,6 +15,8 @@ from emoprune.reporting import inputs
 from tests.reporting.test_records_io import ANGLES, PRUNED, STEPS, TRAINING, good
 from tests.support.answers import answers
 
+HEADER = json.dumps({"__metadata__": {"format": "pt"}}).encode()
+
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -26,12 +28,43 @@ def test_read_takes_a_mark_of_the_byte_order_and_both_ends_of_lines(
     assert [run.label for run in inputs.read([str(tmp_path / "runs")]).evaluations] == ["é", "表情"]
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32"])
-def test_read_refuses_other_encodings(tmp_path: Path, encoding: str) -> None:
-    (tmp_path / "runs").write_bytes(json.dumps(good()).encode(encoding))
-    with pytest.raises(BadMetrics, match="not JSON") as caught:
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (json.dumps(good()).encode("utf-16"), "UTF-16 text, not measurements"),
+        (json.dumps(good()).encode("utf-16-le"), "not JSON"),
+        (len(HEADER).to_bytes(8, "little") + HEADER, "not measurements"),
+    ],
+)
+def test_read_names_what_is_not_measurements(tmp_path: Path, data: bytes, says: str) -> None:
+    (tmp_path / "runs").write_bytes(data)
+    with pytest.raises(BadMetrics, match=says) as caught:
         inputs.read([str(tmp_path / "runs")])
-    assert caught.value.place == f"{tmp_path / 'runs'}, line 1"
+    assert str(caught.value.place).startswith(str(tmp_path / "runs"))
+
+
+def test_read_counts_an_evaluation_once_however_often_it_is_given(
+    tmp_path: Path, told: pytest.LogCaptureFixture
+) -> None:
+    lines = [good(label="a"), good(label="a", settings={"seed": 1}), good(label="a"), good(label="b")]
+    (tmp_path / "runs.json").write_text("\n".join(map(json.dumps, lines)))
+    found = inputs.read([str(tmp_path / "runs.json"), str(tmp_path)]).evaluations
+    assert [(run.label, dict(run.settings)) for run in found] == [("a", {}), ("a", {"seed": 1}), ("b", {})]
+    assert "5 evaluations given more than once" in told.text
+
+
+def test_read_tells_runs_of_one_label_on_different_images_apart(tmp_path: Path) -> None:
+    lines = [
+        good(label="a", data="x/faces", data_fingerprint="1" * 64, split="test"),
+        good(label="a", data="x/faces", data_fingerprint="1" * 64, split="val"),
+        good(label="a", data="y/faces", data_fingerprint="2" * 64, split="test"),
+        good(label="b", data="y/faces", data_fingerprint="2" * 64, split="test"),
+    ]
+    (tmp_path / "runs.json").write_text("\n".join(map(json.dumps, lines)))
+    found = inputs.read([str(tmp_path / "runs.json")]).evaluations
+    assert [run.label for run in found] == [
+        *("a (faces, test, 11111111)", "a (faces, val)", "a (faces, test, 22222222)", "b"),
+    ]
 
 
 def test_read_leaves_standard_input_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +134,9 @@ def test_read_knows_predictions_by_what_they_hold(
 def test_read_takes_predictions_and_records_larger_than_what_it_looks_at(tmp_path: Path) -> None:
     many = answers("m.st", "ab" * 5000).to_bytes()
     (tmp_path / "p.csv").write_bytes(many)
-    (tmp_path / "m.json").write_text("".join(json.dumps(good()) + "\n" for _ in range(400)))
+    (tmp_path / "m.json").write_text(
+        "".join(json.dumps(good(label=str(number))) + "\n" for number in range(400))
+    )
     assert min(map(os.path.getsize, tmp_path.iterdir())) > 2 * inputs.HEAD
     found = inputs.read([str(tmp_path)])
     assert (len(found.evaluations), len(found.predictions[0].names)) == (400, 10_000)

@@ -139,7 +139,8 @@ def check_output(path: str | Path, *, force: bool) -> None:
     target = Path(path)
     with explained(target):
         mode = _mode(target)
-        if stat.S_ISDIR(mode):
+        # a path drops the slash at its end, and a file of that name would be written
+        if stat.S_ISDIR(mode) or str(path).endswith(os.sep):
             raise OutputFault("is a folder", "name a file in it", place=str(path))
         if _is_stream(mode):
             return

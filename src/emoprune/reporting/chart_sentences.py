@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from emoprune.events import counted
@@ -84,11 +84,19 @@ def _bars(chart: BarChart) -> str:
     ]
     begin = f"{_capital(chart.quantity)} of {counted(len(chart.categories), 'group')} of bars"
     begin += f" ({', '.join(map(isolated, chart.series))})"
-    ends = (
-        f"{isolated(category)}, {isolated(name)}, with {PERCENT.text(value)}"
-        for value, category, name in (max(found), min(found))
-    )
-    return f"{begin}: the highest is {next(ends)}, the lowest {next(ends)}."
+    highest, lowest = (extreme(found, key=lambda bar: bar[0]) for extreme in (max, min))
+
+    def text(bar: tuple[float, str, str]) -> str:
+        said = f"{isolated(bar[1])}, {isolated(bar[2])}, with {PERCENT.text(bar[0])}"
+        return _with_ties(said, sum(each[0] == bar[0] for each in found))
+
+    if highest[0] == lowest[0]:
+        return f"{begin}: all have {PERCENT.text(highest[0])}."
+    return f"{begin}: the highest is {text(highest)}, the lowest {text(lowest)}."
+
+
+def _with_ties(said: str, alike: int) -> str:
+    return f"{said} (as {alike - 1:,} more)" if alike > 1 else said
 
 
 def _matrix(chart: HeatChart) -> str:
@@ -120,32 +128,40 @@ def _points(chart: PointChart) -> str:
         place = PERCENT.text(x) if chart.x_fraction else f"{x:,.0f}" if x >= 1000 else f"{x:g}"
         return f"{isolated(label)} with {said} at {place}"
 
-    best = max(found, key=lambda each: each[1].y.mean)
-    ends = f"the highest is {text(best[0], best[1].y.mean, best[1].x)}"
+    # of equals the smaller network
+    best = max(found, key=lambda each: (each[1].y.mean, -each[1].x))
+    alike = sum(point.y.mean == best[1].y.mean for _, point in found)
+    ends = _with_ties(f"the highest is {text(best[0], best[1].y.mean, best[1].x)}", alike)
     front = [each for each in found if each[1].on_front]
     if not front:
         return f"{begin}; {ends}."
     label, point = min(front, key=lambda each: each[1].x)
-    return f"{begin}; the smallest on the front is {text(label, point.y.mean, point.x)}, {ends}."
+    return f"{begin}; the cheapest on the front is {text(label, point.y.mean, point.x)}, {ends}."
 
 
 def _change(chart: ChangeChart) -> str:
-    """How many are right before and after, and the cell that changes most."""
+    """How many are right before and after, and the cell whose share of its class changes most."""
     places = range(len(chart.classes))
     before, after = (sum(counts[each][each] for each in places) for counts in (chart.before, chart.after))
     names = [*map(isolated, chart.labels)]
     begin = f"{names[0]} has {before:,} of {counted(sum(map(sum, chart.before)), 'image')} right"
     begin += f", {names[1]} {after:,}"
-    moved = [
-        (chart.after[actual][predicted] - chart.before[actual][predicted], actual, predicted)
-        for actual in places
-        for predicted in places
-    ]
-    change, actual, predicted = max(moved, key=lambda each: abs(each[0]))
-    if not change:
+    if chart.before == chart.after:
         return f"{begin}; no answer of a class changes in number."
-    pair = f"{isolated(chart.classes[actual])} as {isolated(chart.classes[predicted])}"
-    return f"{begin}; what changes most is {pair}, by {change:+,}."
+    shares = [[_shares(row) for row in counts] for counts in (chart.before, chart.after)]
+    cells = [(actual, predicted) for actual in places for predicted in places]
+    actual, predicted = max(
+        cells, key=lambda cell: abs(shares[1][cell[0]][cell[1]] - shares[0][cell[0]][cell[1]])
+    )
+    taken = f"{isolated(chart.classes[actual])} is taken for {isolated(chart.classes[predicted])}"
+    few, many = chart.before[actual][predicted], chart.after[actual][predicted]
+    return (
+        f"{begin}; most changes how often {taken}, from {few:,} to {many:,} of {sum(chart.after[actual]):,}."
+    )
+
+
+def _shares(row: Sequence[int]) -> list[float]:
+    return [count / (sum(row) or 1) for count in row]
 
 
 def _reliability(chart: ReliabilityChart) -> str:

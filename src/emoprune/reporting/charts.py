@@ -40,7 +40,9 @@ class Kind(NamedTuple):
 
 FIGURES: dict[str, Kind] = {
     "accuracy-against-COST": Kind(
-        cost_charts.accuracy_against, "evaluations of networks with different costs", "accuracy-against-"
+        cost_charts.accuracy_against,
+        "evaluations of networks with different costs; latency is in those of eval `latency`",
+        "accuracy-against-",
     ),
     "loss-of-accuracy": Kind(
         cost_charts.loss_of_accuracy, "a setting predicted_error of networks, and the network before pruning"

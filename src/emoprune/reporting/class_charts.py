@@ -31,7 +31,7 @@ def confusion(runs: Runs) -> list[HeatChart]:
 def confusion_change(runs: Runs) -> list[ChangeChart]:
     """The first network beside each other one, on the same samples, their runs added up.
 
-    Of many networks the foremost; none that has another number of runs.
+    Of many networks the foremost; none that has another number of runs, or the same answers in number.
     """
     groups = _networks(runs)
     same = [group for group in groups if _samples(group) == _samples(groups[0])]
@@ -44,6 +44,7 @@ def confusion_change(runs: Runs) -> list[ChangeChart]:
             aggregate.confusion(group),
         )
         for group in foremost(same, 1 + MOST_CHANGES)[1:]
+        if aggregate.confusion(group) != aggregate.confusion(same[0])
     ]
 
 

@@ -29,6 +29,8 @@ SUFFIXES: dict[str, DocumentForm] = {
 
 def form_of(path: str) -> DocumentForm:
     """The form that the suffix of a file asks for; UsageFault for another suffix."""
+    if path == files.STANDARD:
+        raise UsageFault("`output` is a file", "leave it out, and give `format` for standard output")
     suffix = PurePath(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageFault(f"{path!r} has no suffix of a report", f"choose from {', '.join(SUFFIXES)}")
@@ -60,6 +62,8 @@ def check(output: str | None, form: str | None, heading: Heading, *, force: bool
     for name in ("title", "note"):
         if getattr(heading, name) is not None and form not in HEADED:
             raise UsageFault(f"`{name}` stands above a page, LaTeX or Markdown", "give `output=FILE.html`")
+        if not (getattr(heading, name) or "some").strip():
+            raise UsageFault(f"`{name}` is empty", "leave it out")
     if output is not None:
         files.check_output(output, force=force)
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import io
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import PurePath
 from typing import IO, TYPE_CHECKING, Any
 
 from emoprune import events
-from emoprune.errors import BadData, BadMetrics
+from emoprune.errors import BadData, BadMetrics, at
+from emoprune.evaluation.confidence import by_key
+from emoprune.evaluation.types import Metrics
 from emoprune.io import files
+from emoprune.io.file_kinds import check_kind
 from emoprune.reporting import records_io
 from emoprune.reporting.records_io import HOW, KINDS, Foreign
 from emoprune.reporting.types import Run, Runs
@@ -27,8 +32,8 @@ HEAD = 2**16
 def read(places: Iterable[str]) -> Runs:
     """The records and the predictions of all files, "-" for standard input, in order.
 
-    Of a folder the files in it with SUFFIXES are read, by name; a note counts what is passed over. Raises
-    BadMetrics or BadData for what is damaged, or neither.
+    Of a folder the files in it with SUFFIXES are read, by name; a note counts what is passed over, and
+    evaluations that stand more than once. Raises BadMetrics or BadData for what is damaged, or neither.
     """
     records: dict[type[Any], list[Any]] = {kind: [] for kind in KINDS.values()}
     answers: list[Predictions] = []
@@ -36,7 +41,43 @@ def read(places: Iterable[str]) -> Runs:
         for found in _in_folder(place) if os.path.isdir(place) else _in_place(place):
             records.get(type(found), answers).append(found)
     evaluations, curves, prunings, pruned, angles = map(tuple, records.values())
-    return Runs(evaluations, curves, prunings, tuple(answers), pruned, angles)
+    return Runs(apart(once(evaluations)), curves, prunings, tuple(answers), pruned, angles)
+
+
+def once(found: Sequence[Metrics]) -> list[Metrics]:
+    """Evaluations without those that stand there again, which would count as further runs."""
+    first: dict[tuple[object, ...], Metrics] = {}
+    kept = []
+    for run in found:
+        key = (run.name, run.model_fingerprint, run.data_fingerprint, run.split, *run.settings.items())
+        if first.setdefault(key, run) is run or run != first[key]:
+            kept.append(run)
+    if len(kept) < len(found):
+        again = events.counted(len(found) - len(kept), "evaluation")
+        events.note(f"{again} given more than once: each counts once")
+    return kept
+
+
+def apart(found: Sequence[Metrics]) -> tuple[Metrics, ...]:
+    """Evaluations, those of one label on different images with a label of their own each.
+
+    A mean over different images would say nothing.
+    """
+    places = by_key((run.name, (run.data_fingerprint, run.split)) for run in found)
+    mixed = {name for name, each in places.items() if len({*each}) > 1}
+    names = by_key(((run.name, _where(run)), run.data_fingerprint) for run in found)
+
+    def label(run: Metrics) -> str | None:
+        if run.name not in mixed:
+            return run.label
+        alike = len({*names[run.name, _where(run)]}) > 1
+        return f"{run.name} ({_where(run)}{f', {run.data_fingerprint[:8]}' if alike else ''})"
+
+    return tuple(replace(run, label=label(run)) for run in found)
+
+
+def _where(run: Metrics) -> str:
+    return f"{PurePath(run.data).name or run.data}, {run.split}"
 
 
 def _in_place(place: str) -> Iterator[Run | Predictions]:
@@ -70,6 +111,9 @@ def _in_file(place: str) -> Iterator[Run | Predictions | Foreign]:
             yield from predictions.parse(head + rest, place=files.shown(place))
         else:
             whole = io.BufferedReader(_Continued(head, stream))
+            if head:
+                with at(files.shown(place)):
+                    check_kind(head, "measurements", remedy=HOW, fault=BadMetrics)
             # a mark of the byte order is no part of the text
             text = io.TextIOWrapper(whole, encoding="utf-8-sig", errors="replace", newline="\n")
             yield from records_io.parse(text, place=files.shown(place))

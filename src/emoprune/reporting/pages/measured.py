@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from emoprune.evaluation.confidence import by_key
-from emoprune.evaluation.types import Metrics
+from emoprune.evaluation.types import KNOWN, Metrics
 from emoprune.events import counted
 from emoprune.reporting.tables import Table, table
 from emoprune.reporting.types import Runs
@@ -47,7 +47,8 @@ def _looks(group: list[Metrics]) -> str | None:
 
 
 def _seen(group: list[Metrics]) -> str | None:
-    found = [run.seen for run in group if run.seen is not None]
+    """How many images were trained on; of a training's own parts that is known, and nothing to be told."""
+    found = [run.seen for run in group if run.seen is not None and run.split not in KNOWN]
     return _up_to(found, len(group))
 
 
@@ -60,7 +61,7 @@ def _up_to(found: list[int], runs: int) -> str | None:
 def intervals(runs: Runs) -> str | None:
     """What the intervals are of, where a record says so."""
     kinds = {
-        f"{each.kind} over {each.count:,} {each.over}, {each.resamples:,} draws"
+        f"{each.kind} over {counted(each.count, each.over.removesuffix('s'))}, {each.resamples:,} draws"
         for run in runs.evaluations
         if (each := run.intervals)
     }

@@ -17,7 +17,7 @@ from emoprune.reporting import chart_sentences, tables
 from emoprune.reporting.charts import by_kind, numbers
 from emoprune.reporting.pages import measured, svg
 from emoprune.reporting.tables import Table, table
-from emoprune.reporting.types import Chart
+from emoprune.reporting.types import ChangeChart, Chart, HeatChart
 from emoprune.version import __version__
 
 if TYPE_CHECKING:
@@ -163,11 +163,19 @@ def _topics(document: Document, found: dict[Section, list[Table]]) -> Iterator[S
     charts = by_kind(document.runs)
     known = {kind for topic in TOPICS for kind in topic.kinds}
     rest = tuple(kind for kind in charts if kind not in known)
+    changes = [chart for each in charts.values() for chart in each if isinstance(chart, ChangeChart)]
+    in_changes = {counts for chart in changes for counts in (chart.before, chart.after)}
+    repeated = [
+        chart
+        for each in charts.values()
+        for chart in each
+        if isinstance(chart, HeatChart) and chart.counts in in_changes
+    ]
     number = count(1)
     for topic in (*TOPICS, Topic("More", (), rest)):
         if document.sections and not set(topic.sections) & set(document.sections):
             continue
-        drawn = [chart for kind in topic.kinds for chart in charts.get(kind, ())]
+        drawn = [chart for kind in topic.kinds for chart in charts.get(kind, ()) if chart not in repeated]
         made = [
             each
             for section, tables_of in found.items()
