@@ -27,7 +27,10 @@ from emoprune.reporting.types import (
 from tests.support.runs import curve, layer_angles, pruning, run, summary
 
 GRID = [
-    run("a", 0.5 + seed / 10, units=hidden if not pruned else hidden // 2, **{"hidden": hidden, "seed": seed})
+    replace(
+        run("a", 0.5 + seed / 10, units=hidden // (1 + pruned), **{"hidden": hidden, "seed": seed}),
+        confusion=((hidden // 5, 5 - hidden // 5), (2, 3)),
+    )
     for hidden in (10, 20)
     for pruned in (0, 1)
     for seed in (0, 1)
@@ -109,9 +112,11 @@ def test_charts_refuse_a_wanted_figure_with_what_it_needs(kind: str) -> None:
 
 
 def test_charts_of_two_kinds_have_different_names() -> None:
-    found = names(
-        Runs(tuple(run(label, 0.5) for label in ("a", "b", "change-b"))), "confusion", "confusion-change"
+    runs = (
+        replace(run(label, 0.5), confusion=((place, 5 - place), (2, 3)))
+        for place, label in enumerate(("a", "b", "change-b"))
     )
+    found = names(Runs(tuple(runs)), "confusion", "confusion-change")
     assert len(set(found)) == len(found) == 5
 
 

@@ -60,7 +60,9 @@ FIGURES: dict[str, Kind] = {
         class_charts.confusion, "a label whose evaluations differ in no setting but seed", "confusion-"
     ),
     "confusion-change": Kind(
-        class_charts.confusion_change, "two networks on the same samples", "confusion-change-"
+        class_charts.confusion_change,
+        "two networks on the same samples whose answers differ",
+        "confusion-change-",
     ),
     "recall-by-class": Kind(class_charts.recall_by_class, "evaluations"),
     "reliability": Kind(class_charts.reliability, "evaluations with bins of confidence"),
