@@ -298,7 +298,8 @@ def test_ctrl_c_during_cropping_shows_no_face_and_keeps_what_is_done(in_folder: 
 @pytest.mark.parametrize("lines", [1, 1000])
 def test_a_closed_pipe_ends_with_141_and_without_a_word(in_folder: Path, lines: int) -> None:
     # little output fails when it is flushed, much while it is written
-    (in_folder / "m.json").write_text(METRICS * lines)
+    found = [{**json.loads(METRICS), "label": str(number)} for number in range(lines)]
+    (in_folder / "m.json").write_text("".join(f"{json.dumps(each)}\n" for each in found))
     reading, writing = os.pipe()
     os.close(reading)
     argv = [*PROGRAM, "report", "m.json"]
