@@ -165,17 +165,17 @@ def _topics(document: Document, found: dict[Section, list[Table]]) -> Iterator[S
     rest = tuple(kind for kind in charts if kind not in known)
     changes = [chart for each in charts.values() for chart in each if isinstance(chart, ChangeChart)]
     in_changes = {counts for chart in changes for counts in (chart.before, chart.after)}
-    repeated = [
-        chart
-        for each in charts.values()
-        for chart in each
-        if isinstance(chart, HeatChart) and chart.counts in in_changes
-    ]
     number = count(1)
     for topic in (*TOPICS, Topic("More", (), rest)):
         if document.sections and not set(topic.sections) & set(document.sections):
             continue
-        drawn = [chart for kind in topic.kinds for chart in charts.get(kind, ()) if chart not in repeated]
+        drawn = [
+            chart
+            for kind in topic.kinds
+            for chart in charts.get(kind, ())
+            # a matrix that stands beside its change is not shown again
+            if not (isinstance(chart, HeatChart) and chart.counts in in_changes)
+        ]
         made = [
             each
             for section, tables_of in found.items()
