@@ -396,7 +396,7 @@ RUNS = Runs(
 )
 NAMES = [
     *("accuracy-against-parameters", "accuracy-by-hidden", "compression-by-hidden", "confusion-b"),
-    *("confusion-change-a-hidden-20", "recall-by-class", "curves", "steps"),
+    *("recall-by-class", "curves", "steps"),
 ]
 
 
