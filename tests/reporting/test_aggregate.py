@@ -20,6 +20,7 @@ from emoprune.reporting.aggregate import (
     class_mean,
     confusion,
     evaluations_by_label,
+    networks,
     one_by_one,
     split_by_kind,
     varying,
@@ -103,14 +104,31 @@ def test_varying_names_the_settings_that_differ_without_the_seed() -> None:
 
 def test_by_setting_numbers_a_name_that_a_label_has_already() -> None:
     runs = [run("a", 0.1, x=1), run("a", 0.2, x=2), run("a, x 1", 0.3)]
-    found = by_setting(by_label(runs))
+    found = by_setting(runs)
     assert [entry.label for entry in found] == ["a, x 1", "a, x 2", "a, x 1 (2)"]
     assert [entry.runs[0].accuracy for entry in found] == [0.1, 0.2, 0.3]
 
 
+def test_networks_are_the_runs_of_a_label_and_its_settings_whatever_the_seed() -> None:
+    runs = [run("a", 0.5, macs=macs, seed=seed, macs_left=macs + seed) for seed in (0, 1) for macs in (2, 4)]
+    assert [(entry.label, entry.runs) for entry in networks([*runs, SMALL[0]])] == [
+        ("a", (runs[0], runs[2])),
+        ("a", (runs[1], runs[3])),
+        ("small", (SMALL[0],)),
+    ]
+
+
+def test_networks_without_label_and_seed_are_as_many_as_models() -> None:
+    piped = [dataclasses.replace(run(None, 0.5), model="-", model_fingerprint=made) for made in "abb"]
+    assert [entry.runs for entry in networks(piped)] == [(piped[0],), (piped[1], piped[2])]
+    assert [entry.label for entry in by_setting(piped)] == ["-", "- (2)"]
+    seeds = [dataclasses.replace(run(None, 0.5, seed=seed), model_fingerprint=f"{seed}") for seed in (0, 1)]
+    assert [entry.runs for entry in networks(seeds)] == [tuple(seeds)]
+
+
 def test_by_setting_ignores_the_number_of_a_trial() -> None:
     runs = [run("a", 0.1 * trial, trial=trial, seed=0, hidden=5 * (trial % 2)) for trial in range(4)]
-    assert [(entry.label, len(entry.runs)) for entry in by_setting(by_label(runs))] == [
+    assert [(entry.label, len(entry.runs)) for entry in by_setting(runs)] == [
         ("a, hidden 0", 2),
         ("a, hidden 5", 2),
     ]

@@ -50,7 +50,16 @@ def named(*models: str, split: str = "test") -> list[Metrics]:
 def test_headings_are_file_names_or_paths_where_those_are_shared(
     models: list[str], wanted: list[str]
 ) -> None:
-    assert headings(named(*models)) == wanted
+    assert headings([dataclasses.replace(found, label=None) for found in named(*models)]) == wanted
+
+
+def test_headings_are_labels_where_those_tell_models_apart() -> None:
+    labels = ("whole", None, "pruned")
+    found = [
+        dataclasses.replace(each, label=label)
+        for each, label in zip(named("a.st", "b.st", "c.st"), labels, strict=True)
+    ]
+    assert headings(found) == ["whole", "b.st", "pruned"]
 
 
 def test_headings_of_one_model_on_two_parts_have_the_part() -> None:
@@ -107,7 +116,7 @@ def test_by_class_has_no_value_for_a_class_that_one_model_lacks() -> None:
 
 def test_confusions_have_every_actual_class_with_its_support() -> None:
     [table] = confusions(one_by_one([BEFORE]))
-    assert table.title == "Confusion of model.st (down: actual, across: predicted)"
+    assert table.title == "Confusion of before (down: actual, across: predicted)"
     assert table.columns == ("actual", "angry", "happy", "support")
     assert table.rows == (("angry", 4, 2, 6), ("happy", 1, 3, 4))
 
@@ -124,7 +133,7 @@ def wide(count: int, **more: Any) -> Metrics:
 
 def test_confusions_of_many_classes_are_the_most_frequent_errors_and_say_where_the_matrix_is() -> None:
     [table] = confusions(one_by_one([wide(20)]))
-    assert table.title == "Confusion of model.st: most frequent errors"
+    assert table.title == "Confusion of before: most frequent errors"
     assert table.columns == ("actual", "predicted", "samples", "support")
     assert table.rows == (("c19", "c0", 2, 3), ("c0", "c1", 1, 2))
     assert table.notes == (

@@ -67,7 +67,7 @@ def test_report_compares_other_images_with_force(in_folder: Path) -> None:
 def test_warnings_on_models_stand_once_below_the_first_table_of_them(sections: tuple[Section, ...]) -> None:
     looked = replace(run("a", 0.5), test_looks=3)
     made = report(replace(EVERYTHING, evaluations=(looked,)))
-    warning = "m.st: its test part was looked at before, 3 times"
+    warning = "a: its test part was looked at before, 3 times"
     first, *rest = made.tables(*sections)
     assert first.warnings == (warning,)
     assert not any(table.warnings for table in (*rest, *made.tables("steps")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, count
 from operator import attrgetter
@@ -22,6 +22,8 @@ IDENTITY = (SEED, "trial")
 """Settings that number runs, and say nothing about how a network was made."""
 FOUND = ("macs_left", "units_left", "predicted_error")
 """Settings that say what came of a pruning, not what it was asked for; a sweep writes them."""
+UNTELLING = (*IDENTITY, *FOUND)
+"""Settings that may differ between runs of one network."""
 BUDGETS = ("macs", "params")
 """Settings that say what a pruning was to leave; a network's own costs say what it left."""
 
@@ -141,34 +143,47 @@ def evaluations_by_label(found: Iterable[Metrics]) -> list[Group[Metrics]]:
     return groups
 
 
-def by_setting(groups: Iterable[Group[Metrics]]) -> list[Group[Metrics]]:
-    """The groups, split where settings differ within a label: a mean over them would mean nothing."""
-    found: dict[str, Group[Metrics]] = {}
-    for group in groups:
-        for label, runs in apart(group).items():
+def networks(found: Iterable[Metrics]) -> list[Group[Metrics]]:
+    """The runs of each network, under its label: those with the same settings, but for their seed.
+
+    A mean over others would mean nothing. Runs that have neither a label nor a seed are of one network only
+    where the model is the same.
+    """
+
+    def same(run: Metrics) -> tuple[object, ...]:
+        kept = sorted((key, str(value)) for key, value in run.settings.items() if key not in UNTELLING)
+        alone = run.label is None and SEED not in run.settings
+        return run.name, run.classes, run.model_fingerprint if alone else None, *kept
+
+    return [Group(runs[0].name, tuple(runs)) for runs in by_key((same(run), run) for run in found).values()]
+
+
+def by_setting(found: Iterable[Metrics]) -> list[Group[Metrics]]:
+    """The runs of each network, under its label and what varies within that: "pruned, hidden 200"."""
+    named: dict[str, Group[Metrics]] = {}
+    for group in evaluations_by_label(found):
+        keys = varying(group.runs, but=UNTELLING)
+        for network in networks(group.runs):
+            label = _with_settings(group.label, network.runs[0], keys)
             # a user may have written the same label
             numbered = chain([label], (f"{label} ({number})" for number in count(2)))
-            name = next(name for name in numbered if name not in found)
-            found[name] = Group(name, tuple(runs))
-    return list(found.values())
+            name = next(name for name in numbered if name not in named)
+            named[name] = replace(network, label=name)
+    return list(named.values())
 
 
 def split(group: Group[Metrics], keys: Sequence[str]) -> dict[str, list[Metrics]]:
     """The runs of a group by their settings of `keys`, under a label with these: "pruned, hidden 200"."""
-    return by_key(
-        (label_with(group.label, {key: run.settings[key] for key in keys if key in run.settings}), run)
-        for run in group.runs
-    )
+    return by_key((_with_settings(group.label, run, keys), run) for run in group.runs)
+
+
+def _with_settings(label: str, run: Metrics, keys: Sequence[str]) -> str:
+    return label_with(label, {key: run.settings[key] for key in keys if key in run.settings})
 
 
 def label_with(label: str, settings: Mapping[str, object]) -> str:
     """A label and settings: "pruned, hidden 200"."""
     return ", ".join([*([label] if label else []), *(f"{key} {value}" for key, value in settings.items())])
-
-
-def apart(group: Group[Metrics]) -> dict[str, list[Metrics]]:
-    """The runs of a group by all settings that vary, but those that number runs or follow from others."""
-    return split(group, varying(group.runs, but=(*IDENTITY, *FOUND)))
 
 
 def settings_of(runs: Sequence[Metrics]) -> list[str]:

@@ -88,8 +88,8 @@ def reliability(runs: Runs) -> list[ReliabilityChart]:
 
 
 def _networks(runs: Runs) -> list[Group[Metrics]]:
-    """The runs of each network: of a label, and of settings that vary within it; of the same classes."""
-    groups = aggregate.by_setting(aggregate.evaluations_by_label(runs.evaluations))
+    """The runs of each network that has the classes of the first."""
+    groups = aggregate.by_setting(runs.evaluations)
     return [group for group in groups if group.runs[0].classes == groups[0].runs[0].classes]
 
 

@@ -65,9 +65,9 @@ def _against(found: Sequence[Metrics], key: str) -> list[PointChart]:
     cost = COSTS[key]
     measured = [run for run in found if cost.value(run)]
     groups = [
-        aggregate.Group(group.label, tuple(same))
+        network
         for group in aggregate.evaluations_by_label(measured)
-        for same in aggregate.apart(group).values()
+        for network in aggregate.networks(group.runs)
     ]
     places = [fmean(cost.value(run) or 0 for run in group.runs) for group in groups]
     if len(set(places)) < 2:
@@ -110,8 +110,8 @@ def loss_of_accuracy(runs: Runs) -> list[PointChart]:
     series = []
     for group in aggregate.evaluations_by_label(found):
         points = []
-        for same in aggregate.apart(group).values():
-            pairs = [(run, before) for run in same if (before := _before(run, wholes)) is not None]
+        for network in aggregate.networks(group.runs):
+            pairs = [(run, before) for run in network.runs if (before := _before(run, wholes)) is not None]
             if pairs:
                 x = fmean(run.number(PREDICTED_ERROR) or 0 for run, _ in pairs)
                 lost = (100 * (before - run.accuracy) for run, before in pairs)

@@ -13,7 +13,7 @@ from emoprune.evaluation.types import KNOWN, MARGIN, Metrics
 from emoprune.events import counted, listed
 from emoprune.io.visible_text import isolated
 from emoprune.reporting import aggregate, curve_tables
-from emoprune.reporting.aggregate import FOUND, IDENTITY, STEP_KEYS
+from emoprune.reporting.aggregate import STEP_KEYS
 from emoprune.reporting.model_tables import comparable
 from emoprune.reporting.pruning_tables import FORMATS
 from emoprune.reporting.tables import PERCENT
@@ -120,17 +120,9 @@ def _verdict(view: Verdicts, verdict: Verdict) -> str:
 
 
 def _networks(found: Sequence[Metrics]) -> list[Network]:
-    """The evaluations, those of one label and the same settings but for their seed as one network."""
-    ignored = {*IDENTITY, *FOUND}
-
-    def same(run: Metrics) -> tuple[object, ...]:
-        kept = sorted((key, str(value)) for key, value in run.settings.items() if key not in ignored)
-        # runs that nobody labeled are networks of their own
-        return run.name, run.classes, None if run.label else run.model_fingerprint, *kept
-
     return [
-        Network(runs[0].label or PurePath(runs[0].model).name, tuple(runs))
-        for runs in by_key((same(run), run) for run in found).values()
+        Network(each.runs[0].label or PurePath(each.label).name, each.runs)
+        for each in aggregate.networks(found)
     ]
 
 

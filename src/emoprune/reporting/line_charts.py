@@ -10,10 +10,9 @@ from emoprune.evaluation.types import Metrics
 from emoprune.reporting import aggregate
 from emoprune.reporting.aggregate import (
     BUDGETS,
-    FOUND,
-    IDENTITY,
     SEED,
     STEP_KEYS,
+    UNTELLING,
     Group,
     settings_of,
     varying,
@@ -33,7 +32,7 @@ def accuracy_by_setting(runs: Runs) -> list[LineChart]:
     charts = []
     for key in settings_of(runs.evaluations):
         lines = _over(runs.evaluations, key, lambda run: run.accuracy)
-        if key not in (*IDENTITY, *FOUND, *BUDGETS) and _varies(lines):
+        if key not in (*UNTELLING, *BUDGETS) and _varies(lines):
             levels = chance([run for run in runs.evaluations if run.number(key) is not None])
             shown, note = _foremost(lines)
             panel = Panel("accuracy", shown, fraction=True, levels=levels)
@@ -128,5 +127,5 @@ def _tried(group: Group[Metrics], key: str) -> list[str]:
     `key`, or that differs from seed to seed, is not one of them.
     """
     places = by_key(((run.number(key), run.settings.get(SEED)), run) for run in group.runs).values()
-    tried = {other for place in places for other in varying(place, but=(key, *IDENTITY, *FOUND))}
+    tried = {other for place in places for other in varying(place, but=(key, *UNTELLING))}
     return [other for other in settings_of(group.runs) if other in tried]

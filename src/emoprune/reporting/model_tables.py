@@ -89,15 +89,16 @@ def one_by_one(found: Sequence[Metrics]) -> Models:
 
 def gathered(found: Sequence[Metrics], printed: Sequence[PaperValue] = ()) -> Models:
     """The runs of each label as one, beside what a paper prints."""
-    ours = aggregate.by_setting(aggregate.evaluations_by_label(found))
+    ours = aggregate.by_setting(found)
     labels = {group.label for group in ours}
     theirs = dict.fromkeys(entry.label for entry in printed if entry.label not in labels)
     return Models([*ours, *(Group[Metrics](label) for label in theirs)], printed)
 
 
 def headings(found: Sequence[Metrics]) -> list[str]:
-    """The shortest names that tell models apart: file names, else paths, else paths with the part."""
+    """The shortest names that tell models apart: labels, else file names, paths, paths with the part."""
     choices: tuple[list[str], ...] = (
+        [metrics.label or PurePath(metrics.model).name for metrics in found],
         [PurePath(metrics.model).name for metrics in found],
         [metrics.model for metrics in found],
         [f"{metrics.model} ({metrics.split})" for metrics in found],
