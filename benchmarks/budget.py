@@ -19,16 +19,19 @@ is here.
 Accuracy is on all of val. Without labels it is agreement: how often the network's top class is that of the
 whole one. KL is the mean divergence of a network's answers from those of the whole one. CPU seconds are for
 everything up to the pruned network: statistics, search, surgery and, if there is any, refitting or
-re-estimation. With --seeds all is repeated on other images, and the table has means and ranges.
+re-estimation. With --seeds all is repeated on other images, and the table has means and ranges. With --work
+each result is kept in that folder as soon as it is there, and a run that was interrupted goes on.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,6 +59,7 @@ REESTIMATED = ", batch norm re-estimated"
 ALWAYS = ("Model Folding",)
 """Rivals that end with re-estimated batch norms, and have no row without them."""
 WHOLE = (1.0, "whole network")
+WHOLE_AGAIN = (1.0, f"whole network{REESTIMATED}")
 
 Results = dict[tuple[float, str], Result | None]
 
@@ -88,34 +92,68 @@ METHODS: dict[str, Callable[[Bench, float], nn.Module | None]] = {
 }
 
 
-def measured(bench: Bench, budgets: Sequence[float], only: Sequence[str]) -> Results:
-    """The results of the methods in `only` for one choice of images."""
-    results: Results = {}
+class Kept:
+    """The results of one choice of images, those in a file included, which gets each new one."""
 
-    def note(budget: float, name: str, result: Result | None) -> None:
-        results[budget, name] = result
+    def __init__(self, path: Path, settings: dict[str, str]) -> None:
+        self.path = path
+        self.found: Results = {}
+        if not path.exists():
+            path.write_text(f"{json.dumps(settings)}\n")
+            return
+        first, *rest = map(json.loads, path.read_text().splitlines())
+        if first != settings:
+            raise SystemExit(f"{path}: results of other settings; give another --work")
+        for line in rest:
+            self.found[line["budget"], line["name"]] = line["result"] and Result(**line["result"])
+
+    def has(self, budget: float, *names: str) -> bool:
+        """Whether all of these were measured."""
+        return all((budget, name) in self.found for name in names)
+
+    def add(self, budget: float, name: str, result: Result | None) -> None:
+        """Keep a result, None for a budget out of reach, and say it."""
+        self.found[budget, name] = result
+        line = {"budget": budget, "name": name, "result": result and asdict(result)}
+        with self.path.open("a") as stream:
+            stream.write(f"{json.dumps(line)}\n")
         said = "out of reach"
         if result:
             said = f"{result.score:.2%}, KL {result.divergence:.4f}, in {result.seconds:.1f} s"
         progress(f"{budget:g} {name}: {said}")
 
-    note(*WHOLE, bench.result(bench.net, 0))
-    with torch.no_grad():
-        # what re-estimation alone changes
-        note(1.0, f"whole network{REESTIMATED}", bench.result(reestimated(bench.net, bench.seen), 0))
+
+def names_of(method: str) -> list[str]:
+    """The rows of a method: as it is, re-estimated, or both."""
+    as_it_is = [] if method in ALWAYS else [method]
+    return as_it_is if method in OURS else [*as_it_is, method + REESTIMATED]
+
+
+def measured(bench: Bench, kept: Kept, budgets: Sequence[float], only: Sequence[str]) -> Results:
+    """The results of the methods in `only` for one choice of images."""
+    if not kept.has(*WHOLE_AGAIN):
+        kept.add(*WHOLE, bench.result(bench.net, 0))
+        with torch.no_grad():
+            # what re-estimation alone changes
+            again = reestimated(bench.net, bench.seen)
+        kept.add(*WHOLE_AGAIN, bench.result(again, 0))
     for budget in budgets:
         for name in only:
+            if kept.has(budget, *names_of(name)):
+                continue
             start = time.process_time()
             net = METHODS[name](bench, budget)
             seconds = time.process_time() - start
             if name not in ALWAYS:
-                note(budget, name, None if net is None else bench.result(net, seconds))
+                kept.add(budget, name, None if net is None else bench.result(net, seconds))
             if net and name not in OURS:
                 start = time.process_time()
                 with torch.no_grad():
                     net = reestimated(net, bench.seen)
-                note(budget, name + REESTIMATED, bench.result(net, seconds + time.process_time() - start))
-    return results
+                seconds += time.process_time() - start
+                kept.add(budget, name + REESTIMATED, bench.result(net, seconds))
+    rows = [(budget, row) for budget in budgets for name in only for row in names_of(name)]
+    return {key: kept.found[key] for key in (WHOLE, WHOLE_AGAIN, *rows) if key in kept.found}
 
 
 def spread(values: Sequence[float]) -> str:
@@ -173,9 +211,18 @@ def run() -> None:
     args = arguments()
     warnings.filterwarnings("ignore", module="torch_pruning")
     where, made = machine(), unlabeled if args.unlabeled else labeled
+    names = ("data", "weights", "arch", "images", "size", "mean", "std")
+    settings = {name: str(getattr(args, name)) for name in names}
     with workplace(args.work) as place:
-        benches = (made(args, place, seed) for seed in range(args.seeds))
-        runs = [measured(bench, args.budgets, args.only) for bench in benches]
+        runs = [
+            measured(
+                made(args, place, seed),
+                Kept(place / f"results{seed}.jsonl", settings),
+                args.budgets,
+                args.only,
+            )
+            for seed in range(args.seeds)
+        ]
     score = "agreement" if args.unlabeled else "accuracy"
     headings = ["MACs", "method", f"{score}, %", "points lost", "KL", "parameters left", "MACs left", "CPU s"]
     print(markdown(headings, [row(key, runs) for key in runs[0]], left=2))
