@@ -51,3 +51,9 @@ def test_isolated_names_cannot_end_their_isolation() -> None:
     name = f"{ENDS}\u05d0{BEGINS}"
     assert isolated(name) == f"{BEGINS}\\u2069\u05d0\\u2068{ENDS}"
     assert without_isolates(f"a {isolated('b')} c") == "a b c"
+
+
+@pytest.mark.parametrize("name", ["pruned, macs 0.5", "a; b", "see: this", "e.g. this"])
+def test_isolated_quotes_a_name_that_looks_like_more_of_the_sentence(name: str) -> None:
+    assert without_isolates(f"of {isolated(name)}") == f"of “{name}”"
+    assert without_isolates(isolated("runs/a.st")) == "runs/a.st"

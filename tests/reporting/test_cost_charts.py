@@ -9,7 +9,8 @@ import pytest
 
 from emoprune.evaluation.confidence import Estimate, estimate
 from emoprune.evaluation.types import Intervals, Metrics
-from emoprune.reporting.cost_charts import MOST, accuracy_against, amount, loss_of_accuracy
+from emoprune.reporting.cost_charts import accuracy_against, amount, loss_of_accuracy
+from emoprune.reporting.fronts import LINES
 from emoprune.reporting.types import Level, PointChart, Runs
 from tests.support.runs import run
 
@@ -111,16 +112,16 @@ def test_accuracy_against_needs_two_costs(found: tuple[Metrics, ...]) -> None:
 
 
 def test_accuracy_against_shows_others_where_labels_are_many() -> None:
-    many = [network(run(f"m{place}", place / 100), 100 + place) for place in range(MOST + 5)]
+    many = [network(run(f"m{place}", place / 100), 100 + place) for place in range(LINES + 5)]
     # all of them are on the front, so that the most accurate are shown
     chart = against(*many)
     roles = [each.role for each in chart.series]
-    assert roles == ["other"] * 5 + ["method"] * MOST
+    assert roles == ["other"] * 5 + ["method"] * LINES
     assert chart.note == "gray: 5 more labels, off the front or less accurate"
     worse = [replace(each, macs=10**6 - each.macs) for each in many]
     roles = [each.role for each in against(*worse, many[0]).series]
     assert roles[0] == roles[-1] == "method"
-    assert roles.count("method") == MOST
+    assert roles.count("method") == LINES
 
 
 def test_loss_of_accuracy_is_in_points_below_the_whole_network_of_the_same_samples() -> None:

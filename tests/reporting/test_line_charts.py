@@ -7,7 +7,7 @@ from dataclasses import replace
 from emoprune.evaluation.confidence import FRACTION, Estimate, estimate
 from emoprune.evaluation.types import ClassScore, Metrics
 from emoprune.pruning.types import PruningStep
-from emoprune.reporting.cost_charts import MOST
+from emoprune.reporting.fronts import LINES
 from emoprune.reporting.line_charts import accuracy_by_setting, compression_by_hidden, curves, steps
 from emoprune.reporting.types import Level, LineChart, Runs
 from tests.support.runs import curve, pruning, run
@@ -146,21 +146,21 @@ def test_accuracy_by_setting_is_not_over_a_budget_or_what_came_of_it() -> None:
 def test_accuracy_by_setting_has_at_most_so_many_lines_and_says_which() -> None:
     found = [
         run(f"m{place}", place / 100, hidden=hidden)
-        for place in range(MOST + 2)
-        for hidden in ((1,) if place == MOST else (1, 2))
+        for place in range(LINES + 2)
+        for hidden in ((1,) if place == LINES else (1, 2))
     ]
     (chart,) = accuracy_by_setting(runs(*found))
     # the one with a single point, and the lowest
-    kept = [f"m{place}" for place in range(MOST + 2) if place not in (0, MOST)]
+    kept = [f"m{place}" for place in range(LINES + 2) if place not in (0, LINES)]
     assert list(lines_of(chart)) == kept
     assert chart.note == "left out: 2 lines with fewer or lower points"
 
 
 def test_curves_and_steps_have_the_first_labels() -> None:
-    labels = [f"m{place}" for place in range(MOST + 1)]
+    labels = [f"m{place}" for place in range(LINES + 1)]
     (chart,) = curves(Runs(curves=tuple(curve(label, (0.5, 0.4)) for label in labels)))
-    assert len(chart.panels[0].lines) == 2 * (MOST // 2)
-    assert chart.note == f"left out: {MOST + 1 - MOST // 2} labels after the first"
+    assert len(chart.panels[0].lines) == 2 * (LINES // 2)
+    assert chart.note == f"left out: {LINES + 1 - LINES // 2} labels after the first"
     (chart,) = steps(Runs(prunings=tuple(pruning(label, PruningStep(8, loss=0.5)) for label in labels)))
-    assert list(lines_of(chart)) == labels[:MOST]
+    assert list(lines_of(chart)) == labels[:LINES]
     assert chart.note == "left out: 1 label after the first"

@@ -129,6 +129,19 @@ def test_parse_reads_several_objects_with_any_blanks_between(between: str, inden
     assert [entry.model for entry in found] == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("indent", [None, 2], ids=["one line", "pretty"])
+def test_parse_says_which_number_is_none_of_json(indent: int | None) -> None:
+    text = json.dumps(good(log_loss=float("nan")), indent=indent)
+    with pytest.raises(BadMetrics, match=r"^runs.json, line 1: NaN is not JSON; give"):
+        parsed(text, place="runs.json")
+
+
+def test_parse_refuses_a_key_that_is_there_twice() -> None:
+    text = json.dumps(good()).replace("{", '{"n": 1, ', 1)
+    with pytest.raises(BadMetrics, match="a key is there twice"):
+        parsed(text, place="runs.json")
+
+
 @pytest.mark.parametrize(
     "broken", ["Traceback (most recent call last):", "{", '{"schema": ', "1" * 5000, "[" * 100_000]
 )

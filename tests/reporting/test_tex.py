@@ -55,6 +55,13 @@ def test_to_tex_has_a_table_with_caption_and_label_for_each() -> None:
     assert [row.count(" & ") for row in body if row != r"\midrule"] == [1, 1, 1, 1]
 
 
+@pytest.mark.parametrize(("label", "beyond"), [("Zoë", False), ("\u05e9\u05de\u05d7", True), ("喜", True)])
+def test_to_tex_says_what_letters_beyond_latin_need(label: str, beyond: bool) -> None:
+    text = to_tex({"summary": [table("T", ("a",), [(label,)])]})
+    assert ("fontspec" in text) == beyond
+    assert label in text
+
+
 def test_to_tex_writes_warnings_and_notes_below_a_table() -> None:
     made = table("T", ("a",), [("b",)], notes=("All are in JSON.",))
     assert "All are in JSON." in to_tex({"summary": [made]})

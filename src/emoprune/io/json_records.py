@@ -22,8 +22,12 @@ HUGE = 1e100
 """More than a network computes, and little enough for means and squares of it."""
 
 
+class NotJson(ValueError):
+    """What Python's json lets pass."""
+
+
 def loads(text: str) -> Any:
-    """json.loads, but ValueError also for what it lets pass: NaN, infinities, and a key twice.
+    """json.loads, but NotJson, a ValueError, also for what it lets pass: NaN, infinities, and a key twice.
 
     1e999 becomes infinite, which `decode` refuses by the name of its field.
     """
@@ -36,13 +40,13 @@ def decoder() -> json.JSONDecoder:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    raise NotJson(f"{name} is not JSON")
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
+        raise NotJson("a key is there twice")
     return found
 
 

@@ -30,9 +30,17 @@ BEGINS, ENDS = "\u2068", "\u2069"
 """Around a name in a sentence: the direction of its letters changes nothing outside."""
 
 
+PAUSE = re.compile("[,;:.] ")
+"""What parts a sentence, and makes the name it stands in look like more of one."""
+
+
 def isolated(name: str) -> str:
-    """A foreign name inside a sentence, between BEGINS and ENDS; `visible` leaves neither in a name."""
-    return f"{BEGINS}{visible(name)}{ENDS}"
+    """A foreign name inside a sentence, between BEGINS and ENDS; `visible` leaves neither in a name.
+
+    One that would look like more of the sentence stands in quotation marks.
+    """
+    shown = visible(name)
+    return f"{BEGINS}“{shown}”{ENDS}" if PAUSE.search(shown) else f"{BEGINS}{shown}{ENDS}"
 
 
 def without_isolates(text: str) -> str:

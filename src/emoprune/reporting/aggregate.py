@@ -15,7 +15,7 @@ from emoprune.errors import BadMetrics
 from emoprune.evaluation.confidence import ANY, FRACTION, Estimate, Limits, by_key, estimate, paired
 from emoprune.evaluation.types import Metrics
 from emoprune.pruning.types import PruningCurve, PruningStep
-from emoprune.reporting.types import PaperValue, Run
+from emoprune.reporting.types import Level, PaperValue, Run
 
 SEED = "seed"
 IDENTITY = (SEED, "trial")
@@ -233,6 +233,12 @@ def accuracy(runs: Sequence[Metrics]) -> Estimate:
     (run,) = runs
     over_groups = run.intervals.of.get("accuracy") if run.intervals else None
     return Estimate(1, run.accuracy, *(over_groups or run.accuracy_interval))
+
+
+def chance(runs: Iterable[Metrics]) -> tuple[Level, ...]:
+    """The accuracy of guessing, for a figure, where it is the same for all."""
+    values = {run.chance for run in runs}
+    return tuple(Level("chance", value) for value in values) if len(values) == 1 else ()
 
 
 def confusion(group: Group[Metrics]) -> tuple[tuple[int, ...], ...]:

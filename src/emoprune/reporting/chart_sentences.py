@@ -72,7 +72,7 @@ def _value(panel: Panel, line: Line, place: float) -> str:
 
 
 def _name(line: Line) -> str:
-    return isolated(f"{line.label}, {line.part}" if line.part else line.label)
+    return isolated(line.label) + (f", {line.part}" if line.part else "")
 
 
 def _bars(chart: BarChart) -> str:

@@ -11,11 +11,9 @@ from emoprune.evaluation.confidence import estimate
 from emoprune.evaluation.types import Metrics
 from emoprune.events import counted
 from emoprune.reporting import aggregate
-from emoprune.reporting.fronts import on_front
+from emoprune.reporting.fronts import LINES, on_front
 from emoprune.reporting.types import Level, Point, PointChart, Runs, Series
 
-MOST = 7
-"""Lines that differ in color and marker."""
 SAME = 1.01
 """Costs whose ratio is smaller are those of one network: files differ by some bytes of text."""
 PREDICTED_ERROR = "predicted_error"
@@ -94,7 +92,7 @@ def _against(found: Sequence[Metrics], key: str) -> list[PointChart]:
             f"{cost.axis} (100% = {amount(whole, cost.units)})" if whole else cost.axis,
             "accuracy",
             tuple(series),
-            levels=chance(measured),
+            levels=aggregate.chance(measured),
             fraction=True,
             x_fraction=whole is not None,
             front=f"none is both {cost.front} and better" if same_samples else "",
@@ -140,12 +138,6 @@ def is_whole(run: Metrics) -> bool:
     return run.number("pruned") == 0 or (run.number("units_left") == 1 and "method" not in run.settings)
 
 
-def chance(found: Sequence[Metrics]) -> tuple[Level, ...]:
-    """The accuracy of guessing, where it is the same for all."""
-    values = {run.chance for run in found}
-    return tuple(Level("chance", value) for value in values) if len(values) == 1 else ()
-
-
 def amount(value: float, units: Sequence[str]) -> str:
     """A number of three digits, and its unit by thousands."""
     place = 0
@@ -173,13 +165,13 @@ def _sorted(points: Sequence[Point]) -> tuple[Point, ...]:
 
 
 def _with_others(series: Sequence[Series]) -> list[Series]:
-    """The series, those beyond MOST as others: first those off the front, then the less accurate."""
+    """The series, those beyond LINES as others: first those off the front, then the less accurate."""
 
     def usefulness(each: Series) -> tuple[bool, float]:
         return any(point.on_front for point in each.points), max(point.y.mean for point in each.points)
 
     ranked = sorted((each for each in series if each.role == "method"), key=usefulness, reverse=True)
-    others = {each.label for each in ranked[MOST:]}
+    others = {each.label for each in ranked[LINES:]}
     return [replace(each, role="other") if each.label in others else each for each in series]
 
 

@@ -12,6 +12,8 @@ from emoprune.reporting.aggregate import Group
 
 T = TypeVar("T")
 
+LINES = 7
+"""Lines of a figure that differ in color and marker."""
 REST = "off the front of MACs and accuracy, or less accurate"
 """Which networks `foremost` leaves out."""
 

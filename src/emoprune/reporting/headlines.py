@@ -107,13 +107,13 @@ def _verdicts(view: Verdicts) -> str:
 
 
 def _verdict(view: Verdicts, verdict: Verdict) -> str:
-    from emoprune.evaluation.significance.sentences import verdict as in_words
+    from emoprune.evaluation.significance import sentences
 
-    said = in_words(verdict.comparison.accuracy, margin_points=view.margin_points)
+    change, margin = verdict.comparison.accuracy, view.margin_points
+    said = sentences.verdict(change, margin_points=margin)
     name = isolated(verdict.run)
-    if said.startswith("no "):
-        what, _, why = said.partition(": ")
-        return f"there is {what} for {name} ({why})"
+    if why := sentences.why_none(change, margin_points=margin):
+        return f"there is {sentences.kind(change, margin_points=margin)} for {name} ({why})"
     said = f"{name} is {said}"
     paid = verdict.comparison.payers
     return f"{said}, with lower recall of {_listed(paid)}" if paid else said

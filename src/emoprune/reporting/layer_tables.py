@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from msgspec import to_builtins
@@ -46,7 +46,9 @@ def layers_to_records(pruned: Sequence[PruningSummary]) -> list[dict[str, Any]]:
 def angles(found: Sequence[LayerAngles]) -> Iterator[Table]:
     """A table for every network: a row for each of its layers."""
     for model, surveyed in by_key((each.model, each) for each in found).items():
-        yield surveys_table({each.layer: each for each in surveyed}, model)
+        made = surveys_table({each.layer: each for each in surveyed}, model)
+        # figures count pairs
+        yield replace(made, notes=("similar, compl.: units in at least one such pair",))
 
 
 def flat_angles(found: Sequence[LayerAngles]) -> Table:

@@ -17,8 +17,7 @@ from emoprune.reporting.aggregate import (
     settings_of,
     varying,
 )
-from emoprune.reporting.cost_charts import MOST, chance
-from emoprune.reporting.fronts import kept, left_out
+from emoprune.reporting.fronts import LINES, kept, left_out
 from emoprune.reporting.types import Line, LineChart, Panel, Runs
 
 HIDDEN = "hidden"
@@ -33,7 +32,7 @@ def accuracy_by_setting(runs: Runs) -> list[LineChart]:
     for key in settings_of(runs.evaluations):
         lines = _over(runs.evaluations, key, lambda run: run.accuracy)
         if key not in (*UNTELLING, *BUDGETS) and _varies(lines):
-            levels = chance([run for run in runs.evaluations if run.number(key) is not None])
+            levels = aggregate.chance([run for run in runs.evaluations if run.number(key) is not None])
             shown, note = _foremost(lines)
             panel = Panel("accuracy", shown, fraction=True, levels=levels)
             charts.append(LineChart(f"accuracy-by-{key}", key, (panel,), note=note))
@@ -61,7 +60,7 @@ def curves(runs: Runs, measure: Literal["accuracy", "loss"] = "accuracy") -> lis
     lines = []
     groups = aggregate.by_label(runs.curves)
     # the two parts of a label are two lines
-    for group in groups[: MOST // 2]:
+    for group in groups[: LINES // 2]:
         epochs = [epoch for curve in group.runs for epoch in curve.training]
         for part in ("train", "val"):
             values = ((epoch.index, getattr(epoch, f"{part}_{measure}")) for epoch in epochs)
@@ -69,7 +68,7 @@ def curves(runs: Runs, measure: Literal["accuracy", "loss"] = "accuracy") -> lis
             points = _points(((x, y) for x, y in values if y is not None), limits)
             lines += [Line(group.label, points, part)] if points else []
     panel = Panel(measure, tuple(lines), fraction=measure == "accuracy")
-    note = left_out(len(groups) - MOST // 2, "label", "after the first")
+    note = left_out(len(groups) - LINES // 2, "label", "after the first")
     return [LineChart("curves", "epoch", (panel,), note=note)] if lines else []
 
 
@@ -77,8 +76,8 @@ def steps(runs: Runs) -> list[LineChart]:
     """Every quantity that a pruning measured, each over the units left, in a panel of its own."""
     panels = []
     every = by_key((group.label, group) for group in aggregate.by_units(runs.prunings))
-    by_label = dict([*every.items()][:MOST])
-    note = left_out(len(every) - MOST, "label", "after the first")
+    by_label = dict([*every.items()][:LINES])
+    note = left_out(len(every) - LINES, "label", "after the first")
     for measure in STEP_KEYS:
         lines = []
         for label, groups in by_label.items():
@@ -91,14 +90,14 @@ def steps(runs: Runs) -> list[LineChart]:
 
 
 def _foremost(lines: Sequence[Line]) -> tuple[tuple[Line, ...], str]:
-    """At most MOST lines in their order: those with the most points, then those with the highest; a note."""
+    """At most LINES lines in their order: those with the most points, then those with the highest; a note."""
 
     def usefulness(place: int) -> tuple[int, float]:
         points = lines[place].points.values()
         return len(points), max(point.mean for point in points)
 
-    note = left_out(len(lines) - MOST, "line", "with fewer or lower points")
-    return tuple(kept(lines, MOST, usefulness)), note
+    note = left_out(len(lines) - LINES, "line", "with fewer or lower points")
+    return tuple(kept(lines, LINES, usefulness)), note
 
 
 def _points(values: Iterable[tuple[float, float]], limits: Limits) -> dict[float, Estimate]:

@@ -14,13 +14,14 @@ from emoprune.evaluation.types import Metrics
 from emoprune.io.number_text import number_text
 from emoprune.reporting.tables import DECIMALS, DIFFERENCE, FILE, PERCENT, POINTS, Format
 
+WHOLE = Format(",.0f")
 SMALL = 100
 """Means of counts below it have a decimal."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of an evaluation: its heading, its field of Metrics, how it and its difference are written.
+    """A number of an evaluation: its heading, its field of Metrics, the form of it and of its difference.
 
     Changes without a `difference` are in percent. `limits` are those of the values. `name` is what a paper's
     table calls it. `in_rows`: tables with a row per label or model have a column of it. Values that are a
@@ -29,7 +30,7 @@ class Measure:
 
     heading: str
     key: str
-    text: Callable[[float], str]
+    form: Format
     difference: Format | None = None
     limits: Limits = ANY
     name: Measured | None = None
@@ -40,9 +41,9 @@ class Measure:
         """The number, None where it was not measured."""
         return getattr(run, self.key)
 
-    def interval(self, low: float, high: float) -> str:
-        """The ends of an interval: "35.2 to 84.8%"."""
-        return f"{self.text(low).removesuffix('%')} to {self.text(high)}"
+    def text(self, value: float) -> str:
+        """The number as people read it."""
+        return self.form.text(value)
 
     def written(self, value: float | None, first: float | None = None) -> str:
         """A number and, beside a first one, its change: "30.0% (-5.0 pt)"."""
@@ -60,20 +61,16 @@ class Measure:
         return f"{number_text(found.mean, ',.1f' if found.mean < SMALL else ',.0f')} mean"
 
 
-def _count(value: float) -> str:
-    return number_text(value, ",.0f")
-
-
 def _score(heading: str, key: str, limits: Limits = FRACTION, **more: Any) -> Measure:
-    return Measure(heading, key, DECIMALS.text, DIFFERENCE, limits, **more)
+    return Measure(heading, key, DECIMALS, DIFFERENCE, limits, **more)
 
 
 def _accuracy(heading: str, key: str, **more: Any) -> Measure:
-    return Measure(heading, key, PERCENT.text, POINTS, FRACTION, **more)
+    return Measure(heading, key, PERCENT, POINTS, FRACTION, **more)
 
 
 def _cost(heading: str, key: str, name: Measured | None = None) -> Measure:
-    return Measure(heading, key, _count, name=name, in_rows=True, count=True)
+    return Measure(heading, key, WHOLE, name=name, in_rows=True, count=True)
 
 
 PARAMETERS = _cost("parameters", "parameters", "parameters")
@@ -94,7 +91,7 @@ MEASURES = (
     NONZERO,
     _cost("MACs", "macs", "MACs"),
     _cost(FILE, "bytes"),
-    Measure("latency (ms)", "latency_ms", DECIMALS.text, in_rows=True),
+    Measure("latency (ms)", "latency_ms", DECIMALS, in_rows=True),
 )
 
 

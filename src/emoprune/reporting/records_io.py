@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from emoprune.errors import BadMetrics, at
 from emoprune.evaluation.types import Metrics
-from emoprune.io.json_records import decode, decoder
+from emoprune.io.json_records import NotJson, decode, decoder
 from emoprune.pruning.types import ANGLES_SCHEMA, PRUNE_SCHEMA, STEPS_SCHEMA, PruningCurve
 from emoprune.reporting.types import LayerAngles, PruningSummary, Run
 from emoprune.training.types import TRAINING_SCHEMA, LearningCurve
@@ -99,6 +99,8 @@ def _first(text: str, begins: int, ends: int) -> tuple[object, int | None]:
             raise BadMetrics(f"longer than {LONGEST:,} characters", HOW) from None
         if error.pos >= ends:
             return None, None
+    except NotJson as error:
+        raise BadMetrics(str(error), HOW) from None
     except (ValueError, RecursionError):
         # a number of thousands of digits, or brackets in brackets
         pass

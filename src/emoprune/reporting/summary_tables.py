@@ -58,9 +58,9 @@ def _tells(view: Models, measure: Measure) -> bool:
 def _beside(measure: Measure, runs: Sequence[Metrics]) -> Iterator[list[object]]:
     """What belongs to a measure: its interval, and what answering without looking would get."""
     intervals = [run.intervals.of.get(measure.key) if run.intervals else None for run in runs]
-    written = [found and measure.interval(*found) for found in intervals]
+    written = [found and measure.form.interval(*found) for found in intervals]
     if measure is ACCURACY:
-        yield ["  95% interval", *(measure.interval(*run.accuracy_interval) for run in runs)]
+        yield ["  95% interval", *(measure.form.interval(*run.accuracy_interval) for run in runs)]
         yield from _known("  95%, by group", written)
     else:
         yield from _known("  95% interval", written)
@@ -129,7 +129,7 @@ class _Rows:
             changed = (measure.written(measure.value(run), of_first) for run in others)
             self._add(measure.heading, [measure.written(of_first), *changed])
             if measure is ACCURACY:
-                self._add(INTERVAL, [measure.interval(*run.accuracy_interval) for run in runs])
+                self._add(INTERVAL, [measure.form.interval(*run.accuracy_interval) for run in runs])
             self._baselines(measure)
         self.notes.append("in brackets: change against the first model")
         return self._made("Summary", "model")

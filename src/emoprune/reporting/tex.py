@@ -20,6 +20,8 @@ SPECIAL = re.compile("[" + re.escape("".join(ESCAPES)) + "]")
 MINUS = re.compile(r"(?<![\w.)}])-\{\}(?=[\d.])")
 """A hyphen in front of a number, escaped."""
 HEAD = "% \\usepackage[T1]{fontenc} \\usepackage{textcomp, booktabs, graphicx} in the preamble"
+BEYOND_T1 = re.compile("[^\\W\\d_\u0000-\u024f]")
+FONT = "% for letters beyond Latin: lualatex, \\usepackage{fontspec} in place of fontenc, a font of them"
 
 
 def to_tex(
@@ -35,6 +37,8 @@ def to_tex(
     for section, found in tables.items():
         for number, made in enumerate(found, 1):
             parts.append(_table(made, f"tab:{section}" + f"-{number}" * (number > 1)))
+    if any(map(BEYOND_T1.search, parts)):
+        parts.insert(1, FONT)
     return "\n".join(parts) + "\n"
 
 

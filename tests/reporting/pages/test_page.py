@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from emoprune import events
 from emoprune.pruning.types import PruningStep
 from emoprune.reporting.charts import by_kind
 from emoprune.reporting.documents import Document, Heading
@@ -133,14 +135,29 @@ def test_the_page_says_in_words_what_flatters_the_numbers(pages: dict[str, Path]
     text = pages["everything"].read_text()
     warning = '<p class="warning"><strong>Warning:</strong> '
     assert f"{warning}The test part was looked at before, up to 4 times" in text
-    measured_so = text.partition('id="measured"')[2]
-    assert warning in measured_so
-    assert "d" * 64 in measured_so
-    assert warning not in pages["one"].read_text().partition('id="measured"')[2]
+    # once in the headlines, and once by name below the first table
+    assert text.count("looked at before") == 2
+    assert "d" * 64 in text.partition('id="measured"')[2]
+    assert "looked at before" not in pages["one"].read_text()
 
 
 def test_the_same_runs_give_the_same_page(pages: dict[str, Path]) -> None:
     assert page(Runs((ONE,))) == pages["one"].read_text()
+
+
+def test_drawing_shows_its_progress() -> None:
+    works: list[events.Work] = []
+    steps: list[int] = []
+
+    @contextmanager
+    def hook(work: events.Work) -> Iterator[events.Advance]:
+        works.append(work)
+        yield lambda steps_on=1, text=None: steps.append(steps_on)
+
+    with events.showing(hook):
+        text = page(Runs((ONE,)))
+    assert works == [events.Work("figures", text.count("<figure"))]
+    assert sum(steps) == works[0].total
 
 
 def test_names_are_text_and_kept_to_themselves(pages: dict[str, Path]) -> None:

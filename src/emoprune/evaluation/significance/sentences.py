@@ -28,17 +28,24 @@ def verdict(change: Change, *, margin_points: float) -> str:
 
     The interval is that of one comparison, and is not widened for several of them.
     """
-    if change.interval is None:
-        return f"no verdict: {counted(change.images, 'image')} of a single group say nothing of others"
-    allowed = f"by more than {_points(margin_points)}"
+    found = kind(change, margin_points=margin_points)
+    if why := why_none(change, margin_points=margin_points):
+        return f"{found}: {why}"
     if change.significant:
         said = _significant(change)
         held = change.difference < 0 and change.not_worse_by(margin_points)
-        return f"{said}, but not {allowed}" if held else said
-    if change.not_worse_by(margin_points):
-        return f"not worse {allowed} (95%, {_sample(change)})"
+        return f"{said}, but not by more than {_points(margin_points)}" if held else said
+    return f"{found} (95%, {_sample(change)})"
+
+
+def why_none(change: Change, *, margin_points: float) -> str | None:
+    """Why the images say nothing of the two models; None where they do."""
+    if change.interval is None:
+        return f"{counted(change.images, 'image')} of a single group say nothing of others"
+    if change.significant or change.not_worse_by(margin_points):
+        return None
     shown = "not show any difference" if change.shows is None else f" show {_rounded(100 * change.shows)}"
-    return f"no evidence either way: {_sample(change)} can{shown}"
+    return f"{_sample(change)} can{shown}"
 
 
 def kind(change: Change, *, margin_points: float) -> str:

@@ -21,14 +21,18 @@ TITLE = 22
 """Letters above a matrix beside others."""
 LEAST_REACH = 0.1
 """The end of the colors of a change, at least: little changes are to look little."""
-NAME = 24
-"""Letters of a class beside the matrix, which longer ones would leave no room."""
+NAME, SHORT_NAME = 18, 13
+"""Letters of a class beside a matrix, and beside one of three, which longer ones would leave no room."""
+LARGE, SMALL = 7, 5
+"""Sizes of the numbers in cells."""
+ACROSS, ACROSS_OF_THREE = 28, 18
+"""Large letters that fit across a matrix, and across one of three."""
 
 
 def draw_heat(figure: Figure, chart: HeatChart) -> None:
     """Draw the matrix with the first actual class at the top; colors are fractions of each row."""
     axes = figure.subplots()
-    mesh = _draw_counts(axes, chart.classes, chart.counts)
+    mesh = _draw_counts(axes, [visible(name, most=NAME) for name in chart.classes], chart.counts)
     title = wrapped(chart.label, 44)
     axes.set(title=title, ylabel="actual")
     _set_bar(figure, mesh, axes, "share of the actual class", percent)
@@ -38,8 +42,9 @@ def draw_heat(figure: Figure, chart: HeatChart) -> None:
 def draw_change(figure: Figure, chart: ChangeChart) -> None:
     """Draw the matrices before and after, and what changed; brown is less, green is more."""
     first, second, third = figure.subplots(1, 3)
-    _draw_counts(first, chart.classes, chart.before)
-    mesh = _draw_counts(second, chart.classes, chart.after)
+    names = [visible(name, most=SHORT_NAME) for name in chart.classes]
+    _draw_counts(first, names, chart.before, room=ACROSS_OF_THREE)
+    mesh = _draw_counts(second, names, chart.after, room=ACROSS_OF_THREE)
     rows = [*zip(chart.before, chart.after, strict=True)]
     changes = [[after - before for before, after in zip(*row, strict=True)] for row in rows]
     shares = [
@@ -48,7 +53,7 @@ def draw_change(figure: Figure, chart: ChangeChart) -> None:
     ]
     texts = [[_with_sign(f"{change:+d}") if change else "" for change in line] for line in changes]
     most = max(LEAST_REACH, *(abs(share) for line in shares for share in line))
-    difference = _draw_matrix(third, chart.classes, shares, texts, colors=("BrBG", -most, most))
+    difference = _draw_matrix(third, names, shares, texts, colors=("BrBG", -most, most), room=ACROSS_OF_THREE)
     titles = [wrapped(label, TITLE) for label in (*chart.labels, "change")]
     for axes, title in zip((first, second, third), titles, strict=True):
         axes.set_title(title)
@@ -60,28 +65,33 @@ def draw_change(figure: Figure, chart: ChangeChart) -> None:
     figure.set_figheight(WIDE_SIDE_IN + LINE_IN * max(title.count("\n") + 1 for title in titles))
 
 
-def _draw_counts(axes: Axes, classes: Sequence[str], counts: Sequence[Sequence[int]]) -> QuadMesh:
+def _draw_counts(
+    axes: Axes, names: Sequence[str], counts: Sequence[Sequence[int]], *, room: int = ACROSS
+) -> QuadMesh:
     """Draw counts; colors are fractions of each row."""
     fractions = [[count / (sum(row) or 1) for count in row] for row in counts]
     texts = [[str(count) for count in row] for row in counts]
-    return _draw_matrix(axes, classes, fractions, texts, colors=("Blues", 0, 1))
+    return _draw_matrix(axes, names, fractions, texts, colors=("Blues", 0, 1), room=room)
 
 
 def _draw_matrix(
     axes: Axes,
-    classes: Sequence[str],
+    names: Sequence[str],
     values: Sequence[Sequence[float]],
     texts: Sequence[Sequence[str]],
     *,
     colors: tuple[str, float, float],
+    room: int,
 ) -> QuadMesh:
-    """Draw a cell for each value, its color from a map between two ends, with a text in it."""
-    names = [visible(name, most=NAME) for name in classes]
+    """Draw a cell for each value, its color from a map between two ends, with a text in it.
+
+    There is room for so many large letters across.
+    """
     colormap, low, high = colors
     # cells are shapes: an image inside an SVG blurs when enlarged
     mesh = axes.pcolormesh(values, vmin=low, vmax=high, cmap=colormap, edgecolors="white", linewidth=0.5)
-    letters = len(classes) * max(len(text) for row in texts for text in row)
-    size = 7 if letters <= 28 else 5
+    letters = len(names) * max(len(text) for row in texts for text in row)
+    size = LARGE if letters <= room else SMALL
     for down, row in enumerate(values):
         for across, value in enumerate(row):
             ink = "white" if abs(value) > DARK * high else "black"

@@ -13,14 +13,13 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodF
 from matplotlib.transforms import ScaledTranslation
 
 from emoprune.reporting.figures.style import (
-    COLORS,
     DASHES,
     HATCHES,
-    MARKERS,
     STEPS,
     draw_levels,
     legend,
     reaches,
+    series_look,
     set_upright,
     show_start,
     spoken,
@@ -70,12 +69,9 @@ def draw_lines(figure: Figure, chart: LineChart) -> None:
 def _look(line: Line, labels: list[str], parts: list[str]) -> dict[str, Any]:
     """Color and marker by label; dashes by part where there are parts, else by label as well."""
     index = labels.index(line.label)
-    color = COLORS[index % len(COLORS)]
     if len(parts) > 1 and line.part == "train":
-        return {"color": color, "linestyle": DASHES[1]}
-    # beyond the last color, dashes come in another order
-    dashes = DASHES[0 if len(parts) > 1 else (index + index // len(COLORS)) % len(DASHES)]
-    return {"color": color, "linestyle": dashes, "marker": MARKERS[index % len(MARKERS)]}
+        return {"color": series_look(index)["color"], "linestyle": DASHES[1]}
+    return series_look(index, dashed=len(parts) < 2)
 
 
 def _draw(axes: Axes, line: Line, look: dict[str, Any], *, aside_pt: float, hatch: str) -> None:

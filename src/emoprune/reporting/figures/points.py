@@ -18,15 +18,13 @@ from matplotlib.ticker import (
 )
 
 from emoprune.reporting.figures.style import (
-    COLORS,
-    DASHES,
     GRAY,
-    MARKERS,
     STEPS,
     draw_levels,
     legend,
     percent,
     reaches,
+    series_look,
     set_upright,
     show_start,
 )
@@ -69,13 +67,7 @@ def draw_points(figure: Figure, chart: PointChart) -> None:
 def _look(series: Series, index: int) -> dict[str, Any]:
     if series.role == "whole":
         return {"color": "black", "marker": "*", "markersize": 8, "linestyle": "none"}
-    dashes = DASHES[(index + index // len(COLORS)) % len(DASHES)]
-    return {
-        "color": COLORS[index % len(COLORS)],
-        "marker": MARKERS[index % len(MARKERS)],
-        "linestyle": dashes,
-        "linewidth": 0.9,
-    }
+    return {**series_look(index), "linewidth": 0.9}
 
 
 def _draw(axes: Axes, series: Series, look: dict[str, Any], chart: PointChart) -> Line2D:
@@ -91,12 +83,12 @@ def _draw(axes: Axes, series: Series, look: dict[str, Any], chart: PointChart) -
         axes.errorbar(x, y, yerr=reaches([point.y for point in series.points]), **bars)
     for on_front in (False, True):
         there = [point for point in series.points if point.on_front == on_front]
-        filled = on_front or not chart.front or series.role == "whole"
-        face = look["color"] if filled else "white"
+        face = look["color"] if on_front or not chart.front else "white"
         marks = {**look, "linestyle": "none", "markerfacecolor": face, "zorder": 3}
         if there:
             axes.plot([point.x for point in there], [point.y.mean for point in there], **marks)
-    hollow = chart.front and series.role == "method"
+    # of a method some points are filled, and others are not
+    hollow = chart.front and not (series.role == "whole" and any(point.on_front for point in series.points))
     return Line2D([], [], **{**look, "markerfacecolor": "white" if hollow else look["color"]})
 
 

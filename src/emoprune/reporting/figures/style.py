@@ -37,6 +37,14 @@ LETTERS = 58
 """Small letters that fit side by side across a figure."""
 
 
+def series_look(index: int, *, dashed: bool = True) -> dict[str, Any]:
+    """Color, marker and dashes of the series at a place."""
+    # beyond the last color, dashes come in another order
+    dashes = DASHES[(index + index // len(COLORS)) % len(DASHES)] if dashed else DASHES[0]
+    marker = MARKERS[index % len(MARKERS)]
+    return {"color": COLORS[index % len(COLORS)], "linestyle": dashes, "marker": marker}
+
+
 def wrapped(text: str, letters: int, *, cut: bool = True) -> str:
     """The text in lines of at most so many letters; longer words are cut, or kept whole without `cut`."""
     lines = textwrap.wrap(text, max(letters, 4), break_on_hyphens=False, break_long_words=cut)

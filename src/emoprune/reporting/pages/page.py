@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from emoprune import events
 from emoprune.choices import Section
 from emoprune.io.visible_text import BEGINS, ENDS, PROSE, visible, without_isolates
 from emoprune.reporting import chart_sentences, tables
@@ -101,11 +102,10 @@ def to_html(document: Document) -> str:
             notes=document.heading.paragraphs,
             of=measured.parts(runs),
             headlines=document.headlines(),
-            topics=[*_topics(document, found)],
+            topics=_shown(document, found),
             blocks=[Block(section.capitalize(), made) for section, made in found.items() if section in LARGE],
             measured=[*measured.tables(runs)],
             intervals=measured.intervals(runs),
-            warnings=document.report.models.warnings,
             commands=document.commands,
             version=__version__,
             few=FEW,
@@ -159,13 +159,32 @@ def sentence(text: str) -> Markup:
     return Markup(ISOLATED.sub(r"<bdi>\1</bdi>", str(escape(text))))
 
 
-def _topics(document: Document, found: dict[Section, list[Table]]) -> Iterator[Shown]:
+def _shown(document: Document, found: dict[Section, list[Table]]) -> list[Shown]:
+    """The topics with their figures drawn."""
+    topics = [*_topics(document, found)]
+    number = count(1)
+    with events.progress("figures", sum(len(drawn) for _, drawn, _ in topics)) as advance:
+
+        def figure(chart: Chart) -> Figure:
+            made = _figure(chart, f"figure-{next(number)}")
+            advance()
+            return made
+
+        return [
+            Shown(topic.title, [*map(figure, drawn)], made, topic.title.lower().replace(" ", "-"))
+            for topic, drawn, made in topics
+        ]
+
+
+def _topics(
+    document: Document, found: dict[Section, list[Table]]
+) -> Iterator[tuple[Topic, list[Chart], list[Table]]]:
+    """The topics of which there is something, with their charts and tables."""
     charts = by_kind(document.runs)
     known = {kind for topic in TOPICS for kind in topic.kinds}
     rest = tuple(kind for kind in charts if kind not in known)
     changes = [chart for each in charts.values() for chart in each if isinstance(chart, ChangeChart)]
     in_changes = {counts for chart in changes for counts in (chart.before, chart.after)}
-    number = count(1)
     for topic in (*TOPICS, Topic("More", (), rest)):
         if document.sections and not set(topic.sections) & set(document.sections):
             continue
@@ -183,8 +202,7 @@ def _topics(document: Document, found: dict[Section, list[Table]]) -> Iterator[S
             for each in tables_of
         ]
         if drawn or made:
-            figures = [_figure(chart, f"figure-{next(number)}") for chart in drawn]
-            yield Shown(topic.title, figures, made, topic.title.lower().replace(" ", "-"))
+            yield topic, drawn, made
 
 
 def _figure(chart: Chart, label: str) -> Figure:
