@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+ExportInput = Literal["float32", "uint8"]
 Activation = Literal["sigmoid", "relu", "tanh"]
 Center = Literal["half", "range", "mean", "none"]
 Merge = Literal["sum", "lstsq"]

@@ -13,9 +13,9 @@ from tests.support.terminal import bytes_on_terminal, lines_of
 def test_export_summarizes_what_it_checked(emoprune: Runner, model: Path, in_folder: Path) -> None:
     result = emoprune.done("export", model, "m.onnx")
     record = result.record
-    assert list(record)[:5] == ["schema", "input", "output", "bytes", "input_bytes"]
+    assert list(record)[:5] == ["schema", "input", "output", "input_type", "bytes"]
     assert (record["schema"], record["input"], record["output"]) == (
-        *("emoprune.export/2", str(model)),
+        *("emoprune.export/3", str(model)),
         "m.onnx",
     )
     assert record["bytes"] == (in_folder / "m.onnx").stat().st_size

@@ -11,7 +11,16 @@ from PIL import Image
 from torch.nn import functional as F
 from torchvision.transforms.functional import normalize
 
-from emoprune.data.image_dataset import IN_MEMORY, Kept, Photos, standardize, to_array, to_input, unit_scale
+from emoprune.data.image_dataset import (
+    IN_MEMORY,
+    Kept,
+    Photos,
+    standardize,
+    to_array,
+    to_input,
+    to_pictures,
+    unit_scale,
+)
 from emoprune.data.types import Preprocess
 from emoprune.errors import BadImage
 from emoprune.io.pictures import images
@@ -181,3 +190,12 @@ def test_to_input_does_not_change_table_rows() -> None:
     found = to_input(rows, Preprocess(kind="table"))
     assert found.dtype == torch.float32
     assert found.tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize("preprocess", [RGB, GRAY, RGB_PREPROCESSING], ids=["rgb", "gray", "imagenet"])
+def test_to_pictures_undoes_to_input(preprocess: Preprocess) -> None:
+    every = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
+    raw = torch.cat([every.roll(shift, 3) for shift in range(preprocess.channels)], 1)
+    found = to_pictures(to_input(raw, preprocess), preprocess)
+    assert (found.shape, found.dtype) == (torch.Size([1, 16, 16, 3]), torch.uint8)
+    assert torch.equal(found, raw.expand(1, 3, 16, 16).permute(0, 2, 3, 1))

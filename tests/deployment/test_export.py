@@ -16,6 +16,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from emoprune.data.datasets import open_data
@@ -131,6 +132,48 @@ def test_export_replaces_a_file_only_with_force(model: Path, onnx_model: Path, t
         export(checkpoints.read(str(model)), path)
     export(checkpoints.read(str(model)), path, force=True)
     assert path.read_bytes() == onnx_model.read_bytes()
+
+
+def test_export_makes_a_file_that_takes_pictures_as_they_are(
+    model: Path, faces: Path, tmp_path: Path
+) -> None:
+    summary = export(checkpoints.read(str(model)), tmp_path / "m.onnx", ExportConfig(input="uint8"))
+    # the val part, or where there is none the training part
+    assert (summary.pictures, summary.changed_pictures) == (48, 0)
+    assert summary.difference_pictures is not None
+    assert summary.difference_pictures < 0.001
+    ran = session(tmp_path / "m.onnx")
+    assert json.loads(ran.get_modelmeta().custom_metadata_map["classes"]) == ["angry", "happy", "surprise"]
+    path = next((faces / "happy").iterdir())
+    picture = np.asarray(Image.open(path).convert("RGB"))
+    (probabilities,) = ran.run(["probabilities"], {"images": picture[None]})
+    assert np.allclose(probabilities.sum(), 1)
+    data = open_data(faces)
+    found = evaluate(load(str(tmp_path / "m.onnx"), torch.device("cpu")), data)
+    wanted = evaluate(checkpoints.read(str(model)), data)
+    assert isinstance(found, Metrics)
+    assert isinstance(wanted, Metrics)
+    assert found.confusion == wanted.confusion
+    assert found.log_loss == pytest.approx(wanted.log_loss, abs=1e-5)
+
+
+def test_export_writes_no_file_that_sees_other_pictures(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probabilities = Engine.probabilities
+
+    def of_mirrored(engine: Engine, batch: Tensor, outputs: int) -> Tensor:
+        return probabilities(engine, 255 - batch, outputs)
+
+    monkeypatch.setattr(Engine, "probabilities", of_mirrored)
+    with pytest.raises(ToleranceExceeded, match=r"probabilities differ by .*picture \d+ of 48.*nothing"):
+        export(checkpoints.read(str(model)), tmp_path / "m.onnx", ExportConfig(input="uint8"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_of_pictures_refuses_a_network_of_tables(table_model: Path) -> None:
+    with pytest.raises(UsageFault, match="the network takes tables"):
+        export(checkpoints.read(str(table_model)), None, ExportConfig(input="uint8"))
 
 
 def test_export_refuses_a_name_without_its_suffix(model: Path) -> None:

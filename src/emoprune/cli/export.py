@@ -14,13 +14,14 @@ from emoprune.errors import at
 from emoprune.io import files
 from emoprune.reporting.tables import FILE, table
 
-SCHEMA = "emoprune.export/2"
+SCHEMA = "emoprune.export/3"
 
 EXAMPLES = """\b
 Examples:
   emoprune export model.distinct.st model.onnx
   emoprune export model.st model.onnx --data faces/ --tolerance 1e-5
   emoprune export model.st model.onnx --opset 13
+  emoprune export model.st model.onnx --input uint8
   emoprune eval model.onnx faces/"""
 
 
@@ -43,8 +44,9 @@ def command(
 ) -> None:
     """Write one ONNX file and check that it computes the same.
 
-    The batch size is free; the outputs are logits. Classes, preprocessing and split are in its metadata, and
-    no path of this machine. It first runs in onnxruntime on real and random batches; nothing is written if
+    The batch size is free; the outputs are logits. With --input uint8 the file takes pictures as they are, of
+    any size, and gives probabilities as well. Classes, preprocessing and split are in its metadata, and no
+    path of this machine. It first runs in onnxruntime on real and random batches; nothing is written if
     any logit differs by more than the tolerance.
     """
     from emoprune.deployment.export import export

@@ -65,7 +65,7 @@ class Photos:
         kept: Kept = IN_MEMORY,
     ) -> None:
         self.labels = torch.as_tensor(labels, dtype=torch.int64)
-        self._source = picture
+        self.picture = picture
         self._preprocess = preprocess
         self._shape = (len(labels), preprocess.channels, *preprocess.size)
         self._pool = ThreadPoolExecutor(os.cpu_count() or 1)
@@ -92,7 +92,7 @@ class Photos:
         return self._pixels[indices]
 
     def _picture(self, index: int) -> Tensor:
-        return to_array(self._source(index), self._preprocess)
+        return to_array(self.picture(index), self._preprocess)
 
     def _decode_all(self, pixels: NDArray[Any]) -> None:
         found = events.tracked(self._pool.map(self._picture, range(len(pixels))), "decode", len(pixels))
@@ -113,6 +113,13 @@ def to_input(batch: Tensor, preprocess: Preprocess) -> Tensor:
     if preprocess.kind == "table":
         return batch.float()
     return standardize(unit_scale(batch), preprocess)
+
+
+def to_pictures(batch: Tensor, preprocess: Preprocess) -> Tensor:
+    """The pictures, (n, height, width, 3) uint8, that `to_input` made a batch of network input of."""
+    mean, std = (torch.tensor(each)[:, None, None] for each in (preprocess.mean, preprocess.std))
+    pixels = (255 * (batch.cpu() * std + mean)).round().clamp(0, 255).byte()
+    return pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
 
 
 def unit_scale(images: Tensor) -> Tensor:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from emoprune import events
+from emoprune.data.image_dataset import Photos
+from emoprune.evaluation.model import Subset
 from emoprune.io.onnx_engine import Engine
+from emoprune.networks.losses import predict
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,63 @@ class Agreement:
     changed: int = 0
 
 
-def compare(engine: Engine, net: nn.Module, batches: Iterable[Tensor]) -> Agreement:
-    """How far the engine is from the network over all samples; NaN anywhere counts as infinite."""
+TIE = 1e-4
+"""Two probabilities this near are one: which of them is larger says nothing."""
+
+
+@dataclass(frozen=True)
+class PictureAgreement:
+    """How far an engine's probabilities for pictures are from those of our own pipeline.
+
+    `difference` is the largest of any probability, that of the picture with the index `worst`. `changed`
+    counts pictures whose most probable class is another one, though no two are within TIE.
+    """
+
+    samples: int = 0
+    difference: float = 0.0
+    worst: int = 0
+    changed: int = 0
+
+
+def compare_pictures(engine: Engine, net: nn.Module, part: Subset) -> PictureAgreement:
+    """How far an engine that takes pictures is from the network on a part of a data set of pictures.
+
+    The engine gets each picture as it is, the network what our own pipeline makes of it.
+    """
+    samples = part.samples
+    assert isinstance(samples, Photos)
+    differences, changed = [], 0
+    with torch.inference_mode():
+        logits = torch.cat(
+            [*predict(net, events.tracked(part.inputs(), "agree, network", len(part), steps=len))]
+        )
+        expected = logits.softmax(1)
+        indices = events.tracked(part.indices.tolist(), "agree, file", len(part))
+        for index, row in zip(indices, expected, strict=True):
+            picture = torch.from_numpy(np.array(samples.picture(index)))[None]
+            found = engine.probabilities(picture, expected.shape[1])[0]
+            differences.append(float((found - row).abs().max().nan_to_num(nan=math.inf)))
+            first, second = row.topk(2).values
+            changed += bool(found.argmax() != row.argmax() and first - second > TIE)
+    worst = max(range(len(differences)), key=differences.__getitem__, default=0)
+    return PictureAgreement(len(part), max(differences, default=0.0), worst, changed)
+
+
+def compare(
+    engine: Engine,
+    net: nn.Module,
+    batches: Iterable[Tensor],
+    prepare: Callable[[Tensor], Tensor] = lambda batch: batch,
+) -> Agreement:
+    """How far the engine is from the network over all samples; NaN anywhere counts as infinite.
+
+    The engine gets what `prepare` makes of a batch of network input.
+    """
     rows = []
     for batch in batches:
         with torch.inference_mode():
             expected = net(batch)
-            found = engine.logits(batch, expected.shape[1])
+            found = engine.logits(prepare(batch), expected.shape[1])
         absolute = (expected - found).abs().amax(1)
         relative = absolute / expected.abs().amax(1).clamp(min=1)
         changed = expected.argmax(1) != found.argmax(1)

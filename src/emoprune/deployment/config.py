@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from emoprune.choices import ExportInput
 from emoprune.settings import check_limits, setting
 
 
@@ -11,6 +12,11 @@ from emoprune.settings import check_limits, setting
 class ExportConfig:
     """How a network is written as an ONNX file, and how closely that has to compute the same."""
 
+    input: ExportInput = setting(
+        "float32",
+        "What the file takes. float32: pictures as the network gets them, resized and normalized; uint8: "
+        "pictures as they are, RGB bytes of any size, and the file does the rest.",
+    )
     opset: int = setting(
         18, "Version of the ONNX operators; older runtimes need a lower one.", metavar="N", low=11, high=23
     )

@@ -13,7 +13,7 @@ from emoprune import events
 from emoprune.data import class_names
 from emoprune.data.datasets import Data
 from emoprune.data.formats.image_folders import Folder
-from emoprune.data.image_dataset import IN_MEMORY, Kept, Photos
+from emoprune.data.image_dataset import IN_MEMORY, Kept, Photos, to_pictures
 from emoprune.data.loader import TensorSamples, batches
 from emoprune.data.splits import partition
 from emoprune.data.types import Catalog, PartOf, Preprocess, Samples, Table
@@ -179,7 +179,11 @@ def _load_onnx(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
     if text is None:
         raise BadCheckpoint("an ONNX file, but not of emoprune", "export the checkpoint with emoprune export")
     found = onnx_metadata.from_json(text)
-    outputs = found.card.spec.classes
+    outputs, preprocess = found.card.spec.classes, found.card.preprocess
+
+    def taken(batch: Tensor) -> Tensor:
+        return to_pictures(batch, preprocess) if engine.takes_pictures else batch
+
     engine.check_interface(found.card.spec.input, outputs)
     return LoadedModel(
         place=place,
@@ -188,7 +192,7 @@ def _load_onnx(data: bytes, device: torch.device, *, place: str) -> LoadedModel:
         bytes=len(data),
         device=device,
         net=None,
-        logits=lambda batches: (engine.logits(batch, outputs) for batch in batches),
+        logits=lambda batches: (engine.logits(taken(batch), outputs) for batch in batches),
         threads=threads,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain
@@ -21,7 +21,7 @@ from torch import Tensor
 from emoprune.errors import BadCheckpoint
 from emoprune.events import counted
 from emoprune.io.file_kinds import check_kind
-from emoprune.io.onnx_files import OUTPUT, first_line
+from emoprune.io.onnx_files import OUTPUT, PROBABILITIES, first_line
 
 MOST_NUMBERS = 2**30
 """Of one tensor for one sample, so that a hostile file cannot ask for all memory."""
@@ -33,7 +33,12 @@ MOST_SIDES = 64
 """Of a shape in a constant."""
 
 COPY_AGAIN, EXPORT_AGAIN = "copy or export it again", "export its checkpoint again"
-NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+PICTURES = "tensor(uint8)"
+"""The type of an input that takes pictures as they are."""
+TYPES: Mapping[str, Any] = {
+    **{"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64},
+    PICTURES: np.uint8,
+}
 
 
 class Value:
@@ -84,15 +89,24 @@ class Engine:
             self._inputs = [Value(entry) for entry in self._session.get_inputs()]
             self._outputs = [Value(entry) for entry in self._session.get_outputs()]
 
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether the input is pictures as they are, (n, height, width, 3) uint8."""
+        return self._inputs[0].type == PICTURES
+
     def check_interface(self, shape: tuple[int, ...], outputs: int) -> None:
-        """Raise BadCheckpoint for a file that does not map batches of samples of `shape` to (n, outputs)."""
+        """Raise BadCheckpoint for a file that does not map batches of samples of `shape` to (n, outputs).
+
+        One that takes pictures as they are maps those, of the height and width of `shape` at least.
+        """
         logits = [entry for entry in self._outputs if entry.name == OUTPUT]
         if len(self._inputs) != 1 or not logits:
             found = ", ".join(entry.name for entry in (*self._inputs, *self._outputs))
             fact = f"has {found} as inputs and outputs, not one input and {OUTPUT}"
             raise BadCheckpoint(fact, EXPORT_AGAIN)
-        for entry, wanted in ((self._inputs[0], shape), (logits[0], (outputs,))):
-            fits = entry.type in NUMBERS and len(entry.shape) == len(wanted) + 1
+        samples = (*shape[1:], 3) if self.takes_pictures and len(shape) == 3 else shape
+        for entry, wanted in ((self._inputs[0], samples), (logits[0], (outputs,))):
+            fits = entry.type in TYPES and len(entry.shape) == len(wanted) + 1
             sides = zip(entry.shape[1:], wanted, strict=True) if fits else ()
             # a side that is not known yet has a name
             if not fits or any(isinstance(side, int) and side != length for side, length in sides):
@@ -102,23 +116,30 @@ class Engine:
                 raise BadCheckpoint(f"takes {entry.shape[0]} samples at a time only", EXPORT_AGAIN)
 
     def logits(self, batch: Tensor, outputs: int) -> Tensor:
-        """Logits (n, outputs) of a batch of network inputs.
+        """Logits (n, outputs) of a batch of network inputs, or of pictures.
 
         Raises BadCheckpoint where the file gives something else, or takes longer than LONGEST_S.
         """
+        return self._found(OUTPUT, batch, outputs)
+
+    def probabilities(self, batch: Tensor, outputs: int) -> Tensor:
+        """Probabilities (n, outputs) of a batch, of a file that has them; raises as `logits` does."""
+        return self._found(PROBABILITIES, batch, outputs)
+
+    def _found(self, name: str, batch: Tensor, outputs: int) -> Tensor:
         entry = self._inputs[0]
-        values = np.ascontiguousarray(batch.cpu().numpy(), NUMBERS.get(entry.type))
+        values = np.ascontiguousarray(batch.cpu().numpy(), TYPES.get(entry.type))
         with _limited(len(batch)) as options, _explained("cannot be run"):
-            (found,) = self._session.run([OUTPUT], {entry.name: values}, options)
+            (found,) = self._session.run([name], {entry.name: values}, options)
         if found.shape != (len(batch), outputs):
-            fact = f"gives {OUTPUT} of shape {list(found.shape)} for {len(batch)} samples"
+            fact = f"gives {name} of shape {list(found.shape)} for {len(batch)} samples"
             raise BadCheckpoint(fact, EXPORT_AGAIN)
         return torch.from_numpy(found).float()
 
     def task(self, batch: Tensor) -> Callable[[], object]:
         """A call that runs a batch and nothing else, to be timed."""
         entry = self._inputs[0]
-        values = {entry.name: np.ascontiguousarray(batch.cpu().numpy(), NUMBERS.get(entry.type))}
+        values = {entry.name: np.ascontiguousarray(batch.cpu().numpy(), TYPES.get(entry.type))}
         return partial(self._session.run, [OUTPUT], values)
 
 

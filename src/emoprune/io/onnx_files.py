@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import onnx
 import torch
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from emoprune.errors import BadCheckpoint, UsageFault
 from emoprune.version import __version__
 
-OUTPUT = "logits"
+IMAGES, OUTPUT, PROBABILITIES = "images", "logits", "probabilities"
+"""Names of inputs and outputs."""
 EXPORTED_OPSET = 18
 """The lowest opset that torch's exporter writes; lower ones are made of it."""
 
@@ -23,13 +24,20 @@ MOST_BYTES = 2**31 - 2**24
 
 
 def export(
-    net: nn.Module, example: Tensor, metadata: Mapping[str, str], *, opset: int, description: str = ""
+    net: nn.Module,
+    example: Tensor,
+    metadata: Mapping[str, str],
+    *,
+    opset: int,
+    description: str = "",
+    extend: Callable[[ModelProto], None] | None = None,
 ) -> bytes:
     """`net` as one ONNX file of that opset, with a free batch dimension and `metadata` in its properties.
 
     `example` is a batch of at least 2 samples; the input is called "images" or "features", the output
-    "logits" (n, classes). The file has the lowest IR version that its opset allows. Raises UsageFault where
-    the opset lacks what the network needs, BadCheckpoint for a network that is too large for one file.
+    "logits" (n, classes). `extend` may add to the graph. The file has the lowest IR version that its opset
+    allows. Raises UsageFault where the opset lacks what the network needs, BadCheckpoint for a network that
+    is too large for one file.
     """
     size = sum(tensor.nbytes for tensor in net.state_dict().values())
     if size > MOST_BYTES:
@@ -38,6 +46,8 @@ def export(
     if opset < EXPORTED_OPSET:
         _lower(model, opset)
     _anonymize(model)
+    if extend is not None:
+        extend(model)
     versions = {entry.domain: entry.version for entry in model.opset_import}
     try:
         if versions != {"": opset}:
@@ -64,7 +74,7 @@ def _traced(net: nn.Module, example: Tensor, opset: int) -> ModelProto:
                 net,
                 (example,),
                 dynamo=True,
-                input_names=["images" if example.ndim == 4 else "features"],
+                input_names=[IMAGES if example.ndim == 4 else "features"],
                 output_names=[OUTPUT],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 opset_version=opset,

@@ -25,6 +25,8 @@ IMAGES = {
 """How a picture becomes input, beside its size, color, mean and std."""
 
 LOGITS = {"name": "logits", "kind": "logits, without softmax"}
+FLOAT_INPUT = "network input: float32, resized and normalized"
+PICTURE_INPUT = "pictures: uint8 (n, height, width, 3), RGB, of any size; the file resizes and normalizes"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class OnnxCard:
     descent: str | None = None
 
 
-def to_json(checkpoint: Checkpoint, *, cost: Cost, units: int, fingerprint: str) -> str:
+def to_json(
+    checkpoint: Checkpoint, *, cost: Cost, units: int, fingerprint: str, takes_pictures: bool = False
+) -> str:
     """Canonical JSON (schema emoprune.onnx/1) of the network in a checkpoint, without a path of this machine.
 
     `fingerprint` is the SHA-256 of the checkpoint.
@@ -52,6 +56,7 @@ def to_json(checkpoint: Checkpoint, *, cost: Cost, units: int, fingerprint: str)
             "spec": {"arch": spec.arch, "classes": spec.classes, "input": spec.input},
             "classes": checkpoint.classes,
             "preprocess": {**asdict(preprocess), **(IMAGES if preprocess.kind == "image" else {})},
+            "input": PICTURE_INPUT if takes_pictures else FLOAT_INPUT,
             "output": LOGITS,
             "split": checkpoint.split,
             "cost": cost,
