@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from emoprune.choices import DeviceName, Part, Section, SplitBy
     from emoprune.data.datasets import Data
-    from emoprune.deployment.export import ExportSummary
+    from emoprune.deployment.types import ExportSummary
     from emoprune.evaluation.predictions import Predictions
     from emoprune.evaluation.significance.compare import Comparison
     from emoprune.evaluation.types import Metrics, ReconstructionMetrics
@@ -383,8 +383,9 @@ def export(
 ) -> ExportSummary:
     """Write one ONNX file with a free batch size, checked in onnxruntime to compute the same.
 
-    Settings are those of ExportConfig: opset, tolerance and seed. Raises ToleranceExceeded, and writes
-    nothing, if any logit differs by more than the tolerance.
+    Settings are those of ExportConfig: input, quantize, max_drop, opset, tolerance and seed. Raises
+    ToleranceExceeded, and writes nothing, if any logit differs by more than the tolerance, or if smaller
+    numbers cost more than `max_drop` points of accuracy.
     """
     from emoprune.deployment.config import ExportConfig
     from emoprune.deployment.export import export as exported

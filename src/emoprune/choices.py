@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 ExportInput = Literal["float32", "uint8"]
+Quantize = Literal["none", "int8", "fp16"]
 Activation = Literal["sigmoid", "relu", "tanh"]
 Center = Literal["half", "range", "mean", "none"]
 Merge = Literal["sum", "lstsq"]

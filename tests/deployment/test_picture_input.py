@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -29,8 +27,9 @@ every_kind = pytest.mark.parametrize(
 def session(preprocess: Preprocess, opset: int = 18) -> onnxruntime.InferenceSession:
     """A file whose logits are all numbers that its network would see."""
     example = torch.zeros(2, preprocess.channels, HEIGHT, WIDTH)
-    extend = partial(take_pictures, preprocess=preprocess)
-    data = onnx_files.export(nn.Flatten().eval(), example, {}, opset=opset, extend=extend)
+    graph = onnx_files.traced(nn.Flatten().eval(), example, opset=opset)
+    take_pictures(graph, preprocess)
+    data = onnx_files.finished(graph, {}, opset=opset)
     return onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
 
 

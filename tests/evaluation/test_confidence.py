@@ -17,10 +17,21 @@ from emoprune.evaluation.confidence import (
     FRACTION,
     Estimate,
     estimate,
+    median_estimate,
     paired,
     t_quantile,
     wilson_interval,
 )
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 7, 12, 100, 401])
+def test_median_estimate_leaves_out_what_the_binomial_distribution_allows(count: int) -> None:
+    found = median_estimate(float(value) for value in np.random.default_rng(0).permutation(count))
+    assert (found.n, found.mean) == (count, (count - 1) / 2)
+    # the most values on one side such that as few or fewer lie there in at most 2.5% of cases
+    out = max((each for each in range(count) if stats.binom.cdf(each, count, 0.5) <= 0.025), default=0)
+    assert (found.low, found.high) == (out, count - 1 - out)
+
 
 VALUES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12).filter(lambda found: np.std(found) > 1e-6)
 

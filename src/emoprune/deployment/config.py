@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emoprune.choices import ExportInput
+from emoprune.choices import ExportInput, Quantize
 from emoprune.settings import check_limits, setting
 
 
@@ -16,6 +16,19 @@ class ExportConfig:
         "float32",
         "What the file takes. float32: pictures as the network gets them, resized and normalized; uint8: "
         "pictures as they are, RGB bytes of any size, and the file does the rest.",
+    )
+    quantize: Quantize = setting(
+        "none",
+        "int8: weights and activations of 8 bits, a quarter of the size; activations have the range "
+        "that they have on training images. fp16: floats of 16 bits, half the size.",
+    )
+    max_drop: float = setting(
+        1.0,
+        "Points of accuracy on the val part that `quantize` may cost. Layers that lose the most stay float32 "
+        "until it does not; else nothing is written.",
+        metavar="POINTS",
+        low=0,
+        high=100,
     )
     opset: int = setting(
         18, "Version of the ONNX operators; older runtimes need a lower one.", metavar="N", low=11, high=23

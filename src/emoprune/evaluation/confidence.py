@@ -1,4 +1,4 @@
-"""95% intervals of means over runs, of paired differences and of proportions."""
+"""95% intervals of means over runs, of paired differences, of medians and of proportions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import TypeVar
 
 from emoprune.errors import InvalidRecord
@@ -73,6 +73,21 @@ def paired(
     differences = [fmean(after[key]) - fmean(before[key]) for key in after if key in before]
     low, high = limits
     return estimate(differences, limits=(low - high, high - low)) if differences else None
+
+
+def median_estimate(values: Iterable[float]) -> Estimate:
+    """The median of `n` values with an interval of at least 95% for it, whatever their distribution.
+
+    Its ends are the values between which the median lies in all but 2.5% of cases on either side, by the
+    binomial distribution; those of all values where they are fewer than 6.
+    """
+    ordered = sorted(values)
+    count = len(ordered)
+    below, tail = 0, 0.5**count
+    # the most values that can be left out on one side
+    while (more := tail + math.comb(count, below + 1) * 0.5**count) <= (1 - CONFIDENCE) / 2:
+        below, tail = below + 1, more
+    return Estimate(count, median(ordered), ordered[below], ordered[count - 1 - below])
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:

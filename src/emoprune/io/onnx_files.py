@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import onnx
 import torch
@@ -24,20 +24,17 @@ MOST_BYTES = 2**31 - 2**24
 
 
 def export(
-    net: nn.Module,
-    example: Tensor,
-    metadata: Mapping[str, str],
-    *,
-    opset: int,
-    description: str = "",
-    extend: Callable[[ModelProto], None] | None = None,
+    net: nn.Module, example: Tensor, metadata: Mapping[str, str], *, opset: int, description: str = ""
 ) -> bytes:
-    """`net` as one ONNX file of that opset, with a free batch dimension and `metadata` in its properties.
+    """`net` as one ONNX file of that opset: `traced`, then `finished`."""
+    return finished(traced(net, example, opset=opset), metadata, opset=opset, description=description)
+
+
+def traced(net: nn.Module, example: Tensor, *, opset: int) -> ModelProto:
+    """`net` as a graph with a free batch dimension, to be `finished`.
 
     `example` is a batch of at least 2 samples; the input is called "images" or "features", the output
-    "logits" (n, classes). `extend` may add to the graph. The file has the lowest IR version that its opset
-    allows. Raises UsageFault where the opset lacks what the network needs, BadCheckpoint for a network that
-    is too large for one file.
+    "logits" (n, classes). Raises BadCheckpoint for a network that is too large for one file.
     """
     size = sum(tensor.nbytes for tensor in net.state_dict().values())
     if size > MOST_BYTES:
@@ -46,8 +43,15 @@ def export(
     if opset < EXPORTED_OPSET:
         _lower(model, opset)
     _anonymize(model)
-    if extend is not None:
-        extend(model)
+    return model
+
+
+def finished(model: ModelProto, metadata: Mapping[str, str], *, opset: int, description: str = "") -> bytes:
+    """A graph as one file of that opset, checked, with `metadata` in its properties.
+
+    It has the lowest IR version that its opset allows. Raises UsageFault where the opset lacks what the
+    network needs.
+    """
     versions = {entry.domain: entry.version for entry in model.opset_import}
     try:
         if versions != {"": opset}:

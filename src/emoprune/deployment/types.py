@@ -1,0 +1,59 @@
+"""What an export comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from emoprune.choices import ExportInput, Quantize
+
+
+@dataclass(frozen=True)
+class QuantizeSummary:
+    """What became of a file with smaller numbers, beside the `whole` one in float32.
+
+    `kept_float` are the layers that stay float32. The file is so many times `smaller`, and `faster` on one
+    thread for one sample: the median of turns, with its 95% interval. `drop` is in points of accuracy on
+    `judged` images or, without labels, the percentage of answers that change.
+    """
+
+    kept_float: tuple[str, ...]
+    whole_bytes: int
+    smaller: float
+    faster: float
+    faster_low: float
+    faster_high: float
+    judged: int
+    accuracy: float | None
+    whole_accuracy: float | None
+    drop: float
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """What was exported (schema emoprune.export/3).
+
+    `difference_random` and `difference_real` are the largest differences of a logit from that of the
+    checkpoint, on random batches and on `real_samples` real ones (None without any), in units of the largest
+    logit of its sample or, below 1, of 1. `changed_classes` counts samples whose largest logit is another.
+    Of a file that takes pictures, `difference_pictures` is the largest difference of a probability on as many
+    `pictures`, each given as it is, and `changed_pictures` counts those with another most probable class, but
+    for ties. All of these are of the file in float32; `quantized` is what became of it with smaller numbers.
+    """
+
+    output: str | None
+    input_type: ExportInput
+    bytes: int
+    input_bytes: int
+    opset: int
+    tolerance: float
+    difference_random: float
+    difference_real: float | None
+    changed_classes: int
+    real_samples: int
+    pictures: int
+    difference_pictures: float | None
+    changed_pictures: int
+    parameters: int
+    macs: int
+    quantize: Quantize
+    quantized: QuantizeSummary | None
