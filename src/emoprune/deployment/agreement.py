@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from emoprune import events
 from emoprune.data.image_dataset import Photos
+from emoprune.data.loader import READING_BATCH
+from emoprune.evaluation.confidence import by_key
 from emoprune.evaluation.model import Subset
 from emoprune.io.onnx_engine import Engine
 from emoprune.networks.losses import predict
@@ -56,23 +58,29 @@ def compare_pictures(engine: Engine, net: nn.Module, part: Subset) -> PictureAgr
 
     The engine gets each picture as it is, the network what our own pipeline makes of it.
     """
+    logits = torch.cat([*predict(net, events.tracked(part.inputs(), "agree, network", len(part), steps=len))])
+    expected = logits.softmax(1)
+    with events.progress("agree, file", len(part)) as advance:
+        found = torch.cat([*_of_pictures(engine, part, expected.shape[1], advance)])
+    differences = (found - expected).abs().amax(1).nan_to_num(nan=math.inf)
+    first, second = expected.topk(2, 1).values.T
+    changed = (found.argmax(1) != expected.argmax(1)) & (first - second > TIE)
+    worst = int(differences.argmax())
+    return PictureAgreement(len(part), float(differences[worst]), worst, int(changed.sum()))
+
+
+def _of_pictures(engine: Engine, part: Subset, outputs: int, advance: events.Advance) -> Iterator[Tensor]:
+    """Probabilities of the pictures of a part in order; those of one size are given together."""
     samples = part.samples
     assert isinstance(samples, Photos)
-    differences, changed = [], 0
-    with torch.inference_mode():
-        logits = torch.cat(
-            [*predict(net, events.tracked(part.inputs(), "agree, network", len(part), steps=len))]
-        )
-        expected = logits.softmax(1)
-        indices = events.tracked(part.indices.tolist(), "agree, file", len(part))
-        for index, row in zip(indices, expected, strict=True):
-            picture = torch.from_numpy(np.array(samples.picture(index)))[None]
-            found = engine.probabilities(picture, expected.shape[1])[0]
-            differences.append(float((found - row).abs().max().nan_to_num(nan=math.inf)))
-            first, second = row.topk(2).values
-            changed += bool(found.argmax() != row.argmax() and first - second > TIE)
-    worst = max(range(len(differences)), key=differences.__getitem__, default=0)
-    return PictureAgreement(len(part), max(differences, default=0.0), worst, changed)
+    for chunk in part.indices.split(READING_BATCH):
+        pictures = [torch.from_numpy(np.array(samples.picture(index))) for index in chunk.tolist()]
+        found = torch.empty(len(pictures), outputs)
+        for places in by_key((picture.shape, place) for place, picture in enumerate(pictures)).values():
+            batch = torch.stack([pictures[place] for place in places])
+            found[places] = engine.probabilities(batch, outputs)
+            advance(len(places))
+        yield found
 
 
 def compare(

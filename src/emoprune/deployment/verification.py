@@ -13,6 +13,7 @@ from emoprune import events
 from emoprune.data.datasets import Data, open_data
 from emoprune.data.formats.image_folders import open_unlabeled
 from emoprune.data.image_dataset import to_input, to_pictures
+from emoprune.data.splits import partition
 from emoprune.data.types import Samples
 from emoprune.deployment.agreement import Agreement, PictureAgreement, compare, compare_pictures
 from emoprune.deployment.config import ExportConfig
@@ -134,27 +135,33 @@ def _random_batches(checkpoint: Checkpoint, net: nn.Module, seed: int) -> Iterat
 def _real(checkpoint: Checkpoint, data: Data | str | None) -> tuple[Subset | None, Subset | None]:
     """Up to REAL_SAMPLES samples, spread evenly, and all that tell how pictures are taken.
 
-    The latter are the val part of the training data, or else its training part; of `data` all. None, and a
-    note, without data.
+    The latter are the val part of what the network was trained on, or else its training part; of other `data`
+    all. None, and a note, without data.
     """
     if data is None:
         training = training_data_of(checkpoint, limit=REAL_SAMPLES)
         if isinstance(training, str):
             events.note(f"checked on random batches only: {training}; give `data` for real ones")
             return None, None
-        found, every = training.train.samples, training.judges
+        found, every = training.train.samples, training.judges.indices
     else:
-        if isinstance(data, str):
-            unlabeled = checkpoint.preprocess.kind == "image" and has_no_class(checkpoint, data)
-            opened = open_unlabeled(data) if unlabeled else open_data(data)
-        else:
-            opened = data
+        opened = _opened(checkpoint, data)
         found = samples(opened, checkpoint.preprocess, checkpoint.spec.input)
-        every = _subset(checkpoint, found, torch.arange(len(found.labels)))
+        every = torch.arange(len(found.labels))
+        if opened.catalog.fingerprint == checkpoint.split.fingerprint:
+            parts = partition(opened.catalog, checkpoint.split)
+            every = torch.tensor(parts.get("val", parts["train"]))
     count = len(found.labels)
-    return _subset(
-        checkpoint, found, torch.arange(0, count, max(1, count // REAL_SAMPLES))[:REAL_SAMPLES]
-    ), every
+    some = torch.arange(0, count, max(1, count // REAL_SAMPLES))[:REAL_SAMPLES]
+    return _subset(checkpoint, found, some), _subset(checkpoint, found, every)
+
+
+def _opened(checkpoint: Checkpoint, data: Data | str) -> Data:
+    """The data set at a path; of pictures without labels too."""
+    if not isinstance(data, str):
+        return data
+    unlabeled = checkpoint.preprocess.kind == "image" and has_no_class(checkpoint, data)
+    return open_unlabeled(data) if unlabeled else open_data(data)
 
 
 def _subset(checkpoint: Checkpoint, found: Samples, indices: Tensor) -> Subset:
