@@ -17,6 +17,7 @@ from emoprune.io import files
 from emoprune.io.folder_files import FolderFiles
 from emoprune.io.pictures import images
 
+Rectangle = tuple[int, int, int, int]
 INK, PAPER, LINE = (255, 255, 255), (0, 0, 0), (255, 214, 0)
 """Of a label's letters and of what is behind them; a yellow line between two black ones is seen anywhere."""
 SMALLEST, LARGEST = 12, 64
@@ -28,44 +29,49 @@ OF_FACE, OF_PHOTO = 7, 40
 def drawn(image: Image.Image, predictions: Sequence[Prediction]) -> Image.Image:
     """A copy of an RGB picture with a box, the most likely class and its probability at each face.
 
-    Of several faces each has its number. A picture that is a face itself gets its answer below it.
+    Of several faces each has its number, and one that may be none a question mark. A picture that is a face
+    itself gets its answer below it.
     """
     several = len(predictions) > 1
     if len(predictions) == 1 and predictions[0].box is None:
         return _below(image, _text(predictions[0], numbered=False))
     made = image.copy()
-    # the largest face comes first, and is drawn last
-    for each in reversed(predictions):
-        if each.box is not None:
-            _draw_face(made, each.box, _text(each, numbered=several))
+    boxes = [_edges(each.box, image.size) for each in predictions if each.box is not None]
+    # the largest face comes first, and its box is drawn last
+    for box in reversed(boxes):
+        _draw_box(made, box)
+    taken = list(boxes)
+    for box, each in zip(boxes, predictions, strict=True):
+        taken.append(_draw_label(made, box, _text(each, numbered=several), taken))
     return made
 
 
 def _text(prediction: Prediction, *, numbered: bool) -> str:
     (name, chance), *_ = prediction.ranked
-    return f"{prediction.face}: {name} {chance:.0%}" if numbered else f"{name} {chance:.0%}"
+    number = f"{prediction.face}: " if numbered else ""
+    return f"{number}{name} {chance:.0%}{' ?' if prediction.is_doubtful else ''}"
 
 
-def _draw_face(image: Image.Image, box: Box, text: str) -> None:
-    draw = ImageDraw.Draw(image)
-    height = _letters(box.x2 - box.x1, image.size)
-    width = max(1, height // 8)
-    # boxes may reach beyond the photo
-    left, top = max(0, math.floor(box.x1)), max(0, math.floor(box.y1))
-    right, bottom = (
-        min(end, length - 1)
-        for end, length in zip((math.ceil(box.x2), math.ceil(box.y2)), image.size, strict=True)
+def _edges(box: Box, photo: tuple[int, int]) -> Rectangle:
+    """The pixels of a box, which may reach beyond the photo: left, top, and behind its right and bottom."""
+    width, height = photo
+    left, top = (min(max(0, math.floor(edge)), end - 1) for edge, end in ((box.x1, width), (box.y1, height)))
+    return (
+        left,
+        top,
+        max(left + 1, min(math.ceil(box.x2), width)),
+        max(top + 1, min(math.ceil(box.y2), height)),
     )
-    edges = ((0, PAPER), (width, LINE), (2 * width, PAPER))
-    for inset, color in edges:
-        corners = (left + inset, top + inset, right - inset, bottom - inset)
-        if corners[2] - corners[0] > width and corners[3] - corners[1] > width:
+
+
+def _draw_box(image: Image.Image, box: Rectangle) -> None:
+    draw = ImageDraw.Draw(image)
+    left, top, right, bottom = box
+    width = max(1, _letters(right - left, image.size) // 8)
+    for inset, color in ((0, PAPER), (width, LINE), (2 * width, PAPER)):
+        corners = (left + inset, top + inset, right - 1 - inset, bottom - 1 - inset)
+        if min(corners[2] - corners[0], corners[3] - corners[1]) > width:
             draw.rectangle(corners, outline=color, width=width)
-    size = _label_size(text, height)
-    across = max(0, min(left, image.width - size[0]))
-    # above the face, or in its upper edge where there is no room
-    down = top - size[1] if top >= size[1] else top
-    _draw_label(image, (across, down), text, height)
 
 
 def _letters(face_width: float, photo: tuple[int, int]) -> int:
@@ -73,28 +79,49 @@ def _letters(face_width: float, photo: tuple[int, int]) -> int:
     return round(min(wanted, LARGEST))
 
 
+def _draw_label(image: Image.Image, box: Rectangle, text: str, taken: Sequence[Rectangle]) -> Rectangle:
+    """Write beside a face, where the least of faces and of other labels is hidden; the label's place."""
+    height = _letters(box[2] - box[0], image.size)
+    font = font_of(height)
+    shown = shortened(printable(text, font), font, max(1, image.width - height))
+    across, down = _label_size(shown, height)
+    left, top, right, bottom = box
+    corners = [(x, y) for y in (top - down, bottom, top) for x in (left, right - across)]
+    within = [(max(0, min(x, image.width - across)), max(0, min(y, image.height - down))) for x, y in corners]
+    places = [(x, y, x + across, y + down) for x, y in within]
+    place = min(places, key=lambda each: sum(_overlap(each, other) for other in taken))
+    _write(image, place, shown, height)
+    return place
+
+
+def _overlap(one: Rectangle, other: Rectangle) -> int:
+    """Pixels that two rectangles share."""
+    across = min(one[2], other[2]) - max(one[0], other[0])
+    down = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0, across) * max(0, down)
+
+
 def _label_size(text: str, height: int) -> tuple[int, int]:
     return math.ceil(font_of(height).getlength(text)) + height, round(1.5 * height)
 
 
-def _draw_label(image: Image.Image, corner: tuple[int, int], text: str, height: int) -> None:
-    """White letters on black, cut to the picture's width."""
-    font = font_of(height)
-    shown = shortened(printable(text, font), font, max(1, image.width - height))
-    width, down = _label_size(shown, height)
-    left, top = corner
+def _write(image: Image.Image, place: Rectangle, text: str, height: int) -> None:
+    """White letters on black."""
+    left, top, right, bottom = place
     draw = ImageDraw.Draw(image)
-    draw.rectangle((left, top, left + width - 1, top + down - 1), fill=PAPER)
-    draw.text((left + height // 2, top + down // 2), shown, INK, font, anchor="lm")
+    draw.rectangle((left, top, right - 1, bottom - 1), fill=PAPER)
+    draw.text((left + height // 2, (top + bottom) // 2), text, INK, font_of(height), anchor="lm")
 
 
 def _below(image: Image.Image, text: str) -> Image.Image:
     """The picture on a ground that is wide enough for its answer."""
     height = _letters(0, image.size)
+    text = printable(text, font_of(height))
     width, down = _label_size(text, height)
     made = Image.new("RGB", (max(image.width, width), image.height + down), PAPER)
     made.paste(image, ((made.width - image.width) // 2, 0))
-    _draw_label(made, ((made.width - width) // 2, image.height), text, height)
+    left = (made.width - width) // 2
+    _write(made, (left, image.height, left + width, made.height), text, height)
     return made
 
 

@@ -25,7 +25,7 @@ from emoprune.faces import manifest
 from emoprune.faces.output_folder import is_crop_folder
 from emoprune.faces.photo_workers import each_photo
 from emoprune.faces.sources import OutputNames, Photo, PhotoFolder, VideoFrames
-from emoprune.faces.types import CropRow, CropSettings
+from emoprune.faces.types import DOUBTFUL, CropRow, CropSettings
 from emoprune.io import devices, files
 from emoprune.io.pictures import images, video
 from emoprune.networks.checkpoint import own_bytes
@@ -163,18 +163,17 @@ class _Passed:
 
     photos: int = 0
     faces: int = 0
-    rescued: int = 0
+    doubtful: int = 0
     without: list[CropRow] = field(default_factory=list)
     unusable: list[CropRow] = field(default_factory=list)
 
-    def add(self, rows: tuple[CropRow, ...]) -> None:
+    def add(self, rows: tuple[CropRow, ...], made: list[Prediction]) -> None:
         """Count one photo."""
         self.photos += 1
-        if rows[0].status in manifest.FAILED:
+        self.faces += len(made)
+        self.doubtful += sum(each.is_doubtful for each in made)
+        if not made:
             (self.without if rows[0].status == manifest.NO_FACE else self.unusable).append(rows[0])
-        else:
-            self.faces += len(rows)
-            self.rescued += sum(row.status == manifest.RESCUED for row in rows)
 
     def tell(self, source: _Source) -> None:
         """Note what was passed over; BadData where that is all."""
@@ -187,9 +186,10 @@ class _Passed:
             if rows:
                 each = events.counted(len(rows), source.kind)
                 events.note(f"{source.place}: {each} {what}, of {self.photos:,}: {_named(rows)}")
-        if self.rescued:
-            faces = events.counted(self.rescued, "face")
-            events.note(f"{source.place}: {faces} found by the second pass, which is less sure; check them")
+        if self.doubtful:
+            faces = events.counted(self.doubtful, "face")
+            fact = f"rescued, or with a face probability below {DOUBTFUL:g}"
+            events.note(f"{files.shown(source.place)}: {faces} {fact}, which may be none; check them")
         if not self.faces:
             each = events.counted(self.photos, source.kind)
             raise BadData(f"no face in {each}", NO_FACE, place=source.place)
@@ -210,7 +210,7 @@ def _predictions(
     passed = _Passed()
     for chunk in _chunks(found):
         for (photo, faces), made in zip(chunk, _answered(model, chunk), strict=True):
-            passed.add(faces.rows)
+            passed.add(faces.rows, made)
             if folder is not None and made:
                 folder.write(photo.source, photo.image or images.read_photo(photo.path), made)
             yield from made

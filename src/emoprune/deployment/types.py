@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from emoprune.faces.types import Box
+from emoprune.faces import manifest
+from emoprune.faces.types import DOUBTFUL, Box
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,9 @@ class Prediction:
     def predicted(self) -> str:
         """The most likely class."""
         return self.ranked[0][0]
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether what was found may not be a face."""
+        unsure = self.face_probability is not None and self.face_probability < DOUBTFUL
+        return unsure or self.status == manifest.RESCUED
