@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from emoprune.deployment.types import Prediction
 from emoprune.errors import OutputFault
 from emoprune.faces.sources import OutputNames
-from emoprune.faces.text_layout import font_of, printable, shortened
+from emoprune.faces.text_layout import font_of, lines
 from emoprune.faces.types import Box
 from emoprune.io import files
 from emoprune.io.folder_files import FolderFiles
@@ -22,6 +22,8 @@ INK, PAPER, LINE = (255, 255, 255), (0, 0, 0), (255, 214, 0)
 """Of a label's letters and of what is behind them; a yellow line between two black ones is seen anywhere."""
 SMALLEST, LARGEST = 12, 64
 """Pixels of the letters' height."""
+LONGEST = 12
+"""Of these heights is as long a label as usual ones are."""
 OF_FACE, OF_PHOTO = 7, 40
 """A letter is this part of its face's width, and at least this part of the photo's longer side."""
 
@@ -76,14 +78,14 @@ def _draw_box(image: Image.Image, box: Rectangle) -> None:
 
 def _letters(face_width: float, photo: tuple[int, int]) -> int:
     wanted = max(face_width / OF_FACE, max(photo) / OF_PHOTO, SMALLEST)
-    return round(min(wanted, LARGEST))
+    return round(min(wanted, LARGEST, max(SMALLEST, photo[0] / LONGEST)))
 
 
 def _draw_label(image: Image.Image, box: Rectangle, text: str, taken: Sequence[Rectangle]) -> Rectangle:
     """Write beside a face, where the least of faces and of other labels is hidden; the label's place."""
     height = _letters(box[2] - box[0], image.size)
     font = font_of(height)
-    shown = shortened(printable(text, font), font, max(1, image.width - height))
+    (shown,) = lines(text, font, max(1, image.width - height), most=1)
     across, down = _label_size(shown, height)
     left, top, right, bottom = box
     corners = [(x, y) for y in (top - down, bottom, top) for x in (left, right - across)]
@@ -116,7 +118,7 @@ def _write(image: Image.Image, place: Rectangle, text: str, height: int) -> None
 def _below(image: Image.Image, text: str) -> Image.Image:
     """The picture on a ground that is wide enough for its answer."""
     height = _letters(0, image.size)
-    text = printable(text, font_of(height))
+    (text,) = lines(text, font_of(height), LONGEST * height, most=1)
     width, down = _label_size(text, height)
     made = Image.new("RGB", (max(image.width, width), image.height + down), PAPER)
     made.paste(image, ((made.width - image.width) // 2, 0))
