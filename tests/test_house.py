@@ -72,7 +72,7 @@ def test_every_third_party_import_is_declared() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [lines for name, lines in project["optional-dependencies"].items() if name != "dev"]
     names = declared(project["dependencies"]).union(*map(declared, extras))
-    known_as = {"sklearn": "scikit_learn", "PIL": "pillow", "google": "protobuf"}
+    known_as = {"sklearn": "scikit_learn", "PIL": "pillow", "google": "protobuf", "cv2": "opencv_python"}
     used = {module.split(".")[0] for path in FILES for module in imported(path)}
     foreign = {name for name in used if name != "emoprune" and name not in sys.stdlib_module_names}
     assert {known_as.get(name, name) for name in foreign} <= names

@@ -7,7 +7,7 @@ is printed. Importing this package imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from emoprune.choices import DeviceName, Part, Section, SplitBy
     from emoprune.data.datasets import Data
-    from emoprune.deployment.types import ExportSummary
+    from emoprune.deployment.types import ExportSummary, Prediction
+    from emoprune.evaluation.model import LoadedModel
     from emoprune.evaluation.predictions import Predictions
     from emoprune.evaluation.significance.compare import Comparison
     from emoprune.evaluation.types import Metrics, ReconstructionMetrics
@@ -42,6 +43,7 @@ __all__ = [
     "load",
     "open_data",
     "plan",
+    "predict",
     "prune",
     "prune_module",
     "report",
@@ -273,13 +275,9 @@ def evaluate(
     the part is "all".
     """
     from emoprune.evaluation.evaluate import evaluate as evaluated
-    from emoprune.evaluation.model import load as loaded
-    from emoprune.io.devices import device as chosen
 
-    found = isinstance(model, str | Path)
-    opened = loaded(str(model), chosen(device), arch) if found else _loaded(model, arch)
     return evaluated(
-        opened,
+        _ready(model, device, arch),
         _opened(data),
         part=part,
         device=device,
@@ -394,6 +392,33 @@ def export(
     return exported(_loaded(model, arch), path, ExportConfig(**settings), data=real, force=force)
 
 
+def predict(
+    model: Checkpoint | str | Path,
+    photos: str | Path,
+    *,
+    arch: str | None = None,
+    device: DeviceName = "auto",
+    jobs: int | None = None,
+    draw: str | Path | None = None,
+    force: bool = False,
+    **settings: Any,
+) -> Iterator[Prediction]:
+    """The probability of each class for every face in a photo, a folder of photos, or a video.
+
+    `model` is a checkpoint or the path of one, or of an .onnx file that `export` wrote. Answers come as they
+    are made, in the order of the photos. Settings are those of PredictConfig: crop, faces, every; faces are
+    cropped as the model's training faces were, with `crop=False` a picture is a face already. The folder
+    `draw` gets copies of the photos with boxes and answers; those that exist are replaced with `force`.
+    Photos without a face are counted in notes; BadData where none has one.
+    """
+    from emoprune.deployment.config import PredictConfig
+    from emoprune.deployment.predict import predict as predicted
+
+    loaded = _ready(model, device, arch)
+    config = PredictConfig(**settings)
+    return predicted(loaded, photos, config, draw=draw, device=device, jobs=jobs, force=force)
+
+
 def prune_module(
     net: nn.Module, example_inputs: Tensor, *, images: Iterable[Any] | None = None, **settings: Any
 ) -> tuple[nn.Module, PruneOutcome]:
@@ -410,6 +435,15 @@ def prune_module(
 
 def _opened(data: Data | str | Path) -> Data:
     return open_data(data) if isinstance(data, str | Path) else data
+
+
+def _ready(model: Checkpoint | str | Path, device: DeviceName, arch: str | None) -> LoadedModel | Checkpoint:
+    """What runs: the network in a file, which may be ONNX, or a checkpoint."""
+    from emoprune.evaluation.model import load as loaded
+    from emoprune.io.devices import device as chosen
+
+    is_file = isinstance(model, str | Path)
+    return loaded(str(model), chosen(device), arch) if is_file else _loaded(model, arch)
 
 
 def _loaded(model: Checkpoint | str | Path, arch: str | None = None) -> Checkpoint:

@@ -40,6 +40,10 @@ COMMANDS: dict[str, tuple[Sequence[str], Sequence[str]]] = {
         ("s.jsonl", "model.reconstruct.amount0.5.st"),
     ),
     "search .db": (("search", "table.csv", *MLP, "--storage", "sqlite:///out/s.db"), ("s.db", "s.db.mutex")),
+    "predict": (
+        ("predict", "photos.st", "faces", "--no-crop", "--draw", "out"),
+        ("angry/film0_angry000.jpg", "happy"),
+    ),
     "export": (("export", "model.st", "out/model.onnx"), ("model.onnx", "model.onnx.data")),
 }
 """A command line for each way to write, and names that it may make in the folder `out`."""
@@ -56,6 +60,8 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw_faces(room / "faces", ("angry", "happy"), 4, side=24)
     (room / "runs.json").write_text(json.dumps(scores("m", label="small")) + "\n")
     assert main(["train", str(table), str(room / "model.st"), "--arch", "mlp", "--epochs", "1"]) == 0
+    small = ("--arch", "conv1", "--size", "12", "--gray", "--hidden", "4", "--epochs", "1")
+    assert main(["train", str(room / "faces"), str(room / "photos.st"), *small]) == 0
     return room
 
 

@@ -26,7 +26,8 @@ from tests.support.command_line import PROGRAM, SMALL, Runner, clean_environment
 
 METRICS = json.dumps(scores("m.st")) + "\n"
 COMMANDS = (
-    *("crop", "features", "train", "search", "angles", "prune", "sweep", "eval", "report", "export", "demo"),
+    *("crop", "features", "train", "search", "angles", "prune", "sweep", "eval", "report", "export"),
+    *("predict", "demo"),
 )
 
 
@@ -147,7 +148,7 @@ def test_a_bug_prints_its_traceback_and_ends_with_70(
     assert result.err.splitlines()[-1].startswith("emoprune: this is a bug")
 
 
-WORDS = {"train": 2, "crop": 2, "features": 2, "sweep": 2, "eval": 2, "export": 2}
+WORDS = {"train": 2, "crop": 2, "features": 2, "sweep": 2, "eval": 2, "export": 2, "predict": 2}
 """Arguments of the commands that take more than one."""
 
 
@@ -189,7 +190,11 @@ def test_code_that_only_a_file_names_is_run_by_no_command(
             ("prune", "whole.st", "--sensitivity"),
             ("eval", "whole.st", faces),
         ),
-        *(("export", "whole.st", "m.onnx"), ("train", faces, "q.st", "--from", "whole.st", "--epochs", "1")),
+        *(
+            ("export", "whole.st", "m.onnx"),
+            ("predict", "whole.st", faces),
+            ("train", faces, "q.st", "--from", "whole.st", "--epochs", "1"),
+        ),
     ):
         emoprune.check_refused(*argv, says=(says,))
     # nor is code that neither needs

@@ -237,7 +237,7 @@ def test_what_is_not_a_photo_is_counted(in_folder: Path, told: pytest.LogCapture
     for name in ("Thumbs.db", "notes.txt", ".DS_Store", "film.mp4"):
         (in_folder / "raw" / name).touch()
     crop()
-    assert "1 video in raw left out; crop each by itself" in told.messages
+    assert "1 video in raw left out; give each by itself" in told.messages
     assert "raw: passes over 2 files that are not pictures, 1 hidden file" in told.messages
 
 

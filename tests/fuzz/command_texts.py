@@ -116,6 +116,8 @@ LINES = [
         "report none.json --by-label --paper p.csv --figures f --figure steps --section summary",
         "report none.csv --baseline t.csv --margin 2 --section verdicts --format csv",
         "export none.st o.onnx --tolerance 1e-4 --data none --seed 3",
+        "predict none.st none.jpg --no-crop --draw d --faces largest --jobs 1 --force",
+        "predict none.onnx none --camera 0 --every 2 --json",
         "--version",
     )
 ]

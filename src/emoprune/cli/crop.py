@@ -33,12 +33,7 @@ def command(
         str | None,
         typer.Option(metavar="CSV", help="Boxes by hand: a failures.csv with x1,y1,x2,y2 filled in."),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Number of processes.  [default: one per core]", show_default=False
-        ),
-    ] = None,
+    jobs: options.Jobs = None,
     device: options.Device = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Crop all photos of a folder again; boxes by hand are kept.")

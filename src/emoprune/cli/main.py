@@ -20,6 +20,7 @@ from emoprune.cli import (
     features,
     options,
     output,
+    predict,
     prune,
     report,
     search,
@@ -51,11 +52,12 @@ A pipeline:
   emoprune prune model.st --method distinct --angle 15
   emoprune eval model.distinct.st faces/ | emoprune report
   emoprune export model.distinct.st model.onnx
+  emoprune predict model.onnx photo.jpg
 
 No photos at hand? emoprune demo draws some and runs all of it.""",
 )
 
-for command in (crop, features, train, search, angles, prune, sweep, evaluate, report, export, demo):
+for command in (crop, features, train, search, angles, prune, sweep, evaluate, report, export, predict, demo):
     name = command.__name__.rpartition(".")[2]
     kind = getattr(command, "Command", options.FilledCommand)
     app.command(name, cls=kind, epilog=command.EXAMPLES)(command.command)

@@ -30,6 +30,12 @@ Arch = Annotated[
         show_default=False,
     ),
 ]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Number of processes.  [default: one per core]", show_default=False
+    ),
+]
 KeepPaths = Annotated[
     bool,
     typer.Option("--keep-paths", help="Keep absolute paths in the history, not only their last name."),

@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ def write(text: str) -> None:
 
 
 def emit(
-    records: Sequence[Mapping[str, Any]], render: Callable[[], Iterable[Table | str]], *, as_json: bool
+    records: Iterable[Mapping[str, Any]], render: Callable[[], Iterable[Table | str]], *, as_json: bool
 ) -> None:
     """Print `records` as JSON lines in a pipe or when asked, else what `render` makes of them."""
     if as_json or not sys.stdout.isatty():

@@ -1,11 +1,12 @@
-"""What an export is asked for."""
+"""What an export and a prediction are asked for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from emoprune.choices import ExportInput, Quantize
-from emoprune.settings import check_limits, setting
+from emoprune.choices import ExportInput, Faces, Quantize
+from emoprune.faces.types import CropConfig
+from emoprune.settings import check_limits, like, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,20 @@ class ExportConfig:
         high=1e6,
     )
     seed: int = setting(0, "For the random batches.", metavar="N", low=0, high=2**32 - 1)
+
+    def __post_init__(self) -> None:
+        check_limits(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictConfig:
+    """Which faces of a photo a prediction is of."""
+
+    crop: bool = setting(
+        True, "Find the faces, or take each picture for a face as it is.", option="--crop/--no-crop"
+    )
+    faces: Faces = setting("all", "Which faces of a picture with several.")
+    every: float | None = like(CropConfig, "every")
 
     def __post_init__(self) -> None:
         check_limits(self)

@@ -17,7 +17,7 @@ from emoprune.faces import manifest
 from emoprune.faces.output_folder import CropFolder
 from emoprune.faces.sources import Source
 from emoprune.faces.text_layout import caption, font_of, lines
-from emoprune.faces.types import CropRow
+from emoprune.faces.types import DOUBTFUL, CropRow
 from emoprune.io.pictures import images
 
 MOST = 6_000
@@ -227,9 +227,6 @@ def _draw_cross(square: Image.Image, reason: str) -> None:
         draw.text(middle, line, INK, small, anchor="mm")
 
 
-DOUBTFUL = 0.95
-"""Probability below which a face should be checked: MTCNN gives hands, patterns and half faces 0.7 to 0.92,
-and only dark, turned or distorted faces less than this."""
 OUTCOMES: dict[str, Outcome] = {
     manifest.FACE: "face",
     manifest.RESCUED: "rescued",

@@ -14,14 +14,11 @@ from emoprune.choices import DeviceName
 from emoprune.errors import BadData, OutputFault, UsageFault
 from emoprune.faces import manifest
 from emoprune.faces.output_folder import CropFolder
-from emoprune.faces.sources import CroppedPhoto, OutputNames, Photo, PhotoFolder, VideoFrames, unreadable
+from emoprune.faces.photo_workers import each_photo, lost_photo
+from emoprune.faces.sources import CroppedPhoto, OutputNames, Photo, PhotoFolder, VideoFrames
 from emoprune.faces.types import Box, CropConfig, CropRow, CropSettings, CropSummary
-from emoprune.io import process_pool
 from emoprune.io.json_records import decode
 from emoprune.io.pictures import video
-
-PHOTOS_PER_WORKER = 12
-"""Fewer are cropped before another worker has started."""
 
 
 def crop_folder(
@@ -195,17 +192,15 @@ def _results(
     raw: str, todo: Iterable[Photo], settings: CropSettings, device: DeviceName, jobs: int | None
 ) -> Iterator[CroppedPhoto]:
     """The photos in `todo`, cropped; BadData for one without a face where `on_missing` is "fail"."""
-    # the number of frames of a video is not known
-    total = len(todo) if isinstance(todo, Sequence) else None
-    enough = process_pool.cores() if total is None else min(process_pool.cores(), total // PHOTOS_PER_WORKER)
-    results = process_pool.ordered(
+    results = each_photo(
         partial(_crop_photo, settings=settings, device=device),
         todo,
-        jobs=jobs or max(1, enough),
-        lost=partial(unreadable, sha256="", reason="ended the process that read it"),
-        preload=["emoprune.faces.crop_photo"],
+        label="crop",
+        jobs=jobs,
+        lost=lost_photo,
+        preload="emoprune.faces.crop_photo",
     )
-    for result in events.tracked(results, "crop", total):
+    for _, result in results:
         row = result.rows[0]
         if settings.on_missing == "fail" and row.status == manifest.NO_FACE:
             remedy = "leave it out or give its box with `boxes`"

@@ -30,13 +30,17 @@ LONGEST = 230
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo to crop, by its name in the manifest: a file, or a frame with the hash of its video."""
+    """A photo to crop, by its name in the manifest: a file, or a frame with the hash of its video.
+
+    A frame is shown so many `seconds` after the first.
+    """
 
     source: str
     path: Path
     box: Box | None = None
     image: Image.Image | None = None
     sha256: str = ""
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,20 +59,26 @@ def unreadable(photo: Photo, sha256: str, reason: str) -> CroppedPhoto:
 class PhotoFolder:
     """Photos by their path below `raw`; folders of faces from earlier runs are left out."""
 
-    def __init__(self, raw: Path, faces: Path) -> None:
-        """Raises BadData for a folder without photos, UsageFault where `faces` would hold them."""
+    def __init__(self, raw: Path, faces: Path | None = None) -> None:
+        """Raises BadData for a folder without photos, UsageFault where `faces` would hold them.
+
+        Without `faces`, the folder that a crop makes, a note says how many pictures are left out.
+        """
         if not raw.is_dir():
             fact = "neither a folder nor a video" if raw.exists() else "no such folder"
             raise BadData(fact, "check the name", place=str(raw))
-        if Path(real_path(raw)).is_relative_to(real_path(faces)):
+        if faces is not None and Path(real_path(raw)).is_relative_to(real_path(faces)):
             raise UsageFault(f"the photos of {raw} would lie in {faces}", "name another folder to make")
         with image_files.readable():
-            listing = _without_faces(raw, image_files.list_files(raw, left_out=is_own_file))
+            whole = image_files.list_files(raw, left_out=is_own_file)
+            listing = _without_faces(raw, whole)
+        if faces is None and (cropped := len(whole.pictures) - len(listing.pictures)):
+            events.note(f"{raw}: {events.counted(cropped, 'face')} that a crop has made left out")
         videos = sum(map(video.is_video_name, listing.others))
         if not listing.pictures and not listing.unread:
             raise BadData("no photos in it", "give a folder of pictures", place=str(raw))
         if videos:
-            events.note(f"{events.counted(videos, 'video')} in {raw} left out; crop each by itself")
+            events.note(f"{events.counted(videos, 'video')} in {raw} left out; give each by itself")
             others = tuple(name for name in listing.others if not video.is_video_name(name))
             listing = replace(listing, others=others)
         image_files.note_others(str(raw), [listing])
@@ -192,11 +202,11 @@ class VideoFrames:
                 found += 1
                 source = f"{self._path.stem}@{seconds:09.3f}s{self._path.suffix}"
                 if source not in done:
-                    yield Photo(source, self._path, boxes.get(source), image, self._sha256)
+                    yield Photo(source, self._path, boxes.get(source), image, self._sha256, seconds)
         except BadData as error:
             if not found:
                 raise
-            events.warn(f"{error} (the {events.counted(found, 'frame')} before are cropped)")
+            events.warn(f"{error} (the {events.counted(found, 'frame')} before are read)")
 
     def output_names(self, taken: Iterable[str]) -> OutputNames:
         """Names for the faces of all frames."""

@@ -11,6 +11,10 @@ from emoprune.settings import check_limits, setting
 
 Landmarks = tuple[tuple[float, float], ...]
 
+DOUBTFUL = 0.95
+"""Probability below which a face should be checked: MTCNN gives hands, patterns and half faces 0.7 to 0.92,
+and only dark, turned or distorted faces less than this."""
+
 
 @dataclass(frozen=True)
 class Box:

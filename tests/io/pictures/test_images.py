@@ -529,3 +529,18 @@ def test_quiet_leaves_the_filters_of_warnings_as_they_were_whatever_threads_do(t
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(images.read_photo, [tmp_path / "a.png"] * 200))
         assert list(warnings.filters) == before
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+def test_photo_in_bytes_is_the_photo_in_their_file(tmp_path: Path, form: str) -> None:
+    stored, exif = noise(24, 40), Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(stored).save(tmp_path / "a", form, exif=exif)
+    data = (tmp_path / "a").read_bytes()
+    assert np.array_equal(np.asarray(images.photo_in(data, "standard input")), read(tmp_path / "a"))
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n" + bytes(40)])
+def test_photo_in_bytes_of_something_else_names_their_place(data: bytes) -> None:
+    with pytest.raises(BadImage, match=r"^standard input: "):
+        images.photo_in(data, "standard input")

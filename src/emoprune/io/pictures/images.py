@@ -56,6 +56,7 @@ AT_ONCE = 2**22
 """Bytes of a file that is read before it is decoded."""
 
 JPEG_QUALITY = 95
+Bytes = io.FileIO | io.BytesIO
 REMOVE, SHRINK = "remove it or replace it", "make it smaller"
 
 
@@ -86,6 +87,12 @@ def read_photo(path: Path) -> Image.Image:
     return _as_rgb(_decoded(path, None)[0])
 
 
+def photo_in(data: bytes, place: str) -> Image.Image:
+    """What `read_photo` gives for a file of these bytes; BadImage names the `place` they are from."""
+    with _faults(place):
+        return _as_rgb(_decode(io.BytesIO(data), Path(place).suffix, None)[0])
+
+
 def read_gray(path: Path) -> Image.Image:
     """The gray values (mode L) of `read_photo`; a gray picture takes a fifth less time."""
     image = _decoded(path, None)[0]
@@ -114,22 +121,27 @@ def reduced(image: Image.Image, max_side: int) -> Reduced:
 
 def _decoded(path: Path, max_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
     """The upright picture in the file's own mode, and the upright size in the file's header."""
+    with _faults(str(path)), open_regular(path, fault=BadImage) as stream:
+        return _decode(stream, path.suffix, max_side)
+
+
+@contextlib.contextmanager
+def _faults(place: str) -> Iterator[None]:
+    """Turn what goes wrong into a BadImage of that place."""
     try:
-        return _decode(path, max_side)
+        yield
     except BadImage as error:
-        error.place = str(path)
+        error.place = place
         raise
     except Exception as error:
         # only Pillow runs inside, and its decoders raise errors of every kind for damaged files
-        raise BadImage(*_fact_and_remedy(error), place=str(path)) from None
+        raise BadImage(*_fact_and_remedy(error), place=place) from None
 
 
-def _decode(path: Path, max_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
-    with (
-        open_regular(path, fault=BadImage) as stream,
-        quiet(),
-        _opened(stream, path.suffix.lower()) as image,
-    ):
+def _decode(stream: Bytes, suffix: str, max_side: int | None) -> tuple[Image.Image, tuple[int, int]]:
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    with quiet(), _opened(stream, size, suffix.lower()) as image:
         full = image.size
         if math.prod(full) > MOST_PIXELS:
             raise Image.DecompressionBombError(math.prod(full))
@@ -138,7 +150,7 @@ def _decode(path: Path, max_side: int | None) -> tuple[Image.Image, tuple[int, i
         if max_side is not None and max_side < max(full):
             scale = max_side / max(full)
             image.draft(None, (math.ceil(full[0] * scale), math.ceil(full[1] * scale)))
-        if _memory_of(image, full) > SPACE + SPACE_OF_A_BYTE * os.fstat(stream.fileno()).st_size:
+        if _memory_of(image, full) > SPACE + SPACE_OF_A_BYTE * size:
             raise BadImage("takes far more memory than its file, as damaged ones do", SHRINK)
         image.load()
         lying = image.size
@@ -181,13 +193,12 @@ class quiet:  # noqa: N801  used like contextlib.suppress
                 quiet._caught.__exit__(None, None, None)
 
 
-def _opened(stream: io.FileIO, suffix: str) -> Image.Image:
+def _opened(stream: Bytes, size: int, suffix: str) -> Image.Image:
     """The picture in a file, not yet decoded; BadImage says of what kind another file is."""
-    size = os.fstat(stream.fileno()).st_size
     if size == 0:
         raise BadImage("the file is empty", REMOVE)
     # Pillow reads in small pieces, which takes longer than to decode a small picture
-    source = io.BytesIO(stream.readall()) if size < AT_ONCE else io.BufferedReader(stream)
+    source = io.BytesIO(stream.read()) if size < AT_ONCE else io.BufferedReader(stream)
     head = source.read(file_kinds.START)
     source.seek(0)
     found = RAW if suffix in RAW.suffixes else picture_formats.unread_format(head)
