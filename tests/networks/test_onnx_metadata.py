@@ -13,7 +13,7 @@ from emoprune.data.image_dataset import to_array, to_input
 from emoprune.data.types import Preprocess
 from emoprune.errors import BadCheckpoint, EmopruneError, InvalidRecord
 from emoprune.faces.types import CropSettings
-from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.cards import card_json, card_record, descent
 from emoprune.networks.onnx_metadata import from_json, to_json
 from emoprune.networks.types import Checkpoint, Cost, HistoryEntry, Spec
 from tests.support.records import checkpoint
@@ -71,7 +71,7 @@ def test_to_json_says_how_a_picture_becomes_input() -> None:
 
 @pytest.mark.parametrize("schema", ["emoprune.checkpoint/1", "emoprune.checkpoint/2"])
 def test_from_json_reads_files_of_older_versions(schema: str) -> None:
-    record = json.loads(checkpoints.card_json(checkpoint())) | {"cost": dataclasses.asdict(COST), "units": 4}
+    record = json.loads(card_json(checkpoint())) | {"cost": dataclasses.asdict(COST), "units": 4}
     found = from_json(json.dumps({**record, "schema": schema}))
     assert (found.card.classes, found.cost, found.units) == (("angry", "happy"), COST, 4)
 
@@ -101,10 +101,10 @@ def test_from_json_names_what_is_wrong(path: str, value: object, says: str) -> N
 
 def test_a_checkpoint_is_not_read_from_the_metadata_of_an_onnx_file() -> None:
     with pytest.raises(BadCheckpoint, match="schema"):
-        checkpoints.card_record(text_of(checkpoint()))
+        card_record(text_of(checkpoint()))
 
 
 def test_from_json_knows_the_training_that_a_network_comes_from() -> None:
     made = checkpoint()
-    assert from_json(text_of(made)).descent == checkpoints.descent(made.history)
+    assert from_json(text_of(made)).descent == descent(made.history)
     assert from_json(text_of(dataclasses.replace(made, history=()))).descent is None
