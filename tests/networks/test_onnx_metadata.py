@@ -14,7 +14,7 @@ from emoprune.data.types import Preprocess
 from emoprune.errors import BadCheckpoint, EmopruneError, InvalidRecord
 from emoprune.faces.types import CropSettings
 from emoprune.networks.cards import card_json, card_record, descent
-from emoprune.networks.onnx_metadata import from_json, to_json
+from emoprune.networks.onnx_metadata import from_json, lineage, to_json
 from emoprune.networks.types import Checkpoint, Cost, HistoryEntry, Spec
 from tests.support.records import checkpoint
 
@@ -48,6 +48,23 @@ def test_to_json_tells_the_lineage_without_a_path() -> None:
     ]
     assert (record["checkpoint"], record["split"]["fingerprint"]) == ("cd" * 32, "ab" * 32)
     assert record["output"]["name"] == "logits"
+
+
+def test_lineage_reads_what_to_json_tells_of_each_command() -> None:
+    train = {"data": "/data/ada/faces", "epochs": 3, "lr": 0.1, "data_license": "CC0"}
+    history = (HistoryEntry("train", train, {"train_loss": 0.5}, {"emoprune": "1.2", "torch": "2"}),)
+    kept = {"data": "faces", "epochs": 3, "data_license": "CC0"}
+    expected = (HistoryEntry("train", kept, {}, {"emoprune": "1.2"}),)
+    assert lineage(text_of(checkpoint(history=history))) == expected
+    # files of older versions have the whole history
+    assert lineage(card_json(checkpoint())) == checkpoint().history
+
+
+@pytest.mark.parametrize("entry", [5, {"command": 5}, {}, {"command": "train", "emoprune": []}])
+def test_lineage_names_what_is_wrong(entry: object) -> None:
+    record = json.loads(text_of(checkpoint()))
+    with pytest.raises(InvalidRecord, match=r"command|emoprune|lineage"):
+        lineage(json.dumps({**record, "lineage": [entry]}))
 
 
 def test_to_json_says_how_a_picture_becomes_input() -> None:

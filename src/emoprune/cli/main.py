@@ -18,6 +18,7 @@ from emoprune.cli import (
     demo,
     export,
     features,
+    inspect,
     options,
     output,
     prune,
@@ -55,7 +56,7 @@ A pipeline:
 No photos at hand? emoprune demo draws some and runs all of it.""",
 )
 
-for command in (crop, features, train, search, angles, prune, sweep, evaluate, report, export, demo):
+for command in (crop, features, train, search, angles, prune, sweep, evaluate, report, export, inspect, demo):
     name = command.__name__.rpartition(".")[2]
     kind = getattr(command, "Command", options.FilledCommand)
     app.command(name, cls=kind, epilog=command.EXAMPLES)(command.command)

@@ -34,8 +34,8 @@ class Counted:
 def counted(spec: Spec, tensors: Mapping[str, RawTensor], arch: str | None = None) -> Counted:
     """What the network of `spec` counts; no tensor takes memory, but for a network of the user's own.
 
-    That one is named by `arch`, too. Raises BadCheckpoint for tensors of another network, UsageFault or
-    Unavailable for one that cannot be built here.
+    That one is named by `arch`, too. Raises BadCheckpoint for tensors of another network, and
+    where one of the user's is not named, Unavailable for one that cannot be built here.
     """
     spec = user_networks.trusting(spec, arch)
     # one of the user's may decide by its numbers

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from emoprune.choices import Task
 from emoprune.data.split_files import LETTERS
 from emoprune.data.types import SplitRule
 from emoprune.deployment.layer_sizes import LayerSize, nonzero, onnx_sizes, parameters_by_name, sizes
-from emoprune.errors import BadCheckpoint, EmopruneError, InvalidRecord, Unavailable, UsageFault, at
+from emoprune.errors import BadCheckpoint, EmopruneError, InvalidRecord, Unavailable, at
 from emoprune.evaluation import looks
 from emoprune.io import file_kinds, files, json_records, safetensors_files
 from emoprune.io.onnx_contents import OnnxContents
@@ -25,6 +25,9 @@ from emoprune.io.safetensors_files import COPY_AGAIN, METADATA_KEY, RawTensor
 from emoprune.networks import cards, onnx_metadata
 from emoprune.networks.registry import architecture
 from emoprune.networks.types import Card, HistoryEntry
+
+if TYPE_CHECKING:
+    from emoprune.deployment.counting import Counted
 
 SCHEMA = "emoprune.inspection/1"
 OF_STATISTICS = (cards.STATS, cards.READS, cards.SENSITIVITY)
@@ -163,15 +166,8 @@ def _checkpoint(data: bytes, place: str, arch: str | None, *, macs: bool) -> Ins
     record = cards.checkpoint_record(metadata)
     card = json_records.decode(Card, record)
     net = {name.removeprefix(cards.NET): each for name, each in tensors.items() if name.startswith(cards.NET)}
-    names, counts = parameters_by_name(net), None
-    if macs:
-        try:
-            from emoprune.deployment.counting import counted
-
-            found = counted(card.spec, net, arch)
-            names, counts = [*found.parameters], found.macs
-        except (UsageFault, Unavailable) as error:
-            events.note(f"multiply-accumulates are not counted: {error}")
+    found = _counted(card, net, arch) if macs else None
+    names, counts = (found.parameters, found.macs) if found else (parameters_by_name(net), None)
     sha256 = hashlib.sha256(data).hexdigest()
     widths = _widths(card, tensors, arch, built=counts is not None)
     masks = [each for name, each in tensors.items() if name.startswith(cards.MASK)]
@@ -197,6 +193,22 @@ def _checkpoint(data: bytes, place: str, arch: str | None, *, macs: bool) -> Ins
         trained=tensors[cards.TRAINED].count if cards.TRAINED in tensors else None,
         masked=sum(int(np.count_nonzero(np.frombuffer(mask.data, np.uint8) == 0)) for mask in masks),
     )
+
+
+def _counted(card: Card, net: Mapping[str, RawTensor], arch: str | None) -> Counted | None:
+    """What a network counts that is built; None, with a note, where nobody has asked for what it lacks."""
+    why = "multiply-accumulates are not counted"
+    name = card.spec.arch
+    if arch is None and architecture(name).source == "code":
+        events.note(f"{why}: the network is made by {name}, which is code; give `arch={name}` to run it")
+        return None
+    from emoprune.deployment.counting import counted
+
+    try:
+        return counted(card.spec, net, arch)
+    except Unavailable as error:
+        events.note(f"{why}: {error}")
+        return None
 
 
 def _widths(
@@ -280,11 +292,11 @@ def _looks(rule: SplitRule, sha256: str, descent: str | None) -> TestLooks | Non
     except EmopruneError as error:
         events.note(f"looks at test parts are not known: {error}")
         return None
+    same = [look for look in found if look.model == sha256]
+    kin = [look for look in found if descent is not None and look.descent == descent]
     return TestLooks(
-        file=sum(look.model == sha256 for look in found),
-        training=sum(
-            look.model == sha256 or (descent and look.descent == descent) or False for look in found
-        ),
+        file=len(same),
+        training=len({*map(id, same), *map(id, kin)}),
         data=len(found),
         networks=len({look.model for look in found}),
     )
@@ -325,9 +337,9 @@ def _onnx(data: bytes, place: str) -> Inspection:
         )
     told, record = onnx_metadata.from_json(text), cards.card_record(text, onnx_metadata.SCHEMA)
     lineage = onnx_metadata.lineage(text)
-    source, takes = (
-        json_records.decode(str | None, record.get(name), path=name) for name in ("checkpoint", "input")
-    )
+    texts = {name: record.get(name) for name in ("checkpoint", "input")}
+    for name in (name for name, value in texts.items() if value is not None):
+        texts[name] = json_records.decode(str, texts[name], path=name)
     return Inspection(
         **shared,
         **asdict(told.cost),
@@ -338,6 +350,6 @@ def _onnx(data: bytes, place: str) -> Inspection:
         split_counts=_split_counts(told.card.split, lineage),
         looks=_looks(told.card.split, shared["sha256"], told.descent),
         licenses=_licenses(lineage),
-        checkpoint=source,
-        takes=takes,
+        checkpoint=texts["checkpoint"],
+        takes=texts["input"],
     )

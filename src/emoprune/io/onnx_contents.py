@@ -28,8 +28,8 @@ PASSES_ON = frozenset(("DequantizeLinear", "Cast", "Transpose", "Identity", "Res
 COUNTED = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
 """Operators of multiply-accumulates; `macs` of others are 0."""
 
-WHOLE = frozenset((TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL, TensorProto.STRING))
-"""Types of constants that are shapes and flags, not weights."""
+WHOLE = frozenset((TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING))
+"""Types of constants that are shapes and flags, not weights; quantized biases are int32."""
 
 
 @dataclass(frozen=True)
