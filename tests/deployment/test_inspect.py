@@ -243,6 +243,7 @@ def test_an_onnx_file_of_others_tells_what_it_holds(tmp_path: Path) -> None:
     ]
     assert (found.parameters, found.macs) == (128, 108 * 35 + 20)
     assert found.weight_bytes == 108 + 4 + 80
+    assert found.onnx.numbers == {"int8": 108, "float32": 21}
 
 
 def test_an_onnx_file_that_contradicts_itself_is_told_without_macs(

@@ -140,6 +140,8 @@ def _overview(found: Inspection) -> Iterator[tuple[str, object]]:
         yield "description", found.onnx.description or None
         versions = (f"{domain or 'ONNX'} {version}" for domain, version in found.onnx.opsets.items())
         yield "opset", f"{', '.join(versions)}; IR {found.onnx.ir_version}"
+        numbers = (f"{count:,} {kind}" for kind, count in found.onnx.numbers.items())
+        yield "numbers", ", ".join(numbers) or None
         yield "weights elsewhere", "in other files, which are not read" if found.onnx.external else None
     yield "parameters", found.parameters
     if found.nonzero_parameters not in (None, found.parameters):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -59,8 +59,8 @@ class OnnxLayer:
 class OnnxContents:
     """What an ONNX file holds. `opsets` are versions by domain, "" that of ONNX itself.
 
-    `operators` are counted, the most frequent first. `weight_bytes` are those in the file; `external` says
-    whether there are more in other files.
+    `operators` are counted, the most frequent first, and so are the `numbers` of its weights by type.
+    `weight_bytes` are those in the file; `external` says whether there are more in other files.
     """
 
     opsets: Mapping[str, int]
@@ -71,6 +71,7 @@ class OnnxContents:
     outputs: tuple[OnnxValue, ...]
     operators: Mapping[str, int]
     layers: tuple[OnnxLayer, ...]
+    numbers: Mapping[str, int]
     weight_bytes: int
     external: bool
 
@@ -142,6 +143,7 @@ def contents(model: ModelProto) -> OnnxContents:
         outputs=tuple(map(_value, graph.output)),
         operators=dict(Counter(_text(node.op_type) for node in graph.node).most_common()),
         layers=tuple(_layers(model, constants)),
+        numbers=_numbers(weights),
         weight_bytes=sum(map(_bytes, weights)),
         external=any(tensor.data_location == TensorProto.EXTERNAL for tensor in constants.values()),
     )
@@ -157,9 +159,20 @@ def _value(entry: ValueInfoProto) -> OnnxValue:
         side.dim_value if side.HasField("dim_value") else _text(side.dim_param) or "?"
         for side in tensor.shape.dim
     )
+    return OnnxValue(_text(entry.name), _type(tensor.elem_type), tuple(sides))
+
+
+def _type(number: int) -> str:
     kinds = TensorProto.DataType
-    kind = kinds.Name(tensor.elem_type).lower() if tensor.elem_type in kinds.values() else "unknown"
-    return OnnxValue(_text(entry.name), "float32" if kind == "float" else kind, tuple(sides))
+    kind = kinds.Name(number).lower() if number in kinds.values() else "unknown"
+    return {"float": "float32", "double": "float64"}.get(kind, kind)
+
+
+def _numbers(weights: Iterable[TensorProto]) -> dict[str, int]:
+    found = Counter[str]()
+    for tensor in weights:
+        found[_type(tensor.data_type)] += _count(tensor)
+    return dict(found.most_common())
 
 
 def _constants(graph: GraphProto) -> Iterator[TensorProto]:
