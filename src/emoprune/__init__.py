@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from emoprune.choices import DeviceName, Part, Section, SplitBy
     from emoprune.data.datasets import Data
+    from emoprune.deployment.inspect import Inspection
     from emoprune.deployment.types import ExportSummary, Prediction
     from emoprune.evaluation.model import LoadedModel
     from emoprune.evaluation.predictions import Predictions
@@ -40,6 +41,7 @@ __all__ = [
     "crop",
     "evaluate",
     "export",
+    "inspect",
     "load",
     "open_data",
     "plan",
@@ -417,6 +419,17 @@ def predict(
     loaded = _ready(model, device, arch)
     config = PredictConfig(**settings)
     return predicted(loaded, photos, config, draw=draw, device=device, jobs=jobs, force=force)
+
+
+def inspect(path: str | Path, *, arch: str | None = None, macs: bool = True) -> Inspection:
+    """What the checkpoint or ONNX file at `path` is, and where it comes from, without running it.
+
+    Without `macs` nothing is counted that needs torch. `arch` names the network of a checkpoint, which
+    counting needs for a network of your own. Raises BadCheckpoint for another file, or a damaged one.
+    """
+    from emoprune.deployment.inspect import inspect as inspected
+
+    return inspected(path, arch=arch, macs=macs)
 
 
 def prune_module(

@@ -25,6 +25,7 @@ import torchvision.models  # noqa: F401
 
 from emoprune.choices import MethodName
 from emoprune.cli import output
+from emoprune.cli.inspect import tables_of
 from emoprune.data import near_duplicates, splits
 from emoprune.data.config import SplitConfig
 from emoprune.data.datasets import Data, open_data
@@ -32,6 +33,7 @@ from emoprune.data.formats.parts import declared_parts
 from emoprune.data.image_dataset import to_array
 from emoprune.data.splits import partition, split_rule
 from emoprune.data.types import Preprocess, Table
+from emoprune.deployment.inspect import inspect
 from emoprune.errors import EmopruneError
 from emoprune.evaluation import looks as ledger
 from emoprune.evaluation import model as models
@@ -119,6 +121,13 @@ def checkpoint(place: Place) -> str:
     as_lines([asdict(survey) for survey in surveys.values()])
     text = shown(error_tables.angle_tables(surveys))
     return text + evaluated(place)
+
+
+def inspected(place: Place) -> str:
+    """As `inspect`."""
+    found = inspect(place.input, macs=bool(number(place) % 2))
+    as_lines([found.to_record()])
+    return shown(tables_of(found))
 
 
 def pruned(place: Place) -> str:
@@ -395,6 +404,12 @@ OF_CHECKPOINTS: dict[str, Any] = {
     "suffix": ".st",
     "strategy": variants.of_checkpoints,
 }
+OF_ONNX: dict[str, Any] = {
+    "seeds": "onnx",
+    "hostile": "hostile onnx",
+    "suffix": ".onnx",
+    "strategy": variants.of_onnx,
+}
 OF_RECORDS: dict[str, Any] = {"seeds": "records", "suffix": ".json", "strategy": strategies.json_files}
 OF_TREES: dict[str, Any] = {"mutate": None, "prepare": laid_out}
 OF_CSV: dict[str, Any] = {"suffix": ".csv", "strategy": strategies.csv_files}
@@ -402,13 +417,13 @@ OF_CSV: dict[str, Any] = {"suffix": ".csv", "strategy": strategies.csv_files}
 READERS: dict[str, Reader] = {
     "checkpoint": Reader(read=checkpoint, **OF_CHECKPOINTS),
     "prune": Reader(read=pruned, **OF_CHECKPOINTS),
+    "inspect .st": Reader(read=inspected, **OF_CHECKPOINTS),
     "weights .pth": Reader(
         read=weights, seeds="pickled weights", suffix=".pth", mutate=repacked, hostile="hostile weights"
     ),
     "weights .st": Reader(read=weights, seeds="safe weights", suffix=".st", strategy=variants.of_headers),
-    "onnx": Reader(
-        read=evaluated, seeds="onnx", suffix=".onnx", strategy=variants.of_onnx, hostile="hostile onnx"
-    ),
+    "onnx": Reader(read=evaluated, **OF_ONNX),
+    "inspect .onnx": Reader(read=inspected, **OF_ONNX),
     "picture": Reader(read=picture, seeds="pictures", mutate=checked, hostile="hostile pictures"),
     "video": Reader(read=film, seeds="films", suffix=".mp4"),
     "pixels .csv": Reader(read=data_set, seeds="pixels", **OF_CSV),

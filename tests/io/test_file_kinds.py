@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from emoprune.errors import BadCheckpoint, BadData
-from emoprune.io.file_kinds import FileKind, check_kind, kind_of
+from emoprune.io.file_kinds import FileKind, check_kind, is_onnx, kind_of
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
@@ -88,3 +88,11 @@ def test_check_kind_passes_what_is_taken_and_what_it_does_not_know() -> None:
 @pytest.mark.parametrize("begins", [b"\x80\x02", b"BM", b"\x1f\x8b", b"\xff\xd8", b"\x08\x12"])
 def test_kind_of_takes_no_length_of_a_safetensors_header_for_another_file(begins: bytes) -> None:
     assert kind_of(begins.ljust(8, b"\0") + b'{"a": 1}') == "a safetensors file"
+
+
+def test_is_onnx_goes_by_the_bytes_and_then_by_the_name() -> None:
+    made = onnx.helper.make_model(onnx.helper.make_graph([], "graph", [], []))
+    assert is_onnx(made.SerializeToString(), "model.st")
+    assert is_onnx(POINTER, "model.onnx")
+    assert not is_onnx(POINTER, "model.st")
+    assert not is_onnx(safetensors.torch.save({"a": torch.ones(2)}), "model.onnx")

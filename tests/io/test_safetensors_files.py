@@ -84,3 +84,20 @@ def test_packed_has_the_upper_triangle_row_by_row_and_unpacked_the_matrix(side: 
 def test_unpacked_refuses_another_length(shape: tuple[int, ...], side: int) -> None:
     with pytest.raises(InvalidRecord, match=f"a triangle of {side:,} rows has"):
         safetensors_files.unpacked(torch.zeros(shape), side)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_load_raw_gives_the_bytes_that_load_gives(dtype: torch.dtype) -> None:
+    value = torch.randint(0, 2, (3, 4), generator=torch.Generator().manual_seed(0)).to(dtype)
+    found, words = safetensors_files.load_raw(safetensors.torch.save({"a": value}, {"key": "word"}))
+    assert (found["a"].shape, found["a"].count, words) == ((3, 4), 12, {"key": "word"})
+    assert found["a"].data == value.view(torch.uint8).numpy().tobytes()
+
+
+@pytest.mark.parametrize("data", [b"", b"{", raw_safetensors(b'{"a": 5}')])
+def test_load_raw_refuses_what_load_refuses(data: bytes) -> None:
+    with pytest.raises(BadCheckpoint) as caught:
+        safetensors_files.load(data)
+    with pytest.raises(BadCheckpoint) as again:
+        safetensors_files.load_raw(data)
+    assert again.value.fact == caught.value.fact

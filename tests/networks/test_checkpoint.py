@@ -23,9 +23,9 @@ from emoprune.choices import Center
 from emoprune.data.types import Preprocess, SplitRule
 from emoprune.errors import BadCheckpoint, OutputFault
 from emoprune.io import files
-from emoprune.io.json_records import decode
 from emoprune.networks import checkpoint as checkpoints
-from emoprune.networks.types import Card, Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec, UnitStatistics
+from emoprune.networks.cards import SCHEMA
+from emoprune.networks.types import Checkpoint, Epoch, HiddenLayer, HistoryEntry, Spec, UnitStatistics
 from emoprune.pruning.angles import angles_deg
 from tests.support.layers import sigmoid_layer, statistics_of
 from tests.support.records import (
@@ -305,12 +305,6 @@ def test_from_bytes_keeps_class_names_that_are_not_utf8() -> None:
     assert same(checkpoints.from_bytes(checkpoints.to_bytes(original)), original)
 
 
-def test_cards_ignore_fields_of_newer_programs() -> None:
-    card = card_of_file(checkpoints.to_bytes(checkpoint()))
-    card["new"] = card["spec"]["new"] = card["split"]["new"] = [1, {"deep": None}]
-    assert decode(Card, checkpoints.card_record(json.dumps(card))).spec == checkpoint().spec
-
-
 PATHS = {
     "/data/lovelace/faces": "faces",
     "/data/lovelace/faces/": "faces",
@@ -399,19 +393,13 @@ def test_read_takes_checkpoints_of_older_schemas(name: str, schema: str) -> None
     assert sum(int((~mask).sum()) for mask in found.masks.values()) == expected["zeros"]
 
     data = checkpoints.to_bytes(found)
-    assert card_of_file(data)["schema"] == checkpoints.SCHEMA
+    assert card_of_file(data)["schema"] == SCHEMA
     again = checkpoints.from_bytes(data)
     assert same(
         dataclasses.replace(again, statistics={}, layers=()),
         dataclasses.replace(found, statistics={}, layers=()),
     )
     assert checkpoints.to_bytes(again) == data
-
-
-def test_card_record_takes_cards_of_the_first_schema() -> None:
-    card = card_of_file((OLD / "schema_1" / "convolutions.st").read_bytes())
-    record = checkpoints.card_record(json.dumps({**card, "cost": {"macs": 5}, "units": 9}))
-    assert (record["preprocess"]["color"], record["cost"], record["units"]) == ("gray", {"macs": 5}, 9)
 
 
 def test_read_takes_checkpoints_from_before_splits_by_duplicates() -> None:
@@ -439,29 +427,3 @@ def test_save_writes_what_read_reads(tmp_path: Path) -> None:
         checkpoint().save(path)
     checkpoint(classes=("a", "b")).save(path, force=True)
     assert checkpoints.read(str(path)).classes == ("a", "b")
-
-
-def test_descent_is_that_of_the_first_training_wherever_it_was() -> None:
-    first = HistoryEntry("train", {"data": "/data/faces/:train", "seed": 0}, {"train_loss": 0.5}, {})
-    moved = dataclasses.replace(first, parameters={"data": "faces:train", "seed": 0})
-    other = dataclasses.replace(first, parameters={"data": "faces:train", "seed": 1})
-    prune = HistoryEntry("prune", {}, {}, {})
-    found = checkpoints.descent((first,))
-    assert found is not None
-    assert found == checkpoints.descent((moved, prune, other))
-    assert found != checkpoints.descent((other,))
-    assert checkpoints.descent((prune,)) is None
-
-
-@pytest.mark.parametrize(
-    ("path", "left"),
-    [
-        ("/data/faces/:val", "faces:val"),
-        ("/data/fer2013.csv:val", "fer2013.csv:val"),
-        ("C:\\data\\faces\\:val", "faces:val"),
-        ("faces/:val", "faces/:val"),
-        ("/data/faces/", "faces"),
-    ],
-)
-def test_without_paths_keeps_the_part_of_data(path: str, left: str) -> None:
-    assert checkpoints.without_paths({"data": path}) == {"data": left}

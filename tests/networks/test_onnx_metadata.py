@@ -13,8 +13,8 @@ from emoprune.data.image_dataset import to_array, to_input
 from emoprune.data.types import Preprocess
 from emoprune.errors import BadCheckpoint, EmopruneError, InvalidRecord
 from emoprune.faces.types import CropSettings
-from emoprune.networks import checkpoint as checkpoints
-from emoprune.networks.onnx_metadata import from_json, to_json
+from emoprune.networks.cards import card_json, card_record, descent
+from emoprune.networks.onnx_metadata import from_json, lineage, to_json
 from emoprune.networks.types import Checkpoint, Cost, HistoryEntry, Spec
 from tests.support.records import checkpoint
 
@@ -50,6 +50,23 @@ def test_to_json_tells_the_lineage_without_a_path() -> None:
     assert record["output"]["name"] == "logits"
 
 
+def test_lineage_reads_what_to_json_tells_of_each_command() -> None:
+    train = {"data": "/data/ada/faces", "epochs": 3, "lr": 0.1, "data_license": "CC0"}
+    history = (HistoryEntry("train", train, {"train_loss": 0.5}, {"emoprune": "1.2", "torch": "2"}),)
+    kept = {"data": "faces", "epochs": 3, "data_license": "CC0"}
+    expected = (HistoryEntry("train", kept, {}, {"emoprune": "1.2"}),)
+    assert lineage(text_of(checkpoint(history=history))) == expected
+    # files of older versions have the whole history
+    assert lineage(card_json(checkpoint())) == checkpoint().history
+
+
+@pytest.mark.parametrize("entry", [5, {"command": 5}, {}, {"command": "train", "emoprune": []}])
+def test_lineage_names_what_is_wrong(entry: object) -> None:
+    record = json.loads(text_of(checkpoint()))
+    with pytest.raises(InvalidRecord, match=r"command|emoprune|lineage"):
+        lineage(json.dumps({**record, "lineage": [entry]}))
+
+
 def test_to_json_says_how_a_picture_becomes_input() -> None:
     preprocess = Preprocess(
         "image", (8, 6), "rgb", (0.4, 0.5, 0.6), (0.2, 0.3, 0.4), crop=CropSettings(margin=0.2, align="eyes")
@@ -71,7 +88,7 @@ def test_to_json_says_how_a_picture_becomes_input() -> None:
 
 @pytest.mark.parametrize("schema", ["emoprune.checkpoint/1", "emoprune.checkpoint/2"])
 def test_from_json_reads_files_of_older_versions(schema: str) -> None:
-    record = json.loads(checkpoints.card_json(checkpoint())) | {"cost": dataclasses.asdict(COST), "units": 4}
+    record = json.loads(card_json(checkpoint())) | {"cost": dataclasses.asdict(COST), "units": 4}
     found = from_json(json.dumps({**record, "schema": schema}))
     assert (found.card.classes, found.cost, found.units) == (("angry", "happy"), COST, 4)
 
@@ -101,10 +118,10 @@ def test_from_json_names_what_is_wrong(path: str, value: object, says: str) -> N
 
 def test_a_checkpoint_is_not_read_from_the_metadata_of_an_onnx_file() -> None:
     with pytest.raises(BadCheckpoint, match="schema"):
-        checkpoints.card_record(text_of(checkpoint()))
+        card_record(text_of(checkpoint()))
 
 
 def test_from_json_knows_the_training_that_a_network_comes_from() -> None:
     made = checkpoint()
-    assert from_json(text_of(made)).descent == checkpoints.descent(made.history)
+    assert from_json(text_of(made)).descent == descent(made.history)
     assert from_json(text_of(dataclasses.replace(made, history=()))).descent is None

@@ -91,3 +91,9 @@ def test_arguments_that_cannot_be_are_refused(arch: str, given: str, says: str) 
     config = train_config(arch=arch, arch_args=given)
     with pytest.raises(UsageFault, match=re.escape(says)):
         _ = config.arguments
+
+
+@pytest.mark.parametrize("name", ["data_license", "weights_license"])
+def test_a_license_without_text_is_refused(name: str) -> None:
+    with pytest.raises(UsageFault, match=f"`{name}` has no text"):
+        train_config(**{name: "  "})

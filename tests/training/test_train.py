@@ -787,3 +787,11 @@ def test_batch_norms_adapt_to_the_training_part_before_the_first_step(small: Pat
     torch.testing.assert_close(after.tensors["bn1.running_var"], found.var((0, 2, 3)))
     kept = trained(small, **given, epochs=1, adapt_bn=True, freeze_bn=True)
     torch.testing.assert_close(kept.tensors["bn1.running_mean"], after.tensors["bn1.running_mean"])
+
+
+def test_the_history_has_the_size_of_each_part_and_licenses_that_are_given(faces: Path) -> None:
+    made = trained(faces, **{**CONV1, "epochs": 0, "split": "60/20/20", "data_license": "CC BY 4.0"})
+    parts = partition(open_data(faces).catalog, made.split)
+    assert made.history[-1].metrics["parts"] == {name: len(indices) for name, indices in parts.items()}
+    assert made.history[-1].parameters["data_license"] == "CC BY 4.0"
+    assert "weights_license" not in made.history[-1].parameters

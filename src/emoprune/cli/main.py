@@ -18,6 +18,7 @@ from emoprune.cli import (
     demo,
     export,
     features,
+    inspect,
     options,
     output,
     predict,
@@ -57,7 +58,10 @@ A pipeline:
 No photos at hand? emoprune demo draws some and runs all of it.""",
 )
 
-for command in (crop, features, train, search, angles, prune, sweep, evaluate, report, export, predict, demo):
+for command in (
+    *(crop, features, train, search, angles, prune, sweep, evaluate, report),
+    *(export, predict, inspect, demo),
+):
     name = command.__name__.rpartition(".")[2]
     kind = getattr(command, "Command", options.FilledCommand)
     app.command(name, cls=kind, epilog=command.EXAMPLES)(command.command)

@@ -52,7 +52,18 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Several trainings": ("repeats", "folds", "jobs"),
     "Running": ("seed", "overfit", "device", "memory", "cache_dir", "resume", "save_every"),
     "What is written": (
-        *("statistics", "save_init", "curve", "label", "log_dir", "keep_paths", "force", "as_json"),
+        *(
+            "data_license",
+            "weights_license",
+            "statistics",
+            "save_init",
+            "curve",
+            "label",
+            "log_dir",
+            "keep_paths",
+            "force",
+            "as_json",
+        ),
     ),
 }
 """Options by the headings of the help."""

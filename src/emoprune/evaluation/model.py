@@ -23,6 +23,7 @@ from emoprune.io.csv_text import LABEL
 from emoprune.io.safetensors_files import METADATA_KEY
 from emoprune.networks import build, onnx_metadata
 from emoprune.networks import checkpoint as checkpoints
+from emoprune.networks.cards import descent
 from emoprune.networks.costs import profiling
 from emoprune.networks.losses import predict, task_of
 from emoprune.networks.sources import user_networks
@@ -143,8 +144,7 @@ def load(path: str, device: torch.device, arch: str | None = None) -> LoadedMode
     """
     data = files.read_bytes(path, fault=BadCheckpoint)
     with at(files.shown(path)):
-        kind = file_kinds.kind_of(data)
-        if kind == "an ONNX file" or (path.endswith(".onnx") and kind != "a safetensors file"):
+        if file_kinds.is_onnx(data, path):
             found = _load_onnx(data, device, place=path)
             user_networks.check_named(found.card.spec, arch)
             return found
@@ -165,7 +165,7 @@ def from_checkpoint(checkpoint: Checkpoint, data: bytes, device: torch.device, *
         device=device,
         net=net,
         logits=lambda batches: predict(net, batches),
-        descent=checkpoints.descent(checkpoint.history),
+        descent=descent(checkpoint.history),
         trained=checkpoint.trained,
     )
 

@@ -97,6 +97,12 @@ def kind_of(data: bytes) -> FileKind | None:
     return found
 
 
+def is_onnx(data: bytes, path: str) -> bool:
+    """Whether a file of a network is to be read as ONNX: by its first bytes, else by its name."""
+    kind = kind_of(data)
+    return kind == "an ONNX file" or (path.endswith(".onnx") and kind != "a safetensors file")
+
+
 def check_kind(
     data: bytes,
     wanted: str,

@@ -6,21 +6,18 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from itertools import chain
 from threading import Timer
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
-from google.protobuf.message import DecodeError
-from onnx import GraphProto, ModelProto, TensorProto
+from onnx import ModelProto, TensorProto
 from torch import Tensor
 
 from emoprune.errors import BadCheckpoint
 from emoprune.events import counted
-from emoprune.io.file_kinds import check_kind
+from emoprune.io.onnx_contents import EXPORT_AGAIN, metadata_of, parsed, with_shapes
 from emoprune.io.onnx_files import OUTPUT, PROBABILITIES, first_line
 
 MOST_NUMBERS = 2**30
@@ -29,10 +26,6 @@ MOST_NUMBERS = 2**30
 LONGEST_S = 600.0
 """Seconds for a batch: the largest networks of torchvision take a minute or two on a laptop."""
 
-MOST_SIDES = 64
-"""Of a shape in a constant."""
-
-COPY_AGAIN, EXPORT_AGAIN = "copy or export it again", "export its checkpoint again"
 PICTURES = "tensor(uint8)"
 """The type of an input that takes pictures as they are."""
 TYPES: Mapping[str, Any] = {
@@ -59,23 +52,11 @@ class Engine:
     """
 
     def __init__(self, data: bytes, *, threads: int | None = None) -> None:
-        check_kind(data, "an ONNX file", remedy=COPY_AGAIN, takes={"an ONNX file"}, fault=BadCheckpoint)
-        try:
-            model = onnx.load_model_from_string(data)
-        except DecodeError as error:
-            raise BadCheckpoint(f"not an ONNX file ({first_line(error)})", COPY_AGAIN) from error
-        self.metadata = {entry.key: entry.value for entry in model.metadata_props}
+        model = parsed(data)
+        self.metadata = metadata_of(model)
         """The properties that the file was exported with."""
-        # protobuf gives bytes for what is not UTF-8
-        if not all(isinstance(text, str) for text in chain(*self.metadata.items())):
-            raise BadCheckpoint("its metadata is not text", COPY_AGAIN)
-        if not model.graph.output:
-            raise BadCheckpoint("not an ONNX file (it has no output)", COPY_AGAIN)
         _check_contents(model)
-        try:
-            _check_sizes(model)
-        except UnicodeDecodeError:
-            raise BadCheckpoint("has a name that is not text", COPY_AGAIN) from None
+        _check_sizes(model)
         options = onnxruntime.SessionOptions()
         # 0 lets it choose
         options.intra_op_num_threads = threads or 0
@@ -197,23 +178,7 @@ def _constants(model: ModelProto) -> Iterator[TensorProto]:
 
 def _check_sizes(model: ModelProto) -> None:
     """Refuse tensors that are too large for one sample, as far as shapes follow from the file."""
-    shapes = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
-    shapes.graph.MergeFrom(
-        GraphProto(node=model.graph.node, input=model.graph.input, output=model.graph.output)
-    )
-    for tensor in model.graph.initializer:
-        # small ones may be shapes; weights need not be copied
-        small = math.prod(tensor.dims) <= MOST_SIDES
-        bare = TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
-        shapes.graph.initializer.append(tensor if small else bare)
-    for value in shapes.graph.input:
-        for side in value.type.tensor_type.shape.dim:
-            if not side.HasField("dim_value"):
-                side.dim_value = 1
-    try:
-        graph = onnx.shape_inference.infer_shapes(shapes, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
-        raise BadCheckpoint(f"its graph contradicts itself ({first_line(error)})", EXPORT_AGAIN) from error
+    graph = with_shapes(model)
     for value in (*graph.value_info, *graph.output):
         sides = [side.dim_value for side in value.type.tensor_type.shape.dim if side.HasField("dim_value")]
         if math.prod(max(side, 0) for side in sides) > MOST_NUMBERS:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import safetensors.torch
-import torch
-from safetensors import SafetensorError
-from torch import Tensor
+from safetensors import SafetensorError, deserialize
 
 from emoprune.errors import BadCheckpoint, InvalidRecord
 from emoprune.io.file_kinds import check_kind
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 METADATA_KEY = "emoprune"
 """The one key of metadata; several would be written in random order."""
@@ -22,16 +27,51 @@ LONGEST_HEADER = 100_000_000
 """Bytes that the format allows."""
 
 
+@dataclass(frozen=True)
+class RawTensor:
+    """A tensor as a file has it: the format's name of its type, as "F32", its shape and its bytes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes = field(repr=False)
+
+    @property
+    def count(self) -> int:
+        """How many numbers it has."""
+        return math.prod(self.shape)
+
+
 def load(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file in memory; BadCheckpoint for other bytes."""
+    # only tensors need torch, which takes seconds to import
+    import safetensors.torch
+
     header = _header(data)
     try:
-        tensors = safetensors.torch.load(data)
-    except SafetensorError as error:
-        raise BadCheckpoint(f"not a safetensors file ({str(error).rstrip('.')})", COPY_AGAIN) from error
+        with _explained():
+            tensors = safetensors.torch.load(data)
     except KeyError as error:
         raise BadCheckpoint(f"holds numbers of a type {error} that torch lacks", CONVERT) from None
     return tensors, header.get("__metadata__") or {}
+
+
+def load_raw(data: bytes) -> tuple[dict[str, RawTensor], dict[str, str]]:
+    """The same as bytes, without torch: for what a file is, not for what it computes."""
+    header = _header(data)
+    with _explained():
+        found = deserialize(data)  # type: ignore[no-untyped-call]  # it declares no types
+    tensors = {
+        name: RawTensor(entry["dtype"], tuple(entry["shape"]), bytes(entry["data"])) for name, entry in found
+    }
+    return tensors, header.get("__metadata__") or {}
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except SafetensorError as error:
+        raise BadCheckpoint(f"not a safetensors file ({str(error).rstrip('.')})", COPY_AGAIN) from error
 
 
 def _header(data: bytes) -> dict[str, dict[str, str]]:
@@ -58,6 +98,8 @@ def _header(data: bytes) -> dict[str, dict[str, str]]:
 
 def packed(matrix: Tensor) -> Tensor:
     """The upper triangle of a symmetric matrix, row by row: (n, n) to (n (n + 1) / 2,)."""
+    import torch
+
     return torch.cat([row[index:] for index, row in enumerate(matrix)])
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
-from pathlib import PureWindowsPath
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import safetensors.torch
@@ -18,6 +15,17 @@ from emoprune.errors import BadCheckpoint, InvalidRecord, at
 from emoprune.io import json_records, safetensors_files
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import COPY_AGAIN, METADATA_KEY, packed, unpacked
+from emoprune.networks.cards import (
+    MASK,
+    NET,
+    OLDER,
+    READS,
+    SENSITIVITY,
+    STATS,
+    TRAINED,
+    card_json,
+    checkpoint_record,
+)
 from emoprune.networks.sources import user_networks
 from emoprune.networks.statistics.activation_statistics import float32_keeps_angles, moments_of_sums
 from emoprune.networks.types import Card, Checkpoint, HistoryEntry, Moments, UnitStatistics
@@ -25,63 +33,10 @@ from emoprune.version import __version__
 
 C = TypeVar("C", bound=Card)
 
-SCHEMA = "emoprune.checkpoint/3"
-OLDER = ("emoprune.checkpoint/2", "emoprune.checkpoint/1")
-NET, STATS, READS, SENSITIVITY, MASK = "net.", "stats.", "reads.", "sensitivity.", "mask."
-TRAINED = "trained"
 MOMENTS = ("count", "mean", "covariance")
 STATISTICS = (*MOMENTS, "min", "max")
 SUMS = ("count", "gram", "sum", "min", "max")
 """What older schemas have in place of statistics; their matrices are whole."""
-
-
-def canonical(record: object) -> str:
-    """The record as JSON, sorted and compact."""
-    return json.dumps(record, default=_kept, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _kept(record: Any) -> dict[str, Any]:
-    """What a file keeps of a record: no code."""
-    return {name: value for name, value in asdict(record).items() if name != "function"}
-
-
-def card_json(card: Card, *, keep_paths: bool = False) -> str:
-    """The card as canonical JSON; of absolute paths in its history the last name, unless `keep_paths`."""
-    record = {entry.name: getattr(card, entry.name) for entry in fields(Card)}
-    if not keep_paths:
-        record["history"] = [without_paths(asdict(entry)) for entry in card.history]
-    return canonical({"schema": SCHEMA, **record})
-
-
-def without_paths(value: Any) -> Any:
-    """JSON values with the last name in place of every absolute path, which may name a person's machine."""
-    if isinstance(value, str):
-        path = PureWindowsPath(value)
-        if not value.startswith(("/", "~")) and not path.is_absolute():
-            return value
-        # of a part of data, as faces/:val, the data
-        return path.parent.name + path.name if path.name.startswith(":") else path.name
-    if isinstance(value, Mapping):
-        return {key: without_paths(entry) for key, entry in value.items()}
-    return [without_paths(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-
-def card_record(text: str, wanted: str = SCHEMA) -> dict[str, Any]:
-    """A JSON object of the `wanted` or a checkpoint's schema, in today's keys; BadCheckpoint for others."""
-    try:
-        record = json_records.loads(text)
-    except (ValueError, RecursionError):
-        # ValueError is also for numbers of thousands of digits, and for those that are not finite
-        raise BadCheckpoint("its metadata is not JSON", COPY_AGAIN) from None
-    schema = record.get("schema") if isinstance(record, dict) else None
-    if not isinstance(record, dict) or schema not in (SCHEMA, *OLDER, wanted):
-        fact = f"its schema is {schema!r:.100}, this program reads {wanted}"
-        later = isinstance(schema, str) and schema.startswith(wanted.rstrip("0123456789"))
-        raise BadCheckpoint(fact, "use the program that wrote it" if later else "give a checkpoint")
-    preprocess = record.get("preprocess")
-    if schema == OLDER[-1] and isinstance(preprocess, dict) and "colour" in preprocess:
-        preprocess["color"] = preprocess.pop("colour")
-    return record
 
 
 def to_bytes(checkpoint: Checkpoint, *, keep_paths: bool = False) -> bytes:
@@ -149,10 +104,7 @@ def trusting(checkpoint: C, arch: str | None) -> C:
 def from_bytes(data: bytes, *, place: str = "") -> Checkpoint:
     """The checkpoint in the bytes of the file at `place`; BadCheckpoint or InvalidRecord for any others."""
     tensors, metadata = safetensors_files.load(data)
-    if METADATA_KEY not in metadata:
-        remedy = "adopt its weights with emoprune train, `weights=FILE` and `epochs=0`"
-        raise BadCheckpoint("a safetensors file, but not of emoprune", remedy)
-    record = card_record(metadata[METADATA_KEY])
+    record = checkpoint_record(metadata)
     card, whole = json_records.decode(Card, record), record["schema"] in OLDER
     net, mask, trained = _named(tensors, NET), _named(tensors, MASK), tensors.pop(TRAINED, None)
     parts = SUMS if whole else STATISTICS
@@ -215,14 +167,6 @@ def _moments(
             raise InvalidRecord(f"tensors {prefix} are not statistics", COPY_AGAIN)
         return *moments_of_sums(int(count), first, second), *more
     return int(count), first, second if whole else unpacked(second, len(first)), *more
-
-
-def descent(history: Sequence[HistoryEntry]) -> str | None:
-    """What all networks that come from one training share: a hash of the first one; None without any."""
-    first = next((entry for entry in history if entry.command == "train"), None)
-    if first is None:
-        return None
-    return hashlib.sha256(canonical(without_paths(asdict(first))).encode()).hexdigest()
 
 
 def history_entry(command: str, parameters: Mapping[str, Any], metrics: Mapping[str, Any]) -> HistoryEntry:

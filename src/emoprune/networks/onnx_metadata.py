@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from emoprune.io.json_records import decode
-from emoprune.networks.checkpoint import canonical, card_record, descent, without_paths
+from emoprune.networks.cards import canonical, card_record, descent, without_paths
 from emoprune.networks.types import Card, Checkpoint, Cost, HistoryEntry
 
 SCHEMA = "emoprune.onnx/1"
 LINEAGE = (
     *("preset", "weights", "data", "data_fingerprint", "epochs", "seed"),
-    *("method", "merge", "amount", "rewind"),
+    *("data_license", "weights_license", "method", "merge", "amount", "rewind"),
 )
 """Parameters of a command that tell what it did to the network."""
 
@@ -72,6 +72,21 @@ def _lineage(entry: HistoryEntry) -> Mapping[str, Any]:
     kept = {name: entry.parameters[name] for name in LINEAGE if entry.parameters.get(name) is not None}
     version = {"emoprune": entry.versions["emoprune"]} if "emoprune" in entry.versions else {}
     return {"command": entry.command, **version, **without_paths(kept)}
+
+
+def lineage(text: str) -> tuple[HistoryEntry, ...]:
+    """What is told of the commands that made the network, as history; that of older versions is whole."""
+    record = card_record(text, SCHEMA)
+    if "lineage" not in record:
+        return decode(Card, record).history
+    entries = decode(tuple[dict[str, Any], ...], record["lineage"], path="lineage")
+    return tuple(map(_entry, entries))
+
+
+def _entry(told: Mapping[str, Any]) -> HistoryEntry:
+    versions = {"emoprune": decode(str, told["emoprune"], path="emoprune")} if "emoprune" in told else {}
+    parameters = {name: value for name, value in told.items() if name not in ("command", "emoprune")}
+    return HistoryEntry(decode(str, told.get("command"), path="command"), parameters, {}, versions)
 
 
 def from_json(text: str) -> OnnxCard:

@@ -222,6 +222,12 @@ class TrainConfig:
         metavar="N",
         low=1,
     )
+    data_license: str | None = setting(
+        None, "The license of the data, kept in the checkpoint and what is exported of it.", metavar="TEXT"
+    )
+    weights_license: str | None = setting(
+        None, "The license of the `weights` that it starts from, kept likewise.", metavar="TEXT"
+    )
     seed: int = setting(0, "What every random choice follows from.", metavar="N", low=0, high=2**32 - 1)
     statistics: bool = setting(
         True,
@@ -244,6 +250,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_limits(self)
+        for name in ("data_license", "weights_license"):
+            if getattr(self, name) is not None and not getattr(self, name).strip():
+                raise UsageFault(f"`{name}` has no text", "give it one, or leave it out")
 
     @property
     def network(self) -> str:

@@ -26,6 +26,7 @@ from emoprune.evaluation.types import Metrics
 from emoprune.events import Told
 from emoprune.io import content_hash, devices, files, json_records, process_pool
 from emoprune.networks import checkpoint
+from emoprune.networks.cards import canonical
 from emoprune.networks.losses import task_of
 from emoprune.networks.memory import GIGABYTE, limit_bytes
 from emoprune.networks.types import Checkpoint
@@ -220,7 +221,7 @@ class _Work:
 
     def run(self, repeat: Repeat) -> str:
         """What says which training one of them is."""
-        return hashlib.sha256(f"{self.key}{checkpoint.canonical(repeat)}".encode()).hexdigest()
+        return hashlib.sha256(f"{self.key}{canonical(repeat)}".encode()).hexdigest()
 
 
 def train_repeats(
@@ -312,7 +313,7 @@ def _begin(outputs: Outputs, own: Collection[Outputs]) -> None:
 def _key(config: TrainConfig, past: Checkpoint | None, teacher: Checkpoint | None) -> str:
     """What stands for all that decides the trainings but their seeds, the split and its data."""
     asked = {name: getattr(config, name) for name in SETTINGS if name not in UNDECIDING}
-    digest = hashlib.sha256(checkpoint.canonical([asked, __version__, torch.__version__]).encode())
+    digest = hashlib.sha256(canonical([asked, __version__, torch.__version__]).encode())
     for given in (past, teacher):
         digest.update(b"" if given is None else checkpoint.to_bytes(given))
     if config.weights is not None and os.path.isfile(config.weights):
@@ -394,7 +395,7 @@ def _outcome(work: _Work, repeat: Repeat, outputs: Outputs) -> Outcome:
     outputs.write(replace(trained, settings=settings), work.data)
     outcome = Outcome(repeat.name, repeat.seed, outputs.model, trained.verdict)
     record = _Done(DONE_SCHEMA, run, content_hash.file_hash(outputs.model), outcome)
-    files.write_bytes(outputs.done, checkpoint.canonical(record).encode(), force=True)
+    files.write_bytes(outputs.done, canonical(record).encode(), force=True)
     outputs.remove_state()
     return outcome
 

@@ -13,7 +13,8 @@ from emoprune import events
 from emoprune.data.loader import batches, spread
 from emoprune.data.types import Preprocess
 from emoprune.errors import InvalidRecord, TrainingFault
-from emoprune.networks import build, checkpoint, memory
+from emoprune.networks import build, memory
+from emoprune.networks.cards import canonical
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.heads import freeze_all_but_head, has_head, head_alone, head_name, head_of
 from emoprune.networks.losses import predict, task_of
@@ -109,7 +110,7 @@ def backbone_key(prepared: Prepared) -> str:
     """What decides the features of a frozen backbone: data, pictures, network."""
     start = prepared.start
     digest = hashlib.sha256(f"{__version__} {torch.__version__} {prepared.rule.fingerprint}".encode())
-    digest.update(checkpoint.canonical([start.spec, start.preprocess]).encode())
+    digest.update(canonical([start.spec, start.preprocess]).encode())
     head = f"{head_name(start.net)}."
     kept = {name: value for name, value in start.net.state_dict().items() if not name.startswith(head)}
     digest.update(safetensors.torch.save({name: value.cpu().contiguous() for name, value in kept.items()}))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from emoprune import events
 from emoprune.errors import BadCheckpoint, OutputFault, at
 from emoprune.io import files, json_records, safetensors_files
-from emoprune.networks.checkpoint import canonical
+from emoprune.networks.cards import canonical
 from emoprune.networks.types import Epoch
 
 SCHEMA = "emoprune.training-state/1"

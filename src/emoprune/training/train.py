@@ -41,7 +41,11 @@ LEARNED = 0.99
 """Training accuracy from which a few samples count as learned."""
 ADAPTING = 2**33
 """Where the generator that mixes pictures for batch norms stands, beyond those of epochs and views."""
-UNRECORDED = {"device", "memory", "new_classes", "penalty", "statistics", "save_every", "cache_dir"}
+LICENSES = ("data_license", "weights_license")
+UNRECORDED = {
+    *("device", "memory", "new_classes", "penalty", "statistics", "save_every", "cache_dir"),
+    *LICENSES,
+}
 RECORDED = SETTINGS.keys() - OF_THE_NETWORK - OF_THE_SPLIT - UNRECORDED
 """Settings in the history; the checkpoint holds what comes of the others."""
 
@@ -170,11 +174,14 @@ def _checkpoint(prepared: Prepared, curve: tuple[Epoch, ...]) -> Checkpoint:
         "recipe": config.recipe,
         "weights": past.name if past else config.initial_weights,
         **({"teacher": prepared.teacher} if prepared.teacher else {}),
+        **{name: getattr(config, name) for name in LICENSES if getattr(config, name) is not None},
         **({"classes": config.row_names} if config.classes else {}),
         **({"new_classes": config.new_classes} if config.new_classes else {}),
         "scale": _scale(past.checkpoint) if past else config.scale,
     }
-    entry = checkpoint.history_entry("train", parameters, dataclasses.asdict(curve[-1]) if curve else {})
+    results = {"parts": {name: len(part) for name, part in prepared.parts.items()}}
+    results |= dataclasses.asdict(curve[-1]) if curve else {}
+    entry = checkpoint.history_entry("train", parameters, results)
     return Checkpoint(
         spec=start.spec,
         classes=start.outputs,

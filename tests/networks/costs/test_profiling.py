@@ -15,7 +15,7 @@ from torchvision import models
 from emoprune.choices import Price
 from emoprune.networks import build
 from emoprune.networks.costs import profiling
-from emoprune.networks.costs.profiling import Footprint, cost, times_ms, turns_ms
+from emoprune.networks.costs.profiling import Footprint, cost, macs_by_module, times_ms, turns_ms
 from emoprune.networks.graph import channel_graph
 from emoprune.networks.graph.types import ChannelGraph
 from emoprune.networks.types import Cost, Spec
@@ -27,6 +27,13 @@ from tests.support.wiring import Wired, conv, head, smaller
 def test_cost_of_a_dense_layer() -> None:
     found = cost(nn.Linear(7, 5), (7,))
     assert (found.parameters, found.macs) == (7 * 5 + 5, 7 * 5)
+
+
+def test_macs_by_module_names_each_layer_as_the_state_does() -> None:
+    inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten())
+    net = nn.Sequential(inner, nn.Linear(4 * 8 * 6, 5))
+    assert macs_by_module(net, (3, 10, 8)) == {"0.0": 4 * 27 * 48, "1": 192 * 5}
+    assert macs_by_module(nn.Linear(7, 5), (7,)) == {"": 35}
 
 
 @pytest.mark.parametrize(("stride", "positions"), [(1, 6 * 8), (2, 3 * 4)])

@@ -35,6 +35,25 @@ def macs(net: nn.Module, input_shape: tuple[int, ...]) -> int:
 
     The network may be on the meta device.
     """
+    return _counted(net, input_shape).get_total_flops() // 2
+
+
+def macs_by_module(net: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
+    """The multiply-accumulates of `macs` by the module that computes them itself, as its state names it."""
+    root = type(net).__name__
+    counts = _counted(net, input_shape).get_flop_counts()
+    found = {name: sum(counts[name].values()) // 2 for name in counts if name != "Global"}
+    own = dict(found)
+    for name, count in found.items():
+        parent = name.rpartition(".")[0]
+        while parent and parent not in found:
+            parent = parent.rpartition(".")[0]
+        if parent:
+            own[parent] -= count
+    return {name.removeprefix(root).removeprefix("."): count for name, count in own.items() if count}
+
+
+def _counted(net: nn.Module, input_shape: tuple[int, ...]) -> FlopCounterMode:
     counter = FlopCounterMode(display=False)
     fused = torch.backends.mha.get_fastpath_enabled()
     # the counter does not see what fused attention computes
@@ -44,7 +63,7 @@ def macs(net: nn.Module, input_shape: tuple[int, ...]) -> int:
             net(next(net.parameters()).new_zeros(1, *input_shape))
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-    return counter.get_total_flops() // 2
+    return counter
 
 
 def hidden_units(checkpoint: Checkpoint) -> int:

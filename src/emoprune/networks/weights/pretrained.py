@@ -22,7 +22,7 @@ from emoprune.io import json_records, safetensors_files
 from emoprune.io.file_kinds import FileKind, check_kind, kind_of
 from emoprune.io.files import read_bytes, shown
 from emoprune.io.safetensors_files import METADATA_KEY
-from emoprune.networks.checkpoint import MASK, NET, TRAINED, card_record
+from emoprune.networks.cards import MASK, NET, TRAINED, card_record
 from emoprune.networks.types import Card, check_keys
 from emoprune.networks.weights.tensor_kinds import SAVE_STATE_DICT
 
