@@ -12,7 +12,18 @@ from emoprune.cli import demo
 from emoprune.synthetic_faces import EMOTIONS
 from tests.support.command_line import Runner
 
-STEPS = ["crop", "features", "train", "angles", "prune", "prune", "export", *["eval"] * 4, "report"]
+STEPS = [
+    "crop",
+    "features",
+    "train",
+    "angles",
+    "prune",
+    "prune",
+    "export",
+    *["eval"] * 4,
+    "report",
+    "predict",
+]
 MODELS = ("model.st", "model.distinct.st", "model.reconstruct.st", "model.onnx")
 
 
@@ -36,11 +47,23 @@ def test_the_demo_leaves_every_file_and_ends_with_the_table(emoprune: Runner, in
     assert [words[1] for words in echoed] == STEPS
     files = {path.name for path in (in_folder / "here").iterdir()}
     assert files == {
-        *("raw", "faces", "pixels.csv", *MODELS, *(f"{name}.json" for name in MODELS), demo.MARKER),
+        *(
+            "raw",
+            "faces",
+            "pixels.csv",
+            "new",
+            "drawn",
+            *MODELS,
+            *(f"{name}.json" for name in MODELS),
+            demo.MARKER,
+        ),
     }
     assert {path.name for path in (in_folder / "here" / "raw").iterdir()} == set(EMOTIONS)
     assert len(list((in_folder / "here" / "raw").glob("*/*.jpg"))) == 5 * len(EMOTIONS)
-    table = result.out.rpartition("$ emoprune report")[2]
+    table, _, answers = result.out.rpartition("$ emoprune report")[2].partition("$ emoprune predict")
+    drawn = list((in_folder / "here" / "drawn").rglob("*.jpg"))
+    assert 0 < len(drawn) <= len(EMOTIONS)
+    assert answers.count('"schema": "emoprune.prediction/1"') >= len(drawn)
     for words in (*MODELS, "accuracy", "hidden units", "MACs"):
         assert words in table
     whole, distinct, quarter, exported = (
@@ -50,7 +73,7 @@ def test_the_demo_leaves_every_file_and_ends_with_the_table(emoprune: Runner, in
     assert distinct["units"] < whole["units"]
     assert quarter["macs"] <= whole["macs"] / 4
     assert exported["accuracy"] == quarter["accuracy"]
-    assert result.out.rstrip().endswith("all other files are in here.")
+    assert result.out.rstrip().endswith("All other files are in here.")
 
     emoprune.check_refused("demo", "here", says=("here: exists", "--force"))
 
@@ -61,11 +84,11 @@ def test_force_is_handed_to_every_step_that_writes(
     steps: list[tuple[str, ...]] = []
     (in_folder / "demo").mkdir()
     (in_folder / "demo" / demo.MARKER).touch()
-    monkeypatch.setattr(demo, "_draw", lambda raw, seed: None)
+    monkeypatch.setattr(demo, "_draw", lambda raw, each, seed: None)
     monkeypatch.setattr(demo, "_run", lambda *argv, to=None: steps.append(argv))
     emoprune.done("demo", "--force", "--seed", "7")
     assert [argv[0] for argv in steps] == STEPS
-    writing = {"crop", "features", "train", "prune", "export"}
+    writing = {"crop", "features", "train", "prune", "export", "predict"}
     assert all(("--force" in argv) == (argv[0] in writing) for argv in steps)
     (train,) = (argv for argv in steps if argv[0] == "train")
     assert train[train.index("--seed") + 1] == "7"
@@ -81,7 +104,7 @@ def test_a_folder_that_is_not_a_demo_is_not_changed(emoprune: Runner, in_folder:
 def test_a_step_that_fails_ends_the_demo_with_its_code(
     emoprune: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "_draw", lambda raw, seed: raw.mkdir(parents=True))
+    monkeypatch.setattr(demo, "_draw", lambda raw, each, seed: raw.mkdir(parents=True))
     result = emoprune("demo", "here")
     assert (result.code, len(result.complaints)) == (1, 1)
     assert result.complaints[0].startswith("emoprune: here/raw: ")
@@ -100,10 +123,10 @@ def test_a_file_in_the_way_is_refused(emoprune: Runner, in_folder: Path) -> None
 
 def test_a_place_that_does_not_exist_is_made(emoprune: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Path] = []
-    monkeypatch.setattr(demo, "_draw", lambda raw, seed: made.append(raw))
+    monkeypatch.setattr(demo, "_draw", lambda raw, each, seed: made.append(raw))
     monkeypatch.setattr(demo, "_run", lambda *argv, to=None: None)
     emoprune.done("demo", "new/place")
-    assert made == [Path("new/place/raw")]
+    assert made == [Path("new/place/raw"), Path("new/place/new")]
 
 
 @pytest.mark.usefixtures("tiny")

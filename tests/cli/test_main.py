@@ -27,7 +27,7 @@ from tests.support.command_line import PROGRAM, SMALL, Runner, clean_environment
 METRICS = json.dumps(scores("m.st")) + "\n"
 COMMANDS = (
     *("crop", "features", "train", "search", "angles", "prune", "sweep", "eval", "report", "export"),
-    *("predict", "demo"),
+    *("predict", "inspect", "demo"),
 )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,7 +16,6 @@ from emoprune import events
 from emoprune.choices import DeviceName
 from emoprune.data.loader import READING_BATCH, TensorSamples, batches
 from emoprune.deployment.config import PredictConfig
-from emoprune.deployment.drawing import DrawnFolder
 from emoprune.deployment.found_faces import FoundFaces, find_faces, lost_faces
 from emoprune.deployment.types import Prediction
 from emoprune.errors import BadCheckpoint, BadData, UsageFault
@@ -31,6 +31,9 @@ from emoprune.io.pictures import images, video
 from emoprune.networks.checkpoint import own_bytes
 from emoprune.networks.losses import task_of
 from emoprune.networks.types import Checkpoint
+
+if TYPE_CHECKING:
+    from emoprune.deployment.drawing import DrawnFolder
 
 FRAMES = 8
 """Of a video that wait for their answers: each is in memory."""
@@ -62,10 +65,7 @@ def predict(
         model = models.from_checkpoint(model, own_bytes(model), devices.device(device), place="checkpoint")
     check_model(model)
     source = _source(str(photos), config)
-    folder = None if draw is None else DrawnFolder(str(draw), source.names, force=force)
-    if folder is not None:
-        _check_apart(folder.place, source.place)
-        folder.check(source.sources)
+    folder = None if draw is None else _drawn_folder(str(draw), source, force=force)
     if config.crop and is_crop_folder(Path(source.place)):
         events.note(
             f"{source.place}: a crop has made these faces; give `crop=False` to take them as they are"
@@ -84,6 +84,16 @@ def predict(
         preload="emoprune.deployment.found_faces",
     )
     return _predictions(model, source, found, folder)
+
+
+def _drawn_folder(draw: str, source: _Source, *, force: bool) -> DrawnFolder:
+    # it needs matplotlib's fonts, which take long to import
+    from emoprune.deployment.drawing import DrawnFolder
+
+    folder = DrawnFolder(draw, source.names, force=force)
+    _check_apart(folder.place, source.place)
+    folder.check(source.sources)
+    return folder
 
 
 def check_model(model: LoadedModel) -> None:
