@@ -77,7 +77,7 @@ def in_bash(program: Path, words: str, cwd: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ("emoprune pr", {"prune"}),
+        ("emoprune pr", {"prune", "predict"}),
         ("emoprune e", {"eval", "export"}),
         ("emoprune search d --preset wright2019-f", {"wright2019-ff"}),
         ("emoprune search d --space lr_", {"lr_every=", "lr_factor=", "lr_decay="}),
@@ -100,7 +100,7 @@ def test_bash_completes(program: Path, in_folder: Path, words: str, offered: set
 
 
 def test_zsh_is_offered_what_begins_so(program: Path) -> None:
-    asked = {"_EMOPRUNE_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "emoprune pr"}
+    asked = {"_EMOPRUNE_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "emoprune pru"}
     said = answer(program, asked)
     assert said.startswith('_arguments \'*: :(("prune"')
     assert "train" not in said
@@ -110,7 +110,7 @@ def test_fish_is_offered_what_begins_so(program: Path) -> None:
     asked = {
         "_EMOPRUNE_COMPLETE": "complete_fish",
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
-        "_TYPER_COMPLETE_ARGS": "emoprune pr",
+        "_TYPER_COMPLETE_ARGS": "emoprune pru",
     }
     (line,) = answer(program, asked).splitlines()
     assert line.split("\t")[0] == "prune"
