@@ -21,6 +21,7 @@ from emoprune.data.types import Catalog, Preprocess, SplitRule, Table
 from emoprune.errors import BadData, EmopruneError
 from emoprune.evaluation import model as loading
 from emoprune.evaluation.model import labels_for, outputs, samples
+from emoprune.io.safetensors_files import METADATA_KEY
 from emoprune.networks import checkpoint
 from tests.support.command_line import Runner
 from tests.support.feature_tables import draw_table
@@ -152,7 +153,7 @@ def test_an_onnx_file_of_someone_else_is_refused(
 def with_metadata(data: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
     """An ONNX file with its card changed in place."""
     loaded = onnx.load_from_string(data)
-    (entry,) = loaded.metadata_props
+    (entry,) = (entry for entry in loaded.metadata_props if entry.key == METADATA_KEY)
     card = json.loads(entry.value)
     change(card)
     entry.value = json.dumps(card)

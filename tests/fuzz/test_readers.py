@@ -13,7 +13,7 @@ from tests.fuzz.readers import READERS
 
 COUNT = 300
 
-REFUSED = {"checkpoint": 2, "prune": 1, "weights .st": 1, "settings": 4, "command line": 15}
+REFUSED = {"checkpoint": 2, "prune": 1, "weights .st": 1, "settings": 4, "command line": 17}
 """Seeds that are refused on purpose: networks without layers to prune, wrong options."""
 
 
