@@ -41,6 +41,15 @@ def test_headlines_say_what_the_smallest_costs_and_which_is_smallest_within_a_po
     ]
 
 
+def test_headlines_take_the_most_accurate_of_those_that_meet_a_budget() -> None:
+    found = (("whole", 0.6, 1000), ("poor", 0.3, 124), ("good", 0.6, 126), ("half", 0.6, 500))
+    runs = tuple(measured(label, accuracy, macs=macs) for label, accuracy, macs in found)
+    first, second, *_ = said(Runs(runs))
+    right = f"{runs[2].accuracy:.1%}"
+    assert first.startswith(f"At 13% of the MACs, good has {right} of the images right")
+    assert second == f"The smallest within 1 point of whole is good at 13% of the MACs, with {right}."
+
+
 def test_headlines_name_the_nearest_where_no_smaller_network_is_within_a_point() -> None:
     runs = (measured("a", 0.9, macs=9000), measured("b", 0.5, macs=6000), measured("c", 0.4, macs=3000))
     assert said(Runs(runs))[1] == (

@@ -33,7 +33,7 @@ def title(chart: Chart) -> str:
     if isinstance(chart, ChangeChart):
         return f"Confusion of {' and of '.join(map(isolated, chart.labels))}"
     if isinstance(chart, PointChart):
-        return f"{_capital(chart.quantity)} against {isolated(chart.axis)}"
+        return f"{_capital(chart.quantity)} against {chart.axis}"
     if isinstance(chart, LayerChart | AngleChart):
         kind = "Units by layer" if isinstance(chart, LayerChart) else "Angles"
         return f"{kind} of {isolated(chart.label)}"
@@ -121,7 +121,7 @@ def _wrong(chart: HeatChart) -> Iterator[tuple[int, str, str, int]]:
 def _points(chart: PointChart) -> str:
     """The smallest network on the front, and the best of all."""
     found = [(each.label, point) for each in chart.series for point in each.points]
-    begin = f"{_capital(chart.quantity)} over {isolated(chart.axis)} for {counted(len(found), 'network')}"
+    begin = f"{_capital(chart.quantity)} over {chart.axis} for {counted(len(found), 'network')}"
 
     def text(label: str, value: float, x: float) -> str:
         said = PERCENT.text(value) if chart.fraction else cell(value)

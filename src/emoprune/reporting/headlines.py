@@ -22,6 +22,8 @@ from emoprune.reporting.verdict_tables import Verdict, Verdicts
 
 MOST = 3
 """Sentences."""
+ALIKE = 1.05
+"""Costs whose ratio is smaller are alike: methods do not meet a budget to the unit."""
 NAMED = 3
 """Runs that one sentence names."""
 COSTS: dict[str, Callable[[Metrics], float]] = {
@@ -138,7 +140,7 @@ def _of_networks(networks: Sequence[Network], *, tested: bool) -> Iterator[str]:
     def at(each: Network) -> str:
         return f"{_fraction(each.cost(measure) / first.cost(measure))} of the {measure}"
 
-    smallest = min(smaller, key=lambda each: (each.cost(measure), -each.accuracy))
+    smallest = _smallest(smaller, measure)
     text = f"At {at(smallest)}, {isolated(smallest.name)} has {_right(smallest)} of the images right"
     yield f"{text}, {isolated(first.name)} {_right(first)}{f'; {NOT_TESTED}' * (not tested)}."
     if len(smaller) == 1:
@@ -149,9 +151,16 @@ def _of_networks(networks: Sequence[Network], *, tested: bool) -> Iterator[str]:
         nearest = f"the nearest is {isolated(best.name)} at {at(best)}, with {_right(best)}"
         yield f"No smaller network is within {MARGIN:g} point of {isolated(first.name)}; {nearest}."
         return
-    best = min(within, key=lambda each: (each.cost(measure), -each.accuracy))
+    best = _smallest(within, measure)
     text = f"The smallest within {MARGIN:g} point of {isolated(first.name)} is {isolated(best.name)}"
     yield f"{text} at {at(best)}, with {_right(best)}."
+
+
+def _smallest(networks: Sequence[Network], measure: str) -> Network:
+    """The most accurate of those that cost about as little as the cheapest."""
+    least = min(each.cost(measure) for each in networks)
+    alike = [each for each in networks if each.cost(measure) <= ALIKE * least]
+    return max(alike, key=lambda each: (each.accuracy, -each.cost(measure)))
 
 
 def _of_equals(networks: Sequence[Network]) -> Iterator[str]:
