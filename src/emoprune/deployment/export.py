@@ -73,7 +73,7 @@ def export(
         # onnxruntime's tools take long to import
         from emoprune.deployment.quantize import quantize
 
-        made, smaller = quantize(graph, finished, checkpoint, data, config)
+        made, smaller = quantize(graph, made, finished, checkpoint, data, config)
     if output is not None:
         files.write_bytes(output, made, force=force)
     return ExportSummary(
@@ -83,7 +83,13 @@ def export(
         input_bytes=len(source),
         opset=config.opset,
         tolerance=config.tolerance,
-        **vars(verified),
+        difference_random=verified.random.difference,
+        difference_real=verified.real.difference if verified.real.samples else None,
+        changed_classes=verified.changed,
+        real_samples=verified.real.samples,
+        pictures=verified.pictures.samples,
+        difference_pictures=verified.pictures.difference if verified.pictures.samples else None,
+        changed_pictures=verified.pictures.changed,
         parameters=cost.parameters,
         macs=cost.macs,
         quantize=config.quantize,

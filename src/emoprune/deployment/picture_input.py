@@ -12,7 +12,7 @@ from onnx.numpy_helper import from_array
 
 from emoprune.data.types import Preprocess
 from emoprune.errors import UsageFault
-from emoprune.io.onnx_files import IMAGES, OUTPUT, PROBABILITIES
+from emoprune.io.onnx_files import IMAGES, OUTPUT, PROBABILITIES, opset_of
 
 NEEDS_OPSET = 18
 """The first whose Resize averages over all source pixels."""
@@ -27,7 +27,7 @@ def take_pictures(model: ModelProto, preprocess: Preprocess) -> None:
     what `data.image_dataset.to_array` and `to_input` do: gray by whole numbers, then the size, where a pixel
     may be rounded to the next of the 255 levels. Raises UsageFault below opset 18.
     """
-    opset = next(entry.version for entry in model.opset_import if not entry.domain)
+    opset = opset_of(model)
     if opset < NEEDS_OPSET:
         raise UsageFault(
             f"`opset={opset}` cannot resize pictures as training does", f"give `opset={NEEDS_OPSET}`"

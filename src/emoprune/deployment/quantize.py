@@ -20,7 +20,7 @@ from emoprune.deployment.types import QuantizeSummary
 from emoprune.errors import ToleranceExceeded, UsageFault
 from emoprune.evaluation.confidence import median_estimate
 from emoprune.evaluation.training_data import CalibrationData, calibration_data, training_data_of
-from emoprune.io import onnx_quantization
+from emoprune.io import onnx_files, onnx_quantization
 from emoprune.io.onnx_engine import Engine
 from emoprune.io.onnx_quantization import NEEDS_OPSET, QUANTIZED
 from emoprune.io.onnx_timing import clock
@@ -52,19 +52,20 @@ class Quantized:
 
 def quantize(
     graph: ModelProto,
+    whole: bytes,
     finished: Callable[[ModelProto], bytes],
     checkpoint: Checkpoint,
     data: Data | str | None,
     config: ExportConfig,
 ) -> tuple[bytes, QuantizeSummary]:
-    """The `finished` file of a graph with smaller numbers, and how it does beside the one in float32.
+    """The `finished` file of a graph with smaller numbers, and how it does beside the `whole` one in float32.
 
     Images are those of `data`, by default of the training data. Raises ToleranceExceeded where it loses more
     than `max_drop` points, or is neither smaller nor faster, and UsageFault where there are no images, or
     where the opset lacks what int8 needs.
     """
     found = smaller_graph(graph, config.quantize, _calibration(checkpoint, data), max_drop=config.max_drop)
-    whole, made = finished(graph), finished(found.model)
+    made = finished(found.model)
     return made, _summary(found, whole, made, checkpoint)
 
 
@@ -112,8 +113,9 @@ def smaller_graph(model: ModelProto, kind: Quantize, data: CalibrationData, *, m
     ToleranceExceeded where not even half of them may be, UsageFault below the opset that int8 needs.
     """
     if kind == "fp16":
-        return _checked(_judged(onnx_quantization.to_fp16(model), model, (), data), kind, max_drop)
-    opset = next(entry.version for entry in model.opset_import if not entry.domain)
+        small = onnx_quantization.to_fp16(model)
+        return _checked(_judged(small, (), data, _answers(model, data)), kind, max_drop)
+    opset = onnx_files.opset_of(model)
     if opset < NEEDS_OPSET:
         raise UsageFault(f"`opset={opset}` has no scale for each channel", f"give `opset={NEEDS_OPSET}`")
     whole = onnx_quantization.prepared(model)
@@ -122,14 +124,15 @@ def smaller_graph(model: ModelProto, kind: Quantize, data: CalibrationData, *, m
         raise UsageFault("`quantize=int8` finds no layer to quantize", "leave it out")
     batches = [batch.numpy() for batch in data.train_batches("calibrate")]
     first = onnx_quantization.to_int8(whole, batches)
-    found = _judged(first, model, (), data)
+    before = _answers(model, data)
+    found = _judged(first, (), data, before)
     if found.drop <= max_drop:
         return found
     noise = onnx_quantization.noise_added(whole, first, batches[0])
     worst = sorted(layers, key=noise.__getitem__, reverse=True)
     for kept in _doubling(int(len(layers) * MOST_KEPT)):
         but = tuple(worst[:kept])
-        found = _judged(onnx_quantization.to_int8(whole, batches, but=but), model, but, data)
+        found = _judged(onnx_quantization.to_int8(whole, batches, but=but), but, data, before)
         if found.drop <= max_drop:
             break
     return _checked(found, kind, max_drop)
@@ -154,8 +157,11 @@ def _checked(found: Quantized, kind: Quantize, max_drop: float) -> Quantized:
     )
 
 
-def _judged(small: ModelProto, whole: ModelProto, kept: tuple[str, ...], data: CalibrationData) -> Quantized:
-    answers, before = (_answers(model, data) for model in (small, whole))
+def _judged(
+    small: ModelProto, kept: tuple[str, ...], data: CalibrationData, before: NDArray[np.int64]
+) -> Quantized:
+    """How a smaller graph answers beside the answers `before`."""
+    answers = _answers(small, data)
     labels = data.judges.labels.numpy()
     changed = 100 * float((answers != before).mean())
     if not data.labeled:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,17 +32,16 @@ LARGEST_CHANGE = 0.05
 """Of a probability by resizing in the file, which rounds a few pixels to the next of 255 levels."""
 
 
-@dataclass(frozen=True)
-class Verified:
-    """How far a file is from its checkpoint: fields of ExportSummary."""
+class Verified(NamedTuple):
+    """How far a file is from its network, on random batches, on real samples, and on pictures as they are.
 
-    difference_random: float
-    difference_real: float | None
-    changed_classes: int
-    real_samples: int
-    pictures: int
-    difference_pictures: float | None
-    changed_pictures: int
+    `changed` counts the samples of batches that got another class.
+    """
+
+    random: Agreement
+    real: Agreement
+    pictures: PictureAgreement
+    changed: int
 
 
 def verify(
@@ -78,15 +77,7 @@ def verify(
     if engine.takes_pictures and every:
         on_pictures = compare_pictures(engine, net, every)
         _check_pictures(on_pictures, place)
-    return Verified(
-        difference_random=on_random.difference,
-        difference_real=on_real.difference if on_real.samples else None,
-        changed_classes=changed,
-        real_samples=on_real.samples,
-        pictures=on_pictures.samples,
-        difference_pictures=on_pictures.difference if on_pictures.samples else None,
-        changed_pictures=on_pictures.changed,
-    )
+    return Verified(on_random, on_real, on_pictures, changed)
 
 
 def _excess(found: Agreement, kind: str, tolerance: float) -> tuple[str, str]:

@@ -46,6 +46,12 @@ def traced(net: nn.Module, example: Tensor, *, opset: int) -> ModelProto:
     return model
 
 
+def opset_of(model: ModelProto) -> int:
+    """The version of the standard operators that a graph has."""
+    version: int = next(entry.version for entry in model.opset_import if not entry.domain)
+    return version
+
+
 def finished(model: ModelProto, metadata: Mapping[str, str], *, opset: int, description: str = "") -> bytes:
     """A graph as one file of that opset, checked, with `metadata` in its properties.
 
